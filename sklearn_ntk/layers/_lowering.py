@@ -1,0 +1,91 @@
+"""From a tuple of layers to a program: the one place where a network is checked."""
+
+from ..activations import as_activation
+from ..program import Pointwise, assemble, is_activation
+
+
+class Context:
+    """What lowering knows of the network so far.
+
+    ``gaussian`` tells whether the signal is Gaussian, as an activation demands; ``independent``
+    whether it has passed weights of its own since the branch at hand began.
+    """
+
+    def __init__(self, weight_var, bias_var, n_frozen):
+        self.weight_var = weight_var
+        self.bias_var = bias_var
+        self.n_frozen = n_frozen
+        self.gaussian = self.independent = False
+        self.n_weights = 0
+        self.path = []
+
+    def count_weights(self):
+        """Number of layers with weights up to and with this one."""
+        self.n_weights += 1
+        return self.n_weights
+
+    def fail(self, reason, remedy):
+        """Raise the error for the layer at hand."""
+        raise ValueError(f"Invalid network at {'.'.join(self.path)}: {reason}. {remedy}.")
+
+    def walk(self, layers, name):
+        """Instructions of a sequence of layers."""
+        if not isinstance(layers, (tuple, list)):
+            raise TypeError(f"{name} must be a tuple of layers; got {layers!r}.")
+        for position, layer in enumerate(layers):
+            self.path.append(f"{name}[{position}]")
+            yield from self._lower_one(layer)
+            self.path.pop()
+
+    def _lower_one(self, layer):
+        if isinstance(layer, str) or is_activation(layer):
+            layer = as_activation(layer)
+            if not self.gaussian:
+                self.fail(
+                    f"the activation {layer!r} must follow a layer with weights, whose output is "
+                    "Gaussian",
+                    "Put Dense() before it",
+                )
+            self.gaussian = self.independent = False
+            yield Pointwise(layer)
+        elif isinstance(layer, type) or not hasattr(layer, "lower"):
+            raise TypeError(
+                f"Invalid network at {'.'.join(self.path)}: {layer!r} is neither a layer nor an "
+                "activation. Use objects of sklearn_ntk.layers and sklearn_ntk.activations."
+            )
+        else:
+            yield from layer.lower(self)
+
+
+def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
+    """Lower a network to a `Program`, checking it on the way.
+
+    Parameters
+    ----------
+    layers : tuple of layers and activations
+        The network from input to output; it ends in a layer with weights.
+    weight_var, bias_var : float
+        Variances of the layers that leave theirs at None.
+    n_frozen : int
+        So many of the first layers with weights are not trained.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    ValueError
+        If the network is not valid; the message names the position and the remedy.
+    """
+    context = Context(weight_var, bias_var, n_frozen)
+    program = assemble(list(context.walk(layers, "architecture")))
+    if not context.gaussian:
+        context.path = ["architecture"]
+        context.fail("a network must end in a layer with weights", "Append Dense()")
+    if n_frozen >= context.n_weights:
+        raise ValueError(
+            f"n_frozen must be less than the number of layers with weights, which is "
+            f"{context.n_weights}; got {n_frozen}."
+        )
+    return program

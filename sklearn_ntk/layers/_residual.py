@@ -1,0 +1,48 @@
+"""Branching: the sum of two paths through a network."""
+
+from typing import NamedTuple
+
+from ..program import Add, Save, Swap
+
+
+class Residual(NamedTuple):
+    """Residual block ``shortcut(x) + body(x)``; an empty shortcut is the identity.
+
+    Parameters
+    ----------
+    body : tuple of layers
+        Ends in a layer with weights, so that the two summands are uncorrelated.
+    shortcut : tuple of layers
+        What the input passes on the other path.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.layers import Dense, Residual
+    >>> from sklearn_ntk.activations import ReLU
+    >>> Residual((ReLU(), Dense())).shortcut
+    ()
+    """
+
+    body: tuple
+    shortcut: tuple = ()
+
+    def lower(self, context):
+        """Instructions of both paths and of their sum."""
+        before = context.gaussian, context.independent
+        context.independent = False
+        yield Save()
+        yield from context.walk(self.body, "body")
+        if not context.independent:
+            context.fail(
+                "the body of a Residual must end in a layer with weights, or the two paths would "
+                "be correlated",
+                "End it in Dense()",
+            )
+        if self.shortcut:
+            context.gaussian, context.independent = before
+            yield Swap()
+            yield from context.walk(self.shortcut, "shortcut")
+            before = context.gaussian, context.independent
+        yield Add()
+        # The sum is Gaussian if both paths are; its parts are fresh only if the shortcut's are.
+        context.gaussian, context.independent = before
