@@ -6,20 +6,17 @@ An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with va
 ``fn(x)``
     the function itself;
 ``variance(v)``
-    ``E[f(u)^2]`` for ``u ~ N(0, v)``, and ``variance_rate(v)``, its derivative;
+    ``E[f(u)^2]`` for ``u ~ N(0, v)``;
 ``features(v)``
     a tuple of up to six arrays: what `dual` needs to know of one row. The first two are the
     standard deviations before and after the activation;
 ``dual(q, left, right)``
     the gap after the activation and the slope ``E[f'(u) f'(v)]``, from the gap before it and the
-    features of the two rows;
-``dual_tangent(q, dq, left, right, dleft, dright)``
-    the derivatives of both along the derivatives of the gap and of the standard deviations before
-    and after, ``dleft = (da, da_new)``.
+    features of the two rows.
 
-`dual` and `dual_tangent` are compiled by the numba engine, run on arrays by the other engines, and
-must therefore be free of branches and of anything but ufuncs and arithmetic. Their tests follow
-from the decorator `activation`.
+The last three are formulas in the sense of `_trace`: arithmetic, comparisons and NumPy ufuncs, free
+of branches. They run on arrays as they stand; compiled code and the derivatives for gradients are
+made from them. Tests of an activation follow from the decorator `activation`.
 
 References
 ----------
@@ -38,6 +35,7 @@ import numpy as np
 from scipy import special
 
 from ._special import TINY, angle, arc
+from ._values import value
 
 ACTIVATIONS = {}
 """Registered classes by their snake_case name."""
@@ -51,13 +49,13 @@ def activation(name, **domains):
         cls.domains = domains
         cls.__str__ = lambda self: str(self.name) if self == cls() else repr(self)
         ACTIVATIONS[name] = cls
-        return cls
+        return value(cls)
 
     return register
 
 
-def as_activation(value):
-    """Return the activation that ``value``, a registered name or an activation, stands for.
+def as_activation(spec):
+    """Return the activation that ``spec``, a registered name or an activation, stands for.
 
     Examples
     --------
@@ -65,29 +63,29 @@ def as_activation(value):
     >>> as_activation("leaky_relu")
     LeakyReLU(leak=0.01)
     """
-    if isinstance(value, str):
-        if value not in ACTIVATIONS:
-            near = difflib.get_close_matches(value, ACTIVATIONS, n=1)
+    if isinstance(spec, str):
+        if spec not in ACTIVATIONS:
+            near = difflib.get_close_matches(spec, ACTIVATIONS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"Unknown activation {value!r}: choose one of {', '.join(sorted(ACTIVATIONS))}, "
+                f"Unknown activation {spec!r}: choose one of {', '.join(sorted(ACTIVATIONS))}, "
                 f"or pass an object of sklearn_ntk.activations.{hint}"
             )
-        return ACTIVATIONS[value]()
-    if isinstance(value, type) or getattr(type(value), "name", None) not in ACTIVATIONS:
+        return ACTIVATIONS[spec]()
+    if isinstance(spec, type) or getattr(type(spec), "name", None) not in ACTIVATIONS:
         raise TypeError(
             f"activation must be a name or an object of sklearn_ntk.activations, such as "
-            f"'relu' or ReLU(); got {value!r}."
+            f"'relu' or ReLU(); got {spec!r}."
         )
-    return type(value)(*map(_checked, [value] * len(value), value._fields, value))
+    return type(spec)(*map(_checked, [spec] * len(spec), spec._fields, spec))
 
 
-def _checked(owner, field, value):
+def _checked(owner, field, number):
     """A parameter of an activation as a float, or an error that says what it must be."""
     test, wording = owner.domains.get(field, (np.isfinite, "a finite number"))
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not test(value):
-        raise ValueError(f"{field} of {type(owner).__name__} must be {wording}; got {value!r}.")
-    return float(value)
+    if isinstance(number, bool) or not isinstance(number, numbers.Real) or not test(number):
+        raise ValueError(f"{field} of {type(owner).__name__} must be {wording}; got {number!r}.")
+    return float(number)
 
 
 _POSITIVE = (lambda x: np.isfinite(x) and x > 0, "a positive number")
@@ -117,21 +115,6 @@ def _rectifier_dual(low, high, q, left, right):
     return gap, gain * (1.0 - bend * theta)
 
 
-def _rectifier_dual_tangent(low, high, q, dq, left, right, dleft, dright):
-    gain = 0.5 * (low * low + high * high)
-    bend = 0.5 * (high - low) ** 2 / (np.pi * gain + TINY)
-    h = q * left[2] * right[2]
-    theta, wedge = arc(h)
-    h = np.minimum(h, 1.0)
-    product = 2.0 * gain * left[0] * right[0]
-    scale_rate = 2.0 * (left[2] * dleft[0] + right[2] * dright[0])
-    h_rate = dq / (q + TINY) - scale_rate
-    gap = product * (2.0 * h - bend * wedge)
-    dgap = gap * scale_rate + product * 2.0 * h * (1.0 - bend * theta) * h_rate
-    half_tangent = np.sqrt(h / (np.maximum(1.0 - h, 0.0) + 1e-30))
-    return dgap, -gain * bend * half_tangent * h_rate
-
-
 @activation("relu")
 class ReLU(NamedTuple):
     """Rectified linear unit, ``gain * max(x, 0)``.
@@ -151,17 +134,11 @@ class ReLU(NamedTuple):
     def variance(self, v):
         return 0.5 * self.gain**2 * v
 
-    def variance_rate(self, v):
-        return 0.5 * self.gain**2 + 0.0 * v
-
     def features(self, v):
         return _rectifier_features(0.0, self.gain, v)
 
     def dual(self, q, left, right):
         return _rectifier_dual(0.0, self.gain, q, left, right)
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        return _rectifier_dual_tangent(0.0, self.gain, q, dq, left, right, dleft, dright)
 
 
 @activation("leaky_relu")
@@ -176,17 +153,11 @@ class LeakyReLU(NamedTuple):
     def variance(self, v):
         return 0.5 * (1.0 + self.leak**2) * v
 
-    def variance_rate(self, v):
-        return 0.5 * (1.0 + self.leak**2) + 0.0 * v
-
     def features(self, v):
         return _rectifier_features(self.leak, 1.0, v)
 
     def dual(self, q, left, right):
         return _rectifier_dual(self.leak, 1.0, q, left, right)
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        return _rectifier_dual_tangent(self.leak, 1.0, q, dq, left, right, dleft, dright)
 
 
 @activation("abs")
@@ -201,17 +172,11 @@ class Abs(NamedTuple):
     def variance(self, v):
         return self.gain**2 * v
 
-    def variance_rate(self, v):
-        return self.gain**2 + 0.0 * v
-
     def features(self, v):
         return _rectifier_features(-self.gain, self.gain, v)
 
     def dual(self, q, left, right):
         return _rectifier_dual(-self.gain, self.gain, q, left, right)
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        return _rectifier_dual_tangent(-self.gain, self.gain, q, dq, left, right, dleft, dright)
 
 
 @activation("identity")
@@ -226,18 +191,12 @@ class Identity(NamedTuple):
     def variance(self, v):
         return self.gain**2 * v
 
-    def variance_rate(self, v):
-        return self.gain**2 + 0.0 * v
-
     def features(self, v):
         std = np.sqrt(v)
         return std, np.abs(self.gain) * std
 
     def dual(self, q, left, right):
         return self.gain**2 * q, self.gain**2 + 0.0 * q
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        return self.gain**2 * dq, 0.0 * q
 
 
 # --- Arcsine kernels: erf and GELU ----------------------------------------------------------------
@@ -298,11 +257,6 @@ class Erf(NamedTuple):
         v = 2.0 * self.rate**2 * v
         return (2.0 / np.pi) * self.scale**2 * np.arctan2(v, np.sqrt(1.0 + 2.0 * v))
 
-    def variance_rate(self, v):
-        w = 2.0 * self.rate**2 * v
-        gain = (4.0 / np.pi) * (self.scale * self.rate) ** 2
-        return gain / ((1.0 + w) * np.sqrt(1.0 + 2.0 * w))
-
     def features(self, v):
         return np.sqrt(v), np.sqrt(self.variance(v)), *_arcsine_features(2.0 * self.rate**2 * v)
 
@@ -316,25 +270,6 @@ class Erf(NamedTuple):
         gain = (4.0 / np.pi) * self.scale**2
         gap = gain * shortfall - (a_new - b_new) ** 2
         return np.maximum(gap, 0.0), gain * self.rate**2 * u * v / (cosine + TINY)
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        a, a_new, u = left[0], left[1], left[2]
-        b, b_new, v = right[0], right[1], right[2]
-        k = 2.0 * self.rate**2
-        product = k * ((a * u) * (b * v))
-        half = 0.5 * k * (q * u * v)
-        sine = product - half
-        # d log u and d log v
-        du = -k * (a * u) * u * dleft[0]
-        dv = -k * (b * v) * v * dright[0]
-        cosine2 = u * u + v * v - u * u * v * v + half * (product + sine) + TINY
-        cosine = np.sqrt(cosine2)
-        dcov = dleft[0] * b + a * dright[0] - 0.5 * dq
-        dsine = k * u * v * dcov + sine * (du + dv)
-        gain = (4.0 / np.pi) * self.scale**2
-        dnew = dleft[1] * b_new + a_new * dright[1] - 0.5 * gain * dsine / cosine
-        slope = gain * self.rate**2 * u * v / cosine
-        return 2.0 * dnew, slope * (du + dv + sine * dsine / cosine2)
 
 
 @activation("gelu")
@@ -351,15 +286,6 @@ class GELU(NamedTuple):
         share = v / (1.0 + v)
         value = 0.25 + (np.arctan2(v, root) + 2.0 * share / root) / (2.0 * np.pi)
         return self.gain**2 * v * value
-
-    def variance_rate(self, v):
-        # half of the second derivative of f^2: E[f'^2 + f f''], from the pieces of the variance
-        root = np.sqrt(1.0 + 2.0 * v)
-        share = v / (1.0 + v)
-        value = 0.25 + (np.arctan2(v, root) + 2.0 * share / root) / (2.0 * np.pi)
-        darc = 1.0 / ((1.0 + v) * root)
-        dratio = (1.0 / (1.0 + v) ** 2 - share / root**2) / root
-        return self.gain**2 * (value + v * (darc + 2.0 * dratio) / (2.0 * np.pi))
 
     def features(self, v):
         u, share, p = _arcsine_features(v)
@@ -398,40 +324,6 @@ class GELU(NamedTuple):
         slope = 0.25 + (mean - shortfall + lift * sine / (cosine + TINY)) / (2.0 * np.pi)
         return np.maximum(gap, 0.0), self.gain**2 * slope
 
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        a, a_new, u = left[0], left[1], left[2]
-        b, b_new, v = right[0], right[1], right[2]
-        uv = u * v
-        product = (a * u) * (b * v)
-        sine = product - 0.5 * q * uv
-        cosine02 = u * u + v * v - uv * uv
-        cosine2 = cosine02 + 0.5 * q * uv * (product + sine) + TINY
-        cosine = np.sqrt(cosine2)
-        psi = 0.5 * np.pi - angle(cosine, sine)
-        cov = a * b - 0.5 * q
-        dcov = dleft[0] * b + a * dright[0] - 0.5 * dq
-        du = -(a * u) * u * dleft[0]
-        dv = -(b * v) * v * dright[0]
-        duv = du + dv
-        dsine = uv * dcov + sine * duv
-        dcosine = -sine * dsine / cosine
-        dpsi = dsine / cosine
-        # rational part: uv sine^2 / cosine + a b product cosine
-        dproduct = product * duv + uv * (dleft[0] * b + a * dright[0])
-        first = uv * sine / cosine
-        drest = first * (2.0 * dsine + sine * (duv - dcosine / cosine))
-        dab = dleft[0] * b + a * dright[0]
-        drest = drest + dab * product * cosine + a * b * (dproduct * cosine + product * dcosine)
-        dnew = 0.25 * dcov + (dcov * psi + cov * dpsi + drest) / (2.0 * np.pi)
-        dgap = 2.0 * (dleft[1] * b_new + a_new * dright[1] - self.gain**2 * dnew)
-        # slope = 1/4 + psi / 2 pi + (sine / cosine) lift / 2 pi
-        du2 = 2.0 * (u * u * (1.0 - v * v) * du + v * v * (1.0 - u * u) * dv)
-        lift = uv * uv * (1.0 + 1.0 / cosine2) + cosine02
-        dlift = 2.0 * uv * uv * (duv * (1.0 + 1.0 / cosine2) - dcosine / (cosine * cosine2)) + du2
-        tangent = sine / cosine
-        dslope = dpsi + (dsine - tangent * dcosine) / cosine * lift + tangent * dlift
-        return dgap, self.gain**2 * dslope / (2.0 * np.pi)
-
 
 # --- Waves: sine, cosine and the RBF feature map --------------------------------------------------
 
@@ -439,10 +331,6 @@ class GELU(NamedTuple):
 def _wave_variance(scale, frequency, twist, v):
     """Variance of ``scale * sin(frequency u + shift)``; ``twist = cos(2 shift)``."""
     return 0.5 * scale**2 * ((1.0 - twist) - twist * np.expm1(-2.0 * frequency**2 * v))
-
-
-def _wave_variance_rate(scale, frequency, twist, v):
-    return scale**2 * frequency**2 * twist * np.exp(-2.0 * frequency**2 * v)
 
 
 def _wave_features(scale, frequency, twist, v):
@@ -462,25 +350,6 @@ def _wave_dual(scale, frequency, twist, q, left, right):
     return np.maximum(gap, 0.0), slope
 
 
-def _wave_dual_tangent(scale, frequency, twist, q, dq, left, right, dleft, dright):
-    spread = left[0] - right[0]
-    dspread = dleft[0] - dright[0]
-    half = 0.5 * frequency**2 * (q + spread * spread)
-    dhalf = 0.5 * frequency**2 * (dq + 2.0 * spread * dspread)
-    near = -np.expm1(-half)
-    dnear = (1.0 - near) * dhalf
-    total = frequency**2 * (left[0] * left[0] + right[0] * right[0])
-    dleft2 = 2.0 * frequency**2 * left[0] * dleft[0]
-    dright2 = 2.0 * frequency**2 * right[0] * dright[0]
-    far = np.exp(half - total)
-    dfar = far * (dhalf - dleft2 - dright2)
-    fade = left[2] - right[2]
-    dfade = -left[2] * dleft2 + right[2] * dright2
-    dmoved = 2.0 * (dnear * (1.0 + twist * far) + near * twist * dfar) - 2.0 * twist * fade * dfade
-    dgap = 0.5 * scale**2 * dmoved - 2.0 * (left[1] - right[1]) * (dleft[1] - dright[1])
-    return dgap, 0.5 * (scale * frequency) ** 2 * (twist * dfar - dnear)
-
-
 @activation("sin")
 class Sin(NamedTuple):
     """Sine wave, ``scale * sin(frequency * x + shift)``."""
@@ -495,21 +364,12 @@ class Sin(NamedTuple):
     def variance(self, v):
         return _wave_variance(self.scale, self.frequency, np.cos(2.0 * self.shift), v)
 
-    def variance_rate(self, v):
-        return _wave_variance_rate(self.scale, self.frequency, np.cos(2.0 * self.shift), v)
-
     def features(self, v):
         return _wave_features(self.scale, self.frequency, np.cos(2.0 * self.shift), v)
 
     def dual(self, q, left, right):
         twist = np.cos(2.0 * self.shift)
         return _wave_dual(self.scale, self.frequency, twist, q, left, right)
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        twist = np.cos(2.0 * self.shift)
-        return _wave_dual_tangent(
-            self.scale, self.frequency, twist, q, dq, left, right, dleft, dright
-        )
 
 
 @activation("cos")
@@ -526,21 +386,12 @@ class Cos(NamedTuple):
     def variance(self, v):
         return _wave_variance(self.scale, self.frequency, -np.cos(2.0 * self.shift), v)
 
-    def variance_rate(self, v):
-        return _wave_variance_rate(self.scale, self.frequency, -np.cos(2.0 * self.shift), v)
-
     def features(self, v):
         return _wave_features(self.scale, self.frequency, -np.cos(2.0 * self.shift), v)
 
     def dual(self, q, left, right):
         twist = -np.cos(2.0 * self.shift)
         return _wave_dual(self.scale, self.frequency, twist, q, left, right)
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        twist = -np.cos(2.0 * self.shift)
-        return _wave_dual_tangent(
-            self.scale, self.frequency, twist, q, dq, left, right, dleft, dright
-        )
 
 
 @activation("rbf", gamma=_POSITIVE)
@@ -558,9 +409,6 @@ class RBF(NamedTuple):
     def variance(self, v):
         return 1.0 + 0.0 * v
 
-    def variance_rate(self, v):
-        return 0.0 * v
-
     def features(self, v):
         return np.sqrt(v), 1.0 + 0.0 * v
 
@@ -568,12 +416,6 @@ class RBF(NamedTuple):
         spread = left[0] - right[0]
         near = -np.expm1(-self.gamma * (q + spread * spread))
         return 2.0 * near, 2.0 * self.gamma * (1.0 - near)
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        spread = left[0] - right[0]
-        dexponent = self.gamma * (dq + 2.0 * spread * (dleft[0] - dright[0]))
-        dnear = dexponent * np.exp(-self.gamma * (q + spread * spread))
-        return 2.0 * dnear, -2.0 * self.gamma * dnear
 
 
 @activation("gaussian", rate=_NEGATIVE)
@@ -588,9 +430,6 @@ class Gaussian(NamedTuple):
 
     def variance(self, v):
         return self.scale**2 / np.sqrt(1.0 - 4.0 * self.rate * v)
-
-    def variance_rate(self, v):
-        return 2.0 * self.rate * self.scale**2 / (1.0 - 4.0 * self.rate * v) ** 1.5
 
     def features(self, v):
         return np.sqrt(v), np.sqrt(self.variance(v)), 1.0 / np.sqrt(1.0 - 4.0 * self.rate * v)
@@ -609,29 +448,3 @@ class Gaussian(NamedTuple):
         mean = a_new * b_new
         slope = k * (product - scaled) * mean / (ratio * root)
         return 2.0 * mean * rise / (ratio + root), slope
-
-    def dual_tangent(self, q, dq, left, right, dleft, dright):
-        a, a_new, u = left[0], left[1], left[2]
-        b, b_new, v = right[0], right[1], right[2]
-        k = -2.0 * self.rate
-        uv = u * v
-        scaled = 0.5 * k * (q * uv)
-        product = k * ((a * u) * (b * v))
-        sine = product - scaled
-        spread = k * (a - b) * (a + b)
-        share = spread / (1.0 + k * (a * a + b * b) + 1.0 / uv)
-        rise = share * spread * uv + scaled * (product + sine) / uv
-        ratio = 1.0 + rise
-        root = np.sqrt(ratio)
-        da = k * (a * u) * dleft[0]
-        db = k * (b * v) * dright[0]
-        duv = -2.0 * (u * da + v * db)
-        dcov = k * (dleft[0] * b + a * dright[0] - 0.5 * dq)
-        dratio = 2.0 * (v * da * (1.0 + k * b * b) + u * db * (1.0 + k * a * a))
-        dratio = dratio - 2.0 * sine * dcov + ratio * duv
-        mean = a_new * b_new
-        dmean = dleft[1] * b_new + a_new * dright[1]
-        dgap = 2.0 * dmean * rise / (ratio + root) + mean * dratio / (ratio * root)
-        slope = k * sine * mean / (ratio * root)
-        dslope = k * mean / (ratio * root) * (dcov * uv + sine * duv)
-        return dgap, dslope + slope * (dmean / mean - 1.5 * dratio / ratio)

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 from .._special import is_variance
+from .._values import value
 from ..activations import Identity
 from ..program import Pointwise
 
 
+@value
 class Dense(NamedTuple):
     """Fully connected layer ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b``.
 

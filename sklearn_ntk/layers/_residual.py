@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+from .._values import value
 from ..program import Add, Save, Swap
 
 
+@value
 class Residual(NamedTuple):
     """Residual block ``shortcut(x) + body(x)``; an empty shortcut is the identity.
 

@@ -1,0 +1,26 @@
+# `make demo` and `make test` need Python 3.11 or later, and set up the rest in VENV on first use.
+PYTHON ?= python3
+VENV ?= .venv
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	@$(VENV)/bin/python examples/demo.py
+
+test: lint
+	@$(VENV)/bin/pytest
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check --quiet
+	@$(VENV)/bin/ruff format --check --quiet
+
+$(READY): pyproject.toml
+	@echo "Installing into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --editable '.[test,plot]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache demo.png
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,256 @@
+"""Tracing of formulas: record one as a graph, differentiate it, and write it out as source code.
+
+Formulas are plain functions made of arithmetic, comparisons and NumPy ufuncs, without branches.
+Called with nodes instead of numbers, they leave the graph of their operations behind. From it
+follow their exact derivatives and flat source code, for compilers that cannot look into NumPy.
+"""
+
+import numpy as np
+
+TINY = 1e-300
+"""Added to denominators that vanish only together with their numerators."""
+
+_BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+_COMPARISONS = {
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "equal": "==",
+    "not_equal": "!=",
+}
+_UNARY = ("sqrt", "exp", "expm1", "cos", "sin", "abs")
+_OTHER = ("arctan2", "maximum", "minimum")
+
+
+class Graph:
+    """Nodes in the order of their creation, each operation on the same arguments only once."""
+
+    def __init__(self):
+        self.nodes = []
+        self._known = {}
+
+    def node(self, operation, *arguments):
+        """The node of an operation; arguments are nodes, or anything hashable for inputs."""
+        key = (operation, *(a.index if isinstance(a, Node) else a for a in arguments))
+        if key not in self._known:
+            self._known[key] = Node(self, operation, arguments, len(self.nodes))
+            self.nodes.append(self._known[key])
+        return self._known[key]
+
+    def constant(self, number):
+        """A number in the graph."""
+        return self.node("constant", float(number))
+
+    def inputs(self, pattern, n):
+        """A tuple of ``n`` inputs whose source code is ``pattern`` with their position."""
+        return tuple(self.node("input", pattern.format(i)) for i in range(n))
+
+    def apply(self, operation, *arguments):
+        """The node of an operation on nodes or numbers, after the simplest simplifications."""
+        arguments = [a if isinstance(a, Node) else self.constant(a) for a in arguments]
+        numbers = [a.arguments[0] if a.operation == "constant" else None for a in arguments]
+        if operation in _BINARY and None not in numbers:
+            return self.constant(getattr(np, operation)(*numbers))
+        if operation == "multiply" and 0.0 in numbers:
+            return self.constant(0.0)
+        if operation == "divide" and numbers[0] == 0.0:
+            return self.constant(0.0)
+        if operation in ("multiply", "divide") and numbers[1] == 1.0:
+            return arguments[0]
+        if operation == "multiply" and numbers[0] == 1.0:
+            return arguments[1]
+        if operation in ("add", "subtract") and numbers[1] == 0.0:
+            return arguments[0]
+        if operation == "add" and numbers[0] == 0.0:
+            return arguments[1]
+        return self.node(operation, *arguments)
+
+
+class Node:
+    """One operation of a graph; arithmetic and ufuncs with it make further nodes."""
+
+    def __init__(self, graph, operation, arguments, index):
+        self.graph, self.operation, self.arguments, self.index = graph, operation, arguments, index
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        name = {"absolute": "abs", "true_divide": "divide"}.get(ufunc.__name__, ufunc.__name__)
+        if name == "negative":
+            return 0.0 - inputs[0]
+        known = name in _BINARY or name in _COMPARISONS or name in (*_UNARY, *_OTHER)
+        if method != "__call__" or options or not known:
+            return NotImplemented
+        return self.graph.apply(name, *inputs)
+
+    def __pow__(self, exponent):
+        if exponent not in (1, 2, 3, 4):
+            return NotImplemented
+        result = self
+        for _ in range(exponent - 1):
+            result = result * self
+        return result
+
+    def __neg__(self):
+        return 0.0 - self
+
+    def __abs__(self):
+        return self.graph.apply("abs", self)
+
+
+def _forward(name):
+    return lambda self, other: self.graph.apply(name, self, other)
+
+
+def _reflected(name):
+    return lambda self, other: self.graph.apply(name, other, self)
+
+
+for _name, _method in (("add",) * 2, ("subtract", "sub"), ("multiply", "mul"), ("divide", "truediv")):
+    setattr(Node, f"__{_method}__", _forward(_name))
+    setattr(Node, f"__r{_method}__", _reflected(_name))
+for _name, _method in zip(_COMPARISONS, ("lt", "le", "gt", "ge", "eq", "ne"), strict=True):
+    setattr(Node, f"__{_method}__", _forward(_name))
+Node.__hash__ = lambda self: self.index
+
+
+class Formula:
+    """A branch-free function that is kept whole in a graph, with a derivative of its own.
+
+    ``rule(arguments, rates, results)`` returns the rates of the results.
+    """
+
+    registered = []
+
+    def __init__(self, function, rule, n_results):
+        self.function, self.rule, self.n_results = function, rule, n_results
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        Formula.registered.append(self)
+
+    def __call__(self, *arguments):
+        graphs = [a.graph for a in arguments if isinstance(a, Node)]
+        if not graphs:
+            return self.function(*arguments)
+        call = graphs[0].apply(self, *arguments)
+        if self.n_results == 1:
+            return call
+        return tuple(graphs[0].node("item", call, i) for i in range(self.n_results))
+
+
+def formula(rule, n_results=1):
+    """Make a function a `Formula`, as a decorator."""
+    return lambda function: Formula(function, rule, n_results)
+
+
+def differentiate(outputs, seeds):
+    """Rates of change of the nodes ``outputs`` when inputs change at the rates ``seeds``.
+
+    ``seeds`` maps input nodes to nodes or numbers; inputs that are not in it stay as they are.
+    Where a square root is zero its rate is taken as zero, the limit for rows that coincide.
+    """
+    graph = next(iter(seeds)).graph
+    rates = {node.index: rate for node, rate in seeds.items()}
+    for node in graph.nodes[: max(output.index for output in outputs) + 1]:
+        if node.operation not in ("constant", "input") and node.index not in rates:
+            inner = [rates.get(a.index, 0.0) for a in node.arguments if isinstance(a, Node)]
+            moving = any(isinstance(rate, Node) or np.any(rate != 0.0) for rate in inner)
+            rates[node.index] = _rate(node, inner, rates) if moving else 0.0
+    return [rates.get(output.index, 0.0) for output in outputs]
+
+
+def _rate(node, inner, rates):
+    """Rate of a node from the rates of its arguments."""
+    operation, arguments = node.operation, node.arguments
+    if isinstance(operation, Formula):
+        return operation.rule(arguments, inner, node)
+    if operation == "item":
+        return rates[arguments[0].index][arguments[1]]
+    if operation in _COMPARISONS:
+        return 0.0
+    return _RULES[operation](node, *arguments, *inner)
+
+
+_RULES = {
+    "add": lambda z, x, y, dx, dy: dx + dy,
+    "subtract": lambda z, x, y, dx, dy: dx - dy,
+    "multiply": lambda z, x, y, dx, dy: dx * y + x * dy,
+    "divide": lambda z, x, y, dx, dy: (dx - z * dy) / y,
+    "sqrt": lambda z, x, dx: 0.5 * dx / (z + TINY),
+    "exp": lambda z, x, dx: z * dx,
+    "expm1": lambda z, x, dx: (z + 1.0) * dx,
+    "cos": lambda z, x, dx: -np.sin(x) * dx,
+    "sin": lambda z, x, dx: np.cos(x) * dx,
+    "abs": lambda z, x, dx: (1.0 - 2.0 * (x < 0.0)) * dx,
+    "arctan2": lambda z, y, x, dy, dx: (x * dy - y * dx) / (x * x + y * y + TINY),
+    "maximum": lambda z, x, y, dx, dy: (x > y) * dx + (x <= y) * dy,
+    "minimum": lambda z, x, y, dx, dy: (x < y) * dx + (x >= y) * dy,
+}
+
+
+def source(name, signature, outputs):
+    """Flat Python source of a function that returns ``outputs``, nodes or nested tuples of them."""
+    leaves = _leaves(outputs)
+    lines = [f"def {name}({signature}):"]
+    text = {}
+    for node in _needed([leaf for leaf in leaves if isinstance(leaf, Node)]):
+        if node.operation == "input":
+            text[node.index] = node.arguments[0]
+        elif node.operation == "constant":
+            text[node.index] = repr(node.arguments[0])
+        else:
+            text[node.index] = f"t{node.index}"
+            lines.append(f"    t{node.index} = {_expression(node, text)}")
+    return "\n".join([*lines, f"    return {_nested(outputs, text)}", ""])
+
+
+def _leaves(outputs):
+    if isinstance(outputs, tuple):
+        return [leaf for output in outputs for leaf in _leaves(output)]
+    return [outputs]
+
+
+def _nested(outputs, text):
+    if isinstance(outputs, tuple):
+        return "(" + "".join(f"{_nested(output, text)}, " for output in outputs) + ")"
+    return text[outputs.index] if isinstance(outputs, Node) else repr(float(outputs))
+
+
+def _needed(outputs):
+    """Nodes on which the outputs depend, in order."""
+    found, waiting = {}, list(outputs)
+    while waiting:
+        node = waiting.pop()
+        if node.index not in found:
+            found[node.index] = node
+            waiting.extend(a for a in node.arguments if isinstance(a, Node))
+    return [found[index] for index in sorted(found)]
+
+
+def _expression(node, text):
+    operation = node.operation
+    arguments = [text[a.index] if isinstance(a, Node) else str(a) for a in node.arguments]
+    if operation == "item":
+        return f"{arguments[0]}[{arguments[1]}]"
+    symbol = {**_BINARY, **_COMPARISONS}.get(operation)
+    if symbol:
+        return f" {symbol} ".join(arguments)
+    name = operation.__name__ if isinstance(operation, Formula) else f"np.{operation}"
+    return f"{name}({', '.join(arguments)})"
+
+
+def flatten(formula):
+    """Flat source of a `Formula`."""
+    code = formula.function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    graph = Graph()
+    results = formula.function(*(graph.node("input", name) for name in names))
+    return source(formula.__name__, ", ".join(names), results)
+
+
+def build(text, compiler=lambda function: function):
+    """Function from source; ``compiler`` is applied to the formulas that it calls."""
+    space = {"np": np}
+    for formula in Formula.registered:
+        exec(compile(flatten(formula), f"<{formula.__name__}>", "exec"), space)
+        space[formula.__name__] = compiler(space[formula.__name__])
+    exec(compile(text, "<formula>", "exec"), space)
+    return space[text[len("def ") : text.index("(")]]

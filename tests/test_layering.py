@@ -1,0 +1,111 @@
+"""Imports go down the levels listed in setup.cfg; heavy libraries are imported in one place.
+
+Every line of the contract is a level, and the modules of one line are independent. `_special` and
+`activations`, or `program` and `layers`, share a level of the design but are two lines, because
+the second builds on the first. Inside a package (`layers`, `engines`) imports are free.
+"""
+
+import ast
+import configparser
+import subprocess
+import sys
+from math import inf
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "sklearn_ntk"
+LOWEST_SKLEARN = "_compat"  # modules below this one are an array library, without scikit-learn
+OWNERS = {"numba": "engines/_numba.py", "cupy": "engines/_cupy.py", "cupyx": "engines/_cupy.py"}
+
+
+def read_levels():
+    """Map each module in the contract to its line, counted from the bottom."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["importlinter:contract:levels"]["layers"].split("\n")
+    return {name.strip(): -k for k, line in enumerate(lines) if line for name in line.split("|")}
+
+
+def module_of(file, package):
+    """Name the module or subpackage, directly under the package, that a file belongs to."""
+    return file.relative_to(package).parts[0].removesuffix(".py")
+
+
+def imported_names(file, package):
+    """Yield the absolute dotted name of everything a file imports, at any depth of its code."""
+    parents = [package.name, *file.relative_to(package).parent.parts]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = parents[: len(parents) - node.level + 1] if node.level else []
+            stem = ".".join([*base, node.module] if node.module else base)
+            yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def violations(package, levels):
+    """List the forbidden imports of a package; its `__init__` is above all levels."""
+    found = []
+    for file in sorted(package.rglob("*.py")):
+        module, path = module_of(file, package), file.relative_to(package).as_posix()
+        level = levels.get(module, inf)
+        for name in imported_names(file, package):
+            root, target = [*name.split("."), "__init__"][:2]
+            if (
+                (root == package.name and target != module and levels.get(target, inf) >= level)
+                or (root == "sklearn" and level < levels[LOWEST_SKLEARN])
+                or path != OWNERS.get(root, path)
+            ):
+                found.append(f"{path} imports {name}")
+    return found
+
+
+def test_imports_go_down():
+    assert violations(PACKAGE, read_levels()) == []
+
+
+def test_contract_names_every_module():
+    modules = {module_of(file, PACKAGE) for file in PACKAGE.rglob("*.py")} - {"__init__"}
+    assert set(read_levels()) == modules
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "allowed"),
+    [
+        ("high.py", "from . import low", True),
+        ("high.py", "from .mid._one import name", True),
+        ("high.py", "import sklearn.base", True),
+        ("__init__.py", "from .high import name", True),
+        ("mid/_one.py", "from ._two import name", True),
+        ("mid/_one.py", "from .. import low", True),
+        ("engines/_numba.py", "from numba import njit", True),
+        ("low.py", "import toy.high", False),
+        ("low.py", "from toy import high", False),
+        ("low.py", "from . import high", False),
+        ("low.py", "from .high import name", False),
+        ("low.py", "def f():\n    from .mid import name", False),
+        ("mid/_one.py", "from ..high import name", False),
+        ("mid/_one.py", "from ..beside import name", False),
+        ("mid/_one.py", "from .. import __version__", False),
+        ("high.py", "import toy", False),
+        ("high.py", "from .unlisted import name", False),
+        ("beside.py", "from sklearn.base import clone", False),
+        ("engines/_cupy.py", "import numba", False),
+        ("high.py", "import cupyx.scipy", False),
+    ],
+)
+def test_checker(tmp_path, path, line, allowed):
+    levels = {"high": 3, "_compat": 3, "mid": 2, "beside": 2, "low": 1, "engines": 0}
+    file = tmp_path / "toy" / path
+    file.parent.mkdir(parents=True)
+    file.write_text(line)
+    assert (violations(tmp_path / "toy", levels) == []) is allowed
+
+
+@pytest.mark.parametrize("call", ["__version__", "NTKKernel()", "NTKClassifier()"])
+def test_import_is_light(call):
+    code = f"import sys, sklearn_ntk; sklearn_ntk.{call}; print(*sys.modules)"
+    modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert {"numba", "cupy", "torch", "dask", "matplotlib"}.intersection(modules) == set()
