@@ -1,1 +1,28 @@
+"""Infinitely wide neural networks for scikit-learn."""
+
+import importlib
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "NNGPKernel": "kernels",
+    "NTKKernel": "kernels",
+    "NTKClassifier": "classification",
+    "NTKRegressor": "regression",
+}
+_SUBMODULES = ("activations", "architectures", "layers")
+
+__all__ = [*_HOMES, *_SUBMODULES]
+
+
+def __getattr__(name):
+    """Import what is asked for, so that importing the package is quick."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    if name in _SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -11,6 +11,9 @@ from .linalg import single_threaded_blas
 BLOCK_COLUMNS = 2048
 """Columns of a block: what one thread computes at a time, for which it holds inner products."""
 
+WORK_PER_THREAD = 500_000
+"""Pairs times steps, about two milliseconds, below which another thread does not pay."""
+
 _NAMES = ("nngp", "ntk")
 
 
@@ -65,7 +68,9 @@ def gram(program, X, Y=None, get="ntk", gradient=False):
             plan, left.packed, right.packed, rate_pair, inner, i0, j0, symmetric, results
         )
 
-    _run(compute, _blocks(shape, symmetric, _numba.TILE_ROWS), _numba.get_num_threads)
+    blocks = _blocks(shape, symmetric, _numba.TILE_ROWS)
+    work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
+    _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
     if symmetric:
         for name in wanted:
             _fill_diagonal(values[name], rates[name], left.scan, name)
@@ -133,11 +138,11 @@ def _blocks(shape, symmetric, n_rows):
     return blocks
 
 
-def _run(compute, blocks, count_threads):
-    """Run the blocks on all threads; the first one here, where it may compile."""
+def _run(compute, blocks, n_threads):
+    """Run the blocks on so many threads; the first one here, where it may compile."""
     if blocks:
         compute(blocks.popleft())
-    n_helpers = min(count_threads() - 1, len(blocks))
+    n_helpers = min(n_threads - 1, len(blocks))
     if n_helpers < 1:
         _drain(compute, blocks)
         return

@@ -3,8 +3,15 @@
 import contextlib
 import os
 import threading
+import warnings
 
+import numpy as np
+from scipy import linalg
 from threadpoolctl import ThreadpoolController
+
+
+class ConvergenceWarning(UserWarning):
+    """A solver had to depart from the problem as it was posed."""
 
 
 class _SingleThreadedBlas:
@@ -41,3 +48,82 @@ class _SingleThreadedBlas:
 
 
 single_threaded_blas = _SingleThreadedBlas()
+
+
+class Cholesky:
+    """Factorisation of a positive definite matrix, which is overwritten.
+
+    Parameters
+    ----------
+    A : array of shape (n, n)
+        Symmetric. Rounding may have made it slightly indefinite: then up to 1e-8 of its mean
+        diagonal is added, with a warning.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not positive definite.
+    """
+
+    def __init__(self, A):
+        diagonal = A.diagonal().copy()
+        scale = np.abs(diagonal).mean()
+        for jitter in (0.0, 1e-14, 1e-12, 1e-10, 1e-8):
+            np.fill_diagonal(A, diagonal + jitter * scale)
+            try:
+                self.factor = linalg.cholesky(A, lower=True, check_finite=False)
+            except linalg.LinAlgError:
+                continue
+            if jitter:
+                warnings.warn(
+                    f"The Gram matrix plus its ridge is singular to working precision; "
+                    f"{jitter * scale:.3g} was added to its diagonal. Increase alpha.",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+            return
+        np.fill_diagonal(A, diagonal)
+        smallest = linalg.eigh(A, eigvals_only=True, subset_by_index=[0, 0])[0]
+        raise ValueError(
+            f"The Gram matrix plus its ridge must be positive definite; its smallest eigenvalue "
+            f"is {smallest:.3g}. Use a positive semi-definite kernel, or increase alpha."
+        )
+
+    def solve(self, B):
+        """``A^-1 B``."""
+        return linalg.cho_solve((self.factor, True), B, check_finite=False)
+
+    def half_solve(self, B):
+        """``L^-1 B`` with the lower factor ``A = L L'``."""
+        return linalg.solve_triangular(self.factor, B, lower=True, check_finite=False)
+
+    def inverse_diagonal(self):
+        """Diagonal of ``A^-1``."""
+        inverse, _ = linalg.lapack.dtrtri(self.factor, lower=1)
+        return np.einsum("ij,ij->j", inverse, inverse)
+
+
+class Spectrum:
+    """Eigendecomposition of a symmetric matrix: all its shifts at little extra cost each."""
+
+    def __init__(self, A):
+        self.values, self.vectors = linalg.eigh(A, driver="evd", check_finite=False)
+        self._squares = self.vectors**2
+
+    def shifted(self, shift):
+        """``A + shift`` in factorised form, or None if it is not positive definite."""
+        values = self.values + shift
+        if values[0] <= np.finfo(float).eps * abs(values[-1]):
+            return None
+        return _Shifted(self.vectors, self._squares, values)
+
+
+class _Shifted:
+    def __init__(self, vectors, squares, values):
+        self._vectors, self._squares, self._values = vectors, squares, values
+
+    def solve(self, B):
+        return self._vectors @ ((self._vectors.T @ B) / self._values[:, None])
+
+    def inverse_diagonal(self):
+        return self._squares @ (1.0 / self._values)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import get_num_threads, literal_unroll, njit, types
 from numba.extending import overload_method
 
-from .. import activations, program
+from .. import _special, _trace, activations, program
 from .._trace import build
 from ..program import N_FEATURES, WIDTH, Add, Pointwise, Save, Swap
 
@@ -246,10 +246,9 @@ def _make_fill(version):
 
 
 def _digest():
-    """Digest of everything that enters the compiled code beside this file's own text."""
-    here = Path(__file__).parent
-    sources = (here / "_numba.py", *sorted(here.parent.glob("*.py")))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    """Digest of the sources that enter the compiled code, of which the disk cache knows only one."""
+    files = (_trace.__file__, _special.__file__, activations.__file__, program.__file__, __file__)
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 
 @cache

@@ -1,0 +1,250 @@
+"""Kernels of infinitely wide networks on scikit-learn's Gaussian-process kernel API."""
+
+import numbers
+
+import numpy as np
+from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
+from sklearn.utils import check_array
+
+from ._special import is_variance
+from .architectures import mlp
+from .gram import diagonal, gram
+from .layers import lower
+
+_TIED = ("weight_var", "bias_var")
+
+
+class _NetworkKernel(Kernel):
+    """What the kernels of a network share; ``_get`` names which of its kernels this is."""
+
+    n_frozen = 0
+
+    @property
+    def hyperparameter_weight_var(self):
+        """The variance of all weights that the architecture leaves to the kernel."""
+        return self._hyperparameter("weight_var")
+
+    @property
+    def hyperparameter_bias_var(self):
+        """The variance of all biases that the architecture leaves to the kernel."""
+        return self._hyperparameter("bias_var")
+
+    def _hyperparameter(self, name):
+        tied = self._program().ties[_TIED.index(name)]
+        bounds = getattr(self, f"{name}_bounds")
+        free = tied and getattr(self, name) > 0
+        return Hyperparameter(name, "numeric", bounds if free else "fixed")
+
+    def _program(self):
+        """The network as a program; this is where the parameters are checked."""
+        for name in _TIED:
+            value = getattr(self, name)
+            if not is_variance(value) or (name == "weight_var" and value == 0):
+                sign = ">" if name == "weight_var" else ">="
+                raise ValueError(f"{name} must be a finite number {sign} 0; got {value!r}.")
+        for name in ("depth", "n_frozen"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+                raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
+        layers = self.architecture
+        if layers is None:
+            layers = mlp(self.depth, self.activation)
+        return lower(layers, self.weight_var, self.bias_var, self.n_frozen)
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        """Gram matrix of the rows of ``X``, or between those of ``X`` and ``Y``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        Y : array-like of shape (m, d), optional
+            If left out, or the same object as ``X``, the matrix is symmetric to the bit.
+        eval_gradient : bool
+            Also return the gradient with respect to the logarithms of the free hyperparameters,
+            in the order of `theta`; only without ``Y``.
+
+        Returns
+        -------
+        K : array of shape (n, m)
+        gradient : array of shape (n, n, n_free), if ``eval_gradient``
+        """
+        if eval_gradient and Y is not None:
+            raise ValueError("Gradient can only be evaluated when Y is None.")
+        program = self._program()
+        same = Y is None or Y is X
+        X = _check_rows(X)
+        Y = X if same else _check_rows(Y)
+        if X.shape[1] != Y.shape[1]:
+            raise ValueError(
+                f"X and Y must have the same number of columns; got {X.shape[1]} and {Y.shape[1]}."
+            )
+        if not eval_gradient:
+            return gram(program, X, Y, get=self._get)
+        K, rates = gram(program, X, get=self._get, gradient=True)
+        # theta is alphabetical, bias_var before weight_var, while gram has the weights first
+        free = [_TIED.index(h.name) for h in self.hyperparameters if not h.fixed]
+        return K, rates[..., ::-1] if len(free) == 2 else rates[..., free]
+
+    def diag(self, X):
+        """Diagonal of the Gram matrix of the rows of ``X``, in linear time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        return diagonal(self._program(), _check_rows(X), get=self._get)
+
+    def is_stationary(self):
+        """Whether the kernel depends on differences only: it does not."""
+        return False
+
+    def __repr__(self):
+        shown = [("depth", self.depth), ("activation", self.activation)]
+        if self.architecture is not None:
+            shown = [("architecture", self.architecture)]
+        if self.n_frozen:
+            shown.append(("n_frozen", self.n_frozen))
+        texts = [f"{name}={value!r}" for name, value in shown]
+        texts += [f"{name}={getattr(self, name):.3g}" for name in _TIED]
+        return f"{type(self).__name__}({', '.join(texts)})"
+
+
+def _check_rows(X):
+    return check_array(X, dtype=np.float64, input_name="X")
+
+
+class NTKKernel(_NetworkKernel):
+    """Neural tangent kernel of an infinitely wide network.
+
+    Gradient descent on a wide network is kernel regression with this kernel. A dense layer is
+    ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b`` with standard normal entries, and rows
+    of length ``d`` enter with covariance ``x.y / d``.
+
+    Parameters
+    ----------
+    depth : int, default=3
+        Number of hidden layers; 0 is a linear model.
+    activation : str or object of `sklearn_ntk.activations`, default="relu"
+        Activation of all hidden layers.
+    weight_var : float, default=2.0
+        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+    bias_var : float, default=0.1
+        Variance of the biases; 0 is allowed, and then it is not optimised.
+    n_frozen : int, default=0
+        So many of the first layers are not trained.
+    architecture : tuple of layers, optional
+        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
+        None take those of the kernel.
+    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+
+    See Also
+    --------
+    NNGPKernel : Kernel of the same network at random initialisation.
+
+    References
+    ----------
+    A. Jacot, F. Gabriel and C. Hongler, "Neural tangent kernel: convergence and generalization in
+    neural networks", NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman2
+    >>> from sklearn.gaussian_process import GaussianProcessRegressor
+    >>> from sklearn.gaussian_process.kernels import WhiteKernel
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ntk import NTKKernel
+    >>> X, y = make_friedman2(100, noise=1.0, random_state=0)
+    >>> kernel = NTKKernel(depth=2) + WhiteKernel(0.1)
+    >>> gpr = GaussianProcessRegressor(kernel, normalize_y=True).fit(scale(X), y)
+    >>> round(gpr.score(scale(X), y), 2)
+    1.0
+    """
+
+    _get = "ntk"
+
+    def __init__(
+        self,
+        depth=3,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=0.1,
+        *,
+        n_frozen=0,
+        architecture=None,
+        weight_var_bounds=(1e-3, 1e3),
+        bias_var_bounds=(1e-5, 1e2),
+    ):
+        self.depth = depth
+        self.activation = activation
+        self.weight_var = weight_var
+        self.bias_var = bias_var
+        self.n_frozen = n_frozen
+        self.architecture = architecture
+        self.weight_var_bounds = weight_var_bounds
+        self.bias_var_bounds = bias_var_bounds
+
+
+class NNGPKernel(_NetworkKernel):
+    """Neural network Gaussian-process kernel: the prior of an infinitely wide random network.
+
+    The covariance of the outputs of a network whose weights are drawn at random. A Gaussian
+    process with this kernel is the exact Bayesian posterior of the infinitely wide network.
+
+    Parameters
+    ----------
+    depth : int, default=3
+        Number of hidden layers; 0 is a linear model.
+    activation : str or object of `sklearn_ntk.activations`, default="relu"
+        Activation of all hidden layers.
+    weight_var : float, default=2.0
+        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+    bias_var : float, default=0.1
+        Variance of the biases; 0 is allowed, and then it is not optimised.
+    architecture : tuple of layers, optional
+        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
+        None take those of the kernel.
+    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+
+    See Also
+    --------
+    NTKKernel : Kernel of the same network under training by gradient descent.
+
+    References
+    ----------
+    J. Lee et al., "Deep neural networks as Gaussian processes", ICLR 2018.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> kernel = NNGPKernel(depth=1, bias_var=0.0)
+    >>> kernel([[1.0, 0.0], [0.0, 1.0]]).round(4)
+    array([[1.    , 0.3183],
+           [0.3183, 1.    ]])
+    """
+
+    _get = "nngp"
+
+    def __init__(
+        self,
+        depth=3,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=0.1,
+        *,
+        architecture=None,
+        weight_var_bounds=(1e-3, 1e3),
+        bias_var_bounds=(1e-5, 1e2),
+    ):
+        self.depth = depth
+        self.activation = activation
+        self.weight_var = weight_var
+        self.bias_var = bias_var
+        self.architecture = architecture
+        self.weight_var_bounds = weight_var_bounds
+        self.bias_var_bounds = bias_var_bounds

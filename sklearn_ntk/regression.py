@@ -1,0 +1,175 @@
+"""Regression with infinitely wide networks."""
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import validate_data
+
+from ._base import CHUNK, NetworkEstimator
+from ._compat import _fit_context
+from .linalg import Cholesky
+
+
+class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
+    """Kernel ridge regression with the kernel of an infinitely wide network.
+
+    With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
+    the posterior of a wide Bayesian network. An intercept is fitted beside the kernel, and by
+    default the ridge is the one with the smallest leave-one-out error, which is known in closed
+    form. Scale the columns of ``X`` beforehand.
+
+    Parameters
+    ----------
+    kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
+        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
+        are ignored.
+    depth : int, default=2
+        Number of hidden layers.
+    activation : str or object of `sklearn_ntk.activations`, default="relu"
+        Activation of all hidden layers.
+    weight_var, bias_var : float, default=2.0 and 1.0
+        Variances of the weights and biases.
+    n_frozen : int, default=0
+        So many of the first layers are not trained (NTK only).
+    architecture : tuple of layers, optional
+        Any network, in place of ``depth`` and ``activation``.
+    alpha : "auto" or float, default="auto"
+        Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
+        `solvers.RELATIVE_RIDGES` times the mean diagonal.
+
+    Attributes
+    ----------
+    kernel_ : Kernel or None
+        The kernel in use; None if it is precomputed.
+    X_fit_ : array of shape (n_distinct, n_features)
+        Training rows, equal ones merged.
+    dual_coef_ : array of shape (n_distinct, n_outputs)
+    intercept_ : array of shape (n_outputs,)
+    alpha_ : float
+        The ridge in use.
+    alphas_, loo_errors_ : arrays
+        The ridges that were tried, and the mean squared error of leaving out one row for each, in
+        units of the variance of the targets; the errors are empty if ``alpha`` was given.
+    amplitude_ : array of shape (n_outputs,)
+        Variance of the Gaussian process in units of the kernel, for `predict`'s uncertainty.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKClassifier : The same for classes.
+    NTKKernel : The kernel, for scikit-learn's Gaussian processes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), NTKRegressor()).fit(X, y)
+    >>> round(model.score(X_test, y_test), 1)
+    0.4
+    """
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network to data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, or their Gram matrix if the kernel is precomputed.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights; an integer weight is the same as a repetition of the row.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
+        )
+        self._is_flat = y.ndim == 1
+        targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        solution, _, self._weights = self._fit_rows(X, targets, sample_weight)
+        standardised = solution.residuals**2 * solution.precision[:, None]
+        self.amplitude_ = standardised.mean(axis=0)
+        return self
+
+    def predict(self, X, return_std=False, return_cov=False):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool
+            Also return the standard deviation of a new observation, noise included.
+        return_cov : bool
+            Also return the covariance of new observations.
+
+        Returns
+        -------
+        mean : array of shape (n_samples,) or (n_samples, n_outputs)
+        std : array of the same shape, if ``return_std``
+        cov : array of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs), if
+            ``return_cov``
+
+        Notes
+        -----
+        The uncertainty is that of the Gaussian process with this kernel and noise ``alpha_`` (with
+        the NNGP, the posterior of a Bayesian network), in units such that the leave-one-out
+        residuals have standardised squares of mean one. It costs a factorisation at every call.
+        """
+        if return_std and return_cov:
+            raise ValueError("At most one of return_std and return_cov can be requested.")
+        scores = self._scores(X)
+        mean = scores[:, 0] if self._is_flat else scores
+        if not (return_std or return_cov):
+            return mean
+        if self.kernel_ is None:
+            raise ValueError(
+                "return_std and return_cov need the kernel between new rows, which a precomputed "
+                "Gram matrix lacks: pass the kernel itself."
+            )
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        unit = self._unit_covariance(X) if return_cov else self._unit_variance(X)
+        spread = unit[..., None] * self.amplitude_
+        spread = spread[..., 0] if self._is_flat else spread
+        return mean, spread if return_cov else np.sqrt(spread)
+
+    def _posterior(self):
+        """Function that maps new rows to ``V`` and ``r``: the prior less ``V'V`` plus ``r r'``.
+
+        The second term is the uncertainty of the intercept.
+        """
+        root = np.sqrt(self._weights)
+        K = self.kernel_(self.X_fit_) * np.outer(root, root)
+        K[np.diag_indices_from(K)] += self.alpha_
+        factor = Cholesky(K)
+        ones = factor.half_solve(root)
+
+        def project(X):
+            V = factor.half_solve((self.kernel_(X, self.X_fit_) * root).T)
+            return V, (1.0 - ones @ V) / np.sqrt(ones @ ones)
+
+        return project
+
+    def _unit_variance(self, X):
+        project = self._posterior()
+        variance = self.kernel_.diag(X)
+        step = max(1, CHUNK // len(self.X_fit_))
+        for start in range(0, len(X), step):
+            rows = slice(start, start + step)
+            V, r = project(X[rows])
+            variance[rows] += r * r - np.einsum("ij,ij->j", V, V)
+        return np.maximum(variance, 0.0) + self.alpha_
+
+    def _unit_covariance(self, X):
+        V, r = self._posterior()(X)
+        covariance = self.kernel_(X) - V.T @ V + np.outer(r, r)
+        covariance[np.diag_indices_from(covariance)] += self.alpha_
+        return covariance

@@ -1,0 +1,455 @@
+"""Both engines agree with stored values, with high-precision arithmetic and with each other."""
+
+import inspect
+import json
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import oracle
+import pytest
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_ntk.activations import ACTIVATIONS, activation
+from sklearn_ntk.architectures import mlp, resmlp
+from sklearn_ntk.engines import _numba, _numpy
+from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import Dense, Residual, lower
+
+DATA = Path(__file__).parent / "data"
+REFERENCES = sorted(path.stem for path in DATA.glob("*mlp_*.json"))
+BOTH = ("nngp", "ntk")
+
+
+def run_numpy(program, X, Y, gradient=False):
+    """Both kernels, and their derivatives, by the reference engine."""
+    sides = [_numpy.scan_rows(program, (Z * Z).mean(axis=1), gradient) for Z in (X, Y)]
+    nngp, ntk, *rates = _numpy.run(program, _numpy.initial_gap(X, Y), *sides, gradient)
+    values = np.stack([nngp, ntk])
+    return (values, np.stack([np.stack(r, axis=-1) for r in rates])) if gradient else values
+
+
+def run_numba(program, X, Y, gradient=False):
+    """Both kernels, and their derivatives, by the compiled engine."""
+    result = gram(program, X, Y, BOTH, gradient)
+    return tuple(map(np.stack, result)) if gradient else np.stack(result)
+
+
+ENGINES = {"numpy": run_numpy, "numba": run_numba}
+engines = pytest.mark.parametrize("run", ENGINES.values(), ids=ENGINES)
+
+
+def to_layers(network):
+    """A network of the oracle as one of the package."""
+    return tuple(to_layer(*layer) for layer in network)
+
+
+def to_layer(kind, *arguments):
+    """One layer of the oracle as one of the package."""
+    if kind == "activation":
+        name, parameters = arguments
+        return ACTIVATIONS[name](**parameters)
+    if kind == "residual":
+        return Residual(*map(to_layers, arguments))
+    weight_var, bias_var, trained = arguments
+    tied = (None if value in ("w", "b") else value for value in (weight_var, bias_var))
+    return Dense(*tied, frozen=not trained)
+
+
+def parameters_of(name):
+    """Parameters, other than the defaults, that the oracle knows."""
+    fields = list(inspect.signature(oracle.DUALS[name]).parameters)[3:]
+    defaults = ACTIVATIONS[name]._field_defaults
+    return {field: 0.7 * defaults[field] + 0.2 * (abs(defaults[field]) < 0.5) for field in fields}
+
+
+def diagonals(program, X):
+    """Diagonals of both kernels."""
+    rows = _numpy.scan_rows(program, (X * X).mean(axis=1))
+    return np.stack([rows.variance, rows.ntk])
+
+
+def errors(actual, expected, program, X, Y):
+    """Errors of both Gram matrices, relative to the diagonals."""
+    left, right = (diagonals(program, Z) for Z in (X, Y))
+    return relative(actual - expected, left[:, :, None], right[:, None, :])
+
+
+def relative(error, left, right):
+    """Errors relative to the geometric mean of two diagonal entries; absolute where it is zero."""
+    scale = np.sqrt(left) * np.sqrt(right)
+    return np.abs(error) / (scale + (scale == 0.0))
+
+
+# --- Stored values --------------------------------------------------------------------------------
+
+
+@engines
+@pytest.mark.parametrize("case", REFERENCES)
+def test_stored_values(case, run):
+    """The kernels of the field's reference implementation."""
+    data = json.loads((DATA / f"{case}.json").read_text())
+    program = lower(to_layers(oracle.from_reference(data["layers"])))
+    X, Y = np.array(data["x1"]), np.array(data["x2"])
+    for Z, suffix in ((X.copy(), "x1_x1"), (Y, "x1_x2")):
+        expected = np.stack([data[f"{name}_{suffix}"] for name in BOTH])
+        assert errors(run(program, X, Z), expected, program, X, Z).max() <= 1e-13
+
+
+# --- High precision -------------------------------------------------------------------------------
+
+ROW = np.array([0.3, -1.2, 0.8, 0.1, 0.5])
+ASIDE = np.array([1.1, 0.4, -0.2, -0.9, 0.3])
+ZERO = np.zeros(5)
+PAIRS = {
+    **{f"{step:g} apart": (ROW, ROW + step * ASIDE) for step in 10.0 ** -np.r_[0, 2:13:2]},
+    **{f"{step:g} and longer": (ROW, 1.3 * (ROW + step * ASIDE)) for step in (1e-2, 1e-8)},
+    "parallel": (ROW, 1.3 * ROW),
+    "coincident": (ROW, ROW),
+    "zero": (ROW, ZERO),
+    "both zero": (ZERO, ZERO),
+    "orthogonal": (np.eye(5)[0], np.eye(5)[1]),
+}
+OPPOSITE = {"antiparallel": (ROW, -0.7 * ROW), "opposite": (ROW, -ROW)}
+UNEQUAL = {f"{ratio:g} times": (ROW, ratio * ASIDE) for ratio in (1e-6, 1e-3, 1e3)}
+ALL_PAIRS = {**PAIRS, **OPPOSITE, **UNEQUAL}
+DEPTHS = [1, 3, 10]
+
+
+def deep(name, depth, weight_var=2.0, bias_var=0.1):
+    """A network of the oracle with one activation."""
+    return oracle.mlp(name, depth, weight_var, bias_var, parameters_of(name))
+
+
+@cache
+def exact(name, depth, bias_var):
+    """Kernels of all pairs in high precision."""
+    return kernels_of_pairs(deep(name, depth, 2.0, bias_var), ALL_PAIRS)
+
+
+def kernels_of_pairs(network, pairs):
+    """Kernels of pairs in high precision, by the name of the pair."""
+    return {key: np.array(oracle.kernels(network, *pairs[key], 30), float) for key in pairs}
+
+
+def compare(run, network, pairs, exact_kernels, scale=relative):
+    """Errors of both kernels of some pairs, by the name of the pair."""
+    program = lower(to_layers(network))
+    X, Y = (np.array(rows) for rows in zip(*pairs.values(), strict=True))
+    actual = np.diagonal(run(program, X, Y), axis1=1, axis2=2)
+    desired = np.array([exact_kernels[key] for key in pairs]).T
+    error = scale(actual - desired, diagonals(program, X), diagonals(program, Y))
+    return dict(zip(pairs, error.max(axis=0), strict=True))
+
+
+def assert_small(error, tolerance):
+    """No error by name is above the tolerance, or nan."""
+    assert {key: e for key, e in error.items() if not e <= tolerance} == {}
+
+
+@engines
+@pytest.mark.parametrize("bias_var", [0.1, 0.0])
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("name", oracle.DUALS)
+def test_high_precision(name, depth, bias_var, run):
+    network = deep(name, depth, 2.0, bias_var)
+    assert_small(compare(run, network, PAIRS, exact(name, depth, bias_var)), 1e-12)
+
+
+@engines
+@pytest.mark.parametrize("bias_var, tolerance", [(0.1, 1e-12), (0.0, 1e-9)])
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("name", oracle.DUALS)
+def test_antiparallel_rows(name, depth, bias_var, tolerance, run):
+    network = deep(name, depth, 2.0, bias_var)
+    assert_small(compare(run, network, OPPOSITE, exact(name, depth, bias_var)), tolerance)
+
+
+@engines
+@pytest.mark.parametrize("bias_var", [0.1, 0.0])
+@pytest.mark.parametrize("name", oracle.DUALS)
+def test_rows_of_unequal_norm(name, bias_var, run):
+    """Relative to the larger diagonal entry: a gap holds no smaller covariance."""
+
+    def to_larger(error, left, right):
+        return np.abs(error) / np.maximum(left, right)
+
+    network, known = deep(name, 3, 2.0, bias_var), exact(name, 3, bias_var)
+    assert_small(compare(run, network, UNEQUAL, known, to_larger), 1e-14)
+
+
+def chain(*names):
+    """A network of the oracle with one layer of each activation."""
+    layers = [("dense", 1.7, 0.1, True)]
+    for position, name in enumerate(names):
+        layers.append(("activation", name, parameters_of(name)))
+        layers.append(("dense", 1.5, 0.2 * (position % 2), True))
+    return layers
+
+
+RELU, ERF = ("activation", "relu", {}), ("activation", "erf", {})
+BODY = [RELU, ("dense", 0.6, 0.05, True)]
+RESIDUAL = {
+    "identity shortcut": [chain()[0], ("residual", BODY, []), ("residual", BODY, []), *chain("erf")[1:]],
+    "shortcut with weights": [chain()[0], ("residual", BODY, [("dense", 0.4, 0.2, True)]), *BODY],
+    "deep shortcut": [chain()[0], ("residual", BODY, [ERF, ("dense", 0.4, 0.0, True)]), *BODY],
+    "residual before weights": [("residual", [chain()[0]], [chain()[0]]), *BODY],
+    "in the body": [chain()[0], ("residual", [*BODY, ("residual", BODY, [])], []), *BODY],
+    "in the shortcut": [
+        chain()[0],
+        ("residual", BODY, [*BODY, ("residual", [*BODY], [("dense", 0.4, 0.2, False)])]),
+        *BODY,
+    ],
+    "frozen body": [chain()[0], ("residual", [RELU, ("dense", 0.6, 0.05, False)], []), *BODY],
+}
+MIXED = {
+    " ".join(names): chain(*names)
+    for names in [
+        ("erf", "relu"),
+        ("relu", "erf", "relu", "relu"),
+        ("gelu", "relu"),
+        ("gaussian", "abs"),
+        ("sin", "relu"),
+        ("cos", "leaky_relu", "gelu"),
+        ("rbf", "erf"),
+        ("abs", "gelu", "gaussian"),
+        ("identity", "relu"),
+    ]
+}
+COMPILED = [key for key in MIXED if set(key.split()) <= {"erf", "relu", "identity"}]
+
+
+@pytest.mark.parametrize("key", MIXED)
+def test_mixed_activations(key):
+    """On the reference engine all, on the compiled one those that need no new code."""
+    known = kernels_of_pairs(MIXED[key], PAIRS)
+    for run in [run_numpy, run_numba][: 1 + (key in COMPILED)]:
+        assert_small(compare(run, MIXED[key], PAIRS, known), 1e-12)
+
+
+@pytest.mark.parametrize("key", RESIDUAL)
+def test_residual_networks(key):
+    known = kernels_of_pairs(RESIDUAL[key], {**PAIRS, **OPPOSITE})
+    for run in ENGINES.values():
+        assert_small(compare(run, RESIDUAL[key], {**PAIRS, **OPPOSITE}, known), 1e-12)
+
+
+@engines
+@pytest.mark.parametrize("n_frozen", range(4))
+def test_frozen_layers(n_frozen, run):
+    network = oracle.mlp("relu", 3, 2.0, 0.1, n_frozen=n_frozen)
+    pairs = {key: PAIRS[key] for key in ("1 apart", "coincident")}
+    error = compare(run, network, pairs, kernels_of_pairs(network, pairs))
+    assert_small(error, 1e-14)
+
+
+@engines
+def test_gain_is_a_weight_variance(run):
+    """A factor before or after a homogeneous activation is one of the weights."""
+    for name in ("relu", "abs", "identity"):
+        scaled = lower((Dense(), ACTIVATIONS[name](gain=1.5), Dense()), 2.0, 0.1)
+        plain = lower((Dense(), name, Dense(2.0 * 1.5**2)), 2.0, 0.1)
+        X, Y = np.array([ROW, ASIDE]), np.array([ROW + 1e-3 * ASIDE, -ROW])
+        assert errors(run(scaled, X, Y), run(plain, X, Y), plain, X, Y).max() <= 1e-15
+
+
+# --- Derivatives ----------------------------------------------------------------------------------
+
+GRADIENT_PAIRS = {
+    **{key: PAIRS[key] for key in ("1 apart", "0.01 apart", "1e-08 apart", "parallel")},
+    **{key: PAIRS[key] for key in ("coincident", "zero", "both zero")},
+    **OPPOSITE,
+}
+TIED = [("dense", "w", "b", True), RELU, ("dense", "w", 0.1, True), ERF, ("dense", 0.8, "b", True)]
+SHORTCUT = [("dense", "w", 0.2, False)]
+TIED_RESIDUAL = [
+    TIED[0],
+    ("residual", TIED[1:3], []),
+    ("residual", TIED[1:], SHORTCUT),
+    ("residual", [*TIED[1:3], ("residual", TIED[3:], [])], [ERF, *SHORTCUT]),
+    *TIED[3:],
+]
+
+
+def gradient_errors(run, network, w=1.7, b=0.1):
+    """Errors of the derivatives of both kernels, by the name of the pair."""
+    program = lower(to_layers(network), w, b)
+    X, Y = (np.array(rows) for rows in zip(*GRADIENT_PAIRS.values(), strict=True))
+    actual = np.diagonal(run(program, X, Y, gradient=True)[1], axis1=1, axis2=2)
+    known = [oracle.gradient(network, *pair, 40, w=w, b=b) for pair in GRADIENT_PAIRS.values()]
+    error = actual - np.moveaxis(np.array(known, float), 0, -1)
+    scaled = relative(error, *(diagonals(program, Z)[:, None] for Z in (X, Y)))
+    return dict(zip(GRADIENT_PAIRS, scaled.max(axis=(0, 1)), strict=True))
+
+
+@engines
+@pytest.mark.parametrize("name", oracle.DUALS)
+def test_gradient(name, run):
+    assert_small(gradient_errors(run, deep(name, 3, "w", "b")), 1e-10)
+
+
+@engines
+@pytest.mark.parametrize("network", [TIED, TIED_RESIDUAL], ids=["mlp", "residual"])
+def test_gradient_of_partly_tied_networks(network, run):
+    assert_small(gradient_errors(run, network), 1e-10)
+
+
+@engines
+def test_gradient_without_bias(run):
+    """A homogeneous network grows as the number of dense layers in the power of the weights."""
+    program = lower(mlp(depth=3), 1.7, 0.0)
+    X, Y = np.array([ROW, ASIDE, -ROW]), np.array([ROW, 2.0 * ROW, ROW + 1e-8 * ASIDE, ZERO])
+    values, rates = run(program, X, Y, gradient=True)
+    assert errors(rates[..., 0], 4.0 * values, program, X, Y).max() <= 1e-12
+    assert np.all(rates[..., 1] == 0.0)
+
+
+# --- Equal engines --------------------------------------------------------------------------------
+
+
+def varied(cls):
+    """An activation whose parameters differ from the defaults."""
+    return cls(*(0.7 * x + 0.2 * (abs(x) < 0.5) for x in cls._field_defaults.values()))
+
+
+def rows_of_all_kinds():
+    """Random rows with near duplicates, parallel, opposite and zero rows among them."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((9, 4))
+    near = X[:4] + np.array([[1e-2], [3e-3], [1e-5], [1e-9]]) * rng.standard_normal((4, 4))
+    return X, np.vstack([near, 2.0 * X[4], -X[5], 1e-3 * X[6], np.zeros(4), X[7]])
+
+
+@pytest.mark.parametrize("network", [mlp, resmlp])
+@pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_engines_agree(cls, network):
+    """With derivatives and without."""
+    X, Y = rows_of_all_kinds()
+    program = lower(network(2, varied(cls)), 1.7, 0.1)
+    expected, expected_rates = run_numpy(program, X, Y, gradient=True)
+    actual, rates = run_numba(program, X, Y, gradient=True)
+    for values in (actual, run_numba(program, X, Y), run_numpy(program, X, Y)):
+        assert errors(values, expected, program, X, Y).max() <= 1e-13
+    for p in range(2):
+        error = errors(rates[..., p], expected_rates[..., p], program, X, Y)
+        assert error.max() <= 1e-12
+
+
+def test_start_from_inner_products():
+    """Where the compiled engine changes to differences, long rows lose nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((8, 784)) + 3.0
+    steps = np.sqrt(_numba.NEAR) * np.linspace(0.5, 2.0, 40)
+    Y = X[0] + steps[:, None] * np.linalg.norm(X[0]) * np.eye(784)[:40]
+    program = lower(mlp(3), 2.0, 0.1)
+    expected = run_numpy(program, X, Y)
+    assert errors(run_numba(program, X, Y), expected, program, X, Y).max() <= 1e-12
+
+
+# --- Other array types ----------------------------------------------------------------------------
+
+
+class Foreign(NDArrayOperatorsMixin):
+    """An array that speaks the NumPy protocols and refuses to become a NumPy array."""
+
+    def __init__(self, data):
+        self.data = np.asarray(data)
+
+    def _refuse(self, *arguments, **options):
+        raise TypeError("a foreign array was converted")
+
+    __array__ = __float__ = __int__ = __bool__ = __len__ = __iter__ = __index__ = _refuse
+    shape = property(lambda self: self.data.shape)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        assert method == "__call__" and not options
+        assert not any(isinstance(x, np.ndarray) and x.ndim for x in inputs)
+        return Foreign(ufunc(*(x.data if isinstance(x, Foreign) else x for x in inputs)))
+
+    def __array_function__(self, function, types, arguments, options):
+        arguments = (x.data if isinstance(x, Foreign) else x for x in arguments)
+        return Foreign(function(*arguments, **options))
+
+    def __getitem__(self, key):
+        assert all(k is None or isinstance(k, (int, slice)) for k in np.atleast_1d(key))
+        return Foreign(self.data[key])
+
+    def sum(self, axis):
+        return Foreign(self.data.sum(axis=axis))
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("network", [mlp, resmlp])
+@pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_foreign_arrays(cls, network, gradient):
+    """The reference engine stays within the array type of its arguments."""
+    X, Y = rows_of_all_kinds()
+    program = lower(network(1, varied(cls)), 1.7, 0.1)
+
+    def run(kind):
+        variances = [kind((Z * Z).mean(axis=1)) for Z in (X, Y)]
+        sides = [_numpy.scan_rows(program, v, gradient) for v in variances]
+        gap = _numpy.initial_gap(kind(X), kind(Y))
+        left = sides[0]
+        rows = (left.variance, left.ntk, *left.dvariance, *left.dntk)
+        return [*flat(_numpy.run(program, gap, *sides, gradient)), *flat(rows)]
+
+    for foreign, usual in zip(run(Foreign), run(np.asarray), strict=True):
+        assert type(foreign) is Foreign and type(usual) is np.ndarray
+        assert_array_equal(foreign.data, usual)
+
+
+def flat(results):
+    """Leaves of nested tuples."""
+    return [leaf for r in results for leaf in (flat(r) if isinstance(r, tuple) else [r])]
+
+
+# --- Activations from elsewhere -------------------------------------------------------------------
+
+
+@pytest.fixture
+def square():
+    """A registered activation ``scale * x^2``, of which the package knows nothing."""
+
+    @activation("square")
+    class Square(NamedTuple):
+        scale: float = 1.0
+
+        def fn(self, x):
+            return self.scale * x * x
+
+        def variance(self, v):
+            return 3.0 * self.scale**2 * v**2
+
+        def features(self, v):
+            return np.sqrt(v), np.sqrt(3.0) * np.abs(self.scale) * v
+
+        def dual(self, q, left, right):
+            product = left[0] * right[0]
+            slope = 4.0 * self.scale**2 * (product - 0.5 * q)
+            return 2.0 * self.scale**2 * q * (2.0 * product - 0.5 * q), slope
+
+    yield Square
+    del ACTIVATIONS["square"]
+
+
+@engines
+def test_own_activation(square, run):
+    X, Y = np.array([ROW, ASIDE]), np.array([ROW, -0.5 * ROW, ASIDE + 1e-4 * ROW])
+    w, b, s = 1.3, 0.2, 0.6
+    program = lower((Dense(), square(s), Dense()), w, b)
+    a, c, d = (w * k + b for k in (np.mean(X * X, 1)[:, None], X @ Y.T / 5, np.mean(Y * Y, 1)))
+    nngp = w * s**2 * (2.0 * c * c + a * d) + b
+    ntk = w * 4.0 * s**2 * c * c + nngp
+    values, rates = run(program, X, Y, gradient=True)
+    assert_allclose(values, [nngp, ntk], rtol=1e-14)
+    # d(a, c, d) along log b is b
+    by_b = w * s**2 * b * (4.0 * c + a + d) + b
+    assert_allclose(rates[..., 1], [by_b, by_b + w * 8.0 * s**2 * c * b], rtol=1e-13)
+    # along log w, a changes at the rate a - b
+    moved = 4.0 * c * (c - b) + (a - b) * d + a * (d - b)
+    by_w = nngp - b + w * s**2 * moved
+    twice = w * 4.0 * s**2 * (c * c + 2.0 * c * (c - b))
+    assert_allclose(rates[..., 0], [by_w, by_w + twice], rtol=1e-13)
