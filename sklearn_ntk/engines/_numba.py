@@ -57,6 +57,9 @@ _mixed = _inline(_built(program.add_pair_source))
 # its NTKs and, with derivatives, ``state[2:4]`` the rates of the gaps and ``state[4:6]`` those of
 # the NTKs. ``stop[i]`` is the number of columns of row i that are wanted: of a symmetric matrix,
 # the lower triangle.
+#
+# Loops run over one-dimensional contiguous views: sums of indices in a subscript would make the
+# compiler gather single elements.
 
 
 @_inline
@@ -68,67 +71,77 @@ def _record(rows, k, i):
 
 
 @_inline
+def _views(rows, k, j0):
+    row = rows[k]
+    return (
+        row[0][j0:], row[1][j0:], row[2][j0:], row[3][j0:],
+        row[4][j0:], row[5][j0:], row[6][j0:], row[7][j0:],
+    )  # fmt: skip
+
+
+@_inline
+def _at(views, j):
+    return (
+        views[0][j], views[1][j], views[2][j], views[3][j],
+        views[4][j], views[5][j], views[6][j], views[7][j],
+    )  # fmt: skip
+
+
+@_inline
+def _parts(state, i):
+    return state[0, i], state[1, i], state[2, i], state[3, i], state[4, i], state[5, i]
+
+
+@_inline
 def _start(left, right, inner, i0, j0, c0, stop, gap):
     """Gaps of the inputs: from inner products, and from differences where directions are close."""
     X, norms_x = left[0], left[1]
-    Y, norms_y = right[0], right[1]
+    Y, norms_y = right[0], right[1][j0:]
     scale = 1.0 / X.shape[1]
     for i in range(stop.shape[0]):
-        norm = norms_x[i0 + i]
+        norm, products, out = norms_x[i0 + i], inner[i][c0:], gap[i]
         n_near = 0
         for j in range(stop[i]):
-            product = norm * norms_y[j0 + j]
-            value = 2.0 * max(product - inner[i, c0 + j], 0.0)
-            gap[i, j] = scale * value
+            product = norm * norms_y[j]
+            value = 2.0 * max(product - products[j], 0.0)
+            out[j] = scale * value
             n_near += value <= NEAR * product
         if n_near > 0:
             for j in range(stop[i]):
-                product = scale * norm * norms_y[j0 + j]
-                if gap[i, j] <= NEAR * product and product > 0.0:
-                    total = 0.0
-                    for k in range(X.shape[1]):
-                        apart = X[i0 + i, k] / norm - Y[j0 + j, k] / norms_y[j0 + j]
+                product = scale * norm * norms_y[j]
+                if out[j] <= NEAR * product and product > 0.0:
+                    x, y, total = X[i0 + i], Y[j0 + j], 0.0
+                    for k in range(x.shape[0]):
+                        apart = x[k] / norm - y[k] / norms_y[j]
                         total += apart * apart
-                    gap[i, j] = product * total
+                    out[j] = product * total
 
 
 @_inline
 def _map(act, k, step, rows_x, rows_y, i0, j0, stop, state):
     weight, bias, trained = step[0], step[1], step[2]
+    views = _views(rows_y, k, j0)
     for i in range(stop.shape[0]):
         left = _record(rows_x, k, i0 + i)
+        gap, ntk = state[0, i], state[1, i]
         for j in range(stop[i]):
-            right = _record(rows_y, k, j0 + j)
-            state[0, i, j], state[1, i, j] = act.step(
-                weight, bias, trained, state[0, i, j], state[1, i, j], left, right
-            )
-
-
-@_inline
-def _rates(rates, k, i):
-    return _record(rates[0], k, i), _record(rates[1], k, i)
-
-
-@_inline
-def _state(state, i, j):
-    return (
-        state[0, i, j], state[1, i, j], state[2, i, j],
-        state[3, i, j], state[4, i, j], state[5, i, j],
-    )  # fmt: skip
+            gap[j], ntk[j] = act.step(weight, bias, trained, gap[j], ntk[j], left, _at(views, j))
 
 
 @_inline
 def _map_rates(act, k, step, rows_x, rows_y, rates, i0, j0, stop, state):
     weight, bias, trained, drift = step[0], step[1], step[2], (step[3], step[4])
+    views = _views(rows_y, k, j0)
+    views0, views1 = _views(rates[1][0], k, j0), _views(rates[1][1], k, j0)
     for i in range(stop.shape[0]):
-        left, dleft = _record(rows_x, k, i0 + i), _rates(rates[0], k, i0 + i)
+        left = _record(rows_x, k, i0 + i)
+        dleft = _record(rates[0][0], k, i0 + i), _record(rates[0][1], k, i0 + i)
+        s0, s1, s2, s3, s4, s5 = _parts(state, i)
         for j in range(stop[i]):
-            new = act.step_rates(
-                weight, bias, trained, drift, _state(state, i, j),
-                left, _record(rows_y, k, j0 + j), dleft, _rates(rates[1], k, j0 + j),
+            s0[j], s1[j], s2[j], s3[j], s4[j], s5[j] = act.step_rates(
+                weight, bias, trained, drift, (s0[j], s1[j], s2[j], s3[j], s4[j], s5[j]),
+                left, _at(views, j), dleft, (_at(views0, j), _at(views1, j)),
             )  # fmt: skip
-            state[0, i, j], state[1, i, j], state[2, i, j] = new[0], new[1], new[2]
-            state[3, i, j], state[4, i, j], state[5, i, j] = new[3], new[4], new[5]
 
 
 @_inline
@@ -145,22 +158,38 @@ def _map_any(acts, index, k, step, rows_x, rows_y, rates, i0, j0, stop, state):
 
 
 @_inline
-def _add(k, rows_x, rows_y, rates, i0, j0, stop, state, saved):
+def _add(k, rows_x, rows_y, i0, j0, stop, state, saved):
+    views = _views(rows_y, k, j0)
     for i in range(stop.shape[0]):
         left = _record(rows_x, k, i0 + i)
+        gap, ntk, gap1, ntk1 = state[0, i], state[1, i], saved[0, i], saved[1, i]
         for j in range(stop[i]):
-            right = _record(rows_y, k, j0 + j)
-            if rates is None:
-                state[0, i, j], state[1, i, j] = _mixed(
-                    state[0, i, j], state[1, i, j], saved[0, i, j], saved[1, i, j], left, right
-                )
-            else:
-                new = _mixed_rates(
-                    _state(state, i, j), _state(saved, i, j), left, right,
-                    _rates(rates[0], k, i0 + i), _rates(rates[1], k, j0 + j),
-                )  # fmt: skip
-                state[0, i, j], state[1, i, j], state[2, i, j] = new[0], new[1], new[2]
-                state[3, i, j], state[4, i, j], state[5, i, j] = new[3], new[4], new[5]
+            gap[j], ntk[j] = _mixed(gap[j], ntk[j], gap1[j], ntk1[j], left, _at(views, j))
+
+
+@_inline
+def _add_rates(k, rows_x, rows_y, rates, i0, j0, stop, state, saved):
+    views = _views(rows_y, k, j0)
+    views0, views1 = _views(rates[1][0], k, j0), _views(rates[1][1], k, j0)
+    for i in range(stop.shape[0]):
+        left = _record(rows_x, k, i0 + i)
+        dleft = _record(rates[0][0], k, i0 + i), _record(rates[0][1], k, i0 + i)
+        s0, s1, s2, s3, s4, s5 = _parts(state, i)
+        t0, t1, t2, t3, t4, t5 = _parts(saved, i)
+        for j in range(stop[i]):
+            s0[j], s1[j], s2[j], s3[j], s4[j], s5[j] = _mixed_rates(
+                (s0[j], s1[j], s2[j], s3[j], s4[j], s5[j]),
+                (t0[j], t1[j], t2[j], t3[j], t4[j], t5[j]),
+                left, _at(views, j), dleft, (_at(views0, j), _at(views1, j)),
+            )  # fmt: skip
+
+
+@_inline
+def _add_any(k, rows_x, rows_y, rates, i0, j0, stop, state, saved):
+    if rates is None:
+        _add(k, rows_x, rows_y, i0, j0, stop, state, saved)
+    else:
+        _add_rates(k, rows_x, rows_y, rates, i0, j0, stop, state, saved)
 
 
 @_inline
@@ -172,31 +201,41 @@ def _exchange(x, y):
 
 
 @_inline
-def _write(values, i0, j0, stop, symmetric, out):
-    """Copy a tile to the result and, if that is symmetric, its mirror image while in cache."""
-    for i in range(stop.shape[0]):
-        for j in range(stop[i]):
-            out[i0 + i, j0 + j] = values[i, j]
-    if symmetric:
-        for j in range(values.shape[1]):
-            for i in range(stop.shape[0]):
-                if j < stop[i]:
-                    out[j0 + j, i0 + i] = values[i, j]
-
-
-@_inline
 def _to_covariance(rows_x, rows_y, rates, i0, j0, stop, state):
     """Turn gaps into covariances."""
     k, last = rows_x.shape[0] - 1, WIDTH - 1
+    b = rows_y[k, last][j0:]
     for i in range(stop.shape[0]):
-        a = rows_x[k, last, i0 + i]
+        a, out = rows_x[k, last, i0 + i], state[0, i]
         for j in range(stop[i]):
-            b = rows_y[k, last, j0 + j]
-            state[0, i, j] = a * b - 0.5 * state[0, i, j]
-            if rates is not None:
-                for p in range(2):
-                    change = rates[0][p, k, last, i0 + i] * b + a * rates[1][p, k, last, j0 + j]
-                    state[2 + p, i, j] = change - 0.5 * state[2 + p, i, j]
+            out[j] = a * b[j] - 0.5 * out[j]
+        if rates is not None:
+            for p in range(2):
+                da, db = rates[0][p, k, last, i0 + i], rates[1][p, k, last][j0:]
+                out = state[2 + p, i]
+                for j in range(stop[i]):
+                    out[j] = da * b[j] + a * db[j] - 0.5 * out[j]
+
+
+@_inline
+def _write(values, i0, j0, stop, symmetric, out):
+    """Copy a tile to the result and, if that is symmetric, its mirror image while in cache."""
+    m = stop.shape[0]
+    for i in range(m):
+        row, target = values[i], out[i0 + i]
+        for j in range(stop[i]):
+            target[j0 + j] = row[j]
+    if not symmetric:
+        return
+    for i1 in range(0, m, 8):  # eight entries are a line of cache
+        i2 = min(i1 + 8, m)
+        for j in range(stop[i1]):
+            target = out[j0 + j]
+            for i in range(i1, i2):
+                target[i0 + i] = values[i, j]
+        for i in range(i1, i2):
+            for j in range(stop[i1], stop[i]):
+                out[j0 + j, i0 + i] = values[i, j]
 
 
 def _make_fill(version):
@@ -229,7 +268,7 @@ def _make_fill(version):
                     _exchange(state, stack[top - 1])
                 else:
                     top -= 1
-                    _add(k, rows_x, rows_y, rates, i0, j0, stop, state, stack[top])
+                    _add_any(k, rows_x, rows_y, rates, i0, j0, stop, state, stack[top])
             _to_covariance(rows_x, rows_y, rates, i0, j0, stop, state)
             nngp, ntk, dnngp, dntk = results
             if nngp.size > 0:
