@@ -1,6 +1,7 @@
 """What the regressor and the classifier have in common: parameters, kernels and rows."""
 
 import numbers
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -18,7 +19,7 @@ CHUNK = 2**23
 class NetworkEstimator(BaseEstimator):
     """Kernel ridge regression on the kernel of a network."""
 
-    _parameter_constraints = {
+    _parameter_constraints: ClassVar[dict] = {
         "kernel": [StrOptions({"ntk", "nngp", "precomputed"}), Kernel],
         "depth": [Interval(numbers.Integral, 0, None, closed="left")],
         "activation": "no_validation",  # the kernel's error lists the valid ones

@@ -12,7 +12,6 @@ import numpy as np
 
 from ._trace import TINY, formula
 
-
 # Chebyshev fits with a maximal error of 2e-17. Horner's rule is written out: compiled loops over
 # the coefficients are neither unrolled nor vectorised.
 
@@ -116,7 +115,7 @@ def _arc_rate(arguments, rates, result):
 
 @formula(_arc_rate, n_results=2)
 def arc(h):
-    """Angle ``t`` and wedge ``sin t - t cos t`` from the squared half chord ``h = sin(t / 2)^2``."""
+    """Angle ``t`` and wedge ``sin t - t cos t`` from ``h = sin(t / 2)^2``."""
     far = h > 0.5
     near = h <= 0.5
     g = near * h + far * np.maximum(1.0 - h, 0.0)

@@ -5,6 +5,8 @@ Called with nodes instead of numbers, they leave the graph of their operations b
 follow their exact derivatives and flat source code, for compilers that cannot look into NumPy.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 TINY = 1e-300
@@ -105,7 +107,8 @@ def _reflected(name):
     return lambda self, other: self.graph.apply(name, other, self)
 
 
-for _name, _method in (("add",) * 2, ("subtract", "sub"), ("multiply", "mul"), ("divide", "truediv")):
+_METHODS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv"}
+for _name, _method in _METHODS.items():
     setattr(Node, f"__{_method}__", _forward(_name))
     setattr(Node, f"__r{_method}__", _reflected(_name))
 for _name, _method in zip(_COMPARISONS, ("lt", "le", "gt", "ge", "eq", "ne"), strict=True):
@@ -119,7 +122,7 @@ class Formula:
     ``rule(arguments, rates, results)`` returns the rates of the results.
     """
 
-    registered = []
+    registered: ClassVar[list] = []
 
     def __init__(self, function, rule, n_results):
         self.function, self.rule, self.n_results = function, rule, n_results

@@ -20,8 +20,10 @@ def mlp(depth=3, activation="relu"):
     Examples
     --------
     >>> from sklearn_ntk.architectures import mlp
-    >>> mlp(depth=1)
-    (Dense(weight_var=None, bias_var=None, frozen=False), 'relu', Dense(weight_var=None, bias_var=None, frozen=False))
+    >>> mlp(depth=2)[1::2]
+    ('relu', 'relu')
+    >>> len(mlp(depth=2))
+    5
     """
     return (Dense(), activation) * depth + (Dense(),)
 

@@ -173,4 +173,4 @@ def _fit_temperature(scores, targets, weights):
         losses = -(shares * log_softmax(logits * np.exp(-log_temperature), axis=1)).sum(axis=1)
         return np.average(losses, weights=weights)
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-7.0, 3.0), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=(-5.0, 3.0), method="bounded").x))

@@ -64,9 +64,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False):
     def compute(block):
         i0, i1, j0, j1 = block
         inner = np.matmul(left.X[i0:i1], right.X[j0:j1].T)
-        _numba.fill(
-            plan, left.packed, right.packed, rate_pair, inner, i0, j0, symmetric, results
-        )
+        _numba.fill(plan, left.packed, right.packed, rate_pair, inner, i0, j0, symmetric, results)
 
     blocks = _blocks(shape, symmetric, _numba.TILE_ROWS)
     work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)

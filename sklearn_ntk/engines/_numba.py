@@ -13,9 +13,10 @@ import numpy as np
 from numba import get_num_threads, literal_unroll, njit, types
 from numba.extending import overload_method
 
-from .. import _special, _trace, activations, program
+from .. import _special, _trace, activations, formulas
 from .._trace import build
-from ..program import N_FEATURES, WIDTH, Add, Pointwise, Save, Swap
+from ..formulas import WIDTH
+from ..program import Add, Pointwise, Save, Swap
 
 __all__ = ["TILE_ROWS", "fill", "get_num_threads", "pack_program", "pack_rows"]
 
@@ -40,23 +41,23 @@ for _value in (types.NamedTuple, types.NamedUniTuple):
 
     @overload_method(_value, "step", jit_options=_INLINED)
     def _step(self, weight, bias, trained, gap, ntk, left, right):
-        return _built(program.map_pair_source, self.instance_class)
+        return _built(formulas.map_pair_source, self.instance_class)
 
     @overload_method(_value, "step_rates", jit_options=_INLINED)
     def _step_rates(self, weight, bias, trained, drift, state, left, right, dleft, dright):
-        return _built(program.map_pair_rates_source, self.instance_class)
+        return _built(formulas.map_pair_rates_source, self.instance_class)
 
 
-_mixed_rates = _inline(_built(program.add_pair_rates_source))
-_mixed = _inline(_built(program.add_pair_source))
+_mixed_rates = _inline(_built(formulas.add_pair_rates_source))
+_mixed = _inline(_built(formulas.add_pair_source))
 
 
 # --- Steps of the interpreter ---------------------------------------------------------------------
 #
-# A tile pairs rows i0 .. i0 + m with columns j0 .. j0 + n. ``state[0]`` holds its gaps, ``state[1]``
-# its NTKs and, with derivatives, ``state[2:4]`` the rates of the gaps and ``state[4:6]`` those of
-# the NTKs. ``stop[i]`` is the number of columns of row i that are wanted: of a symmetric matrix,
-# the lower triangle.
+# A tile pairs rows i0 .. i0 + m with columns j0 .. j0 + n. ``state[0]`` holds its gaps,
+# ``state[1]`` its NTKs and, with derivatives, ``state[2:4]`` the rates of the gaps and
+# ``state[4:6]`` those of the NTKs. ``stop[i]`` is the number of columns of row i that are wanted:
+# of a symmetric matrix, the lower triangle.
 #
 # Loops run over one-dimensional contiguous views: sums of indices in a subscript would make the
 # compiler gather single elements.
@@ -218,17 +219,18 @@ def _to_covariance(rows_x, rows_y, rates, i0, j0, stop, state):
 
 
 @_inline
-def _write(values, i0, j0, stop, symmetric, out):
-    """Copy a tile to the result and, if that is symmetric, its mirror image while in cache."""
-    m = stop.shape[0]
-    for i in range(m):
+def _write(values, i0, j0, stop, out):
+    for i in range(stop.shape[0]):
         row, target = values[i], out[i0 + i]
         for j in range(stop[i]):
             target[j0 + j] = row[j]
-    if not symmetric:
-        return
-    for i1 in range(0, m, 8):  # eight entries are a line of cache
-        i2 = min(i1 + 8, m)
+
+
+@_inline
+def _mirror(values, i0, j0, stop, out):
+    """Write a tile of the lower triangle to the upper one, by lines of cache, eight entries."""
+    for i1 in range(0, stop.shape[0], 8):
+        i2 = min(i1 + 8, stop.shape[0])
         for j in range(stop[i1]):
             target = out[j0 + j]
             for i in range(i1, i2):
@@ -236,6 +238,44 @@ def _write(values, i0, j0, stop, symmetric, out):
         for i in range(i1, i2):
             for j in range(stop[i1], stop[i]):
                 out[j0 + j, i0 + i] = values[i, j]
+
+
+@_inline
+def _store(values, i0, j0, stop, symmetric, out):
+    """Copy a tile to the result, unless that is empty, while the tile is in cache."""
+    if out.size > 0:
+        _write(values, i0, j0, stop, out)
+        if symmetric:
+            _mirror(values, i0, j0, stop, out)
+
+
+@_inline
+def _store_all(state, rates, i0, j0, stop, symmetric, results):
+    nngp, ntk, dnngp, dntk = results
+    _store(state[0], i0, j0, stop, symmetric, nngp)
+    _store(state[1], i0, j0, stop, symmetric, ntk)
+    if rates is not None:
+        for p in range(dnngp.shape[2]):
+            _store(state[2 + p], i0, j0, stop, symmetric, dnngp[:, :, p])
+        for p in range(dntk.shape[2]):
+            _store(state[4 + p], i0, j0, stop, symmetric, dntk[:, :, p])
+
+
+@_inline
+def _interpret(codes, which, steps, acts, rows_x, rows_y, rates, i0, j0, stop, state, stack):
+    """Carry a tile through the program."""
+    top = 0
+    for k in range(codes.shape[0]):
+        if codes[k] == 0:
+            _map_any(acts, which[k], k, steps[k], rows_x, rows_y, rates, i0, j0, stop, state)
+        elif codes[k] == 1:
+            stack[top] = state
+            top += 1
+        elif codes[k] == 2:
+            _exchange(state, stack[top - 1])
+        else:
+            top -= 1
+            _add_any(k, rows_x, rows_y, rates, i0, j0, stop, state, stack[top])
 
 
 def _make_fill(version):
@@ -247,47 +287,26 @@ def _make_fill(version):
         state = np.empty((depth, m, TILE_COLUMNS))
         stack = np.empty((stack_size, depth, m, TILE_COLUMNS))
         stop = np.empty(m, np.int64)
-        rows_x, rows_y = left[2], right[2]
         for t0 in range(0, inner.shape[1], TILE_COLUMNS):
-            j0 = c0 + t0
-            n = min(TILE_COLUMNS, inner.shape[1] - t0)
+            j0, n = c0 + t0, min(TILE_COLUMNS, inner.shape[1] - t0)
             for i in range(m):
                 stop[i] = max(0, min(n, i0 + i + 1 - j0)) if symmetric else n
             state[1:] = 0.0
             _start(left, right, inner, i0, j0, t0, stop, state[0])
-            top = 0
-            for k in range(codes.shape[0]):
-                if codes[k] == 0:
-                    _map_any(
-                        acts, which[k], k, steps[k], rows_x, rows_y, rates, i0, j0, stop, state
-                    )
-                elif codes[k] == 1:
-                    stack[top] = state
-                    top += 1
-                elif codes[k] == 2:
-                    _exchange(state, stack[top - 1])
-                else:
-                    top -= 1
-                    _add_any(k, rows_x, rows_y, rates, i0, j0, stop, state, stack[top])
-            _to_covariance(rows_x, rows_y, rates, i0, j0, stop, state)
-            nngp, ntk, dnngp, dntk = results
-            if nngp.size > 0:
-                _write(state[0], i0, j0, stop, symmetric, nngp)
-            if ntk.size > 0:
-                _write(state[1], i0, j0, stop, symmetric, ntk)
-            if rates is not None:
-                for p in range(dnngp.shape[2]):
-                    _write(state[2 + p], i0, j0, stop, symmetric, dnngp[:, :, p])
-                for p in range(dntk.shape[2]):
-                    _write(state[4 + p], i0, j0, stop, symmetric, dntk[:, :, p])
+            _interpret(
+                codes, which, steps, acts, left[2], right[2], rates, i0, j0, stop, state, stack
+            )
+            _to_covariance(left[2], right[2], rates, i0, j0, stop, state)
+            _store_all(state, rates, i0, j0, stop, symmetric, results)
 
     return fill
 
 
 def _digest():
-    """Digest of the sources that enter the compiled code, of which the disk cache knows only one."""
-    files = (_trace.__file__, _special.__file__, activations.__file__, program.__file__, __file__)
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+    """Digest of all sources that enter the compiled code: the disk cache knows only this file."""
+    files = [Path(module.__file__) for module in (_trace, _special, formulas)]
+    files += [Path(__file__), *sorted(Path(activations.__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import program as formulas
+from .. import formulas
 from .._trace import build
 from ..program import Add, Save, Swap
 

@@ -1,7 +1,7 @@
 """From a tuple of layers to a program: the one place where a network is checked."""
 
-from ..activations import as_activation
-from ..program import Pointwise, assemble, is_activation
+from ..activations import as_activation, is_activation
+from ..program import Pointwise, assemble
 
 
 class Context:

@@ -1,0 +1,53 @@
+"""Activation functions as immutable values: each knows its function and its dual kernel.
+
+An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with variances ``a^2`` and
+``b^2`` and gap ``q = 2 (a b - cov(u, v))`` (see `_special`). A class needs at least one field and
+
+``fn(x)``
+    the function itself;
+``variance(v)``
+    ``E[f(u)^2]`` for ``u ~ N(0, v)``;
+``features(v)``
+    a tuple of up to six arrays: what `dual` needs to know of one row. The first two are the
+    standard deviations before and after the activation;
+``dual(q, left, right)``
+    the gap after the activation and the slope ``E[f'(u) f'(v)]``, from the gap before it and the
+    features of the two rows.
+
+The last three are formulas in the sense of `_trace`: arithmetic, comparisons and NumPy ufuncs, free
+of branches. They run on arrays as they stand; compiled code and the derivatives for gradients are
+made from them. Tests of an activation follow from the decorator `activation`.
+
+References
+----------
+Y. Cho and L. Saul, "Kernel methods for deep learning", NeurIPS 2009 (rectifiers).
+C. Williams, "Computing with infinite networks", NeurIPS 1996 (erf, Gaussian).
+R. Tsuchida, F. Roosta and M. Gallagher, "Invariance of weight distributions in rectified MLPs",
+ICML 2018 (leaky rectifiers); R. Tsuchida et al., arXiv:2002.08517 (GELU).
+A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurIPS 2007 (RBF).
+"""
+
+from ._arcsine import GELU, Erf
+from ._gaussian import Gaussian
+from ._rectifiers import Abs, Identity, LeakyReLU, ReLU
+from ._registry import ACTIVATIONS, NEGATIVE, POSITIVE, activation, as_activation, is_activation
+from ._waves import RBF, Cos, Sin
+
+__all__ = [
+    "ACTIVATIONS",
+    "GELU",
+    "NEGATIVE",
+    "POSITIVE",
+    "RBF",
+    "Abs",
+    "Cos",
+    "Erf",
+    "Gaussian",
+    "Identity",
+    "LeakyReLU",
+    "ReLU",
+    "Sin",
+    "activation",
+    "as_activation",
+    "is_activation",
+]

@@ -1,0 +1,132 @@
+"""Arcsine kernels: the error function and the Gaussian error linear unit."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+from .._special import TINY, angle
+from ._registry import activation
+
+# Both contain psi = asin(cov / sqrt((1 + a^2)(1 + b^2))). With u = 1 / sqrt(1 + a^2) everything is
+# scaled by u_a u_b, so that no norm overflows. `_shortfall` is (psi(a, a) + psi(b, b)) / 2 - psi as
+# the angle of one complex number all of whose parts are sums of positive terms.
+
+
+def _arcsine_features(v):
+    """Standard deviation, ``u = (1 + v)^(-1/2)``, ``s = v u^2`` and ``p = sqrt(2 - u^2)``."""
+    share = v / (1.0 + v)
+    u = 1.0 / np.sqrt(1.0 + v)
+    return u, share, np.sqrt(1.0 + share)
+
+
+def _shortfall(q, u, v, s, t, p, r, product):
+    """Parts of the arcsine kernel of two rows, whose features are ``(u, s, p)`` and ``(v, t, r)``.
+
+    ``product`` is ``a b u v`` and ``q`` the gap times ``u v``. Returns the shortfall, the sine and
+    cosine of psi, the cosine at gap zero, and the growth of the cosine from gap zero.
+    """
+    sine = product - 0.5 * q
+    excess = 0.5 * q * (product + sine)
+    cosine0 = np.sqrt(u * u * t + v * v)
+    cosine = np.sqrt(cosine0 * cosine0 + excess)
+    growth = excess / (cosine + cosine0 + TINY)
+    x1 = 2.0 * (s + t) / (p * r + u * v)
+    y1 = p * v + r * u
+    slant = 2.0 * (s * v * v - t * u * u) / y1
+    tilt_y = slant * slant / (cosine0 * x1 + product * y1 + TINY)
+    tilt_x = product * x1 + cosine0 * y1
+    turn_y = product * growth + 0.5 * q * cosine0
+    turn_x = cosine0 * cosine + product * sine
+    shortfall = angle(tilt_x * turn_y + turn_x * tilt_y, tilt_x * turn_x - tilt_y * turn_y)
+    return shortfall, sine, cosine, cosine0, growth
+
+
+@activation("erf")
+class Erf(NamedTuple):
+    """Error function, ``scale * erf(rate * x)``.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.activations import Erf
+    >>> NTKKernel(depth=1, activation=Erf(rate=0.5)).diag([[1.0, 2.0]]).round(3)
+    array([1.757])
+    """
+
+    scale: float = 1.0
+    rate: float = 1.0
+
+    def fn(self, x):
+        return self.scale * special.erf(self.rate * x)
+
+    def variance(self, v):
+        v = 2.0 * self.rate**2 * v
+        return (2.0 / np.pi) * self.scale**2 * np.arctan2(v, np.sqrt(1.0 + 2.0 * v))
+
+    def features(self, v):
+        return np.sqrt(v), np.sqrt(self.variance(v)), *_arcsine_features(2.0 * self.rate**2 * v)
+
+    def dual(self, q, left, right):
+        a, a_new, u, s, p = left[0], left[1], left[2], left[3], left[4]
+        b, b_new, v, t, r = right[0], right[1], right[2], right[3], right[4]
+        k = 2.0 * self.rate**2
+        shortfall, _, cosine, _, _ = _shortfall(
+            k * (q * u * v), u, v, s, t, p, r, k * ((a * u) * (b * v))
+        )
+        gain = (4.0 / np.pi) * self.scale**2
+        gap = gain * shortfall - (a_new - b_new) ** 2
+        return np.maximum(gap, 0.0), gain * self.rate**2 * u * v / (cosine + TINY)
+
+
+@activation("gelu")
+class GELU(NamedTuple):
+    """Gaussian error linear unit, ``gain * x * Phi(x)`` with the normal distribution function."""
+
+    gain: float = 1.0
+
+    def fn(self, x):
+        return self.gain * x * special.ndtr(x)
+
+    def variance(self, v):
+        root = np.sqrt(1.0 + 2.0 * v)
+        share = v / (1.0 + v)
+        value = 0.25 + (np.arctan2(v, root) + 2.0 * share / root) / (2.0 * np.pi)
+        return self.gain**2 * v * value
+
+    def features(self, v):
+        u, share, p = _arcsine_features(v)
+        psi = np.arctan2(v, np.sqrt(1.0 + 2.0 * v))
+        return np.sqrt(v), np.sqrt(self.variance(v)), u, share, psi, share * np.sqrt(2.0 / (u * p))
+
+    def dual(self, q, left, right):
+        a, a_new, u, s, psi_a, rest_a = left
+        b, b_new, v, t, psi_b, rest_b = right
+        p = np.sqrt(1.0 + s)
+        r = np.sqrt(1.0 + t)
+        uv = u * v
+        product = (a * u) * (b * v)
+        scaled = q * uv
+        shortfall, sine, cosine, cosine0, growth = _shortfall(scaled, u, v, s, t, p, r, product)
+        cov = a * b - 0.5 * q
+        mean = 0.5 * (psi_a + psi_b)
+        spread = a - b
+        distance = q + spread * spread
+        # (variance(a) + variance(b)) / 2 - dual of parallel rows, for the rational part
+        u2v2 = u * u + v * v
+        cosine02 = cosine0 * cosine0
+        slant = product * (s * v * v - t * u * u) / uv
+        bracket = u2v2 * u2v2 / (cosine02 + p * r * uv) - cosine02
+        below = p * r * cosine0 * (2.0 * np.sqrt(uv / (p * r)) * cosine0 + u2v2)
+        parallel = slant * slant * bracket / (below + TINY)
+        # the rational part of parallel rows less that of these rows
+        excess = 0.5 * scaled * (product + sine)
+        turn = uv * (product * product * growth + excess * cosine0) / (cosine0 * cosine + TINY)
+        turn = turn - a * b * product * growth
+        arcs = distance * mean + 2.0 * cov * shortfall + 0.5 * (a + b) * spread * (psi_a - psi_b)
+        rest = (rest_a - rest_b) ** 2 + 2.0 * (parallel + turn)
+        moved = 0.25 * distance + (arcs + rest) / (2.0 * np.pi)
+        gap = self.gain**2 * moved - (a_new - b_new) ** 2
+        lift = uv * uv * (1.0 + 1.0 / (cosine * cosine + TINY)) + cosine02
+        slope = 0.25 + (mean - shortfall + lift * sine / (cosine + TINY)) / (2.0 * np.pi)
+        return np.maximum(gap, 0.0), self.gain**2 * slope

@@ -1,0 +1,39 @@
+"""Bell curves."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._registry import NEGATIVE, activation
+
+
+@activation("gaussian", rate=NEGATIVE)
+class Gaussian(NamedTuple):
+    """Bell curve, ``scale * exp(rate * x^2)`` with a negative rate."""
+
+    scale: float = 1.0
+    rate: float = -1.0
+
+    def fn(self, x):
+        return self.scale * np.exp(self.rate * x * x)
+
+    def variance(self, v):
+        return self.scale**2 / np.sqrt(1.0 - 4.0 * self.rate * v)
+
+    def features(self, v):
+        return np.sqrt(v), np.sqrt(self.variance(v)), 1.0 / np.sqrt(1.0 - 4.0 * self.rate * v)
+
+    def dual(self, q, left, right):
+        a, a_new, u = left[0], left[1], left[2]
+        b, b_new, v = right[0], right[1], right[2]
+        k = -2.0 * self.rate
+        scaled = 0.5 * k * (q * u * v)
+        product = k * ((a * u) * (b * v))
+        spread = k * (a - b) * (a + b)
+        share = spread / (1.0 + k * (a * a + b * b) + 1.0 / (u * v))
+        rise = share * spread * u * v + scaled * (2.0 * product - scaled) / (u * v)
+        ratio = 1.0 + rise
+        root = np.sqrt(ratio)
+        mean = a_new * b_new
+        slope = k * (product - scaled) * mean / (ratio * root)
+        return 2.0 * mean * rise / (ratio + root), slope

@@ -1,0 +1,112 @@
+"""Rectifiers ``low * min(x, 0) + high * max(x, 0)``, homogeneous of degree one."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._special import TINY, arc
+from ._registry import activation
+
+
+def _safe_inverse(x):
+    """Elementwise ``1 / x``, and zero where ``x`` is zero."""
+    return (x != 0.0) / (x + (x == 0.0))
+
+
+def _rectifier_features(low, high, v):
+    std = np.sqrt(v)
+    return std, np.sqrt(0.5 * (low * low + high * high)) * std, 0.5 * _safe_inverse(std)
+
+
+def _rectifier_dual(low, high, q, left, right):
+    gain = 0.5 * (low * low + high * high)
+    bend = 0.5 * (high - low) ** 2 / (np.pi * gain + TINY)
+    h = q * left[2] * right[2]
+    theta, wedge = arc(h)
+    h = np.minimum(h, 1.0)
+    gap = 2.0 * gain * left[0] * right[0] * (2.0 * h - bend * wedge)
+    return gap, gain * (1.0 - bend * theta)
+
+
+@activation("relu")
+class ReLU(NamedTuple):
+    """Rectified linear unit, ``gain * max(x, 0)``.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.activations import ReLU
+    >>> float(ReLU().fn(-2.0)), float(ReLU().variance(2.0))
+    (0.0, 1.0)
+    """
+
+    gain: float = 1.0
+
+    def fn(self, x):
+        return self.gain * np.maximum(x, 0.0)
+
+    def variance(self, v):
+        return 0.5 * self.gain**2 * v
+
+    def features(self, v):
+        return _rectifier_features(0.0, self.gain, v)
+
+    def dual(self, q, left, right):
+        return _rectifier_dual(0.0, self.gain, q, left, right)
+
+
+@activation("leaky_relu")
+class LeakyReLU(NamedTuple):
+    """Leaky rectified linear unit, ``max(x, 0) + leak * min(x, 0)``."""
+
+    leak: float = 0.01
+
+    def fn(self, x):
+        return np.maximum(x, 0.0) + self.leak * np.minimum(x, 0.0)
+
+    def variance(self, v):
+        return 0.5 * (1.0 + self.leak**2) * v
+
+    def features(self, v):
+        return _rectifier_features(self.leak, 1.0, v)
+
+    def dual(self, q, left, right):
+        return _rectifier_dual(self.leak, 1.0, q, left, right)
+
+
+@activation("abs")
+class Abs(NamedTuple):
+    """Absolute value, ``gain * |x|``."""
+
+    gain: float = 1.0
+
+    def fn(self, x):
+        return self.gain * np.abs(x)
+
+    def variance(self, v):
+        return self.gain**2 * v
+
+    def features(self, v):
+        return _rectifier_features(-self.gain, self.gain, v)
+
+    def dual(self, q, left, right):
+        return _rectifier_dual(-self.gain, self.gain, q, left, right)
+
+
+@activation("identity")
+class Identity(NamedTuple):
+    """No activation, ``gain * x``: a deep linear network."""
+
+    gain: float = 1.0
+
+    def fn(self, x):
+        return self.gain * x
+
+    def variance(self, v):
+        return self.gain**2 * v
+
+    def features(self, v):
+        std = np.sqrt(v)
+        return std, np.abs(self.gain) * std
+
+    def dual(self, q, left, right):
+        return self.gain**2 * q, self.gain**2 + 0.0 * q
