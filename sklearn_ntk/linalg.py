@@ -50,44 +50,55 @@ class _SingleThreadedBlas:
 single_threaded_blas = _SingleThreadedBlas()
 
 
-class Cholesky:
-    """Factorisation of a positive definite matrix, which is overwritten.
+def try_cholesky(A):
+    """`Cholesky` of a symmetric matrix, which is overwritten, or None if it is not positive."""
+    # the transpose is the same matrix in the order of LAPACK, so that nothing is copied
+    factor, failed = linalg.lapack.dpotrf(A.T, lower=1, overwrite_a=1, clean=1)
+    return None if failed else Cholesky(factor)
+
+
+def cholesky(A):
+    """`Cholesky` of a symmetric positive definite matrix.
 
     Parameters
     ----------
     A : array of shape (n, n)
-        Symmetric. Rounding may have made it slightly indefinite: then up to 1e-8 of its mean
-        diagonal is added, with a warning.
+        Rounding may have made it slightly indefinite: then up to 1e-8 of its mean diagonal is
+        added, with a warning.
 
     Raises
     ------
     ValueError
         If the matrix is not positive definite.
     """
-
-    def __init__(self, A):
-        diagonal = A.diagonal().copy()
-        scale = np.abs(diagonal).mean()
-        for jitter in (0.0, 1e-14, 1e-12, 1e-10, 1e-8):
-            np.fill_diagonal(A, diagonal + jitter * scale)
-            try:
-                self.factor = linalg.cholesky(A, lower=True, check_finite=False)
-            except linalg.LinAlgError:
-                continue
-            if jitter:
-                warnings.warn(
-                    f"The Gram matrix plus its ridge is singular to working precision; "
-                    f"{jitter * scale:.3g} was added to its diagonal. Increase alpha.",
-                    ConvergenceWarning,
-                    stacklevel=4,
-                )
-            return
-        np.fill_diagonal(A, diagonal)
+    scale = np.abs(A.diagonal()).mean()
+    for jitter in (0.0, 1e-14, 1e-12, 1e-10, 1e-8):
+        shifted = A.copy()
+        shifted[np.diag_indices_from(A)] += jitter * scale
+        found = try_cholesky(shifted)
+        if found is not None:
+            break
+    else:
         smallest = linalg.eigh(A, eigvals_only=True, subset_by_index=[0, 0])[0]
         raise ValueError(
             f"The Gram matrix plus its ridge must be positive definite; its smallest eigenvalue "
             f"is {smallest:.3g}. Use a positive semi-definite kernel, or increase alpha."
         )
+    if jitter:
+        warnings.warn(
+            f"The Gram matrix plus its ridge is singular to working precision; "
+            f"{jitter * scale:.3g} was added to its diagonal. Increase alpha.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return found
+
+
+class Cholesky:
+    """A positive definite matrix ``L L'`` by its lower factor."""
+
+    def __init__(self, factor):
+        self.factor = factor
 
     def solve(self, B):
         """``A^-1 B``."""

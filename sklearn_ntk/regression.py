@@ -6,7 +6,7 @@ from sklearn.utils.validation import validate_data
 
 from ._base import CHUNK, NetworkEstimator
 from ._compat import _fit_context
-from .linalg import Cholesky
+from .linalg import cholesky
 
 
 class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
@@ -149,7 +149,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         root = np.sqrt(self._weights)
         K = self.kernel_(self.X_fit_) * np.outer(root, root)
         K[np.diag_indices_from(K)] += self.alpha_
-        factor = Cholesky(K)
+        factor = cholesky(K)
         ones = factor.half_solve(root)
 
         def project(X):

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .linalg import Cholesky, Spectrum
+from .linalg import Spectrum, cholesky, try_cholesky
 
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 """Candidate ridges relative to the mean diagonal of the Gram matrix."""
 
 SPECTRAL_LIMIT = 1000
-"""Up to so many rows all candidates come from one eigendecomposition; beyond, Cholesky searches."""
+"""Up to so many rows one eigendecomposition serves all candidates; beyond, a search by Cholesky."""
 
 
 class Ridge(NamedTuple):
@@ -55,7 +55,7 @@ def fit_ridge(K, Y, weights, ridge):
     G. Wahba, "Spline models for observational data", 1990, chapters 1 and 4.
     """
     root = np.sqrt(weights)
-    factor = Cholesky(_shift(_scale(K, root), ridge))
+    factor = cholesky(_shift(_scale(K, root), ridge))
     solution = _solve(factor, Y, root)
     return Ridge(*solution[:2], ridge, *solution[2:], np.array([ridge]), solution[2][:0, 0])
 
@@ -64,38 +64,60 @@ def select_ridge(K, Y, weights, ridges):
     """Kernel ridge regression with the ridge of the smallest leave-one-out error.
 
     The error is the mean squared error over rows, by weight, and over outputs, each in units of
-    its variance. Up to `SPECTRAL_LIMIT` rows all candidates are tried; beyond, the search walks
-    downhill from the middle.
+    its variance. Up to `SPECTRAL_LIMIT` rows all candidates are tried. Beyond, the search walks
+    downhill from the best one for evenly spaced rows of that number.
 
     Parameters and returns are those of `fit_ridge`, with the increasing candidates ``ridges``.
     """
     root = np.sqrt(weights)
     K = _scale(K, root)
-    spread = _spread(Y, weights)
-    found = {}
-    spectrum = Spectrum(K) if len(K) <= SPECTRAL_LIMIT else None
-
-    def error(position):
-        if position not in found:
-            ridge = ridges[position]
-            factor = spectrum.shifted(ridge) if spectrum else _try_cholesky(K, ridge)
-            found[position] = (np.inf, None)
-            if factor is not None:
-                solution = _solve(factor, Y, root)
-                mean = np.average(solution[2] ** 2 / spread, axis=0, weights=weights)
-                found[position] = (mean.mean(), solution)
-        return found[position][0]
-
-    if spectrum:
-        best = min(range(len(ridges)), key=error)
+    if len(K) <= SPECTRAL_LIMIT:
+        found = _try_all(K, Y, root, ridges)
+        best = min(found, key=lambda position: found[position][0])
     else:
-        best = _descend(error, len(ridges))
-    if found[best][1] is None:
-        Cholesky(_shift(K, ridges[-1]))  # says what is wrong with the matrix
+        best, found = _descend(K, Y, root, ridges)
+    solution = found[best][1]
+    if solution is None:  # no candidate makes the matrix positive definite
+        best = len(ridges) - 1
+        solution = _solve(cholesky(_shift(K, ridges[best])), Y, root)
     tried = sorted(found)
     errors = np.array([found[position][0] for position in tried])
-    solution = found[best][1]
     return Ridge(*solution[:2], ridges[best], *solution[2:], np.asarray(ridges)[tried], errors)
+
+
+def _try_all(K, Y, root, ridges):
+    """Error and solution of every candidate, from one eigendecomposition."""
+    spectrum = Spectrum(K)
+    return {k: _try(spectrum.shifted(ridge), Y, root) for k, ridge in enumerate(ridges)}
+
+
+def _descend(K, Y, root, ridges):
+    """Best candidate, and errors and solutions of those that were met on the way to it."""
+    rows = np.linspace(0, len(K) - 1, SPECTRAL_LIMIT).astype(int)
+    some = _try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges)
+    best = min(some, key=lambda position: some[position][0])
+    found = {}
+    while True:
+        for position in (best, best - 1, best + 1):
+            if 0 <= position < len(ridges) and position not in found:
+                factor = try_cholesky(_shift(K.copy(), ridges[position]))
+                found[position] = _try(factor, Y, root)
+        lowest = min(found, key=lambda position: found[position][0])
+        if lowest == best:
+            return best, found
+        best = lowest
+
+
+def _try(factor, Y, root):
+    """Leave-one-out error of a candidate and its solution; infinite without a factorisation."""
+    if factor is None:
+        return np.inf, None
+    solution = _solve(factor, Y, root)
+    weights = root**2
+    mean = np.average(Y, axis=0, weights=weights)
+    variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
+    errors = np.average(solution[2] ** 2, axis=0, weights=weights)
+    return np.mean(errors / (variance + (variance == 0.0))), solution
 
 
 def _scale(K, root):
@@ -109,20 +131,6 @@ def _scale(K, root):
 def _shift(K, ridge):
     K[np.diag_indices_from(K)] += ridge
     return K
-
-
-def _try_cholesky(K, ridge):
-    try:
-        return Cholesky(_shift(K.copy(), ridge))
-    except ValueError:
-        return None
-
-
-def _spread(Y, weights):
-    """Weighted variance of each output, one for constant outputs."""
-    mean = np.average(Y, axis=0, weights=weights)
-    variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
-    return variance + (variance == 0.0)
 
 
 def _solve(factor, Y, root):
@@ -142,16 +150,3 @@ def _solve(factor, Y, root):
     precision = root**2 * np.maximum(precision, floor)
     dual = root[:, None] * scaled
     return dual, intercept, dual / precision[:, None], precision
-
-
-def _descend(error, n):
-    """Position of a minimum of ``error(position)``, by steps of two and then of one."""
-    best = n // 2
-    for step in (2, 1):
-        moved = True
-        while moved:
-            near = [p for p in (best - step, best + step) if 0 <= p < n]
-            lowest = min([best, *near], key=error)
-            moved = lowest != best and step > 1
-            best = lowest
-    return best
