@@ -77,16 +77,16 @@ class NetworkEstimator(BaseEstimator):
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
         if np.any(weights < 0):
             raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}.")
-        if not np.any(weights):
+        if not np.any(weights):  # before 1.9 scikit-learn lets this pass
             raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
         if self.kernel_ is None:
             K, Y, weights = self._precomputed(X, Y, weights)
         else:
             self.X_fit_, Y, weights = _merge(X, Y, weights)
             K = self.kernel_(self.X_fit_)
-        scale = np.average(K.diagonal(), weights=weights)
         if self.alpha == "auto":
-            solution = select_ridge(K, Y, weights, RELATIVE_RIDGES * (scale or 1.0))
+            scale = np.mean(weights * K.diagonal()) or 1.0
+            solution = select_ridge(K, Y, weights, RELATIVE_RIDGES * scale)
         else:
             solution = fit_ridge(K, Y, weights, self.alpha)
         self.dual_coef_, self.intercept_, self.alpha_ = solution[:3]
@@ -98,6 +98,12 @@ class NetworkEstimator(BaseEstimator):
         if X.shape[0] != X.shape[1]:
             raise ValueError(
                 f"A precomputed kernel needs a square matrix in fit; got shape {X.shape}."
+            )
+        skew = np.abs(X - X.T).max()
+        if skew > 1e-8 * np.abs(X).max():
+            raise ValueError(
+                f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
+                f"{skew:.3g}: pass the Gram matrix of the training rows."
             )
         self.kept_ = np.flatnonzero(weights)
         return X[np.ix_(self.kept_, self.kept_)], Y[self.kept_], weights[self.kept_]

@@ -23,8 +23,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
     Parameters
     ----------
     kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
-        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
-        are ignored.
+        A kernel object is used as it is, with defaults of its own; then, as with "precomputed", the
+        parameters of the network are ignored.
     depth : int, default=2
         Number of hidden layers.
     activation : str or object of `sklearn_ntk.activations`, default="relu"
@@ -87,7 +87,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         y : array-like of shape (n_samples,)
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights; an integer weight is the same as a repetition of the row.
+            Weights; an integer weight is the same as a repetition of the row (with a precomputed
+            kernel, whose equal rows cannot be told, only if ``alpha`` is given).
 
         Returns
         -------
@@ -164,10 +165,17 @@ def _logits(scores):
 
 
 def _fit_temperature(scores, targets, weights):
-    """Temperature at which these scores have the smallest log loss."""
+    """Temperature at which these scores have the smallest log loss.
+
+    One row more, whose class nobody knows, is spread over all rows: scores without a mistake would
+    otherwise make probabilities certain.
+    """
     logits = _logits(scores)
-    shares = np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
-    shares = shares if targets.shape[1] == 1 else targets
+    shares = targets
+    if targets.shape[1] == 1:
+        shares = np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
+    n, n_classes = shares.shape
+    shares = (n * shares + 1.0 / n_classes) / (n + 1.0)
 
     def loss(log_temperature):
         losses = -(shares * log_softmax(logits * np.exp(-log_temperature), axis=1)).sum(axis=1)

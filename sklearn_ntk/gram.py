@@ -88,8 +88,8 @@ def diagonal(program, X, get="ntk", gradient=False):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
-    X = np.asarray(X, dtype=np.float64)
-    scan = _scan(program, _variances(X, np.sqrt(np.einsum("ij,ij->i", X, X))), gradient)
+    X, norms = _rows(X)
+    scan = _scan(program, _variances(X, norms), gradient)
     values = {"nngp": scan.variance, "ntk": scan.ntk}
     rates = {"nngp": scan.dvariance, "ntk": scan.dntk}
     if gradient:
@@ -101,12 +101,17 @@ class _Side:
     """What the pairs need to know of one of the two sets of rows."""
 
     def __init__(self, program, X, gradient, engine):
-        X = np.ascontiguousarray(X, dtype=np.float64)
+        X, self.norms = _rows(X)
         self.X = X if X.flags.writeable else X.copy()  # a read-only type would compile anew
-        self.norms = np.sqrt(np.einsum("ij,ij->i", self.X, self.X))
         self.scan = _scan(program, _variances(self.X, self.norms), gradient)
         records, self.rates = engine.pack_rows(self.scan, gradient)
         self.packed = (self.X, self.norms, records)
+
+
+def _rows(X):
+    """Rows in double precision and their norms, to the bit the same in every memory order."""
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    return X, np.sqrt(np.einsum("ij,ij->i", X, X))
 
 
 def _variances(X, norms):
@@ -117,10 +122,9 @@ def _scan(program, variances, gradient):
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         scan = _numpy.scan_rows(program, variances, gradient)
     if not (np.isfinite(scan.variance).all() and np.isfinite(scan.ntk).all()):
-        worst = np.sqrt(variances.max())
         raise ValueError(
-            f"The kernel of this network overflows on rows whose root mean square reaches "
-            f"{worst:.3g}: scale the data, or lower weight_var or the depth."
+            f"The kernel of this network overflows on rows whose mean square reaches "
+            f"{variances.max():.3g}: scale the data, or lower weight_var or the depth."
         )
     return scan
 

@@ -7,6 +7,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
 from ._special import is_variance
+from .activations import as_activation
 from .architectures import mlp
 from .gram import diagonal, gram
 from .layers import lower
@@ -48,7 +49,7 @@ class _NetworkKernel(Kernel):
                 raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
         layers = self.architecture
         if layers is None:
-            layers = mlp(self.depth, self.activation)
+            layers = mlp(self.depth, as_activation(self.activation))
         return lower(layers, self.weight_var, self.bias_var, self.n_frozen)
 
     def __call__(self, X, Y=None, eval_gradient=False):
@@ -109,7 +110,9 @@ class _NetworkKernel(Kernel):
         if self.n_frozen:
             shown.append(("n_frozen", self.n_frozen))
         texts = [f"{name}={value!r}" for name, value in shown]
-        texts += [f"{name}={getattr(self, name):.3g}" for name in _TIED]
+        for name in _TIED:
+            value = getattr(self, name)
+            texts.append(f"{name}={value:.3g}" if is_variance(value) else f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(texts)})"
 
 

@@ -82,7 +82,7 @@ def cholesky(A):
         smallest = linalg.eigh(A, eigvals_only=True, subset_by_index=[0, 0])[0]
         raise ValueError(
             f"The Gram matrix plus its ridge must be positive definite; its smallest eigenvalue "
-            f"is {smallest:.3g}. Use a positive semi-definite kernel, or increase alpha."
+            f"is {smallest:.3g}. Use a positive definite kernel, or increase alpha."
         )
     if jitter:
         warnings.warn(

@@ -20,8 +20,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     Parameters
     ----------
     kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
-        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
-        are ignored.
+        A kernel object is used as it is, with defaults of its own; then, as with "precomputed", the
+        parameters of the network are ignored.
     depth : int, default=2
         Number of hidden layers.
     activation : str or object of `sklearn_ntk.activations`, default="relu"
@@ -84,7 +84,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights; an integer weight is the same as a repetition of the row.
+            Weights; an integer weight is the same as a repetition of the row (with a precomputed
+            kernel, whose equal rows cannot be told, only if ``alpha`` is given).
 
         Returns
         -------

@@ -12,6 +12,9 @@ RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 SPECTRAL_LIMIT = 1000
 """Up to so many rows one eigendecomposition serves all candidates; beyond, a search by Cholesky."""
 
+SUBSET_ROWS = 1000
+"""Rows from which that search learns where to begin."""
+
 
 class Ridge(NamedTuple):
     """Solution of a ridge regression.
@@ -65,7 +68,7 @@ def select_ridge(K, Y, weights, ridges):
 
     The error is the mean squared error over rows, by weight, and over outputs, each in units of
     its variance. Up to `SPECTRAL_LIMIT` rows all candidates are tried. Beyond, the search walks
-    downhill from the best one for evenly spaced rows of that number.
+    downhill from the best one for `SUBSET_ROWS` evenly spaced rows.
 
     Parameters and returns are those of `fit_ridge`, with the increasing candidates ``ridges``.
     """
@@ -73,7 +76,7 @@ def select_ridge(K, Y, weights, ridges):
     K = _scale(K, root)
     if len(K) <= SPECTRAL_LIMIT:
         found = _try_all(K, Y, root, ridges)
-        best = min(found, key=lambda position: found[position][0])
+        best = _best(found)
     else:
         best, found = _descend(K, Y, root, ridges)
     solution = found[best][1]
@@ -93,19 +96,24 @@ def _try_all(K, Y, root, ridges):
 
 def _descend(K, Y, root, ridges):
     """Best candidate, and errors and solutions of those that were met on the way to it."""
-    rows = np.linspace(0, len(K) - 1, SPECTRAL_LIMIT).astype(int)
-    some = _try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges)
-    best = min(some, key=lambda position: some[position][0])
+    rows = np.linspace(0, len(K) - 1, min(len(K), SUBSET_ROWS)).astype(int)
+    best = _best(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges))
     found = {}
     while True:
         for position in (best, best - 1, best + 1):
             if 0 <= position < len(ridges) and position not in found:
                 factor = try_cholesky(_shift(K.copy(), ridges[position]))
                 found[position] = _try(factor, Y, root)
-        lowest = min(found, key=lambda position: found[position][0])
+        lowest = _best(found)
         if lowest == best:
             return best, found
         best = lowest
+
+
+def _best(found):
+    """Position of the least error; the largest ridge of those that are equal but for rounding."""
+    least = min(error for error, _ in found.values())
+    return max(position for position, (error, _) in found.items() if error <= least * (1 + 1e-9))
 
 
 def _try(factor, Y, root):
@@ -116,8 +124,9 @@ def _try(factor, Y, root):
     weights = root**2
     mean = np.average(Y, axis=0, weights=weights)
     variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
+    is_constant = variance <= (1e-13 * mean) ** 2
     errors = np.average(solution[2] ** 2, axis=0, weights=weights)
-    return np.mean(errors / (variance + (variance == 0.0))), solution
+    return np.mean(errors / np.where(is_constant, 1.0, variance)), solution
 
 
 def _scale(K, root):

@@ -1,0 +1,295 @@
+"""Ridge solves: the stated problem is solved, and leave-one-out is what its name says."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_ntk import solvers
+from sklearn_ntk.linalg import ConvergenceWarning
+from sklearn_ntk.solvers import RELATIVE_RIDGES, fit_ridge, select_ridge
+
+ROUTES = pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"])
+
+
+def use_route(monkeypatch, limit):
+    """Search along one of the routes; beyond the limit it begins from very few rows."""
+    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", limit)
+    monkeypatch.setattr(solvers, "SUBSET_ROWS", 6)
+
+
+def problem(n=9, n_outputs=1, seed=0):
+    """Positive definite matrix, targets and uneven weights."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(n, n + 2))
+    Y = rng.normal(size=(n, n_outputs)) + np.arange(1.0, n_outputs + 1)
+    return A @ A.T / n, Y, rng.uniform(0.5, 3.0, n)
+
+
+def bordered(K, Y, weights, ridge):
+    """Coefficients and intercept from the stationarity conditions, as one linear system."""
+    n = len(K)
+    A = np.block([[K + ridge * np.diag(1.0 / weights), np.ones((n, 1))], [np.ones(n), 0.0]])
+    solution = np.linalg.solve(A, np.vstack([Y, np.zeros(Y.shape[1])]))
+    return solution[:n], solution[n]
+
+
+def left_out(K, Y, weights, ridge):
+    """Residual of every row, and predictive variance, when the model is fitted without it."""
+    n = len(K)
+    residuals, variances = np.empty(Y.shape), np.empty(n)
+    for i in range(n):
+        rest = np.arange(n) != i
+        dual, intercept = bordered(K[np.ix_(rest, rest)], Y[rest], weights[rest], ridge)
+        residuals[i] = Y[i] - K[i, rest] @ dual - intercept
+        G = np.linalg.inv(K[np.ix_(rest, rest)] + ridge * np.diag(1.0 / weights[rest]))
+        k, ones = K[rest, i], np.ones(n - 1)
+        doubt = (1.0 - ones @ G @ k) ** 2 / (ones @ G @ ones)  # of the intercept
+        variances[i] = K[i, i] - k @ G @ k + doubt + ridge / weights[i]
+    return residuals, variances
+
+
+# --- One ridge -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("ridge", [1e-6, 0.3, 20.0])
+def test_solution_is_that_of_the_bordered_system(n_outputs, ridge):
+    K, Y, weights = problem(n_outputs=n_outputs)
+    found = fit_ridge(K.copy(), Y, weights, ridge)
+    dual, intercept = bordered(K, Y, weights, ridge)
+    assert found.dual.shape == (9, n_outputs) and found.intercept.shape == (n_outputs,)
+    assert_allclose(found.dual, dual, rtol=1e-8, atol=1e-10)
+    assert_allclose(found.intercept, intercept, rtol=1e-8)
+
+
+def test_solution_minimises_the_objective():
+    K, Y, weights = problem()
+    found = fit_ridge(K.copy(), Y, weights, 0.5)
+
+    def objective(dual, intercept):
+        residuals = Y[:, 0] - K @ dual - intercept
+        return weights @ residuals**2 + 0.5 * dual @ K @ dual
+
+    lowest = objective(found.dual[:, 0], found.intercept[0])
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        step = 1e-3 * rng.normal(size=10)
+        assert objective(found.dual[:, 0] + step[:9], found.intercept[0] + step[9]) > lowest
+
+
+def test_weights_are_repetitions():
+    K, Y, _ = problem(n_outputs=2)
+    counts = np.array([1, 2, 1, 3, 1, 1, 2, 1, 1])
+    rows = np.repeat(np.arange(9), counts)
+    weighted = fit_ridge(K.copy(), Y, counts.astype(float), 0.2)
+    repeated = fit_ridge(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows)), 0.2)
+    assert_allclose(repeated.dual, (weighted.dual / counts[:, None])[rows], rtol=1e-9)
+    assert_allclose(repeated.intercept, weighted.intercept, rtol=1e-9)
+
+
+def test_scaling_weights_and_ridge_changes_nothing():
+    K, Y, weights = problem()
+    first, second = (fit_ridge(K.copy(), Y, c * weights, c * 0.2) for c in (1.0, 10.0))
+    assert_allclose(second.dual, first.dual, rtol=1e-9)
+    assert_allclose(second.residuals, first.residuals, rtol=1e-9)
+    assert_allclose(second.precision, first.precision, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n, n_outputs", [(2, 1), (3, 2), (9, 3)])
+@pytest.mark.parametrize("ridge", [1e-4, 0.3])
+def test_residuals_and_precision_are_those_of_leaving_one_out(n, n_outputs, ridge):
+    K, Y, weights = problem(n, n_outputs)
+    found = fit_ridge(K.copy(), Y, weights, ridge)
+    residuals, variances = left_out(K, Y, weights, ridge)
+    assert_allclose(found.residuals, residuals, rtol=1e-8, atol=1e-8)
+    assert_allclose(found.precision, 1.0 / variances, rtol=1e-8)
+
+
+def test_one_candidate_is_reported_without_errors():
+    K, Y, weights = problem()
+    found = fit_ridge(K, Y, weights, 0.3)
+    assert found.ridge == 0.3 and found.errors.shape == (0,)
+    assert_array_equal(found.ridges, [0.3])
+
+
+# --- Many ridges ---------------------------------------------------------------------------------
+
+
+def mean_error(K, Y, weights, ridge):
+    residuals = left_out(K, Y, weights, ridge)[0]
+    mean = weights @ Y / weights.sum()
+    spread = weights @ (Y - mean) ** 2 / weights.sum()
+    return (weights @ (residuals**2 / spread) / weights.sum()).mean()
+
+
+def smooth_problem(n=25, noise=0.3, seed=0):
+    """Smooth targets of different scales under noise: the best ridge is inside the range."""
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.uniform(-2, 2, n))
+    K = np.exp(-((x[:, None] - x) ** 2)) + 0.1 * np.outer(x, x)
+    Y = np.stack([np.sin(2 * x), 100.0 * np.cos(x)], axis=1)
+    noise = noise * rng.normal(size=(n, 2)) * [1.0, 100.0]
+    return K, Y + noise, rng.uniform(0.5, 2.0, n)
+
+
+@ROUTES
+@pytest.mark.parametrize("noise", [0.0, 0.1, 0.5, 3.0])
+def test_selected_ridge_has_the_smallest_error_of_all(monkeypatch, limit, noise):
+    use_route(monkeypatch, limit)
+    K, Y, weights = smooth_problem(noise=noise)
+    ridges = RELATIVE_RIDGES[4:]  # smaller ones are lost in the rounding of this matrix
+    found = select_ridge(K.copy(), Y, weights, ridges)
+    errors = [mean_error(K, Y, weights, ridge) for ridge in ridges]
+    assert found.ridge == ridges[np.argmin(errors)]
+    tried = np.isin(ridges, found.ridges)
+    assert_allclose(found.errors, np.array(errors)[tried], rtol=1e-6)
+    assert tried.all() or limit == 0
+
+
+@ROUTES
+def test_selection_returns_the_solution_of_its_ridge(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    K, Y, weights = smooth_problem()
+    found = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
+    again = fit_ridge(K.copy(), Y, weights, found.ridge)
+    assert 1e-3 < found.ridge < 10.0
+    for name in ("dual", "intercept", "residuals", "precision"):
+        expected = getattr(again, name)
+        assert_allclose(getattr(found, name), expected, rtol=1e-8, atol=1e-9 * np.ptp(expected))
+    assert found.errors.min() == found.errors[found.ridges == found.ridge]
+
+
+def test_descent_tries_few_candidates(monkeypatch):
+    K, Y, weights = smooth_problem()
+    whole = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
+    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
+    monkeypatch.setattr(solvers, "SUBSET_ROWS", 20)  # of 25: they point to the neighbourhood
+    some = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
+    assert len(whole.ridges) == len(RELATIVE_RIDGES) == 15
+    assert 3 <= len(some.ridges) <= 5
+    assert some.ridge == whole.ridge
+    kept = np.isin(whole.ridges, some.ridges)
+    assert_allclose(some.errors, whole.errors[kept], rtol=1e-9)
+    assert np.all(np.diff(some.ridges) > 0)
+
+
+@pytest.mark.parametrize("n_ridges", [1, 2, 3])
+def test_descent_among_few_candidates(monkeypatch, n_ridges):
+    K, Y, weights = smooth_problem()
+    for start in range(0, 15, 2):
+        ridges = RELATIVE_RIDGES[start : start + n_ridges]
+        whole = select_ridge(K.copy(), Y, weights, ridges)
+        with monkeypatch.context() as patch:
+            use_route(patch, 0)
+            assert select_ridge(K.copy(), Y, weights, ridges).ridge == whole.ridge
+
+
+@ROUTES
+def test_outputs_count_in_units_of_their_variance(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    K, Y, weights = smooth_problem()
+    scaled = select_ridge(K.copy(), Y * [1e-3, 1e5] + [7.0, -1e4], weights, RELATIVE_RIDGES)
+    plain = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
+    assert scaled.ridge == plain.ridge
+    assert_allclose(scaled.errors, plain.errors, rtol=1e-6)
+
+
+# --- Extremes ------------------------------------------------------------------------------------
+
+
+@ROUTES
+def test_constant_target_is_the_intercept(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    K, _, weights = problem()
+    for found in (
+        select_ridge(K.copy(), np.full((9, 1), 3.0), weights, RELATIVE_RIDGES),
+        fit_ridge(K.copy(), np.full((9, 1), 3.0), weights, 0.1),
+    ):
+        assert_allclose(found.intercept, 3.0, rtol=1e-12)
+        assert_allclose(found.dual, 0.0, atol=1e-11)
+        assert_allclose(found.residuals, 0.0, atol=1e-11)
+
+
+@ROUTES
+@pytest.mark.parametrize("value", [2.0, 0.1, 1e5 + 0.3])
+def test_constant_output_does_not_choose_the_ridge(monkeypatch, limit, value):
+    use_route(monkeypatch, limit)
+    K, Y, weights = smooth_problem()
+    alone = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
+    both = select_ridge(
+        K.copy(), np.column_stack([Y, np.full(len(Y), value)]), weights, RELATIVE_RIDGES
+    )
+    assert both.ridge == alone.ridge
+    assert_allclose(both.errors * 3, alone.errors * 2, rtol=1e-9)
+
+
+@ROUTES
+def test_one_row_is_the_intercept(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    for found in (
+        select_ridge(np.array([[2.0]]), np.array([[5.0, -1.0]]), np.ones(1), RELATIVE_RIDGES),
+        fit_ridge(np.array([[2.0]]), np.array([[5.0, -1.0]]), np.full(1, 3.0), 0.1),
+    ):
+        assert_allclose(found.intercept, [5.0, -1.0], rtol=1e-14)
+        assert_allclose(found.dual, 0.0, atol=1e-13)
+        assert_allclose(found.residuals, 0.0, atol=1e-13)
+        assert np.all(np.isfinite(found.precision)) and np.all(np.isfinite(found.errors))
+
+
+@ROUTES
+def test_two_rows(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    K, Y, _ = problem(2)
+    found = select_ridge(K.copy(), Y, np.ones(2), RELATIVE_RIDGES)
+    gap = Y[1, 0] - Y[0, 0]
+    assert_allclose(found.residuals[:, 0], [-gap, gap], rtol=1e-12)  # one predicts the other
+    dual, intercept = bordered(K, Y, np.ones(2), found.ridge)
+    assert_allclose(found.dual, dual, rtol=1e-8)
+    assert_allclose(found.intercept, intercept, rtol=1e-8)
+
+
+def singular():
+    A = np.random.default_rng(0).normal(size=(6, 2))
+    return A @ A.T
+
+
+def test_singular_matrix_without_ridge_warns():
+    Y = singular() @ np.arange(6.0)[:, None]  # attainable
+    with pytest.warns(ConvergenceWarning, match="singular.* was added.* Increase alpha"):
+        found = fit_ridge(singular(), Y, np.ones(6), 0.0)
+    assert_allclose(singular() @ found.dual + found.intercept, Y, rtol=1e-6)
+
+
+@ROUTES
+def test_singular_matrix_with_ridge_does_not_warn(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    Y = np.random.default_rng(1).normal(size=(6, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_ridge(singular(), Y, np.ones(6), 1e-6)
+        found = select_ridge(singular(), Y, np.ones(6), RELATIVE_RIDGES)
+    assert np.all(np.isfinite(found.errors))
+
+
+@ROUTES
+def test_indefinite_matrix_is_refused_with_its_eigenvalue(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    K, Y = np.diag([1.0, 2.0, -3.0]), np.arange(3.0)[:, None]
+    message = "must be positive definite; its smallest eigenvalue is -2.5.* or increase alpha"
+    with pytest.raises(ValueError, match=message):
+        fit_ridge(K.copy(), Y, np.ones(3), 0.5)
+    with pytest.raises(ValueError, match=message):
+        select_ridge(K.copy(), Y, np.ones(3), [0.1, 0.2, 0.5])
+    with pytest.raises(ValueError, match=r"smallest eigenvalue is -5\.5"):  # of the weighted matrix
+        fit_ridge(K.copy(), Y, np.full(3, 2.0), 0.5)
+
+
+@ROUTES
+def test_ridge_that_makes_an_indefinite_matrix_definite_is_used(monkeypatch, limit):
+    use_route(monkeypatch, limit)
+    K, Y = np.diag([1.0, 2.0, -3.0]), np.arange(3.0)[:, None]
+    found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES)
+    assert found.ridge > 3.0
+    assert_allclose(found.dual, bordered(K, Y, np.ones(3), found.ridge)[0], rtol=1e-8)
