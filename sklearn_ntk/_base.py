@@ -81,17 +81,18 @@ class NetworkEstimator(BaseEstimator):
             raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
         if self.kernel_ is None:
             K, Y, weights = self._precomputed(X, Y, weights)
+            scatter = 0.0
         else:
-            self.X_fit_, Y, weights = _merge(X, Y, weights)
+            self.X_fit_, Y, weights, scatter = _merge(X, Y, weights)
             K = self.kernel_(self.X_fit_)
         if self.alpha == "auto":
-            scale = np.mean(weights * K.diagonal()) or 1.0
+            scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
             solution = select_ridge(K, Y, weights, RELATIVE_RIDGES * scale)
         else:
             solution = fit_ridge(K, Y, weights, self.alpha)
         self.dual_coef_, self.intercept_, self.alpha_ = solution[:3]
         self.alphas_, self.loo_errors_ = solution.ridges, solution.errors
-        return solution, Y, weights
+        return solution, Y, weights, scatter
 
     def _precomputed(self, X, Y, weights):
         """Rows of positive weight of a Gram matrix."""
@@ -105,15 +106,15 @@ class NetworkEstimator(BaseEstimator):
                 f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
                 f"{skew:.3g}: pass the Gram matrix of the training rows."
             )
-        self.kept_ = np.flatnonzero(weights)
-        return X[np.ix_(self.kept_, self.kept_)], Y[self.kept_], weights[self.kept_]
+        self._kept = np.flatnonzero(weights)
+        return X[np.ix_(self._kept, self._kept)], Y[self._kept], weights[self._kept]
 
     def _scores(self, X):
         """Values of the fitted functions at new rows, of shape (n, k)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         if self.kernel_ is None:
-            return X[:, self.kept_] @ self.dual_coef_ + self.intercept_
+            return X[:, self._kept] @ self.dual_coef_ + self.intercept_
         scores = np.empty((X.shape[0], self.dual_coef_.shape[1]))
         step = max(1, CHUNK // len(self.X_fit_))
         for start in range(0, X.shape[0], step):
@@ -126,15 +127,16 @@ def _merge(X, Y, weights):
     """Merge equal rows into one with the sum of the weights and the mean of the targets.
 
     The solution stays the same, leaving out one row leaves out its copies as well, and thus an
-    integer weight is the same as a repetition for everything that is fitted.
+    integer weight is the same as a repetition for everything that is fitted. Also returns the
+    weighted sums of squares of the targets about these means.
     """
     kept = np.flatnonzero(weights)
     X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]  # + 0.0: -0.0 and 0.0 are equal
     places = {}
     group = np.array([places.setdefault(row.tobytes(), len(places)) for row in X])
     if len(places) == len(X):
-        return X, Y, weights
+        return X, Y, weights, 0.0
     _, first = np.unique(group, return_index=True)
     total = np.bincount(group, weights)
     mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    return X[first], mean, total
+    return X[first], mean, total, weights @ (Y - mean[group]) ** 2

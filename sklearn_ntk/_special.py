@@ -88,7 +88,9 @@ def _arctangent_ratio(g):
 
 def _angle_rate(arguments, rates, result):
     (y, x), (dy, dx) = arguments, rates
-    return (x * dy - y * dx) / (x * x + y * y + TINY)
+    size = np.abs(x) + np.abs(y) + TINY
+    x, y = x / size, y / size
+    return (x * dy - y * dx) / (size * (x * x + y * y) + TINY)
 
 
 @formula(_angle_rate)
@@ -105,24 +107,26 @@ def angle(y, x):
 
 
 def _arc_rate(arguments, rates, result):
-    (h,), (dh,) = arguments, rates
-    half_sine = np.sqrt(np.maximum(h * (1.0 - h), 0.0))
-    # exactly antiparallel rows: dh is zero but for rounding
-    half_sine = np.maximum(half_sine, 1e-8 * (h > 0.5) + TINY)
-    theta = result.graph.node("item", result, 0)
-    return dh / half_sine, 2.0 * theta * dh
+    far, g, t, _ = (result.graph.node("item", result, i) for i in range(4))
+    dg = (1.0 - 2.0 * far) * rates[0] * (g > 0.0)  # rounding would blow up at the ends
+    half_sine = np.sqrt(np.maximum(g * (1.0 - g), 0.0))
+    return 0.0, dg, dg / (half_sine + TINY), 2.0 * t * dg
 
 
-@formula(_arc_rate, n_results=2)
+@formula(_arc_rate, n_results=4)
 def arc(h):
-    """Angle ``t`` and wedge ``sin t - t cos t`` from ``h = sin(t / 2)^2``."""
+    """Folded angle from its squared half chord ``h = sin(t / 2)^2``.
+
+    Returns whether ``t`` exceeds a right angle, and for ``t``, or else for ``pi - t``, the squared
+    half chord, the angle, and the wedge ``sin t - t cos t``. Rows that are opposite but for
+    rounding count as opposite.
+    """
     far = h > 0.5
     near = h <= 0.5
-    g = near * h + far * np.maximum(1.0 - h, 0.0)
+    rest = 1.0 - h
+    g = near * np.maximum(h, 0.0) + far * rest * (rest > 1e-15)
     root = np.sqrt(g)
-    t = 2.0 * root * _arcsine_ratio(g)
-    wedge = 2.0 * root * g * _wedge_ratio(g)
-    return (1.0 - 2.0 * far) * t + far * np.pi, wedge + far * (np.pi * (1.0 - 2.0 * g))
+    return far, g, 2.0 * root * _arcsine_ratio(g), 2.0 * root * g * _wedge_ratio(g)
 
 
 # The gap of two rows is q = 2 (sqrt(K(x, x) K(y, y)) - K(x, y)), which is K(x, x) |u - v|^2 for
@@ -135,7 +139,7 @@ def arc(h):
 def mixing(a1, b1, a2, b2, a, b):
     """Gap that a sum of two kernels has beyond the sum of their gaps."""
     cross = a1 * b2 - a2 * b1
-    return 2.0 * cross * cross / (a * b + a1 * b1 + a2 * b2 + TINY)
+    return 2.0 * cross * (cross / (a * b + a1 * b1 + a2 * b2 + TINY))
 
 
 def is_variance(value):

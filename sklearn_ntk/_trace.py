@@ -84,11 +84,17 @@ class Node:
             return NotImplemented
         return self.graph.apply(name, *inputs)
 
+    def __bool__(self):
+        raise TypeError(
+            "A formula must be free of branches: use np.maximum, np.minimum, or products with "
+            "comparisons, not if, and, or, np.where."
+        )
+
     def __pow__(self, exponent):
-        if exponent not in (1, 2, 3, 4):
+        if isinstance(exponent, Node) or exponent not in (1, 2, 3, 4):
             return NotImplemented
         result = self
-        for _ in range(exponent - 1):
+        for _ in range(int(exponent) - 1):
             result = result * self
         return result
 
@@ -177,13 +183,15 @@ _RULES = {
     "subtract": lambda z, x, y, dx, dy: dx - dy,
     "multiply": lambda z, x, y, dx, dy: dx * y + x * dy,
     "divide": lambda z, x, y, dx, dy: (dx - z * dy) / y,
-    "sqrt": lambda z, x, dx: 0.5 * dx / (z + TINY),
+    "sqrt": lambda z, x, dx: (z > 0.0) * (0.5 * dx / (z + TINY)),
     "exp": lambda z, x, dx: z * dx,
     "expm1": lambda z, x, dx: (z + 1.0) * dx,
     "cos": lambda z, x, dx: -np.sin(x) * dx,
     "sin": lambda z, x, dx: np.cos(x) * dx,
     "abs": lambda z, x, dx: (1.0 - 2.0 * (x < 0.0)) * dx,
-    "arctan2": lambda z, y, x, dy, dx: (x * dy - y * dx) / (x * x + y * y + TINY),
+    "arctan2": lambda z, y, x, dy, dx: (
+        (np.cos(z) * dy - np.sin(z) * dx) / (np.cos(z) * x + np.sin(z) * y + TINY)
+    ),
     "maximum": lambda z, x, y, dx, dy: (x > y) * dx + (x <= y) * dy,
     "minimum": lambda z, x, y, dx, dy: (x < y) * dx + (x >= y) * dy,
 }

@@ -49,7 +49,7 @@ def resmlp(depth=3, activation="relu", residual_var=None):
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.architectures import resmlp
     >>> NTKKernel(architecture=resmlp(depth=2, residual_var=0.5)).diag([[1.0, 1.0]]).round(3)
-    array([12.475])
+    array([8.45])
     """
     block = Residual((activation, Dense(residual_var)))
     return (Dense(), *(block,) * depth, activation, Dense())

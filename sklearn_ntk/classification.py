@@ -37,7 +37,7 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         Any network, in place of ``depth`` and ``activation``.
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
-        `solvers.RELATIVE_RIDGES` times the mean diagonal.
+        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
     kernel_ : Kernel or None
         The kernel in use; None if it is precomputed.
     X_fit_ : array of shape (n_distinct, n_features)
-        Training rows, equal ones merged.
+        Training rows, equal ones merged; absent if the kernel is precomputed.
     dual_coef_ : array of shape (n_distinct, n_outputs)
         One output for two classes, else one for each.
     intercept_ : array of shape (n_outputs,)
@@ -72,8 +72,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
     >>> from sklearn_ntk import NTKClassifier
     >>> X, y = load_wine(return_X_y=True)
     >>> model = make_pipeline(StandardScaler(), NTKClassifier())
-    >>> round(cross_val_score(model, X, y).mean(), 2)
-    0.98
+    >>> print(f"{cross_val_score(model, X, y).mean():.2f}")
+    0.99
     """
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -102,13 +102,13 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         if len(self.classes_) < 2:
             raise ValueError(
                 f"NTKClassifier needs at least two classes; got only one class, "
-                f"{self.classes_[0]!r}."
+                f"{self.classes_.tolist()[0]!r}."
             )
         # +-1 for two classes, indicators for more; the labels of rows without weight do not count
         targets = (y[:, None] == self.classes_).astype(np.float64)
         if len(self.classes_) == 2:
             targets = targets[:, 1:] - targets[:, :1]
-        solution, targets, weights = self._fit_rows(X, targets, weights)
+        solution, targets, weights, _ = self._fit_rows(X, targets, weights)
         self.temperature_ = _fit_temperature(targets - solution.residuals, targets, weights)
         return self
 

@@ -49,13 +49,13 @@ def gram(program, X, Y=None, get="ntk", gradient=False):
     """
     from .engines import _numba  # compiles or loads code: not before a kernel is wanted
 
+    names = _names(get)
     symmetric = Y is None or Y is X
     left = _Side(program, X, gradient, _numba)
     right = left if symmetric else _Side(program, Y, gradient, _numba)
     shape = (left.norms.shape[0], right.norms.shape[0])
-    wanted = {get} if isinstance(get, str) else set(get)
-    values = {name: np.empty(shape if name in wanted else (0, 0)) for name in _NAMES}
-    is_wanted = {name: gradient and name in wanted for name in _NAMES}
+    values = {name: np.empty(shape if name in names else (0, 0)) for name in _NAMES}
+    is_wanted = {name: gradient and name in names for name in _NAMES}
     rates = {name: np.empty((*shape, 2) if is_wanted[name] else (0, 0, 0)) for name in _NAMES}
     plan = _numba.pack_program(program)
     rate_pair = (left.rates, right.rates) if gradient else None
@@ -70,7 +70,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False):
     work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
     _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
     if symmetric:
-        for name in wanted:
+        for name in names:
             _fill_diagonal(values[name], rates[name], left.scan, name)
     return _select(get, values, rates, gradient)
 
@@ -150,12 +150,9 @@ def _run(compute, blocks, n_threads):
         return
     with single_threaded_blas, ThreadPoolExecutor(n_helpers) as pool:
         helpers = [pool.submit(_drain, compute, blocks) for _ in range(n_helpers)]
-        try:
-            _drain(compute, blocks)
-            for helper in helpers:
-                helper.result()
-        finally:
-            blocks.clear()  # an error or an interrupt stops the helpers, too
+        _drain(compute, blocks)
+        for helper in helpers:
+            helper.result()
 
 
 def _drain(compute, blocks):
@@ -164,7 +161,11 @@ def _drain(compute, blocks):
             block = blocks.popleft()
         except IndexError:
             return
-        compute(block)
+        try:
+            compute(block)
+        except BaseException:  # also an interrupt: it stops the other threads, too
+            blocks.clear()
+            raise
 
 
 def _fill_diagonal(values, rates, scan, name):
@@ -175,12 +176,16 @@ def _fill_diagonal(values, rates, scan, name):
         rates[index, index] = np.stack(diagonals, axis=-1)
 
 
-def _select(get, values, rates, gradient):
+def _names(get):
+    """The kernels that ``get`` asks for, as a tuple."""
     names = (get,) if isinstance(get, str) else tuple(get)
-    for name in names:
-        if name not in values:
-            raise ValueError(f"get must be 'ntk', 'nngp' or a tuple of them; got {get!r}.")
-    picked = [tuple(table[name] for name in names) for table in (values, rates)]
+    if not names or not set(names) <= set(_NAMES):
+        raise ValueError(f"get must be 'ntk', 'nngp' or a tuple of them; got {get!r}.")
+    return names
+
+
+def _select(get, values, rates, gradient):
+    picked = [tuple(table[name] for name in _names(get)) for table in (values, rates)]
     if isinstance(get, str):
         picked = [items[0] for items in picked]
     return tuple(picked) if gradient else picked[0]

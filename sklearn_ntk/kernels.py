@@ -50,7 +50,12 @@ class _NetworkKernel(Kernel):
         layers = self.architecture
         if layers is None:
             layers = mlp(self.depth, as_activation(self.activation))
-        return lower(layers, self.weight_var, self.bias_var, self.n_frozen)
+        program = lower(layers, self.weight_var, self.bias_var, self.n_frozen)
+        if self._get == "ntk" and not program.is_trained:
+            raise ValueError(
+                "The NTK of a network without a trained layer is zero: leave one that is not frozen."
+            )
+        return program
 
     def __call__(self, X, Y=None, eval_gradient=False):
         """Gram matrix of the rows of ``X``, or between those of ``X`` and ``Y``.

@@ -1,6 +1,5 @@
 """Linear algebra that the kernels and solvers share."""
 
-import contextlib
 import os
 import threading
 import warnings
@@ -10,41 +9,52 @@ from scipy import linalg
 from threadpoolctl import ThreadpoolController
 
 
-class ConvergenceWarning(UserWarning):
-    """A solver had to depart from the problem as it was posed."""
-
-
 class _SingleThreadedBlas:
     """Context in which BLAS uses one thread; reentrant, and shared by all Python threads.
 
-    The limit is global to the process, so the first to enter sets it and the last to leave takes
-    it back: otherwise overlapping users would restore each other's limit.
+    The limit belongs to the process, so the first to enter sets it and the last to leave takes it
+    back: otherwise overlapping users would restore each other's limit. Both happen in threads of
+    their own, because threadpoolctl lets no other thread change a limit while the one that set it
+    lives.
     """
 
     def __init__(self):
         self._reset()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._reset)
+            os.register_at_fork(after_in_child=self._leave_parent)
+
+    def _leave_parent(self):
+        if self._n_users > 0:  # of the parent's threads, which do not exist here
+            self._limiter.restore_original_limits()
+        self._reset()
 
     def _reset(self):
         self._lock = threading.Lock()
-        self._users = 0
-        self._stack = contextlib.ExitStack()
-        self._controller = None
+        self._n_users = 0
+        self._controller = self._limiter = None
+
+    def _limit(self):
+        if self._controller is None:
+            self._controller = ThreadpoolController()
+        self._limiter = self._controller.limit(limits=1, user_api="blas")
 
     def __enter__(self):
         with self._lock:
-            if self._users == 0:
-                if self._controller is None:
-                    self._controller = ThreadpoolController()
-                self._stack.enter_context(self._controller.limit(limits=1, user_api="blas"))
-            self._users += 1
+            if self._n_users == 0:
+                _run_apart(self._limit)
+            self._n_users += 1
 
     def __exit__(self, *exception):
         with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._stack.close()
+            self._n_users -= 1
+            if self._n_users == 0:
+                _run_apart(self._limiter.restore_original_limits)
+
+
+def _run_apart(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
 
 
 single_threaded_blas = _SingleThreadedBlas()
@@ -88,7 +98,7 @@ def cholesky(A):
         warnings.warn(
             f"The Gram matrix plus its ridge is singular to working precision; "
             f"{jitter * scale:.3g} was added to its diagonal. Increase alpha.",
-            ConvergenceWarning,
+            linalg.LinAlgWarning,
             stacklevel=4,
         )
     return found

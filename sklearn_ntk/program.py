@@ -65,6 +65,11 @@ class Program(NamedTuple):
         return tuple(sorted(found, key=repr))
 
     @property
+    def is_trained(self):
+        """Whether any layer is trained; the NTK is zero otherwise."""
+        return any(step.trained for step in self.steps if isinstance(step, Pointwise))
+
+    @property
     def ties(self):
         """Whether any weight variance, and any bias variance, is the kernel's own."""
         maps = [step for step in self.steps if isinstance(step, Pointwise)]

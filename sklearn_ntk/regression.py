@@ -34,14 +34,14 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         Any network, in place of ``depth`` and ``activation``.
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
-        `solvers.RELATIVE_RIDGES` times the mean diagonal.
+        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal.
 
     Attributes
     ----------
     kernel_ : Kernel or None
         The kernel in use; None if it is precomputed.
     X_fit_ : array of shape (n_distinct, n_features)
-        Training rows, equal ones merged.
+        Training rows, equal ones merged; absent if the kernel is precomputed.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
     alpha_ : float
@@ -96,9 +96,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         )
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        solution, _, self._weights = self._fit_rows(X, targets, sample_weight)
-        standardised = solution.residuals**2 * solution.precision[:, None]
-        self.amplitude_ = standardised.mean(axis=0)
+        solution, _, self._weights, scatter = self._fit_rows(X, targets, sample_weight)
+        squares = (solution.residuals**2 * solution.precision[:, None]).sum(axis=0)
+        if self.alpha_ > 0.0:
+            squares = squares + scatter / self.alpha_
+        n_rows = len(X) if sample_weight is None else np.count_nonzero(sample_weight)
+        self.amplitude_ = squares / n_rows
         return self
 
     def predict(self, X, return_std=False, return_cov=False):
@@ -123,7 +126,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         -----
         The uncertainty is that of the Gaussian process with this kernel and noise ``alpha_`` (with
         the NNGP, the posterior of a Bayesian network), in units such that the leave-one-out
-        residuals have standardised squares of mean one. It costs a factorisation at every call.
+        residuals, and the scatter of the targets of equal rows, have standardised squares of mean
+        one. It costs a factorisation at every call. For the uncertainty a repeated row counts as
+        more than a weight: it tells something about the noise.
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
@@ -135,6 +140,11 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             raise ValueError(
                 "return_std and return_cov need the kernel between new rows, which a precomputed "
                 "Gram matrix lacks: pass the kernel itself."
+            )
+        if len(self.X_fit_) < 2:
+            raise ValueError(
+                "return_std and return_cov need at least 2 distinct training rows to learn the "
+                "noise from; got 1."
             )
         X = validate_data(self, X, reset=False, dtype=np.float64)
         unit = self._unit_covariance(X) if return_cov else self._unit_variance(X)

@@ -122,10 +122,13 @@ def _try(factor, Y, root):
         return np.inf, None
     solution = _solve(factor, Y, root)
     weights = root**2
+    size = np.abs(Y).max(axis=0)
+    size[size == 0.0] = 1.0
+    Y, residuals = Y / size, solution[2] / size
     mean = np.average(Y, axis=0, weights=weights)
     variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
     is_constant = variance <= (1e-13 * mean) ** 2
-    errors = np.average(solution[2] ** 2, axis=0, weights=weights)
+    errors = np.average(residuals**2, axis=0, weights=weights)
     return np.mean(errors / np.where(is_constant, 1.0, variance)), solution
 
 

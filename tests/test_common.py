@@ -493,6 +493,8 @@ def test_bad_precomputed_matrices_are_named(cls):
     with pytest.raises(ValueError, match=r"must be positive definite.* eigenvalue is -2.*alpha"):
         cls(kernel="precomputed", alpha=1.0).fit(np.diag([*np.ones(39), -3.0]), y)
     with pytest.raises(ValueError, match="must be positive definite"):
-        model.fit(-np.eye(40), y)
+        cls(kernel="precomputed", alpha=0.5).fit(-np.eye(40), y)
+    with pytest.raises(ValueError, match="symmetric in fit; opposite entries differ by up to 1:"):
+        model.fit(np.triu(np.ones((40, 40))), y)
     with pytest.raises(ValueError, match=r"2 features, but .* expecting 40"):
         model.fit(NTKKernel()(X), y).predict(X)

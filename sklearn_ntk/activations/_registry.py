@@ -16,9 +16,15 @@ ACTIVATIONS = {}
 
 
 def activation(name, **domains):
-    """Register a class under ``name``; ``domains`` names a test and a wording for each field."""
+    """Register a class under ``name``; ``domains`` names a test and a wording for each field.
+
+    Its formulas may use arithmetic, integer powers up to 4, comparisons, and the ufuncs sqrt, exp,
+    expm1, cos, sin, abs, arctan2, maximum and minimum.
+    """
 
     def register(cls):
+        if name in ACTIVATIONS:
+            raise ValueError(f"An activation named {name!r} exists already: choose another name.")
         cls.name = name
         cls.domains = domains
         cls.__str__ = lambda self: str(self.name) if self == cls() else repr(self)

@@ -22,7 +22,7 @@ def _wave_dual(scale, frequency, twist, q, left, right):
     half = 0.5 * frequency**2 * (q + spread * spread)
     near = -np.expm1(-half)
     total = frequency**2 * (left[0] * left[0] + right[0] * right[0])
-    far = np.exp(half - total)
+    far = np.exp(np.minimum(half - total, 0.0))
     moved = 2.0 * near * (1.0 + twist * far) - twist * (left[2] - right[2]) ** 2
     gap = 0.5 * scale**2 * moved - (left[1] - right[1]) ** 2
     slope = 0.5 * (scale * frequency) ** 2 * ((1.0 - near) + twist * far)

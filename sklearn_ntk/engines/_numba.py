@@ -24,11 +24,16 @@ TILE_ROWS = 64
 TILE_COLUMNS = 256
 
 NEAR = 1e-5
-"""Squared distance of directions below which it is summed from differences, not inner products."""
+"""Squared distance of directions, or of opposite ones, up to which differences are summed."""
 
 _CODES = {Pointwise: 0, Save: 1, Swap: 2, Add: 3}
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-_INLINED = {**_OPTIONS, "forceinline": True}
+_INLINED = {
+    **_OPTIONS,
+    "forceinline": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 _inline = njit(**_INLINED)
 
 
@@ -93,6 +98,15 @@ def _parts(state, i):
     return state[0, i], state[1, i], state[2, i], state[3, i], state[4, i], state[5, i]
 
 
+@njit(**{**_INLINED, "fastmath": {"contract", "nsz", "reassoc"}})
+def _squared_distance(x, y, scale_x, scale_y):
+    total = 0.0
+    for k in range(x.shape[0]):
+        apart = x[k] * scale_x - y[k] * scale_y
+        total += apart * apart
+    return total
+
+
 @_inline
 def _start(left, right, inner, i0, j0, c0, stop, gap):
     """Gaps of the inputs: from inner products, and from differences where directions are close."""
@@ -106,16 +120,15 @@ def _start(left, right, inner, i0, j0, c0, stop, gap):
             product = norm * norms_y[j]
             value = 2.0 * max(product - products[j], 0.0)
             out[j] = scale * value
-            n_near += value <= NEAR * product
+            n_near += (value <= NEAR * product) | (value >= (4.0 - NEAR) * product)
         if n_near > 0:
             for j in range(stop[i]):
                 product = scale * norm * norms_y[j]
-                if out[j] <= NEAR * product and product > 0.0:
-                    x, y, total = X[i0 + i], Y[j0 + j], 0.0
-                    for k in range(x.shape[0]):
-                        apart = x[k] / norm - y[k] / norms_y[j]
-                        total += apart * apart
-                    out[j] = product * total
+                is_near, is_opposite = out[j] <= NEAR * product, out[j] >= (4.0 - NEAR) * product
+                if (is_near or is_opposite) and product > 0.0:
+                    sign = 1.0 if is_near else -1.0
+                    total = _squared_distance(X[i0 + i], Y[j0 + j], 1.0 / norm, sign / norms_y[j])
+                    out[j] = product * (total if is_near else 4.0 - total)
 
 
 @_inline
@@ -194,6 +207,16 @@ def _add_any(k, rows_x, rows_y, rates, i0, j0, stop, state, saved):
 
 
 @_inline
+def _copy(source, target):
+    # by loops: an array assignment compiles the formatting of its error message, for seconds
+    for part in range(source.shape[0]):
+        for i in range(source.shape[1]):
+            row, out = source[part, i], target[part, i]
+            for j in range(source.shape[2]):
+                out[j] = row[j]
+
+
+@_inline
 def _exchange(x, y):
     for part in range(x.shape[0]):
         for i in range(x.shape[1]):
@@ -269,7 +292,7 @@ def _interpret(codes, which, steps, acts, rows_x, rows_y, rates, i0, j0, stop, s
         if codes[k] == 0:
             _map_any(acts, which[k], k, steps[k], rows_x, rows_y, rates, i0, j0, stop, state)
         elif codes[k] == 1:
-            stack[top] = state
+            _copy(state, stack[top])
             top += 1
         elif codes[k] == 2:
             _exchange(state, stack[top - 1])

@@ -77,8 +77,10 @@ def initial_gap(X, Y):
     """Gap of raw rows, from the squared distance of their directions."""
     norms_x, norms_y = (np.sqrt((Z * Z).sum(axis=1))[:, None] for Z in (X, Y))
     U, V = (Z / (norms + (norms == 0.0)) for Z, norms in ((X, norms_x), (Y, norms_y)))
-    apart = U[:, None, :] - V[None, :, :]
-    return norms_x * norms_y[:, 0] / X.shape[1] * (apart * apart).sum(axis=2)
+    U, V = U[:, None, :], V[None, :, :]
+    apart, beside = ((W * W).sum(axis=2) for W in (U - V, U + V))
+    square = (apart <= 2.0) * apart + (apart > 2.0) * (4.0 - beside)  # opposite rows are exact, too
+    return norms_x * norms_y[:, 0] / X.shape[1] * square
 
 
 def run(program, gap, rows_x, rows_y, gradient=False):
@@ -102,7 +104,7 @@ def run(program, gap, rows_x, rows_y, gradient=False):
                 state = _pair_with_rates(step, state, saved, left, right, dleft, dright)
             else:
                 state = _pair(step, state, saved, left, right)
-    a, b = _column(np.sqrt(x) for x in (rows_x.variance,))[0], np.sqrt(rows_y.variance)
+    a, b = np.sqrt(rows_x.variance)[:, None], np.sqrt(rows_y.variance)
     nngp = a * b - 0.5 * state[0]
     if not gradient:
         return nngp, state[1]

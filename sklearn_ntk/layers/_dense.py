@@ -35,15 +35,16 @@ class Dense(NamedTuple):
     def lower(self, context):
         """Instructions of this layer."""
         for name in ("weight_var", "bias_var"):
-            value = getattr(self, name)
-            if value is not None and not is_variance(value):
-                context.fail(f"{name} must be a number >= 0 or None; got {value!r}", "Correct it")
+            number = getattr(self, name)
+            if number is not None and not is_variance(number):
+                context.fail(f"{name} must be a number >= 0 or None; got {number!r}", "Correct it")
+        is_frozen = context.count_weights() <= context.n_frozen or self.frozen
         weight_tied, bias_tied = self.weight_var is None, self.bias_var is None
         yield Pointwise(
             Identity(),
             float(context.weight_var if weight_tied else self.weight_var),
             float(context.bias_var if bias_tied else self.bias_var),
-            trained=not (self.frozen or context.count_weights() <= context.n_frozen),
+            trained=not is_frozen,
             weight_tied=weight_tied,
             bias_tied=bias_tied,
         )

@@ -30,8 +30,10 @@ class Context:
 
     def walk(self, layers, name):
         """Instructions of a sequence of layers."""
-        if not isinstance(layers, (tuple, list)):
-            raise TypeError(f"{name} must be a tuple of layers; got {layers!r}.")
+        is_one = hasattr(layers, "lower") or is_activation(layers)  # these are tuples, too
+        if is_one or not isinstance(layers, (tuple, list)):
+            remedy = " A single layer is a tuple, too: (Dense(),)." if is_one else ""
+            raise TypeError(f"{name} must be a tuple of layers; got {layers!r}.{remedy}")
         for position, layer in enumerate(layers):
             self.path.append(f"{name}[{position}]")
             yield from self._lower_one(layer)

@@ -1,0 +1,241 @@
+"""Every registered activation agrees with quadrature of its own function; errors and values."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_ntk import activations
+from sklearn_ntk.activations import ACTIVATIONS, LeakyReLU, ReLU, as_activation
+from sklearn_ntk.formulas import N_FEATURES
+from sklearn_ntk.layers import Dense
+
+
+def versions(cls):
+    """Activations with parameters that are the default, others, and of the other sign."""
+    defaults = cls._field_defaults
+    others = {field: 0.7 * x + 0.2 * (abs(x) < 0.5) for field, x in defaults.items()}
+    turned = {field: -0.6 * x - 0.4 for field, x in defaults.items() if field not in cls.domains}
+    return dict.fromkeys((cls(), cls(**others), cls(**{**others, **turned})))
+
+
+VERSIONS = [act for cls in ACTIVATIONS.values() for act in versions(cls)]
+each_version = pytest.mark.parametrize("act", VERSIONS, ids=repr)
+each_class = pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
+VARIANCES = np.array([1e-8, 1e-3, 0.3, 1.0, 2.7])
+COVARIANCES = [
+    (1.0, 1.0, 0.3),
+    (0.4, 1.9, -0.5),
+    (2.5, 0.7, 1.1),
+    (1.1, 1.3, 1.13),
+    (0.9, 1.2, 0.0),
+]
+
+
+def panels(edges, n_nodes):
+    """Gauss-Legendre nodes and weights on consecutive intervals."""
+    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
+    half, middle = 0.5 * np.diff(edges)[:, None], 0.5 * (edges[1:] + edges[:-1])[:, None]
+    return (middle + half * nodes).ravel(), (half * weights).ravel()
+
+
+def mean_of(function, variance):
+    """``E[function(u)]`` for ``u ~ N(0, variance)``; the function may have a kink at zero."""
+    z, weight = panels(np.linspace(-12.0, 12.0, 9), 60)
+    return (weight * np.exp(-0.5 * z * z)) @ function(np.sqrt(variance) * z) / np.sqrt(2.0 * np.pi)
+
+
+def duals_by_quadrature(fn, a, b, c):
+    """``E[f(u) f(v)]``, and ``E[f'(u) f'(v)]`` by parts, in polar panels cut at u = 0 and v = 0."""
+    v1, v2 = c / np.sqrt(a), np.sqrt(b - c * c / a)
+    lines = 0.5 * np.pi + np.pi * np.arange(2)[:, None] + [0.0, np.arctan2(v2, v1)]
+    edges = np.sort(lines.ravel())
+    angle, angle_weight = panels(np.append(edges, edges[0] + 2.0 * np.pi), 50)
+    radius, radius_weight = panels(np.array([0.0, 2.0, 5.0, 11.0]), 40)
+    radius_weight = radius_weight * radius * np.exp(-0.5 * radius**2) / (2.0 * np.pi)
+    u = np.sqrt(a) * np.outer(radius, np.cos(angle))
+    v = np.outer(radius, v1 * np.cos(angle) + v2 * np.sin(angle))
+    determinant = a * b - c * c
+    score = (b * u - c * v) * (a * v - c * u) / determinant**2 + c / determinant
+    products = fn(u) * fn(v)
+    return [radius_weight @ (products * factor) @ angle_weight for factor in (1.0, score)]
+
+
+def duals(act, a, b, c):
+    """The same by the activation's own formulas."""
+    left, right = act.features(a), act.features(b)
+    gap, slope = act.dual(2.0 * (np.sqrt(a * b) - c), left, right)
+    return left[1] * right[1] - 0.5 * gap, slope
+
+
+@each_version
+@pytest.mark.parametrize("variance", VARIANCES)
+def test_variance(act, variance):
+    expected = mean_of(lambda x: act.fn(x) ** 2, variance)
+    assert_allclose(act.variance(variance), expected, rtol=1e-13)
+
+
+@each_version
+@pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
+def test_dual(act, covariance):
+    nngp, slope = duals(act, *covariance)
+    expected_nngp, expected_slope = duals_by_quadrature(act.fn, *covariance)
+    a, b = act.variance(np.array(covariance[:2]))
+    assert_allclose(nngp, expected_nngp, rtol=0.0, atol=1e-13 * np.sqrt(a * b))
+    assert_allclose(slope, expected_slope, rtol=1e-11, atol=1e-11 * np.sqrt(a * b))
+
+
+@each_version
+@pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
+def test_slope_is_the_derivative(act, covariance):
+    """Price's theorem, by differences."""
+    a, b, c = covariance
+    step = 1e-4
+    above, below = (duals(act, a, b, c + h)[0] for h in (step, -step))
+    slope = duals(act, a, b, c)[1]
+    assert_allclose((above - below) / (2.0 * step), slope, rtol=1e-6, atol=1e-9)
+
+
+@each_version
+@pytest.mark.parametrize("variance", VARIANCES)
+def test_slope_of_equal_rows(act, variance):
+    """``E[f'(u)^2]``, by differences of the function."""
+    step = 1e-6 * np.sqrt(variance)
+    expected = mean_of(
+        lambda x: ((act.fn(x + step) - act.fn(x - step)) / (2 * step)) ** 2, variance
+    )
+    features = act.features(variance)
+    assert_allclose(act.dual(0.0, features, features)[1], expected, rtol=1e-6, atol=1e-9)
+
+
+@each_version
+def test_features(act):
+    """The first two are standard deviations; programs have room for so many."""
+    v = np.r_[0.0, VARIANCES]
+    features = act.features(v)
+    assert 2 <= len(features) <= N_FEATURES
+    assert all(np.shape(feature) == v.shape for feature in features)
+    assert_allclose(features[0], np.sqrt(v), rtol=1e-15)
+    assert_allclose(features[1] ** 2, act.variance(v), rtol=1e-15)
+
+
+@each_version
+def test_equal_rows_have_no_gap(act):
+    features = act.features(np.r_[0.0, 1e-300, VARIANCES, 1e4, 1e300])
+    gap, slope = act.dual(np.zeros(len(VARIANCES) + 4), features, features)
+    assert np.all(gap == 0.0)
+    assert np.all(np.isfinite(slope)) and np.all(slope >= 0.0)
+
+
+@each_version
+@pytest.mark.parametrize("part", [0.0, 1e-20, 1e-12, 1e-4, 0.3, 1.0, 1.7, 2.0])
+def test_dual_of_any_two_rows(act, part):
+    """Whichever is the first, from parallel to antiparallel ones, the dual is a covariance."""
+    a, b = np.meshgrid(np.r_[0.0, 1e-12, VARIANCES, 30.0], np.r_[0.0, VARIANCES, 1.0 + 1e-9])
+    left, right = act.features(a), act.features(b)
+    q = 2.0 * part * np.sqrt(a * b)
+    gap, slope = act.dual(q, left, right)
+    swapped, swapped_slope = act.dual(q, right, left)
+    rounding = 1e-14 * np.maximum(left[1], right[1]) ** 2
+    assert np.all(gap >= -rounding) and np.all(gap <= 4.0 * left[1] * right[1] + rounding)
+    assert np.all(np.abs(gap - swapped) <= rounding)
+    half_angle = 2e-8 if part == 2.0 else 0.0  # lost where rows are antiparallel
+    assert_allclose(slope, swapped_slope, rtol=1e-12, atol=1e-15 + half_angle)
+
+
+@each_class
+def test_parameters_of_zero(cls):
+    """Functions that vanish or are constant have duals, too."""
+    act = cls(**{field: 0.0 for field in cls._field_defaults if field not in cls.domains})
+    left, right = act.features(np.array([0.0, 0.5, 2.0])), act.features(np.array([0.3, 0.5, 1.0]))
+    gap, slope = act.dual(np.array([0.0, 0.4, 2.1]), left, right)
+    assert np.all(np.isfinite(gap)) and np.all(np.isfinite(slope))
+    covariance = left[1] * right[1] - 0.5 * gap
+    assert_allclose(covariance[1], duals_by_quadrature(act.fn, 0.5, 0.5, 0.3)[0], atol=1e-15)
+
+
+# --- Names and values -----------------------------------------------------------------------------
+
+
+@each_class
+def test_name(cls):
+    """The name is enough where the defaults serve, and is how such an activation prints."""
+    assert as_activation(cls.name) == cls()
+    assert type(as_activation(cls.name)) is cls
+    assert str(cls()) == cls.name
+    assert getattr(activations, cls.__name__) is cls
+
+
+@each_version
+def test_value(act):
+    """A copy is equal and has the same hash; the representation can be evaluated."""
+    copy = pickle.loads(pickle.dumps(act))
+    assert copy == act and type(copy) is type(act) and hash(copy) == hash(act)
+    assert eval(repr(act), vars(activations).copy()) == act
+    assert str(act) in (act.name, repr(act))
+    assert as_activation(act) == act
+    with pytest.raises(AttributeError):
+        setattr(act, act._fields[0], 2.0)
+
+
+def test_equality_is_by_type():
+    everything = [*VERSIONS, *(tuple(act) for act in VERSIONS)]
+    for i, one in enumerate(everything):
+        for j, other in enumerate(everything[: len(VERSIONS)]):
+            same = type(one) is type(other) and tuple(one) == tuple(other)
+            assert (one == other) is same and (one != other) is not same
+            assert same or i != j
+    assert len(set(VERSIONS)) == len(VERSIONS)
+
+
+def test_parameters_become_floats():
+    for number in (2, np.int64(2), np.float32(2.0)):
+        (leak,) = as_activation(LeakyReLU(number))
+        assert type(leak) is float and leak == 2.0
+    assert str(as_activation(ReLU(1))) == "relu" and str(ReLU(2.0)) == "ReLU(gain=2.0)"
+
+
+# --- Errors ---------------------------------------------------------------------------------------
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"Unknown activation 'rellu'.*mean 'relu'\?") as error:
+        as_activation("rellu")
+    assert all(name in str(error.value) for name in ACTIVATIONS)
+    with pytest.raises(ValueError, match="Unknown activation 'ReLU'"):
+        as_activation("ReLU")
+    with pytest.raises(ValueError) as error:
+        as_activation("qqq")
+    assert "mean" not in str(error.value)
+
+
+@pytest.mark.parametrize("spec", [None, 3, ReLU, np.tanh, (1.0,), Dense(), b"relu"], ids=repr)
+def test_wrong_type(spec):
+    with pytest.raises(TypeError, match="activation must be a name or an object") as error:
+        as_activation(spec)
+    assert repr(spec) in str(error.value)
+
+
+@each_class
+@pytest.mark.parametrize(
+    "number", [np.nan, np.inf, -np.inf, True, np.True_, None, "1", 1j], ids=repr
+)
+def test_wrong_parameter(cls, number):
+    for field in cls._fields:
+        with pytest.raises(ValueError, match=f"{field} of {cls.__name__} must be a .* number") as e:
+            as_activation(cls(**{field: number}))
+        assert f"got {number!r}" in str(e.value)
+
+
+@pytest.mark.parametrize("act", [activations.Gaussian(rate=0.5), activations.Gaussian(rate=0.0)])
+def test_rate_of_gaussian(act):
+    message = f"rate of Gaussian must be a negative number; got {act.rate}"
+    with pytest.raises(ValueError, match=message):
+        as_activation(act)
+
+
+@pytest.mark.parametrize("gamma", [0.0, -1.0])
+def test_gamma_of_rbf(gamma):
+    with pytest.raises(ValueError, match=f"gamma of RBF must be a positive number; got {gamma}"):
+        as_activation(activations.RBF(gamma))

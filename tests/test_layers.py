@@ -1,0 +1,243 @@
+"""Lowering of layers, its errors with their positions, and layers as values."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from sklearn_ntk import layers as module
+from sklearn_ntk.activations import ACTIVATIONS, Erf, Gaussian, Identity, LeakyReLU, ReLU
+from sklearn_ntk.architectures import mlp
+from sklearn_ntk.layers import Dense, Residual, lower
+from sklearn_ntk.program import Add, Pointwise, Program, Save, Swap
+
+TIED = Dense()
+FIXED = Dense(1.5, 0.3)
+
+
+def affine(weight_var, bias_var, trained=True, tied=(False, False), activation=Identity()):  # noqa: B008
+    """An instruction, in fewer words."""
+    return Pointwise(activation, weight_var, bias_var, trained, *tied)
+
+
+# --- What layers lower to -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "step"),
+    [
+        (Dense(), affine(1.7, 0.2, tied=(True, True))),
+        (Dense(3.0), affine(3.0, 0.2, tied=(False, True))),
+        (Dense(bias_var=0.5), affine(1.7, 0.5, tied=(True, False))),
+        (Dense(3, 0), affine(3.0, 0.0)),
+        (Dense(3.0, 0.5, frozen=True), affine(3.0, 0.5, trained=False)),
+        (Dense(np.float32(0.5), np.int64(2)), affine(0.5, 2.0)),
+    ],
+    ids=repr,
+)
+def test_dense(layer, step):
+    (actual,) = lower((layer,), 1.7, 0.2).steps
+    assert actual == step
+    assert type(actual.weight_var) is float and type(actual.bias_var) is float
+
+
+def test_defaults_of_lower():
+    assert lower((Dense(),)) == lower((Dense(),), weight_var=2.0, bias_var=0.1, n_frozen=0)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation_by_name_or_object(name):
+    default = ACTIVATIONS[name]()
+    assert lower((TIED, name, TIED)) == lower((TIED, default, TIED)) == lower([TIED, default, TIED])
+    assert lower((TIED, default, TIED)).steps[1].activation == default
+
+
+def test_parameters_become_floats():
+    (_, step) = lower((TIED, LeakyReLU(0), TIED)).steps
+    assert type(step.activation.leak) is float
+
+
+def test_residual():
+    body, shortcut = affine(1.5, 0.3, activation=ReLU()), affine(2.0, 0.1, tied=(True, True))
+    plain = lower((FIXED, Residual((ReLU(), FIXED))))
+    assert plain.steps == (affine(1.5, 0.3), Save(), body, Add())
+    both = lower((FIXED, Residual((ReLU(), FIXED), (TIED,))))
+    assert both.steps == (affine(1.5, 0.3), Save(), body, Swap(), shortcut, Add())
+    assert lower((FIXED, Residual([ReLU(), FIXED], [TIED]))) == both
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        (Residual((TIED,)), TIED),
+        (TIED, "relu", Residual((TIED,)), TIED),
+        (TIED, Residual(("relu", TIED)), "relu", TIED),
+        (TIED, "relu", Residual((TIED,), (TIED,)), "relu", TIED),
+        (TIED, Residual((TIED, Residual(("relu", TIED)))), "relu", TIED),
+        (TIED, Residual(("relu", TIED), ("erf", TIED, Residual(("erf", TIED)))), "relu", TIED),
+        (TIED, Residual(("relu", TIED), ("erf",)), TIED),
+    ],
+    ids=str,
+)
+def test_valid_networks(network):
+    program = lower(network)
+    assert sum(isinstance(step, Save) for step in program.steps) == sum(
+        isinstance(step, Add) for step in program.steps
+    )
+    assert sum(step.trained for step in program.steps if isinstance(step, Pointwise)) >= 2
+
+
+# --- Frozen layers --------------------------------------------------------------------------------
+
+
+def trained(program):
+    """Which layers with weights are trained, in order."""
+    return [s.trained for s in program.steps if isinstance(s, Pointwise) and s != Pointwise(ReLU())]
+
+
+@pytest.mark.parametrize("n_frozen", range(4))
+def test_n_frozen(n_frozen):
+    assert trained(lower(mlp(3), n_frozen=n_frozen)) == [i >= n_frozen for i in range(4)]
+
+
+def test_n_frozen_counts_body_and_shortcut():
+    network = (TIED, Residual(("relu", TIED), (TIED,)), "relu", TIED)
+    for n_frozen in range(4):
+        assert trained(lower(network, n_frozen=n_frozen)) == [i >= n_frozen for i in range(4)]
+
+
+def test_n_frozen_counts_frozen_layers():
+    network = (TIED, Dense(frozen=True), Dense(frozen=True), TIED, TIED)
+    assert trained(lower(network)) == [True, False, False, True, True]
+    assert trained(lower(network, n_frozen=2)) == [False, False, False, True, True]
+    assert trained(lower(network, n_frozen=4)) == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("n_frozen", [4, 5])
+def test_too_many_frozen(n_frozen):
+    with pytest.raises(
+        ValueError, match=f"n_frozen must be less than .* weights, which is 4; got {n_frozen}"
+    ):
+        lower(mlp(3), n_frozen=n_frozen)
+
+
+# --- Errors ---------------------------------------------------------------------------------------
+
+GAUSSIAN = "must follow a layer with weights, whose output is Gaussian. Put Dense() before it."
+ENDING = "a network must end in a layer with weights. Append Dense()."
+BODY = "the body of a Residual must end in a layer with weights, or the two paths would be "
+BODY += "correlated. End it in Dense()."
+OPEN = Residual((TIED, "relu"))
+
+
+@pytest.mark.parametrize(
+    ("network", "position", "message"),
+    [
+        (("relu", TIED), "architecture[0]", f"the activation ReLU(gain=1.0) {GAUSSIAN}"),
+        ((TIED, "erf", Erf(), TIED), "architecture[2]", f"Erf(scale=1.0, rate=1.0) {GAUSSIAN}"),
+        ((Residual((TIED,)), "relu", TIED), "architecture[1]", GAUSSIAN),
+        ((TIED, "relu", Residual((TIED,)), "relu", TIED), "architecture[3]", GAUSSIAN),
+        ((TIED, "relu", Residual(("relu", TIED)), TIED), "architecture[2].body[0]", GAUSSIAN),
+        ((TIED, "relu", Residual((TIED,), ("erf",))), "architecture[2].shortcut[0]", GAUSSIAN),
+        ((TIED, Residual((TIED,), ("relu",)), "erf", TIED), "architecture[2]", GAUSSIAN),
+        ((), "architecture", ENDING),
+        ((TIED, "relu"), "architecture", ENDING),
+        ((TIED, "relu", Residual((TIED,))), "architecture", ENDING),
+        ((TIED, Residual((TIED,), ("relu",))), "architecture", ENDING),
+        ((TIED, OPEN, TIED), "architecture[1]", BODY),
+        ((TIED, Residual(()), TIED), "architecture[1]", BODY),
+        ((TIED, Residual((), (TIED,)), TIED), "architecture[1]", BODY),
+        ((TIED, Residual((TIED, OPEN, TIED)), TIED), "architecture[1].body[1]", BODY),
+        ((TIED, Residual((TIED,), (OPEN, TIED)), TIED), "architecture[1].shortcut[0]", BODY),
+        ((TIED, Residual((Residual((TIED,)),)), TIED), "architecture[1]", BODY),
+        ((TIED, Residual((Residual((TIED,), ("relu",)),)), TIED), "architecture[1]", BODY),
+    ],
+    ids=str,
+)
+def test_invalid_network(network, position, message):
+    """The error says where the network is wrong, and how to mend it."""
+    with pytest.raises(ValueError) as error:
+        lower(network)
+    assert str(error.value).startswith(f"Invalid network at {position}: ")
+    assert str(error.value).endswith(message)
+
+
+@pytest.mark.parametrize("number", [-1.0, -1e-300, np.nan, np.inf, True, "1", 1j, (1.0,)], ids=repr)
+@pytest.mark.parametrize("field", ["weight_var", "bias_var"])
+def test_wrong_variance(field, number):
+    layer = Dense(**{field: number})
+    for network, position in [
+        ((layer,), "architecture[0]"),
+        ((TIED, Residual((TIED, layer))), "architecture[1].body[1]"),
+    ]:
+        with pytest.raises(ValueError) as error:
+            lower(network)
+        reason = f"{field} must be a number >= 0 or None; got {number!r}. Correct it."
+        assert str(error.value) == f"Invalid network at {position}: {reason}"
+
+
+@pytest.mark.parametrize(
+    "thing", [Dense, ReLU, Residual, None, 3, np.tanh, (TIED, "relu")], ids=repr
+)
+def test_neither_layer_nor_activation(thing):
+    for network, position in [
+        ((TIED, thing), "architecture[1]"),
+        ((TIED, Residual((TIED, thing), (TIED,))), "architecture[1].body[1]"),
+        ((TIED, Residual((TIED,), (thing, TIED))), "architecture[1].shortcut[0]"),
+    ]:
+        with pytest.raises(TypeError) as error:
+            lower(network)
+        expected = f"Invalid network at {position}: {thing!r} is neither a layer nor an activation."
+        assert str(error.value).startswith(expected)
+
+
+@pytest.mark.parametrize("network", [None, "relu", 3, iter(()), {TIED}], ids=str)
+def test_not_a_tuple(network):
+    with pytest.raises(TypeError, match="architecture must be a tuple of layers; got "):
+        lower(network)
+    with pytest.raises(TypeError, match="body must be a tuple of layers; got "):
+        lower((TIED, Residual(network)))
+
+
+@pytest.mark.parametrize("network", [Dense(), ReLU(), Residual((TIED,))], ids=repr)
+def test_one_layer_is_not_a_tuple_of_layers(network):
+    with pytest.raises(TypeError):
+        lower(network)
+
+
+def test_errors_of_activations():
+    with pytest.raises(ValueError, match="Unknown activation 'rellu'"):
+        lower((TIED, "rellu", TIED))
+    with pytest.raises(ValueError, match="rate of Gaussian must be a negative number"):
+        lower((TIED, Gaussian(rate=1.0), TIED))
+
+
+# --- Values ---------------------------------------------------------------------------------------
+
+VALUES = [
+    Dense(),
+    Dense(1.0),
+    Dense(1.0, 0.0),
+    Dense(1.0, 0.0, True),
+    Residual((Dense(),)),
+    Residual((Dense(),), (Dense(),)),
+    Residual((ReLU(), Dense())),
+    lower(mlp(2)),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_value(value):
+    copy = pickle.loads(pickle.dumps(value))
+    assert copy == value and type(copy) is type(value) and hash(copy) == hash(value)
+    assert value != tuple(value)
+    if not isinstance(value, Program):
+        assert eval(repr(value), {**vars(module), "ReLU": ReLU}) == value
+    with pytest.raises(AttributeError):
+        setattr(value, value._fields[0], None)
+
+
+def test_values_differ():
+    assert len(set(VALUES)) == len(VALUES)
+    for i, one in enumerate(VALUES):
+        assert [one == other for other in VALUES] == [i == j for j in range(len(VALUES))]

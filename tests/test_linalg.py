@@ -1,0 +1,113 @@
+"""The limit of BLAS threads is shared by all who ask for it."""
+
+import multiprocessing
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from sklearn_ntk.linalg import single_threaded_blas
+
+
+def limits():
+    """Numbers of threads of all BLAS libraries."""
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def set_limit(n):
+    """Set the limit in a thread that ends, as some versions let only that thread change it."""
+    thread = threading.Thread(target=threadpool_limits, args=(n, "blas"))
+    thread.start()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    """A limit from which there is something to take away."""
+    before = max(limits())
+    set_limit(2)
+    if set(limits()) != {2}:
+        pytest.skip("needs a BLAS with threads of its own")
+    yield
+    after = limits()
+    set_limit(before)
+    assert set(after) == {2}
+
+
+def all_single():
+    return set(limits()) == {1}
+
+
+def test_limit():
+    with single_threaded_blas:
+        assert all_single()
+    assert not all_single()
+
+
+def test_nested():
+    with single_threaded_blas:
+        with single_threaded_blas, single_threaded_blas:
+            assert all_single()
+        assert all_single()
+    assert not all_single()
+
+
+def test_the_last_to_leave_restores():
+    """Whoever entered first."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def user():
+        with single_threaded_blas:
+            entered.set()
+            leave.wait(10.0)
+
+    other = threading.Thread(target=user)
+    with single_threaded_blas:
+        other.start()
+        assert entered.wait(10.0)
+    assert all_single()
+    leave.set()
+    other.join()
+    assert not all_single()
+
+
+def test_error_inside():
+    with pytest.raises(ZeroDivisionError), single_threaded_blas:
+        raise ZeroDivisionError
+    assert not all_single()
+
+
+def test_many_users():
+    def use(seed):
+        rng, seen = np.random.default_rng(seed), []
+        for _ in range(20):
+            with single_threaded_blas:
+                time.sleep(1e-4 * rng.random())
+                seen.append(all_single())
+            time.sleep(1e-4 * rng.random())
+        return all(seen)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(use, range(8)))
+
+
+def use_in_child():
+    with single_threaded_blas:
+        raise SystemExit(0 if all_single() else 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_fork_while_in_use():
+    """A child does not inherit a lock that nobody would release."""
+    child = multiprocessing.get_context("fork").Process(target=use_in_child)
+    with single_threaded_blas._lock:
+        child.start()
+    try:
+        child.join(30.0)
+        assert child.exitcode == 0
+    finally:
+        child.kill()

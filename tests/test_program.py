@@ -1,0 +1,149 @@
+"""Programs: fusion of affine maps, size of the stack, ties, and their meaning."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_ntk.activations import Abs, Erf, Identity, LeakyReLU, ReLU
+from sklearn_ntk.architectures import mlp
+from sklearn_ntk.engines import _numpy
+from sklearn_ntk.layers import Dense, Residual, lower
+from sklearn_ntk.program import Add, Pointwise, Program, Save, Swap, assemble
+
+TIED, FIXED = Dense(), Dense(1.5, 0.3)
+UNIT = Dense(1.0, 0.0, frozen=True)
+RELU, MAP = Pointwise(ReLU()), Pointwise(Identity(), 1.5, 0.3, True)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "steps"),
+    [
+        ([], ()),
+        ([MAP], (MAP,)),
+        ([MAP, MAP], (MAP, MAP)),
+        ([RELU, MAP], (MAP._replace(activation=ReLU()),)),
+        ([RELU, MAP, MAP], (MAP._replace(activation=ReLU()), MAP)),
+        ([MAP, RELU], (MAP, RELU)),
+        ([RELU, Save(), MAP, Add()], (RELU, Save(), MAP, Add())),
+        ([Save(), RELU, MAP, Add()], (Save(), MAP._replace(activation=ReLU()), Add())),
+        ([Save(), MAP, Swap(), RELU, Add()], (Save(), MAP, Swap(), RELU, Add())),
+        ([MAP, Pointwise(Identity()), MAP], (MAP, MAP)),
+        ([Pointwise(Identity(2.0)), MAP], (MAP._replace(activation=Identity(2.0)),)),
+        ([MAP, Pointwise(Identity(2.0))], (MAP, Pointwise(Identity(2.0)))),
+        ([RELU, Pointwise(Erf())], (RELU, Pointwise(Erf()))),
+    ],
+    ids=str,
+)
+def test_fusion(instructions, steps):
+    """An affine map joins the activation before it, and nothing else does."""
+    assert assemble(instructions).steps == steps
+
+
+def test_fusion_keeps_flags():
+    tied = Pointwise(Identity(), 2.0, 0.1, True, True, False)
+    assert assemble([RELU, tied]).steps == (Pointwise(ReLU(), 2.0, 0.1, True, True, False),)
+
+
+def kernels(network, gradient=True):
+    """Both kernels of some rows, and their derivatives."""
+    X = np.random.default_rng(0).standard_normal((4, 3))
+    program = lower(network, 1.7, 0.2)
+    rows = _numpy.scan_rows(program, (X * X).mean(axis=1), gradient)
+    nngp, ntk, dnngp, dntk = _numpy.run(program, _numpy.initial_gap(X, X), rows, rows, gradient)
+    return np.stack([nngp, ntk, *dnngp, *dntk])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((TIED, UNIT, "relu", FIXED), (TIED, "relu", FIXED)),
+        ((TIED, "relu", UNIT, FIXED), (TIED, "relu", FIXED)),
+        ((TIED, "identity", FIXED), (TIED, FIXED)),
+        ((TIED, "relu", TIED, UNIT), (TIED, "relu", TIED)),
+        ((TIED, Residual((UNIT, "erf", TIED)), TIED), (TIED, Residual(("erf", TIED)), TIED)),
+        (
+            (TIED, Residual(("erf", TIED), (UNIT,)), TIED),
+            (TIED, Residual(("erf", TIED)), TIED),
+        ),
+        (
+            (TIED, Residual(("relu", TIED), ("erf", FIXED)), TIED),
+            (TIED, Residual(("erf", FIXED), ("relu", TIED)), TIED),
+        ),
+        (
+            (TIED, "relu", Residual((TIED,)), TIED),
+            (TIED, Residual(("relu", TIED), ("relu", UNIT)), TIED),
+        ),
+    ],
+    ids=str,
+)
+def test_equal_networks(one, other):
+    """Frozen maps by one change nothing, nor does the order of two branches."""
+    expected = kernels(other)
+    assert_allclose(kernels(one), expected, rtol=0.0, atol=1e-13 * np.abs(expected).max())
+    assert np.abs(expected - kernels((FIXED, "relu", FIXED))).max() > 1e-3
+
+
+INNER = Residual(("relu", TIED))
+
+
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [
+        ((TIED, "relu", TIED), 0),
+        ((TIED, INNER, INNER, INNER), 1),
+        ((TIED, Residual((INNER, TIED))), 2),
+        ((TIED, Residual((TIED,), (INNER, TIED))), 2),
+        ((TIED, Residual((Residual((INNER, TIED)), TIED), (INNER,)), INNER), 3),
+    ],
+    ids=str,
+)
+def test_stack_size(network, size):
+    assert lower(network).stack_size == size
+
+
+@pytest.mark.parametrize(
+    ("network", "ties"),
+    [
+        ((FIXED, "relu", FIXED), (False, False)),
+        ((FIXED, "relu", Dense(bias_var=0.0)), (True, False)),
+        ((Dense(1.0), "relu", FIXED), (False, True)),
+        ((FIXED, Residual(("relu", Dense(None, 0.0)), (Dense(2.0),))), (True, True)),
+    ],
+    ids=str,
+)
+def test_ties(network, ties):
+    assert lower(network).ties == ties
+
+
+@pytest.mark.parametrize(
+    ("network", "weight", "bias"),
+    [
+        ((TIED, "relu", FIXED), True, True),
+        ((Dense(None, 0.3), "relu", FIXED), True, False),
+        ((Dense(1.5), "relu", FIXED), False, True),
+        ((FIXED, "relu", FIXED), False, False),
+    ],
+    ids=str,
+)
+def test_only_tied_variances_have_derivatives(network, weight, bias):
+    rates = kernels(network)[2:]
+    assert [bool(np.any(rate)) for rate in rates] == [weight, bias, weight, bias]
+
+
+def test_activations():
+    """Each once, in an order that does not depend on that of the network."""
+    networks = [
+        (TIED, "relu", TIED, "abs", TIED, "relu", TIED),
+        (TIED, Residual(("abs", TIED)), "relu", TIED),
+        (TIED, "abs", TIED, "identity", TIED, "relu", TIED),
+    ]
+    for network in networks:
+        assert lower(network).activations == (Abs(), Identity(), ReLU())
+    two = lower((TIED, LeakyReLU(0.1), TIED, LeakyReLU(0.2), TIED)).activations
+    assert two == (Identity(), LeakyReLU(0.1), LeakyReLU(0.2))
+
+
+def test_equal_programs():
+    assert lower(mlp(3)) == lower(mlp(3)) and hash(lower(mlp(3))) == hash(lower(mlp(3)))
+    assert lower(mlp(3)) != lower(mlp(2)) != lower(mlp(2), 1.0)
+    assert isinstance(lower(mlp(3)), Program)

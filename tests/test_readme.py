@@ -1,0 +1,48 @@
+"""The README's code runs as printed, and the examples import without running."""
+
+import doctest
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def test_code_of_the_readme():
+    """One session for all blocks, in their order."""
+    session, parser, report = {}, doctest.DocTestParser(), []
+    runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+    for block in BLOCKS.finditer(README):
+        line = README.count("\n", 0, block.start(1))
+        test = parser.get_doctest(block[1], session, "README", "README.md", line)
+        assert test.examples
+        runner.run(test, out=report.append, clear_globs=False)
+        session = test.globs
+    assert runner.tries > 30
+    assert not report, "\n" + "".join(report)
+
+
+def test_the_two_commands_head_the_readme():
+    head = README.partition("\n## ")[0]
+    assert re.findall(r"^    make (\w+)", head, re.MULTILINE) == ["demo", "test"]
+
+
+def test_links_of_the_readme():
+    targets = re.findall(r"\]\(([^)]+)\)", README)
+    headings = {f"#{title.lower()}" for title in re.findall(r"^## (\w+)$", README, re.MULTILINE)}
+    assert [t for t in targets if t not in headings and not (ROOT / t).is_file()] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_examples_import_without_running(path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.syspath_prepend(path.parent)
+    names = runpy.run_path(str(path))
+    assert names["__doc__"]
+    assert capsys.readouterr().out == ""

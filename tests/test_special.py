@@ -1,0 +1,128 @@
+"""Special functions against high-precision arithmetic."""
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+from numpy.testing import assert_array_equal
+
+from sklearn_ntk._special import angle, arc, is_variance, mixing
+
+EPS = np.finfo(float).eps
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def many_digits():
+    with mp.workdps(60):
+        yield
+
+
+def exact(function, *arrays):
+    """A high-precision function, elementwise, as exact numbers."""
+    return [function(*map(mpf, map(float, numbers))) for numbers in zip(*arrays, strict=True)]
+
+
+def relative_error(actual, expected):
+    """Largest relative error, for which exact numbers are needed."""
+    pairs = zip(map(float, actual), expected, strict=True)
+    return float(max(abs(a - e) / abs(e) if e else abs(a) for a, e in pairs))
+
+
+RATIOS = np.r_[0.0, 10.0 ** rng.uniform(-18, 18, 300), rng.uniform(0, 3, 300), 1.0, 1.0 - EPS]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1.0, 1e30, 1e140])
+def test_angle(scale, sign):
+    """In both quadrants, of both slopes, at every distance from the origin."""
+    y, x = scale * RATIOS, np.full_like(RATIOS, sign * scale)
+    assert relative_error(angle(y, x), exact(mp.atan2, y, x)) <= 4 * EPS
+    assert (
+        relative_error(angle(np.abs(x), sign * y), exact(mp.atan2, np.abs(x), sign * y)) <= 4 * EPS
+    )
+
+
+def test_angle_on_the_axes():
+    y, x = np.array([0.0, 0.0, 0.0, 2.0, 1e-320]), np.array([0.0, 3.0, -3.0, 0.0, -1.0])
+    assert_array_equal(angle(y, x), [0.0, 0.0, np.pi, 0.5 * np.pi, np.pi])
+    assert angle(1.0, 1.0) == 0.25 * np.pi and angle(1.0, -1.0) == 0.75 * np.pi
+
+
+CHORDS = np.r_[
+    0.0, 10.0 ** rng.uniform(-190, 0, 300), rng.uniform(0, 1, 600), 0.5, 0.5 + EPS, 0.5 - EPS, 1.0
+]
+
+
+def test_arc():
+    """Angle and wedge keep all digits, however small the chord."""
+    far, g, t, wedge = arc(CHORDS)
+    assert_array_equal(far, CHORDS > 0.5)
+    folded = np.where(far, 1.0 - CHORDS, CHORDS)
+    assert_array_equal(g, folded)
+    assert relative_error(t, exact(lambda h: 2 * mp.asin(mp.sqrt(h)), folded)) <= 4 * EPS
+    with mp.workdps(300):  # the wedge cancels
+        expected = exact(lambda h: wedge_of(2 * mp.asin(mp.sqrt(h))), folded)
+    assert relative_error(wedge, expected) <= 6 * EPS
+
+
+def wedge_of(t):
+    return mp.sin(t) - t * mp.cos(t)
+
+
+def test_arc_beyond_the_ends():
+    """Rounding may bring the argument to the end, or past it: then rows are opposite, or equal."""
+    for end, h in ((1.0, 1.0 + EPS * np.arange(-4.0, 9.0)), (0.0, -EPS * np.arange(9.0))):
+        far, *others = arc(h)
+        assert_array_equal(far, end)
+        assert not np.any(others)
+
+
+def lagrange(a1, b1, a2, b2):
+    """``2 (a b - a1 b1 - a2 b2)`` for the norms a and b of ``(a1, a2)`` and ``(b1, b2)``."""
+    return 2 * (mp.sqrt((a1**2 + a2**2) * (b1**2 + b2**2)) - a1 * b1 - a2 * b2)
+
+
+def mixed(a1, b1, a2, b2):
+    return mixing(a1, b1, a2, b2, np.hypot(a1, a2), np.hypot(b1, b2))
+
+
+@pytest.mark.parametrize("scale", [1e-70, 1.0, 1e70])
+def test_mixing(scale):
+    """Lagrange's identity."""
+    numbers = scale * rng.uniform(0.1, 3.0, (4, 200))
+    actual, expected = mixed(*numbers), exact(lagrange, *numbers)
+    assert np.all(actual >= 0.0)
+    a, b = np.hypot(numbers[0], numbers[2]), np.hypot(numbers[1], numbers[3])
+    cross = np.abs(numbers[0] * numbers[3] - numbers[2] * numbers[1]) / (a * b)
+    error = np.abs(actual - np.array(expected, float)) / (a * b)
+    assert np.all(error <= 4 * EPS * cross)
+
+
+def test_mixing_of_parallel_and_zero_parts():
+    assert mixed(0.7, 1.4, 0.3, 0.6) == 0.0
+    assert mixed(0.7, 1.3, 0.0, 0.0) == 0.0
+    assert mixed(0.0, 0.0, 0.0, 0.0) == 0.0
+    assert mixed(0.7, 0.0, 0.0, 1.3) == 2 * 0.7 * 1.3
+    assert mixed(0.7, 1.3, 0.2, 0.0) == mixed(0.2, 0.0, 0.7, 1.3) == mixed(1.3, 0.7, 0.0, 0.2)
+
+
+def test_gap_of_a_sum():
+    """The gap of a sum of kernels, from the gaps of its parts."""
+    a1, b1, a2, b2 = 1.2, 0.9, 0.4, 1.1
+    q1, q2 = 0.3, 0.7
+    covariance = a1 * b1 - 0.5 * q1 + a2 * b2 - 0.5 * q2
+    gap = 2.0 * (np.hypot(a1, a2) * np.hypot(b1, b2) - covariance)
+    assert abs(q1 + q2 + mixed(a1, b1, a2, b2) - gap) <= 4 * EPS
+
+
+@pytest.mark.parametrize("number", [0, 0.0, -0.0, 1, 2.5, 1e300, np.float32(1), np.int64(3)])
+def test_is_variance(number):
+    assert is_variance(number) is True
+
+
+@pytest.mark.parametrize(
+    "number",
+    [-1, -1e-300, np.nan, np.inf, -np.inf, True, np.True_, None, "1", 1j, (1,), np.ones(1)],
+)
+def test_is_no_variance(number):
+    assert is_variance(number) is False
