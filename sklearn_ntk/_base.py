@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._compat import Interval, StrOptions, _check_sample_weight
+from ._compat import Interval, StrOptions
 from .kernels import NNGPKernel, NTKKernel
 from .solvers import RELATIVE_RIDGES, fit_ridge, select_ridge
 
@@ -71,10 +71,9 @@ class NetworkEstimator(BaseEstimator):
             return NTKKernel(**parameters, n_frozen=self.n_frozen)
         return NNGPKernel(**parameters) if self.kernel == "nngp" else None
 
-    def _fit_rows(self, X, Y, sample_weight):
+    def _fit_rows(self, X, Y, weights):
         """Solve for the targets ``Y`` of shape (n, k); sets the attributes that `_scores` needs."""
         self.kernel_ = self._make_kernel()
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
         if np.any(weights < 0):
             raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}.")
         if not np.any(weights):  # before 1.9 scikit-learn lets this pass

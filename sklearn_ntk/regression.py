@@ -5,7 +5,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import validate_data
 
 from ._base import CHUNK, NetworkEstimator
-from ._compat import _fit_context
+from ._compat import _check_sample_weight, _fit_context
 from .linalg import cholesky
 
 
@@ -96,12 +96,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         )
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        solution, _, self._weights, scatter = self._fit_rows(X, targets, sample_weight)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        solution, _, self._weights, scatter = self._fit_rows(X, targets, weights)
         squares = (solution.residuals**2 * solution.precision[:, None]).sum(axis=0)
         if self.alpha_ > 0.0:
             squares = squares + scatter / self.alpha_
-        n_rows = len(X) if sample_weight is None else np.count_nonzero(sample_weight)
-        self.amplitude_ = squares / n_rows
+        self.amplitude_ = squares / np.count_nonzero(weights)
         return self
 
     def predict(self, X, return_std=False, return_cov=False):

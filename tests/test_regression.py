@@ -105,9 +105,26 @@ def test_constant_targets_are_predicted(alpha):
 def test_one_and_two_rows(alpha, n):
     X, y = data(n)
     model = NTKRegressor(alpha=alpha).fit(X, y)
-    mean, std = model.predict(np.vstack([X, 3.0 + X]), return_std=True)
-    assert np.all(np.isfinite(mean)) and np.all(np.isfinite(std)) and np.all(std >= 0)
-    assert n == 2 or np.all(mean == y[0])
+    new = np.vstack([X, 3.0 + X])
+    if n == 1:
+        assert_array_equal(model.predict(new), y[0])
+        with pytest.raises(ValueError, match="at least 2 distinct training rows"):
+            model.predict(new, return_std=True)
+    else:
+        mean, std = model.predict(new, return_std=True)
+        assert np.all(np.isfinite(mean)) and np.all(np.isfinite(std)) and np.all(std >= 0)
+
+
+def test_replicated_designs_learn_the_noise():
+    """A few places, each measured often: the band holds 95 % of new measurements."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.uniform(-2.0, 2.0, (20, 1)), 50, axis=0)
+    truth = np.sin(2.0 * X[:, 0])
+    model = NTKRegressor().fit(X, truth + rng.normal(size=1000))
+    mean, std = model.predict(X, return_std=True)
+    assert_allclose(std, 1.0, atol=0.15)
+    inside = np.abs(truth + rng.normal(size=1000) - mean) < 1.96 * std
+    assert 0.92 < inside.mean() < 0.98
 
 
 @pytest.mark.parametrize("dtype", [int, np.float32, bool])

@@ -20,7 +20,7 @@ from ..program import Add, Pointwise, Save, Swap
 
 __all__ = ["TILE_ROWS", "fill", "get_num_threads", "pack_program", "pack_rows"]
 
-TILE_ROWS = 64
+TILE_ROWS = 128
 TILE_COLUMNS = 256
 
 NEAR = 1e-5
