@@ -80,6 +80,13 @@ def _side(graph, name):
     return graph.inputs(name + "[{}]", WIDTH), rates
 
 
+def _map_inputs(cls):
+    """A graph with the inputs of a `Pointwise` step and of its derivatives."""
+    graph = Graph()
+    act, numbers = _symbols(graph, cls), _named(graph, *_NUMBERS)
+    return graph, act, numbers, graph.inputs("state[{}]", 6), graph.inputs("drift[{}]", 2)
+
+
 @cache
 def map_pair_source(cls):
     """Source of `map_pair` for an activation class."""
@@ -94,13 +101,7 @@ def map_pair_source(cls):
 @cache
 def map_pair_rates_source(cls):
     """Source of `map_pair` for an activation class, with its derivatives."""
-    graph = Graph()
-    act, state, drift = (
-        _symbols(graph, cls),
-        graph.inputs("state[{}]", 6),
-        graph.inputs("drift[{}]", 2),
-    )
-    numbers = [graph.node("input", n) for n in ("weight", "bias", "trained")]
+    graph, act, numbers, state, drift = _map_inputs(cls)
     sides = [_side(graph, name) for name in ("left", "right")]
     outputs = map_pair(act, *numbers, state[0], state[1], sides[0][0], sides[1][0])
     rates = [differentiate(outputs, _seeds(p, state, numbers, drift, sides)) for p in range(2)]
@@ -111,21 +112,12 @@ def map_pair_rates_source(cls):
 @cache
 def map_row_rates_source(cls):
     """Source of `map_row` for an activation class, with its derivatives."""
-    graph = Graph()
-    act, state, drift = (
-        _symbols(graph, cls),
-        graph.inputs("state[{}]", 6),
-        graph.inputs("drift[{}]", 2),
-    )
-    numbers = [graph.node("input", n) for n in ("weight", "bias", "trained")]
-    new, ntk, record = map_row(act, *numbers, state[0], state[1])
+    _, act, numbers, state, drift = _map_inputs(cls)
+    new, ntk, record = map_row(act, *numbers, *state[:2])
     flat = (new, ntk, *record)
     rates = [differentiate(flat, _seeds(p, state, numbers, drift)) for p in range(2)]
-    result = (
-        (new, ntk, *_transposed([r[:2] for r in rates])),
-        record,
-        tuple(tuple(r[2:]) for r in rates),
-    )
+    states = (new, ntk, *_transposed([rate[:2] for rate in rates]))
+    result = (states, record, tuple(tuple(rate[2:]) for rate in rates))
     return source("row_rates", "self, weight, bias, trained, drift, state", result)
 
 
@@ -133,24 +125,15 @@ def _transposed(rates):
     return tuple(rate for pair in zip(*rates, strict=True) for rate in pair)
 
 
-def _add_source(name, of_rows):
-    graph = Graph()
-    state, saved = graph.inputs("state[{}]", 6), graph.inputs("saved[{}]", 6)
-    sides = [] if of_rows else [_side(graph, side) for side in ("left", "right")]
-    if of_rows:
-        *outputs, record = add_row(state[0], state[1], saved[0], saved[1])
-    else:
-        outputs, record = add_pair(*state[:2], *saved[:2], sides[0][0], sides[1][0]), ()
+def _add_rates(outputs, state, saved, sides=()):
+    """Rates of an `Add` along both directions."""
     rates = []
     for p in range(2):
         seeds = {s[i]: s[j + p] for s in (state, saved) for i, j in ((0, 2), (1, 4))}
-        for side, side_rates in sides:
-            seeds.update(zip(side, side_rates[p], strict=True))
-        rates.append(differentiate((*outputs, *record), seeds))
-    result = (*outputs, *_transposed([r[:2] for r in rates]))
-    if of_rows:
-        return source(name, "state, saved", (result, record, tuple(tuple(r[2:]) for r in rates)))
-    return source(name, "state, saved, left, right, dleft, dright", result)
+        for record, record_rates in sides:
+            seeds.update(zip(record, record_rates[p], strict=True))
+        rates.append(differentiate(outputs, seeds))
+    return rates
 
 
 @cache
@@ -158,18 +141,30 @@ def add_pair_source():
     """Source of `add_pair`."""
     graph = Graph()
     names = ("gap", "ntk", "saved_gap", "saved_ntk")
-    state = _named(graph, *names)
     left, right = graph.inputs("left[{}]", WIDTH), graph.inputs("right[{}]", WIDTH)
-    return source("add", ", ".join((*names, "left", "right")), add_pair(*state, left, right))
+    outputs = add_pair(*_named(graph, *names), left, right)
+    return source("add", ", ".join((*names, "left", "right")), outputs)
 
 
 @cache
 def add_pair_rates_source():
     """Source of `add_pair` with its derivatives."""
-    return _add_source("add_rates", of_rows=False)
+    graph = Graph()
+    state, saved = graph.inputs("state[{}]", 6), graph.inputs("saved[{}]", 6)
+    sides = [_side(graph, name) for name in ("left", "right")]
+    outputs = add_pair(*state[:2], *saved[:2], sides[0][0], sides[1][0])
+    rates = _add_rates(outputs, state, saved, sides)
+    signature = "state, saved, left, right, dleft, dright"
+    return source("add_rates", signature, (*outputs, *_transposed(rates)))
 
 
 @cache
 def add_row_rates_source():
     """Source of `add_row` with its derivatives."""
-    return _add_source("add_row_rates", of_rows=True)
+    graph = Graph()
+    state, saved = graph.inputs("state[{}]", 6), graph.inputs("saved[{}]", 6)
+    new, ntk, record = add_row(*state[:2], *saved[:2])
+    rates = _add_rates((new, ntk, *record), state, saved)
+    states = (new, ntk, *_transposed([rate[:2] for rate in rates]))
+    result = (states, record, tuple(tuple(rate[2:]) for rate in rates))
+    return source("add_row_rates", "state, saved", result)
