@@ -8,7 +8,7 @@ import numpy as np
 from .engines import _numpy
 from .linalg import single_threaded_blas
 
-BLOCK_COLUMNS = 2048
+BLOCK_COLUMNS = 4096
 """Columns of a block: what one thread computes at a time, for which it holds inner products."""
 
 WORK_PER_THREAD = 500_000
