@@ -70,8 +70,10 @@ def gram(program, X, Y=None, get="ntk", gradient=False):
     work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
     _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
     if symmetric:
-        for name in names:
-            _fill_diagonal(values[name], rates[name], left.scan, name)
+        index = np.arange(shape[0])
+        for table, diagonals in zip((values, rates), _diagonals(left.scan, gradient), strict=True):
+            for name in names if diagonals else ():
+                table[name][index, index] = diagonals[name]
     return _select(get, values, rates, gradient)
 
 
@@ -90,11 +92,7 @@ def diagonal(program, X, get="ntk", gradient=False):
     """
     X, norms = _rows(X)
     scan = _scan(program, _variances(X, norms), gradient)
-    values = {"nngp": scan.variance, "ntk": scan.ntk}
-    rates = {"nngp": scan.dvariance, "ntk": scan.dntk}
-    if gradient:
-        rates = {name: np.stack(rate, axis=-1) for name, rate in rates.items()}
-    return _select(get, values, rates, gradient)
+    return _select(get, *_diagonals(scan, gradient), gradient)
 
 
 class _Side:
@@ -168,12 +166,15 @@ def _drain(compute, blocks):
             raise
 
 
-def _fill_diagonal(values, rates, scan, name):
-    index = np.arange(values.shape[0])
-    values[index, index] = scan.variance if name == "nngp" else scan.ntk
-    if rates.size:
-        diagonals = scan.dvariance if name == "nngp" else scan.dntk
-        rates[index, index] = np.stack(diagonals, axis=-1)
+def _diagonals(scan, gradient):
+    """Diagonals of the kernels by name, and their derivatives if these are wanted."""
+    values = {"nngp": scan.variance, "ntk": scan.ntk}
+    if not gradient:
+        return values, {}
+    return values, {
+        "nngp": np.stack(scan.dvariance, axis=-1),
+        "ntk": np.stack(scan.dntk, axis=-1),
+    }
 
 
 def _names(get):
@@ -185,7 +186,8 @@ def _names(get):
 
 
 def _select(get, values, rates, gradient):
-    picked = [tuple(table[name] for name in _names(get)) for table in (values, rates)]
+    tables = (values, rates) if gradient else (values,)
+    picked = [tuple(table[name] for name in _names(get)) for table in tables]
     if isinstance(get, str):
         picked = [items[0] for items in picked]
     return tuple(picked) if gradient else picked[0]
