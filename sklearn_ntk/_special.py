@@ -10,7 +10,7 @@ import numbers
 
 import numpy as np
 
-from ._trace import TINY, formula
+from ._trace import ROUNDING, TINY, formula
 
 # Chebyshev fits with a maximal error of 2e-17. Horner's rule is written out: compiled loops over
 # the coefficients are neither unrolled nor vectorised.
@@ -121,25 +121,31 @@ def arc(h):
     half chord, the angle, and the wedge ``sin t - t cos t``. Rows that are opposite but for
     rounding count as opposite.
     """
-    far = h > 0.5
-    near = h <= 0.5
     rest = 1.0 - h
-    g = near * np.maximum(h, 0.0) + far * rest * (rest > 1e-15)
+    g = np.maximum(np.minimum(h, rest), 0.0) * (rest > ROUNDING)
+    far = h > 0.5
     root = np.sqrt(g)
     return far, g, 2.0 * root * _arcsine_ratio(g), 2.0 * root * g * _wedge_ratio(g)
 
 
 # The gap of two rows is q = 2 (sqrt(K(x, x) K(y, y)) - K(x, y)), which is K(x, x) |u - v|^2 for
-# rows of equal norm and directions u, v. In the functions below a and b are the standard
-# deviations sqrt(K(x, x)) and sqrt(K(y, y)). A sum of two kernels has the gap q1 + q2 + mixing:
-# by Lagrange's identity every term is positive, hence nothing cancels and rows that are 1e-8
-# apart, or exactly parallel, keep all their digits.
+# rows of equal norm and directions u, v. Let two kernels with standard deviations a1 and a2 of the
+# first row, b1 and b2 of the second, sum up to one with a and b. Its gap is q1 + q2 + m, where
+# m = 2 (a b - a1 b1 - a2 b2) = 4 a b sin((s - t) / 2)^2 for angles s of (a1, a2) and t of (b1, b2).
+# Half angles make that a square of numbers that belong to single rows, so that nothing cancels and
+# rows that are 1e-8 apart, or exactly parallel, keep all their digits.
 
 
-def mixing(a1, b1, a2, b2, a, b):
-    """Gap that a sum of two kernels has beyond the sum of their gaps."""
-    cross = a1 * b2 - a2 * b1
-    return 2.0 * cross * (cross / (a * b + a1 * b1 + a2 * b2 + TINY))
+def halves(part, rest, whole):
+    """``sqrt(2 whole)`` times cosine and sine of half the angle of ``(part, rest)``."""
+    cosine = np.sqrt(whole + part)
+    return cosine, rest / (cosine + (cosine == 0.0))
+
+
+def mixing(left, right):
+    """Gap that a sum of two kernels has beyond their gaps, from the `halves` of both rows."""
+    cross = left[0] * right[1] - left[1] * right[0]
+    return cross * cross
 
 
 def is_variance(value):

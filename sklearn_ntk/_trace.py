@@ -5,12 +5,13 @@ Called with nodes instead of numbers, they leave the graph of their operations b
 follow their exact derivatives and flat source code, for compilers that cannot look into NumPy.
 """
 
-from typing import ClassVar
-
 import numpy as np
 
 TINY = 1e-300
 """Added to denominators that vanish only together with their numerators."""
+
+ROUNDING = 1e-15
+"""What is below this, relative to one, is taken for rounding."""
 
 _BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 _COMPARISONS = {
@@ -44,9 +45,9 @@ class Graph:
         """A number in the graph."""
         return self.node("constant", float(number))
 
-    def inputs(self, pattern, n):
-        """A tuple of ``n`` inputs whose source code is ``pattern`` with their position."""
-        return tuple(self.node("input", pattern.format(i)) for i in range(n))
+    def inputs(self, *names):
+        """A tuple of inputs."""
+        return tuple(self.node("input", name) for name in names)
 
     def apply(self, operation, *arguments):
         """The node of an operation on nodes or numbers, after the simplest simplifications."""
@@ -128,12 +129,9 @@ class Formula:
     ``rule(arguments, rates, results)`` returns the rates of the results.
     """
 
-    registered: ClassVar[list] = []
-
     def __init__(self, function, rule, n_results):
         self.function, self.rule, self.n_results = function, rule, n_results
         self.__name__, self.__doc__ = function.__name__, function.__doc__
-        Formula.registered.append(self)
 
     def __call__(self, *arguments):
         graphs = [a.graph for a in arguments if isinstance(a, Node)]
@@ -197,37 +195,38 @@ _RULES = {
 }
 
 
-def source(name, signature, outputs):
-    """Flat Python source of a function that returns ``outputs``, nodes or nested tuples of them."""
-    leaves = _leaves(outputs)
-    lines = [f"def {name}({signature}):"]
-    text = {}
-    for node in _needed([leaf for leaf in leaves if isinstance(leaf, Node)]):
-        if node.operation == "input":
-            text[node.index] = node.arguments[0]
-        elif node.operation == "constant":
-            text[node.index] = repr(node.arguments[0])
+def expand(outputs):
+    """The same outputs, nodes or nested tuples, with every `Formula` written out."""
+    graph, new = Graph(), {}
+    for node in _needed(_nodes(outputs)):
+        arguments = [new[a.index] if isinstance(a, Node) else a for a in node.arguments]
+        if isinstance(node.operation, Formula):
+            new[node.index] = node.operation.function(*arguments)
+        elif node.operation == "item":
+            new[node.index] = arguments[0][arguments[1]]
+        elif node.operation in ("constant", "input"):
+            new[node.index] = graph.node(node.operation, *arguments)
         else:
-            text[node.index] = f"t{node.index}"
-            lines.append(f"    t{node.index} = {_expression(node, text)}")
-    return "\n".join([*lines, f"    return {_nested(outputs, text)}", ""])
+            new[node.index] = graph.apply(node.operation, *arguments)
+    return _replaced(outputs, new)
 
 
-def _leaves(outputs):
+def _nodes(outputs):
+    """All nodes in nested tuples."""
     if isinstance(outputs, tuple):
-        return [leaf for output in outputs for leaf in _leaves(output)]
-    return [outputs]
+        return [node for output in outputs for node in _nodes(output)]
+    return [outputs] if isinstance(outputs, Node) else []
 
 
-def _nested(outputs, text):
+def _replaced(outputs, new):
     if isinstance(outputs, tuple):
-        return "(" + "".join(f"{_nested(output, text)}, " for output in outputs) + ")"
-    return text[outputs.index] if isinstance(outputs, Node) else repr(float(outputs))
+        return tuple(_replaced(output, new) for output in outputs)
+    return new[outputs.index] if isinstance(outputs, Node) else outputs
 
 
-def _needed(outputs):
-    """Nodes on which the outputs depend, in order."""
-    found, waiting = {}, list(outputs)
+def _needed(nodes):
+    """Nodes on which the given ones depend, in order."""
+    found, waiting = {}, list(nodes)
     while waiting:
         node = waiting.pop()
         if node.index not in found:
@@ -236,32 +235,70 @@ def _needed(outputs):
     return [found[index] for index in sorted(found)]
 
 
-def _expression(node, text):
+_SINGLE = {TINY: 1e-37, ROUNDING: 1e-6}
+"""What constants become in single precision."""
+
+
+def statements(outputs, single=False):
+    """Python statements that compute the outputs: the inputs used, lines, and texts of results.
+
+    ``single`` makes all numbers single precision: constants and truth values are converted by a
+    function that the source calls ``F``.
+    """
+    outputs = expand(outputs)
+    inputs, lines, text = [], [], {}
+    for node in _needed(_nodes(outputs)):
+        if node.operation == "input":
+            text[node.index] = node.arguments[0]
+            inputs.append(node.arguments[0])
+        elif node.operation == "constant":
+            number = node.arguments[0]
+            text[node.index] = f"F({_SINGLE.get(number, number)!r})" if single else repr(number)
+        else:
+            text[node.index] = f"t{node.index}"
+            lines.append(f"t{node.index} = {_expression(node, text, single)}")
+    return inputs, lines, _nested(outputs, text)
+
+
+def _nested(outputs, text):
+    if isinstance(outputs, tuple):
+        return tuple(_nested(output, text) for output in outputs)
+    return text[outputs.index] if isinstance(outputs, Node) else repr(float(outputs))
+
+
+def _expression(node, text, single):
     operation = node.operation
-    arguments = [text[a.index] if isinstance(a, Node) else str(a) for a in node.arguments]
-    if operation == "item":
-        return f"{arguments[0]}[{arguments[1]}]"
+    arguments = [text[a.index] for a in node.arguments]
+    if single and operation not in _COMPARISONS:
+        truths = [a.operation in _COMPARISONS for a in node.arguments]
+        arguments = [f"F({a})" if b else a for a, b in zip(arguments, truths, strict=True)]
     symbol = {**_BINARY, **_COMPARISONS}.get(operation)
     if symbol:
         return f" {symbol} ".join(arguments)
-    name = operation.__name__ if isinstance(operation, Formula) else f"np.{operation}"
-    return f"{name}({', '.join(arguments)})"
+    return f"np.{operation}({', '.join(arguments)})"
 
 
-def flatten(formula):
-    """Flat source of a `Formula`."""
-    code = formula.function.__code__
-    names = code.co_varnames[: code.co_argcount]
-    graph = Graph()
-    results = formula.function(*(graph.node("input", name) for name in names))
-    return source(formula.__name__, ", ".join(names), results)
+def source(name, signature, outputs):
+    """Flat Python source of a function that returns ``outputs``, nodes or nested tuples of them.
+
+    ``signature`` holds the parameters and, after each, the inputs that it is unpacked to, if any.
+    """
+    _, lines, texts = statements(outputs)
+    heads = [
+        f"{', '.join(parts)}, = {parameter}" for parameter, parts in signature.items() if parts
+    ]
+    body = "\n    ".join([*heads, *lines, f"return {_written(texts)}"])
+    return f"def {name}({', '.join(signature)}):\n    {body}\n"
 
 
-def build(text, compiler=lambda function: function):
-    """Function from source; ``compiler`` is applied to the formulas that it calls."""
-    space = {"np": np}
-    for formula in Formula.registered:
-        exec(compile(flatten(formula), f"<{formula.__name__}>", "exec"), space)
-        space[formula.__name__] = compiler(space[formula.__name__])
+def _written(texts):
+    if isinstance(texts, tuple):
+        return "(" + "".join(f"{_written(text)}, " for text in texts) + ")"
+    return texts
+
+
+def build(text, **names):
+    """Function from source; ``names`` are known to it besides ``np``."""
+    space = {"np": np, **names}
     exec(compile(text, "<formula>", "exec"), space)
     return space[text[len("def ") : text.index("(")]]

@@ -1,170 +1,223 @@
 """What the instructions do to single rows and to pairs, as formulas, and their derivatives.
 
 A row has a variance and an NTK, a pair a gap and an NTK (see `_special`). For the pairs an
-instruction keeps a record of each row: a `Pointwise` step the features of its activation, padded,
-and the standard deviations of the weighted part and of the result; an `Add` those of both summands
-and, at the end, of the sum. ``left`` and ``right`` are two such records.
+instruction keeps a record of each row: the two `halves` of the sum that the step makes, the
+standard deviation of that sum, and, for a `Pointwise` step, the features of the activation.
 
-Derivatives are taken along two directions, log weight_var and log bias_var. In the sources below
-``state`` is (gap, NTK, two rates of the gap, two rates of the NTK), for rows with the variance in
-place of the gap, and ``drift`` holds the rate of the weight variance along the first direction and
-of the bias along the second.
+Derivatives are taken along two directions, log weight_var and log bias_var. The traces below have
+inputs of fixed names. ``s0`` and ``s1`` are the state: the gap, for rows the variance, and the NTK;
+``s2`` and ``s3`` are the rates of the gap along both directions, ``s4`` and ``s5`` those of the
+NTK. ``z0`` to ``z5`` is the state taken from the stack. ``x0``, ``x1`` ... is the record of the
+first row of a pair and ``x0_0``, ``x0_1`` its rates along the directions, ``y0`` ... that of the
+second. ``weight_rate`` and ``bias_rate`` are the rates of the variances of a layer, each along its
+own direction.
 """
 
 from functools import cache
 
 import numpy as np
 
-from ._special import mixing
+from ._special import halves, mixing
 from ._trace import Graph, differentiate, source
 
 N_FEATURES = 6
-WIDTH = N_FEATURES + 2
-"""Length of a record."""
+WIDTH = 3 + N_FEATURES
+"""Length of a record with the largest number of features."""
 
-_NUMBERS = ("weight", "bias", "trained")
+NUMBERS = ("weight", "trained", "weight_rate")
+"""What a `Pointwise` step knows of a pair besides the records."""
+
+_ROW_NUMBERS = ("weight", "bias", "trained", "weight_rate", "bias_rate")
 
 
 def map_row(act, weight, bias, trained, variance, ntk):
     """`Pointwise` on a row: its new variance and NTK, and its record."""
-    zero = 0.0 * variance
     features = act.features(variance)
-    new = weight * act.variance(variance) + bias
-    slope = act.dual(zero, features, features)[1]
-    padding = (zero,) * (N_FEATURES - len(features))
-    record = (*features, *padding, np.sqrt(weight) * features[1], np.sqrt(new))
-    return new, weight * slope * ntk + trained * new, record
+    slope = act.dual(0.0 * variance, features, features)[1]
+    new, ntk, sums = affine_row(weight, bias, trained, features[1], slope, ntk)
+    return new, ntk, (*sums, *features)
 
 
-def map_pair(act, weight, bias_std, trained, gap, ntk, left, right):
+def affine_row(weight, bias, trained, std, slope, ntk):
+    """New variance and NTK of a row, and the head of its record."""
+    new = weight * (std * std) + bias
+    root = np.sqrt(new)
+    sums = (*halves(np.sqrt(weight) * std, np.sqrt(bias), root), root)
+    return new, weight * slope * ntk + trained * new, sums
+
+
+def map_pair(act, weight, trained, gap, ntk, left, right):
     """`Pointwise` on a pair: its new gap and NTK."""
-    passed, slope = act.dual(gap, left[:N_FEATURES], right[:N_FEATURES])
-    new = weight * passed + mixing(left[6], right[6], bias_std, bias_std, left[7], right[7])
-    return new, weight * slope * ntk + trained * (left[7] * right[7] - 0.5 * new)
+    passed, slope = act.dual(gap, left[3:], right[3:])
+    return affine_pair(weight, trained, passed, slope, ntk, left, right)
+
+
+def affine_pair(weight, trained, passed, slope, ntk, left, right):
+    """New gap and NTK of a pair, from those that the activation passed on."""
+    new = weight * passed + mixing(left, right)
+    return new, weight * slope * ntk + trained * (left[2] * right[2] - 0.5 * new)
 
 
 def add_row(variance, ntk, saved_variance, saved_ntk):
     """`Add` on a row: its new variance and NTK, and its record."""
-    zero = 0.0 * variance
     new = variance + saved_variance
-    record = (np.sqrt(variance), np.sqrt(saved_variance), *(zero,) * (WIDTH - 3), np.sqrt(new))
+    root = np.sqrt(new)
+    record = (*halves(np.sqrt(variance), np.sqrt(saved_variance), root), root)
     return new, ntk + saved_ntk, record
 
 
 def add_pair(gap, ntk, saved_gap, saved_ntk, left, right):
     """`Add` on a pair: its new gap and NTK."""
-    mixed = mixing(left[0], right[0], left[1], right[1], left[7], right[7])
-    return gap + saved_gap + mixed, ntk + saved_ntk
+    return gap + saved_gap + mixing(left, right), ntk + saved_ntk
 
 
-def _symbols(graph, cls):
-    """An activation whose parameters are inputs of the graph."""
-    return cls(*_named(graph, *(f"self.{field}" for field in cls._fields)))
+# --- Traces ---------------------------------------------------------------------------------------
 
 
-def _named(graph, *names):
-    return tuple(graph.node("input", name) for name in names)
+def _state(letter):
+    return [f"{letter}{i}" for i in range(6)]
 
 
-def _seeds(p, state, parameters, drift, records=()):
-    """Rates of all inputs along direction ``p``."""
-    seeds = {parameters[p]: drift[p], state[0]: state[2 + p], state[1]: state[4 + p]}
-    for record, rates in records:
-        seeds.update(zip(record, rates[p], strict=True))
-    return seeds
+def _record(letter, n, p=None):
+    rate = "" if p is None else f"_{p}"
+    return [f"{letter}{i}{rate}" for i in range(n)]
 
 
-def _side(graph, name):
-    """A record and its rates along both directions."""
-    rates = tuple(graph.inputs(f"d{name}[{p}][{{}}]", WIDTH) for p in range(2))
-    return graph.inputs(name + "[{}]", WIDTH), rates
-
-
-def _map_inputs(cls):
-    """A graph with the inputs of a `Pointwise` step and of its derivatives."""
-    graph = Graph()
-    act, numbers = _symbols(graph, cls), _named(graph, *_NUMBERS)
-    return graph, act, numbers, graph.inputs("state[{}]", 6), graph.inputs("drift[{}]", 2)
+def _parameters(cls):
+    return [f"self_{field}" for field in cls._fields]
 
 
 @cache
-def map_pair_source(cls):
-    """Source of `map_pair` for an activation class."""
+def count_features(cls):
+    """Number of features of a row that an activation class asks for."""
     graph = Graph()
-    act = _symbols(graph, cls)
-    numbers, (gap, ntk) = _named(graph, *_NUMBERS), _named(graph, "gap", "ntk")
-    left, right = graph.inputs("left[{}]", WIDTH), graph.inputs("right[{}]", WIDTH)
-    outputs = map_pair(act, *numbers, gap, ntk, left, right)
-    return source("step", "self, weight, bias, trained, gap, ntk, left, right", outputs)
+    return len(cls(*graph.inputs(*_parameters(cls))).features(*graph.inputs("s0")))
+
+
+def _rates(outputs, states, numbers=(), records=()):
+    """Rates of the outputs along both directions, one pair for each of them.
+
+    ``numbers`` holds pairs of an input and its rate, for each direction; ``records`` their letters
+    and lengths.
+    """
+    graph = next(output.graph for output in outputs if hasattr(output, "graph"))
+    rates = []
+    for p in range(2):
+        seeds = dict(numbers[p : p + 1])
+        for letter in states:
+            s = graph.inputs(*_state(letter))
+            seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})
+        for letter, n in records:
+            values, moves = (graph.inputs(*_record(letter, n, q)) for q in (None, p))
+            seeds.update(zip(values, moves, strict=True))
+        rates.append(differentiate(outputs, seeds))
+    return tuple(zip(*rates, strict=True))
+
+
+def trace_map_pair(cls, gradient):
+    """Outputs of `map_pair` for an activation class: the new state, with rates if wanted."""
+    graph, n = Graph(), 3 + count_features(cls)
+    act = cls(*graph.inputs(*_parameters(cls)))
+    weight, trained, weight_rate = graph.inputs(*NUMBERS)
+    left, right = graph.inputs(*_record("x", n)), graph.inputs(*_record("y", n))
+    outputs = map_pair(act, weight, trained, *graph.inputs("s0", "s1"), left, right)
+    if not gradient:
+        return outputs
+    numbers = ((weight, weight_rate),)
+    return *outputs, *sum(_rates(outputs, "s", numbers, (("x", n), ("y", n))), ())
+
+
+def trace_affine_pair(gradient):
+    """Outputs of `affine_pair`; ``d0`` and ``d1`` are gap and slope after the activation."""
+    graph = Graph()
+    weight, trained, weight_rate = graph.inputs(*NUMBERS)
+    passed, slope, ntk = graph.inputs("d0", "d1", "s1")
+    left, right = graph.inputs(*_record("x", 3)), graph.inputs(*_record("y", 3))
+    outputs = affine_pair(weight, trained, passed, slope, ntk, left, right)
+    if not gradient:
+        return outputs
+    numbers = ((weight, weight_rate),)
+    return *outputs, *sum(_rates(outputs, "sd", numbers, (("x", 3), ("y", 3))), ())
+
+
+def trace_add_pair(gradient):
+    """Outputs of `add_pair`."""
+    graph = Graph()
+    left, right = graph.inputs(*_record("x", 3)), graph.inputs(*_record("y", 3))
+    outputs = add_pair(*graph.inputs("s0", "s1", "z0", "z1"), left, right)
+    if not gradient:
+        return outputs
+    return *outputs, *sum(_rates(outputs, "sz", (), (("x", 3), ("y", 3))), ())
+
+
+# --- Functions for arrays -------------------------------------------------------------------------
+
+
+def _sides(n):
+    """Parameters of a function of two records and their rates, and what they unpack to."""
+    sides = {"left": _record("x", n), "right": _record("y", n)}
+    for name, letter in (("dleft", "x"), ("dright", "y")):
+        sides |= {f"{name}{p}": _record(letter, n, p) for p in range(2)}
+    return sides
 
 
 @cache
 def map_pair_rates_source(cls):
-    """Source of `map_pair` for an activation class, with its derivatives."""
-    graph, act, numbers, state, drift = _map_inputs(cls)
-    sides = [_side(graph, name) for name in ("left", "right")]
-    outputs = map_pair(act, *numbers, state[0], state[1], sides[0][0], sides[1][0])
-    rates = [differentiate(outputs, _seeds(p, state, numbers, drift, sides)) for p in range(2)]
-    signature = "self, weight, bias, trained, drift, state, left, right, dleft, dright"
-    return source("step_rates", signature, (*outputs, *_transposed(rates)))
-
-
-@cache
-def map_row_rates_source(cls):
-    """Source of `map_row` for an activation class, with its derivatives."""
-    _, act, numbers, state, drift = _map_inputs(cls)
-    new, ntk, record = map_row(act, *numbers, *state[:2])
-    flat = (new, ntk, *record)
-    rates = [differentiate(flat, _seeds(p, state, numbers, drift)) for p in range(2)]
-    states = (new, ntk, *_transposed([rate[:2] for rate in rates]))
-    result = (states, record, tuple(tuple(rate[2:]) for rate in rates))
-    return source("row_rates", "self, weight, bias, trained, drift, state", result)
-
-
-def _transposed(rates):
-    return tuple(rate for pair in zip(*rates, strict=True) for rate in pair)
-
-
-def _add_rates(outputs, state, saved, sides=()):
-    """Rates of an `Add` along both directions."""
-    rates = []
-    for p in range(2):
-        seeds = {s[i]: s[j + p] for s in (state, saved) for i, j in ((0, 2), (1, 4))}
-        for record, record_rates in sides:
-            seeds.update(zip(record, record_rates[p], strict=True))
-        rates.append(differentiate(outputs, seeds))
-    return rates
-
-
-@cache
-def add_pair_source():
-    """Source of `add_pair`."""
-    graph = Graph()
-    names = ("gap", "ntk", "saved_gap", "saved_ntk")
-    left, right = graph.inputs("left[{}]", WIDTH), graph.inputs("right[{}]", WIDTH)
-    outputs = add_pair(*_named(graph, *names), left, right)
-    return source("add", ", ".join((*names, "left", "right")), outputs)
+    """Source of `map_pair` with its rates, for an activation class."""
+    signature = {"act": _parameters(cls), "numbers": NUMBERS, "state": _state("s")}
+    signature |= _sides(3 + count_features(cls))
+    return source("map_pair_rates", signature, trace_map_pair(cls, True))
 
 
 @cache
 def add_pair_rates_source():
-    """Source of `add_pair` with its derivatives."""
+    """Source of `add_pair` with its rates."""
+    signature = {"state": _state("s"), "saved": _state("z")} | _sides(3)
+    return source("add_pair_rates", signature, trace_add_pair(True))
+
+
+def _row_outputs(values, states, numbers=()):
+    """New state of a row with its rates, its record, and the rates of the record."""
+    new, ntk, record = values
+    rates = _rates((new, ntk, *record), states, numbers)
+    by_direction = tuple(zip(*rates[2:], strict=True))
+    return (new, ntk, *rates[0], *rates[1]), record, by_direction
+
+
+@cache
+def map_row_rates_source(cls):
+    """Source of `map_row` with its rates, for an activation class."""
     graph = Graph()
-    state, saved = graph.inputs("state[{}]", 6), graph.inputs("saved[{}]", 6)
-    sides = [_side(graph, name) for name in ("left", "right")]
-    outputs = add_pair(*state[:2], *saved[:2], sides[0][0], sides[1][0])
-    rates = _add_rates(outputs, state, saved, sides)
-    signature = "state, saved, left, right, dleft, dright"
-    return source("add_rates", signature, (*outputs, *_transposed(rates)))
+    act = cls(*graph.inputs(*_parameters(cls)))
+    weight, bias, trained, *rates = graph.inputs(*_ROW_NUMBERS)
+    values = map_row(act, weight, bias, trained, *graph.inputs("s0", "s1"))
+    numbers = ((weight, rates[0]), (bias, rates[1]))
+    signature = {"act": _parameters(cls), "numbers": _ROW_NUMBERS, "state": _state("s")}
+    return source("map_row_rates", signature, _row_outputs(values, "s", numbers))
+
+
+@cache
+def affine_row_rates_source():
+    """Source of `affine_row` with its rates; ``d0`` and ``d1`` are standard deviation and slope."""
+    graph = Graph()
+    weight, bias, trained, *rates = graph.inputs(*_ROW_NUMBERS)
+    values = affine_row(weight, bias, trained, *graph.inputs("d0", "d1", "s1"))
+    numbers = ((weight, rates[0]), (bias, rates[1]))
+    signature = {"numbers": _ROW_NUMBERS, "state": _state("s"), "duals": _state("d")}
+    return source("affine_row_rates", signature, _row_outputs(values, "sd", numbers))
+
+
+@cache
+def affine_pair_rates_source():
+    """Source of `affine_pair` with its rates."""
+    signature = {"numbers": NUMBERS, "state": _state("s"), "duals": _state("d")} | _sides(3)
+    return source("affine_pair_rates", signature, trace_affine_pair(True))
 
 
 @cache
 def add_row_rates_source():
-    """Source of `add_row` with its derivatives."""
+    """Source of `add_row` with its rates."""
     graph = Graph()
-    state, saved = graph.inputs("state[{}]", 6), graph.inputs("saved[{}]", 6)
-    new, ntk, record = add_row(*state[:2], *saved[:2])
-    rates = _add_rates((new, ntk, *record), state, saved)
-    states = (new, ntk, *_transposed([rate[:2] for rate in rates]))
-    result = (states, record, tuple(tuple(rate[2:]) for rate in rates))
-    return source("add_row_rates", "state, saved", result)
+    values = add_row(*graph.inputs("s0", "s1", "z0", "z1"))
+    signature = {"state": _state("s"), "saved": _state("z")}
+    return source("add_row_rates", signature, _row_outputs(values, "sz"))

@@ -1,23 +1,25 @@
 """Gram matrices and diagonals of a program, tile by tile on all threads."""
 
+import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from .engines import _numpy
+from ._memory import check_memory
 from .linalg import single_threaded_blas
-
-BLOCK_COLUMNS = 4096
-"""Columns of a block: what one thread computes at a time, for which it holds inner products."""
+from .pairs import Pairs, check_rows, scan
 
 WORK_PER_THREAD = 500_000
 """Pairs times steps, about two milliseconds, below which another thread does not pay."""
 
+NEAR = {"float64": 1e-5, "float32": 1e-2}
+"""Squared distance of directions, or of opposite ones, up to which differences are summed."""
+
 _NAMES = ("nngp", "ntk")
 
 
-def gram(program, X, Y=None, get="ntk", gradient=False):
+def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
     """Gram matrices of a network between the rows of ``X`` and of ``Y``.
 
     Parameters
@@ -32,11 +34,21 @@ def gram(program, X, Y=None, get="ntk", gradient=False):
     gradient : bool
         Also return the derivatives with respect to the logarithms of ``weight_var`` and
         ``bias_var`` of the layers that left theirs to the kernel.
+    dtype : {"float64", "float32"}
+        Precision of the pairs and of the result; single rows are always in double precision.
 
     Returns
     -------
     array of shape (n, m), or a tuple of them as ``get`` is
+        With an axis more in front if the program has several outputs.
     array of shape (n, m, 2), or a tuple of them, if ``gradient``
+
+    Raises
+    ------
+    ValueError
+        If the kernel overflows.
+    MemoryError
+        If the result would not fit into the free memory; nothing is computed then.
 
     Examples
     --------
@@ -49,38 +61,49 @@ def gram(program, X, Y=None, get="ntk", gradient=False):
     """
     from .engines import _numba  # compiles or loads code: not before a kernel is wanted
 
-    names = _names(get)
+    dtype = np.dtype(dtype)
     symmetric = Y is None or Y is X
-    left = _Side(program, X, gradient, _numba)
-    right = left if symmetric else _Side(program, Y, gradient, _numba)
-    shape = (left.norms.shape[0], right.norms.shape[0])
-    values = {name: np.empty(shape if name in names else (0, 0)) for name in _NAMES}
-    is_wanted = {name: gradient and name in names for name in _NAMES}
-    rates = {name: np.empty((*shape, 2) if is_wanted[name] else (0, 0, 0)) for name in _NAMES}
-    plan = _numba.pack_program(program)
-    rate_pair = (left.rates, right.rates) if gradient else None
-    results = (*values.values(), *rates.values())
+    rows = [check_rows(Z) for Z in ((X,) if symmetric else (X, Y))]
+    results = _allocate(program, [len(rows[i][0]) for i in (0, -1)], get, gradient, dtype)
+    pairs = Pairs(program, rows, gradient, dtype)
+    plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
+    sides = (pairs.left, pairs.right, *pairs.rates)
+    near = dtype.type(NEAR[dtype.name])
 
     def compute(block):
         i0, i1, j0, j1 = block
-        inner = np.matmul(left.X[i0:i1], right.X[j0:j1].T)
-        _numba.fill(plan, left.packed, right.packed, rate_pair, inner, i0, j0, symmetric, results)
+        inner = pairs.inner_products(i0, i1, j0, j1)
+        _numba.fill(*plan, *sides, near, i0, j0, symmetric, inner, results)
 
-    blocks = _blocks(shape, symmetric, _numba.TILE_ROWS)
+    blocks = _blocks(len(rows[0][0]), len(rows[-1][0]), symmetric, pairs.block_columns, _numba)
     work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
     _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
     if symmetric:
-        index = np.arange(shape[0])
-        for table, diagonals in zip((values, rates), _diagonals(left.scan, gradient), strict=True):
-            for name in names if diagonals else ():
-                table[name][index, index] = diagonals[name]
-    return _select(get, values, rates, gradient)
+        index = np.arange(len(rows[0][0]))
+        for result, diagonals in zip(results, _diagonals(pairs.scan), strict=True):
+            if result.size:
+                result[:, index, index] = diagonals
+    return _select(get, gradient, results)
+
+
+def _allocate(program, shape, get, gradient, dtype):
+    """Arrays for NNGP, NTK and their derivatives, empty ones for those that are not wanted."""
+    names = _names(get)
+    shapes = [(program.n_outputs, *shape) if name in names else (0, 0, 0) for name in _NAMES]
+    shapes += [(*s, 2) if gradient else (0, 0, 0, 0) for s in shapes]
+    check_memory(
+        sum(map(math.prod, shapes)) * dtype.itemsize,
+        f"A Gram matrix of {shape[0]} x {shape[1]} rows{', with derivatives,' * gradient}",
+        "take fewer rows, dtype='float32', or sklearn.kernel_approximation.Nystroem with this "
+        "kernel and a linear model",
+    )
+    return tuple(np.empty(s, dtype) for s in shapes)
 
 
 def diagonal(program, X, get="ntk", gradient=False):
     """Diagonal of the Gram matrices of ``X``, in time linear in its rows.
 
-    Parameters and returns are those of `gram`, with one axis less.
+    Parameters and returns are those of `gram`, with one axis less, in double precision.
 
     Examples
     --------
@@ -90,51 +113,22 @@ def diagonal(program, X, get="ntk", gradient=False):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
-    X, norms = _rows(X)
-    scan = _scan(program, _variances(X, norms), gradient)
-    return _select(get, *_diagonals(scan, gradient), gradient)
+    return _select(get, gradient, _diagonals(scan(program, [check_rows(X)], gradient)))
 
 
-class _Side:
-    """What the pairs need to know of one of the two sets of rows."""
-
-    def __init__(self, program, X, gradient, engine):
-        X, self.norms = _rows(X)
-        self.X = X if X.flags.writeable else X.copy()  # a read-only type would compile anew
-        self.scan = _scan(program, _variances(self.X, self.norms), gradient)
-        records, self.rates = engine.pack_rows(self.scan, gradient)
-        self.packed = (self.X, self.norms, records)
+def _diagonals(scanned):
+    """Diagonals of NNGP, NTK and their derivatives, one for each output along the first axis."""
+    return scanned.variance, scanned.ntk, scanned.dvariance, scanned.dntk
 
 
-def _rows(X):
-    """Rows in double precision and their norms, to the bit the same in every memory order."""
-    X = np.ascontiguousarray(X, dtype=np.float64)
-    return X, np.sqrt(np.einsum("ij,ij->i", X, X))
-
-
-def _variances(X, norms):
-    return norms * (norms / X.shape[1])
-
-
-def _scan(program, variances, gradient):
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        scan = _numpy.scan_rows(program, variances, gradient)
-    if not (np.isfinite(scan.variance).all() and np.isfinite(scan.ntk).all()):
-        raise ValueError(
-            f"The kernel of this network overflows on rows whose mean square reaches "
-            f"{variances.max():.3g}: scale the data, or lower weight_var or the depth."
-        )
-    return scan
-
-
-def _blocks(shape, symmetric, n_rows):
+def _blocks(n, m, symmetric, n_columns, engine):
     """Blocks of rows and columns, the most expensive ones first."""
     blocks = deque()
-    for i0 in range(0, shape[0], n_rows):
-        i1 = min(i0 + n_rows, shape[0])
-        end = i1 if symmetric else shape[1]
-        for j0 in range(0, end, BLOCK_COLUMNS):
-            blocks.appendleft((i0, i1, j0, min(j0 + BLOCK_COLUMNS, end)))
+    for i0 in range(0, n, engine.BLOCK_ROWS):
+        i1 = min(i0 + engine.BLOCK_ROWS, n)
+        end = i1 if symmetric else m
+        for j0 in range(0, end, n_columns):
+            blocks.appendleft((i0, i1, j0, min(j0 + n_columns, end)))
     return blocks
 
 
@@ -166,17 +160,6 @@ def _drain(compute, blocks):
             raise
 
 
-def _diagonals(scan, gradient):
-    """Diagonals of the kernels by name, and their derivatives if these are wanted."""
-    values = {"nngp": scan.variance, "ntk": scan.ntk}
-    if not gradient:
-        return values, {}
-    return values, {
-        "nngp": np.stack(scan.dvariance, axis=-1),
-        "ntk": np.stack(scan.dntk, axis=-1),
-    }
-
-
 def _names(get):
     """The kernels that ``get`` asks for, as a tuple."""
     names = (get,) if isinstance(get, str) else tuple(get)
@@ -185,9 +168,12 @@ def _names(get):
     return names
 
 
-def _select(get, values, rates, gradient):
-    tables = (values, rates) if gradient else (values,)
-    picked = [tuple(table[name] for name in _names(get)) for table in tables]
-    if isinstance(get, str):
-        picked = [items[0] for items in picked]
+def _select(get, gradient, results):
+    """What was asked for, without the axis of the outputs if there is only one."""
+    places = [_NAMES.index(name) for name in _names(get)]
+    picked = []
+    for first in (0, 2)[: 1 + gradient]:
+        items = [results[first + place] for place in places]
+        items = tuple(item[0] if len(item) == 1 else item for item in items)
+        picked.append(items[0] if isinstance(get, str) else items)
     return tuple(picked) if gradient else picked[0]

@@ -13,6 +13,7 @@ from .gram import diagonal, gram
 from .layers import lower
 
 _TIED = ("weight_var", "bias_var")
+_DTYPES = ("float64", "float32")
 
 
 class _NetworkKernel(Kernel):
@@ -36,8 +37,7 @@ class _NetworkKernel(Kernel):
         free = tied and getattr(self, name) > 0
         return Hyperparameter(name, "numeric", bounds if free else "fixed")
 
-    def _program(self):
-        """The network as a program; this is where the parameters are checked."""
+    def _check_parameters(self):
         for name in _TIED:
             value = getattr(self, name)
             if not is_variance(value) or (name == "weight_var" and value == 0):
@@ -47,10 +47,21 @@ class _NetworkKernel(Kernel):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
                 raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"dtype must be 'float64' or 'float32'; got {self.dtype!r}.")
+
+    def _program(self):
+        """The network as a program; this is where the parameters are checked."""
+        self._check_parameters()
         layers = self.architecture
         if layers is None:
             layers = mlp(self.depth, as_activation(self.activation))
         program = lower(layers, self.weight_var, self.bias_var, self.n_frozen)
+        if program.n_outputs > 1:
+            raise ValueError(
+                f"A kernel needs a network with one output, its end; got {program.n_outputs}: "
+                f"remove the Output layers, or use sklearn_ntk.gram.gram."
+            )
         if self._get == "ntk" and not program.is_trained:
             raise ValueError(
                 "The NTK of a network without a trained layer is zero: leave one unfrozen."
@@ -85,8 +96,8 @@ class _NetworkKernel(Kernel):
                 f"X and Y must have the same number of columns; got {X.shape[1]} and {Y.shape[1]}."
             )
         if not eval_gradient:
-            return gram(program, X, Y, get=self._get)
-        K, rates = gram(program, X, get=self._get, gradient=True)
+            return gram(program, X, Y, get=self._get, dtype=self.dtype)
+        K, rates = gram(program, X, get=self._get, gradient=True, dtype=self.dtype)
         # theta is alphabetical, bias_var before weight_var, while gram has the weights first
         free = [_TIED.index(h.name) for h in self.hyperparameters if not h.fixed]
         return K, rates[..., ::-1] if len(free) == 2 else rates[..., free]
@@ -102,7 +113,7 @@ class _NetworkKernel(Kernel):
         -------
         array of shape (n,)
         """
-        return diagonal(self._program(), _check_rows(X), get=self._get)
+        return diagonal(self._program(), _check_rows(X), get=self._get).astype(self.dtype)
 
     def is_stationary(self):
         """Whether the kernel depends on differences only: it does not."""
@@ -114,6 +125,8 @@ class _NetworkKernel(Kernel):
             shown = [("architecture", self.architecture)]
         if self.n_frozen:
             shown.append(("n_frozen", self.n_frozen))
+        if self.dtype != "float64":
+            shown.append(("dtype", self.dtype))
         texts = [f"{name}={value!r}" for name, value in shown]
         for name in _TIED:
             value = getattr(self, name)
@@ -149,6 +162,8 @@ class NTKKernel(_NetworkKernel):
         None take those of the kernel.
     weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
         Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+    dtype : {"float64", "float32"}
+        Precision of the matrices; single precision takes half of the memory and of the time.
 
     See Also
     --------
@@ -186,6 +201,7 @@ class NTKKernel(_NetworkKernel):
         architecture=None,
         weight_var_bounds=(1e-3, 1e3),
         bias_var_bounds=(1e-5, 1e2),
+        dtype="float64",
     ):
         self.depth = depth
         self.activation = activation
@@ -195,6 +211,7 @@ class NTKKernel(_NetworkKernel):
         self.architecture = architecture
         self.weight_var_bounds = weight_var_bounds
         self.bias_var_bounds = bias_var_bounds
+        self.dtype = dtype
 
 
 class NNGPKernel(_NetworkKernel):
@@ -218,6 +235,8 @@ class NNGPKernel(_NetworkKernel):
         None take those of the kernel.
     weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
         Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+    dtype : {"float64", "float32"}
+        Precision of the matrices; single precision takes half of the memory and of the time.
 
     See Also
     --------
@@ -248,6 +267,7 @@ class NNGPKernel(_NetworkKernel):
         architecture=None,
         weight_var_bounds=(1e-3, 1e3),
         bias_var_bounds=(1e-5, 1e2),
+        dtype="float64",
     ):
         self.depth = depth
         self.activation = activation
@@ -256,3 +276,4 @@ class NNGPKernel(_NetworkKernel):
         self.architecture = architecture
         self.weight_var_bounds = weight_var_bounds
         self.bias_var_bounds = bias_var_bounds
+        self.dtype = dtype

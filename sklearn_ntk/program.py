@@ -43,6 +43,11 @@ class Add(NamedTuple):
 
 
 @value
+class Output(NamedTuple):
+    """The kernels of the state are one of the results; a program ends in one."""
+
+
+@value
 class Program(NamedTuple):
     """Instructions, and the deepest stack that they need.
 
@@ -51,8 +56,10 @@ class Program(NamedTuple):
     >>> from sklearn_ntk.layers import Dense, lower
     >>> from sklearn_ntk.activations import ReLU
     >>> program = lower((Dense(2.0, 0.1), ReLU(), Dense(2.0, 0.1)))
-    >>> [type(step.activation).__name__ for step in program.steps]
-    ['Identity', 'ReLU']
+    >>> [type(step).__name__ for step in program.steps]
+    ['Pointwise', 'Pointwise', 'Output']
+    >>> [act.name for act in program.activations]
+    ['identity', 'relu']
     """
 
     steps: tuple
@@ -63,6 +70,11 @@ class Program(NamedTuple):
         """The distinct activations, in an order that does not depend on the network's."""
         found = {step.activation for step in self.steps if isinstance(step, Pointwise)}
         return tuple(sorted(found, key=repr))
+
+    @property
+    def n_outputs(self):
+        """Number of results."""
+        return sum(isinstance(step, Output) for step in self.steps)
 
     @property
     def is_trained(self):
@@ -77,7 +89,10 @@ class Program(NamedTuple):
 
 
 def assemble(instructions):
-    """Make a `Program`: fuse each affine map with the activation before it, and size the stack."""
+    """Make a `Program`: fuse each affine map with the activation before it, and size the stack.
+
+    Two outputs in a row are one.
+    """
     steps, height, deepest = [], 0, 0
     for step in instructions:
         height += {Save: 1, Add: -1}.get(type(step), 0)
@@ -85,6 +100,8 @@ def assemble(instructions):
         previous = steps[-1] if steps else None
         if isinstance(step, Pointwise) and step.activation == Identity() and _is_bare(previous):
             step = step._replace(activation=steps.pop().activation)
+        if step == Output() and step == previous:
+            continue
         steps.append(step)
     return Program(tuple(steps), deepest)
 

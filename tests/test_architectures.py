@@ -35,7 +35,7 @@ def test_resmlp():
 def test_lowered(depth, name):
     """The depth is the number of hidden layers, or of blocks."""
     plain, residual = lower(mlp(depth, name)), lower(resmlp(depth, name, 0.5))
-    assert n_weights(plain) == len(plain.steps) == depth + 1
+    assert n_weights(plain) == len(plain.steps) - 1 == depth + 1
     assert n_weights(residual) == depth + 2
     assert sum(isinstance(step, Add) for step in residual.steps) == depth
     assert lower(mlp(depth, ACTIVATIONS[name]())) == plain
@@ -44,5 +44,5 @@ def test_lowered(depth, name):
 
 def test_last_layer():
     steps = lower(resmlp(1, residual_var=0.5), 2.0, 0.1).steps
-    assert steps[-1] == Pointwise(ReLU(), 2.0, 0.1, True, True, True)
+    assert steps[-2] == Pointwise(ReLU(), 2.0, 0.1, True, True, True)
     assert steps[2] == Pointwise(ReLU(), 0.5, 0.1, True, False, True)

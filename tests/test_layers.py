@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from sklearn_ntk import layers as module
+from sklearn_ntk import program as instructions
 from sklearn_ntk.activations import ACTIVATIONS, Erf, Gaussian, Identity, LeakyReLU, ReLU
 from sklearn_ntk.architectures import mlp
-from sklearn_ntk.layers import Dense, Residual, lower
+from sklearn_ntk.layers import Dense, Output, Residual, lower
 from sklearn_ntk.program import Add, Pointwise, Program, Save, Swap
+
+END = instructions.Output()
 
 TIED = Dense()
 FIXED = Dense(1.5, 0.3)
@@ -36,7 +39,8 @@ def affine(weight_var, bias_var, trained=True, tied=(False, False), activation=I
     ids=repr,
 )
 def test_dense(layer, step):
-    (actual,) = lower((layer,), 1.7, 0.2).steps
+    actual, end = lower((layer,), 1.7, 0.2).steps
+    assert end == END
     assert actual == step
     assert type(actual.weight_var) is float and type(actual.bias_var) is float
 
@@ -53,17 +57,31 @@ def test_activation_by_name_or_object(name):
 
 
 def test_parameters_become_floats():
-    (_, step) = lower((TIED, LeakyReLU(0), TIED)).steps
+    _, step, _ = lower((TIED, LeakyReLU(0), TIED)).steps
     assert type(step.activation.leak) is float
 
 
 def test_residual():
     body, shortcut = affine(1.5, 0.3, activation=ReLU()), affine(2.0, 0.1, tied=(True, True))
     plain = lower((FIXED, Residual((ReLU(), FIXED))))
-    assert plain.steps == (affine(1.5, 0.3), Save(), body, Add())
+    assert plain.steps == (affine(1.5, 0.3), Save(), body, Add(), END)
     both = lower((FIXED, Residual((ReLU(), FIXED), (TIED,))))
-    assert both.steps == (affine(1.5, 0.3), Save(), body, Swap(), shortcut, Add())
+    assert both.steps == (affine(1.5, 0.3), Save(), body, Swap(), shortcut, Add(), END)
     assert lower((FIXED, Residual([ReLU(), FIXED], [TIED]))) == both
+
+
+def test_output():
+    program = lower((TIED, Output(), "relu", FIXED, Output()))
+    assert program.n_outputs == 2 and lower((TIED,)).n_outputs == 1
+    assert program.steps[1] == END and program.steps[-1] == END
+    assert lower((TIED, Output(), "relu", FIXED)) == program
+    for network, reason in [
+        ((Output(), TIED), "must follow a layer with weights"),
+        ((TIED, "relu", Output(), TIED), "must follow a layer with weights"),
+        ((TIED, Residual((TIED, Output()))), "cannot be inside a branch"),
+    ]:
+        with pytest.raises(ValueError, match=f"Invalid network at architecture.*{reason}"):
+            lower(network)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sklearn_ntk.activations import Abs, Erf, Identity, LeakyReLU, ReLU
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.engines import _numpy
 from sklearn_ntk.layers import Dense, Residual, lower
-from sklearn_ntk.program import Add, Pointwise, Program, Save, Swap, assemble
+from sklearn_ntk.program import Add, Output, Pointwise, Program, Save, Swap, assemble
 
 TIED, FIXED = Dense(), Dense(1.5, 0.3)
 UNIT = Dense(1.0, 0.0, frozen=True)
@@ -31,6 +31,8 @@ RELU, MAP = Pointwise(ReLU()), Pointwise(Identity(), 1.5, 0.3, True)
         ([Pointwise(Identity(2.0)), MAP], (MAP._replace(activation=Identity(2.0)),)),
         ([MAP, Pointwise(Identity(2.0))], (MAP, Pointwise(Identity(2.0)))),
         ([RELU, Pointwise(Erf())], (RELU, Pointwise(Erf()))),
+        ([RELU, Output(), MAP], (RELU, Output(), MAP)),
+        ([MAP, Output(), Output()], (MAP, Output())),
     ],
     ids=str,
 )
@@ -50,7 +52,7 @@ def kernels(network, gradient=True):
     program = lower(network, 1.7, 0.2)
     rows = _numpy.scan_rows(program, (X * X).mean(axis=1), gradient)
     nngp, ntk, dnngp, dntk = _numpy.run(program, _numpy.initial_gap(X, X), rows, rows, gradient)
-    return np.stack([nngp, ntk, *dnngp, *dntk])
+    return np.concatenate([nngp, ntk, *np.moveaxis(dnngp, -1, 0), *np.moveaxis(dntk, -1, 0)])
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_uncertainty_in_chunks_is_the_same(monkeypatch):
     model = NTKRegressor().fit(X, y)
     whole = model.predict(X, return_std=True)[1]
     monkeypatch.setattr("sklearn_ntk.regression.CHUNK", 90)
-    assert_allclose(model.predict(X, return_std=True)[1], whole, rtol=1e-12)
+    assert_allclose(model.predict(X, return_std=True)[1], whole, rtol=1e-8)  # it cancels
 
 
 def test_uncertainty_without_noise_vanishes_at_the_data():

@@ -6,26 +6,42 @@ from mpmath import mp, mpf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import _special
-from sklearn_ntk._trace import Formula, Graph, Node, build, differentiate, flatten, formula, source
+from sklearn_ntk._trace import (
+    ROUNDING,
+    TINY,
+    Graph,
+    Node,
+    build,
+    differentiate,
+    expand,
+    formula,
+    source,
+    statements,
+)
+
+
+def names(n):
+    """Names of inputs."""
+    return [f"x{i}" for i in range(n)]
 
 
 def traced(function, n):
     """Graph inputs and the outputs of a function of them."""
-    inputs = Graph().inputs("x[{}]", n)
+    inputs = Graph().inputs(*names(n))
     outputs = function(*inputs)
     return inputs, outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def rebuilt(function, n):
     """The function made from the source code of the graph of a function."""
-    return build(source("made", "x", traced(function, n)[1]))
+    return build(source("made", {"x": names(n)}, traced(function, n)[1]))
 
 
 def derivative(function, n, position=0):
     """Derivatives of all outputs with respect to one input, as a function."""
     inputs, outputs = traced(function, n)
     rates = differentiate(outputs, {inputs[position]: 1.0})
-    return build(source("rate", "x", tuple(rates)))
+    return build(source("rate", {"x": names(n)}, tuple(rates)))
 
 
 # --- Recording ------------------------------------------------------------------------------------
@@ -33,7 +49,7 @@ def derivative(function, n, position=0):
 
 @pytest.fixture
 def xy():
-    return Graph().inputs("x[{}]", 2)
+    return Graph().inputs(*names(2))
 
 
 def test_repetitions_are_recorded_once(xy):
@@ -68,8 +84,8 @@ def test_constants_are_folded(xy):
 
 
 def test_inputs():
-    inputs = Graph().inputs("left[{}]", 3)
-    assert [node.arguments for node in inputs] == [("left[0]",), ("left[1]",), ("left[2]",)]
+    inputs = Graph().inputs("gap", "x3", "y0_1")
+    assert [node.arguments for node in inputs] == [("gap",), ("x3",), ("y0_1",)]
     assert all(isinstance(node, Node) and node.operation == "input" for node in inputs)
 
 
@@ -122,7 +138,8 @@ OPERATIONS = {
     "angle": lambda x, y: _special.angle(x, y) + _special.angle(y, -x) + _special.angle(x, 2.0),
     "arc": lambda x, y: _special.arc(0.2 * x)[2] * y + _special.arc(0.3 * y)[3],
     "arc twice": lambda x, y: _special.arc(0.1 * _special.arc(0.3 * x)[3] + 0.2)[2],
-    "mixing": lambda x, y: _special.mixing(x, y, y, x, x + 1.0, y + 2.0),
+    "mixing": lambda x, y: _special.mixing((x, y), (y, x + 1.0)),
+    "halves": lambda x, y: _special.halves(x, y, x + y)[0] * _special.halves(y, x, x + y)[1],
     "constant": lambda x, y: 3.0 + 0.0 * x,
 }
 POINTS = np.array([[0.3, 1.7], [1.7, 0.3], [2.9, 2.1], [1.1, 0.9], [0.7, 0.7 + 1e-3]])
@@ -196,10 +213,10 @@ def test_seeds():
     """Rates may be numbers or nodes; inputs without one stay as they are."""
     (x, y, dy), (output,) = traced(lambda x, y, dy: x * y + np.exp(y), 3)
     (rate,) = differentiate([output], {x: 2.0, y: dy})
-    made = build(source("rate", "x", rate))
+    made = build(source("rate", {"x": names(3)}, rate))
     assert made([0.3, 0.7, 5.0]) == pytest.approx(2.0 * 0.7 + 5.0 * (0.3 + np.exp(0.7)), rel=1e-15)
     (rate,) = differentiate([output], {y: 0.0, x: 1.0})
-    assert build(source("rate", "x", rate))([0.3, 0.7, 5.0]) == 0.7
+    assert build(source("rate", {"x": names(3)}, rate))([0.3, 0.7, 5.0]) == 0.7
 
 
 def test_outputs_that_do_not_move():
@@ -214,16 +231,17 @@ def test_second_derivative():
     (first,) = differentiate([output], {x: 1.0})
     (second,) = differentiate([first], {x: 1.0})
     expected = 2.0 * np.cos(0.4) * np.exp(0.4)
-    assert build(source("second", "x", second))([0.4]) == pytest.approx(expected, rel=1e-14)
+    assert build(source("second", {"x": names(1)}, second))([0.4]) == pytest.approx(
+        expected, rel=1e-14
+    )
 
 
 # --- Source code ----------------------------------------------------------------------------------
 
 
 def test_source():
-    x, y = Graph().inputs("{}", 2)
-    x, y = x.graph.node("input", "x"), x.graph.node("input", "y")
-    text = source("name", "x, y", ((x, 2), np.sqrt(x * y) + -1.5, (), y))
+    x, y = Graph().inputs("x", "y")
+    text = source("name", {"x": (), "y": ()}, ((x, 2), np.sqrt(x * y) + -1.5, (), y))
     assert text.startswith("def name(x, y):\n    t")
     assert text.count("\n") == 5  # two operations and a sum between the first and last line
     space = {"np": np}
@@ -232,22 +250,45 @@ def test_source():
     assert build(text)(4.0, 9.0) == space["name"](4.0, 9.0)
 
 
+def test_parameters_are_unpacked():
+    x, y, z = Graph().inputs("x", "y", "z")
+    made = build(source("made", {"pair": ["x", "y"], "z": (), "one": ["u"]}, x - y * z))
+    assert made((7.0, 2.0), 3.0, (1.0,)) == 1.0
+
+
 def test_source_has_only_what_is_needed():
-    x, y = Graph().inputs("x[{}]", 2)
+    x, y = Graph().inputs("x", "y")
     np.exp(y)
-    assert "exp" not in source("name", "x", np.sqrt(x))
+    assert "exp" not in source("name", {"x": ()}, np.sqrt(x))
+    assert statements(np.sqrt(x))[0] == ["x"]
 
 
-def test_compiler_sees_the_formulas():
-    seen = []
+def test_statements():
+    """Inputs in order of use, one line for each operation, and the texts of the results."""
+    x, y = Graph().inputs("x", "y")
+    inputs, lines, texts = statements((np.sqrt(x * y), (x, 2.0)))
+    assert inputs == ["x", "y"] and len(lines) == 2
+    assert lines[0].endswith("= x * y") and texts[1] == ("x", "2.0")
 
-    def compiler(function):
-        seen.append(function.__name__)
-        return function
 
-    text = source("made", "x", traced(lambda x, y: _special.angle(x, y), 2)[1])
-    assert build(text, compiler)([1.0, 1.0]) == (0.25 * np.pi,)
-    assert {"angle", "arc"} <= set(seen)
+@each_operation
+def test_single_precision(function):
+    """Every number of the statements is one, truth values that are multiplied among them."""
+    _, lines, texts = statements(traced(function, 2)[1], single=True)
+    space = {"np": np, "F": np.float32}
+    for point in POINTS:
+        space |= {"x0": np.float32(point[0]), "x1": np.float32(point[1])}
+        for line in lines:
+            exec(line, space)
+            assert isinstance(space[line.split(" = ")[0]], (np.float32, np.bool_))
+        result = eval(texts[0], space)
+        assert_allclose(result, function(*point), rtol=2e-5, atol=1e-6)
+
+
+def test_small_constants_in_single_precision():
+    (x,) = Graph().inputs("x")
+    lines = "".join(statements((x + TINY) * (x > ROUNDING), single=True)[1])
+    assert "F(1e-37)" in lines and "F(1e-06)" in lines and "e-15" not in lines
 
 
 # --- Formulas -------------------------------------------------------------------------------------
@@ -267,8 +308,7 @@ def power():
         """Square and cube."""
         return x * x, x * x * x
 
-    yield power
-    Formula.registered.remove(power)
+    return power
 
 
 def test_formula_on_numbers(power):
@@ -278,22 +318,17 @@ def test_formula_on_numbers(power):
 
 
 def test_formula_is_kept_whole(power):
+    """Until it is expanded; then only its operations are left."""
     _, outputs = traced(lambda x: tuple(y + 1.0 for y in power(2.0 * x)), 1)
-    text = source("made", "x", outputs)
-    assert text.count("power(") == 1
-    assert build(text)([1.5]) == (10.0, 28.0)
+    kinds = [node.operation for node in outputs[0].graph.nodes]
+    assert kinds.count(power) == 1 and "item" in kinds
+    expanded = expand(outputs)
+    kinds = [node.operation for node in expanded[0].graph.nodes]
+    assert power not in kinds and "item" not in kinds
+    assert rebuilt(lambda x: tuple(y + 1.0 for y in power(2.0 * x)), 1)([1.5]) == (10.0, 28.0)
 
 
 def test_rule_of_a_formula(power):
     assert derivative(lambda x: power(2.0 * x), 1)([1.5]) == (24.0, 108.0)
     (_, y), outputs = traced(lambda x, y: power(x), 2)
     assert differentiate(outputs, {y: 1.0}) == [0.0, 0.0]
-
-
-def test_flat_source_of_formulas(power):
-    for one in Formula.registered:
-        space = {"np": np, **{other.__name__: other for other in Formula.registered}}
-        exec(flatten(one), space)
-        n = one.function.__code__.co_argcount
-        for point in ([0.3, 0.8], [0.8, 0.3], [0.9, -0.4]):
-            assert space[one.__name__](*point[:n]) == one(*point[:n])

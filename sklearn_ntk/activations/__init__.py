@@ -51,3 +51,7 @@ __all__ = [
     "as_activation",
     "is_activation",
 ]
+
+
+def expand(act, v):
+    raise NotImplementedError

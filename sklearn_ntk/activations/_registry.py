@@ -27,6 +27,7 @@ def activation(name, **domains):
             raise ValueError(f"An activation named {name!r} exists already: choose another name.")
         cls.name = name
         cls.domains = domains
+        cls.is_series = False
         cls.__str__ = lambda self: str(self.name) if self == cls() else repr(self)
         if cls.__module__.startswith(__package__):
             cls.__module__ = __package__  # where users find it, and pickles of later versions

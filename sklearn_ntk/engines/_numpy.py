@@ -9,25 +9,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import formulas
+from .. import formulas, series
 from .._trace import build
-from ..program import Add, Save, Swap
+from ..program import Add, Output, Save, Swap
 
 
 class Rows(NamedTuple):
     """What one pass over single rows yields.
 
     ``records[k]`` is what step ``k`` keeps for the pairs and ``rates[k][p]`` its rates along
-    direction ``p``. The others are the final variance, NTK and rates, the diagonals of the Gram
-    matrices.
+    direction ``p``. ``variance`` and ``ntk`` hold one row for each output of the program, the
+    diagonals of its Gram matrices, and ``dvariance`` and ``dntk`` their rates, along the last axis.
     """
 
     records: list
     rates: list
     variance: object
     ntk: object
-    dvariance: tuple
-    dntk: tuple
+    dvariance: object
+    dntk: object
 
 
 @cache
@@ -39,25 +39,43 @@ def scan_rows(program, variance, gradient=False):
     """Carry the variance and NTK of single rows, with their rates, through a program."""
     zero = 0.0 * variance
     state = (variance,) + (zero,) * (5 if gradient else 1)
-    stack, records, rates = [], [], []
+    stack, records, rates, outputs = [], [], [], []
     for step in program.steps:
         record, rate = (), ()
         if isinstance(step, Save):
             stack.append(state)
         elif isinstance(step, Swap):
             state, stack[-1] = stack[-1], state
+        elif isinstance(step, Output):
+            outputs.append(tuple(zero + x for x in state))
+            record, rate = _row_of_output(state)
         else:
             arguments = (step, state, stack.pop() if isinstance(step, Add) else None)
             state, record, rate = (_row_with_rates if gradient else _row)(*arguments)
-        records.append(tuple(zero + x for x in record))
-        rates.append(tuple(tuple(zero + x for x in r) for r in rate))
-    state = tuple(zero + x for x in state)
-    return Rows(records, rates, *state[:2], state[2:4], state[4:6])
+        records.append(_filled(record, zero))
+        rates.append(tuple(_filled(r, zero) for r in rate))
+    variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
+    pairs = [np.stack(moves[i : i + 2], axis=-1) for i in (0, 2)] if gradient else (None, None)
+    return Rows(records, rates, variance, ntk, *pairs)
+
+
+def _filled(record, zero):
+    """The record with one entry for each row where it is constant."""
+    return tuple(zero + x if isinstance(x, float) else x for x in record)
+
+
+def _row_of_output(state):
+    """Only the standard deviation is of use."""
+    zero, std = 0.0 * state[0], np.sqrt(state[0])
+    rates = tuple((zero, zero, 0.5 * rate / (std + (std == 0.0))) for rate in state[2:4])
+    return (zero, zero, std), rates
 
 
 def _row(step, state, saved):
     if saved is not None:
         *state, record = formulas.add_row(*state, *saved)
+    elif step.activation.is_series:
+        *state, record = series.map_row(step, *state)
     else:
         numbers = (step.weight_var, step.bias_var, step.trained)
         *state, record = formulas.map_row(step.activation, *numbers, *state)
@@ -68,9 +86,11 @@ def _row_with_rates(step, state, saved):
     if saved is not None:
         return _built(formulas.add_row_rates_source)(state, saved)
     drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
-    numbers = (step.weight_var, step.bias_var, step.trained)
+    numbers = (step.weight_var, step.bias_var, step.trained, *drift)
+    if step.activation.is_series:
+        return series.map_row_rates(step, numbers, state)
     function = _built(formulas.map_row_rates_source, type(step.activation))
-    return function(step.activation, *numbers, drift, state)
+    return function(step.activation, numbers, state)
 
 
 def initial_gap(X, Y):
@@ -86,48 +106,63 @@ def initial_gap(X, Y):
 def run(program, gap, rows_x, rows_y, gradient=False):
     """Carry the gaps and NTKs of pairs through a program.
 
-    Returns the NNGP and NTK matrices and, with ``gradient``, their rates along log weight_var and
-    log bias_var, as two pairs.
+    Returns the NNGP and NTK matrices of all outputs, one after the other along the first axis, and
+    with ``gradient`` their rates along log weight_var and log bias_var, along the last axis.
     """
     state = (gap,) + (0.0 * gap,) * (5 if gradient else 1)
-    stack = []
+    stack, outputs = [], []
     for k, step in enumerate(program.steps):
         if isinstance(step, Save):
             stack.append(state)
         elif isinstance(step, Swap):
             state, stack[-1] = stack[-1], state
         else:
-            saved = stack.pop() if isinstance(step, Add) else None
             left, right = _column(rows_x.records[k]), rows_y.records[k]
+            dleft, dright = tuple(map(_column, rows_x.rates[k])), rows_y.rates[k]
+            if isinstance(step, Output):
+                outputs.append(_kernels(state, left, right, dleft, dright))
+                continue
+            saved = stack.pop() if isinstance(step, Add) else None
             if gradient:
-                dleft, dright = tuple(map(_column, rows_x.rates[k])), rows_y.rates[k]
                 state = _pair_with_rates(step, state, saved, left, right, dleft, dright)
             else:
                 state = _pair(step, state, saved, left, right)
-    a, b = np.sqrt(rows_x.variance)[:, None], np.sqrt(rows_y.variance)
-    nngp = a * b - 0.5 * state[0]
-    if not gradient:
-        return nngp, state[1]
-    last = zip(rows_x.rates[-1], rows_y.rates[-1], state[2:4], strict=True)
-    dnngp = tuple(x[-1][:, None] * b + a * y[-1] - 0.5 * d for x, y, d in last)
-    return nngp, state[1], dnngp, state[4:6]
+    return tuple(np.stack(parts) for parts in zip(*outputs, strict=True))
 
 
 def _column(record):
     return tuple(x[:, None] for x in record)
 
 
+def _kernels(state, left, right, dleft, dright):
+    """Covariance and NTK of a state, and their rates if the state has rates."""
+    a, b = left[2], right[2]
+    nngp = a * b - 0.5 * state[0]
+    if len(state) == 2:
+        return nngp, state[1]
+    moves = zip(dleft, dright, state[2:4], strict=True)
+    rates = [x[2] * b + a * y[2] - 0.5 * rate for x, y, rate in moves]
+    return nngp, state[1], np.stack(rates, axis=-1), np.stack(state[4:6], axis=-1)
+
+
 def _pair(step, state, saved, left, right):
     if saved is not None:
         return formulas.add_pair(*state, *saved, left, right)
-    numbers = (step.weight_var, np.sqrt(step.bias_var), step.trained)
+    numbers = (step.weight_var, step.trained)
+    if step.activation.is_series:
+        duals = series.dual(state[0], left[3:], right[3:])
+        return formulas.affine_pair(*numbers, *duals, state[1], left, right)
     return formulas.map_pair(step.activation, *numbers, *state, left, right)
 
 
-def _pair_with_rates(step, state, saved, *sides):
+def _pair_with_rates(step, state, saved, left, right, dleft, dright):
     if saved is not None:
-        return _built(formulas.add_pair_rates_source)(state, saved, *sides)
-    bias = np.sqrt(step.bias_var)
-    drift = (step.weight_var * step.weight_tied, 0.5 * bias * step.bias_tied)
+        return _built(formulas.add_pair_rates_source)(state, saved, left, right, *dleft, *dright)
+    numbers = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
+    if step.activation.is_series:
+        features = [tuple(record[3:] for record in side) for side in (dleft, dright)]
+        duals = series.dual_rates(state[0], state[2:4], left[3:], right[3:], *features)
+        sides = (record[:3] for record in (left, right, *dleft, *dright))
+        return _built(formulas.affine_pair_rates_source)(numbers, state, duals, *sides)
     function = _built(formulas.map_pair_rates_source, type(step.activation))
-    return function(step.activation, step.weight_var, bias, step.trained, drift, state, *sides)
+    return function(step.activation, numbers, state, left, right, *dleft, *dright)

@@ -12,6 +12,7 @@ Dense(weight_var=1.0, bias_var=0.0, frozen=False)
 
 from ._dense import Dense
 from ._lowering import lower
+from ._output import Output
 from ._residual import Residual
 
-__all__ = ["Dense", "Residual", "lower"]
+__all__ = ["Dense", "Output", "Residual", "lower"]

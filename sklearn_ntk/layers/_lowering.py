@@ -1,14 +1,14 @@
 """From a tuple of layers to a program: the one place where a network is checked."""
 
 from ..activations import as_activation, is_activation
-from ..program import Pointwise, assemble
+from ..program import Output, Pointwise, assemble
 
 
 class Context:
     """What lowering knows of the network so far.
 
     ``gaussian`` tells whether the signal is Gaussian, as an activation demands; ``independent``
-    whether it has passed weights of its own since the branch at hand began.
+    whether it has passed weights of its own since the branch at hand began; ``path`` where it is.
     """
 
     def __init__(self, weight_var, bias_var, n_frozen):
@@ -81,10 +81,11 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
         If the network is not valid; the message names the position and the remedy.
     """
     context = Context(weight_var, bias_var, n_frozen)
-    program = assemble(list(context.walk(layers, "architecture")))
+    instructions = list(context.walk(layers, "architecture"))
     if not context.gaussian:
         context.path = ["architecture"]
         context.fail("a network must end in a layer with weights", "Append Dense()")
+    program = assemble([*instructions, Output()])
     if n_frozen >= context.n_weights:
         raise ValueError(
             f"n_frozen must be less than the number of layers with weights, which is "

@@ -1,0 +1,31 @@
+"""Results on the way through a network."""
+
+from typing import NamedTuple
+
+from .. import program
+from .._values import value
+
+
+@value
+class Output(NamedTuple):
+    """The network up to here is a result of its own, beside that of the whole network.
+
+    `sklearn_ntk.gram.gram` computes the kernels of all outputs in one pass. A network without any
+    has its end as the only result, which is what kernels and estimators want.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.gram import gram
+    >>> from sklearn_ntk.layers import Dense, Output, lower
+    >>> network = (Dense(), "relu", Dense(), Output(), "relu", Dense())
+    >>> gram(lower(network), [[1.0, 2.0], [0.0, 1.0]]).shape
+    (2, 2, 2)
+    """
+
+    def lower(self, context):
+        """Instructions of this layer."""
+        if len(context.path) > 1:
+            context.fail("an Output cannot be inside a branch", "Put it before or behind")
+        if not context.gaussian:
+            context.fail("an Output must follow a layer with weights", "Put Dense() before it")
+        yield program.Output()

@@ -1,0 +1,123 @@
+"""What the pairs of rows need to know of their rows, prepared for the compiled engine."""
+
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from .engines import _numpy, _packing
+
+BLOCK_COLUMNS = 4096
+"""Columns of a block: what one thread computes at a time, for which it holds inner products."""
+
+BLOCK_ENTRIES = 1_000_000
+"""Largest number of entries of the directions that are held at a time."""
+
+OFFSET = 0.25
+"""Squared norm of the mean direction above which it is subtracted."""
+
+
+def check_rows(X):
+    """Rows in double precision and their norms, to the bit the same in every memory order."""
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    return X, np.sqrt(np.einsum("ij,ij->i", X, X))
+
+
+def scan(program, rows, gradient):
+    """Carry single rows, from `check_rows`, through a program by the reference engine."""
+    variances = np.concatenate([norms * (norms / X.shape[1]) for X, norms in rows])
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        scanned = _numpy.scan_rows(program, variances, gradient)
+    if not (np.isfinite(scanned.variance).all() and np.isfinite(scanned.ntk).all()):
+        raise ValueError(
+            f"The kernel of this network overflows on rows whose mean square reaches "
+            f"{variances.max():.3g}: scale the data, or lower weight_var or the depth."
+        )
+    return scanned
+
+
+class _Side:
+    """Rows of one side and what their inner products are made of.
+
+    In double precision that is the rows themselves, unless their directions have a common offset:
+    then, and in single precision, it is the directions without their mean. Distances do not change
+    by that and keep more digits.
+    """
+
+    def __init__(self, X, norms, mean, dtype, is_held):
+        self.X, self.dtype = X if X.flags.writeable else X.copy(), dtype  # read-only is a type
+        self.inverse = (norms > 0.0) / (norms + (norms == 0.0))
+        self.norms = (norms / np.sqrt(X.shape[1])).astype(dtype)
+        self._is_raw = mean is None and dtype == np.float64
+        self._mean = 0.0 if mean is None else mean
+        self._held = self._directions(0, len(X)) if is_held and not self._is_raw else None
+
+    def _directions(self, start, stop):
+        directions = self.X[start:stop] * self.inverse[start:stop, None] - self._mean
+        return directions.astype(self.dtype, copy=False)
+
+    def factors(self, start, stop):
+        """Rows of the matrix product."""
+        if self._is_raw:
+            return self.X[start:stop]
+        if self._held is not None:
+            return self._held[start:stop]
+        return self._directions(start, stop)
+
+    def scales(self):
+        """What turns products of factors into those of directions, and the squares of these."""
+        ones = np.ones(len(self.X), self.dtype)
+        if self._is_raw:
+            return self.inverse, ones
+        step = max(1, BLOCK_ENTRIES // self.X.shape[1])
+        parts = [self.factors(i, i + step) for i in range(0, len(self.X), step)]
+        squares = [np.einsum("ij,ij->i", part, part, dtype=np.float64) for part in parts]
+        return ones, np.concatenate(squares).astype(self.dtype)
+
+
+class Pairs:
+    """Rows and columns of a Gram matrix; they are the same if only one set of rows is given.
+
+    ``left`` and ``right`` are what the compiled engine takes of both sides, ``rates`` the rates of
+    their records.
+    """
+
+    def __init__(self, program, rows, gradient, dtype):
+        self.scan = scan(program, rows, gradient)  # of all: series get as many terms on both sides
+        self.spans = _packing.spans_of_series(program, self.scan)
+        mean = _offset(rows)
+        is_held = sum(X.size for X, _ in rows) <= BLOCK_ENTRIES
+        self.block_columns = BLOCK_COLUMNS
+        if not is_held and (mean is not None or dtype != np.float64):
+            self.block_columns = min(BLOCK_COLUMNS, 1 + BLOCK_ENTRIES // rows[0][0].shape[1])
+        self._sides = [_Side(*r, mean, dtype, is_held) for r in rows]
+        ends = np.cumsum([0] + [len(X) for X, _ in rows])
+        places = [slice(*pair) for pair in pairwise(ends)]
+        packed = [self._pack(*pair, gradient) for pair in zip(self._sides, places, strict=True)]
+        self.left, self.right = packed[0][0], packed[-1][0]
+        self.rates = packed[0][1], packed[-1][1]
+
+    def _pack(self, side, place, gradient):
+        pack = partial(_packing.pack_rows, spans=self.spans, place=place, dtype=side.dtype)
+        moves, coefficient_moves = None, np.empty((0, 0), side.dtype)
+        if gradient:
+            both = [
+                pack([rates[p] if rates else () for rates in self.scan.rates]) for p in range(2)
+            ]
+            moves, coefficient_moves = np.stack([heads for heads, _ in both]), both[0][1]
+        heads, coefficients = pack(self.scan.records)
+        if not len(coefficients):  # no series: nothing is compiled for them
+            coefficients = coefficient_moves = None
+        rows = (side.X, side.inverse, side.norms, *side.scales())
+        return (*rows, heads, coefficients, coefficient_moves), moves
+
+    def inner_products(self, i0, i1, j0, j1):
+        """Products of the factors of some rows with those of some columns."""
+        return np.matmul(self._sides[0].factors(i0, i1), self._sides[-1].factors(j0, j1).T)
+
+
+def _offset(rows):
+    """Mean direction of all rows, or None if it is small."""
+    total = sum((norms > 0.0) / (norms + (norms == 0.0)) @ X for X, norms in rows)
+    mean = total / sum(len(X) for X, _ in rows)
+    return mean if mean @ mean > OFFSET else None
