@@ -297,8 +297,8 @@ def _written(texts):
     return texts
 
 
-def build(text, **names):
+def build(text, filename="<formula>", **names):
     """Function from source; ``names`` are known to it besides ``np``."""
-    space = {"np": np, **names}
-    exec(compile(text, "<formula>", "exec"), space)
+    space = {"__name__": __name__, "np": np, **names}
+    exec(compile(text, filename, "exec"), space)
     return space[text[len("def ") : text.index("(")]]

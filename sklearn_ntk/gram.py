@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ._memory import check_memory
+from .engines._tile import Results
 from .linalg import single_threaded_blas
 from .pairs import Pairs, check_rows, scan
 
@@ -67,13 +68,12 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
     results = _allocate(program, [len(rows[i][0]) for i in (0, -1)], get, gradient, dtype)
     pairs = Pairs(program, rows, gradient, dtype)
     plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
-    sides = (pairs.left, pairs.right, *pairs.rates)
     near = dtype.type(NEAR[dtype.name])
 
     def compute(block):
         i0, i1, j0, j1 = block
         inner = pairs.inner_products(i0, i1, j0, j1)
-        _numba.fill(*plan, *sides, near, i0, j0, symmetric, inner, results)
+        _numba.fill(plan, pairs.left, pairs.right, near, i0, j0, symmetric, inner, results)
 
     blocks = _blocks(len(rows[0][0]), len(rows[-1][0]), symmetric, pairs.block_columns, _numba)
     work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
@@ -97,7 +97,7 @@ def _allocate(program, shape, get, gradient, dtype):
         "take fewer rows, dtype='float32', or sklearn.kernel_approximation.Nystroem with this "
         "kernel and a linear model",
     )
-    return tuple(np.empty(s, dtype) for s in shapes)
+    return Results(*(np.empty(s, dtype) for s in shapes))
 
 
 def diagonal(program, X, get="ntk", gradient=False):

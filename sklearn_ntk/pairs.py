@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from .engines import _numpy, _packing
+from .engines._tile import Side
 
 BLOCK_COLUMNS = 4096
 """Columns of a block: what one thread computes at a time, for which it holds inner products."""
@@ -78,8 +79,7 @@ class _Side:
 class Pairs:
     """Rows and columns of a Gram matrix; they are the same if only one set of rows is given.
 
-    ``left`` and ``right`` are what the compiled engine takes of both sides, ``rates`` the rates of
-    their records.
+    ``left`` and ``right`` are what the compiled engine takes of both sides.
     """
 
     def __init__(self, program, rows, gradient, dtype):
@@ -94,22 +94,19 @@ class Pairs:
         ends = np.cumsum([0] + [len(X) for X, _ in rows])
         places = [slice(*pair) for pair in pairwise(ends)]
         packed = [self._pack(*pair, gradient) for pair in zip(self._sides, places, strict=True)]
-        self.left, self.right = packed[0][0], packed[-1][0]
-        self.rates = packed[0][1], packed[-1][1]
+        self.left, self.right = packed[0], packed[-1]
 
     def _pack(self, side, place, gradient):
         pack = partial(_packing.pack_rows, spans=self.spans, place=place, dtype=side.dtype)
-        moves, coefficient_moves = None, np.empty((0, 0), side.dtype)
+        moves, coefficient_moves = np.empty((0, 0, 0, 0), side.dtype), np.empty((0, 0), side.dtype)
         if gradient:
             both = [
                 pack([rates[p] if rates else () for rates in self.scan.rates]) for p in range(2)
             ]
             moves, coefficient_moves = np.stack([heads for heads, _ in both]), both[0][1]
         heads, coefficients = pack(self.scan.records)
-        if not len(coefficients):  # no series: nothing is compiled for them
-            coefficients = coefficient_moves = None
         rows = (side.X, side.inverse, side.norms, *side.scales())
-        return (*rows, heads, coefficients, coefficient_moves), moves
+        return Side(*rows, heads, moves, coefficients, coefficient_moves)
 
     def inner_products(self, i0, i1, j0, j1):
         """Products of the factors of some rows with those of some columns."""

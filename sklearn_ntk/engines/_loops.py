@@ -1,24 +1,39 @@
 """Sources of the compiled loops over the pairs of a tile, written from the formulas.
 
-A loop is one flat function: what it needs of a row is read before the inner loop, what it needs of
-a column at its head. It runs over one-dimensional contiguous views, since sums of indices in a
-subscript would make the compiler gather single elements.
+A loop is one flat function of the number ``k`` of a step and a `Tile`: what it needs of a row is
+read before the inner loop, what it needs of a column at its head. It runs over one-dimensional
+contiguous views, since sums of indices in a subscript would make the compiler gather single
+elements.
 """
 
 import re
 
 from .. import formulas
 from .._trace import statements
+from ._packing import TERMS, place_of
 
 _PLACES = {"s": "state", "z": "saved", "d": "duals"}
+_HEAD = """\
+def loop(k, tile):
+    i0, j0, stop, state, numbers = tile.i0, tile.j0, tile.stop, tile.state, tile.numbers
+    x, y, duals = tile.left.heads, tile.right.heads, tile.duals"""
+_RATES_HEAD = "    dx, dy = tile.left.head_rates, tile.right.head_rates"
 
 
-def _read(name):
+def _head(gradient):
+    return [_HEAD, *[_RATES_HEAD] * gradient]
+
+
+def _indent(depth, lines):
+    return [f"{'    ' * depth}{line}" for line in lines if line]
+
+
+def _read(name, cls):
     """Where an input of a trace is found: text before the loops, per row, and per pair."""
     if name in formulas.NUMBERS:
         return f"{name} = numbers[k, {formulas.NUMBERS.index(name)}]", "", ""
     if name.startswith("self_"):
-        return f"{name} = F(self.{name[len('self_') :]})", "", ""
+        return f"{name} = numbers[k, {place_of(name.removeprefix('self_'), cls)}]", "", ""
     letter, index, p = re.fullmatch(r"([sxyzd])(\d+)(?:_(\d))?", name).groups()
     if letter in _PLACES:
         return "", f"row_{name} = {_PLACES[letter]}[{index}, i]", f"{name} = row_{name}[j]"
@@ -28,43 +43,38 @@ def _read(name):
     return f"row_{name} = {records}[k, {index}][j0:]", "", f"{name} = row_{name}[j]"
 
 
-def _loop(signature, outputs, single):
-    """Source of a function that replaces the state of all pairs of a tile by the outputs."""
+def _pairs(outputs, single, cls=None):
+    """Lines of the loops that replace the state of all pairs of a tile by the outputs."""
     inputs, lines, texts = statements(outputs, single)
     targets = [f"s{index}" for index in range(len(texts))]
-    reads = [_read(name) for name in inputs]
-    rows = [row for _, row, _ in reads] + [_read(name)[1] for name in targets]
-    heads = [pair for _, _, pair in reads]
+    reads = [_read(name, cls) for name in inputs]
+    rows = [row for _, row, _ in reads] + [_read(name, cls)[1] for name in targets]
     ends = [f"row_{name}[j] = {text}" for name, text in zip(targets, texts, strict=True)]
-    return "\n".join(
-        [
-            f"def loop({signature}):",
-            *(f"    {before}" for before, _, _ in reads if before),
-            "    for i in range(stop.shape[0]):",
-            *(f"        {row}" for row in dict.fromkeys(rows) if row),
-            "        for j in range(stop[i]):",
-            *(f"            {line}" for line in (*heads, *lines, *ends) if line),
-            "",
-        ]
-    )
+    return [
+        *_indent(1, (before for before, _, _ in reads)),
+        "    for i in range(stop.shape[0]):",
+        *_indent(2, dict.fromkeys(rows)),
+        "        for j in range(stop[i]):",
+        *_indent(3, (pair for _, _, pair in reads)),
+        *_indent(3, lines),
+        *_indent(3, ends),
+    ]
+
+
+def _text(lines):
+    return "\n".join([*lines, ""])
 
 
 def pointwise(cls, gradient, single):
-    """Loop of a `Pointwise` step, for an activation class with a closed dual."""
-    signature = "self, k, numbers, x, y, dx, dy, i0, j0, stop, state"
-    return _loop(signature, formulas.trace_map_pair(cls, gradient), single)
-
-
-def affine(gradient, single):
-    """Loop of what follows the activation in a `Pointwise` step."""
-    signature = "k, numbers, x, y, dx, dy, i0, j0, stop, duals, state"
-    return _loop(signature, formulas.trace_affine_pair(gradient), single)
+    """Source of a `Pointwise` step, for an activation class with a closed dual."""
+    return _text(_head(gradient) + _pairs(formulas.trace_map_pair(cls, gradient), single, cls))
 
 
 def add(gradient, single):
-    """Loop of an `Add`."""
-    signature = "k, x, y, dx, dy, i0, j0, stop, saved, state"
-    return _loop(signature, formulas.trace_add_pair(gradient), single)
+    """Source of an `Add`, which takes the last state from the stack."""
+    pop = ["tile.counters[0] -= 1", "saved = tile.stack[tile.counters[0]]"]
+    lines = _pairs(formulas.trace_add_pair(gradient), single)
+    return _text(_head(gradient) + _indent(1, pop) + lines)
 
 
 # --- Series ---------------------------------------------------------------------------------------
@@ -120,27 +130,32 @@ d{gap}[j] = (x3_{p} * y3[j] + x3 * y3_{p}[j]) * moved + x3 * y3[j] * moving
 d{slope}[j] = (x5_{p} * y5[j] + x5 * y5_{p}[j]) * risen + x5 * y5[j] * rising"""
 
 
-def _indent(depth, lines):
-    return [f"{'    ' * depth}{line}" for line in lines]
-
-
-def series(gradient, n_terms, single):
-    """Loop from the gaps before a series to gaps and slopes behind it, ``n_terms`` at a time.
+def series(gradient, single):
+    """Source of a `Pointwise` step whose activation is a series.
 
     ``u`` and ``v`` are the coefficients of rows and columns, ``du`` and ``dv`` their rates.
     """
+    affine = _pairs(formulas.trace_affine_pair(gradient), single)
+    return _text(_head(gradient) + _series(gradient) + affine)
+
+
+def _series(gradient):
+    """Lines of the loops from the gaps before a series to gaps and slopes behind it."""
     directions = range(2) if gradient else ()
     sums = _SUMS + _RATE_SUMS * gradient
-    terms = range(n_terms - 1, -1, -1)
+    terms = range(TERMS - 1, -1, -1)
     letters = ("", "d") if gradient else ("",)
     features = range(3, 7)
     ends = _ENDS.splitlines()
     for p in directions:
         ends += _RATE_ENDS.format(p=p, gap=2 + p, slope=4 + p).splitlines()
-    lines = [
-        "def loop(k, first, length, x, y, dx, dy, u, v, du, dv, i0, j0, stop, state, work, duals):",
+    return [
+        *_indent(1, ("u, v = tile.left.coefficients, tile.right.coefficients",)),
+        *_indent(1, ("du = tile.left.coefficient_rates",) * gradient),
+        *_indent(1, ("dv = tile.right.coefficient_rates",) * gradient),
         *_indent(1, (f"y{f} = y[k, {f}][j0:]" for f in features)),
         *_indent(1, (f"y{f}_{p} = dy[{p}, k, {f}][j0:]" for f in features for p in directions)),
+        "    first, length, work = tile.spans[k, 0], tile.spans[k, 1], tile.work",
         "    line_rho = work[0]",
         *_indent(1, (f"line_{name} = work[{1 + i}]" for i, name in enumerate(sums))),
         "    for i in range(stop.shape[0]):",
@@ -152,7 +167,7 @@ def series(gradient, n_terms, single):
         "        for j in range(stop[i]):",
         "            line_rho[j] = F(1.0) - F(2.0) * min(gap[j] * x4 * y4[j], F(1.0))",
         *_indent(3, (f"line_{name}[j] = F(0.0)" for name in sums)),
-        f"        for t in range(first + length - {n_terms}, first, -{n_terms}):",
+        f"        for t in range(first + length - {TERMS}, first, -{TERMS}):",
         *_indent(3, (f"{d}u{q} = {d}u[t + {q}][i0 + i]" for q in terms for d in letters)),
         *_indent(3, (f"{d}v{q} = {d}v[t + {q}][j0:]" for q in terms for d in letters)),
         "            for j in range(stop[i]):",
@@ -165,4 +180,3 @@ def series(gradient, n_terms, single):
         "        for j in range(stop[i]):",
         *_indent(3, ends),
     ]
-    return "\n".join([*lines, ""])

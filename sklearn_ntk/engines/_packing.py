@@ -2,41 +2,33 @@
 
 import numpy as np
 
-from ..activations import Identity
-from ..formulas import WIDTH
-from ..program import Add, Output, Pointwise, Save, Swap
+from ..formulas import NUMBERS, WIDTH
+from ..program import Pointwise
 from ..series import N_HEAD
-
-MAP, SERIES, SAVE, SWAP, ADD, OUTPUT = range(6)
-"""Codes of the instructions; `SERIES` is a `Pointwise` step whose activation is a series."""
 
 TERMS = 8
 """The terms of a series after the first come in blocks of so many; zeros fill the last."""
 
-_CODES = {Pointwise: MAP, Save: SAVE, Swap: SWAP, Add: ADD, Output: OUTPUT}
 _HEAD = 3 + N_HEAD
 
 
-def pack_program(program, dtype):
-    """Codes of the steps, positions of their activations, their numbers, and the activations.
+def pack_numbers(program, dtype):
+    """What each step knows: `formulas.NUMBERS`, then the parameters of its activation."""
+    rows = [_numbers(step) if isinstance(step, Pointwise) else () for step in program.steps]
+    numbers = np.zeros((len(rows), max(map(len, rows))), dtype)
+    for target, row in zip(numbers, rows, strict=True):
+        target[: len(row)] = row
+    return numbers
 
-    The activations are those with closed duals, or the identity if there are none. The numbers of
-    a step have the order of `formulas.NUMBERS`.
-    """
-    acts = tuple(act for act in program.activations if not act.is_series) or (Identity(),)
-    codes, which, numbers = [], [], []
-    for step in program.steps:
-        code, position, values = _CODES[type(step)], 0, (0.0, 0.0, 0.0)
-        if isinstance(step, Pointwise):
-            values = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
-            if step.activation.is_series:
-                code = SERIES
-            else:
-                position = acts.index(step.activation)
-        codes.append(code)
-        which.append(position)
-        numbers.append(values)
-    return np.array(codes), np.array(which), np.array(numbers, dtype), acts
+
+def _numbers(step):
+    values = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
+    return values if step.activation.is_series else (*values, *step.activation)
+
+
+def place_of(field, cls):
+    """Column of a parameter of an activation class in `pack_numbers`."""
+    return len(NUMBERS) + cls._fields.index(field)
 
 
 def spans_of_series(program, scan):

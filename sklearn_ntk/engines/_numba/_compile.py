@@ -1,0 +1,96 @@
+"""Compiled steps: made once each, kept on disk, and called by their addresses.
+
+A step is a function of its number and a `Tile`. All steps have the same signature, so that the
+interpreter, compiled once, calls those of any network, and a new network compiles nothing but the
+steps that no network before it had.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+from ... import _trace
+from .._tile import Results, Side, Tile
+
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+@cache
+def _version():
+    """Digest of the sources that compiled functions share, of which the disk cache knows nothing."""
+    folder = Path(__file__).parent
+    files = [*sorted(folder.glob("*.py")), folder.parent / "_tile.py", Path(_trace.__file__)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def compiled(function, options=OPTIONS):
+    """Compile lazily, with the result kept on disk where there is a place for it.
+
+    The disk cache finds a function by its name, and does not look at what it calls.
+    """
+    function.__qualname__ += f"_{_version()}"
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no directory for the cache
+        return njit(**options)(function)
+
+
+def from_source(text, single):
+    """Compile source of a function, named after its content, for the sake of the disk cache."""
+    kind = np.float32 if single else np.float64
+    name = f"loop_{hashlib.sha256(f'{kind}{text}'.encode()).hexdigest()[:16]}"
+    function = _trace.build(text.replace("def loop", f"def {name}", 1), filename=__file__, F=kind)
+    return compiled(function, INNER)
+
+
+@cache
+def signature(dtype):
+    """Types of the arguments of a step, in the precision of the pairs."""
+    single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
+
+    def real(n_axes, kind=single):
+        return types.Array(kind, n_axes, "C")
+
+    double = [real(2, types.float64), real(1, types.float64)]
+    side = types.NamedTuple(
+        [*double, *[real(1)] * 3, real(3), real(4), real(2), real(2)],
+        Side,
+    )
+    results = types.NamedTuple([real(3), real(3), real(4), real(4)], Results)
+    whole = types.Array(types.int64, 1, "C")
+    tile = types.NamedTuple(
+        [
+            *(real(2), types.Array(types.int64, 2, "C"), side, side, single, types.boolean),
+            *(real(2), results, *[types.int64] * 4, whole, whole),
+            *(real(3), real(4), real(3), real(2)),
+        ],
+        Tile,
+    )
+    return types.int64, tile
+
+
+def address(step, dtype):
+    """Address of a compiled step for pairs of this precision; compiles or loads it."""
+    arguments = signature(dtype)
+    step.compile(types.void(*arguments))
+    result = step.overloads[arguments]
+    return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+
+
+@intrinsic
+def call(typing_context, place, number, tile):
+    """Call the step at an address, on its number and a tile."""
+
+    def generate(context, builder, signature, arguments):
+        convention, types_ = context.call_conv, signature.args[1:]
+        kind = convention.get_function_type(signature.return_type, types_)
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        convention.call_function(builder, function, signature.return_type, types_, arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, number, tile), generate
