@@ -12,78 +12,108 @@ import numpy as np
 
 from ._trace import ROUNDING, TINY, formula
 
-# Chebyshev fits with a maximal error of 2e-17. Horner's rule is written out: compiled loops over
-# the coefficients are neither unrolled nor vectorised.
+
+def polynomial(coefficients, x):
+    """Polynomial with these coefficients, from degree 0 up, by Estrin's scheme.
+
+    Its chains of dependent operations are short: a processor computes them side by side.
+    """
+    first, *terms = coefficients
+    power = x
+    while len(terms) > 1:
+        terms += [0.0] * (len(terms) % 2)
+        terms = [low + high * power for low, high in zip(terms[::2], terms[1::2], strict=True)]
+        power = power * power
+    return first + terms[0] * x
 
 
-def _arcsine_ratio(g):
-    """``asin(sqrt(g)) / sqrt(g)`` on [0, 1/2]."""
-    y = 0.8892904367638688 * g
-    y = (y - 3.278933156739812) * g
-    y = (y + 5.7579408313146985) * g
-    y = (y - 6.229299875397985) * g
-    y = (y + 4.6420689099888435) * g
-    y = (y - 2.4908808126226116) * g
-    y = (y + 1.0082016650534187) * g
-    y = (y - 0.2968705430689824) * g
-    y = (y + 0.07871611357002127) * g
-    y = (y - 0.002601537848299688) * g
-    y = (y + 0.013191002571753903) * g
-    y = (y + 0.01380344589589198) * g
-    y = (y + 0.017364281439103527) * g
-    y = (y + 0.022371584779320355) * g
-    y = (y + 0.030381963396751827) * g
-    y = (y + 0.044642856762615) * g
-    y = (y + 0.07500000000401816) * g
-    y = (y + 0.16666666666664987) * g
-    return y + 1.0
+# Chebyshev fits with a maximal error of 2e-17.
+
+_ARCSINE_RATIO = (
+    1.0,
+    0.16666666666664987,
+    0.07500000000401816,
+    0.044642856762615,
+    0.030381963396751827,
+    0.022371584779320355,
+    0.017364281439103527,
+    0.01380344589589198,
+    0.013191002571753903,
+    -0.002601537848299688,
+    0.07871611357002127,
+    -0.2968705430689824,
+    1.0082016650534187,
+    -2.4908808126226116,
+    4.6420689099888435,
+    -6.229299875397985,
+    5.7579408313146985,
+    -3.278933156739812,
+    0.8892904367638688,
+)
+"""``asin(sqrt(g)) / sqrt(g)`` on [0, 1/2], in powers of ``g``."""
+
+_WEDGE_RATIO = (
+    1.3333333333333333,
+    0.13333333333334071,
+    0.04285714285556105,
+    0.01984126997538724,
+    0.011047973819713819,
+    0.006883902841014827,
+    0.004624524012430204,
+    0.0033215467566209025,
+    0.0021131214880823336,
+    0.003957653306862928,
+    -0.008852367759358297,
+    0.03920019737776707,
+    -0.10397122300928494,
+    0.21454873761093943,
+    -0.31229446643630443,
+    0.3134989900684328,
+    -0.19244609536278637,
+    0.05683066296223018,
+)
+"""``(sin t - t cos t) / (2 g sqrt(g))`` with ``g = sin(t / 2)^2`` on [0, 1/2]."""
+
+_ARCTANGENT_RATIO = (
+    1.0,
+    -0.3333333333333286,
+    0.19999999999929946,
+    -0.14285714281592693,
+    0.11111110982087126,
+    -0.09090906605656898,
+    0.0769227555520563,
+    -0.06666371187721098,
+    0.05880342002401543,
+    -0.052527255573225747,
+    0.04719723992321112,
+    -0.042125723963855326,
+    0.03651081352721035,
+    -0.02970071773623423,
+    0.021740213830758134,
+    -0.013674139288399478,
+    0.007038646202989813,
+    -0.0028047655531701315,
+    0.0008033604181626027,
+    -0.00014617088163625013,
+    1.2631178430477426e-05,
+)
+"""``atan(sqrt(g)) / sqrt(g)`` on [0, 1], in powers of ``g``."""
 
 
-def _wedge_ratio(g):
-    """``(sin t - t cos t) / (2 g sqrt(g))`` with ``g = sin(t / 2)^2`` on [0, 1/2]."""
-    y = 0.05683066296223018 * g
-    y = (y - 0.19244609536278637) * g
-    y = (y + 0.3134989900684328) * g
-    y = (y - 0.31229446643630443) * g
-    y = (y + 0.21454873761093943) * g
-    y = (y - 0.10397122300928494) * g
-    y = (y + 0.03920019737776707) * g
-    y = (y - 0.008852367759358297) * g
-    y = (y + 0.003957653306862928) * g
-    y = (y + 0.0021131214880823336) * g
-    y = (y + 0.0033215467566209025) * g
-    y = (y + 0.004624524012430204) * g
-    y = (y + 0.006883902841014827) * g
-    y = (y + 0.011047973819713819) * g
-    y = (y + 0.01984126997538724) * g
-    y = (y + 0.04285714285556105) * g
-    y = (y + 0.13333333333334071) * g
-    return y + 1.3333333333333333
-
-
-def _arctangent_ratio(g):
-    """``atan(sqrt(g)) / sqrt(g)`` on [0, 1]."""
-    y = 1.2631178430477426e-05 * g
-    y = (y - 0.00014617088163625013) * g
-    y = (y + 0.0008033604181626027) * g
-    y = (y - 0.0028047655531701315) * g
-    y = (y + 0.007038646202989813) * g
-    y = (y - 0.013674139288399478) * g
-    y = (y + 0.021740213830758134) * g
-    y = (y - 0.02970071773623423) * g
-    y = (y + 0.03651081352721035) * g
-    y = (y - 0.042125723963855326) * g
-    y = (y + 0.04719723992321112) * g
-    y = (y - 0.052527255573225747) * g
-    y = (y + 0.05880342002401543) * g
-    y = (y - 0.06666371187721098) * g
-    y = (y + 0.0769227555520563) * g
-    y = (y - 0.09090906605656898) * g
-    y = (y + 0.11111110982087126) * g
-    y = (y - 0.14285714281592693) * g
-    y = (y + 0.19999999999929946) * g
-    y = (y - 0.3333333333333286) * g
-    return y + 1.0
+_SATURATION_RATIO = (
+    1.0,
+    -0.49999999999999833,
+    0.16666666666655955,
+    -0.04166666666398397,
+    0.008333333298848701,
+    -0.001388888629991145,
+    0.00019841148451736398,
+    -2.479792152194681e-05,
+    2.7485841659719177e-06,
+    -2.668297795582208e-07,
+    1.8852790972201864e-08,
+)
+"""``(1 - exp(-x)) / x`` on [0, 5/8]."""
 
 
 def _angle_rate(arguments, rates, result):
@@ -100,7 +130,7 @@ def angle(y, x):
     steep = y > width
     flat = y <= width
     ratio = (flat * y + steep * width) / (flat * width + steep * y + TINY)
-    value = ratio * _arctangent_ratio(ratio * ratio)
+    value = ratio * polynomial(_ARCTANGENT_RATIO, ratio * ratio)
     value = flat * value + steep * (0.5 * np.pi - value)
     behind = x < 0.0
     return (1.0 - 2.0 * behind) * value + behind * np.pi
@@ -125,7 +155,25 @@ def arc(h):
     g = np.maximum(np.minimum(h, rest), 0.0) * (rest > ROUNDING)
     far = h > 0.5
     root = np.sqrt(g)
-    return far, g, 2.0 * root * _arcsine_ratio(g), 2.0 * root * g * _wedge_ratio(g)
+    angle = 2.0 * root * polynomial(_ARCSINE_RATIO, g)
+    return far, g, angle, 2.0 * root * g * polynomial(_WEDGE_RATIO, g)
+
+
+def _saturation_rate(arguments, rates, result):
+    return (1.0 - result) * rates[0]
+
+
+@formula(_saturation_rate)
+def saturation(x):
+    """``1 - exp(-x)`` for ``x >= 0``, to all digits of small arguments."""
+    x = np.minimum(x, 40.0) / 64.0  # for six doublings of the argument
+    y = x * polynomial(_SATURATION_RATIO, x)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    return y * (2.0 - y)
 
 
 # The gap of two rows is q = 2 (sqrt(K(x, x) K(y, y)) - K(x, y)), which is K(x, x) |u - v|^2 for

@@ -1,7 +1,7 @@
 """Pointwise steps whose activation has no closed dual: Hermite series, on rows and on pairs.
 
 With ``u`` and ``v`` the unit vectors of Hermite coefficients of two rows (see
-`activations.expand`), the covariance after the activation is ``P(rho) = sum u_n v_n rho^n`` times
+`activations`), the covariance after the activation is ``P(rho) = sum u_n v_n rho^n`` times
 both standard deviations. For ``rho = 1 - delta`` the gap needs ``P(1) - P(rho) = delta S``, where
 ``S = sum_k rho^k C_k`` and ``C_k = sum_{n > k} u_n v_n``: no term cancels another.
 
@@ -14,35 +14,33 @@ import numpy as np
 
 from . import formulas
 from ._trace import build
-from .activations import expand
 
 N_HEAD = 4
 """Number of features before the coefficients."""
 
-TINY_STD = 1e-150
-"""Standard deviation below which an activation is linear."""
-
 
 def map_row(step, variance, ntk):
     """`Pointwise` on a row: its new variance and NTK, and its record."""
-    rows = expand(step.activation, variance)
+    rows = step.activation.expand(variance)
     order = np.arange(len(rows.unit))[:, None]
     slope = rows.gain**2 * (order * rows.unit**2).sum(axis=0)
     numbers = (step.weight_var, step.bias_var, step.trained)
     new, ntk, sums = formulas.affine_row(*numbers, rows.std, slope, ntk)
-    return new, ntk, (*sums, *_head(rows, variance), *rows.unit)
+    return new, ntk, (*sums, *head(rows, variance), *rows.unit)
 
 
-def _head(rows, variance):
-    inverse = 0.5 / np.maximum(np.sqrt(variance), TINY_STD)
-    return rows.std, inverse, rows.gain, 2.0 * np.log(0.5 / inverse)
+def head(rows, variance):
+    """What a row knows besides its coefficients."""
+    root = np.sqrt(variance)
+    root = root + (root == 0.0)  # any number: the gap is zero, too
+    return rows.std, 0.5 / root, rows.gain, 2.0 * np.log(root)
 
 
 def map_row_rates(step, numbers, state):
     """`Pointwise` on a row: its new state with rates, its record, and the record's rates."""
     variance = state[0]
-    rows = expand(step.activation, variance)
-    std, inverse, gain, clock = _head(rows, variance)
+    rows = step.activation.expand(variance)
+    std, inverse, gain, clock = head(rows, variance)
     order = np.arange(len(rows.unit))[:, None]
     order_mean = (order * rows.unit**2).sum(axis=0)
     order_rate = 2.0 * (order * rows.unit * rows.dunit).sum(axis=0)

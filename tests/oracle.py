@@ -101,9 +101,145 @@ def gaussian(a, b, c, scale=1, rate=-1):
     return scale**2 / mp.sqrt(v), 4 * scale**2 * rate**2 * c / (v * mp.sqrt(v))
 
 
+def sign(a, b, c):
+    """Dual of ``sign(x)``; its derivative vanishes almost everywhere."""
+    angle = mp.atan2(mp.sqrt(determinant(a, b, c)), c)
+    return (1 - 2 * angle / mp.pi) * (a > 0) * (b > 0), mpf(0)
+
+
+def step(a, b, c):
+    """Dual of ``x > 0``; its derivative vanishes almost everywhere."""
+    angle = mp.atan2(mp.sqrt(determinant(a, b, c)), c)
+    return (1 - angle / mp.pi) / 2 * (a > 0) * (b > 0), mpf(0)
+
+
+def sigmoid_like(a, b, c):
+    """Dual of ``(1 + erf(x / 2.4020563531719796)) / 2``."""
+    square = 1 / mpf(2.4020563531719796) ** 2
+    k, slope = erf(square * a, square * b, square * c)
+    return (k + 1) / 4, square * slope / 4
+
+
 def identity(a, b, c):
     """Dual of ``x``."""
     return c, mpf(1)
+
+
+def exp(a, b, c, scale=1, rate=1):
+    """Dual of ``scale * exp(rate x)``."""
+    k = scale**2 * mp.exp(rate**2 * (a + b + 2 * c) / 2)
+    return k, rate**2 * k
+
+
+def rectified_monomial(a, b, c, degree=2):
+    """Dual of ``max(x, 0)^degree``, as Cho and Saul (2009) write it."""
+    root = mp.sqrt(determinant(a, b, c))
+    angle, n = mp.atan2(root, c), mp.sqrt(a * b)
+
+    def k(q):
+        s, t = mp.sin(angle), mp.cos(angle)
+        j = [
+            mp.pi - angle,
+            s + (mp.pi - angle) * t,
+            3 * s * t + (mp.pi - angle) * (1 + 2 * t * t),
+            15 * s - 11 * s**3 + (mp.pi - angle) * (9 * t + 6 * t**3),
+        ]
+        return n**q * j[q] / (2 * mp.pi)
+
+    degree = int(degree)
+    return k(degree), degree**2 * k(degree - 1) if degree else mpf(0)
+
+
+def polynomial(a, b, c, coefficients=(0, 1)):
+    """Dual of a polynomial, by Isserlis' theorem for every pair of its terms."""
+
+    def moment(i, j):  # E[u^i v^j]
+        if i < 0 or j < 0:
+            return mpf(0)
+        terms = (
+            mp.factorial(i) * mp.factorial(j) * a**p * b**q * c**k
+            / (2 ** (p + q) * mp.factorial(p) * mp.factorial(q) * mp.factorial(k))
+            for k in range(min(i, j) + 1)
+            for p, q in [((i - k) // 2, (j - k) // 2)]
+            if (i - k) % 2 == 0 and (j - k) % 2 == 0
+        )  # fmt: skip
+        return mp.fsum(terms)
+
+    pairs = [(x * y, i, j) for i, x in enumerate(coefficients) for j, y in enumerate(coefficients)]
+    k = mp.fsum(w * moment(i, j) for w, i, j in pairs)
+    return k, mp.fsum(w * i * j * moment(i - 1, j - 1) for w, i, j in pairs)
+
+
+def monomial(a, b, c, degree=2):
+    """Dual of ``x^degree``."""
+    return polynomial(a, b, c, (0,) * int(degree) + (1,))
+
+
+def hermite(a, b, c, degree=2):
+    """Dual of the normalised Hermite polynomial."""
+    lower, coefficients = [mpf(1)], [mpf(0), mpf(1)]
+    for n in range(1, int(degree)):
+        longer = [mpf(0), *coefficients]
+        for k, x in enumerate(lower):
+            longer[k] -= n * x
+        lower, coefficients = coefficients, longer
+    coefficients = coefficients if degree else lower
+    k, slope = polynomial(a, b, c, coefficients)
+    return k / mp.factorial(degree), slope / mp.factorial(degree)
+
+
+# Smooth functions and their derivatives, in the longest numbers of the machine.
+
+
+def tanh(x):
+    """Hyperbolic tangent."""
+    value = np.tanh(x)
+    return value, 1 - value**2
+
+
+def sigmoid(x):
+    """Logistic function."""
+    value = 1 / (1 + np.exp(-x))
+    return value, value * (1 - value)
+
+
+def softplus(x):
+    """Logarithm of one plus the exponential."""
+    return np.logaddexp(0, x), sigmoid(x)[0]
+
+
+def silu(x):
+    """Sigmoid linear unit."""
+    value, slope = sigmoid(x)
+    return x * value, value + x * slope
+
+
+def mish(x):
+    """Product of the argument and the tanh of its softplus."""
+    (inner, dy) = softplus(x)
+    value, slope = tanh(inner)
+    return x * value, value + x * slope * dy
+
+
+def by_trapezoids(function):
+    """Dual of a smooth function, by the trapezoid rule in the plane: some 17 digits."""
+
+    def dual(a, b, c, gain=1):
+        root = mp.sqrt(a)
+        if not root:
+            a, root = mpf(1), mpf(0)
+        numbers = (root, c / mp.sqrt(a), mp.sqrt(max(b - c * c / a, 0)))
+        first, second, third = (np.longdouble(mp.nstr(x, 25)) for x in numbers)
+        z = np.arange(-160, 161, dtype=np.longdouble) / 16
+        weight = np.exp(-z * z / 2)
+        weight /= weight.sum()
+        left = function(first * z)
+        right = function(second * z[:, None] + third * z)
+        values = (weight @ (u * (v @ weight)) for u, v in zip(left, right, strict=True))
+        k, slope = (mpf(np.format_float_scientific(x, 22)) for x in values)
+        return gain**2 * k, gain**2 * slope
+
+    return dual
 
 
 DUALS = {
@@ -117,18 +253,35 @@ DUALS = {
     "rbf": rbf,
     "gaussian": gaussian,
     "identity": identity,
+    "sign": sign,
+    "step": step,
+    "sigmoid_like": sigmoid_like,
 }
+
+# Those whose variance grows with depth faster than that of a linear network.
+GROWING = {
+    "exp": exp,
+    "rectified_monomial": rectified_monomial,
+    "monomial": monomial,
+    "polynomial": polynomial,
+    "hermite": hermite,
+}
+
+# Those that are known to machine precision only.
+SMOOTH = {f.__name__: by_trapezoids(f) for f in (tanh, sigmoid, softplus, silu, mish)}
 
 
 def exact(value):
     """Convert a number to high precision without changing it."""
+    if isinstance(value, (list, tuple)):
+        return tuple(map(exact, value))
     return value if isinstance(value, mpf) else mpf(float(value))
 
 
 def dual(name, parameters, a, b, c):
     """Return E[f(u)f(v)] and E[f'(u)f'(v)] of the activation called ``name``."""
     exact_parameters = {key: exact(value) for key, value in parameters.items()}
-    return DUALS[name](a, b, c, **exact_parameters)
+    return {**DUALS, **GROWING, **SMOOTH}[name](a, b, c, **exact_parameters)
 
 
 # Layers: each maps a state to a state.
@@ -247,6 +400,15 @@ def gram(layers, X, Y=None, digits=30, *, w=None, b=None):
 # Ways to write networks down.
 
 
+def vary(parameter):
+    """Return another value for a parameter of an activation."""
+    if isinstance(parameter, tuple):
+        return (*map(vary, parameter), -0.3)
+    if isinstance(parameter, int):
+        return parameter + 1
+    return 0.7 * parameter + 0.2 * (abs(parameter) < 0.5)
+
+
 def mlp(name, depth, weight_var=2.0, bias_var=0.1, parameters=None, n_frozen=0):
     """Return the layers of a network with ``depth`` hidden layers, the first ones frozen."""
     layers = [("dense", weight_var, bias_var, n_frozen < 1)]
@@ -262,6 +424,8 @@ RENAMED = {
     "sin": {"a": "scale", "b": "frequency", "c": "shift"},
     "cos": {"a": "scale", "b": "frequency", "c": "shift"},
     "gaussian": {"a": "scale", "b": "rate"},
+    "exp": {"a": "scale", "b": "rate"},
+    "polynomial": {"coef": "coefficients"},
 }
 
 

@@ -9,6 +9,7 @@ import oracle
 import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_allclose
+from scipy import special
 
 ACTIVATIONS = [
     ("relu", {}),
@@ -24,7 +25,20 @@ ACTIVATIONS = [
     ("gaussian", {}),
     ("gaussian", {"scale": 1.3, "rate": -0.4}),
     ("identity", {}),
+    ("sign", {}),
+    ("step", {}),
+    ("sigmoid_like", {}),
+    ("exp", {"rate": 0.4}),
+    ("rectified_monomial", {"degree": 0}),
+    ("rectified_monomial", {"degree": 1}),
+    ("rectified_monomial", {"degree": 2}),
+    ("rectified_monomial", {"degree": 3}),
+    ("monomial", {"degree": 3}),
+    ("polynomial", {"coefficients": (0.3, -0.5, 0.2, 0.1)}),
+    ("hermite", {"degree": 3}),
 ]
+JUMPING = ("sign", "step")
+SMOOTH = [(name, {}) for name in oracle.SMOOTH]
 COVARIANCES = [
     (1.0, 1.0, 0.3),
     (0.4, 1.9, -0.5),
@@ -68,11 +82,55 @@ def expectation(f, a, b, c):
     return radius_weight @ (f(u) * f(v)) @ angle_weight
 
 
+def polynomial(coefficients):
+    """Return a polynomial and its derivative."""
+    function = np.polynomial.Polynomial(coefficients)
+    return function, function.deriv()
+
+
+def rectified_monomial(degree):
+    """Return ``max(x, 0)^degree`` and its derivative."""
+    return (
+        lambda x: (x > 0) * x**degree,
+        lambda x: (x > 0) * degree * x ** max(degree - 1, 0),
+    )
+
+
+FUNCTIONS = montecarlo.ACTIVATIONS | {
+    "sign": lambda: (np.sign, np.zeros_like),
+    "step": lambda: rectified_monomial(0),
+    "sigmoid_like": lambda: (
+        lambda x: 0.5 + 0.5 * special.erf(x / 2.4020563531719796),
+        lambda x: np.exp(-((x / 2.4020563531719796) ** 2)) / np.sqrt(np.pi) / 2.4020563531719796,
+    ),
+    "exp": lambda rate: (lambda x: np.exp(rate * x), lambda x: rate * np.exp(rate * x)),
+    "rectified_monomial": rectified_monomial,
+    "monomial": lambda degree: polynomial([0] * degree + [1]),
+    "polynomial": polynomial,
+    "hermite": lambda degree: polynomial(
+        np.polynomial.hermite_e.herme2poly([0] * degree + [1]) / np.sqrt(special.factorial(degree))
+    ),
+    "tanh": lambda: (np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "sigmoid": lambda: (special.expit, lambda x: special.expit(x) * special.expit(-x)),
+    "softplus": lambda: (lambda x: np.log1p(np.exp(x)), special.expit),
+    "silu": lambda: (
+        lambda x: x * special.expit(x),
+        lambda x: special.expit(x) * (1 + x * special.expit(-x)),
+    ),
+    "mish": lambda: (
+        lambda x: x * np.tanh(np.log1p(np.exp(x))),
+        lambda x: (
+            np.tanh(np.log1p(np.exp(x))) + x * special.expit(x) / np.cosh(np.log1p(np.exp(x))) ** 2
+        ),
+    ),
+}
+
+
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
-@pytest.mark.parametrize("name, parameters", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("name, parameters", ACTIVATIONS + SMOOTH, ids=str)
 def test_dual_is_the_expectation(name, parameters, covariance):
     """Both duals agree with quadrature of the function and of its derivative in the plane."""
-    expected = [expectation(f, *covariance) for f in montecarlo.ACTIVATIONS[name](**parameters)]
+    expected = [expectation(f, *covariance) for f in FUNCTIONS[name](**parameters)]
     actual = oracle.dual(name, parameters, *map(mpf, covariance))
     assert_allclose(np.array(actual, dtype=float), expected, rtol=1e-12, atol=1e-13)
 
@@ -83,7 +141,8 @@ def test_second_dual_is_the_derivative_of_the_first(name, parameters, covariance
     """Price's theorem: the derivative of the first dual by the covariance is the second."""
     a, b, c = map(mpf, covariance)
     slope = mp.diff(lambda s: oracle.dual(name, parameters, a, b, s)[0], c)
-    assert_close(oracle.dual(name, parameters, a, b, c)[1], slope, 48)
+    if name not in JUMPING and parameters != {"degree": 0}:
+        assert_close(oracle.dual(name, parameters, a, b, c)[1], slope, 48)
 
 
 @pytest.mark.parametrize("name, parameters", ACTIVATIONS, ids=str)

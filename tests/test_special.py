@@ -5,7 +5,7 @@ import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_array_equal
 
-from sklearn_ntk._special import angle, arc, halves, is_variance, mixing
+from sklearn_ntk._special import angle, arc, halves, is_variance, mixing, saturation
 
 EPS = np.finfo(float).eps
 rng = np.random.default_rng(0)
@@ -127,3 +127,10 @@ def test_is_variance(number):
 )
 def test_is_no_variance(number):
     assert is_variance(number) is False
+
+
+def test_saturation():
+    """All digits of small arguments, and of one minus it those that one has."""
+    x = np.r_[0.0, 1e-300, 10.0 ** rng.uniform(-18, 2, 500), rng.uniform(0, 50, 500), 1e300]
+    expected = exact(lambda x: -mp.expm1(-x), x)
+    assert relative_error(saturation(x), expected) <= 2 * EPS

@@ -16,7 +16,14 @@ An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with va
 
 The last three are formulas in the sense of `_trace`: arithmetic, comparisons and NumPy ufuncs, free
 of branches. They run on arrays as they stand; compiled code and the derivatives for gradients are
-made from them. Tests of an activation follow from the decorator `activation`.
+made from them.
+
+A class without a closed dual has, instead of the last three,
+
+``expand(v)``
+    the Hermite series of rows, as `Rows`, for the pairs to be multiplied by `series`.
+
+Tests of an activation follow from the decorator `activation`.
 
 References
 ----------
@@ -27,31 +34,64 @@ ICML 2018 (leaky rectifiers); R. Tsuchida et al., arXiv:2002.08517 (GELU).
 A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurIPS 2007 (RBF).
 """
 
-from ._arcsine import GELU, Erf
-from ._gaussian import Gaussian
+from ._arcsine import GELU, Erf, SigmoidLike
+from ._expand import Rows
+from ._gaussian import Exp, Gaussian
+from ._jumps import RectifiedMonomial, Sign, Step
+from ._numerical import Numerical
+from ._polynomials import Hermite, Monomial, Polynomial
 from ._rectifiers import Abs, Identity, LeakyReLU, ReLU
-from ._registry import ACTIVATIONS, NEGATIVE, POSITIVE, activation, as_activation, is_activation
+from ._registry import (
+    ACTIVATIONS,
+    FINITE,
+    FUNCTION,
+    NEGATIVE,
+    NUMBERS,
+    POSITIVE,
+    Domain,
+    activation,
+    as_activation,
+    degrees,
+    is_activation,
+)
+from ._smooth import Mish, Sigmoid, SiLU, Softplus, Tanh
 from ._waves import RBF, Cos, Sin
 
 __all__ = [
     "ACTIVATIONS",
+    "FINITE",
+    "FUNCTION",
     "GELU",
     "NEGATIVE",
+    "NUMBERS",
     "POSITIVE",
     "RBF",
     "Abs",
     "Cos",
+    "Domain",
     "Erf",
+    "Exp",
     "Gaussian",
+    "Hermite",
     "Identity",
     "LeakyReLU",
+    "Mish",
+    "Monomial",
+    "Numerical",
+    "Polynomial",
     "ReLU",
+    "RectifiedMonomial",
+    "Rows",
+    "SiLU",
+    "Sigmoid",
+    "SigmoidLike",
+    "Sign",
     "Sin",
+    "Softplus",
+    "Step",
+    "Tanh",
     "activation",
     "as_activation",
+    "degrees",
     "is_activation",
 ]
-
-
-def expand(act, v):
-    raise NotImplementedError

@@ -43,6 +43,27 @@ def _shortfall(q, u, v, s, t, p, r, product):
     return shortfall, sine, cosine, cosine0, growth
 
 
+def _erf_variance(scale, rate, constant, v):
+    v = 2.0 * rate**2 * v
+    return (2.0 / np.pi) * scale**2 * np.arctan2(v, np.sqrt(1.0 + 2.0 * v)) + constant**2
+
+
+def _erf_features(scale, rate, constant, v):
+    std_new = np.sqrt(_erf_variance(scale, rate, constant, v))
+    return np.sqrt(v), std_new, *_arcsine_features(2.0 * rate**2 * v)
+
+
+def _erf_dual(scale, rate, q, left, right):
+    a, a_new, u, s, p = left
+    b, b_new, v, t, r = right
+    k = 2.0 * rate**2
+    product = k * ((a * u) * (b * v))
+    shortfall, _, cosine, _, _ = _shortfall(k * (q * u * v), u, v, s, t, p, r, product)
+    gain = (4.0 / np.pi) * scale**2
+    gap = gain * shortfall - (a_new - b_new) ** 2
+    return np.maximum(gap, 0.0), gain * rate**2 * u * v / (cosine + TINY)
+
+
 @activation("erf")
 class Erf(NamedTuple):
     """Error function, ``scale * erf(rate * x)``.
@@ -62,22 +83,44 @@ class Erf(NamedTuple):
         return self.scale * special.erf(self.rate * x)
 
     def variance(self, v):
-        v = 2.0 * self.rate**2 * v
-        return (2.0 / np.pi) * self.scale**2 * np.arctan2(v, np.sqrt(1.0 + 2.0 * v))
+        return _erf_variance(self.scale, self.rate, 0.0, v)
 
     def features(self, v):
-        return np.sqrt(v), np.sqrt(self.variance(v)), *_arcsine_features(2.0 * self.rate**2 * v)
+        return _erf_features(self.scale, self.rate, 0.0, v)
 
     def dual(self, q, left, right):
-        a, a_new, u, s, p = left[0], left[1], left[2], left[3], left[4]
-        b, b_new, v, t, r = right[0], right[1], right[2], right[3], right[4]
-        k = 2.0 * self.rate**2
-        shortfall, _, cosine, _, _ = _shortfall(
-            k * (q * u * v), u, v, s, t, p, r, k * ((a * u) * (b * v))
-        )
-        gain = (4.0 / np.pi) * self.scale**2
-        gap = gain * shortfall - (a_new - b_new) ** 2
-        return np.maximum(gap, 0.0), gain * self.rate**2 * u * v / (cosine + TINY)
+        return _erf_dual(self.scale, self.rate, q, left, right)
+
+
+SCALE, RATE = 0.5, 1.0 / 2.4020563531719796
+"""Of the error function in `SigmoidLike`."""
+
+
+@activation("sigmoid_like")
+class SigmoidLike(NamedTuple):
+    """Error function that is close to the sigmoid, ``gain (1 + erf(x / 2.4020563531719796)) / 2``.
+
+    The constant is that of neural-tangents. A constant adds to the kernel and not to distances.
+
+    Parameters
+    ----------
+    gain : float
+        The upper limit.
+    """
+
+    gain: float = 1.0
+
+    def fn(self, x):
+        return self.gain * (SCALE * special.erf(RATE * x) + 0.5)
+
+    def variance(self, v):
+        return _erf_variance(SCALE * self.gain, RATE, 0.5 * self.gain, v)
+
+    def features(self, v):
+        return _erf_features(SCALE * self.gain, RATE, 0.5 * self.gain, v)
+
+    def dual(self, q, left, right):
+        return _erf_dual(SCALE * self.gain, RATE, q, left, right)
 
 
 @activation("gelu")

@@ -1,9 +1,10 @@
-"""Bell curves."""
+"""Bell curves and exponentials."""
 
 from typing import NamedTuple
 
 import numpy as np
 
+from .._special import saturation
 from ._registry import NEGATIVE, activation
 
 
@@ -38,3 +39,35 @@ class Gaussian(NamedTuple):
         mean = a_new * b_new
         slope = k * (above - product) * mean / ratio / root
         return 2.0 * mean * (rise / (ratio + root)), slope
+
+
+@activation("exp")
+class Exp(NamedTuple):
+    """Exponential, ``scale * exp(rate * x)``.
+
+    Its kernel is ``scale^2 exp(rate^2 (K(x, x) + K(y, y) + 2 K(x, y)) / 2)`` (Mairal et al.,
+    "Convolutional kernel networks", 2014), which grows doubly exponentially with depth.
+
+    Parameters
+    ----------
+    scale, rate : float
+        Factors of the value and of the argument.
+    """
+
+    scale: float = 1.0
+    rate: float = 1.0
+
+    def fn(self, x):
+        return self.scale * np.exp(self.rate * x)
+
+    def variance(self, v):
+        return self.scale**2 * np.exp(2.0 * self.rate**2 * v)
+
+    def features(self, v):
+        return np.sqrt(v), np.abs(self.scale) * np.exp(self.rate**2 * v)
+
+    def dual(self, q, left, right):
+        spread = left[0] - right[0]
+        near = saturation(0.5 * self.rate**2 * (q + spread * spread))
+        product = left[1] * right[1]
+        return 2.0 * product * near, self.rate**2 * product * (1.0 - near)

@@ -2,21 +2,49 @@
 
 import difflib
 import numbers
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._values import value
 
-POSITIVE = (lambda x: np.isfinite(x) and x > 0, "a positive number")
-NEGATIVE = (lambda x: np.isfinite(x) and x < 0, "a negative number")
-"""Domains of parameters: a test, and the wording of the error."""
+
+class Domain(NamedTuple):
+    """Values that a parameter may have: a test, the wording of the error, and their type."""
+
+    test: Any
+    wording: str
+    convert: Any = float
+
+
+def _is_number(x):
+    is_real = isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_))
+    return is_real and bool(np.isfinite(x))
+
+
+def _is_numbers(x):
+    return isinstance(x, (tuple, list, np.ndarray)) and len(x) > 0 and all(map(_is_number, x))
+
+
+def degrees(last):
+    """Domain of a degree."""
+    return Domain(
+        lambda x: _is_number(x) and x in range(last + 1), f"a whole number from 0 to {last}", int
+    )
+
+
+FINITE = Domain(_is_number, "a finite number")
+POSITIVE = Domain(lambda x: _is_number(x) and x > 0, "a positive number")
+NEGATIVE = Domain(lambda x: _is_number(x) and x < 0, "a negative number")
+NUMBERS = Domain(_is_numbers, "a tuple of finite numbers", lambda x: tuple(map(float, x)))
+FUNCTION = Domain(callable, "a function of arrays", lambda x: x)
 
 ACTIVATIONS = {}
-"""Registered classes by their snake_case name."""
+"""Registered classes whose parameters have defaults, by their snake_case name."""
 
 
 def activation(name, **domains):
-    """Register a class under ``name``; ``domains`` names a test and a wording for each field.
+    """Register a class under ``name``; ``domains`` names the `Domain` of each field but `FINITE`.
 
     Its formulas may use arithmetic, integer powers up to 4, comparisons, and the ufuncs sqrt, exp,
     expm1, cos, sin, abs, arctan2, maximum and minimum.
@@ -27,11 +55,12 @@ def activation(name, **domains):
             raise ValueError(f"An activation named {name!r} exists already: choose another name.")
         cls.name = name
         cls.domains = domains
-        cls.is_series = False
-        cls.__str__ = lambda self: str(self.name) if self == cls() else repr(self)
+        cls.is_series = hasattr(cls, "expand")
         if cls.__module__.startswith(__package__):
             cls.__module__ = __package__  # where users find it, and pickles of later versions
-        ACTIVATIONS[name] = cls
+        if set(cls._field_defaults) == set(cls._fields):
+            ACTIVATIONS[name] = cls
+            cls.__str__ = lambda self: str(self.name) if self == cls() else repr(self)
         return value(cls)
 
     return register
@@ -55,22 +84,27 @@ def as_activation(spec):
                 f"or pass an object of sklearn_ntk.activations.{hint}"
             )
         return ACTIVATIONS[spec]()
-    if isinstance(spec, type) or getattr(type(spec), "name", None) not in ACTIVATIONS:
+    if not is_activation(spec):
+        hint = ", such as 'relu' or ReLU()"
+        if callable(spec) and not isinstance(spec, type):
+            hint = ": for a function of your own, Numerical(fn)"
         raise TypeError(
-            f"activation must be a name or an object of sklearn_ntk.activations, such as "
-            f"'relu' or ReLU(); got {spec!r}."
+            f"activation must be a name or an object of sklearn_ntk.activations{hint}; "
+            f"got {spec!r}."
         )
     return type(spec)(*map(_checked, [spec] * len(spec), spec._fields, spec))
 
 
-def _checked(owner, field, number):
-    """A parameter of an activation as a float, or an error that says what it must be."""
-    test, wording = owner.domains.get(field, (np.isfinite, "a finite number"))
-    if isinstance(number, bool) or not isinstance(number, numbers.Real) or not test(number):
-        raise ValueError(f"{field} of {type(owner).__name__} must be {wording}; got {number!r}.")
-    return float(number)
+def _checked(owner, field, parameter):
+    """A parameter of an activation in its type, or an error that says what it must be."""
+    domain = owner.domains.get(field, FINITE)
+    if not domain.test(parameter):
+        raise ValueError(
+            f"{field} of {type(owner).__name__} must be {domain.wording}; got {parameter!r}."
+        )
+    return domain.convert(parameter)
 
 
 def is_activation(spec):
     """Whether ``spec`` is an activation rather than a layer or a name."""
-    return getattr(type(spec), "name", None) in ACTIVATIONS
+    return not isinstance(spec, type) and hasattr(type(spec), "is_series")

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._special import saturation
 from ._registry import POSITIVE, activation
 
 
@@ -20,12 +21,12 @@ def _wave_features(scale, frequency, twist, v):
 def _wave_dual(scale, frequency, twist, q, left, right):
     spread = left[0] - right[0]
     half = 0.5 * frequency**2 * (q + spread * spread)
-    near = -np.expm1(-half)
+    near = saturation(half)
     total = frequency**2 * (left[0] * left[0] + right[0] * right[0])
-    far = np.exp(np.minimum(half - total, 0.0))
-    moved = 2.0 * near * (1.0 + twist * far) - twist * (left[2] - right[2]) ** 2
+    far = saturation(np.maximum(total - half, 0.0))  # of opposite rows
+    moved = 2.0 * near * ((1.0 + twist) - twist * far) - twist * (left[2] - right[2]) ** 2
     gap = 0.5 * scale**2 * moved - (left[1] - right[1]) ** 2
-    slope = 0.5 * (scale * frequency) ** 2 * ((1.0 - near) + twist * far)
+    slope = 0.5 * (scale * frequency) ** 2 * ((1.0 + twist) - (near + twist * far))
     return np.maximum(gap, 0.0), slope
 
 
@@ -93,5 +94,5 @@ class RBF(NamedTuple):
 
     def dual(self, q, left, right):
         spread = left[0] - right[0]
-        near = -np.expm1(-self.gamma * (q + spread * spread))
+        near = saturation(self.gamma * (q + spread * spread))
         return 2.0 * near, 2.0 * self.gamma * (1.0 - near)

@@ -1,0 +1,190 @@
+"""Hermite coefficients of activations that have no closed dual.
+
+The coefficients of ``f`` at standard deviation ``s`` are ``a_n = E[f(s z) h_n(z)]`` with normalised
+Hermite polynomials, and ``E[f(u) f(v)] = sum a_n(s) a_n(t) rho^n`` (Daniely, Frostig and Singer,
+"Toward deeper understanding of neural networks", NeurIPS 2016). By Stein's lemma ``d a_n / d log s
+= n a_n + sqrt((n + 1) (n + 2)) a_{n+2}``: nobody needs the derivative of ``f``.
+
+The trapezoid rule converges exponentially for functions that are analytic in a strip around the
+real axis (Trefethen and Weideman, "The exponentially convergent trapezoidal rule", SIAM Review
+2014): a step h integrates waves up to ``2 pi / h``. The weight needs 6 of it, the highest Hermite
+function 16, and a function whose nearest pole has the distance d from the axis 36 / d.
+"""
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+N_TERMS = 257
+"""Most coefficients of a row; compiled loops take those after the first by the block."""
+
+BLOCK = 8
+REACH = 16.0
+"""Nodes end here, where the root of the weight is 1e-28."""
+
+MOST_NODES = 4096
+"""On either side of zero."""
+
+LEAST_STD = 1e-15
+"""Standard deviation below which a function that is not zero at zero is a constant."""
+
+TINY_STD = 1e-150
+"""Standard deviation below which all other functions are linear."""
+
+_CHUNK = 512
+_SOFT = 1e-12
+_TAIL = 1e-14
+_NOTICED = 1e-6
+
+
+class Rows(NamedTuple):
+    """Expansion of an activation at the standard deviations ``s`` of rows.
+
+    ``std`` is that after the activation, ``unit`` holds the coefficients over it, and ``gain`` is
+    ``std / s``; ``dstd`` and ``dunit`` are rates along ``log s^2``.
+    """
+
+    std: Any
+    unit: Any
+    gain: Any
+    dstd: Any
+    dunit: Any
+
+
+class Sums(NamedTuple):
+    """Coefficients of rows in units of ``amplitude``, and what the truncation of them needs.
+
+    ``energy`` is ``E f^2`` and ``moment`` its rate along ``log s^2``, in units of the square.
+    """
+
+    amplitude: Any
+    coefficients: Any
+    energy: Any
+    moment: Any
+
+
+def assemble(std, sums, n_terms):
+    """`Rows` with ``n_terms`` coefficients; ``std`` must not be zero."""
+    a, order = sums.coefficients, np.arange(n_terms, dtype=float)[:, None]
+    da = order * a[:n_terms]
+    further = a[2 : n_terms + 2]
+    n = len(further)
+    da[:n] += np.sqrt((order[:n] + 1.0) * (order[:n] + 2.0)) * further
+    size = np.sqrt(sums.energy)
+    inverse = (size > 0.0) / (size + (size == 0.0))
+    dlog = 0.5 * sums.moment * inverse * inverse
+    unit = a[:n_terms] * inverse
+    unit[0] += size == 0.0
+    dunit = 0.5 * da * inverse - unit * dlog
+    new = sums.amplitude * size
+    return Rows(new, unit, new / std, new * dlog, dunit)
+
+
+def close(rows):
+    """Put what the coefficients lack of norm one into the last of them."""
+    unit, dunit = rows.unit.copy(), rows.dunit.copy()
+    lack = np.maximum(1.0 - (unit[:-1] ** 2).sum(axis=0), 0.0)
+    rate = -2.0 * (unit[:-1] * dunit[:-1]).sum(axis=0)
+    root = np.sqrt(lack + _SOFT)  # the root of the lack, without the noise of small ones
+    unit[-1] = lack / root
+    dunit[-1] = rate / root * (1.0 - 0.5 * lack / root**2)
+    return rows._replace(unit=unit, dunit=dunit)
+
+
+# --- Quadrature -----------------------------------------------------------------------------------
+
+
+def hermite_functions(z, count):
+    """Normalised Hermite polynomials times the root of the normal density, one in a row."""
+    table = np.empty((count, len(z)))
+    table[0] = (2.0 * np.pi) ** -0.25 * np.exp(-0.25 * z * z)
+    table[1:2] = z * table[0]
+    for n in range(2, count):
+        table[n] = (z * table[n - 1] - np.sqrt(n - 1.0) * table[n - 2]) / np.sqrt(n)
+    return table
+
+
+def expand_smooth(act, moved, level, pole, variance):
+    """`Rows` of the function ``level + moved(x)``, analytic within ``pole`` of the real axis."""
+
+    def sums_of(std):
+        waves = 23.0 + 36.0 * std.max() / pole
+        half = min(int(np.ceil(REACH * waves / (2.0 * np.pi))), MOST_NODES)
+        return sums_on_grid(moved, level, std, half)[0]
+
+    return expand_rows(str(act), sums_of, level, variance)
+
+
+def sums_on_grid(moved, level, std, half):
+    """`Sums` of ``level + moved(x)`` by the trapezoid rule, and how large the outermost terms are.
+
+    ``half`` is the number of nodes on either side of zero.
+    """
+    z = REACH / half * np.arange(-half, half + 1)
+    table = hermite_functions(z, N_TERMS + 2)
+    weighted = moved(std[:, None] * z) * table[0]
+    amplitude = np.maximum(np.abs(weighted).max(axis=1), abs(level))
+    amplitude += amplitude == 0.0
+    weighted /= amplitude[:, None]
+    step = REACH / half
+    a = step * (table @ weighted.T)
+    squares = step * (weighted * weighted)
+    base = level / amplitude
+    energy = squares.sum(axis=1) + base * (2.0 * a[0] + base)
+    moment = 0.5 * (squares @ (z * z - 1.0)) + np.sqrt(2.0) * base * a[2]
+    a[0] += base
+    return Sums(amplitude, a, energy, moment), np.abs(weighted[:, [0, -1]]).max()
+
+
+def expand_rows(name, sums_of, level, variance):
+    """`Rows` from a function that returns the `Sums` of some standard deviations."""
+    shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
+    is_zero = std == 0.0
+    std = np.maximum(std, LEAST_STD if level else TINY_STD)
+    order = np.argsort(std, kind="stable")
+    parts = [order[i : i + _CHUNK] for i in range(0, len(order), _CHUNK)]
+    sums = [sums_of(std[part]) for part in parts]
+    n_terms, worst = _count_terms(sums)
+    rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
+    if worst is not None:
+        _warn(name, std[order[-1]], *worst)
+        rows = [close(r) for r in rows]
+    back = np.argsort(order, kind="stable")
+    rows = Rows(*(np.concatenate(field, axis=-1)[..., back] for field in zip(*rows, strict=True)))
+    if not level:
+        rows = rows._replace(std=rows.std * ~is_zero)
+    return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
+
+
+def _count_terms(sums):
+    """Number of coefficients to keep and, if the rest matters, relative errors of K and T."""
+    energies = [s.coefficients**2 / (s.energy + (s.energy == 0.0)) for s in sums]
+    slopes = [np.arange(len(e))[:, None] * e for e in energies]
+    slopes = [e / (e.sum(axis=0) + (e.sum(axis=0) == 0.0)) for e in slopes]
+    tail = np.max([e[::-1].cumsum(axis=0)[::-1].max(axis=1) for e in slopes], axis=0)
+    enough = np.flatnonzero(tail[1::BLOCK] <= _TAIL)
+    if len(enough):
+        return 1 + BLOCK * int(enough[0]), None
+    lost = max(np.max(1.0 - e[:N_TERMS].sum(axis=0)) for e in energies)
+    return N_TERMS, (lost, max(_rest(e) for e in slopes))
+
+
+def _rest(energies):
+    """What a series with these terms lacks if its octaves are a geometric series."""
+    half = N_TERMS // 2
+    last, before = energies[half:N_TERMS].sum(axis=0), energies[half // 2 : half].sum(axis=0)
+    ratio = np.minimum(last / (before + (before == 0.0)), 0.99)
+    return np.max(last * ratio / (1.0 - ratio))
+
+
+def _warn(name, std, lost, lost_slope):
+    if lost_slope > _NOTICED:
+        warnings.warn(
+            f"The Hermite series of {name} has {N_TERMS - 1} terms, too few for pre-activations "
+            f"with standard deviations up to {std:.3g}: relative errors may reach {lost:.0e} in "
+            f"the NNGP and {min(lost_slope, 1.0):.0e} in the NTK; scale the data down or take a "
+            f"smaller weight_var.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
