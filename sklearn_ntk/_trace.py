@@ -235,16 +235,21 @@ def _needed(nodes):
     return [found[index] for index in sorted(found)]
 
 
-_SINGLE = {TINY: 1e-37, ROUNDING: 1e-6}
-"""What constants become in single precision."""
+class Writer:
+    """How constants and operations are written: here as Python for arrays."""
+
+    def constant(self, number):
+        """Text of a number."""
+        return repr(number)
+
+    def operation(self, name, texts, are_truths):
+        """Text of an operation, and of which of its arguments are truth values."""
+        symbol = {**_BINARY, **_COMPARISONS}.get(name)
+        return f" {symbol} ".join(texts) if symbol else f"np.{name}({', '.join(texts)})"
 
 
-def statements(outputs, single=False):
-    """Python statements that compute the outputs: the inputs used, lines, and texts of results.
-
-    ``single`` makes all numbers single precision: constants and truth values are converted by a
-    function that the source calls ``F``.
-    """
+def statements(outputs, writer):
+    """Statements that compute the outputs: the inputs used, lines, and texts of results."""
     outputs = expand(outputs)
     inputs, lines, text = [], [], {}
     for node in _needed(_nodes(outputs)):
@@ -252,30 +257,20 @@ def statements(outputs, single=False):
             text[node.index] = node.arguments[0]
             inputs.append(node.arguments[0])
         elif node.operation == "constant":
-            number = node.arguments[0]
-            text[node.index] = f"F({_SINGLE.get(number, number)!r})" if single else repr(number)
+            text[node.index] = writer.constant(node.arguments[0])
         else:
+            texts = [text[a.index] for a in node.arguments]
+            are_truths = [a.operation in _COMPARISONS for a in node.arguments]
             text[node.index] = f"t{node.index}"
-            lines.append(f"t{node.index} = {_expression(node, text, single)}")
-    return inputs, lines, _nested(outputs, text)
+            line = writer.operation(node.operation, texts, are_truths)
+            lines.append(f"t{node.index} = {line}")
+    return inputs, lines, _nested(outputs, text, writer)
 
 
-def _nested(outputs, text):
+def _nested(outputs, text, writer):
     if isinstance(outputs, tuple):
-        return tuple(_nested(output, text) for output in outputs)
-    return text[outputs.index] if isinstance(outputs, Node) else repr(float(outputs))
-
-
-def _expression(node, text, single):
-    operation = node.operation
-    arguments = [text[a.index] for a in node.arguments]
-    if single and operation not in _COMPARISONS:
-        truths = [a.operation in _COMPARISONS for a in node.arguments]
-        arguments = [f"F({a})" if b else a for a, b in zip(arguments, truths, strict=True)]
-    symbol = {**_BINARY, **_COMPARISONS}.get(operation)
-    if symbol:
-        return f" {symbol} ".join(arguments)
-    return f"np.{operation}({', '.join(arguments)})"
+        return tuple(_nested(output, text, writer) for output in outputs)
+    return text[outputs.index] if isinstance(outputs, Node) else writer.constant(float(outputs))
 
 
 def source(name, signature, outputs):
@@ -283,7 +278,7 @@ def source(name, signature, outputs):
 
     ``signature`` holds the parameters and, after each, the inputs that it is unpacked to, if any.
     """
-    _, lines, texts = statements(outputs)
+    _, lines, texts = statements(outputs, Writer())
     heads = [
         f"{', '.join(parts)}, = {parameter}" for parameter, parts in signature.items() if parts
     ]

@@ -11,6 +11,7 @@ from sklearn_ntk._trace import (
     TINY,
     Graph,
     Node,
+    Writer,
     build,
     differentiate,
     expand,
@@ -18,6 +19,7 @@ from sklearn_ntk._trace import (
     source,
     statements,
 )
+from sklearn_ntk.engines._loops import Scalars
 
 
 def names(n):
@@ -260,35 +262,55 @@ def test_source_has_only_what_is_needed():
     x, y = Graph().inputs("x", "y")
     np.exp(y)
     assert "exp" not in source("name", {"x": ()}, np.sqrt(x))
-    assert statements(np.sqrt(x))[0] == ["x"]
+    assert statements(np.sqrt(x), Writer())[0] == ["x"]
 
 
 def test_statements():
     """Inputs in order of use, one line for each operation, and the texts of the results."""
     x, y = Graph().inputs("x", "y")
-    inputs, lines, texts = statements((np.sqrt(x * y), (x, 2.0)))
+    inputs, lines, texts = statements((np.sqrt(x * y), (x, 2.0)), Writer())
     assert inputs == ["x", "y"] and len(lines) == 2
     assert lines[0].endswith("= x * y") and texts[1] == ("x", "2.0")
 
 
+def run_scalars(outputs, single, **inputs):
+    """Values of the statements for compiled loops, all of which must have the wanted precision."""
+    number = np.float32 if single else np.float64
+    writer = Scalars(single)
+    _, lines, texts = statements(outputs, writer)
+    space = {"np": np, "F": number, "select": lambda truth, yes, no: yes if truth else no}
+    space |= {name: eval(text, space) for text, name in writer.constants.items()}
+    space |= {name: number(value) for name, value in inputs.items()}
+    for line in lines:
+        exec(line, space)
+        assert isinstance(space[line.split(" = ")[0]], (number, np.bool_))
+    return [eval(text, space) for text in texts]
+
+
+@pytest.mark.parametrize("single", [False, True])
 @each_operation
-def test_single_precision(function):
-    """Every number of the statements is one, truth values that are multiplied among them."""
-    _, lines, texts = statements(traced(function, 2)[1], single=True)
-    space = {"np": np, "F": np.float32}
+def test_scalars(function, single):
+    outputs = traced(function, 2)[1]
     for point in POINTS:
-        space |= {"x0": np.float32(point[0]), "x1": np.float32(point[1])}
-        for line in lines:
-            exec(line, space)
-            assert isinstance(space[line.split(" = ")[0]], (np.float32, np.bool_))
-        result = eval(texts[0], space)
-        assert_allclose(result, function(*point), rtol=2e-5, atol=1e-6)
+        result = run_scalars(outputs, single, x0=point[0], x1=point[1])
+        rtol, atol = (2e-5, 1e-6) if single else (1e-14, 1e-15)
+        assert_allclose(result[0], function(*point), rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("truth", [0.0, 2.0])
+def test_scalars_select(truth):
+    """Products with truth values do not turn what is not selected to NaN."""
+    x, y = Graph().inputs("x0", "x1")
+    outputs = (y * (x > 1.0), (x > 1.0) * y, (x > 1.0) * (y > x), (x > 1.0) + y)
+    result = run_scalars(outputs, False, x0=truth, x1=np.inf)
+    assert result == ([np.inf, np.inf, 1.0, np.inf] if truth else [0.0, 0.0, 0.0, np.inf])
 
 
 def test_small_constants_in_single_precision():
     (x,) = Graph().inputs("x")
-    lines = "".join(statements((x + TINY) * (x > ROUNDING), single=True)[1])
-    assert "F(1e-37)" in lines and "F(1e-06)" in lines and "e-15" not in lines
+    writer = Scalars(single=True)
+    statements((x + TINY) * (x > ROUNDING), writer)
+    assert set(writer.constants) == {"F(1e-37)", "F(1e-06)"}
 
 
 # --- Formulas -------------------------------------------------------------------------------------

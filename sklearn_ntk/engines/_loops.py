@@ -1,63 +1,121 @@
 """Sources of the compiled loops over the pairs of a tile, written from the formulas.
 
-A loop is one flat function of the number ``k`` of a step and a `Tile`: what it needs of a row is
-read before the inner loop, what it needs of a column at its head. It runs over one-dimensional
-contiguous views, since sums of indices in a subscript would make the compiler gather single
-elements.
+A loop is one flat function of the number ``k`` of a step and a `Tile`. What it needs of a row is
+read before the inner loop. What it needs of the columns is first copied side by side: like the
+parts of the state it is then found at distances that the compiler knows, which can see that nothing
+overlaps, and turns the loop to vector instructions. ``load(array, place)`` and ``store(array,
+place, number)`` count entries from the beginning of an array, without looking at its shape.
 """
 
 import re
 
 from .. import formulas
-from .._trace import statements
+from .._trace import ROUNDING, TINY, Writer, statements
 from ._packing import TERMS, place_of
+from ._tile import TILE_COLUMNS, TILE_ROWS
 
-_PLACES = {"s": "state", "z": "saved", "d": "duals"}
-_HEAD = """\
-def loop(k, tile):
-    i0, j0, stop, state, numbers = tile.i0, tile.j0, tile.stop, tile.state, tile.numbers
-    x, y, duals = tile.left.heads, tile.right.heads, tile.duals"""
-_RATES_HEAD = "    dx, dy = tile.left.head_rates, tile.right.head_rates"
+TILE = TILE_ROWS * TILE_COLUMNS
+
+_SMALL = {TINY: 1e-37, ROUNDING: 1e-6}
+"""What constants become in single precision."""
+
+_BUILTIN = {"maximum": "max", "minimum": "min"}
 
 
-def _head(gradient):
-    return [_HEAD, *[_RATES_HEAD] * gradient]
+class Scalars(Writer):
+    """Formulas as Python for single numbers, in double or in single precision.
+
+    The source calls ``F`` to make a number of its precision, and ``select(truth, yes, no)``. Its
+    constants have the names that ``constants`` lists by their texts: they are to pass through
+    ``opaque``, or else the compiler, with too few registers for all, would fetch and spread each of
+    them anew for every pair.
+    """
+
+    def __init__(self, single):
+        self.single, self.constants = single, {}
+
+    def constant(self, number):
+        """Name of a number, or the number itself if that is as good."""
+        text = f"F({_SMALL.get(number, number) if self.single else number!r})"
+        if number in (0.0, 1.0, 2.0):
+            return text
+        return self.constants.setdefault(text, f"c{len(self.constants)}")
+
+    def operation(self, name, texts, are_truths):
+        """Text of an operation; products with truth values select, and others make numbers."""
+        if name == "multiply" and any(are_truths):
+            place = are_truths.index(True)
+            texts[1 - place] = self._as_number(texts[1 - place], are_truths[1 - place])
+            return f"select({texts[place]}, {texts[1 - place]}, F(0.0))"
+        texts = [self._as_number(*pair) for pair in zip(texts, are_truths, strict=True)]
+        if name in _BUILTIN:  # NaN need not pass through
+            return f"{_BUILTIN[name]}({', '.join(texts)})"
+        return super().operation(name, texts, are_truths)
+
+    def _as_number(self, text, is_truth):
+        return f"select({text}, F(1.0), F(0.0))" if is_truth else text
 
 
 def _indent(depth, lines):
     return [f"{'    ' * depth}{line}" for line in lines if line]
 
 
-def _read(name, cls):
-    """Where an input of a trace is found: text before the loops, per row, and per pair."""
-    if name in formulas.NUMBERS:
-        return f"{name} = numbers[k, {formulas.NUMBERS.index(name)}]", "", ""
-    if name.startswith("self_"):
-        return f"{name} = numbers[k, {place_of(name.removeprefix('self_'), cls)}]", "", ""
-    letter, index, p = re.fullmatch(r"([sxyzd])(\d+)(?:_(\d))?", name).groups()
-    if letter in _PLACES:
-        return "", f"row_{name} = {_PLACES[letter]}[{index}, i]", f"{name} = row_{name}[j]"
-    records = letter if p is None else f"d{letter}[{p}]"
-    if letter == "x":
-        return "", f"{name} = {records}[k, {index}][i0 + i]", ""
-    return f"row_{name} = {records}[k, {index}][j0:]", "", f"{name} = row_{name}[j]"
+def _head(gradient):
+    lines = ["i0, j0, stop, state, numbers = tile.i0, tile.j0, tile.stop, tile.state, tile.numbers"]
+    lines += ["x, y, duals = tile.left.heads, tile.right.heads, tile.duals"]
+    lines += ["dx, dy = tile.left.head_rates, tile.right.head_rates"] * gradient
+    lines += ["columns, width = tile.columns, stop[stop.shape[0] - 1]"]
+    return ["def loop(k, tile):", *_indent(1, lines)]
+
+
+_PARTS = {"s": "state", "z": "tile.stack", "d": "duals"}
+
+
+class _Reads:
+    """Where the inputs of a trace are found: lines before the loops, per row and per pair."""
+
+    def __init__(self, names, cls):
+        self.before, self.rows, self.pairs = [], [], []
+        for name in names:
+            if name in formulas.NUMBERS:
+                self._number(name, formulas.NUMBERS.index(name))
+            elif name.startswith("self_"):
+                self._number(name, place_of(name.removeprefix("self_"), cls))
+            else:
+                self._pair(name, *re.fullmatch(r"([sxyzd])(\d+)(?:_(\d))?", name).groups())
+
+    def _number(self, name, place):
+        self.before.append(f"{name} = numbers[k, {place}]")
+
+    def _pair(self, name, letter, index, p):
+        if letter in _PARTS:
+            place = f"{'saved + ' * (letter == 'z')}{int(index) * TILE} + row + j"
+            self.pairs.append(f"{name} = load({_PARTS[letter]}, {place})")
+            return
+        record = f"{letter if p is None else f'd{letter}[{p}]'}[k, {index}]"
+        if letter == "x":
+            self.rows.append(f"{name} = {record}[i0 + i]")
+            return
+        place = TILE_COLUMNS * sum("columns" in line for line in self.pairs)
+        self.before += [f"column = {record}[j0:]", "for j in range(width):"]
+        self.before.append(f"    store(columns, {place} + j, column[j])")
+        self.pairs.append(f"{name} = load(columns, {place} + j)")
 
 
 def _pairs(outputs, single, cls=None):
     """Lines of the loops that replace the state of all pairs of a tile by the outputs."""
-    inputs, lines, texts = statements(outputs, single)
-    targets = [f"s{index}" for index in range(len(texts))]
-    reads = [_read(name, cls) for name in inputs]
-    rows = [row for _, row, _ in reads] + [_read(name, cls)[1] for name in targets]
-    ends = [f"row_{name}[j] = {text}" for name, text in zip(targets, texts, strict=True)]
+    writer = Scalars(single)
+    inputs, lines, texts = statements(outputs, writer)
+    reads = _Reads(inputs, cls)
+    ends = [f"store(state, {n * TILE} + row + j, {text})" for n, text in enumerate(texts)]
     return [
-        *_indent(1, (before for before, _, _ in reads)),
+        *_indent(1, reads.before),
+        *_indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
         "    for i in range(stop.shape[0]):",
-        *_indent(2, dict.fromkeys(rows)),
+        f"        row = {TILE_COLUMNS} * i",
+        *_indent(2, reads.rows),
         "        for j in range(stop[i]):",
-        *_indent(3, (pair for _, _, pair in reads)),
-        *_indent(3, lines),
-        *_indent(3, ends),
+        *_indent(3, [*reads.pairs, *lines, *ends]),
     ]
 
 
@@ -72,7 +130,8 @@ def pointwise(cls, gradient, single):
 
 def add(gradient, single):
     """Source of an `Add`, which takes the last state from the stack."""
-    pop = ["tile.counters[0] -= 1", "saved = tile.stack[tile.counters[0]]"]
+    size = f"{(6 if gradient else 2) * TILE}"
+    pop = ["tile.counters[0] -= 1", f"saved = {size} * tile.counters[0]"]
     lines = _pairs(formulas.trace_add_pair(gradient), single)
     return _text(_head(gradient) + _indent(1, pop) + lines)
 

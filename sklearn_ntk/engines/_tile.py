@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+TILE_ROWS = 32
+TILE_COLUMNS = 256
+
 
 class Side(NamedTuple):
     """Rows, or columns, of a Gram matrix.
@@ -25,7 +28,7 @@ class Side(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Kernels (n_outputs, n, m) and derivatives (n_outputs, n, m, 2); what is empty is not wanted."""
+    """Kernels (n_outputs, n, m) and derivatives (n_outputs, n, m, 2); empty if not wanted."""
 
     nngp: object
     ntk: object
@@ -41,7 +44,7 @@ class Tile(NamedTuple):
     row ``i`` that are wanted: of a symmetric matrix, the lower triangle. ``inner`` holds the inner
     products of a block, of which the tile begins at row ``r0`` and column ``c0``. ``numbers[k]`` is
     what step ``k`` knows, ``spans[k]`` where its coefficients are. ``counters`` count the states on
-    the ``stack`` and the outputs so far. ``duals`` and ``work`` are scratch.
+    the ``stack`` and the outputs so far. ``duals``, ``columns`` and ``work`` are scratch.
     """
 
     numbers: object
@@ -61,4 +64,5 @@ class Tile(NamedTuple):
     state: object
     stack: object
     duals: object
+    columns: object
     work: object

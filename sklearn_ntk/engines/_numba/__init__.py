@@ -9,17 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_num_threads
 
+from ...formulas import WIDTH
 from ...program import Add, Output, Save, Swap
 from .. import _loops, _packing
-from .._tile import Tile
+from .._tile import TILE_COLUMNS, TILE_ROWS, Tile
 from . import _steps
 from ._compile import address, call, compiled, from_source
 from ._steps import fence
 
 __all__ = ["BLOCK_ROWS", "fill", "get_num_threads", "make_plan"]
 
-TILE_ROWS = 32
-TILE_COLUMNS = 256
 BLOCK_ROWS = 128
 
 
@@ -106,6 +105,7 @@ def fill(plan, left, right, near, i0, j0, symmetric, inner, results):
     state = np.empty((depth, TILE_ROWS, TILE_COLUMNS), inner.dtype)
     stack = np.empty((n_saved, depth, TILE_ROWS, TILE_COLUMNS), inner.dtype)
     duals = np.empty((depth, TILE_ROWS, TILE_COLUMNS), inner.dtype)
+    columns = np.empty((3 * WIDTH, TILE_COLUMNS), inner.dtype)
     work = np.empty((n_lines, TILE_COLUMNS), inner.dtype)
     stops = np.empty(TILE_ROWS, np.int64)
     counters = np.empty(2, np.int64)
@@ -119,7 +119,7 @@ def fill(plan, left, right, near, i0, j0, symmetric, inner, results):
                 counters[0] = counters[1] = 0
                 tile = Tile(
                     plan.numbers, plan.spans, left, right, near, symmetric, inner, results,
-                    i, j, r, c, stop, counters, state, stack, duals, work,
+                    i, j, r, c, stop, counters, state, stack, duals, columns, work,
                 )  # fmt: skip
                 for k in range(plan.addresses.shape[0]):
                     call(plan.addresses[k], plan.places[k], tile)

@@ -10,8 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 from ... import _trace
 from .._tile import Results, Side, Tile
@@ -22,7 +24,7 @@ INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 @cache
 def _version():
-    """Digest of the sources that compiled functions share, of which the disk cache knows nothing."""
+    """Digest of sources that compiled functions share and the disk cache knows nothing of."""
     folder = Path(__file__).parent
     files = [*sorted(folder.glob("*.py")), folder.parent / "_tile.py", Path(_trace.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
@@ -40,12 +42,63 @@ def compiled(function, options=OPTIONS):
         return njit(**options)(function)
 
 
+def pointer(context, builder, kind, array, place):
+    """Where an entry of a contiguous array is, counted from its beginning."""
+    return builder.gep(make_array(kind)(context, builder, array).data, [place], inbounds=True)
+
+
+@intrinsic
+def load(typing_context, array, place):
+    """Entry of a contiguous array, counted from its beginning."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(pointer(context, builder, array, *arguments))
+
+    return array.dtype(array, types.intp), generate
+
+
+@intrinsic
+def store(typing_context, array, place, number):
+    """Write an entry of a contiguous array, counted from its beginning."""
+
+    def generate(context, builder, signature, arguments):
+        builder.store(arguments[2], pointer(context, builder, array, *arguments[:2]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
+@intrinsic
+def opaque(typing_context, number):
+    """The same number, of which the compiler does not know that it is constant."""
+
+    def generate(context, builder, signature, arguments):
+        bits = ir.IntType(8 * context.get_abi_sizeof(arguments[0].type))
+        same = ir.FunctionType(bits, [bits])
+        hidden = builder.asm(same, "", "=r,0", [builder.bitcast(arguments[0], bits)], False)
+        return builder.bitcast(hidden, arguments[0].type)
+
+    return number(number), generate
+
+
+@intrinsic
+def select(typing_context, truth, yes, no):
+    """``yes if truth else no``, without a branch."""
+
+    def generate(context, builder, signature, arguments):
+        truth = context.cast(builder, arguments[0], signature.args[0], types.boolean)
+        return builder.select(truth, *arguments[1:])
+
+    return yes(truth, yes, yes), generate
+
+
 def from_source(text, single):
     """Compile source of a function, named after its content, for the sake of the disk cache."""
     kind = np.float32 if single else np.float64
     name = f"loop_{hashlib.sha256(f'{kind}{text}'.encode()).hexdigest()[:16]}"
-    function = _trace.build(text.replace("def loop", f"def {name}", 1), filename=__file__, F=kind)
-    return compiled(function, INNER)
+    text = text.replace("def loop", f"def {name}", 1)
+    names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
+    return compiled(_trace.build(text, __file__, **names), INNER)
 
 
 @cache
@@ -67,7 +120,7 @@ def signature(dtype):
         [
             *(real(2), types.Array(types.int64, 2, "C"), side, side, single, types.boolean),
             *(real(2), results, *[types.int64] * 4, whole, whole),
-            *(real(3), real(4), real(3), real(2)),
+            *(real(3), real(4), real(3), real(2), real(2)),
         ],
         Tile,
     )

@@ -2,11 +2,9 @@
 
 from llvmlite import ir
 from numba import njit, types
-from numba.core.cgutils import get_item_pointer
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
-from ._compile import INNER
+from ._compile import INNER, pointer
 
 LINE = 16
 """Entries of a column that are written at a time: whole lines of memory."""
@@ -88,17 +86,14 @@ def swap(k, tile):
 
 
 @intrinsic
-def _stream(typing_context, array, index, value):
-    """Store a number in a one-dimensional contiguous array, past the cache."""
+def _stream(typing_context, array, place, value):
+    """Store a number in a contiguous array, past the cache."""
 
     def generate(context, builder, signature, arguments):
-        view = make_array(signature.args[0])(context, builder, arguments[0])
-        place = get_item_pointer(
-            context, builder, signature.args[0], view, [arguments[1]], wraparound=False
-        )
+        target = pointer(context, builder, array, *arguments[:2])
         bits = ir.IntType(context.get_abi_sizeof(arguments[2].type) * 8)
-        place = builder.bitcast(place, bits.as_pointer())
-        store = builder.store(builder.bitcast(arguments[2], bits), place)
+        target = builder.bitcast(target, bits.as_pointer())
+        store = builder.store(builder.bitcast(arguments[2], bits), target)
         one = ir.Constant(ir.IntType(32), 1)
         store.set_metadata("nontemporal", builder.module.add_metadata([one]))
         return context.get_dummy_value()
@@ -156,14 +151,14 @@ def _store_both(first, second, tile, out):
     """Copy the rates along both directions to an array (n, m, 2), and mirror them likewise."""
     i0, j0, stop = tile.i0, tile.j0, tile.stop
     for i in range(stop.shape[0]):
-        row, other, target = first[i], second[i], out[i0 + i][j0:].reshape(-1)
+        row, other, target = first[i], second[i], out[i0 + i][j0:]
         for j in range(stop[i]):
             _stream(target, 2 * j, row[j])
             _stream(target, 2 * j + 1, other[j])
     for i1 in range(0, stop.shape[0] if tile.symmetric else 0, LINE):
         i2 = min(i1 + LINE, stop.shape[0])
         for j in range(stop[i1]):
-            target = out[j0 + j][i0:].reshape(-1)
+            target = out[j0 + j][i0:]
             for i in range(i1, i2):
                 _stream(target, 2 * i, first[i, j])
                 _stream(target, 2 * i + 1, second[i, j])
