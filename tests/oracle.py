@@ -188,6 +188,51 @@ def hermite(a, b, c, degree=2):
     return k / mp.factorial(degree), slope / mp.factorial(degree)
 
 
+def below(x, y, a, b, c):
+    """Probability that u < x and v < y (Drezner and Wesolowsky, 1990)."""
+    h, k = x / mp.sqrt(a), y / mp.sqrt(b)
+    end = mp.atan2(c, mp.sqrt(determinant(a, b, c)))
+
+    def density(t):
+        sign = 1 if t > 0 else -1
+        cosine, rest = mp.cos(t), 2 * h * k / (1 + abs(mp.sin(t)))
+        if not cosine:
+            return mp.exp(-rest / 2) if h == sign * k else mpf(0)
+        return mp.exp(-(((h - sign * k) / cosine) ** 2 + sign * rest) / 2)
+
+    layers = (mp.pi / 2 - mpf(10) ** -j for j in (1, 2, 4, 8, 12, 16))
+    points = [0, *(mp.sign(end) * t for t in layers if t < abs(end)), end]
+    return mp.ncdf(h) * mp.ncdf(k) + mp.quad(density, points) / (2 * mp.pi)
+
+
+def elu(a, b, c, alpha=1):
+    """Dual of ``max(x, 0) + alpha min(exp(x) - 1, 0)`` (Tsuchida et al., 2021)."""
+    k, slope = relu(a, b, c)
+    if not a * b:
+        return k, slope
+    delta, root = determinant(a, b, c), mp.sqrt(2 * mp.pi)
+
+    def one_sided(a, b):  # E r(u) n(v), and E r'(u) n'(v)
+        tau = mp.sqrt(delta / a)
+        positive = mp.exp(b / 2) * (mp.ncdf(-mp.sqrt(b)) - below(-c, -b, a, b, c))
+        product = mp.sqrt(a) / root * (mp.exp(tau**2 / 2) * mp.ncdf(-tau) - mpf(1) / 2)
+        return product + c * positive, positive
+
+    for left, right in ((a, b), (b, a)):
+        product, positive = one_sided(left, right)
+        k, slope = k + alpha * product, slope + alpha * positive
+    both = mp.exp((a + b + 2 * c) / 2) * below(-a - c, -b - c, a, b, c)
+    one = mp.exp(a / 2) * below(-a, -c, a, b, c) + mp.exp(b / 2) * below(-c, -b, a, b, c)
+    negative = relu(a, b, c)[1]
+    return k + alpha**2 * (both - one + negative), slope + alpha**2 * both
+
+
+def selu(a, b, c, scale=1.0507009873554805, alpha=1.6732632423543772):
+    """Dual of ``scale`` times an exponential linear unit."""
+    k, slope = elu(a, b, c, mpf(alpha))
+    return mpf(scale) ** 2 * k, mpf(scale) ** 2 * slope
+
+
 # Smooth functions and their derivatives, in the longest numbers of the machine.
 
 
@@ -267,6 +312,9 @@ GROWING = {
     "hermite": hermite,
 }
 
+# Those that take a second.
+SLOW = {"elu": elu, "selu": selu}
+
 # Those that are known to machine precision only.
 SMOOTH = {f.__name__: by_trapezoids(f) for f in (tanh, sigmoid, softplus, silu, mish)}
 
@@ -281,7 +329,7 @@ def exact(value):
 def dual(name, parameters, a, b, c):
     """Return E[f(u)f(v)] and E[f'(u)f'(v)] of the activation called ``name``."""
     exact_parameters = {key: exact(value) for key, value in parameters.items()}
-    return {**DUALS, **GROWING, **SMOOTH}[name](a, b, c, **exact_parameters)
+    return {**DUALS, **GROWING, **SLOW, **SMOOTH}[name](a, b, c, **exact_parameters)
 
 
 # Layers: each maps a state to a state.

@@ -35,6 +35,7 @@ A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurI
 """
 
 from ._arcsine import GELU, Erf, SigmoidLike
+from ._elu import ELU, SELU
 from ._expand import Rows
 from ._gaussian import Exp, Gaussian
 from ._jumps import RectifiedMonomial, Sign, Step
@@ -59,6 +60,7 @@ from ._waves import RBF, Cos, Sin
 
 __all__ = [
     "ACTIVATIONS",
+    "ELU",
     "FINITE",
     "FUNCTION",
     "GELU",
@@ -66,6 +68,7 @@ __all__ = [
     "NUMBERS",
     "POSITIVE",
     "RBF",
+    "SELU",
     "Abs",
     "Cos",
     "Domain",
