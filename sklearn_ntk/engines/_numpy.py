@@ -94,13 +94,28 @@ def _row_with_rates(step, state, saved):
 
 
 def initial_gap(X, Y):
-    """Gap of raw rows, from the squared distance of their directions."""
-    norms_x, norms_y = (np.sqrt((Z * Z).sum(axis=1))[:, None] for Z in (X, Y))
-    U, V = (Z / (norms + (norms == 0.0)) for Z, norms in ((X, norms_x), (Y, norms_y)))
-    U, V = U[:, None, :], V[None, :, :]
-    apart, beside = ((W * W).sum(axis=2) for W in (U - V, U + V))
+    """Gap of raw rows, from the squared distance of their directions.
+
+    That of ``x`` and ``y``, with norms 1 and ``r``, is the norm of ``x - y - (1 - r) y / r`` with
+    ``1 - r = (x - y).(x + y) / (1 + r)``: rows that are close lose no digits. Powers of two bring
+    ``r`` close to one.
+    """
+    norms_x, norms_y = (np.sqrt((Z * Z).sum(axis=1)) for Z in (X, Y))
+    size_x, size_y = (norms + (norms == 0.0) for norms in (norms_x, norms_y))
+    ratio = size_y / size_x[:, None]
+    scale = np.exp2(-np.rint(np.log2(ratio)))
+    X, Y, ratio = X[:, None, :], Y[None, :, :] * scale[:, :, None], ratio * scale
+    apart, beside = (_squared_distance(X, Z, 1.0 / size_x[:, None, None], ratio) for Z in (Y, -Y))
     square = (apart <= 2.0) * apart + (apart > 2.0) * (4.0 - beside)  # opposite rows are exact, too
-    return norms_x * norms_y[:, 0] / X.shape[1] * square
+    return norms_x[:, None] * norms_y / X.shape[2] * square
+
+
+def _squared_distance(X, Y, inverse, ratio):
+    difference = (X - Y) * inverse
+    longer = (difference * ((X + Y) * inverse)).sum(axis=2)
+    share = longer / ((1.0 + ratio) * ratio)
+    apart = difference - share[:, :, None] * (Y * inverse)
+    return (apart * apart).sum(axis=2)
 
 
 def run(program, gap, rows_x, rows_y, gradient=False):

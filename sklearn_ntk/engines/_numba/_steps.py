@@ -1,5 +1,6 @@
 """Steps that no formula describes: where tiles come from, the stack, and where they go."""
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
@@ -16,10 +17,22 @@ _inner = njit(**INNER)
 
 
 @njit(**{**INNER, "fastmath": {"contract", "nsz", "reassoc"}})
-def _squared_distance(x, y, scale_x, scale_y):
+def _squared_distance(x, y, inverse, ratio, sign):
+    """Squared distance of the directions of ``x`` and ``sign y``, as `_numpy.initial_gap` has it.
+
+    ``inverse`` is one over the norm of ``x``, ``ratio`` the norm of ``y`` over that of ``x``.
+    """
+    scale = np.exp2(-np.rint(np.log2(ratio)))
+    factor, ratio = sign * scale, ratio * scale
+    longer = 0.0
+    for k in range(x.shape[0]):
+        other = factor * y[k]
+        longer += ((x[k] - other) * inverse) * ((x[k] + other) * inverse)
+    share = longer / ((1.0 + ratio) * ratio)
     total = 0.0
     for k in range(x.shape[0]):
-        apart = x[k] * scale_x - y[k] * scale_y
+        other = factor * y[k]
+        apart = (x[k] - other) * inverse - share * (other * inverse)
         total += apart * apart
     return total
 
@@ -46,9 +59,9 @@ def begin(k, tile):
                 product = norm * norms[j]
                 is_near = out[j] <= half * (square + squares[j]) * product
                 if (is_near or out[j] >= far * product) and product > zero:
-                    sign = 1.0 if is_near else -1.0
-                    a, b = left.inverse[i0 + i], sign * right.inverse[j0 + j]
-                    total = _squared_distance(left.X[i0 + i], right.X[j0 + j], a, b)
+                    inverse, sign = left.inverse[i0 + i], 1.0 if is_near else -1.0
+                    ratio = inverse / right.inverse[j0 + j]
+                    total = _squared_distance(left.X[i0 + i], right.X[j0 + j], inverse, ratio, sign)
                     out[j] = product * number(total if is_near else 4.0 - total)
         for part in range(2, tile.state.shape[0]):
             rates = tile.state[part, i]
