@@ -1,0 +1,209 @@
+"""Hermite series of activations: accuracy, derivatives, and what happens where they end."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+from mpmath import mp, mpf
+from numpy.testing import assert_allclose
+from test_activations import SERIES, dual_of, duals, each_series, features_of
+
+from sklearn_ntk import activations
+from sklearn_ntk.activations import Hermite, Numerical, Polynomial, Tanh
+from sklearn_ntk.architectures import mlp
+from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import lower
+
+DATA = Path(__file__).parent / "data" / "quadrature"
+BOTH = ("nngp", "ntk")
+VARIANCES = np.array([1e-6, 1e-3, 0.3, 1.0, 1.7])
+COVARIANCES = [(1.0, 1.0, 0.3), (0.4, 1.9, -0.5), (1.5, 0.7, 0.9), (1.0, 1.0, 1.0 - 1e-12)]
+
+
+@each_series
+def test_coefficients_have_norm_one(act):
+    rows = act.expand(VARIANCES)
+    assert_allclose((rows.unit**2).sum(axis=0), 1.0, rtol=1e-14)
+    assert_allclose((rows.unit * rows.dunit).sum(axis=0), 0.0, atol=1e-13)
+    assert_allclose(rows.gain * np.sqrt(VARIANCES), rows.std, rtol=1e-15)
+
+
+@each_series
+def test_rates(act):
+    """Against differences along log s^2."""
+    step = 1e-5
+    rows = act.expand(VARIANCES)
+    above, below = (act.expand(VARIANCES * np.exp(h)) for h in (step, -step))
+    assert_allclose((above.std - below.std) / (2.0 * step), rows.dstd, rtol=1e-7, atol=1e-10)
+    for n, unit in enumerate(zip(above.unit, below.unit, strict=False)):
+        if n < len(rows.unit):
+            expected = (unit[0] - unit[1]) / (2.0 * step)
+            assert_allclose(expected, rows.dunit[n], rtol=1e-6, atol=1e-8)
+
+
+@each_series
+def test_shapes(act):
+    """Rows of any shape; those that are given together have as many coefficients."""
+    v = np.array([[0.3, 1.0, 0.0], [1.7, 1e-3, 0.3]])
+    rows = act.expand(v)
+    assert rows.std.shape == v.shape and rows.unit.shape[1:] == v.shape
+    flat = act.expand(v.ravel())
+    for nested, plain in zip(rows, flat, strict=True):
+        assert_allclose(nested.reshape(plain.shape), plain, rtol=0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
+@pytest.mark.parametrize("name", oracle.SMOOTH)
+def test_dual(name, covariance):
+    """Against the trapezoid rule in the plane, in longer numbers."""
+    actual = duals(activations.ACTIVATIONS[name](), *covariance)
+    expected = oracle.dual(name, {}, *map(mpf, covariance))
+    assert_allclose(actual, np.array(expected, float), rtol=2e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 7, 12])
+def test_hermite(degree):
+    """At unit variance the dual is a power; the function is normalised."""
+    rho = np.array([-0.4, 0.0, 0.3, 1.0 - 1e-9])
+    left, right = features_of(Hermite(degree), 1.0, 1.0)
+    std, other, gap, slope = dual_of(Hermite(degree), 2.0 * (1.0 - rho), left, right)
+    assert_allclose(std * other - 0.5 * gap, rho**degree, atol=1e-14)
+    assert_allclose(slope, degree * rho ** max(degree - 1, 0), atol=2e-13)
+
+
+def test_polynomial_of_hermite_polynomials():
+    """A Hermite polynomial is a polynomial, at any variance."""
+    coefficients = np.polynomial.hermite_e.herme2poly([0, 0, 0, 1]) / np.sqrt(6.0)
+    expected = Hermite(3).expand(VARIANCES)
+    for left, right in zip(Polynomial(coefficients).expand(VARIANCES), expected, strict=True):
+        assert_allclose(left, right, atol=1e-13)
+
+
+@pytest.mark.parametrize("case", sorted(path.stem for path in DATA.glob("*.json")))
+def test_stored_values(case):
+    """The reference implementation, whose quadrature is good to six digits, of tanh to four."""
+    data = json.loads((DATA / f"{case}.json").read_text())
+    layers = oracle.from_reference(data["layers"])
+    depth = sum(kind == "activation" for kind, *_ in layers)
+    name = layers[1][1]
+    program = lower(mlp(depth, name), layers[0][1], layers[0][2])
+    X, Y = np.array(data["x1"]), np.array(data["x2"])
+    for Z, suffix in ((None, "x1_x1"), (Y, "x1_x2")):
+        for actual, kernel in zip(gram(program, X, Z, BOTH), BOTH, strict=True):
+            expected = np.array(data[f"{kernel}_{suffix}"])
+            tolerance = (4e-5 if name == "tanh" else 2e-6) * np.abs(expected).max()
+            assert_allclose(actual, expected, rtol=0.0, atol=tolerance)
+
+
+# --- The ends -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [a for a in SERIES if a.name != "numerical"], ids=repr)
+@pytest.mark.filterwarnings("ignore:The Hermite series")
+def test_any_variance(act):
+    """Never nan, and infinite only where the kernel is."""
+    v = np.r_[0.0, 10.0 ** np.arange(-320.0, 301.0, 20.0), 5e-324]
+    with np.errstate(all="ignore"):
+        rows = act.expand(v)
+    for field in (rows.std, rows.unit):
+        assert not np.isnan(field).any()
+    assert np.isfinite(rows.unit).all() and np.all(rows.std[v <= 1.0] < 1e3)
+    (order,) = np.nonzero(np.isfinite(rows.std))
+    assert_allclose((rows.unit[:, order] ** 2).sum(axis=0), 1.0, rtol=1e-11)
+
+
+def test_row_of_zeros():
+    """A function that vanishes at zero has no variance there, and its derivative counts."""
+    rows = Tanh().expand(np.array([0.0, 1.0]))
+    assert rows.std[0] == 0.0 and rows.gain[0] == pytest.approx(1.0)
+    assert duals(Tanh(), 0.0, 0.0, 0.0) == (0.0, pytest.approx(1.0))
+    sigmoid = activations.Sigmoid()
+    assert duals(sigmoid, 0.0, 0.0, 0.0) == pytest.approx((0.25, 1.0 / 16.0))
+    assert duals(sigmoid, 0.0, 1.0, 0.0)[0] == pytest.approx(0.25)
+
+
+def test_large_variance():
+    """Errors stay below what the warning says."""
+    exact = [oracle.dual("tanh", {}, *map(mpf, (25.0, 25.0, c))) for c in (25.0, 24.0, 5.0, -24.0)]
+    with pytest.warns(RuntimeWarning, match="Hermite series of tanh has 256 terms.* up to 5:") as w:
+        actual = [duals(Tanh(), 25.0, 25.0, c) for c in (25.0, 24.0, 5.0, -24.0)]
+    words = str(w[0].message).split()
+    stated = [float(words[i - 3]) for i, word in enumerate(words) if word in ("NNGP", "NTK;")]
+    error = np.abs(np.array(actual) - np.array(exact, float)).max(axis=0)
+    assert np.all(error <= np.array(stated) * np.array(exact[0], float))
+    assert "take a smaller weight_var" in str(w[0].message)
+
+
+def test_no_warning_for_usual_variances():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Tanh().expand(np.array([0.1, 4.0]))
+
+
+# --- Any function ---------------------------------------------------------------------------------
+
+
+def test_numerical_is_the_function():
+    for fn, act in ((np.tanh, Tanh()), (lambda x: 0.3 + x * x, Polynomial((0.3, 0.0, 1.0)))):
+        for covariance in COVARIANCES:
+            assert_allclose(duals(Numerical(fn), *covariance), duals(act, *covariance), rtol=1e-13)
+
+
+def test_value_of_numerical():
+    assert Numerical(np.tanh) == Numerical(np.tanh) != Numerical(np.sin)
+    assert repr(Numerical(np.tanh)) == str(Numerical(np.tanh)) == "Numerical(fn=tanh)"
+    assert "numerical" not in activations.ACTIVATIONS
+
+
+@pytest.mark.parametrize(
+    "fn, message",
+    [
+        (lambda x: np.maximum(x, 0.0), "a kink or a jump.*relative errors of .*such as ReLU"),
+        (np.sign, "Numerical\\(fn=sign\\) has a kink or a jump"),
+        (lambda x: np.tanh(1e4 * x), "too steep"),
+        (lambda x: 1.0 / x, "must be finite; at 0 it is inf"),
+        (lambda x: np.sqrt(x), "must be finite; at -.* it is nan"),
+        (lambda x: 1.0, "as many real numbers as it gets; .* shape \\(\\)"),
+        (lambda x: x[:-1], "as many real numbers as it gets; .* shape"),
+        (lambda x: x + 1j, "as many real numbers as it gets; .*complex"),
+        (lambda x: np.exp(0.2 * x * x), "grows too fast .*smaller weight_var"),
+    ],
+    ids=str,
+)
+def test_functions_that_are_refused(fn, message):
+    with pytest.raises(ValueError, match=message):
+        Numerical(fn).expand(np.array([0.5, 1.2]))
+
+
+# --- Exponential linear units ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "covariance",
+    [
+        (1.0, 1.3, 0.4),
+        (30.0, 20.0, -10.0),
+        (2.0, 2.0, -1.999),
+        (1e-2, 2e-2, 0.0),
+        (1.0, 1.0, 1.0 - 1e-6),
+        (200.0, 300.0, 40.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("act", [activations.ELU(), activations.ELU(0.3), activations.SELU()])
+def test_elu(act, covariance):
+    """Against bivariate normal probabilities in high precision."""
+    a, b, c = covariance
+    left, right = act.features(a), act.features(b)
+    with mp.workdps(40 + int(max(a, b))):  # probabilities are tiny
+        q = 2 * (mp.sqrt(mpf(a) * mpf(b)) - mpf(c))
+        k, slope = oracle.dual(act.name, act._asdict(), *map(mpf, covariance))
+        expected = mp.sqrt(mp.mpf(act.variance(a)) * mpf(act.variance(b))) - k
+        gap, actual_slope = act.dual(float(q), left, right)
+        size = left[1] * right[1]
+        tolerance = 1e-12 if max(a, b) > 100.0 else 2e-14  # of the quadrature
+        assert abs(gap / 2 - expected) <= tolerance * size
+        assert abs(actual_slope - slope) <= 10.0 * tolerance
