@@ -86,8 +86,9 @@ def errors(actual, expected, program, X, Y):
 
 
 def relative(error, left, right):
-    """Errors relative to the geometric mean of two diagonal entries; absolute where it is zero."""
+    """Errors relative to the geometric mean of two diagonal entries, or to the one that is not 0."""
     scale = np.sqrt(left) * np.sqrt(right)
+    scale = np.where(scale > 0.0, scale, np.maximum(left, right))
     return np.abs(error) / (scale + (scale == 0.0))
 
 
