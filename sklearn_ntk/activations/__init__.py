@@ -30,7 +30,7 @@ References
 Y. Cho and L. Saul, "Kernel methods for deep learning", NeurIPS 2009 (rectifiers).
 C. Williams, "Computing with infinite networks", NeurIPS 1996 (erf, Gaussian).
 R. Tsuchida, F. Roosta and M. Gallagher, "Invariance of weight distributions in rectified MLPs",
-ICML 2018 (leaky rectifiers); R. Tsuchida et al., arXiv:2002.08517 (GELU).
+ICML 2018 (leaky rectifiers); R. Tsuchida et al., arXiv:2002.08517 (GELU, ELU).
 A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurIPS 2007 (RBF).
 """
 

@@ -66,7 +66,12 @@ def _erf_dual(scale, rate, q, left, right):
 
 @activation("erf")
 class Erf(NamedTuple):
-    """Error function, ``scale * erf(rate * x)``.
+    """Error function, ``scale * erf(rate * x)`` (Williams, NeurIPS 1996).
+
+    Parameters
+    ----------
+    scale, rate : float
+        Factors of the value and of the argument.
 
     Examples
     --------
@@ -125,7 +130,15 @@ class SigmoidLike(NamedTuple):
 
 @activation("gelu")
 class GELU(NamedTuple):
-    """Gaussian error linear unit, ``gain * x * Phi(x)`` with the normal distribution function."""
+    """Gaussian error linear unit, ``gain * x * Phi(x)`` with the normal distribution function.
+
+    Its kernel is that of Tsuchida et al., arXiv:2002.08517.
+
+    Parameters
+    ----------
+    gain : float
+        The slope far to the right.
+    """
 
     gain: float = 1.0
 

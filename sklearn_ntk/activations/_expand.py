@@ -55,13 +55,16 @@ class Rows(NamedTuple):
 class Sums(NamedTuple):
     """Coefficients of rows in units of ``amplitude``, and what the truncation of them needs.
 
-    ``energy`` is ``E f^2`` and ``moment`` its rate along ``log s^2``, in units of the square.
+    ``energy`` is ``E f^2`` and ``moment`` its rate along ``log s^2``, in units of the square, and
+    ``odd`` and ``odd_moment`` are the same of the odd part of f.
     """
 
     amplitude: Any
     coefficients: Any
     energy: Any
     moment: Any
+    odd: Any = 0.0
+    odd_moment: Any = 0.0
 
 
 def assemble(std, sums, n_terms):
@@ -81,14 +84,21 @@ def assemble(std, sums, n_terms):
     return Rows(new, unit, new / std, new * dlog, dunit)
 
 
-def close(rows):
-    """Put what the coefficients lack of norm one into the last of them."""
+def close(rows, sums):
+    """Put what the coefficients lack of the norm into the last even and the last odd of them.
+
+    That makes equal and opposite rows exact, and leaves the kernel positive semidefinite.
+    """
     unit, dunit = rows.unit.copy(), rows.dunit.copy()
-    lack = np.maximum(1.0 - (unit[:-1] ** 2).sum(axis=0), 0.0)
-    rate = -2.0 * (unit[:-1] * dunit[:-1]).sum(axis=0)
-    root = np.sqrt(lack + _SOFT)  # the root of the lack, without the noise of small ones
-    unit[-1] = lack / root
-    dunit[-1] = rate / root * (1.0 - 0.5 * lack / root**2)
+    share, rate = sums.odd / sums.energy, sums.odd_moment / sums.energy
+    rate = rate - share * sums.moment / sums.energy
+    last = len(unit) - 1  # even
+    for n, whole, speed in ((last, 1.0 - share, -rate), (last - 1, share, rate)):
+        u, du = unit[n % 2 : n : 2], dunit[n % 2 : n : 2]
+        lack = np.maximum(whole - (u * u).sum(axis=0), 0.0)
+        speed = speed - 2.0 * (u * du).sum(axis=0)
+        root = np.sqrt(lack + _SOFT)  # the root of the lack, without the noise of small ones
+        unit[n], dunit[n] = lack / root, speed / root * (1.0 - 0.5 * lack / root**2)
     return rows._replace(unit=unit, dunit=dunit)
 
 
@@ -134,7 +144,9 @@ def sums_on_grid(moved, level, std, half):
     energy = squares.sum(axis=1) + base * (2.0 * a[0] + base)
     moment = 0.5 * (squares @ (z * z - 1.0)) + np.sqrt(2.0) * base * a[2]
     a[0] += base
-    return Sums(amplitude, a, energy, moment), np.abs(weighted[:, [0, -1]]).max()
+    odd = 0.25 * step * (weighted - weighted[:, ::-1]) ** 2
+    parts = odd.sum(axis=1), 0.5 * (odd @ (z * z - 1.0))
+    return Sums(amplitude, a, energy, moment, *parts), np.abs(weighted[:, [0, -1]]).max()
 
 
 def expand_rows(name, sums_of, level, variance):
@@ -149,7 +161,7 @@ def expand_rows(name, sums_of, level, variance):
     rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
     if worst is not None:
         _warn(name, std[order[-1]], *worst)
-        rows = [close(r) for r in rows]
+        rows = [close(*both) for both in zip(rows, sums, strict=True)]
     back = np.argsort(order, kind="stable")
     rows = Rows(*(np.concatenate(field, axis=-1)[..., back] for field in zip(*rows, strict=True)))
     if not level:

@@ -10,7 +10,15 @@ from ._registry import NEGATIVE, activation
 
 @activation("gaussian", rate=NEGATIVE)
 class Gaussian(NamedTuple):
-    """Bell curve, ``scale * exp(rate * x^2)`` with a negative rate."""
+    """Bell curve, ``scale * exp(rate * x^2)`` with a negative rate (Williams, NeurIPS 1996).
+
+    Parameters
+    ----------
+    scale : float
+        The value at zero.
+    rate : float
+        Minus one over twice the squared width.
+    """
 
     scale: float = 1.0
     rate: float = -1.0

@@ -31,7 +31,12 @@ def _rectifier_dual(low, high, q, left, right):
 
 @activation("relu")
 class ReLU(NamedTuple):
-    """Rectified linear unit, ``gain * max(x, 0)``.
+    """Rectified linear unit, ``gain * max(x, 0)`` (Cho and Saul, NeurIPS 2009).
+
+    Parameters
+    ----------
+    gain : float
+        The slope on the right.
 
     Examples
     --------
@@ -57,7 +62,13 @@ class ReLU(NamedTuple):
 
 @activation("leaky_relu")
 class LeakyReLU(NamedTuple):
-    """Leaky rectified linear unit, ``max(x, 0) + leak * min(x, 0)``."""
+    """Leaky rectified linear unit, ``max(x, 0) + leak * min(x, 0)`` (Tsuchida et al., ICML 2018).
+
+    Parameters
+    ----------
+    leak : float
+        The slope on the left.
+    """
 
     leak: float = 0.01
 
@@ -76,7 +87,13 @@ class LeakyReLU(NamedTuple):
 
 @activation("abs")
 class Abs(NamedTuple):
-    """Absolute value, ``gain * |x|``."""
+    """Absolute value, ``gain * |x|``, a rectifier of slopes -1 and 1.
+
+    Parameters
+    ----------
+    gain : float
+        The slope on the right.
+    """
 
     gain: float = 1.0
 
@@ -95,7 +112,13 @@ class Abs(NamedTuple):
 
 @activation("identity")
 class Identity(NamedTuple):
-    """No activation, ``gain * x``: a deep linear network."""
+    """No activation, ``gain * x``: a deep linear network.
+
+    Parameters
+    ----------
+    gain : float
+        The slope.
+    """
 
     gain: float = 1.0
 

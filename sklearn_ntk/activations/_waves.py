@@ -32,7 +32,13 @@ def _wave_dual(scale, frequency, twist, q, left, right):
 
 @activation("sin")
 class Sin(NamedTuple):
-    """Sine wave, ``scale * sin(frequency * x + shift)``."""
+    """Sine wave, ``scale * sin(frequency * x + shift)`` (Rahimi and Recht, NeurIPS 2007).
+
+    Parameters
+    ----------
+    scale, frequency, shift : float
+        Amplitude, angular frequency and phase.
+    """
 
     scale: float = 1.0
     frequency: float = 1.0
@@ -54,7 +60,13 @@ class Sin(NamedTuple):
 
 @activation("cos")
 class Cos(NamedTuple):
-    """Cosine wave, ``scale * cos(frequency * x + shift)``."""
+    """Cosine wave, ``scale * cos(frequency * x + shift)`` (Rahimi and Recht, NeurIPS 2007).
+
+    Parameters
+    ----------
+    scale, frequency, shift : float
+        Amplitude, angular frequency and phase.
+    """
 
     scale: float = 1.0
     frequency: float = 1.0
@@ -78,7 +90,12 @@ class Cos(NamedTuple):
 class RBF(NamedTuple):
     """Random Fourier feature ``sqrt(2) sin(sqrt(2 gamma) x + pi / 4)``, dual ``exp(-gamma D)``.
 
-    ``D`` is the mean squared distance of the pre-activations.
+    ``D`` is the mean squared distance of the pre-activations (Rahimi and Recht, NeurIPS 2007).
+
+    Parameters
+    ----------
+    gamma : float
+        As that of the kernel, positive.
     """
 
     gamma: float = 1.0
