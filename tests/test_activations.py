@@ -193,6 +193,29 @@ def test_dual_of_any_two_rows(act, part):
     assert_allclose(slope, swapped_slope, rtol=1e-12, atol=rounding)
 
 
+@each_version
+@pytest.mark.parametrize("part", [1e-30, 1e-24, 1e-16])
+def test_small_gaps(act, part):
+    """The gap of close rows of equal norm is that before times the slope, to many digits."""
+    v = np.array([0.3, 1.0, 2.7])
+    (features,) = features_of(act, v)
+    std, _, gap, slope = dual_of(act, 2.0 * part * v, features, features)
+    if not isinstance(act, JUMPING):
+        assert_allclose(gap, 2.0 * part * v * slope, rtol=1e-7, atol=1e-18 * np.sqrt(part))
+
+
+@each_version
+def test_gap_of_parallel_rows(act):
+    """It is proportional to the square of the difference, with an error of 1e-16 in its root."""
+    v = np.array([0.3, 1.0, 2.7])
+    roots = []
+    for step in (1e-3, 1e-7):
+        left, right = features_of(act, v, v * (1.0 + step) ** 2)
+        std, _, gap, _ = dual_of(act, 0.0 * v, left, right)
+        roots.append(np.sqrt(gap) / std / step)
+    assert_allclose(roots[1], roots[0], rtol=1e-2, atol=2e-8)
+
+
 @each_class
 def test_parameters_of_zero(cls):
     """Functions that vanish or are constant have duals, too."""
