@@ -90,17 +90,31 @@ def _compress(x):
     return 1.0 / (1.0 + STEEP * x)
 
 
+def _within(x, bound):
+    """A small rest of a difference, from zero to a bound of the same order for large x."""
+    return np.minimum(np.maximum(x, 0.0), bound)
+
+
+def _slope(z, decline):
+    """``-Q'(x)``, from ``decline = x Q(x)``."""
+    return _within(1.0 - decline - STEEP * z * polynomial(_BEND, z), z * z)
+
+
+def _height(x, z, decline):
+    """``H(x)``, from ``decline = x Q(x)``."""
+    return _within(1.0 - ROOT * x * (1.0 - decline), z * z)
+
+
 def _fall_rate(arguments, rates, result):
     (x,) = arguments
-    z = _compress(x)
-    return (x * result + STEEP * z * polynomial(_BEND, z) - 1.0) * rates[0]
+    return 0.0 - _slope(_compress(x), x * result) * rates[0]
 
 
 @formula(_fall_rate)
 def _fall(x):
     """``Q(x) = (1 - erfcx(x / sqrt(2))) / x``."""
     z = _compress(x)
-    return z * polynomial(_FALL, z)
+    return z * polynomial(_FALL, z)  # as in `_tail`: a formula calls no other
 
 
 def _bend(x):
@@ -109,14 +123,16 @@ def _bend(x):
     return STEEP * x * z * polynomial(_BEND, z)
 
 
+def _tail_rate(arguments, rates, result):
+    (x,) = arguments
+    return -0.5 / ROOT * _height(x, _compress(x), 1.0 - 2.0 * result) * rates[0]
+
+
+@formula(_tail_rate)
 def _tail(x):
     """``erfcx(x / sqrt(2)) / 2``."""
-    return 0.5 * (1.0 - x * _fall(x))
-
-
-def _wedge(x, z, decline):
-    """``H(x)``; z squared is a bound for large x, where H is the small rest of a difference."""
-    return np.minimum(np.maximum(1.0 - ROOT * x * (1.0 - decline), 0.0), z * z)
+    z = _compress(x)
+    return 0.5 * (1.0 - x * (z * polynomial(_FALL, z)))
 
 
 def _integrals_rate(arguments, rates, result):
@@ -126,14 +142,13 @@ def _integrals_rate(arguments, rates, result):
     sine, rest = 2.0 * w * share, 2.0 * w * w * share  # 1 - cos
     x = radius * sine
     z = _compress(x)
-    fall = _fall(x)
-    slow = 1.0 - x * fall
-    by_radius = radius * j + rest * ROOT * (x * fall)
-    j_by_radius = radius * j - rest * ROOT * slow
-    j_by_radius = j_by_radius + ROOT * sine * sine * (slow - STEEP * z * polynomial(_BEND, z))
-    by_w = 2.0 * share * ROOT * x * x * fall
-    j_by_w = 2.0 * share * rest * _wedge(x, z, x * fall)
-    return by_radius * dradius + by_w * dw, j_by_radius * dradius + j_by_w * dw
+    decline = x * _fall(x)
+    by_radius = radius * j + rest * ROOT * decline
+    sinking = ROOT * (rest * (1.0 - decline) - sine * sine * _slope(z, decline)) - radius * j
+    sinking = _within(sinking, 2.0 * j / (radius + TINY))  # since H falls no faster than 1 / x^2
+    by_w = 2.0 * share * ROOT * x * decline
+    j_by_w = 2.0 * share * rest * _height(x, z, decline)
+    return by_radius * dradius + by_w * dw, j_by_w * dw - sinking * dradius
 
 
 @formula(_integrals_rate, n_results=2)
@@ -159,7 +174,7 @@ def _integrals(radius, w):
         decline = x * (z * polynomial(_FALL, z))
         scaled = weight * inverse
         i = i + scaled * (x * decline)
-        j = j + scaled * (g * g * inverse) * _wedge(x, z, decline)
+        j = j + scaled * (g * g * inverse) * _height(x, z, decline)
     return ROOT * step * i, 2.0 * step * j
 
 
