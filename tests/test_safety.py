@@ -1,0 +1,423 @@
+"""Threads, processes, interrupts, pickles and caches: what users do around a Gram matrix."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numba
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.kernel_approximation import Nystroem
+from sklearn.metrics.pairwise import pairwise_kernels
+
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk import gram as module
+from sklearn_ntk.activations import ELU, Erf, LeakyReLU
+from sklearn_ntk.architectures import mlp, resmlp
+from sklearn_ntk.engines import _numba
+from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import Dense, Output, Residual, lower
+
+KERNELS = {
+    "relu": NTKKernel(3),
+    "erf": NNGPKernel(2, "erf"),
+    "elu": NTKKernel(1, ELU(0.5)),
+    "series": NNGPKernel(1, "tanh", weight_var=0.3),
+    "single": NTKKernel(2, dtype="float32"),
+    "residual": NTKKernel(architecture=resmlp(2, LeakyReLU(0.2)), n_frozen=1),
+}
+TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
+each_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+ignores_fork_warning = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+def rows(n, d=5, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, d))
+
+
+@pytest.fixture(autouse=True)
+def helpers(monkeypatch):
+    """A second thread, however many cores there are and little to do."""
+    monkeypatch.setattr(module, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(_numba, "get_num_threads", lambda: 2)
+
+
+def run(code, *arguments, **variables):
+    """Output of a fresh process, which fails here if it does there."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120.0,
+        env=os.environ | {name: str(value) for name, value in variables.items()},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+# --- Threads --------------------------------------------------------------------------------------
+
+
+def test_threads_with_different_networks():
+    """Eight of them at once get to the bit what one gets."""
+    X, Y = rows(300), rows(200, seed=1)
+    calls = [lambda kernel=kernel: kernel(X) for kernel in KERNELS.values()]
+    calls += [lambda kernel=kernel: kernel(Y, X) for kernel in KERNELS.values()]
+    calls += [lambda: NTKKernel(2, "gelu")(X, eval_gradient=True)[1]]
+    calls += [lambda kernel=kernel: kernel.diag(X) for kernel in KERNELS.values()]
+    expected = [call() for call in calls]
+    with ThreadPoolExecutor(8) as pool:
+        results = pool.map(lambda call: call(), calls * 3)
+        for actual, desired in zip(results, expected * 3, strict=True):
+            assert_array_equal(actual, desired)
+
+
+def test_nested_in_threads_of_joblib():
+    X = rows(150)
+    jobs = [joblib.delayed(kernel)(X) for kernel in KERNELS.values()]
+    features = Nystroem(KERNELS["relu"], n_components=20, n_jobs=2, random_state=0)
+    jobs += [joblib.delayed(features.fit_transform)(X)] * 2
+    for n_jobs in (2, 5):
+        with joblib.parallel_config("threading", n_jobs=n_jobs):
+            for actual, (call, arguments, _) in zip(joblib.Parallel()(jobs), jobs, strict=True):
+                assert_array_equal(actual, call(*arguments))
+
+
+@each_kernel
+def test_pairwise_kernels_in_threads(kernel):
+    X, Y = rows(40), rows(30, seed=1)
+    actual, expected = (pairwise_kernels(X, Y, kernel, n_jobs=n_jobs) for n_jobs in (2, 1))
+    np.testing.assert_allclose(actual, expected, rtol=TOLERANCES[actual.dtype.name])
+
+
+def test_one_thread_starts_no_other(monkeypatch):
+    """The number of threads is that of numba, which users and loky set."""
+    monkeypatch.setattr(_numba, "get_num_threads", numba.get_num_threads)
+    before = numba.get_num_threads()
+    started = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda self: (started.append(self), start(self)))
+    try:
+        numba.set_num_threads(1)
+        gram(lower(mlp(3)), rows(600))
+    finally:
+        numba.set_num_threads(before)
+    assert started == []
+
+
+# --- Processes ------------------------------------------------------------------------------------
+
+
+def exit_code(child, seconds=60.0):
+    """Of a forked child, which is killed if it does not end."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "hangs"
+
+
+def fork(function):
+    """Child process that ends with 0 if the function returns true, without a word to pytest."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if function() else 2
+        finally:
+            os._exit(code)
+    return child
+
+
+@needs_fork
+@ignores_fork_warning
+def test_children_compute():
+    """Those that are forked after use, and a child of a child."""
+    X = rows(300)
+    expected = {name: kernel(X) for name, kernel in KERNELS.items()}
+
+    def is_right():
+        return all(np.array_equal(KERNELS[name](X), K) for name, K in expected.items())
+
+    assert exit_code(fork(is_right)) == 0
+    assert exit_code(fork(lambda: exit_code(fork(is_right), 30.0) == 0)) == 0
+    assert is_right()
+
+
+@needs_fork
+@ignores_fork_warning
+def test_fork_while_another_thread_computes():
+    X, Y = rows(300), rows(2000)
+    kernel = KERNELS["relu"]
+    expected, stopped = kernel(X), threading.Event()
+
+    def compute():
+        while not stopped.is_set():
+            kernel(Y)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(compute)
+        try:
+            codes = []
+            for _ in range(5):
+                time.sleep(0.02)
+                codes.append(exit_code(fork(lambda: np.array_equal(kernel(X), expected)), 20.0))
+        finally:
+            stopped.set()
+        other.result()
+    assert codes == [0] * 5
+
+
+def compute_kernel(name):
+    return KERNELS[name](rows(200))
+
+
+@ignores_fork_warning
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+def test_forked_pool():
+    expected = [compute_kernel(name) for name in KERNELS]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        results = pool.map_async(compute_kernel, KERNELS).get(60.0)
+    for actual, desired in zip(results, expected, strict=True):
+        assert_array_equal(actual, desired)
+
+
+def test_workers_of_loky():
+    X = rows(200)
+    jobs = [joblib.delayed(kernel)(X) for kernel in KERNELS.values()]
+    results = joblib.Parallel(2, backend="loky")(jobs)
+    for actual, kernel in zip(results, KERNELS.values(), strict=True):
+        np.testing.assert_allclose(actual, kernel(X), rtol=TOLERANCES[actual.dtype.name])
+
+
+INTERRUPTED = """
+import signal, sys, time
+import numpy as np
+from threadpoolctl import threadpool_info
+from sklearn_ntk import NTKKernel
+
+def blas_threads():
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+X = np.random.default_rng(0).standard_normal((8000, 3))
+kernel = NTKKernel(60)
+expected, threads = kernel(X[:300]), blas_threads()
+print("ready", flush=True)
+try:
+    kernel(X, X[::-1])
+except KeyboardInterrupt:
+    assert np.array_equal(kernel(X[:300]), expected)
+    assert blas_threads() == threads
+    print("interrupted", flush=True)
+else:
+    print("finished", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_interrupt():
+    """A long computation ends at once, all threads of it, and the next one works."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30.0)
+        assert output == "interrupted\n", errors
+        assert process.returncode == 0
+        assert time.monotonic() - start < 3.0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# --- Inputs and pickles ---------------------------------------------------------------------------
+
+
+@each_kernel
+def test_memory_map(kernel, tmp_path):
+    """Rows that are read from disk, and slices of them."""
+    X = rows(300, 6)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for part in (np.s_[:], np.s_[100:], np.s_[::3], np.s_[:, ::2], np.s_[::-2, 1:]):
+        assert_array_equal(kernel(mapped[part]), kernel(X[part].copy()))
+        assert_array_equal(kernel(mapped[part], mapped[part][:7]), kernel(X[part], X[part][:7]))
+        assert_array_equal(kernel.diag(mapped[part]), kernel.diag(X[part]))
+    model = NTKRegressor(kernel, alpha=0.1).fit(mapped, mapped[:, 0])
+    expected = NTKRegressor(kernel, alpha=0.1).fit(X, X[:, 0]).predict(X)
+    assert_array_equal(model.predict(mapped), expected)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles(protocol):
+    """All protocols; a copy computes what the original does."""
+    X = rows(30)
+    for kernel in (*KERNELS.values(), KERNELS["relu"] + 2.0 * KERNELS["erf"]):
+        copy = pickle.loads(pickle.dumps(kernel, protocol))
+        assert copy == kernel
+        assert_array_equal(copy(X), kernel(X))
+    models = NTKRegressor(depth=1, activation=Erf()), NTKClassifier(architecture=resmlp(1))
+    for model in (models[0].fit(X, X[:, 0]), models[1].fit(X, X[:, 0] > 0)):
+        assert_array_equal(pickle.loads(pickle.dumps(model, protocol)).predict(X), model.predict(X))
+    network = (
+        Dense(1.0, frozen=True),
+        Residual((LeakyReLU(0.2), Dense())),
+        Output(),
+        "erf",
+        Dense(),
+    )
+    copy = pickle.loads(pickle.dumps(network, protocol))
+    assert copy == network
+    assert_array_equal(gram(lower(copy), X), gram(lower(network), X))
+
+
+PICKLED_ELSEWHERE = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    model, X, expected = pickle.load(file)
+import numpy as np
+np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
+"""
+
+
+def test_pickle_in_another_process(tmp_path):
+    """Nothing needs to be imported before."""
+    X = rows(30)
+    model = NTKRegressor(architecture=resmlp(1, LeakyReLU(0.2)), alpha=0.1).fit(X, X[:, 0])
+    (tmp_path / "model").write_bytes(pickle.dumps((model, X, model.predict(X))))
+    run(PICKLED_ELSEWHERE, tmp_path / "model")
+
+
+# --- Compilation ----------------------------------------------------------------------------------
+
+NOTHING_NEW = """
+import numpy as np
+from numba.core.event import install_recorder
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
+from sklearn_ntk.activations import LeakyReLU
+from sklearn_ntk.architectures import mlp, resmlp
+from sklearn_ntk.engines import _numba
+from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import Dense, Output, Residual, lower
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+X = np.round(4.0 * np.random.default_rng(0).standard_normal((200, 4)))
+first = LeakyReLU(0.1)
+network = (Dense(), Residual((first, Dense()), (Dense(),)), first, Dense())
+model = NTKRegressor(architecture=network, alpha=0.1).fit(X, X[:, 0])
+
+act = LeakyReLU(0.7)
+branches = (Residual((act, Dense()), (Dense(0.5),)), Residual((Residual((Dense(),)), Dense())))
+networks = [
+    mlp(0), mlp(1, act), mlp(20, first), resmlp(3, act, 0.5), (Dense(), *branches, act, Dense()),
+    (Dense(1.0, 0.0), act, Dense(frozen=True), act, Dense()),
+]
+rows = {
+    "Fortran": np.asfortranarray(X), "strided": np.repeat(X, 2, axis=0)[::2], "reversed": X[::-1],
+    "columns": X[:, ::2], "read-only": read_only(X), "one row": X[:1], "one column": X[:, :1],
+    "no offset": X + 5.0, "wide": np.tile(X, 30), "list": X.tolist(),
+}
+rows |= {kind: X.astype(kind) for kind in ("float16", "float32", "int8", "int64", "uint8", "bool")}
+
+def known():  # also what was found on the disk
+    return _numba._address.cache_info().currsize, len(_numba.fill.signatures)
+
+def call(what, function):
+    before = known()
+    with install_recorder("numba:compile") as recorder:
+        function()
+    assert known() == before, what
+    assert not recorder.buffer, (what, [event.data for _, event in recorder.buffer])
+
+for network in networks:
+    for kernel in (NTKKernel, NNGPKernel):
+        call(network, lambda: kernel(architecture=network)(X))
+for n_frozen in (1, 2):
+    call(n_frozen, lambda: NTKKernel(3, act, n_frozen=n_frozen)(X))
+for weight_var, bias_var in ((1, 0), (0.5, 2.0), (np.float32(3.0), np.int64(1))):
+    call("variances", lambda: NTKKernel(2, act, weight_var, bias_var)(X))
+outputs = (*mlp(1, act), Output(), act, Dense(), Output(), act, Dense())
+call("outputs", lambda: gram(lower(outputs), X, get=("nngp", "ntk")))
+kernel = NTKKernel(2, act)
+for kind, Z in rows.items():
+    call(kind, lambda: kernel(Z))
+    call(kind, lambda: kernel(Z, Z[:1]))
+    call(kind, lambda: kernel(Z[:1], Z))
+    call(kind, lambda: kernel.diag(Z))
+call("predict", lambda: model.predict(X[:3], return_std=True))
+"""
+
+
+def test_nothing_is_compiled_after_a_fit():
+    """Whatever the network, as long as its kinds of steps are known, and whatever the rows."""
+    run(NOTHING_NEW)
+
+
+FIRST_CALLS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from numba.core import caching
+from numba.core.event import install_recorder
+from sklearn_ntk import NTKKernel
+
+if "nowhere" in sys.argv:
+    caching.CacheImpl._locator_classes = caching.FunctionCacheImpl._locator_classes = []
+X = np.random.default_rng(0).standard_normal((50, 3))
+kernels = [NTKKernel(1), NTKKernel(2), NTKKernel(1, "erf"), NTKKernel(1)]
+with install_recorder("numba:compile") as recorder, ThreadPoolExecutor(int(sys.argv[1])) as pool:
+    results = list(pool.map(lambda kernel: kernel(X), kernels))
+for kernel, result in zip(kernels, results, strict=True):
+    assert np.array_equal(result, kernel(X))
+print(len(recorder.buffer))
+"""
+
+
+def test_cache_serves_the_next_process(tmp_path):
+    """Also in a folder that does not exist yet."""
+    folder = tmp_path / "not" / "yet"
+    assert int(run(FIRST_CALLS, 1, NUMBA_CACHE_DIR=folder)) > 0
+    assert int(run(FIRST_CALLS, 1, NUMBA_CACHE_DIR=folder)) == 0
+
+
+@pytest.mark.slow
+def test_threads_compile_at_once(tmp_path):
+    run(FIRST_CALLS, 4, NUMBA_CACHE_DIR=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place", ["file", *(pytest.param(p, marks=pytest.mark.slow) for p in ("read-only", "nowhere"))]
+)
+def test_cache_that_cannot_be_written(place, tmp_path):
+    """Then numba looks for another place, or does without."""
+    folder = tmp_path / "cache"
+    if place == "read-only":
+        folder.mkdir(mode=0o555)
+    else:
+        folder.write_text("not a folder")
+    run(FIRST_CALLS, 1, place, NUMBA_CACHE_DIR=folder)
