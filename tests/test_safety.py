@@ -387,7 +387,7 @@ from numba.core.event import install_recorder
 from sklearn_ntk import NTKKernel
 
 if "nowhere" in sys.argv:
-    caching.CacheImpl._locator_classes = caching.FunctionCacheImpl._locator_classes = []
+    caching.CompileResultCacheImpl._locator_classes = []
 X = np.random.default_rng(0).standard_normal((50, 3))
 kernels = [NTKKernel(1), NTKKernel(2), NTKKernel(1, "erf"), NTKKernel(1)]
 with install_recorder("numba:compile") as recorder, ThreadPoolExecutor(int(sys.argv[1])) as pool:
