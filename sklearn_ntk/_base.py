@@ -9,11 +9,16 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._compat import Interval, StrOptions
+from ._memory import check_memory
 from .kernels import NNGPKernel, NTKKernel
 from .solvers import RELATIVE_RIDGES, fit_ridge, select_ridge
 
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
+
+
+COPIES = 3.2
+"""Memory that a fit of many rows takes, in units of its Gram matrix."""
 
 
 class NetworkEstimator(BaseEstimator):
@@ -83,6 +88,13 @@ class NetworkEstimator(BaseEstimator):
             scatter = 0.0
         else:
             self.X_fit_, Y, weights, scatter = _merge(X, Y, weights)
+            n = len(self.X_fit_)
+            check_memory(
+                COPIES * 8.0 * n * n,
+                f"A fit of {n} distinct rows",
+                "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a "
+                "linear model",
+            )
             K = self.kernel_(self.X_fit_)
         if self.alpha == "auto":
             scale = np.mean(weights * np.abs(K.diagonal())) or 1.0

@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, _memory
 
 
 def data(n=40, noise=0.2, seed=0, n_outputs=None):
@@ -282,3 +282,12 @@ def test_uncertainty_errors():
     for option in ("return_std", "return_cov"):
         with pytest.raises(ValueError, match=r"precomputed Gram matrix lacks: pass the kernel"):
             precomputed.predict(K, **{option: True})
+
+
+def test_memory(monkeypatch):
+    """A fit that would not fit the memory is refused, with what it needs and what would serve."""
+    monkeypatch.setattr(_memory, "free_memory", lambda: 3e6)
+    X = np.random.default_rng(0).standard_normal((400, 2))
+    with pytest.raises(MemoryError, match=r"fit of 400 distinct rows needs 0\.0041 GB.*Nystroem"):
+        NTKRegressor().fit(X, X[:, 0])
+    NTKRegressor().fit(X[:300], X[:300, 0])
