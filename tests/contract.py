@@ -62,7 +62,7 @@ def to_layer(kind, *arguments):
 
 def parameters_of(name):
     """Parameters, other than the defaults, that the oracle knows."""
-    known = {**oracle.DUALS, **oracle.GROWING, **oracle.SMOOTH}[name]
+    known = {**oracle.DUALS, **oracle.GROWING, **oracle.SMOOTH, **oracle.SLOW}[name]
     changed = dict(zip(ACTIVATIONS[name]._fields, varied(ACTIVATIONS[name]), strict=True))
     return {field: changed[field] for field in list(inspect.signature(known).parameters)[3:]}
 
@@ -86,7 +86,7 @@ def errors(actual, expected, program, X, Y):
 
 
 def relative(error, left, right):
-    """Errors relative to the geometric mean of two diagonal entries, or to the one that is not 0."""
+    """Errors relative to the geometric mean of two diagonal entries; to the larger if it is 0."""
     scale = np.sqrt(left) * np.sqrt(right)
     scale = np.where(scale > 0.0, scale, np.maximum(left, right))
     return np.abs(error) / (scale + (scale == 0.0))

@@ -199,7 +199,7 @@ def test_small_gaps(act, part):
     """The gap of close rows of equal norm is that before times the slope, to many digits."""
     v = np.array([0.3, 1.0, 2.7])
     (features,) = features_of(act, v)
-    std, _, gap, slope = dual_of(act, 2.0 * part * v, features, features)
+    _, _, gap, slope = dual_of(act, 2.0 * part * v, features, features)
     if not isinstance(act, JUMPING):
         assert_allclose(gap, 2.0 * part * v * slope, rtol=1e-7, atol=1e-18 * np.sqrt(part))
 
