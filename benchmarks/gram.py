@@ -30,10 +30,10 @@ class WorkerError(Exception):
 class Worker:
     """A process in which one package computes one case."""
 
-    def __init__(self, name, n=1, d=1, depth=1):
+    def __init__(self, name, n=1, d=1, depth=1, kernels="ntk"):
         if INTERPRETERS[name] is None:
             raise WorkerError("NEURAL_TANGENTS_PYTHON is not set")
-        command = [INTERPRETERS[name], workers.__file__, name, str(n), str(d), str(depth)]
+        command = [INTERPRETERS[name], workers.__file__, name, str(n), str(d), str(depth), kernels]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self.name = name
         try:
@@ -141,7 +141,7 @@ def table_head():
     times = [f"{name} ms" for name in (OURS, *PEERS)]
     ratios = [f"{OURS} / rbf_kernel", *(f"{name} / {OURS}" for name in PEERS[1:])]
     memory = [f"{name} extra MB" for name in (OURS, *PEERS)]
-    columns = ["n", "d", "depth", *times, *ratios, *memory]
+    columns = ["n", "d", "depth", "kernels", *times, *ratios, *memory]
     return f"{table_row(columns)}\n{table_row(['---:'] * len(columns))}"
 
 
@@ -150,7 +150,7 @@ def table_row(cells):
 
 
 def cells(case, results):
-    ours, rbf = results[OURS], results["rbf_kernel"]
+    ours, rbf = results[OURS], results.get("rbf_kernel")
     times = [format_time(rbf, "ours"), *(format_time(results.get(name)) for name in PEERS)]
     ratios = [format_ratio(rbf, "ours", "theirs")]
     ratios += [format_ratio(results.get(name), "theirs", "ours") for name in PEERS[1:]]
@@ -190,14 +190,16 @@ def notes(records, budget):
             yield f"{name} differs from {OURS} by at most {max(gaps):.1e} of the diagonal."
         for case, result in results:
             if "failed" in result:
-                yield f"Failed at n, d, depth = {case}: {result['failed']}"
+                yield f"Failed at n, d, depth, kernels = {case}: {result['failed']}"
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, nargs="+", default=[1000, 4000, 10000])
     parser.add_argument("--d", type=int, nargs="+", default=[10, 100, 784])
-    parser.add_argument("--depth", type=int, nargs="+", default=[1, 3, 10])
+    parser.add_argument("--depth", type=int, nargs="+", default=[1, 3, 20])
+    parser.add_argument("--kernels", nargs="+", default=["ntk"], choices=["ntk", "both"])
+    parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS)
     parser.add_argument("--repeats", type=int, default=3, help="timings of each pair")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds for a peer's repeats")
     parser.add_argument("--quick", action="store_true", help="n=1000, d=100, depth 1 and 3 only")
@@ -218,14 +220,15 @@ def main():
             print(f"{name} is left out: {error}", file=sys.stderr)
     print(f"{header(about)}\n\n{table_head()}", flush=True)
     records = []
-    for case in itertools.product(options.n, options.d, options.depth):
-        results = run_case(case, [name for name in PEERS if name in about], options)
+    for case in itertools.product(options.n, options.d, options.depth, options.kernels):
+        results = run_case(case, [name for name in options.peers if name in about], options)
         records.append((case, results))
         print(table_row(cells(case, results)), flush=True)
     print("", *notes(records, options.budget), sep="\n- ")
     if options.json:
         rows = [
-            {"n": case[0], "d": case[1], "depth": case[2]} | results for case, results in records
+            dict(zip(("n", "d", "depth", "kernels"), case, strict=True)) | results
+            for case, results in records
         ]
         options.json.write_text(json.dumps({"header": header(about), "rows": rows}, indent=1))
 

@@ -31,22 +31,24 @@ BATCH = 1000  # largest block of nt.batch ...
 WHOLE = 5000  # ... which computes matrices of more rows than this
 
 
-def prepare_ours(X, depth, bias_var):
-    from sklearn_ntk import NTKKernel
+def prepare_ours(X, depth, bias_var, get):
+    from sklearn_ntk.architectures import mlp
+    from sklearn_ntk.gram import gram
+    from sklearn_ntk.layers import lower
 
-    kernel = NTKKernel(depth=depth, weight_var=WEIGHT_VAR, bias_var=bias_var)
-    kernel(X[:WARM_ROWS])
-    return functools.partial(kernel, X)
+    program = lower(mlp(depth), WEIGHT_VAR, bias_var)
+    gram(program, X[:WARM_ROWS], get=get)
+    return functools.partial(gram, program, X, get=get)
 
 
-def prepare_rbf(X, depth, bias_var):
+def prepare_rbf(X, depth, bias_var, get):
     from sklearn.metrics.pairwise import rbf_kernel
 
     rbf_kernel(X[:WARM_ROWS])
     return functools.partial(rbf_kernel, X)
 
 
-def prepare_scikit_ntk(X, depth, bias_var):
+def prepare_scikit_ntk(X, depth, bias_var, get):
     from skntk import NeuralTangentKernel
 
     if bias_var == 0:  # its inputs are not divided by d, its result by the number of layers
@@ -57,7 +59,7 @@ def prepare_scikit_ntk(X, depth, bias_var):
     return functools.partial(kernel, X)
 
 
-def prepare_neural_tangents(X, depth, bias_var):
+def prepare_neural_tangents(X, depth, bias_var, get):
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
 
@@ -69,12 +71,12 @@ def prepare_neural_tangents(X, depth, bias_var):
     kernel = stax.serial(*(dense, stax.Relu()) * depth, dense)[2]
     X = jax.numpy.asarray(X)
     if len(X) <= WHOLE:
-        run = jax.jit(lambda X: kernel(X, None, "ntk")).lower(X).compile()
-        return lambda: run(X).block_until_ready()
+        run = jax.jit(lambda X: kernel(X, None, get)).lower(X).compile()
+        return lambda: jax.block_until_ready(run(X))
     size = block_size(len(X))
     run = nt.batch(kernel, batch_size=size, device_count=0)
-    run(X[: 2 * size], None, "ntk")  # compiles the blocks on and off the diagonal
-    return lambda: run(X, None, "ntk").block_until_ready()
+    run(X[: 2 * size], None, get)  # compiles the blocks on and off the diagonal
+    return lambda: jax.block_until_ready(run(X, None, get))
 
 
 PREPARE = {
@@ -95,8 +97,9 @@ def block_size(n):
 class Session:
     """What a worker does for one case; the methods answer requests by values for JSON."""
 
-    def __init__(self, name, n, d, depth):
-        self.name, self.n, self.d, self.depth = name, n, d, depth
+    def __init__(self, name, n, d, depth, kernels):
+        self.name, self.n, self.d, self.depth = name, int(n), int(d), int(depth)
+        self.get = {"ntk": "ntk", "both": ("nngp", "ntk")}[kernels]
 
     @functools.cached_property
     def X(self):
@@ -106,7 +109,7 @@ class Session:
 
     @functools.cached_property
     def compute(self):
-        return PREPARE[self.name](self.X, self.depth, BIAS_VAR)
+        return PREPARE[self.name](self.X, self.depth, BIAS_VAR, self.get)
 
     def describe(self):
         versions = {package: metadata.version(package) for package in PACKAGES[self.name]}
@@ -131,7 +134,8 @@ class Session:
         start = time.perf_counter()
         K = compute()
         seconds = time.perf_counter() - start
-        return {"seconds": seconds, "megabytes": (peak() - before - K.nbytes) / 1e6}
+        size = sum(part.nbytes for part in as_tuple(K))
+        return {"seconds": seconds, "megabytes": (peak() - before - size) / 1e6}
 
     def sample(self, biases):
         """Some rows and columns of the matrix; the matrix of fewer rows if without biases."""
@@ -140,8 +144,8 @@ class Session:
         if biases:
             compute = self.compute
         else:
-            compute = PREPARE[self.name](self.X[:WARM_ROWS], self.depth, 0.0)
-        K = np.asarray(compute())
+            compute = PREPARE[self.name](self.X[:WARM_ROWS], self.depth, 0.0, self.get)
+        K = np.asarray(as_tuple(compute())[-1])
         index = np.linspace(0, len(K) - 1, SAMPLE).astype(int)
         return K[np.ix_(index, index)].tolist()
 
@@ -152,6 +156,11 @@ class Session:
         for _ in range(number):
             compute()
         return (time.perf_counter() - start) / number
+
+
+def as_tuple(K):
+    """The matrices that a package returned, the NTK last."""
+    return K if isinstance(K, tuple) else (K,)
 
 
 def peak():
@@ -169,7 +178,7 @@ def reset_peak():
 
 def serve(name, *case):
     replies, sys.stdout = sys.stdout, sys.stderr
-    session = Session(name, *map(int, case))
+    session = Session(name, *case)
     for line in sys.stdin:
         request = json.loads(line)
         try:
