@@ -408,6 +408,22 @@ def test_cache_serves_the_next_process(tmp_path):
 @pytest.mark.slow
 def test_threads_compile_at_once(tmp_path):
     run(FIRST_CALLS, 4, NUMBA_CACHE_DIR=tmp_path)
+    assert int(run(FIRST_CALLS, 1, NUMBA_CACHE_DIR=tmp_path)) == 0
+
+
+FULL_DISK = """
+import resource, signal
+from sklearn_ntk import NTKKernel
+import sklearn_ntk.engines._numba
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(NTKKernel(0, bias_var=0.0)([[1.0]])[0, 0])
+"""
+
+
+def test_full_disk(tmp_path):
+    pytest.importorskip("resource")
+    assert float(run(FULL_DISK, NUMBA_CACHE_DIR=tmp_path)) == 2.0
 
 
 @pytest.mark.parametrize(

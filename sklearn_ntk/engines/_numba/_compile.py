@@ -5,6 +5,7 @@ interpreter, compiled once, calls those of any network, and a new network compil
 steps that no network before it had.
 """
 
+import contextlib
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -35,11 +36,23 @@ def compiled(function, options=OPTIONS):
 
     The disk cache finds a function by its name, and does not look at what it calls.
     """
-    function.__qualname__ += f"_{_version()}"
+    version = f"_{_version()}"
+    function.__qualname__ = function.__qualname__.removesuffix(version) + version
     try:
-        return njit(cache=True, **options)(function)
+        dispatcher = njit(cache=True, **options)(function)
     except RuntimeError:  # no directory for the cache
         return njit(**options)(function)
+    cache_of_function = dispatcher._cache
+    cache_of_function.save_overload = _forgiving(cache_of_function.save_overload)
+    return dispatcher
+
+
+def _forgiving(save):
+    def save_if_possible(*arguments):
+        with contextlib.suppress(OSError):  # a full disk is no reason not to compute
+            save(*arguments)
+
+    return save_if_possible
 
 
 def pointer(context, builder, kind, array, place):
