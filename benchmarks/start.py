@@ -73,9 +73,9 @@ def measure():
 def main(repeats=3):
     names = [
         "import of sklearn_ntk, beyond scikit-learn",
-        "import and first fit, empty cache",
+        "import, with scikit-learn, and first fit, empty cache",
         "first fit, empty cache",
-        "import and first fit in the next process",
+        "import, with scikit-learn, and first fit in the next process",
         "first fit in the next process",
     ]
     times = zip(*(measure() for _ in range(repeats)), strict=True)

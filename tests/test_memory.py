@@ -14,8 +14,8 @@ from sklearn_ntk.architectures import mlp
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, lower
 
-LIMIT = 64e6
-"""Bytes that a Gram matrix may need beyond itself, however large it is."""
+LIMIT = 40e6
+"""Bytes that 6000 rows may need beyond the result, so that 20000 rows need no more than 64 MB."""
 
 PEAK = """
 import ctypes, resource, sys
@@ -142,6 +142,8 @@ AVAILABLE = 9000 * 1024
 MACHINE = "/proc/meminfo"
 FIRST = {MACHINE: MEMINFO, "/proc/self/cgroup": "4:memory:/\n"}
 SECOND = {MACHINE: MEMINFO, "/proc/self/cgroup": "0::/\n"}
+NESTED = {MACHINE: MEMINFO, "/proc/self/cgroup": "3:cpu:/c\n0::/a/b\n"}
+LIMITED = {"/memory.max": "5000000\n", "/memory.current": "1000000\n"}
 UNLIMITED = 2**63 - 4096
 """What the first version of cgroups has as its limit if there is none."""
 
@@ -150,11 +152,17 @@ UNLIMITED = 2**63 - 4096
     "files, expected",
     [
         ({MACHINE: MEMINFO}, AVAILABLE),
-        (SECOND | {"memory.max": "5000000\n", "memory.current": "1000000\n"}, 4e6),
+        (SECOND | LIMITED, 4e6),
         (SECOND | {"memory.max": "max\n", "memory.current": "1000000\n"}, AVAILABLE),
         (SECOND | {"memory.max": "5000000\n"}, AVAILABLE),
         (SECOND | {"memory.max": "5000000\n", "memory.current": "5000001\n"}, 0.0),
         (SECOND | {"memory.max": "90000000\n", "memory.current": "1000000\n"}, AVAILABLE),
+        (
+            SECOND | LIMITED | {"memory.stat": "anon 7\ninactive_file 30\nactive_file 200\n"},
+            4000230,
+        ),
+        (NESTED | {f"cgroup{name}": text for name, text in LIMITED.items()}, 4e6),
+        (NESTED | {f"cgroup/a/b{name}": text for name, text in LIMITED.items()}, 4e6),
         (FIRST | {"limit_in_bytes": "7000000\n", "usage_in_bytes": "1000000\n"}, 6e6),
         (FIRST | {"limit_in_bytes": f"{UNLIMITED}\n", "usage_in_bytes": "1000000\n"}, AVAILABLE),
     ],
