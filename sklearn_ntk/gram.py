@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -65,25 +66,32 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
     dtype = np.dtype(dtype)
     symmetric = Y is None or Y is X
     rows = [check_rows(Z) for Z in ((X,) if symmetric else (X, Y))]
-    results = _allocate(program, [len(rows[i][0]) for i in (0, -1)], get, gradient, dtype)
-    pairs = Pairs(program, rows, gradient, dtype)
-    plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
-    near = dtype.type(NEAR[dtype.name])
+    shape = [len(rows[i][0]) for i in (0, -1)]
+    results = _allocate(program, shape, get, gradient, dtype)
 
     def compute(block):
         i0, i1, j0, j1 = block
         inner = pairs.inner_products(i0, i1, j0, j1)
         _numba.fill(plan, pairs.left, pairs.right, near, i0, j0, symmetric, inner, results)
 
-    blocks = _blocks(len(rows[0][0]), len(rows[-1][0]), symmetric, pairs.block_columns, _numba)
-    work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
-    _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
+    with single_threaded_blas if _wakes_blas(*shape, rows[0][0].shape[1]) else nullcontext():
+        pairs = Pairs(program, rows, gradient, dtype)
+        plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
+        near = dtype.type(NEAR[dtype.name])
+        blocks = _blocks(*shape, symmetric, pairs.block_columns, _numba)
+        work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
+        _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
     if symmetric:
-        index = np.arange(len(rows[0][0]))
+        index = np.arange(shape[0])
         for result, diagonals in zip(results, _diagonals(pairs.scan), strict=True):
             if result.size:
                 result[:, index, index] = diagonals
     return _select(get, gradient, results)
+
+
+def _wakes_blas(n, m, d):
+    """Whether a product of matrices would start threads, beside which nobody may fork."""
+    return n * m * d > 2**18 or (n + m) * d > 2**13
 
 
 def _allocate(program, shape, get, gradient, dtype):
@@ -91,11 +99,12 @@ def _allocate(program, shape, get, gradient, dtype):
     names = _names(get)
     shapes = [(program.n_outputs, *shape) if name in names else (0, 0, 0) for name in _NAMES]
     shapes += [(*s, 2) if gradient else (0, 0, 0, 0) for s in shapes]
+    single = "" if dtype == np.float32 else "dtype='float32', "
     check_memory(
         sum(map(math.prod, shapes)) * dtype.itemsize,
         f"A Gram matrix of {shape[0]} x {shape[1]} rows{', with derivatives,' * gradient}",
-        "take fewer rows, dtype='float32', or sklearn.kernel_approximation.Nystroem with this "
-        "kernel and a linear model",
+        f"take fewer rows, {single}or sklearn.kernel_approximation.Nystroem with this kernel and a "
+        f"linear model",
     )
     return Results(*(np.empty(s, dtype) for s in shapes))
 
@@ -140,24 +149,27 @@ def _run(compute, blocks, n_threads):
     if n_helpers < 1:
         _drain(compute, blocks)
         return
-    with single_threaded_blas, ThreadPoolExecutor(n_helpers) as pool:
-        helpers = [pool.submit(_drain, compute, blocks) for _ in range(n_helpers)]
-        _drain(compute, blocks)
+    with ThreadPoolExecutor(n_helpers) as pool:
+        try:
+            helpers = [pool.submit(_drain, compute, blocks) for _ in range(n_helpers)]
+            _drain(compute, blocks)
+        finally:  # also after an interrupt the other threads must stop
+            blocks.clear()
         for helper in helpers:
             helper.result()
 
 
 def _drain(compute, blocks):
-    while True:
-        try:
-            block = blocks.popleft()
-        except IndexError:
-            return
-        try:
+    try:
+        while True:
+            try:
+                block = blocks.popleft()
+            except IndexError:
+                return
             compute(block)
-        except BaseException:  # also an interrupt: it stops the other threads, too
-            blocks.clear()
-            raise
+    except BaseException:  # also an interrupt: it stops the other threads, too
+        blocks.clear()
+        raise
 
 
 def _names(get):

@@ -46,7 +46,7 @@ class _Side:
     """
 
     def __init__(self, X, norms, mean, dtype, is_held):
-        self.X, self.dtype = X if X.flags.writeable else X.copy(), dtype  # read-only is a type
+        self.X, self.dtype = _writeable(X), dtype
         self.inverse = (norms > 0.0) / (norms + (norms == 0.0))
         self.norms = (norms / np.sqrt(X.shape[1])).astype(dtype)
         self._is_raw = mean is None and dtype == np.float64
@@ -111,6 +111,19 @@ class Pairs:
     def inner_products(self, i0, i1, j0, j1):
         """Products of the factors of some rows with those of some columns."""
         return np.matmul(self._sides[0].factors(i0, i1), self._sides[-1].factors(j0, j1).T)
+
+
+class _Unlocked:
+    """Lends the memory of an array as if it could be written."""
+
+    def __init__(self, X):
+        self._X = X
+        self.__array_interface__ = X.__array_interface__ | {"data": (X.ctypes.data, False)}
+
+
+def _writeable(X):
+    """A view that compiled code, which does not write there, takes without a type of its own."""
+    return X if X.flags.writeable else np.asarray(_Unlocked(X))
 
 
 def _offset(rows):

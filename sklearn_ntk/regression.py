@@ -2,10 +2,11 @@
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import CHUNK, NetworkEstimator
 from ._compat import _check_sample_weight, _fit_context
+from ._memory import check_memory
 from .linalg import cholesky
 
 
@@ -132,6 +133,14 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
+        check_is_fitted(self)
+        if return_cov and self.kernel_ is not None:
+            n = np.shape(X)[0]
+            check_memory(
+                16.0 * n * (n + len(self.X_fit_)),
+                f"The covariance of {n} rows",
+                "take fewer rows, or return_std=True",
+            )
         scores = self._scores(X)
         mean = scores[:, 0] if self._is_flat else scores
         if not (return_std or return_cov):

@@ -291,3 +291,12 @@ def test_memory(monkeypatch):
     with pytest.raises(MemoryError, match=r"fit of 900 distinct rows needs 0\.0207 GB.*Nystroem"):
         NTKRegressor().fit(X, X[:, 0])
     NTKRegressor().fit(X[:830], X[:830, 0])
+
+
+def test_memory_of_covariances(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((2000, 2))
+    model = NTKRegressor(depth=1).fit(X[:10], X[:10, 0])
+    monkeypatch.setattr(_memory, "free_memory", lambda: 18e6)
+    with pytest.raises(MemoryError, match=r"covariance of 2000 rows needs .*return_std=True"):
+        model.predict(X, return_cov=True)
+    assert model.predict(X, return_std=True)[1].shape == (2000,)
