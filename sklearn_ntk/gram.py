@@ -66,7 +66,9 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
     dtype = np.dtype(dtype)
     symmetric = Y is None or Y is X
     rows = [check_rows(Z) for Z in ((X,) if symmetric else (X, Y))]
-    shape = [len(rows[i][0]) for i in (0, -1)]
+    shape, widths = [len(rows[i][0]) for i in (0, -1)], [rows[i][0].shape[1] for i in (0, -1)]
+    if widths[0] != widths[1]:
+        raise ValueError(f"X and Y must have as many columns; got {widths[0]} and {widths[1]}.")
     results = _allocate(program, shape, get, gradient, dtype)
 
     def compute(block):
@@ -74,8 +76,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
         inner = pairs.inner_products(i0, i1, j0, j1)
         _numba.fill(plan, pairs.left, pairs.right, near, i0, j0, symmetric, inner, results)
 
-    with single_threaded_blas if _wakes_blas(*shape, rows[0][0].shape[1]) else nullcontext():
-        pairs = Pairs(program, rows, gradient, dtype)
+    with single_threaded_blas if _wakes_blas(*shape, widths[0]) else nullcontext():
+        pairs = Pairs(program, rows, gradient, _names(get), dtype)
         plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
         near = dtype.type(NEAR[dtype.name])
         blocks = _blocks(*shape, symmetric, pairs.block_columns, _numba)
@@ -109,10 +111,10 @@ def _allocate(program, shape, get, gradient, dtype):
     return Results(*(np.empty(s, dtype) for s in shapes))
 
 
-def diagonal(program, X, get="ntk", gradient=False):
+def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     """Diagonal of the Gram matrices of ``X``, in time linear in its rows.
 
-    Parameters and returns are those of `gram`, with one axis less, in double precision.
+    Parameters and returns are those of `gram`, with one axis less.
 
     Examples
     --------
@@ -122,7 +124,10 @@ def diagonal(program, X, get="ntk", gradient=False):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
-    return _select(get, gradient, _diagonals(scan(program, [check_rows(X)], gradient)))
+    dtype = np.dtype(dtype)
+    scanned = scan(program, [check_rows(X)], gradient, _names(get), dtype)
+    found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
+    return _select(get, gradient, found)
 
 
 def _diagonals(scanned):

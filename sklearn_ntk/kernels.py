@@ -47,7 +47,7 @@ class _NetworkKernel(Kernel):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
                 raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
-        if self.dtype not in _DTYPES:
+        if getattr(self.dtype, "__name__", self.dtype) not in _DTYPES:  # np.float32 has a name
             raise ValueError(f"dtype must be 'float64' or 'float32'; got {self.dtype!r}.")
 
     def _program(self):
@@ -113,7 +113,7 @@ class _NetworkKernel(Kernel):
         -------
         array of shape (n,)
         """
-        return diagonal(self._program(), _check_rows(X), get=self._get).astype(self.dtype)
+        return diagonal(self._program(), _check_rows(X), get=self._get, dtype=self.dtype)
 
     def is_stationary(self):
         """Whether the kernel depends on differences only: it does not."""

@@ -21,20 +21,40 @@ OFFSET = 0.25
 def check_rows(X):
     """Rows in double precision and their norms, to the bit the same in every memory order."""
     X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[1] == 0 or not np.isfinite(X).all():
+        kind = f"shape {X.shape}" if X.ndim != 2 or X.shape[1] == 0 else "numbers not finite"
+        raise ValueError(f"Rows must be an array (n, d) of finite numbers, d > 0; got {kind}.")
     return X, np.sqrt(np.einsum("ij,ij->i", X, X))
 
 
-def scan(program, rows, gradient):
-    """Carry single rows, from `check_rows`, through a program by the reference engine."""
-    variances = np.concatenate([norms * (norms / X.shape[1]) for X, norms in rows])
+def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64):
+    """Carry single rows, from `check_rows`, through a program by the reference engine.
+
+    Raises ValueError if a kernel of these names overflows in the precision of the pairs.
+    """
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        scanned = _numpy.scan_rows(program, variances, gradient)
-    if not (np.isfinite(scanned.variance).all() and np.isfinite(scanned.ntk).all()):
+        variances = np.concatenate([norms * (norms / X.shape[1]) for X, norms in rows])
+        try:
+            scanned = _numpy.scan_rows(program, variances, gradient)
+        except OverflowError:
+            scanned = None
+    if scanned is None or not _is_within(scanned, variances, names, np.finfo(dtype).max):
+        other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
         raise ValueError(
             f"The kernel of this network overflows on rows whose mean square reaches "
-            f"{variances.max():.3g}: scale the data, or lower weight_var or the depth."
+            f"{variances.max():.3g}: scale the data, or lower weight_var or the depth{other}."
         )
     return scanned
+
+
+def _is_within(scanned, variances, names, largest):
+    """Whether all variances, with room for gaps of four times as much, and results are finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        within = [4.0 * variances]
+        within += [4.0 * record[2] * record[2] for record in scanned.records if record]
+        results = [("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk)]
+        within += [part for name, part in results if name in names and part is not None]
+        return all(bool((np.abs(part) <= largest).all()) for part in within)
 
 
 class _Side:
@@ -82,8 +102,9 @@ class Pairs:
     ``left`` and ``right`` are what the compiled engine takes of both sides.
     """
 
-    def __init__(self, program, rows, gradient, dtype):
-        self.scan = scan(program, rows, gradient)  # of all: series get as many terms on both sides
+    def __init__(self, program, rows, gradient, names, dtype):
+        # of all rows: series get as many terms on both sides
+        self.scan = scan(program, rows, gradient, names, dtype)
         self.spans = _packing.spans_of_series(program, self.scan)
         mean = _offset(rows)
         is_held = sum(X.size for X, _ in rows) <= BLOCK_ENTRIES

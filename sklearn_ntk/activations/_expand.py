@@ -90,8 +90,9 @@ def close(rows, sums):
     That makes equal and opposite rows exact, and leaves the kernel positive semidefinite.
     """
     unit, dunit = rows.unit.copy(), rows.dunit.copy()
-    share, rate = sums.odd / sums.energy, sums.odd_moment / sums.energy
-    rate = rate - share * sums.moment / sums.energy
+    energy = sums.energy + (sums.energy == 0.0)
+    share, rate = sums.odd / energy, sums.odd_moment / energy
+    rate = rate - share * sums.moment / energy
     last = len(unit) - 1  # even
     for n, whole, speed in ((last, 1.0 - share, -rate), (last - 1, share, rate)):
         u, du = unit[n % 2 : n : 2], dunit[n % 2 : n : 2]
@@ -152,12 +153,14 @@ def sums_on_grid(moved, level, std, half):
 def expand_rows(name, sums_of, level, variance):
     """`Rows` from a function that returns the `Sums` of some standard deviations."""
     shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
-    is_zero = std == 0.0
-    std = np.maximum(std, LEAST_STD if level else TINY_STD)
+    if not np.isfinite(std).all():
+        raise OverflowError(f"The variance of the pre-activations of {name} is not finite.")
+    is_zero, least = std == 0.0, LEAST_STD if level else TINY_STD
+    std = np.maximum(std, least)
     order = np.argsort(std, kind="stable")
     parts = [order[i : i + _CHUNK] for i in range(0, len(order), _CHUNK)]
     sums = [sums_of(std[part]) for part in parts]
-    n_terms, worst = _count_terms(sums)
+    n_terms, worst = _count_terms(sums, [(std[part] > least) | (level == 0.0) for part in parts])
     rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
     if worst is not None:
         _warn(name, std[order[-1]], *worst)
@@ -169,15 +172,21 @@ def expand_rows(name, sums_of, level, variance):
     return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
 
 
-def _count_terms(sums):
-    """Number of coefficients to keep and, if the rest matters, relative errors of K and T."""
-    energies = [s.coefficients**2 / (s.energy + (s.energy == 0.0)) for s in sums]
+def _count_terms(sums, matter):
+    """Number of coefficients to keep and, if the rest matters, relative errors of K and T.
+
+    Rows that do not matter are constants, all whose terms beyond the first ones are rounding.
+    """
+    energies = [
+        matters * s.coefficients**2 / (s.energy + (s.energy == 0.0))
+        for s, matters in zip(sums, matter, strict=True)
+    ]
     slopes = [np.arange(len(e))[:, None] * e for e in energies]
     slopes = [e / (e.sum(axis=0) + (e.sum(axis=0) == 0.0)) for e in slopes]
     tail = np.max([e[::-1].cumsum(axis=0)[::-1].max(axis=1) for e in slopes], axis=0)
     enough = np.flatnonzero(tail[1::BLOCK] <= _TAIL)
     if len(enough):
-        return 1 + BLOCK * int(enough[0]), None
+        return 1 + BLOCK * max(int(enough[0]), 1), None
     lost = max(np.max(1.0 - e[:N_TERMS].sum(axis=0)) for e in energies)
     return N_TERMS, (lost, max(_rest(e) for e in slopes))
 

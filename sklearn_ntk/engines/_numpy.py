@@ -47,11 +47,12 @@ def scan_rows(program, variance, gradient=False):
         elif isinstance(step, Swap):
             state, stack[-1] = stack[-1], state
         elif isinstance(step, Output):
-            outputs.append(tuple(zero + x for x in state))
+            outputs.append(state)
             record, rate = _row_of_output(state)
         else:
             arguments = (step, state, stack.pop() if isinstance(step, Add) else None)
             state, record, rate = (_row_with_rates if gradient else _row)(*arguments)
+        state = _filled(state, zero)
         records.append(_filled(record, zero))
         rates.append(tuple(_filled(r, zero) for r in rate))
     variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))

@@ -14,7 +14,7 @@ from ...program import Add, Output, Save, Swap
 from .. import _loops, _packing
 from .._tile import TILE_COLUMNS, TILE_ROWS, Tile
 from . import _steps
-from ._compile import address, call, compiled, from_source
+from ._compile import INNER, address, call, compiled, from_source
 from ._steps import fence
 
 __all__ = ["BLOCK_ROWS", "fill", "get_num_threads", "make_plan"]
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 @cache
 def _step(make, *arguments):
     """Compiled step from its source, or from a function of `_steps`."""
-    return from_source(make(*arguments), arguments[-1]) if arguments else compiled(make)
+    return from_source(make(*arguments), arguments[-1]) if arguments else compiled(make, INNER)
 
 
 def _make_steps(step, gradient, single):

@@ -16,7 +16,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from ... import _trace
+from ... import _trace, formulas
 from .._tile import Results, Side, Tile
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
@@ -27,7 +27,8 @@ INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 def _version():
     """Digest of sources that compiled functions share and the disk cache knows nothing of."""
     folder = Path(__file__).parent
-    files = [*sorted(folder.glob("*.py")), folder.parent / "_tile.py", Path(_trace.__file__)]
+    files = [*sorted(folder.glob("*.py")), folder.parent / "_tile.py"]
+    files += [Path(module.__file__) for module in (_trace, formulas)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

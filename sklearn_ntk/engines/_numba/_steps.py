@@ -45,12 +45,12 @@ def begin(k, tile):
     zero, half, far = number(0.0), number(0.5) * tile.near, number(4.0) - tile.near
     for i in range(stop.shape[0]):
         norm, square = left.norms[i0 + i], left.squares[i0 + i]
-        twice = number(2.0) * left.scales[i0 + i]
+        twice = number(2.0) * left.scales[i0 + i]  # times each product, for the range of both
         products, out, ntk = tile.inner[tile.r0 + i][tile.c0 :], tile.state[0, i], tile.state[1, i]
         n_near = 0
         for j in range(stop[i]):
             size = square + squares[j]
-            value = max(size - products[j] * (twice * scales[j]), zero)
+            value = max(size - (products[j] * twice) * scales[j], zero)
             out[j] = norm * norms[j] * value
             ntk[j] = zero
             n_near += (value <= half * size) | (value >= far)

@@ -1,0 +1,101 @@
+"""What overflows says so, in the precision at hand, and nothing else does."""
+
+import numpy as np
+import pytest
+
+from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk.activations import ACTIVATIONS, Hermite, Monomial, Numerical
+from sklearn_ntk.architectures import mlp
+from sklearn_ntk.gram import diagonal, gram
+from sklearn_ntk.layers import Dense, lower
+
+X = np.random.default_rng(0).standard_normal((7, 4))
+SINGLE = {"dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "scale"),
+    [
+        (NTKKernel(**SINGLE), 1e19),
+        (NTKKernel(**SINGLE), 1e20),
+        (NTKKernel(1, weight_var=1e39, **SINGLE), 1.0),
+        (NNGPKernel(1, "exp", **SINGLE), 8.0),
+        (NNGPKernel(1, Hermite(60), **SINGLE), 1.0),
+        (NNGPKernel(1, Monomial(20), **SINGLE), 2.0),
+        (NTKKernel(2, "tanh"), 1e160),
+        (NTKKernel(2, Numerical(np.tanh)), 1e160),
+        (NTKKernel(architecture=(Dense(), "exp", Dense(), "tanh", Dense())), 1e3),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_overflow(kernel, scale):
+    calls = [kernel, kernel.diag, lambda Z: kernel(Z, eval_gradient=True)]
+    for call in calls:
+        with pytest.raises(ValueError, match="overflows on rows whose mean square"):
+            call(scale * X)
+
+
+def test_gap_of_opposite_rows_overflows():
+    with pytest.raises(ValueError, match="overflows"):
+        gram(lower((Dense(1.0, 0.0),)), [[1.3e154], [-1.3e154]])
+
+
+def test_only_what_is_asked_for_counts():
+    """The NTK of a deep network is larger than its NNGP."""
+    kernel = NNGPKernel(300, bias_var=0.0)
+    Z = [[1e153], [2e153]]
+    assert np.isfinite(kernel(Z)).all() and np.isfinite(kernel.diag(Z)).all()
+
+
+def test_tiny_rows():
+    K = NTKKernel(1, bias_var=0.0)([[1e-156, 2e-156], [1e-156, -2e-156]])
+    assert np.isfinite(K).all()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_zero_rows_in_single_precision(name):
+    program = lower(mlp(1, name), 0.5, 0.0)
+    Z = np.vstack([0.1 * X, 0.0 * X[:2]])
+    single, double = (gram(program, Z, dtype=dtype) for dtype in ("float32", "float64"))
+    assert np.abs(single - double).max() <= 2e-6 * np.abs(double).max()
+
+
+def test_zero_row_of_numerical():
+    """A function that is flat to all orders at zero, and one that is not zero there."""
+    Z = np.vstack([0.5 * X, 0.0 * X[:1]])
+    flat = Numerical(lambda x: np.maximum(x - 0.3, 0.0) ** 8)
+    assert np.isfinite(NTKKernel(1, flat, bias_var=0.0)(0.2 * Z)).all()
+    sigmoid = Numerical(lambda x: 1.0 / (1.0 + np.exp(-x)))
+    expected = NTKKernel(1, "sigmoid", bias_var=0.0)(Z)
+    assert np.abs(NTKKernel(1, sigmoid, bias_var=0.0)(Z) - expected).max() <= 1e-12
+
+
+@pytest.mark.parametrize("n", [1, 7])
+def test_constant_variance_before_a_series(n):
+    """The rows of a closed form without variance are as many as before."""
+    kernel = NTKKernel(architecture=(Dense(), "rbf", Dense(), "tanh", Dense()))
+    K, gradient = kernel(X[:n], eval_gradient=True)
+    step = 1e-5
+    for place, name in enumerate(("bias_var", "weight_var")):
+        ends = [
+            kernel.clone_with_theta(kernel.theta + sign * step * np.eye(2)[place])(X[:n])
+            for sign in (1.0, -1.0)
+        ]
+        difference = (ends[0] - ends[1]) / (2.0 * step)
+        assert np.abs(difference - gradient[..., place]).max() <= 1e-7 * K.max(), name
+
+
+@pytest.mark.parametrize("call", [gram, diagonal])
+@pytest.mark.parametrize("rows", [[1.0, 2.0], [[np.nan]], np.empty((3, 0))])
+def test_bad_rows(call, rows):
+    with pytest.raises(ValueError, match=r"array \(n, d\) of finite numbers"):
+        call(lower(mlp(1)), rows)
+
+
+def test_unequal_columns():
+    with pytest.raises(ValueError, match="as many columns; got 4 and 2"):
+        gram(lower(mlp(1)), X, X[:, :2])
+
+
+def test_type_of_precision():
+    assert NTKKernel(dtype=np.float32)(X).dtype == np.float32
