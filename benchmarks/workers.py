@@ -150,8 +150,9 @@ class Session:
         return K[np.ix_(index, index)].tolist()
 
     def time(self, number):
-        """Seconds of a call, the average of some."""
+        """Seconds of a call, the average of some, after one that brings memory back."""
         compute = self.compute
+        compute()
         start = time.perf_counter()
         for _ in range(number):
             compute()
