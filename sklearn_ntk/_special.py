@@ -196,6 +196,11 @@ def mixing(left, right):
     return cross * cross
 
 
+def safe_inverse(x):
+    """Elementwise ``1 / x``, and zero where ``x`` is zero."""
+    return (x != 0.0) / (x + (x == 0.0))
+
+
 def is_variance(value):
     """Whether ``value`` is a finite real number that is not negative."""
     is_real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))

@@ -4,14 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import arc
+from .._special import arc, safe_inverse
 from .._trace import ROUNDING
 from ._registry import activation, degrees
-
-
-def _inverse(x):
-    """Elementwise ``1 / x``, and zero where ``x`` is zero."""
-    return (x != 0.0) / (x + (x == 0.0))
 
 
 def _turn(q, left, right):
@@ -75,7 +70,7 @@ class RectifiedMonomial(NamedTuple):
     def features(self, v):
         std = np.sqrt(v)
         factor = _pick(self.degree, [0.0, np.sqrt(0.5), np.sqrt(2.0), np.sqrt(13.5)])
-        return std, self._std(std), 0.5 * _inverse(std), factor * _power(std, self.degree - 1.0)
+        return std, self._std(std), 0.5 * safe_inverse(std), factor * _power(std, self.degree - 1.0)
 
     def dual(self, q, left, right):
         falls = _falls(*_turn(q, left, right))
@@ -86,7 +81,7 @@ class RectifiedMonomial(NamedTuple):
 
 def _jump_features(std_new, v):
     std = np.sqrt(v)
-    return std, std_new * (std > 0.0), 0.5 * _inverse(std)
+    return std, std_new * (std > 0.0), 0.5 * safe_inverse(std)
 
 
 def _jump_dual(height, q, left, right):

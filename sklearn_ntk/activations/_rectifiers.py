@@ -4,18 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import TINY, arc
+from .._special import TINY, arc, safe_inverse
 from ._registry import activation
-
-
-def _safe_inverse(x):
-    """Elementwise ``1 / x``, and zero where ``x`` is zero."""
-    return (x != 0.0) / (x + (x == 0.0))
 
 
 def _rectifier_features(low, high, v):
     std = np.sqrt(v)
-    return std, np.sqrt(0.5 * (low * low + high * high)) * std, 0.5 * _safe_inverse(std)
+    return std, np.sqrt(0.5 * (low * low + high * high)) * std, 0.5 * safe_inverse(std)
 
 
 def _rectifier_dual(low, high, q, left, right):
