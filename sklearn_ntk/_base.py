@@ -16,7 +16,6 @@ from .solvers import RELATIVE_RIDGES, fit_ridge, select_ridge
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
 
-
 COPIES = 3.2
 """Memory that a fit of many rows takes, in units of its Gram matrix."""
 

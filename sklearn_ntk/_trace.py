@@ -5,6 +5,8 @@ Called with nodes instead of numbers, they leave the graph of their operations b
 follow their exact derivatives and flat source code, for compilers that cannot look into NumPy.
 """
 
+from functools import cache
+
 import numpy as np
 
 TINY = 1e-300
@@ -290,6 +292,12 @@ def _written(texts):
     if isinstance(texts, tuple):
         return "(" + "".join(f"{_written(text)}, " for text in texts) + ")"
     return texts
+
+
+@cache
+def built(make, *arguments):
+    """Function from the source that ``make`` writes."""
+    return build(make(*arguments))
 
 
 def build(text, filename="<formula>", **names):

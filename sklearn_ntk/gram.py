@@ -68,7 +68,9 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
     rows = [check_rows(Z) for Z in ((X,) if symmetric else (X, Y))]
     shape, widths = [len(rows[i][0]) for i in (0, -1)], [rows[i][0].shape[1] for i in (0, -1)]
     if widths[0] != widths[1]:
-        raise ValueError(f"X and Y must have as many columns; got {widths[0]} and {widths[1]}.")
+        raise ValueError(
+            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
+        )
     results = _allocate(program, shape, get, gradient, dtype)
 
     def compute(block):

@@ -91,10 +91,6 @@ class _NetworkKernel(Kernel):
         same = Y is None or Y is X
         X = _check_rows(X)
         Y = X if same else _check_rows(Y)
-        if X.shape[1] != Y.shape[1]:
-            raise ValueError(
-                f"X and Y must have the same number of columns; got {X.shape[1]} and {Y.shape[1]}."
-            )
         if not eval_gradient:
             return gram(program, X, Y, get=self._get, dtype=self.dtype)
         K, rates = gram(program, X, get=self._get, gradient=True, dtype=self.dtype)

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ._special import safe_inverse
 from .engines import _numpy, _packing
 from .engines._tile import Side
 
@@ -67,7 +68,7 @@ class _Side:
 
     def __init__(self, X, norms, mean, dtype, is_held):
         self.X, self.dtype = _writeable(X), dtype
-        self.inverse = (norms > 0.0) / (norms + (norms == 0.0))
+        self.inverse = safe_inverse(norms)
         self.norms = (norms / np.sqrt(X.shape[1])).astype(dtype)
         self._is_raw = mean is None and dtype == np.float64
         self._mean = 0.0 if mean is None else mean
@@ -149,6 +150,6 @@ def _writeable(X):
 
 def _offset(rows):
     """Mean direction of all rows, or None if it is small."""
-    total = sum((norms > 0.0) / (norms + (norms == 0.0)) @ X for X, norms in rows)
+    total = sum(safe_inverse(norms) @ X for X, norms in rows)
     mean = total / sum(len(X) for X, _ in rows)
     return mean if mean @ mean > OFFSET else None

@@ -13,7 +13,7 @@ rates of the coefficients are taken along ``log s^2``, whose own rates the featu
 import numpy as np
 
 from . import formulas
-from ._trace import build
+from ._trace import built
 
 N_HEAD = 4
 """Number of features before the coefficients."""
@@ -50,7 +50,7 @@ def map_row_rates(step, numbers, state):
     duals = (std, gain**2 * order_mean)
     duals += tuple(rows.dstd * speed for speed in speeds)
     duals += tuple(slope_rate * speed for speed in speeds)
-    new, sums, sum_rates = build(formulas.affine_row_rates_source())(numbers, state, duals)
+    new, sums, sum_rates = built(formulas.affine_row_rates_source)(numbers, state, duals)
     heads = [
         (rows.dstd * speed, -0.5 * inverse * speed, gain_rate * speed, speed) for speed in speeds
     ]

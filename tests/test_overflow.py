@@ -93,7 +93,7 @@ def test_bad_rows(call, rows):
 
 
 def test_unequal_columns():
-    with pytest.raises(ValueError, match="as many columns; got 4 and 2"):
+    with pytest.raises(ValueError, match="must have the same number of columns; got 4 and 2"):
         gram(lower(mlp(1)), X, X[:, :2])
 
 

@@ -406,7 +406,7 @@ rows = {
 rows |= {kind: X.astype(kind) for kind in ("float16", "float32", "int8", "int64", "uint8", "bool")}
 
 def known():  # also what was found on the disk
-    return _numba._address.cache_info().currsize, len(_numba.fill.signatures)
+    return _numba.address.cache_info().currsize, len(_numba.fill.signatures)
 
 def call(what, function):
     before = known()

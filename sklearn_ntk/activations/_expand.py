@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._special import safe_inverse
+
 N_TERMS = 257
 """Most coefficients of a row; compiled loops take those after the first by the block."""
 
@@ -75,7 +77,7 @@ def assemble(std, sums, n_terms):
     n = len(further)
     da[:n] += np.sqrt((order[:n] + 1.0) * (order[:n] + 2.0)) * further
     size = np.sqrt(sums.energy)
-    inverse = (size > 0.0) / (size + (size == 0.0))
+    inverse = safe_inverse(size)
     dlog = 0.5 * sums.moment * inverse * inverse
     unit = a[:n_terms] * inverse
     unit[0] += size == 0.0

@@ -4,13 +4,12 @@ It states what the stack machine does, computes the quantities that belong to si
 other engine, and runs on any array type that speaks the NumPy protocols.
 """
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import formulas, series
-from .._trace import build
+from .._trace import built
 from ..program import Add, Output, Save, Swap
 
 
@@ -28,11 +27,6 @@ class Rows(NamedTuple):
     ntk: object
     dvariance: object
     dntk: object
-
-
-@cache
-def _built(make, *arguments):
-    return build(make(*arguments))
 
 
 def scan_rows(program, variance, gradient=False):
@@ -85,12 +79,12 @@ def _row(step, state, saved):
 
 def _row_with_rates(step, state, saved):
     if saved is not None:
-        return _built(formulas.add_row_rates_source)(state, saved)
+        return built(formulas.add_row_rates_source)(state, saved)
     drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
     numbers = (step.weight_var, step.bias_var, step.trained, *drift)
     if step.activation.is_series:
         return series.map_row_rates(step, numbers, state)
-    function = _built(formulas.map_row_rates_source, type(step.activation))
+    function = built(formulas.map_row_rates_source, type(step.activation))
     return function(step.activation, numbers, state)
 
 
@@ -173,12 +167,12 @@ def _pair(step, state, saved, left, right):
 
 def _pair_with_rates(step, state, saved, left, right, dleft, dright):
     if saved is not None:
-        return _built(formulas.add_pair_rates_source)(state, saved, left, right, *dleft, *dright)
+        return built(formulas.add_pair_rates_source)(state, saved, left, right, *dleft, *dright)
     numbers = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
     if step.activation.is_series:
         features = [tuple(record[3:] for record in side) for side in (dleft, dright)]
         duals = series.dual_rates(state[0], state[2:4], left[3:], right[3:], *features)
         sides = (record[:3] for record in (left, right, *dleft, *dright))
-        return _built(formulas.affine_pair_rates_source)(numbers, state, duals, *sides)
-    function = _built(formulas.map_pair_rates_source, type(step.activation))
+        return built(formulas.affine_pair_rates_source)(numbers, state, duals, *sides)
+    function = built(formulas.map_pair_rates_source, type(step.activation))
     return function(step.activation, numbers, state, left, right, *dleft, *dright)

@@ -58,11 +58,6 @@ def _make_steps(step, gradient, single):
     return [_step(_loops.pointwise, type(step.activation), gradient, single)]
 
 
-@cache
-def _address(step, dtype):
-    return address(step, dtype)
-
-
 def make_plan(program, spans, gradient, dtype):
     """Plan of a program for `fill`; ``spans`` tells where its series are."""
     steps, places = [_step(_steps.begin)], [0]
@@ -72,7 +67,7 @@ def make_plan(program, spans, gradient, dtype):
         places += [k] * len(made)
     n_lines = _loops.count_lines(gradient) if spans.any() else 0
     return Plan(
-        np.array([_address(step, dtype) for step in steps]),
+        np.array([address(step, dtype) for step in steps]),
         np.array(places),
         _packing.pack_numbers(program, dtype),
         spans,

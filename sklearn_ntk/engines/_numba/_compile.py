@@ -115,7 +115,6 @@ def from_source(text, single):
     return compiled(_trace.build(text, __file__, **names), INNER)
 
 
-@cache
 def signature(dtype):
     """Types of the arguments of a step, in the precision of the pairs."""
     single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
@@ -141,6 +140,7 @@ def signature(dtype):
     return types.int64, tile
 
 
+@cache
 def address(step, dtype):
     """Address of a compiled step for pairs of this precision; compiles or loads it."""
     arguments = signature(dtype)
