@@ -27,7 +27,7 @@ WIDTH = 3 + N_FEATURES
 NUMBERS = ("weight", "trained", "weight_rate")
 """What a `Pointwise` step knows of a pair besides the records."""
 
-_ROW_NUMBERS = ("weight", "bias", "trained", "weight_rate", "bias_rate")
+ROW_NUMBERS = ("weight", "bias", "trained", "weight_rate", "bias_rate")
 
 
 def map_row(act, weight, bias, trained, variance, ntk):
@@ -74,16 +74,16 @@ def add_pair(gap, ntk, saved_gap, saved_ntk, left, right):
 # --- Traces ---------------------------------------------------------------------------------------
 
 
-def _state(letter):
+def state_names(letter):
     return [f"{letter}{i}" for i in range(6)]
 
 
-def _record(letter, n, p=None):
+def record_names(letter, n, p=None):
     rate = "" if p is None else f"_{p}"
     return [f"{letter}{i}{rate}" for i in range(n)]
 
 
-def _parameters(cls):
+def parameter_names(cls):
     return [f"self_{field}" for field in cls._fields]
 
 
@@ -91,10 +91,10 @@ def _parameters(cls):
 def count_features(cls):
     """Number of features of a row that an activation class asks for."""
     graph = Graph()
-    return len(cls(*graph.inputs(*_parameters(cls))).features(*graph.inputs("s0")))
+    return len(cls(*graph.inputs(*parameter_names(cls))).features(*graph.inputs("s0")))
 
 
-def _rates(outputs, states, numbers=(), records=()):
+def rates_of(outputs, states, numbers=(), records=()):
     """Rates of the outputs along both directions, one pair for each of them.
 
     ``numbers`` holds pairs of an input and its rate, for each direction; ``records`` their letters
@@ -105,10 +105,10 @@ def _rates(outputs, states, numbers=(), records=()):
     for p in range(2):
         seeds = dict(numbers[p : p + 1])
         for letter in states:
-            s = graph.inputs(*_state(letter))
+            s = graph.inputs(*state_names(letter))
             seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})
         for letter, n in records:
-            values, moves = (graph.inputs(*_record(letter, n, q)) for q in (None, p))
+            values, moves = (graph.inputs(*record_names(letter, n, q)) for q in (None, p))
             seeds.update(zip(values, moves, strict=True))
         rates.append(differentiate(outputs, seeds))
     return tuple(zip(*rates, strict=True))
@@ -117,14 +117,14 @@ def _rates(outputs, states, numbers=(), records=()):
 def trace_map_pair(cls, gradient):
     """Outputs of `map_pair` for an activation class: the new state, with rates if wanted."""
     graph, n = Graph(), 3 + count_features(cls)
-    act = cls(*graph.inputs(*_parameters(cls)))
+    act = cls(*graph.inputs(*parameter_names(cls)))
     weight, trained, weight_rate = graph.inputs(*NUMBERS)
-    left, right = graph.inputs(*_record("x", n)), graph.inputs(*_record("y", n))
+    left, right = graph.inputs(*record_names("x", n)), graph.inputs(*record_names("y", n))
     outputs = map_pair(act, weight, trained, *graph.inputs("s0", "s1"), left, right)
     if not gradient:
         return outputs
     numbers = ((weight, weight_rate),)
-    return *outputs, *sum(_rates(outputs, "s", numbers, (("x", n), ("y", n))), ())
+    return *outputs, *sum(rates_of(outputs, "s", numbers, (("x", n), ("y", n))), ())
 
 
 def trace_affine_pair(gradient):
@@ -132,22 +132,22 @@ def trace_affine_pair(gradient):
     graph = Graph()
     weight, trained, weight_rate = graph.inputs(*NUMBERS)
     passed, slope, ntk = graph.inputs("d0", "d1", "s1")
-    left, right = graph.inputs(*_record("x", 3)), graph.inputs(*_record("y", 3))
+    left, right = graph.inputs(*record_names("x", 3)), graph.inputs(*record_names("y", 3))
     outputs = affine_pair(weight, trained, passed, slope, ntk, left, right)
     if not gradient:
         return outputs
     numbers = ((weight, weight_rate),)
-    return *outputs, *sum(_rates(outputs, "sd", numbers, (("x", 3), ("y", 3))), ())
+    return *outputs, *sum(rates_of(outputs, "sd", numbers, (("x", 3), ("y", 3))), ())
 
 
 def trace_add_pair(gradient):
     """Outputs of `add_pair`."""
     graph = Graph()
-    left, right = graph.inputs(*_record("x", 3)), graph.inputs(*_record("y", 3))
+    left, right = graph.inputs(*record_names("x", 3)), graph.inputs(*record_names("y", 3))
     outputs = add_pair(*graph.inputs("s0", "s1", "z0", "z1"), left, right)
     if not gradient:
         return outputs
-    return *outputs, *sum(_rates(outputs, "sz", (), (("x", 3), ("y", 3))), ())
+    return *outputs, *sum(rates_of(outputs, "sz", (), (("x", 3), ("y", 3))), ())
 
 
 # --- Functions for arrays -------------------------------------------------------------------------
@@ -155,16 +155,16 @@ def trace_add_pair(gradient):
 
 def _sides(n):
     """Parameters of a function of two records and their rates, and what they unpack to."""
-    sides = {"left": _record("x", n), "right": _record("y", n)}
+    sides = {"left": record_names("x", n), "right": record_names("y", n)}
     for name, letter in (("dleft", "x"), ("dright", "y")):
-        sides |= {f"{name}{p}": _record(letter, n, p) for p in range(2)}
+        sides |= {f"{name}{p}": record_names(letter, n, p) for p in range(2)}
     return sides
 
 
 @cache
 def map_pair_rates_source(cls):
     """Source of `map_pair` with its rates, for an activation class."""
-    signature = {"act": _parameters(cls), "numbers": NUMBERS, "state": _state("s")}
+    signature = {"act": parameter_names(cls), "numbers": NUMBERS, "state": state_names("s")}
     signature |= _sides(3 + count_features(cls))
     return source("map_pair_rates", signature, trace_map_pair(cls, True))
 
@@ -172,14 +172,14 @@ def map_pair_rates_source(cls):
 @cache
 def add_pair_rates_source():
     """Source of `add_pair` with its rates."""
-    signature = {"state": _state("s"), "saved": _state("z")} | _sides(3)
+    signature = {"state": state_names("s"), "saved": state_names("z")} | _sides(3)
     return source("add_pair_rates", signature, trace_add_pair(True))
 
 
 def _row_outputs(values, states, numbers=()):
     """New state of a row with its rates, its record, and the rates of the record."""
     new, ntk, record = values
-    rates = _rates((new, ntk, *record), states, numbers)
+    rates = rates_of((new, ntk, *record), states, numbers)
     by_direction = tuple(zip(*rates[2:], strict=True))
     return (new, ntk, *rates[0], *rates[1]), record, by_direction
 
@@ -188,11 +188,11 @@ def _row_outputs(values, states, numbers=()):
 def map_row_rates_source(cls):
     """Source of `map_row` with its rates, for an activation class."""
     graph = Graph()
-    act = cls(*graph.inputs(*_parameters(cls)))
-    weight, bias, trained, *rates = graph.inputs(*_ROW_NUMBERS)
+    act = cls(*graph.inputs(*parameter_names(cls)))
+    weight, bias, trained, *rates = graph.inputs(*ROW_NUMBERS)
     values = map_row(act, weight, bias, trained, *graph.inputs("s0", "s1"))
     numbers = ((weight, rates[0]), (bias, rates[1]))
-    signature = {"act": _parameters(cls), "numbers": _ROW_NUMBERS, "state": _state("s")}
+    signature = {"act": parameter_names(cls), "numbers": ROW_NUMBERS, "state": state_names("s")}
     return source("map_row_rates", signature, _row_outputs(values, "s", numbers))
 
 
@@ -200,17 +200,19 @@ def map_row_rates_source(cls):
 def affine_row_rates_source():
     """Source of `affine_row` with its rates; ``d0`` and ``d1`` are standard deviation and slope."""
     graph = Graph()
-    weight, bias, trained, *rates = graph.inputs(*_ROW_NUMBERS)
+    weight, bias, trained, *rates = graph.inputs(*ROW_NUMBERS)
     values = affine_row(weight, bias, trained, *graph.inputs("d0", "d1", "s1"))
     numbers = ((weight, rates[0]), (bias, rates[1]))
-    signature = {"numbers": _ROW_NUMBERS, "state": _state("s"), "duals": _state("d")}
+    signature = {"numbers": ROW_NUMBERS, "state": state_names("s"), "duals": state_names("d")}
     return source("affine_row_rates", signature, _row_outputs(values, "sd", numbers))
 
 
 @cache
 def affine_pair_rates_source():
     """Source of `affine_pair` with its rates."""
-    signature = {"numbers": NUMBERS, "state": _state("s"), "duals": _state("d")} | _sides(3)
+    signature = {"numbers": NUMBERS, "state": state_names("s"), "duals": state_names("d")} | _sides(
+        3
+    )
     return source("affine_pair_rates", signature, trace_affine_pair(True))
 
 
@@ -219,5 +221,5 @@ def add_row_rates_source():
     """Source of `add_row` with its rates."""
     graph = Graph()
     values = add_row(*graph.inputs("s0", "s1", "z0", "z1"))
-    signature = {"state": _state("s"), "saved": _state("z")}
+    signature = {"state": state_names("s"), "saved": state_names("z")}
     return source("add_row_rates", signature, _row_outputs(values, "sz"))

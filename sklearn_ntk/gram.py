@@ -7,7 +7,9 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from . import positions
 from ._memory import check_memory
+from .engines import _positions
 from .engines._tile import Results
 from .linalg import single_threaded_blas
 from .pairs import Pairs, check_rows, scan
@@ -72,6 +74,9 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
             f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
         )
     results = _allocate(program, shape, get, gradient, dtype)
+    if program.shape is not None:
+        _fill_positions(program, rows, symmetric, gradient, results)
+        return _select(get, gradient, results)
 
     def compute(block):
         i0, i1, j0, j1 = block
@@ -86,11 +91,27 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
         work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
         _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
     if symmetric:
-        index = np.arange(shape[0])
-        for result, diagonals in zip(results, _diagonals(pairs.scan), strict=True):
-            if result.size:
-                result[:, index, index] = diagonals
+        _set_diagonal(results, pairs.scan)
     return _select(get, gradient, results)
+
+
+def _fill_positions(program, rows, symmetric, gradient, results):
+    """Compute the results for rows that have positions."""
+    scanned = [positions.scan(program, [side], gradient, results.ntk.dtype) for side in rows]
+    X, Y = (positions.check_shape(rows[i][0], program.shape) for i in (0, -1))
+    found = _positions.run(program, X, Y, scanned[0], scanned[-1], gradient)
+    for result, part in zip(results, found, strict=False):
+        if result.size:
+            result[0] = part
+    if symmetric:
+        _set_diagonal(results, scanned[0])
+
+
+def _set_diagonal(results, scanned):
+    for result, diagonals in zip(results, _diagonals(scanned), strict=True):
+        if result.size:
+            index = np.arange(result.shape[1])
+            result[:, index, index] = diagonals
 
 
 def _wakes_blas(n, m, d):
@@ -127,14 +148,19 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     array([ 2., 18.])
     """
     dtype = np.dtype(dtype)
-    scanned = scan(program, [check_rows(X)], gradient, _names(get), dtype)
+    rows = [check_rows(X)]
+    if program.shape is None:
+        scanned = scan(program, rows, gradient, _names(get), dtype)
+    else:
+        scanned = positions.scan(program, rows, gradient, dtype)
     found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
     return _select(get, gradient, found)
 
 
 def _diagonals(scanned):
     """Diagonals of NNGP, NTK and their derivatives, one for each output along the first axis."""
-    return scanned.variance, scanned.ntk, scanned.dvariance, scanned.dntk
+    found = (scanned.variance, scanned.ntk, scanned.dvariance, scanned.dntk)
+    return tuple(part if part is None else np.atleast_2d(part) for part in found)
 
 
 def _blocks(n, m, symmetric, n_columns, engine):

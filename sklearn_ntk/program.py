@@ -3,6 +3,9 @@
 The machine carries one pair of rows, or a whole tile of pairs, through the network. Its state is
 the gap and the NTK of the pair and the variance of each row; a stack holds the states that residual
 branches set aside. Engines interpret the sequence; nothing is compiled for a new network.
+
+Rows that are images or sequences have a state for each pair of their positions: its squared
+distance, which windows and sums map linearly, in place of the gap.
 """
 
 from typing import NamedTuple
@@ -47,9 +50,113 @@ class Output(NamedTuple):
     """The kernels of the state are one of the results; a program ends in one."""
 
 
+# --- Positions ------------------------------------------------------------------------------------
+
+
+@value
+class Convolve(NamedTuple):
+    """Sum over the positions in a window, the same ones in both rows: weights do not mix them.
+
+    ``K(p, q) <- sum_s K(p + s, q + s)``, and ``T`` likewise.
+    """
+
+    grid: tuple
+    window: tuple
+    strides: tuple
+    padding: str
+
+
+@value
+class Pool(NamedTuple):
+    """Mean, or sum, of the signal in a window, whose positions all mix.
+
+    ``K(p, q) <- scale sum_{s, t} K(p + s, q + t)``, and ``T`` likewise.
+    """
+
+    grid: tuple
+    window: tuple
+    strides: tuple
+    padding: str
+    scale: float
+
+
+@value
+class Flatten(NamedTuple):
+    """Mean over equal positions, as weights of their own for each position leave it."""
+
+    grid: tuple
+
+
+@value
+class Normalize(NamedTuple):
+    """Divide the signal at each position by its standard deviation."""
+
+
+@value
+class Drop(NamedTuple):
+    """Drop entries at random and divide the others by ``kept``: noise of each row of its own."""
+
+    kept: float
+
+
+@value
+class Embed(NamedTuple):
+    """Add a Gaussian signal of the positions, the same for all rows.
+
+    Its covariance is ``variance exp(-|p - q|^2 / (2 length_scale^2))``, for a length scale of zero
+    that of independent positions.
+    """
+
+    grid: tuple
+    variance: float
+    length_scale: float
+    trained: bool
+
+
+@value
+class Attend(NamedTuple):
+    """Self-attention: sums over all positions, by weights that depend on the row.
+
+    With linear scaling ``K <- S K S'`` for a matrix ``S`` of each row, its scores after the
+    mechanism. The scores are ``score_scale K(x, x)``. With the scaling "sqrt" they stay random:
+    ``K(p, q) <- score_scale^2 K(p, q) sum_{s, t} K(s, t)^2``, and they are trained, too.
+    """
+
+    grid: tuple
+    mechanism: str
+    scaling: str
+    score_scale: float
+    trained: bool
+
+
+@value
+class Recur(NamedTuple):
+    """Recurrence in time: the `Pointwise` behind it has the activation of each step.
+
+    ``K_g(p, q) = recurrent_var K_h(p - 1, q - 1) + weight_var K(p, q) + bias_var``, where ``h`` is
+    ``g`` after the activation, and zero before the beginning. Weights are the same at all times.
+    """
+
+    grid: tuple
+    weight_var: float
+    recurrent_var: float
+    bias_var: float
+    trained: bool
+    weight_tied: bool
+    recurrent_tied: bool
+    bias_tied: bool
+
+
+@value
+class Last(NamedTuple):
+    """Keep the last position only."""
+
+    grid: tuple
+
+
 @value
 class Program(NamedTuple):
-    """Instructions, and the deepest stack that they need.
+    """Instructions, the deepest stack that they need, and the shape of rows that have positions.
 
     Examples
     --------
@@ -64,6 +171,7 @@ class Program(NamedTuple):
 
     steps: tuple
     stack_size: int = 0
+    shape: tuple | None = None
 
     @property
     def activations(self):
@@ -79,16 +187,17 @@ class Program(NamedTuple):
     @property
     def is_trained(self):
         """Whether any layer is trained; the NTK is zero otherwise."""
-        return any(step.trained for step in self.steps if isinstance(step, Pointwise))
+        return any(getattr(step, "trained", False) for step in self.steps)
 
     @property
     def ties(self):
         """Whether any weight variance, and any bias variance, is the kernel's own."""
-        maps = [step for step in self.steps if isinstance(step, Pointwise)]
-        return any(s.weight_tied for s in maps), any(s.bias_tied for s in maps)
+        maps = [step for step in self.steps if isinstance(step, (Pointwise, Recur))]
+        weights = (step.weight_tied or getattr(step, "recurrent_tied", False) for step in maps)
+        return any(weights), any(step.bias_tied for step in maps)
 
 
-def assemble(instructions):
+def assemble(instructions, shape=None):
     """Make a `Program`: fuse each affine map with the activation before it, and size the stack.
 
     Two outputs in a row are one.
@@ -103,7 +212,7 @@ def assemble(instructions):
         if step == Output() and step == previous:
             continue
         steps.append(step)
-    return Program(tuple(steps), deepest)
+    return Program(tuple(steps), deepest, shape)
 
 
 def _is_bare(step):

@@ -10,9 +10,32 @@ Examples
 Dense(weight_var=1.0, bias_var=0.0, frozen=False)
 """
 
+from ._attention import PositionalEmbedding, SelfAttention
+from ._conv import Conv
 from ._dense import Dense
+from ._input import Input
 from ._lowering import lower
+from ._noise import Dropout, LayerNorm
 from ._output import Output
+from ._pooling import AvgPool, Flatten, GlobalAvgPool, GlobalSumPool, SumPool
+from ._recurrent import Recurrent
 from ._residual import Residual
 
-__all__ = ["Dense", "Output", "Residual", "lower"]
+__all__ = [
+    "AvgPool",
+    "Conv",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool",
+    "GlobalSumPool",
+    "Input",
+    "LayerNorm",
+    "Output",
+    "PositionalEmbedding",
+    "Recurrent",
+    "Residual",
+    "SelfAttention",
+    "SumPool",
+    "lower",
+]

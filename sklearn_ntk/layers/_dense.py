@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from .._special import is_variance
 from .._values import value
 from ..activations import Identity
 from ..program import Pointwise
@@ -34,18 +33,6 @@ class Dense(NamedTuple):
 
     def lower(self, context):
         """Instructions of this layer."""
-        for name in ("weight_var", "bias_var"):
-            number = getattr(self, name)
-            if number is not None and not is_variance(number):
-                context.fail(f"{name} must be a number >= 0 or None; got {number!r}", "Correct it")
-        is_frozen = context.count_weights() <= context.n_frozen or self.frozen
-        weight_tied, bias_tied = self.weight_var is None, self.bias_var is None
-        yield Pointwise(
-            Identity(),
-            float(context.weight_var if weight_tied else self.weight_var),
-            float(context.bias_var if bias_tied else self.bias_var),
-            trained=not is_frozen,
-            weight_tied=weight_tied,
-            bias_tied=bias_tied,
-        )
+        weight, bias, tied = context.variances(self)
+        yield Pointwise(Identity(), weight, bias, context.is_trained(self), *tied)
         context.gaussian = context.independent = True

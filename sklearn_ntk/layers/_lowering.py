@@ -1,5 +1,6 @@
 """From a tuple of layers to a program: the one place where a network is checked."""
 
+from .._special import is_variance
 from ..activations import as_activation, is_activation
 from ..program import Output, Pointwise, assemble
 
@@ -9,6 +10,8 @@ class Context:
 
     ``gaussian`` tells whether the signal is Gaussian, as an activation demands; ``independent``
     whether it has passed weights of its own since the branch at hand began; ``path`` where it is.
+    ``shape`` is that of the rows and ``grid`` that of the positions; both are None where rows have
+    no positions, and the grid is empty where none are left.
     """
 
     def __init__(self, weight_var, bias_var, n_frozen):
@@ -17,12 +20,29 @@ class Context:
         self.n_frozen = n_frozen
         self.gaussian = self.independent = False
         self.n_weights = 0
+        self.shape = self.grid = None
         self.path = []
 
-    def count_weights(self):
-        """Number of layers with weights up to and with this one."""
+    def is_trained(self, layer):
+        """Count a layer with weights, and tell whether it is trained."""
         self.n_weights += 1
-        return self.n_weights
+        return self.n_weights > self.n_frozen and not layer.frozen
+
+    def variance(self, layer, name, default=None):
+        """A variance of a layer, or that of the kernel, and whether it is the kernel's."""
+        number = getattr(layer, name)
+        if number is None:
+            return float(getattr(self, default or name)), True
+        if not is_variance(number):
+            self.fail(f"{name} must be a number >= 0 or None; got {number!r}", "Correct it")
+        return float(number), False
+
+    def variances(self, layer):
+        """Variances of weights and biases of a layer, and whether they are the kernel's."""
+        (weight, weight_tied), (bias, bias_tied) = (
+            self.variance(layer, name) for name in ("weight_var", "bias_var")
+        )
+        return weight, bias, (weight_tied, bias_tied)
 
     def fail(self, reason, remedy):
         """Raise the error for the layer at hand."""
@@ -85,7 +105,13 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
     if not context.gaussian:
         context.path = ["architecture"]
         context.fail("a network must end in a layer with weights", "Append Dense()")
-    program = assemble([*instructions, Output()])
+    if context.grid:
+        context.path = ["architecture"]
+        context.fail(
+            f"the network ends with {context.grid} positions",
+            "Put Flatten(), GlobalAvgPool() or a Recurrent layer before the last Dense()",
+        )
+    program = assemble([*instructions, Output()], context.shape)
     if n_frozen >= context.n_weights:
         raise ValueError(
             f"n_frozen must be less than the number of layers with weights, which is "

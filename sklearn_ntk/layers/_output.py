@@ -26,6 +26,8 @@ class Output(NamedTuple):
         """Instructions of this layer."""
         if len(context.path) > 1:
             context.fail("an Output cannot be inside a branch", "Put it before or behind")
+        if context.shape is not None:
+            context.fail("a network with an Input has its end as the only output", "Remove it")
         if not context.gaussian:
             context.fail("an Output must follow a layer with weights", "Put Dense() before it")
         yield program.Output()

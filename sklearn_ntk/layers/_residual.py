@@ -30,7 +30,7 @@ class Residual(NamedTuple):
 
     def lower(self, context):
         """Instructions of both paths and of their sum."""
-        before = context.gaussian, context.independent
+        before, grid = (context.gaussian, context.independent), context.grid
         context.independent = False
         yield Save()
         yield from context.walk(self.body, "body")
@@ -43,8 +43,16 @@ class Residual(NamedTuple):
         if self.shortcut:
             context.gaussian, context.independent = before
             yield Swap()
+            after, context.grid = context.grid, grid
             yield from context.walk(self.shortcut, "shortcut")
-            before = context.gaussian, context.independent
+            before, grid = (context.gaussian, context.independent), context.grid
+            context.grid = after
+        if context.grid != grid:
+            context.fail(
+                f"the body of a Residual ends with {context.grid} positions and the shortcut with "
+                f"{grid}",
+                "Give the shortcut layers with the same strides, such as Conv(1, strides=2)",
+            )
         yield Add()
         # The sum is Gaussian if both paths are; its parts are fresh only if the shortcut's are.
         context.gaussian, context.independent = before

@@ -1,0 +1,188 @@
+"""What the instructions do at positions, as formulas, and their derivatives.
+
+A pair of positions, one in each row, has a squared distance ``D = A + B - 2 K`` of its variances
+and its covariance, and an NTK. Sums over windows and over branches are linear in both; an activation
+needs the gap ``D - (sqrt(A) - sqrt(B))^2``. For the pairs an instruction keeps a record of each
+position of each row. Names of inputs in traces are those of `formulas`: ``s0`` is the distance.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from . import formulas
+from ._special import safe_inverse
+from ._trace import Graph, source
+
+
+def _gap(distance, std, other):
+    apart = std - other
+    return np.maximum(distance - apart * apart, 0.0)
+
+
+def _distance(gap, std, other):
+    apart = std - other
+    return gap + apart * apart
+
+
+def _trained(trained, distance, variance, other):
+    """What trained weights add to the NTK: their own covariance."""
+    return trained * (0.5 * (variance + other - distance))
+
+
+# --- Rows: the new variance and the record ----------------------------------------------------------
+
+
+def pointwise_row(act, weight, bias, variance):
+    """Activation and affine map; the record is the new variance and the features."""
+    features = act.features(variance)
+    new = weight * (features[1] * features[1]) + bias
+    return new, (new, *features)
+
+
+def affine_row(weight, bias, variance):
+    """Affine map; the record is the new variance."""
+    new = weight * variance + bias
+    return new, (new,)
+
+
+def normalize_row(variance):
+    """Division by the standard deviation, which is the record with its inverse."""
+    std = np.sqrt(variance)
+    new = 1.0 * (variance > 0.0)
+    return new, (std, safe_inverse(std), new)
+
+
+def drop_row(kept, variance):
+    """Dropout; the record is the variance of the noise."""
+    new = variance / kept
+    return new, (new - variance,)
+
+
+# --- Pairs: the new distance and NTK ----------------------------------------------------------------
+
+
+def pointwise_pair(act, weight, trained, distance, ntk, left, right):
+    """Activation and affine map."""
+    duals = act.dual(_gap(distance, left[1], right[1]), left[1:], right[1:])
+    return weigh_pair(weight, trained, *duals, ntk, left, right, 2)
+
+
+def weigh_pair(weight, trained, passed, slope, ntk, left, right, place):
+    """Affine map behind an activation, whose standard deviation has this place in the records."""
+    new = weight * _distance(passed, left[place], right[place])
+    return new, weight * slope * ntk + _trained(trained, new, left[0], right[0])
+
+
+def affine_pair(weight, trained, distance, ntk, left, right):
+    """Affine map."""
+    new = weight * distance
+    return new, weight * ntk + _trained(trained, new, left[0], right[0])
+
+
+def normalize_pair(distance, ntk, left, right):
+    """Division by both standard deviations."""
+    scale = left[1] * right[1]
+    gap = _gap(distance, left[0], right[0]) * scale
+    return _distance(gap, left[2], right[2]), ntk * scale
+
+
+def drop_pair(distance, ntk, left, right):
+    """Dropout: independent noise of both rows adds to their distance."""
+    return distance + left[0] + right[0], ntk
+
+
+def settle_pair(scale, distance, ntk, left, right):
+    """Means from sums over pairs of positions, of which the distances inside a row are taken off.
+
+    A record is the scaled sum of variances, the number of positions, and the variance of the mean.
+    """
+    inside = (left[0] * right[1] - left[2]) + (right[0] * left[1] - right[2])
+    return np.maximum(scale * distance - inside, 0.0), scale * ntk
+
+
+# --- Traces -----------------------------------------------------------------------------------------
+
+SERIES_HEAD = 6
+"""Length of the record of a series before its coefficients."""
+
+_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "settle": 3, "recur": 1}
+
+
+def record_length(kind, cls=None):
+    """Entries of the records that a kind of map reads."""
+    return 1 + formulas.count_features(cls) if kind == "pointwise" else _LENGTHS[kind]
+
+
+def trace_pair(kind, cls, gradient):
+    """Outputs of a kind of map: the new state, with rates if wanted.
+
+    The map behind a series has ``d0`` and ``d1``, the gap and the slope that the series found.
+    """
+    graph, n = Graph(), record_length(kind, cls)
+    weight, trained, weight_rate = graph.inputs(*formulas.NUMBERS)
+    left, right = (graph.inputs(*formulas.record_names(letter, n)) for letter in "xy")
+    state, states = graph.inputs("s0", "s1"), "s"
+    if kind == "pointwise":
+        act = cls(*graph.inputs(*formulas.parameter_names(cls)))
+        outputs = pointwise_pair(act, weight, trained, *state, left, right)
+    elif kind == "affine":
+        outputs = affine_pair(weight, trained, *state, left, right)
+    elif kind == "series":
+        duals, states = graph.inputs("d0", "d1"), "sd"
+        outputs = weigh_pair(weight, trained, *duals, state[1], left, right, 2)
+    elif kind == "normalize":
+        outputs = normalize_pair(*state, left, right)
+    elif kind == "drop":
+        outputs = drop_pair(*state, left, right)
+    else:
+        outputs = settle_pair(weight, *state, left, right)
+    if not gradient:
+        return outputs
+    numbers = ((weight, weight_rate),)
+    rates = formulas.rates_of(outputs, states, numbers, (("x", n), ("y", n)))
+    return *outputs, *sum(rates, ())
+
+
+@cache
+def pair_source(kind, cls, gradient):
+    """Source of a map of pairs, for arrays."""
+    signature = {
+        "act": formulas.parameter_names(cls) if kind == "pointwise" else [],
+        "numbers": formulas.NUMBERS,
+        "state": formulas.state_names("s")[: None if gradient else 2],
+        "duals": formulas.state_names("d")[: None if gradient else 2] if kind == "series" else [],
+        "left": formulas.record_names("x", record_length(kind, cls)),
+        "right": formulas.record_names("y", record_length(kind, cls)),
+    }
+    for name, letter in (("dleft", "x"), ("dright", "y")) if gradient else ():
+        for p in range(2):
+            names = formulas.record_names(letter, record_length(kind, cls), p)
+            signature[f"{name}{p}"] = names
+    return source("map_pair", signature, trace_pair(kind, cls, gradient))
+
+
+@cache
+def row_rates_source(kind, cls):
+    """Source of a map of rows: the new variance, its rates, the record, and the record's rates."""
+    graph = Graph()
+    weight, bias, _, *rates = graph.inputs(*formulas.ROW_NUMBERS)
+    variance = graph.inputs("s0")[0]
+    if kind == "pointwise":
+        act = cls(*graph.inputs(*formulas.parameter_names(cls)))
+        new, record = pointwise_row(act, weight, bias, variance)
+    elif kind == "affine":
+        new, record = affine_row(weight, bias, variance)
+    elif kind == "normalize":
+        new, record = normalize_row(variance)
+    else:
+        new, record = drop_row(weight, variance)
+    numbers = ((weight, rates[0]), (bias, rates[1]))
+    moves = formulas.rates_of((new, *record), "s", numbers)
+    by_direction = tuple(zip(*moves[1:], strict=True))
+    signature = {
+        "act": formulas.parameter_names(cls) if kind == "pointwise" else [],
+        "numbers": formulas.ROW_NUMBERS,
+        "state": formulas.state_names("s")[:4],
+    }
+    return source("map_row", signature, ((new, *moves[0]), record, by_direction))

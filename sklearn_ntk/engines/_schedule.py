@@ -1,0 +1,463 @@
+"""How a network on positions runs: operations on lines, each the state of a pair of positions.
+
+A line holds the state of one pair of positions for all pairs of rows that an engine carries at a
+time. Only the pairs of positions on which the result depends have one: with a `Flatten` at the end
+those of equal positions, behind a pooling all. A schedule is worked out backwards from the result.
+
+Windows that do not mix positions keep their difference ``q - p``. Until the next instruction that
+does mix them, pairs of positions are therefore computed in portions of a few differences each, with
+one portion after the other in cache; what they yield is summed up in lines that stay.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import grids
+from ..program import (
+    Add,
+    Attend,
+    Convolve,
+    Flatten,
+    Last,
+    Output,
+    Pointwise,
+    Pool,
+    Recur,
+    Save,
+    Swap,
+)  # fmt: skip
+
+PORTION = 192
+"""Lines of a portion, about; a chunk of 16 pairs of rows has 48 kB of them."""
+
+ZERO = 0
+"""Line that is always zero: both positions are outside."""
+
+
+class Begin(NamedTuple):
+    """Distances of the rows themselves, for lines ``out`` on with positions ``left``, ``right``."""
+
+    step: int
+    out: int
+    left: np.ndarray
+    right: np.ndarray
+
+
+class Extend(NamedTuple):
+    """Distances from outside, the variance of the other: of the left position, or the right one."""
+
+    step: int
+    out: int
+    is_right: np.ndarray
+    places: np.ndarray
+
+
+class Gather(NamedTuple):
+    """Lines ``out`` on are sums of other lines, one row of ``sources`` each."""
+
+    step: int
+    out: int
+    sources: np.ndarray
+
+
+class Scatter(NamedTuple):
+    """Add lines ``sources`` to the lines ``targets``, one after the other."""
+
+    step: int
+    sources: np.ndarray
+    targets: np.ndarray
+
+
+class Clear(NamedTuple):
+    """Set ``n`` lines to zero."""
+
+    step: int
+    out: int
+    n: int
+
+
+class Map(NamedTuple):
+    """Replace lines ``out`` on by what the step of the program makes of each."""
+
+    step: int
+    out: int
+    left: np.ndarray
+    right: np.ndarray
+
+
+class Blend(NamedTuple):
+    """One time of a recurrence: lines ``out`` on from those one time before and those of inputs."""
+
+    step: int
+    out: int
+    previous: np.ndarray
+    inputs: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+
+
+class Mix(NamedTuple):
+    """Attention, from all pairs of ``n`` positions in lines ``source`` on to lines ``out`` on."""
+
+    step: int
+    out: int
+    source: int
+    n: int
+
+
+class Schedule(NamedTuple):
+    """Operations, the line of the result, and how many lines there are."""
+
+    operations: list
+    result: int
+    n_lines: int
+
+
+class _Area(NamedTuple):
+    """Pairs of positions, as sorted numbers ``p n + q``, and the line of each."""
+
+    codes: np.ndarray
+    lines: np.ndarray
+    n: int
+
+    def find(self, codes):
+        return self.lines[np.searchsorted(self.codes, codes)]
+
+    def positions(self):
+        """Left and right positions of the lines in their order."""
+        order = np.argsort(self.lines)
+        return np.divmod(self.codes[order], self.n)
+
+
+class _Memory:
+    """Gives lines away, first fit, and takes them back."""
+
+    def __init__(self, first):
+        self.free, self.end = [], first
+
+    def take(self, n):
+        for k, (start, size) in enumerate(self.free):
+            if size >= n:
+                self.free[k : k + 1] = [(start + n, size - n)] if size > n else []
+                return start
+        start, self.end = self.end, self.end + n
+        return start
+
+    def give(self, lines):
+        """Take back an area; lines are without gaps."""
+        self.free = sorted([*self.free, (int(lines.min()), len(lines))])
+        merged = []
+        for start, size in self.free:
+            if merged and sum(merged[-1]) == start:
+                merged[-1] = (merged[-1][0], merged[-1][1] + size)
+            else:
+                merged.append((start, size))
+        self.free = merged
+
+
+_MIXERS = (Pool, Flatten, Attend)
+
+
+def _n_positions(grid):
+    return int(np.prod(grid))
+
+
+def _shapes(program):
+    """Grids of the state and of the stack before each step, and at the end."""
+    grid, stack, found = program.shape[:-1], [], []
+    for step in program.steps:
+        found.append((grid, *stack))
+        if isinstance(step, (Convolve, Pool)):
+            grid = grids.after(*step[:4])
+        elif isinstance(step, (Flatten, Last)):
+            grid = ()
+        elif isinstance(step, Save):
+            stack.append(grid)
+        elif isinstance(step, Swap):
+            grid, stack[-1] = stack[-1], grid
+        elif isinstance(step, Add):
+            stack.pop()
+    return [*found, (grid, *stack)]
+
+
+def _seen(step, codes, n):
+    """Pairs that a window sees, -1 for one outside: left and right positions for each code."""
+    table = grids.sources(*step[:4])
+    left, right = (table[place] for place in np.divmod(codes, n))
+    if isinstance(step, Pool):
+        left, right = np.broadcast_arrays(left[:, :, None], right[:, None, :])
+        left, right = (part.reshape(len(codes), -1) for part in (left, right))
+    return left, right
+
+
+def _needed(step, codes, before, after):
+    """Pairs that a step needs to compute those of ``codes``, with so many positions."""
+    if isinstance(step, (Convolve, Pool)):
+        left, right = _seen(step, codes, after)
+        return np.unique((left * before + right)[(left >= 0) & (right >= 0)])
+    if isinstance(step, Flatten):
+        return np.arange(before) * (before + 1)
+    if isinstance(step, Last):
+        return np.array([before**2 - 1])
+    if isinstance(step, Attend):
+        return np.arange(before**2)
+    if isinstance(step, Recur):
+        left, right = np.divmod(codes, before)
+        found = [codes - k * (before + 1) for k in range(before)]
+        kept = [np.minimum(left, right) >= k for k in range(before)]
+        return np.unique(np.concatenate([c[keep] for c, keep in zip(found, kept, strict=True)]))
+    return codes
+
+
+def _backwards(steps, sizes, state, stack, diagonal):
+    """Pairs needed after each step, for the state and the stack; ``diagonal`` adds equal ones."""
+    found, stack = [], list(stack)
+    for k in range(len(steps) - 1, -1, -1):
+        if diagonal and isinstance(steps[k], _MIXERS):
+            state = np.union1d(state, np.arange(sizes[k + 1]) * (sizes[k + 1] + 1))
+        found.append((state, tuple(stack)))
+        if isinstance(steps[k], Add):
+            stack.append(state)
+        elif isinstance(steps[k], Swap):
+            state, stack[-1] = stack[-1], state
+        elif isinstance(steps[k], Save):
+            state = np.union1d(state, stack.pop())
+        else:
+            state = _needed(steps[k], state, sizes[k], sizes[k + 1])
+    found.append((state, tuple(stack)))
+    return found[::-1]  # before the first step, then after each
+
+
+class _Writer:
+    """Writes the operations of a program."""
+
+    def __init__(self, program, portion, diagonal):
+        self.steps, self.shapes = program.steps, _shapes(program)
+        self.sizes = [_n_positions(grid) for grid, *_ in self.shapes]
+        self.portion, self.diagonal = portion, diagonal
+        self.memory, self.operations = _Memory(1), [Clear(-1, ZERO, 1)]
+
+    def write(self):
+        """Operations, segment by segment: each one ends with a mixing step, or with the program."""
+        final = np.array([0])
+        needs = _backwards(self.steps, self.sizes, final, (), self.diagonal)
+        ends = [k + 1 for k, step in enumerate(self.steps) if isinstance(step, _MIXERS)]
+        stores, start = None, 0
+        for end in [*ends, len(self.steps)]:
+            stores = self._segment(start, end, stores, needs)
+            start = end
+        return Schedule(self.operations, int(stores[0].lines[0]), self.memory.end)
+
+    def _segment(self, start, end, stores, needs):
+        mixer = self.steps[end - 1] if isinstance(self.steps[end - 1], _MIXERS) else None
+        stop = end - (mixer is not None)
+        state, stack = needs[stop]
+        is_whole = mixer is None or isinstance(mixer, Attend)
+        target = self._store(
+            state if is_whole else needs[end][0], self.sizes[stop if is_whole else end], stop
+        )
+        links = (state, target.find(state)) if is_whole else self._links(mixer, target, stop)
+        sizes = map(_n_positions, self.shapes[stop][1:])
+        kept = [self._store(codes, n, stop) for codes, n in zip(stack, sizes, strict=True)]
+        for portion, others in self._portions(start, stop, state, stack):
+            areas = self._portion(start, stop, portion, others, stores)
+            self._deposit(areas[0], *links, stop)
+            for area, store in zip(areas[1:], kept, strict=True):
+                self._deposit(area, store.codes, store.lines, stop)
+            for area in areas:
+                self.memory.give(area.lines)
+        for store in stores or ():
+            self.memory.give(store.lines)
+        if isinstance(mixer, Attend):
+            out = self._area(state, target.n)
+            self.operations.append(Mix(stop, int(out.lines[0]), int(target.lines[0]), target.n))
+            self.memory.give(target.lines)
+            target = out
+        elif mixer is not None:
+            self._map(stop, target)
+        return [target, *kept]
+
+    def _area(self, codes, n):
+        first = self.memory.take(len(codes))
+        return _Area(codes, first + np.arange(len(codes)), n)
+
+    def _store(self, codes, n, step):
+        """Lines that portions are summed up in."""
+        area = self._area(codes, n)
+        self.operations.append(Clear(step - 1, int(area.lines[0]), len(codes)))
+        return area
+
+    def _links(self, mixer, target, stop):
+        """For each pair that a mixing step takes, sorted, the line that it adds to."""
+        n = self.sizes[stop]
+        if isinstance(mixer, Flatten):
+            return np.arange(n) * (n + 1), np.repeat(target.lines, n)
+        left, right = _seen(mixer, target.codes, target.n)
+        inside = (left >= 0) & (right >= 0)
+        lines = np.broadcast_to(target.lines[:, None], left.shape)[inside]
+        codes = (left * n + right)[inside]
+        order = np.argsort(codes, kind="stable")
+        return codes[order], lines[order]
+
+    def _deposit(self, area, codes, lines, stop):
+        """Add the lines of a portion where they belong."""
+        first, last = (np.searchsorted(codes, area.codes, side) for side in ("left", "right"))
+        counts = last - first
+        sources = np.repeat(area.lines, counts)
+        places = np.arange(len(sources)) - np.repeat(np.cumsum(counts) - counts, counts)
+        targets = lines[np.repeat(first, counts) + places]
+        order = np.argsort(sources, kind="stable")
+        self.operations.append(Scatter(stop, sources[order], targets[order]))
+
+    def _map(self, step, area):
+        self.operations.append(Map(step, int(area.lines.min()), *area.positions()))
+
+    def _portions(self, start, stop, state, stack):
+        """Parts of the state, and of the stack, that need nothing of each other if possible."""
+        if self.portion is None or len(state) <= self.portion:
+            yield state, stack
+            return
+        is_ring = any(
+            isinstance(step, Convolve) and step.padding == "circular"
+            for step in self.steps[start:stop]
+        )
+        parts = zip((state, *stack), self.shapes[stop], strict=True)
+        keys = [_differences(codes, grid, is_ring) for codes, grid in parts]
+        order = np.argsort(keys[0], kind="stable")
+        ranked = keys[0][order]
+        last = -1
+        begin = 0
+        while begin < len(state):
+            end = min(begin + self.portion, len(state))
+            end = int(np.searchsorted(ranked, ranked[end - 1], "right"))
+            highest = ranked[end - 1] if end < len(state) else np.iinfo(np.int64).max
+            others = tuple(
+                codes[(key > last) & (key <= highest)]
+                for codes, key in zip(stack, keys[1:], strict=True)
+            )
+            yield np.sort(state[order[begin:end]]), others
+            last, begin = highest, end
+
+    def _portion(self, start, stop, state, stack, stores):
+        """Operations on one portion; returns its areas."""
+        steps, sizes = self.steps[start:stop], self.sizes[start : stop + 1]
+        needs = _backwards(steps, sizes, state, stack, False)
+        codes, *others = [needs[0][0], *needs[0][1]]
+        if stores is None:
+            areas = [self._area(codes, sizes[0])]
+            out = int(areas[0].lines[0])
+            self.operations.append(Begin(-1, out, *areas[0].positions()))
+        else:
+            parts = zip((codes, *others), stores, strict=True)
+            areas = [self._copy(part, store, start - 1) for part, store in parts]
+        state, stack = areas[0], areas[1:]
+        for k, step in enumerate(steps, start):
+            need = needs[k + 1 - start]
+            if isinstance(step, Save):
+                saved = self._copy(need[1][-1], state, k)
+                state, old = self._copy(need[0], state, k), state
+                self.memory.give(old.lines)
+                stack.append(saved)
+            elif isinstance(step, Swap):
+                state, stack[-1] = stack[-1], state
+            elif isinstance(step, Add):
+                saved = stack.pop()
+                found = state.find(saved.codes)
+                self.operations.append(Scatter(k, saved.lines, found))
+                self.memory.give(saved.lines)
+            elif isinstance(step, Convolve):
+                state = self._convolve(k, step, state, need[0])
+            elif isinstance(step, Last):
+                state, old = self._last(k, state), state
+                self.memory.give(old.lines)
+            elif isinstance(step, Recur):
+                state = self._recur(k, state)
+            elif isinstance(step, Pointwise) and isinstance(self.steps[k - 1], Recur):
+                if len(need[0]) < len(state.codes):
+                    state, old = self._copy(need[0], state, k), state
+                    self.memory.give(old.lines)
+            elif not isinstance(step, Output):
+                self._map(k, state)
+        return [state, *stack]
+
+    def _copy(self, codes, source, step):
+        area = self._area(codes, source.n)
+        lines = source.find(codes)[:, None]
+        self.operations.append(Gather(step, int(area.lines.min()), lines))
+        return area
+
+    def _last(self, k, area):
+        last = np.array([area.n**2 - 1])
+        out = self._copy(last, area, k)
+        return _Area(np.array([0]), out.lines, 1)
+
+    def _outside(self, k, left, right, area):
+        """Lines of pairs, with lines of their own for those that are outside in one row."""
+        n = area.n
+        inside = (left >= 0) & (right >= 0)
+        lines = np.full(left.shape, ZERO)
+        lines[inside] = area.find((left * n + right)[inside])
+        outside = (left >= 0) ^ (right >= 0)
+        if not outside.any():
+            return lines, None
+        kinds = np.where(left >= 0, left, n + right)[outside]  # the larger one is the right one
+        found, inverse = np.unique(kinds, return_inverse=True)
+        extra = self._area(found, n)
+        lines[outside] = extra.lines[inverse]
+        is_right, places = np.divmod(found, n)
+        self.operations.append(Extend(k, int(extra.lines[0]), is_right, places))
+        return lines, extra
+
+    def _convolve(self, k, step, area, codes):
+        left, right = _seen(step, codes, self.sizes[k + 1])
+        lines, extra = self._outside(k, left, right, area)
+        out = self._area(codes, self.sizes[k + 1])
+        self.operations.append(Gather(k, int(out.lines[0]), lines))
+        self.memory.give(area.lines)
+        if extra:
+            self.memory.give(extra.lines)
+        return out
+
+    def _recur(self, k, area):
+        """All times of a recurrence, each with the activation, the step behind it."""
+        n = area.n
+        left, right = np.divmod(area.codes, n)
+        order = np.lexsort((area.codes, np.minimum(left, right)))
+        lines = np.empty(len(order), np.int64)
+        lines[order] = self.memory.take(len(order)) + np.arange(len(order))
+        out = _Area(area.codes, lines, n)
+        # lines from outside need the variances of all times, which single rows know
+        previous, extra = self._outside(k, left - 1, right - 1, out)
+        ranks = np.minimum(left, right)[order]
+        for rank in range(ranks[-1] + 1):
+            part = order[slice(*np.searchsorted(ranks, [rank, rank + 1]))]
+            first, places = int(lines[part[0]]), (left[part], right[part])
+            self.operations.append(Blend(k, first, previous[part], area.lines[part], *places))
+            self.operations.append(Map(k + 1, first, *places))
+        self.memory.give(area.lines)
+        if extra:
+            self.memory.give(extra.lines)
+        return out
+
+
+def _differences(codes, grid, is_ring):
+    """A number for the difference of both positions of each pair."""
+    left, right = np.divmod(codes, int(np.prod(grid)))
+    key = np.zeros(len(codes), np.int64)
+    at = grids.places(grid)
+    for axis, size in enumerate(grid):
+        move = at[right, axis] - at[left, axis]
+        key = key * (2 * size) + (move % size if is_ring else move + size)
+    return key
+
+
+@cache
+def schedule(program, portion=PORTION, diagonal=False):
+    """Schedule of a program, in portions of about so many lines or, with None, all at once.
+
+    ``diagonal`` also asks for the pairs of equal positions behind each mixing step, from which the
+    variances of a row follow.
+    """
+    return _Writer(program, portion, diagonal).write()

@@ -1,0 +1,66 @@
+"""The convolutional layer."""
+
+from typing import NamedTuple
+
+from .._values import value
+from ..activations import Identity
+from ..program import Convolve, Pointwise
+from ._windows import as_window, check_window, need_positions
+
+
+@value
+class Conv(NamedTuple):
+    """Convolution ``y_p = sqrt(weight_var / (n_in |S|)) sum_{s in S} W_s x_{p+s} + sqrt(bias_var) b``.
+
+    Kernels of infinitely wide convolutional networks: R. Novak et al., ICLR 2019; A. Garriga-Alonso
+    et al., ICLR 2019; their NTK: S. Arora et al., NeurIPS 2019.
+
+    Parameters
+    ----------
+    filter_size : int or tuple of int
+        Positions that the filter spans along each axis.
+    strides : int or tuple of int
+        Steps of the filter; greater ones leave fewer positions.
+    padding : {"same", "valid", "circular"}
+        What is outside: zeros, nothing (the filter stays inside), or the opposite end.
+    weight_var, bias_var : float or None
+        Variances of weights and biases; None takes the kernel's.
+    frozen : bool
+        A frozen layer is not trained and adds nothing to the NTK.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.layers import Conv, Dense, Flatten, Input
+    >>> network = (Input(2, 2, 1), Conv(3), "relu", Flatten(), Dense())
+    >>> kernel = NTKKernel(architecture=network, bias_var=0.0)
+    >>> kernel([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]).round(3)
+    array([[0.444, 0.42 ],
+           [0.42 , 1.778]])
+    """
+
+    filter_size: int | tuple
+    strides: int | tuple = 1
+    padding: str = "same"
+    weight_var: float | None = None
+    bias_var: float | None = None
+    frozen: bool = False
+
+    def lower(self, context):
+        """Instructions of this layer: a sum along each axis, then an affine map."""
+        need_positions(context, "Conv")
+        window = as_window(context, "filter_size", self.filter_size)
+        strides = as_window(context, "strides", self.strides)
+        grid = check_window(context, "filter", window, strides, self.padding)
+        weight, bias, tied = context.variances(self)
+        n = 1
+        for axis, (size, stride) in enumerate(zip(window, strides, strict=True)):
+            n *= size
+            if size > 1 or stride > 1:
+                one = [(1, 1)] * len(window)
+                one[axis] = size, stride
+                part, step = zip(*one, strict=True)
+                yield Convolve(context.grid, part, step, self.padding)
+                context.grid = (*grid[: axis + 1], *context.grid[axis + 1 :])
+        yield Pointwise(Identity(), weight / n, bias, context.is_trained(self), *tied)
+        context.gaussian = context.independent = True

@@ -1,0 +1,48 @@
+"""The shape of rows that are images or sequences."""
+
+import numbers
+
+from .._values import value
+
+
+@value
+class Input(tuple):
+    """Shape of the rows, first in a network that looks at positions.
+
+    Rows stay flat, as scikit-learn wants them, in the order of ``image.ravel()``.
+
+    Parameters
+    ----------
+    *shape : int
+        ``(height, width, channels)`` of images or ``(time, channels)`` of sequences.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.layers import Input
+    >>> Input(28, 28, 1)
+    Input(28, 28, 1)
+    """
+
+    def __new__(cls, *shape):
+        return super().__new__(cls, shape)
+
+    def __getnewargs__(self):
+        return tuple(self)
+
+    def __repr__(self):
+        return f"{type(self).__name__}{tuple(self)!r}"
+
+    def lower(self, context):
+        """Tell the context the shape; there is nothing to compute."""
+        if context.path != ["architecture[0]"]:
+            context.fail("Input must be the first layer", "Move it to the front")
+        sizes = [n for n in self if isinstance(n, numbers.Integral) and not isinstance(n, bool)]
+        if len(sizes) != len(self) or len(self) not in (2, 3) or min(self, default=0) < 1:
+            context.fail(
+                f"Input takes positive integers, (height, width, channels) or (time, channels); got "
+                f"{tuple(self)!r}",
+                "Give single numbers a channel of their own: Input(8, 8, 1)",
+            )
+        context.shape = tuple(map(int, self))
+        context.grid = context.shape[:-1]
+        return ()

@@ -1,0 +1,129 @@
+"""Pooling, and the readouts that leave no positions."""
+
+from typing import NamedTuple
+
+from .. import program
+from .._values import value
+from ._windows import as_window, check_window, need_positions
+
+
+def _lower(layer, context, is_mean):
+    need_positions(context, type(layer).__name__)
+    window = as_window(context, "window", layer.window)
+    strides = window if layer.strides is None else as_window(context, "strides", layer.strides)
+    grid = check_window(context, "window", window, strides, layer.padding)
+    yield from _pool(context, window, strides, layer.padding, is_mean)
+    context.grid = grid
+
+
+def _pool(context, window, strides, padding, is_mean):
+    n = 1
+    for size in window:
+        n *= size
+    yield program.Pool(context.grid, window, strides, padding, 1.0 / n**2 if is_mean else 1.0)
+
+
+def _lower_global(layer, context, is_mean):
+    need_positions(context, type(layer).__name__)
+    yield from _pool(context, context.grid, (1,) * len(context.grid), "valid", is_mean)
+    context.grid = ()
+
+
+@value
+class AvgPool(NamedTuple):
+    """Mean of the signal over a window of positions.
+
+    Parameters
+    ----------
+    window : int or tuple of int
+        Positions that the window spans along each axis.
+    strides : int or tuple of int, optional
+        Steps of the window; by default it does not overlap itself.
+    padding : {"valid", "same", "circular"}
+        As in `Conv`; zeros outside count as entries of the mean.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.layers import AvgPool
+    >>> AvgPool(2)
+    AvgPool(window=2, strides=None, padding='valid')
+    """
+
+    window: int | tuple
+    strides: int | tuple | None = None
+    padding: str = "valid"
+
+    def lower(self, context):
+        """Instructions of this layer."""
+        return _lower(self, context, is_mean=True)
+
+
+@value
+class SumPool(NamedTuple):
+    """Sum of the signal over a window of positions; parameters are those of `AvgPool`.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.layers import SumPool
+    >>> SumPool((2, 1)).window
+    (2, 1)
+    """
+
+    window: int | tuple
+    strides: int | tuple | None = None
+    padding: str = "valid"
+
+    def lower(self, context):
+        """Instructions of this layer."""
+        return _lower(self, context, is_mean=False)
+
+
+@value
+class GlobalAvgPool(NamedTuple):
+    """Mean of the signal over all positions; none are left.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.layers import GlobalAvgPool
+    >>> GlobalAvgPool()
+    GlobalAvgPool()
+    """
+
+    def lower(self, context):
+        """Instructions of this layer."""
+        return _lower_global(self, context, is_mean=True)
+
+
+@value
+class GlobalSumPool(NamedTuple):
+    """Sum of the signal over all positions; none are left.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.layers import GlobalSumPool
+    >>> GlobalSumPool()
+    GlobalSumPool()
+    """
+
+    def lower(self, context):
+        """Instructions of this layer."""
+        return _lower_global(self, context, is_mean=False)
+
+
+@value
+class Flatten(NamedTuple):
+    """Make one vector of the channels of all positions; the next layer weighs each on its own.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.layers import Flatten
+    >>> Flatten()
+    Flatten()
+    """
+
+    def lower(self, context):
+        """Instructions of this layer."""
+        need_positions(context, "Flatten")
+        yield program.Flatten(context.grid)
+        context.grid = ()
+        context.gaussian = context.independent = False  # one mean of many variances
