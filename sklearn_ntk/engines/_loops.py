@@ -56,7 +56,8 @@ class Scalars(Writer):
         return f"select({text}, F(1.0), F(0.0))" if is_truth else text
 
 
-def _indent(depth, lines):
+def indent(depth, lines):
+    """Lines so many levels deeper."""
     return [f"{'    ' * depth}{line}" for line in lines if line]
 
 
@@ -65,7 +66,7 @@ def _head(gradient):
     lines += ["x, y, duals = tile.left.heads, tile.right.heads, tile.duals"]
     lines += ["dx, dy = tile.left.head_rates, tile.right.head_rates"] * gradient
     lines += ["columns, width = tile.columns, stop[stop.shape[0] - 1]"]
-    return ["def loop(k, tile):", *_indent(1, lines)]
+    return ["def loop(k, tile):", *indent(1, lines)]
 
 
 _PARTS = {"s": "state", "z": "tile.stack", "d": "duals"}
@@ -109,23 +110,24 @@ def _pairs(outputs, single, cls=None):
     reads = _Reads(inputs, cls)
     ends = [f"store(state, {n * TILE} + row + j, {text})" for n, text in enumerate(texts)]
     return [
-        *_indent(1, reads.before),
-        *_indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
+        *indent(1, reads.before),
+        *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
         "    for i in range(stop.shape[0]):",
         f"        row = {TILE_COLUMNS} * i",
-        *_indent(2, reads.rows),
+        *indent(2, reads.rows),
         "        for j in range(stop[i]):",
-        *_indent(3, [*reads.pairs, *lines, *ends]),
+        *indent(3, [*reads.pairs, *lines, *ends]),
     ]
 
 
-def _text(lines):
+def text_of(lines):
+    """Source from its lines."""
     return "\n".join([*lines, ""])
 
 
 def pointwise(cls, gradient, single):
     """Source of a `Pointwise` step, for an activation class with a closed dual."""
-    return _text(_head(gradient) + _pairs(formulas.trace_map_pair(cls, gradient), single, cls))
+    return text_of(_head(gradient) + _pairs(formulas.trace_map_pair(cls, gradient), single, cls))
 
 
 def add(gradient, single):
@@ -133,7 +135,7 @@ def add(gradient, single):
     size = f"{(6 if gradient else 2) * TILE}"
     pop = ["tile.counters[0] -= 1", f"saved = {size} * tile.counters[0]"]
     lines = _pairs(formulas.trace_add_pair(gradient), single)
-    return _text(_head(gradient) + _indent(1, pop) + lines)
+    return text_of(_head(gradient) + indent(1, pop) + lines)
 
 
 # --- Series ---------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ def series(gradient, single):
     ``u`` and ``v`` are the coefficients of rows and columns, ``du`` and ``dv`` their rates.
     """
     affine = _pairs(formulas.trace_affine_pair(gradient), single)
-    return _text(_head(gradient) + _series(gradient) + affine)
+    return text_of(_head(gradient) + _series(gradient) + affine)
 
 
 def _series(gradient):
@@ -209,33 +211,33 @@ def _series(gradient):
     for p in directions:
         ends += _RATE_ENDS.format(p=p, gap=2 + p, slope=4 + p).splitlines()
     return [
-        *_indent(1, ("u, v = tile.left.coefficients, tile.right.coefficients",)),
-        *_indent(1, ("du = tile.left.coefficient_rates",) * gradient),
-        *_indent(1, ("dv = tile.right.coefficient_rates",) * gradient),
-        *_indent(1, (f"y{f} = y[k, {f}][j0:]" for f in features)),
-        *_indent(1, (f"y{f}_{p} = dy[{p}, k, {f}][j0:]" for f in features for p in directions)),
+        *indent(1, ("u, v = tile.left.coefficients, tile.right.coefficients",)),
+        *indent(1, ("du = tile.left.coefficient_rates",) * gradient),
+        *indent(1, ("dv = tile.right.coefficient_rates",) * gradient),
+        *indent(1, (f"y{f} = y[k, {f}][j0:]" for f in features)),
+        *indent(1, (f"y{f}_{p} = dy[{p}, k, {f}][j0:]" for f in features for p in directions)),
         "    first, length, work = tile.spans[k, 0], tile.spans[k, 1], tile.work",
         "    line_rho = work[0]",
-        *_indent(1, (f"line_{name} = work[{1 + i}]" for i, name in enumerate(sums))),
+        *indent(1, (f"line_{name} = work[{1 + i}]" for i, name in enumerate(sums))),
         "    for i in range(stop.shape[0]):",
         "        gap = state[0, i]",
-        *_indent(2, (f"gap_{p} = state[{2 + p}, i]" for p in directions)),
-        *_indent(2, (f"x{f} = x[k, {f}][i0 + i]" for f in features)),
-        *_indent(2, (f"x{f}_{p} = dx[{p}, k, {f}][i0 + i]" for f in features for p in directions)),
-        *_indent(2, (f"d{i} = duals[{i}, i]" for i in range(6 if gradient else 2))),
+        *indent(2, (f"gap_{p} = state[{2 + p}, i]" for p in directions)),
+        *indent(2, (f"x{f} = x[k, {f}][i0 + i]" for f in features)),
+        *indent(2, (f"x{f}_{p} = dx[{p}, k, {f}][i0 + i]" for f in features for p in directions)),
+        *indent(2, (f"d{i} = duals[{i}, i]" for i in range(6 if gradient else 2))),
         "        for j in range(stop[i]):",
         "            line_rho[j] = F(1.0) - F(2.0) * min(gap[j] * x4 * y4[j], F(1.0))",
-        *_indent(3, (f"line_{name}[j] = F(0.0)" for name in sums)),
+        *indent(3, (f"line_{name}[j] = F(0.0)" for name in sums)),
         f"        for t in range(first + length - {TERMS}, first, -{TERMS}):",
-        *_indent(3, (f"{d}u{q} = {d}u[t + {q}][i0 + i]" for q in terms for d in letters)),
-        *_indent(3, (f"{d}v{q} = {d}v[t + {q}][j0:]" for q in terms for d in letters)),
+        *indent(3, (f"{d}u{q} = {d}u[t + {q}][i0 + i]" for q in terms for d in letters)),
+        *indent(3, (f"{d}v{q} = {d}v[t + {q}][j0:]" for q in terms for d in letters)),
         "            for j in range(stop[i]):",
         "                rho = line_rho[j]",
-        *_indent(4, (f"{name} = line_{name}[j]" for name in sums)),
-        *_indent(4, (line for q in terms for line in _term(q, gradient))),
-        *_indent(4, (f"line_{name}[j] = {name}" for name in sums)),
-        *_indent(2, (f"{d}u0 = {d}u[first][i0 + i]" for d in letters)),
-        *_indent(2, (f"{d}v0 = {d}v[first][j0:]" for d in letters)),
+        *indent(4, (f"{name} = line_{name}[j]" for name in sums)),
+        *indent(4, (line for q in terms for line in _term(q, gradient))),
+        *indent(4, (f"line_{name}[j] = {name}" for name in sums)),
+        *indent(2, (f"{d}u0 = {d}u[first][i0 + i]" for d in letters)),
+        *indent(2, (f"{d}v0 = {d}v[first][j0:]" for d in letters)),
         "        for j in range(stop[i]):",
-        *_indent(3, ends),
+        *indent(3, ends),
     ]

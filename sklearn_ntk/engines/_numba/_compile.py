@@ -82,6 +82,36 @@ def store(typing_context, array, place, number):
     return types.void(array, types.intp, array.dtype), generate
 
 
+def _scopes(builder):
+    """Metadata that tells what `fetch` reads from what `put` writes."""
+    domain = builder.module.add_metadata(["sklearn_ntk"])
+    return builder.module.add_metadata([builder.module.add_metadata(["records", domain])])
+
+
+@intrinsic
+def fetch(typing_context, array, place):
+    """`load` of what no `put` of the same function writes; the compiler need not check that."""
+
+    def generate(context, builder, signature, arguments):
+        number = builder.load(pointer(context, builder, array, *arguments))
+        number.set_metadata("alias.scope", _scopes(builder))
+        return number
+
+    return array.dtype(array, types.intp), generate
+
+
+@intrinsic
+def put(typing_context, array, place, number):
+    """`store` where no `fetch` of the same function reads."""
+
+    def generate(context, builder, signature, arguments):
+        target = pointer(context, builder, array, *arguments[:2])
+        builder.store(arguments[2], target).set_metadata("noalias", _scopes(builder))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
 @intrinsic
 def opaque(typing_context, number):
     """The same number, of which the compiler does not know that it is constant."""
@@ -112,6 +142,7 @@ def from_source(text, single):
     name = f"loop_{hashlib.sha256(f'{kind}{text}'.encode()).hexdigest()[:16]}"
     text = text.replace("def loop", f"def {name}", 1)
     names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
+    names |= {"fetch": fetch, "put": put}
     return compiled(_trace.build(text, __file__, **names), INNER)
 
 
@@ -143,7 +174,11 @@ def signature(dtype):
 @cache
 def address(step, dtype):
     """Address of a compiled step for pairs of this precision; compiles or loads it."""
-    arguments = signature(dtype)
+    return place_of(step, signature(dtype))
+
+
+def place_of(step, arguments):
+    """Address of a compiled step for arguments of these types; compiles or loads it."""
     step.compile(types.void(*arguments))
     result = step.overloads[arguments]
     return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)

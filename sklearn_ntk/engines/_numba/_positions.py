@@ -1,0 +1,245 @@
+"""The compiled engine for networks on positions: it runs schedules on 16 pairs of rows at a time."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from ...program import Attend, Embed, Pointwise, Recur
+from .. import _attention_loops, _packing, _position_loops, _positions
+from .._position_loops import LANES, N_WORK, line_size
+from .._schedule import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
+from ._compile import call, compiled, from_source, place_of
+
+
+class Side(NamedTuple):
+    """Rows of one side: entries, records, and how many rows there are.
+
+    ``X`` holds the entries of all rows, one after the other, for each channel of each position, and
+    ``records`` those of all steps: for each part of a record and each position, all rows.
+    """
+
+    X: object
+    records: object
+    n: object
+
+
+class Lines(NamedTuple):
+    """What an operation sees: the plan, the rows, and the lines of row ``i`` with columns ``j0`` on.
+
+    ``ops[o]`` is an operation: address, step, first line, number of lines, place in ``tables``, and
+    two numbers of its own. ``steps[k]`` is where records of step ``k`` begin, the number of its
+    positions, the length of a record, and where its numbers in ``constants`` begin.
+    """
+
+    ops: object
+    tables: object
+    steps: object
+    numbers: object
+    constants: object
+    channels: object
+    left: Side
+    right: Side
+    i: object
+    j0: object
+    lines: object
+    work: object
+
+
+class Plan(NamedTuple):
+    """A schedule as the engine takes it; fields are those of `Lines`, and sizes."""
+
+    ops: np.ndarray
+    tables: np.ndarray
+    steps: np.ndarray
+    numbers: np.ndarray
+    constants: np.ndarray
+    channels: int
+    result: int
+    n_lines: int
+    n_work: int
+
+
+@cache
+def _signature(dtype):
+    single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
+
+    def real(n_axes):
+        return types.Array(single, n_axes, "C")
+
+    def whole(n_axes):
+        return types.Array(types.int64, n_axes, "C")
+
+    side = types.NamedTuple([real(1), real(1), types.int64], Side)
+    fields = (whole(2), whole(1), whole(2), real(2), real(1), types.int64, side, side)
+    return types.int64, types.NamedTuple([*fields, types.int64, types.int64, real(1), real(1)], Lines)
+
+
+@cache
+def _address(make, *arguments):
+    """Address of a compiled operation; the last argument tells whether it is in single precision."""
+    dtype = np.dtype(np.float32 if arguments[-1] else np.float64)
+    return place_of(from_source(make(*arguments), arguments[-1]), _signature(dtype))
+
+
+def _make(op, program, gradient, single):
+    """Address of what an operation runs, and its table and numbers."""
+    step = program.steps[op.step] if 0 <= op.step < len(program.steps) else None
+    flags = (gradient, single)
+    if isinstance(op, Map):
+        return _address(*_map_source(step), *flags), op.left, op.right
+    if isinstance(op, Begin):
+        return _address(_position_loops.begin, *flags), op.left, op.right
+    if isinstance(op, Extend):
+        return _address(_position_loops.extend, *flags), op.is_right, op.places
+    if isinstance(op, Gather):
+        return _address(_position_loops.gather, *flags), op.sources.ravel()
+    if isinstance(op, Scatter):
+        return _address(_position_loops.scatter, *flags), op.sources, op.targets
+    if isinstance(op, Clear):
+        return (_address(_position_loops.clear, *flags),)
+    if isinstance(op, Blend):
+        return _address(_position_loops.blend, *flags), op.left, op.right, op.previous, op.inputs
+    is_linear = step.scaling == "linear"
+    source = _attention_loops.linear if is_linear else _attention_loops.square_root
+    return (_address(source, *flags),)
+
+
+def _map_source(step):
+    kind = _positions.kind_of(step)
+    if kind == "embed":
+        return (_position_loops.embed,)
+    if kind == "series":
+        return (_position_loops.series,)
+    cls = type(step.activation) if kind == "pointwise" else None
+    return _position_loops.mapped, kind, cls
+
+
+def _row_of(op, address, place):
+    extra, out = 0, getattr(op, "out", 0)
+    if isinstance(op, Clear):
+        n = op.n
+    elif isinstance(op, Gather):
+        n, extra = op.sources.shape
+    elif isinstance(op, Scatter):
+        n = len(op.sources)
+    elif isinstance(op, Mix):
+        n, extra = op.n, op.source
+    else:
+        n = len(op.places if isinstance(op, Extend) else op.left)
+    return address, max(op.step, 0) if op.step >= 0 else 0, out, n, place, extra
+
+
+def _numbers(step):
+    """What an operation of a step knows besides records."""
+    if isinstance(step, Recur):
+        moved = step.recurrent_var * step.recurrent_tied
+        drift = step.weight_var * step.weight_tied
+        return step.recurrent_var, step.weight_var, step.trained, moved, drift
+    if isinstance(step, Attend):
+        return step.score_scale**2, 2.0 * step.trained
+    if isinstance(step, Embed):
+        return (step.trained,)
+    weight, _, trained, drift, _ = _positions.numbers_of(step)
+    own = () if not isinstance(step, Pointwise) or step.activation.is_series else step.activation
+    return weight, trained, drift, *own
+
+
+def make_plan(program, schedule, scan, gradient, dtype):
+    """Plan of a schedule; ``scan`` tells the lengths of records."""
+    single = dtype == np.float32
+    rows, tables, place = [], [], 0
+    for op in schedule.operations:
+        if isinstance(op, (Gather, Scatter)) and not len(op.sources):
+            continue
+        address, *parts = _make(op, program, gradient, single)
+        rows.append(_row_of(op, address, place))
+        tables += parts
+        place += sum(map(len, parts))
+    numbers = [_numbers(step) for step in program.steps]
+    packed = np.zeros((len(numbers), max(map(len, numbers))), dtype)
+    for target, row in zip(packed, numbers, strict=True):
+        target[: len(row)] = row
+    embeds = [
+        _positions.correlations(step).ravel() if isinstance(step, Embed) else np.zeros(0)
+        for step in program.steps
+    ]
+    begins = np.cumsum([0, *map(len, embeds)])[:-1]
+    places = _places(scan)
+    steps = np.array([(*place, begin) for place, begin in zip(places, begins, strict=True)])
+    widest = max([op.n for op in schedule.operations if isinstance(op, Mix)], default=0)
+    return Plan(
+        np.array(rows, np.int64),
+        np.concatenate(tables).astype(np.int64),
+        steps.astype(np.int64),
+        packed,
+        np.concatenate([*embeds, [0.0]]).astype(dtype),
+        program.shape[-1],
+        schedule.result,
+        schedule.n_lines,
+        max(N_WORK, line_size(gradient) * widest),
+    )
+
+
+def _parts_of(scan, k):
+    """Slots of the records of a step: arrays (positions, n), and how many a record has."""
+    def slots(record):
+        found = []
+        for part in record:
+            found += list(part) if part.ndim == 3 else [part]
+        return found
+
+    values = slots(scan.records[k])
+    moves = [part for rate in scan.rates[k] for part in slots(rate)]
+    return [*values, *moves, *scan.outside[k]], len(values)
+
+
+def _places(scan):
+    """Where the records of each step begin, in rows of ``n``; positions; lengths of records."""
+    found, begin = [], 0
+    for k in range(len(scan.records)):
+        parts, width = _parts_of(scan, k)
+        count = len(parts[0]) if parts else 0
+        found.append((begin, count, width))
+        begin += count * len(parts)
+    return found
+
+
+def pack_side(scan, X, dtype):
+    """Rows (n, positions, channels) and their records, filled up to whole lines."""
+    n = len(X)
+    n_filled = -(-n // LANES) * LANES
+    last = np.minimum(np.arange(n_filled), n - 1)
+    parts = [part for k in range(len(scan.records)) for part in _parts_of(scan, k)[0]]
+    total = sum(len(part) for part in parts)
+    records, place = np.empty((total, n_filled), dtype), 0
+    for part in parts:
+        records[place : place + len(part)] = part[:, last]
+        place += len(part)
+    entries = X.reshape(n, -1).T[:, last].astype(dtype)
+    return Side(np.ascontiguousarray(entries).ravel(), records.ravel(), n_filled)
+
+
+@compiled
+def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
+    """Run a plan for rows ``i0 .. i1`` and lines of columns from ``j0`` to ``j1``.
+
+    ``out[part, i, j]`` receives the state in the line of the result; of a symmetric matrix, all
+    columns up to ``i``.
+    """
+    n_parts, n = out.shape[0], out.shape[2]
+    size = n_parts * LANES
+    lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
+    work = np.empty(plan.n_work, plan.numbers.dtype)
+    for i in range(i0, i1):
+        for j in range(j0, min(j1, i + 1) if is_symmetric else j1, LANES):
+            tile = Lines(
+                plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
+                left, right, i, j, lines, work,
+            )  # fmt: skip
+            for o in range(plan.ops.shape[0]):
+                call(plan.ops[o, 0], o, tile)
+            for part in range(n_parts):
+                for lane in range(min(LANES, n - j)):
+                    out[part, i, j + lane] = lines[plan.result * size + part * LANES + lane]
