@@ -75,15 +75,18 @@ def add_pair(gap, ntk, saved_gap, saved_ntk, left, right):
 
 
 def state_names(letter):
+    """Names of a state and its rates."""
     return [f"{letter}{i}" for i in range(6)]
 
 
 def record_names(letter, n, p=None):
+    """Names of a record of ``n`` entries, or of its rates along direction ``p``."""
     rate = "" if p is None else f"_{p}"
     return [f"{letter}{i}{rate}" for i in range(n)]
 
 
 def parameter_names(cls):
+    """Names of the parameters of an activation class."""
     return [f"self_{field}" for field in cls._fields]
 
 

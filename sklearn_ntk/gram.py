@@ -9,7 +9,6 @@ import numpy as np
 
 from . import positions
 from ._memory import check_memory
-from .engines import _positions
 from .engines._tile import Results
 from .linalg import single_threaded_blas
 from .pairs import Pairs, check_rows, scan
@@ -97,14 +96,13 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
 
 def _fill_positions(program, rows, symmetric, gradient, results):
     """Compute the results for rows that have positions."""
-    scanned = [positions.scan(program, [side], gradient, results.ntk.dtype) for side in rows]
-    X, Y = (positions.check_shape(rows[i][0], program.shape) for i in (0, -1))
-    found = _positions.run(program, X, Y, scanned[0], scanned[-1], gradient)
-    for result, part in zip(results, found, strict=False):
-        if result.size:
-            result[0] = part
+    from .engines import _numba
+
+    work = positions.Pairs(program, rows, gradient, results.ntk.dtype)
+    with single_threaded_blas:
+        _run(lambda block: work.compute(block, results), work.blocks(), _numba.get_num_threads())
     if symmetric:
-        _set_diagonal(results, scanned[0])
+        _set_diagonal(results, work.scan)
 
 
 def _set_diagonal(results, scanned):

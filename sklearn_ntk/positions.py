@@ -1,5 +1,7 @@
 """What pairs of images or sequences need to know of their rows, and how they are computed."""
 
+from collections import deque
+
 import numpy as np
 
 from .engines import _positions
@@ -7,6 +9,17 @@ from .engines._schedule import schedule
 
 SCAN_NUMBERS = 2**23
 """Numbers of the lines of single rows that are held at a time."""
+
+
+LANES = 16
+"""Pairs that are computed side by side."""
+
+BLOCK_ROWS = 64
+BLOCK_SECONDS = 0.05
+"""How long a block of pairs takes, about; an interrupt waits for its end."""
+
+SECONDS = 5e-9
+"""What a line costs for each pair that an operation maps, about."""
 
 
 def check_shape(X, shape):
@@ -61,3 +74,61 @@ def _joined(parts):
         None if first[i] is None else np.concatenate([part[i] for part in parts]) for i in (5, 6)
     ]
     return _positions.Rows(*lists, *ends, *moves, max(part.largest for part in parts))
+
+
+class Pairs:
+    """Pairs of rows that have positions; they are the same if only one set of rows is given."""
+
+    def __init__(self, program, rows, gradient, dtype):
+        from .engines._numba import _positions as engine  # compiles or loads code
+
+        self._engine = engine
+        self.scan = scan(program, rows[:1], gradient, dtype)
+        other = self.scan if len(rows) == 1 else scan(program, rows[1:], gradient, dtype)
+        self._gradient, self._dtype, self.is_symmetric = gradient, dtype, len(rows) == 1
+        self.scans = (self.scan, other)
+        X, Y = (check_shape(rows[i][0], program.shape) for i in (0, -1))
+        self.shape = len(X), len(Y)
+        plan = schedule(program)
+        self._seconds = SECONDS * plan.n_mapped
+        self._plan = engine.make_plan(program, plan, self.scan, gradient, dtype)
+        self._left = engine.pack_side(self.scan, X, True, dtype)
+        self._right = engine.pack_side(other, Y, False, dtype)
+
+    def blocks(self):
+        """Blocks of rows and columns, of a symmetric matrix those with a part below its diagonal."""
+        n_pairs = int(BLOCK_SECONDS / self._seconds) + 1
+        n_rows = min(BLOCK_ROWS, 1 + n_pairs // LANES)
+        n_columns = LANES * max(1, n_pairs // (LANES * n_rows))
+        found = deque()
+        for i0 in range(0, self.shape[0], n_rows):
+            i1 = min(i0 + n_rows, self.shape[0])
+            end = i1 if self.is_symmetric else self.shape[1]
+            for j0 in range(0, end, n_columns):
+                found.appendleft((i0, i1, j0, min(j0 + n_columns, end)))
+        return found
+
+    def compute(self, block, results):
+        """Compute one block of the results."""
+        i0, i1, j0, j1 = block
+        out = np.empty((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
+        self._engine.fill(self._plan, self._left, self._right, *block, self.is_symmetric, out)
+        found = self._kernels(out, block)
+        for result, part in zip(results, found, strict=False):
+            if result.size and self.is_symmetric:
+                below = np.arange(i0, i1)[:, None] >= np.arange(j0, j1)
+                result[0, i0:i1, j0:j1][below] = part[below]
+                result[0, j0:j1, i0:i1].swapaxes(0, 1)[below] = part[below]
+            elif result.size:
+                result[0, i0:i1, j0:j1] = part
+
+    def _kernels(self, out, block):
+        """NNGP, NTK and their derivatives from the state of the output."""
+        i0, i1, j0, j1 = block
+        left, right = self.scans
+        sides = left.variance[i0:i1, None], right.variance[j0:j1]
+        found = [0.5 * (sides[0] + sides[1] - out[0]), out[1]]
+        if self._gradient:
+            moves = left.dvariance[i0:i1, None] + right.dvariance[j0:j1]
+            found += [0.5 * (moves - np.moveaxis(out[2:4], 0, -1)), np.moveaxis(out[4:], 0, -1)]
+        return found

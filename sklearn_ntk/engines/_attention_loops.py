@@ -8,7 +8,7 @@ _PAIRS = """\
     for a in range(n):
         for b in range(n):
             at = {size} * ({area} + n * a + b)
-            xb, yb = nx * (first + count * {slot} + a) + i, ny * (first + count * {slot} + b) + j0
+            xb, yb = nx + first + count * {slot} + a, ny * (first + count * {slot} + b) + j0
 """
 
 
@@ -26,7 +26,7 @@ def _rewritten(area, slot, gradient, is_back):
     lines = _PAIRS.format(size=line_size(gradient), area=area, slot=slot).splitlines()
     body = []
     for p, part in enumerate(_parts(gradient)[0]):
-        lines += [f"            a{p} = x[xb + nx * count * {p} * width]"]
+        lines += [f"            a{p} = x[xb + count * {p} * width]"]
         value = f"a{p} + fetch(y, yb + ny * count * {p} * width + j)"
         number = f"load(lines, at + {_place(part)})"
         text = f"{value} - F(2.0) * {number}" if is_back else f"F(0.5) * ({value} - {number})"
@@ -60,8 +60,8 @@ def linear(gradient, single):
         f"        at = {size} * b",
         *indent(2, [*zero, "    store(work, at + j, F(0.0))"]),
         "        for a in range(n):",
-        "            w = x[nx * (first + count * (2 + t) + a) + i]",
-        *(f"            w_{p} = x[nx * (first + count * (2 + t + {p} * width) + a) + i]" for p in moves),
+        "            w = x[nx + first + count * (2 + t) + a]",
+        *(f"            w_{p} = x[nx + first + count * (2 + t + {p} * width) + a]" for p in moves),
         f"            place = {size} * (source + n * a + b)",
         f"            for j in range({LANES}):",
         *indent(4, _sums("work", "at", "lines", "place", "w", gradient)),
@@ -112,7 +112,9 @@ def square_root(gradient, single):
         f"    at = {size} * (source + e)",
         f"    for j in range({LANES}):",
         *indent(2, state),
-        *indent(2, (f"store(work, {place[m]}, load(work, {place[m]}) + {t})" for m, t in sums.items())),
+        *indent(
+            2, (f"store(work, {place[m]}, load(work, {place[m]}) + {t})" for m, t in sums.items())
+        ),
         "for e in range(n * n):",
         f"    at, goal = {size} * (source + e), {size} * (out + e)",
         f"    for j in range({LANES}):",

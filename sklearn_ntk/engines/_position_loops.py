@@ -19,8 +19,8 @@ LANES = 16
 HEAD = """\
 def loop(o, tile):
     ops, tables, steps, numbers = tile.ops, tile.tables, tile.steps, tile.numbers
-    lines, x, y, nx, ny = tile.lines, tile.left.records, tile.right.records, tile.left.n, tile.right.n
-    i, j0 = tile.i, tile.j0
+    lines, x, y, j0 = tile.lines, tile.left.records, tile.right.records, tile.j0
+    nx, ny = tile.i * tile.left.n, tile.right.n
     k, out, n, t = ops[o, 1], ops[o, 2], ops[o, 3], ops[o, 4]
     first, count, width = steps[k, 0], steps[k, 1], steps[k, 2]
 """
@@ -28,7 +28,7 @@ def loop(o, tile):
 ROWS = """\
     for e in range(n):
         at = {size} * (out + e)
-        xb = nx * (first + tables[t + e]) + i
+        xb = nx + first + tables[t + e]
         yb = ny * (first + tables[t + n + e]) + j0
 """
 
@@ -60,7 +60,7 @@ class _Reads:
     def _line(self, name, letter, index, p):
         slot = _slot(int(index), None if p is None else int(p))
         if letter == "x":
-            self.rows.append(f"{name} = x[xb + nx * count * {slot}]")
+            self.rows.append(f"{name} = x[xb + count * {slot}]")
         elif letter == "y":
             self.rows.append(f"place_{name} = yb + ny * count * {slot}")
             self.lanes.append(f"{name} = fetch(y, place_{name} + j)")
@@ -134,11 +134,9 @@ def series(gradient, single):
     place = _names("rho", "gap", "share", *sums)
     directions = range(2) if gradient else ()
     head = distances.SERIES_HEAD
-    xs = [f"x{q} = x[xb + nx * count * {q}]" for q in range(1, head)]
+    xs = [f"x{q} = x[xb + count * {q}]" for q in range(1, head)]
     ys = [f"y{q} = fetch(y, yb + ny * count * {q} + j)" for q in range(1, head)]
-    dxs = [
-        f"x{q}_{p} = x[xb + nx * count * {_slot(q, p)}]" for q in range(1, head) for p in directions
-    ]
+    dxs = [f"x{q}_{p} = x[xb + count * {_slot(q, p)}]" for q in range(1, head) for p in directions]
     dys = [
         f"y{q}_{p} = fetch(y, yb + ny * count * {_slot(q, p)} + j)"
         for q in range(1, head)
@@ -179,8 +177,8 @@ def series(gradient, single):
             f"store(work, {LANES * (4 + p)} + j, total)",
         ]
     coefficient = [
-        "u, vb = x[xb + nx * count * q], yb + ny * count * q",
-        *["du = x[xb + nx * count * (q + width)]", "dvb = yb + ny * count * (q + width)"] * gradient,
+        "u, vb = x[xb + count * q], yb + ny * count * q",
+        *["du = x[xb + count * (q + width)]", "dvb = yb + ny * count * (q + width)"] * gradient,
     ]
     before = [
         *xs,
@@ -257,6 +255,7 @@ def begin(gradient, single):
     return text_of([
         *HEAD.splitlines(),
         "    xs, ys, channels = tile.left.X, tile.right.X, tile.channels",
+        "    nx = tile.i * tile.entries",
         "    scale = F(1.0) / F(channels)",
         "    for e in range(n):",
         f"        at = {size} * (out + e)",
@@ -264,7 +263,7 @@ def begin(gradient, single):
         "            put(lines, at + j, F(0.0))",
         "        xb, yb = channels * tables[t + e], channels * tables[t + n + e]",
         "        for c in range(channels):",
-        "            a, place = xs[nx * (xb + c) + i], ny * (yb + c) + j0",
+        "            a, place = xs[nx + xb + c], ny * (yb + c) + j0",
         f"            for j in range({LANES}):",
         "                apart = a - fetch(ys, place + j)",
         "                put(lines, at + j, load(lines, at + j) + apart * apart)",
@@ -283,7 +282,7 @@ def extend(gradient, single):
     parts = list(enumerate((0, 2, 3) if gradient else (0,)))
     for q, part in parts:
         lines += [
-            f"            a = x[nx * (first + count * (slot + {q}) + place) + i]",
+            f"            a = x[nx + first + count * (slot + {q}) + place]",
             f"            for j in range({LANES}):",
             f"                put(lines, at + {LANES * part} + j, a)",
         ]
@@ -324,7 +323,7 @@ def blend(gradient, single):
     lines += [f"        pa, pb = {size} * tables[t + 2 * n + e], {size} * tables[t + 3 * n + e]"]
     lines += ["        x0 = x[xb]"]
     for p in range(2) if gradient else ():
-        lines += [f"        x0_{p} = x[xb + nx * count * {_slot(0, p)}]"]
+        lines += [f"        x0_{p} = x[xb + count * {_slot(0, p)}]"]
     lines += [f"        for j in range({LANES}):"]
     body = ["own = F(0.5) * trained"]
     parts = range(6) if gradient else range(2)

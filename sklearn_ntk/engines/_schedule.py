@@ -9,7 +9,7 @@ does mix them, pairs of positions are therefore computed in portions of a few di
 one portion after the other in cache; what they yield is summed up in lines that stay.
 """
 
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +114,11 @@ class Schedule(NamedTuple):
     result: int
     n_lines: int
 
+    @property
+    def n_mapped(self):
+        """Lines that steps map, of which most of the time is made."""
+        return sum(len(op.left) for op in self.operations if isinstance(op, Map))
+
 
 class _Area(NamedTuple):
     """Pairs of positions, as sorted numbers ``p n + q``, and the line of each."""
@@ -147,6 +152,8 @@ class _Memory:
 
     def give(self, lines):
         """Take back an area; lines are without gaps."""
+        if not len(lines):
+            return
         self.free = sorted([*self.free, (int(lines.min()), len(lines))])
         merged = []
         for start, size in self.free:
@@ -312,7 +319,8 @@ class _Writer:
         self.operations.append(Scatter(stop, sources[order], targets[order]))
 
     def _map(self, step, area):
-        self.operations.append(Map(step, int(area.lines.min()), *area.positions()))
+        if len(area.lines):
+            self.operations.append(Map(step, int(area.lines.min()), *area.positions()))
 
     def _portions(self, start, stop, state, stack):
         """Parts of the state, and of the stack, that need nothing of each other if possible."""
@@ -384,8 +392,9 @@ class _Writer:
 
     def _copy(self, codes, source, step):
         area = self._area(codes, source.n)
-        lines = source.find(codes)[:, None]
-        self.operations.append(Gather(step, int(area.lines.min()), lines))
+        if len(codes):
+            lines = source.find(codes)[:, None]
+            self.operations.append(Gather(step, int(area.lines[0]), lines))
         return area
 
     def _last(self, k, area):
@@ -453,11 +462,27 @@ def _differences(codes, grid, is_ring):
     return key
 
 
-@cache
+_GEOMETRY = ("grid", "window", "strides", "padding")
+
+
+def _outline(program):
+    """The program without all that a schedule does not depend on."""
+    steps = (
+        step._replace(**dict.fromkeys(set(step._fields).difference(_GEOMETRY)))
+        for step in program.steps
+    )
+    return program._replace(steps=tuple(steps))
+
+
 def schedule(program, portion=PORTION, diagonal=False):
     """Schedule of a program, in portions of about so many lines or, with None, all at once.
 
     ``diagonal`` also asks for the pairs of equal positions behind each mixing step, from which the
     variances of a row follow.
     """
+    return _schedule(_outline(program), portion, diagonal)
+
+
+@lru_cache(8)
+def _schedule(program, portion, diagonal):
     return _Writer(program, portion, diagonal).write()

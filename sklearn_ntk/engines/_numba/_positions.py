@@ -14,10 +14,11 @@ from ._compile import call, compiled, from_source, place_of
 
 
 class Side(NamedTuple):
-    """Rows of one side: entries, records, and how many rows there are.
+    """Rows of one side: the entries of their positions, and the records of all steps.
 
-    ``X`` holds the entries of all rows, one after the other, for each channel of each position, and
-    ``records`` those of all steps: for each part of a record and each position, all rows.
+    On the left a row follows the other, and has ``n`` records. On the right each entry, and each
+    record, of all ``n`` rows stands side by side. The order of records is that of steps, then parts,
+    then positions.
     """
 
     X: object
@@ -39,6 +40,7 @@ class Lines(NamedTuple):
     numbers: object
     constants: object
     channels: object
+    entries: object
     left: Side
     right: Side
     i: object
@@ -56,6 +58,7 @@ class Plan(NamedTuple):
     numbers: np.ndarray
     constants: np.ndarray
     channels: int
+    entries: int
     result: int
     n_lines: int
     n_work: int
@@ -72,8 +75,10 @@ def _signature(dtype):
         return types.Array(types.int64, n_axes, "C")
 
     side = types.NamedTuple([real(1), real(1), types.int64], Side)
-    fields = (whole(2), whole(1), whole(2), real(2), real(1), types.int64, side, side)
-    return types.int64, types.NamedTuple([*fields, types.int64, types.int64, real(1), real(1)], Lines)
+    fields = (whole(2), whole(1), whole(2), real(2), real(1), types.int64, types.int64, side, side)
+    return types.int64, types.NamedTuple(
+        [*fields, types.int64, types.int64, real(1), real(1)], Lines
+    )
 
 
 @cache
@@ -166,8 +171,10 @@ def make_plan(program, schedule, scan, gradient, dtype):
         for step in program.steps
     ]
     begins = np.cumsum([0, *map(len, embeds)])[:-1]
-    places = _places(scan)
-    steps = np.array([(*place, begin) for place, begin in zip(places, begins, strict=True)])
+    steps = np.array([(*at, begin) for at, begin in zip(_places(scan), begins, strict=True)])
+    for step, row in zip(program.steps, steps, strict=True):
+        if isinstance(step, Embed):
+            row[1] = np.prod(step.grid)
     widest = max([op.n for op in schedule.operations if isinstance(op, Mix)], default=0)
     return Plan(
         np.array(rows, np.int64),
@@ -176,6 +183,7 @@ def make_plan(program, schedule, scan, gradient, dtype):
         packed,
         np.concatenate([*embeds, [0.0]]).astype(dtype),
         program.shape[-1],
+        int(np.prod(program.shape)),
         schedule.result,
         schedule.n_lines,
         max(N_WORK, line_size(gradient) * widest),
@@ -184,6 +192,7 @@ def make_plan(program, schedule, scan, gradient, dtype):
 
 def _parts_of(scan, k):
     """Slots of the records of a step: arrays (positions, n), and how many a record has."""
+
     def slots(record):
         found = []
         for part in record:
@@ -206,40 +215,45 @@ def _places(scan):
     return found
 
 
-def pack_side(scan, X, dtype):
-    """Rows (n, positions, channels) and their records, filled up to whole lines."""
-    n = len(X)
-    n_filled = -(-n // LANES) * LANES
-    last = np.minimum(np.arange(n_filled), n - 1)
+def pack_side(scan, X, is_left, dtype):
+    """Rows (n, positions, channels) and their records; on the right up to whole lines."""
     parts = [part for k in range(len(scan.records)) for part in _parts_of(scan, k)[0]]
-    total = sum(len(part) for part in parts)
-    records, place = np.empty((total, n_filled), dtype), 0
-    for part in parts:
-        records[place : place + len(part)] = part[:, last]
-        place += len(part)
-    entries = X.reshape(n, -1).T[:, last].astype(dtype)
-    return Side(np.ascontiguousarray(entries).ravel(), records.ravel(), n_filled)
+    total, n = sum(map(len, parts)), len(X)
+    X = X.reshape(n, -1)
+    if is_left:
+        records = np.empty((n, total), dtype)
+        np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
+        return Side(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
+    n_filled = -(-n // LANES) * LANES
+    records, entries = np.empty((total, n_filled), dtype), np.empty((X.shape[1], n_filled), dtype)
+    np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
+    entries[:, :n] = X.T
+    for filled in (records, entries):  # any numbers that are legal
+        filled[:, n:] = filled[:, n - 1 : n]
+    return Side(entries.ravel(), records.ravel(), n_filled)
 
 
 @compiled
 def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
-    """Run a plan for rows ``i0 .. i1`` and lines of columns from ``j0`` to ``j1``.
+    """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
 
-    ``out[part, i, j]`` receives the state in the line of the result; of a symmetric matrix, all
-    columns up to ``i``.
+    ``out[part, i - i0, j - j0]`` receives the state in the line of the result; of a symmetric
+    matrix, all columns up to ``i``.
     """
-    n_parts, n = out.shape[0], out.shape[2]
+    n_parts = out.shape[0]
     size = n_parts * LANES
     lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
     work = np.empty(plan.n_work, plan.numbers.dtype)
-    for i in range(i0, i1):
-        for j in range(j0, min(j1, i + 1) if is_symmetric else j1, LANES):
+    for j in range(j0, j1, LANES):
+        for i in range(max(i0, j) if is_symmetric else i0, i1):
             tile = Lines(
-                plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
+                plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels, plan.entries,
                 left, right, i, j, lines, work,
             )  # fmt: skip
             for o in range(plan.ops.shape[0]):
                 call(plan.ops[o, 0], o, tile)
             for part in range(n_parts):
-                for lane in range(min(LANES, n - j)):
-                    out[part, i, j + lane] = lines[plan.result * size + part * LANES + lane]
+                for lane in range(min(LANES, j1 - j)):
+                    out[part, i - i0, j - j0 + lane] = lines[
+                        plan.result * size + part * LANES + lane
+                    ]
