@@ -1,6 +1,25 @@
-"""Families of networks: functions that return a tuple of layers, to be read and edited."""
+"""Families of networks: functions that return a tuple of layers, to be read and edited.
 
-from .layers import Dense, Residual
+Networks on images and sequences begin with the shape of the rows, ``(height, width, channels)`` or
+``(time, channels)``, in the order of ``ravel()``.
+"""
+
+from .layers import (
+    AvgPool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    Input,
+    LayerNorm,
+    PositionalEmbedding,
+    Recurrent,
+    Residual,
+    SelfAttention,
+)
+
+_MYRTLE = {5: (2, 1, 1), 7: (2, 2, 2), 10: (3, 3, 3)}
+_READOUTS = {"pool": GlobalAvgPool(), "flatten": Flatten()}
 
 
 def mlp(depth=3, activation="relu"):
@@ -53,3 +72,217 @@ def resmlp(depth=3, activation="relu", residual_var=None):
     """
     block = Residual((activation, Dense(residual_var)))
     return (Dense(), *(block,) * depth, activation, Dense())
+
+
+def cnn(shape, depth=3, readout="pool", activation="relu", filter_size=3):
+    """Convolutional network of ``depth`` convolutions, each with an activation, and a readout.
+
+    R. Novak et al., "Bayesian deep convolutional networks with many channels are Gaussian
+    processes", ICLR 2019; S. Arora et al., "On exact computation with an infinitely wide neural
+    net", NeurIPS 2019, who count the last layer as well: their depth is one more.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the rows.
+    depth : int
+        Number of convolutions.
+    readout : {"pool", "flatten"}
+        The mean over all positions, or a weight of its own for each position. Pooling costs as
+        much more as there are positions.
+    activation : str or activation
+    filter_size : int or tuple of int
+
+    Returns
+    -------
+    tuple of layers
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn_ntk import NTKClassifier
+    >>> from sklearn_ntk.architectures import cnn
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = NTKClassifier(architecture=cnn((8, 8, 1), readout="flatten"))
+    >>> round(model.fit(X[:300] / 16, y[:300]).score(X[300:600] / 16, y[300:600]), 2)
+    0.97
+    """
+    convolutions = (Conv(filter_size), activation) * depth
+    return (Input(*shape), *convolutions, _choose("readout", readout, _READOUTS), Dense())
+
+
+def myrtle(shape, n_layers=5, activation="relu"):
+    """Myrtle network: convolutions over 3 x 3 pixels, and poolings over 2 x 2 in between.
+
+    V. Shankar et al., "Neural kernels without tangents", ICML 2020. Four, six or nine convolutions
+    in three groups, with an average pooling behind the first and the second group, then a global
+    one, and a dense layer.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the rows; at least 5 pixels along each axis.
+    n_layers : {5, 7, 10}
+        Number of layers with weights.
+    activation : str or activation
+
+    Returns
+    -------
+    tuple of layers
+
+    Examples
+    --------
+    >>> from sklearn_ntk.architectures import myrtle
+    >>> [type(layer).__name__ for layer in myrtle((32, 32, 3)) if layer != "relu"]
+    ['Input', 'Conv', 'Conv', 'AvgPool', 'Conv', 'AvgPool', 'Conv', 'GlobalAvgPool', 'Dense']
+    """
+    first, second, third = (
+        (Conv(3), activation) * n for n in _choose("n_layers", n_layers, _MYRTLE)
+    )
+    pool = AvgPool(2)
+    return (Input(*shape), *first, pool, *second, pool, *third, GlobalAvgPool(), Dense())
+
+
+def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
+    """Residual network of ``n_stages`` times ``n_blocks`` blocks of two convolutions.
+
+    The blocks are those of S. Zagoruyko and N. Komodakis, "Wide residual networks", BMVC 2016,
+    without normalisation. Each stage but the first halves the grid: its first block strides, and
+    so does the convolution of size one on its shortcut.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the rows.
+    n_blocks : int
+        Number of blocks of a stage.
+    n_stages : int
+        Number of stages.
+    activation : str or activation
+    residual_var : float, optional
+        Variance of the weights of the last convolution of a block; None takes the kernel's. Small
+        values such as ``1 / (n_stages * n_blocks)`` keep the variance of deep networks in bounds.
+
+    Returns
+    -------
+    tuple of layers
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.architectures import resnet
+    >>> kernel = NTKKernel(architecture=resnet((4, 4, 1), n_stages=2, residual_var=0.5))
+    >>> kernel.diag([[1.0] * 16]).round(2)
+    array([19.36])
+    """
+
+    def block(strides):
+        body = (activation, Conv(3, strides), activation, Conv(3, weight_var=residual_var))
+        return Residual(body, (Conv(1, strides),) if strides > 1 else ())
+
+    same, halving = block(1), block(2)
+    stage = (same,) * (n_blocks - 1)
+    stages = (same, *stage) + (halving, *stage) * (n_stages - 1)
+    return (Input(*shape), Conv(3), *stages, activation, GlobalAvgPool(), Dense())
+
+
+def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=None):
+    """Recurrent network of ``depth`` Elman layers, one reading the states of the other.
+
+    S. Alemohammad et al., "The recurrent neural tangent kernel", ICLR 2021.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Time and channels of the rows.
+    depth : int
+        Number of recurrent layers, at least one.
+    activation : str or activation
+    readout : {"last", "mean"}
+        The last state, or the mean of all states.
+    recurrent_var : float, optional
+        Variance of the weights from one state to the next; None takes the kernel's ``weight_var``.
+        Smaller ones forget faster.
+
+    Returns
+    -------
+    tuple of layers
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.architectures import recurrent
+    >>> kernel = NTKKernel(architecture=recurrent((3, 1)), bias_var=0.0)
+    >>> kernel([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]).round(3)
+    array([[8.   , 0.   ],
+           [0.   , 4.   ]])
+    """
+    is_mean = _choose("readout", readout, {"last": False, "mean": True})
+    layer = Recurrent(activation, recurrent_var=recurrent_var)
+    over_time = layer._replace(return_sequences=True)
+    if is_mean:
+        return (Input(*shape), *(over_time,) * depth, GlobalAvgPool(), Dense())
+    return (Input(*shape), *(over_time,) * (depth - 1), layer, Dense())
+
+
+def transformer(
+    shape,
+    n_blocks=1,
+    activation="relu",
+    *,
+    mechanism="softmax",
+    score_var=1.0,
+    position_var=1.0,
+    length_scale=None,
+):
+    """Encoder of ``n_blocks`` blocks of attention and dense layers; the readout is the mean.
+
+    A. Vaswani et al., "Attention is all you need", NeurIPS 2017, in the limit of infinitely many
+    heads (J. Hron et al., "Infinite attention", ICML 2020): each block is attention and then two
+    dense layers at each position, both residual and followed by a layer normalisation.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the rows.
+    n_blocks : int
+        Number of blocks.
+    activation : str or activation
+        Between the dense layers.
+    mechanism : {"softmax", "identity", "relu", "abs"}
+        What makes weights of scores, as in `SelfAttention`.
+    score_var : float
+        Variance of the weights that make queries and keys; greater ones focus the attention.
+    position_var : float
+        Variance of the positional embedding; zero makes the network blind to the order.
+    length_scale : float, optional
+        How far positions are correlated; None makes them independent.
+
+    Returns
+    -------
+    tuple of layers
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.architectures import transformer
+    >>> X = [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]
+    >>> blind, seeing = (NTKKernel(architecture=transformer((3, 1), position_var=v)) for v in (0, 1))
+    >>> blind(X)[0, 1] < blind(X)[0, 0], seeing(X)[0, 1] < seeing(X)[0, 0]
+    """
+    attention = SelfAttention(score_var, score_var, mechanism=mechanism)
+    block = (
+        Residual((attention,)),
+        LayerNorm(),
+        Residual((Dense(), activation, Dense())),
+        LayerNorm(),
+    )
+    start = (Input(*shape), Dense(), PositionalEmbedding(position_var, length_scale), LayerNorm())
+    return (*start, *block * n_blocks, GlobalAvgPool(), Dense())
+
+
+def _choose(name, given, table):
+    """The entry of a table, or the error that lists its keys."""
+    if given not in table:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, table))}; got {given!r}.")
+    return table[given]

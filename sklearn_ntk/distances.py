@@ -12,7 +12,7 @@ import numpy as np
 
 from . import formulas
 from ._special import safe_inverse
-from ._trace import Graph, source
+from ._trace import ROUNDING, Graph, source
 
 
 def _gap(distance, std, other):
@@ -96,9 +96,11 @@ def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
     A record is the scaled sum of variances, the number of positions, and the variance of the mean.
+    Rows that are equal but for rounding count as equal.
     """
-    inside = (left[0] * right[1] - left[2]) + (right[0] * left[1] - right[2])
-    return np.maximum(scale * distance - inside, 0.0), scale * ntk
+    whole = scale * distance
+    rest = whole - (left[0] * right[1] - left[2]) - (right[0] * left[1] - right[2])
+    return rest * (rest > ROUNDING * whole), scale * ntk
 
 
 # --- Traces -----------------------------------------------------------------------------------------

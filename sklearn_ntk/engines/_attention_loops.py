@@ -1,7 +1,7 @@
 """Sources of the compiled loops of attention, over all pairs of positions of a pair of rows."""
 
 from ._loops import indent, text_of
-from ._position_loops import HEAD, LANES, line_size
+from ._position_loops import LANES, line_size, short
 
 _PAIRS = """\
     source = ops[o, 5]
@@ -32,7 +32,7 @@ def _rewritten(area, slot, gradient, is_back):
         text = f"{value} - F(2.0) * {number}" if is_back else f"F(0.5) * ({value} - {number})"
         text = f"max({text}, F(0.0))" if is_back and p == 0 else text
         body += [f"put(lines, at + {_place(part)}, {text})"]
-    return [*lines, f"            for j in range({LANES}):", *indent(4, body)]
+    return [*lines, "            for j in range(lanes):", *indent(4, body)]
 
 
 def _sums(target, at, source, place, weight, gradient):
@@ -52,7 +52,7 @@ def _sums(target, at, source, place, weight, gradient):
 def linear(gradient, single):
     """Source of ``S K R'`` for the weights ``S`` and ``R`` of both rows, and likewise the NTK."""
     size, moves = line_size(gradient), range(1, 3) if gradient else ()
-    zero = [f"for j in range({size}):"]
+    zero = ["for j in range(whole):"]
     body = [
         "work = tile.work",
         "for t in range(n):",
@@ -63,7 +63,7 @@ def linear(gradient, single):
         "            w = x[nx + first + count * (2 + t) + a]",
         *(f"            w_{p} = x[nx + first + count * (2 + t + {p} * width) + a]" for p in moves),
         f"            place = {size} * (source + n * a + b)",
-        f"            for j in range({LANES}):",
+        "            for j in range(lanes):",
         *indent(4, _sums("work", "at", "lines", "place", "w", gradient)),
         "    for q in range(n):",
         f"        at = {size} * (out + n * t + q)",
@@ -71,13 +71,13 @@ def linear(gradient, single):
         "        for b in range(n):",
         f"            place = {size} * b",
         "            yb = ny * (first + count * (2 + q) + b) + j0",
-        f"            for j in range({LANES}):",
+        "            for j in range(lanes):",
         "                w = fetch(y, yb + j)",
         *(f"                w_{p} = fetch(y, yb + ny * count * {p} * width + j)" for p in moves),
         *indent(4, _sums("lines", "at", "work", "place", "w", gradient)),
     ]
     return text_of([
-        *HEAD.splitlines(),
+        *short(gradient),
         *_rewritten("source", 0, gradient, False),
         *indent(1, body),
         *_rewritten("out", 1, gradient, True),
@@ -110,19 +110,19 @@ def square_root(gradient, single):
         "    store(work, j, F(0.0))",
         "for e in range(n * n):",
         f"    at = {size} * (source + e)",
-        f"    for j in range({LANES}):",
+        "    for j in range(lanes):",
         *indent(2, state),
         *indent(
             2, (f"store(work, {place[m]}, load(work, {place[m]}) + {t})" for m, t in sums.items())
         ),
         "for e in range(n * n):",
         f"    at, goal = {size} * (source + e), {size} * (out + e)",
-        f"    for j in range({LANES}):",
+        "    for j in range(lanes):",
         *indent(2, [*state, *loads, *ends]),
         *indent(2, (f"store(lines, goal + {_place(part)}, {text})" for part, text in out.items())),
     ]
     return text_of([
-        *HEAD.splitlines(),
+        *short(gradient),
         *_rewritten("source", 0, gradient, False),
         *indent(1, body),
         *_rewritten("out", 1, gradient, True),

@@ -11,7 +11,7 @@ import re
 from .. import distances, formulas
 from .._trace import statements
 from ._loops import Scalars, indent, text_of
-from ._packing import TERMS, place_of
+from ._packing import place_of
 
 LANES = 16
 """Pairs of rows that a line holds."""
@@ -25,12 +25,22 @@ def loop(o, tile):
     first, count, width = steps[k, 0], steps[k, 1], steps[k, 2]
 """
 
+SHORT = """\
+    lanes, whole = opaque({lanes}), opaque({size})
+"""
+"""Trip counts of loops with few operations, which the compiler would rather unroll than vectorise."""
+
 ROWS = """\
     for e in range(n):
         at = {size} * (out + e)
         xb = nx + first + tables[t + e]
         yb = ny * (first + tables[t + n + e]) + j0
 """
+
+
+def short(gradient):
+    """First lines of a function whose loops are short."""
+    return HEAD.splitlines() + SHORT.format(lanes=LANES, size=line_size(gradient)).splitlines()
 
 
 def line_size(gradient):
@@ -70,7 +80,7 @@ class _Reads:
             self.lanes.append(f"{name} = load(lines, at + {int(index) * LANES} + j)")
 
 
-def _map(outputs, single, cls, gradient, before=()):
+def _map(outputs, single, cls, gradient, is_long, before=()):
     """Lines of the loops that replace the state of lines by the outputs."""
     writer = Scalars(single)
     inputs, body, texts = statements(outputs, writer)
@@ -82,7 +92,7 @@ def _map(outputs, single, cls, gradient, before=()):
         *ROWS.format(size=line_size(gradient)).splitlines(),
         *indent(2, before),
         *indent(2, reads.rows),
-        f"        for j in range({LANES}):",
+        f"        for j in range({LANES if is_long else 'lanes'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
     ]
 
@@ -90,7 +100,8 @@ def _map(outputs, single, cls, gradient, before=()):
 def mapped(kind, cls, gradient, single):
     """Source of an operation that maps lines, for a kind of `distances` and an activation class."""
     outputs = distances.trace_pair(kind, cls, gradient)
-    return text_of([*HEAD.splitlines(), *_map(outputs, single, cls, gradient)])
+    head = HEAD.splitlines() if kind == "pointwise" else short(gradient)
+    return text_of([*head, *_map(outputs, single, cls, gradient, kind == "pointwise")])
 
 
 # --- Series -----------------------------------------------------------------------------------------
@@ -183,23 +194,23 @@ def series(gradient, single):
     before = [
         *xs,
         *dxs,
-        f"for j in range({LANES}):",
+        "for j in range(lanes):",
         *indent(1, [*ys, *begin]),
         f"for q in range(width - 1, {head}, -1):",
         *indent(1, coefficient),
-        f"    for j in range({LANES}):",
+        "    for j in range(lanes):",
         f"        rho = load(work, {place['rho']})",
         *indent(2, (f"{name} = load(work, {place[name]})" for name in sums)),
         *indent(2, _term(gradient)),
         *indent(2, (f"store(work, {place[name]}, {name})" for name in sums)),
         f"q = {head}",
         *coefficient,
-        f"for j in range({LANES}):",
+        "for j in range(lanes):",
         *indent(1, [*ys, *dys, *ends]),
     ]
     outputs = distances.trace_pair("series", None, gradient)
-    lines = _map(outputs, single, None, gradient, before)
-    return text_of([*HEAD.splitlines(), "    work = tile.work", *lines])
+    lines = _map(outputs, single, None, gradient, False, before)
+    return text_of([*short(gradient), "    work = tile.work", *lines])
 
 
 # --- Sums of lines ----------------------------------------------------------------------------------
@@ -209,19 +220,19 @@ def gather(gradient, single):
     """Source of sums of lines: the sources of each come one after the other in the table."""
     size = line_size(gradient)
     sums = {1: "a", 2: "a + b", 3: "a + b + c"}
-    lines = [*HEAD.splitlines(), "    terms = ops[o, 5]", "    for e in range(n):"]
+    lines = [*short(gradient), "    terms = ops[o, 5]", "    for e in range(n):"]
     lines += [f"        at, s = {size} * (out + e), t + terms * e"]
     for n, text in sums.items():
         lines += [f"        {'el' * (n > 1)}if terms {'==' if n < 3 else '>='} {n}:"]
         names = "abc"[:n]
         lines += [f"            p{c} = {size} * tables[s + {q}]" for q, c in enumerate(names)]
-        lines += [f"            for j in range({size}):"]
+        lines += ["            for j in range(whole):"]
         lines += [f"                {c} = fetch(lines, p{c} + j)" for c in names]
         lines += [f"                put(lines, at + j, {text})"]
     lines += [
         "        for q in range(3, terms):",
         f"            pa = {size} * tables[s + q]",
-        f"            for j in range({size}):",
+        "            for j in range(whole):",
         "                put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
     ]
     return text_of(lines)
@@ -231,10 +242,10 @@ def scatter(gradient, single):
     """Source of additions of lines to others; runs of the same target stay in registers."""
     size = line_size(gradient)
     return text_of([
-        *HEAD.splitlines(),
+        *short(gradient),
         "    for e in range(n):",
         f"        pa, at = {size} * tables[t + e], {size} * tables[t + n + e]",
-        f"        for j in range({size}):",
+        "        for j in range(whole):",
         "            put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
     ])  # fmt: skip
 
@@ -243,7 +254,7 @@ def clear(gradient, single):
     """Source of lines that become zero."""
     size = line_size(gradient)
     return text_of([
-        *HEAD.splitlines(),
+        *short(gradient),
         f"    for j in range({size} * out, {size} * (out + n)):",
         "        store(lines, j, F(0.0))",
     ])  # fmt: skip
@@ -253,21 +264,21 @@ def begin(gradient, single):
     """Source of the distances of the rows themselves."""
     size = line_size(gradient)
     return text_of([
-        *HEAD.splitlines(),
+        *short(gradient),
         "    xs, ys, channels = tile.left.X, tile.right.X, tile.channels",
         "    nx = tile.i * tile.entries",
         "    scale = F(1.0) / F(channels)",
         "    for e in range(n):",
         f"        at = {size} * (out + e)",
-        f"        for j in range({size}):",
+        "        for j in range(whole):",
         "            put(lines, at + j, F(0.0))",
         "        xb, yb = channels * tables[t + e], channels * tables[t + n + e]",
         "        for c in range(channels):",
         "            a, place = xs[nx + xb + c], ny * (yb + c) + j0",
-        f"            for j in range({LANES}):",
+        "            for j in range(lanes):",
         "                apart = a - fetch(ys, place + j)",
         "                put(lines, at + j, load(lines, at + j) + apart * apart)",
-        f"        for j in range({LANES}):",
+        "        for j in range(lanes):",
         "            put(lines, at + j, load(lines, at + j) * scale)",
     ])  # fmt: skip
 
@@ -275,22 +286,22 @@ def begin(gradient, single):
 def extend(gradient, single):
     """Source of distances from outside: variances, with their rates, which are the last slots."""
     size = line_size(gradient)
-    lines = [*HEAD.splitlines(), f"    slot = {3 if gradient else 1} * width"]
+    lines = [*short(gradient), f"    slot = {3 if gradient else 1} * width"]
     lines += ["    for e in range(n):", f"        at = {size} * (out + e)"]
-    lines += [f"        for j in range({size}):", "            put(lines, at + j, F(0.0))"]
+    lines += ["        for j in range(whole):", "            put(lines, at + j, F(0.0))"]
     lines += ["        place = tables[t + n + e]", "        if tables[t + e] == 0:"]
     parts = list(enumerate((0, 2, 3) if gradient else (0,)))
     for q, part in parts:
         lines += [
             f"            a = x[nx + first + count * (slot + {q}) + place]",
-            f"            for j in range({LANES}):",
+            "            for j in range(lanes):",
             f"                put(lines, at + {LANES * part} + j, a)",
         ]
     lines += ["        else:"]
     for q, part in parts:
         lines += [
             f"            yb = ny * (first + count * (slot + {q}) + place) + j0",
-            f"            for j in range({LANES}):",
+            "            for j in range(lanes):",
             f"                put(lines, at + {LANES * part} + j, fetch(y, yb + j))",
         ]
     return text_of(lines)
@@ -300,14 +311,14 @@ def embed(gradient, single):
     """Source of the covariance of positions, in a table of numbers."""
     size = line_size(gradient)
     return text_of([
-        *HEAD.splitlines(),
+        *short(gradient),
         "    trained, table, start = numbers[k, 0], tile.constants, steps[k, 3]",
         "    for e in range(n):",
         f"        at, p, q = {size} * (out + e), tables[t + e], tables[t + n + e]",
         "        both = table[start + count * p + q]",
         "        apart = table[start + count * p + p] + table[start + count * q + q]",
         "        apart = apart - F(2.0) * both",
-        f"        for j in range({LANES}):",
+        "        for j in range(lanes):",
         "            put(lines, at + j, load(lines, at + j) + apart)",
         f"            put(lines, at + {LANES} + j, load(lines, at + {LANES} + j) + trained * both)",
     ])  # fmt: skip
@@ -316,7 +327,7 @@ def embed(gradient, single):
 def blend(gradient, single):
     """Source of one time of a recurrence, without the activation."""
     size = line_size(gradient)
-    lines = [*HEAD.splitlines()]
+    lines = [*short(gradient)]
     lines += ["    recurrent, weight, trained = numbers[k, 0], numbers[k, 1], numbers[k, 2]"]
     lines += ["    moved, drift = numbers[k, 3], numbers[k, 4]"] * gradient
     lines += ROWS.format(size=size).splitlines()
@@ -324,7 +335,7 @@ def blend(gradient, single):
     lines += ["        x0 = x[xb]"]
     for p in range(2) if gradient else ():
         lines += [f"        x0_{p} = x[xb + count * {_slot(0, p)}]"]
-    lines += [f"        for j in range({LANES}):"]
+    lines += ["        for j in range(lanes):"]
     body = ["own = F(0.5) * trained"]
     parts = range(6) if gradient else range(2)
     for part in parts:

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from ...program import Attend, Embed, Pointwise, Recur
-from .. import _attention_loops, _packing, _position_loops, _positions
+from .. import _attention_loops, _position_loops, _positions
 from .._position_loops import LANES, N_WORK, line_size
 from .._schedule import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ._compile import call, compiled, from_source, place_of
