@@ -32,6 +32,7 @@ class NetworkEstimator(BaseEstimator):
         "n_frozen": [Interval(numbers.Integral, 0, None, closed="left")],
         "architecture": [tuple, list, None],
         "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -45,6 +46,7 @@ class NetworkEstimator(BaseEstimator):
         n_frozen=0,
         architecture=None,
         alpha="auto",
+        verbose=0,
     ):
         self.kernel = kernel
         self.depth = depth
@@ -54,6 +56,7 @@ class NetworkEstimator(BaseEstimator):
         self.n_frozen = n_frozen
         self.architecture = architecture
         self.alpha = alpha
+        self.verbose = verbose
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -70,6 +73,7 @@ class NetworkEstimator(BaseEstimator):
             "weight_var": self.weight_var,
             "bias_var": self.bias_var,
             "architecture": self.architecture,
+            "verbose": self.verbose,
         }
         if self.kernel == "ntk":
             return NTKKernel(**parameters, n_frozen=self.n_frozen)

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import positions
 from ._memory import check_memory
+from ._progress import Progress
 from .engines._tile import Results
 from .linalg import single_threaded_blas
 from .pairs import Pairs, check_rows, scan
@@ -22,7 +23,7 @@ NEAR = {"float64": 1e-5, "float32": 1e-2}
 _NAMES = ("nngp", "ntk")
 
 
-def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
+def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0):
     """Gram matrices of a network between the rows of ``X`` and of ``Y``.
 
     Parameters
@@ -39,6 +40,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
         ``bias_var`` of the layers that left theirs to the kernel.
     dtype : {"float64", "float32"}
         Precision of the pairs and of the result; single rows are always in double precision.
+    verbose : int
+        Whether to print how far the computation is and how long it will take.
 
     Returns
     -------
@@ -52,6 +55,11 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
         If the kernel overflows.
     MemoryError
         If the result would not fit into the free memory; nothing is computed then.
+
+    Warns
+    -----
+    UserWarning
+        If the computation will take more than an hour.
 
     Examples
     --------
@@ -73,8 +81,9 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
             f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
         )
     results = _allocate(program, shape, get, gradient, dtype)
+    title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
     if program.shape is not None:
-        _fill_positions(program, rows, symmetric, gradient, results)
+        _fill_positions(program, rows, gradient, results, title, verbose)
         return _select(get, gradient, results)
 
     def compute(block):
@@ -87,21 +96,24 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64"):
         plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
         near = dtype.type(NEAR[dtype.name])
         blocks = _blocks(*shape, symmetric, pairs.block_columns, _numba)
-        work = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in blocks) * len(program.steps)
-        _run(compute, blocks, min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD))
+        work = sum(map(_size, blocks)) * len(program.steps)
+        n_threads = min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD)
+        _run(compute, blocks, n_threads, title, verbose)
     if symmetric:
         _set_diagonal(results, pairs.scan)
     return _select(get, gradient, results)
 
 
-def _fill_positions(program, rows, symmetric, gradient, results):
+def _fill_positions(program, rows, gradient, results, title, verbose):
     """Compute the results for rows that have positions."""
     from .engines import _numba
 
     work = positions.Pairs(program, rows, gradient, results.ntk.dtype)
     with single_threaded_blas:
-        _run(lambda block: work.compute(block, results), work.blocks(), _numba.get_num_threads())
-    if symmetric:
+        progress = (title, verbose)
+        n_threads = _numba.get_num_threads()
+        _run(lambda block: work.compute(block, results), work.blocks(), n_threads, *progress)
+    if work.is_symmetric:
         _set_diagonal(results, work.scan)
 
 
@@ -172,25 +184,33 @@ def _blocks(n, m, symmetric, n_columns, engine):
     return blocks
 
 
-def _run(compute, blocks, n_threads):
+def _run(compute, blocks, n_threads, title, verbose):
     """Run the blocks on so many threads; the first one here, where it may compile."""
+    remedy = "take fewer rows, dtype='float32', or a network with fewer positions"
     if blocks:
         compute(blocks.popleft())
+    progress = Progress(sum(map(_size, blocks)), title, remedy, verbose)
     n_helpers = min(n_threads - 1, len(blocks))
     if n_helpers < 1:
-        _drain(compute, blocks)
+        _drain(compute, blocks, progress)
         return
     with ThreadPoolExecutor(n_helpers) as pool:
         try:
-            helpers = [pool.submit(_drain, compute, blocks) for _ in range(n_helpers)]
-            _drain(compute, blocks)
+            helpers = [pool.submit(_drain, compute, blocks, progress) for _ in range(n_helpers)]
+            _drain(compute, blocks, progress)
         finally:  # also after an interrupt the other threads must stop
             blocks.clear()
         for helper in helpers:
             helper.result()
 
 
-def _drain(compute, blocks):
+def _size(block):
+    """Number of pairs of a block."""
+    i0, i1, j0, j1 = block
+    return (i1 - i0) * (j1 - j0)
+
+
+def _drain(compute, blocks, progress):
     try:
         while True:
             try:
@@ -198,6 +218,7 @@ def _drain(compute, blocks):
             except IndexError:
                 return
             compute(block)
+            progress.add(_size(block))
     except BaseException:  # also an interrupt: it stops the other threads, too
         blocks.clear()
         raise

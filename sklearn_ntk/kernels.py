@@ -92,8 +92,9 @@ class _NetworkKernel(Kernel):
         X = _check_rows(X)
         Y = X if same else _check_rows(Y)
         if not eval_gradient:
-            return gram(program, X, Y, get=self._get, dtype=self.dtype)
-        K, rates = gram(program, X, get=self._get, gradient=True, dtype=self.dtype)
+            return gram(program, X, Y, self._get, dtype=self.dtype, verbose=self.verbose)
+        how = {"dtype": self.dtype, "verbose": self.verbose}
+        K, rates = gram(program, X, get=self._get, gradient=True, **how)
         # theta is alphabetical, bias_var before weight_var, while gram has the weights first
         free = [_TIED.index(h.name) for h in self.hyperparameters if not h.fixed]
         return K, rates[..., ::-1] if len(free) == 2 else rates[..., free]
@@ -160,6 +161,8 @@ class NTKKernel(_NetworkKernel):
         Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
     dtype : {"float64", "float32"}
         Precision of the matrices; single precision takes half of the memory and of the time.
+    verbose : int, default=0
+        Whether to print how far a Gram matrix is and how long it will take.
 
     See Also
     --------
@@ -198,6 +201,7 @@ class NTKKernel(_NetworkKernel):
         weight_var_bounds=(1e-3, 1e3),
         bias_var_bounds=(1e-5, 1e2),
         dtype="float64",
+        verbose=0,
     ):
         self.depth = depth
         self.activation = activation
@@ -208,6 +212,7 @@ class NTKKernel(_NetworkKernel):
         self.weight_var_bounds = weight_var_bounds
         self.bias_var_bounds = bias_var_bounds
         self.dtype = dtype
+        self.verbose = verbose
 
 
 class NNGPKernel(_NetworkKernel):
@@ -233,6 +238,8 @@ class NNGPKernel(_NetworkKernel):
         Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
     dtype : {"float64", "float32"}
         Precision of the matrices; single precision takes half of the memory and of the time.
+    verbose : int, default=0
+        Whether to print how far a Gram matrix is and how long it will take.
 
     See Also
     --------
@@ -264,6 +271,7 @@ class NNGPKernel(_NetworkKernel):
         weight_var_bounds=(1e-3, 1e3),
         bias_var_bounds=(1e-5, 1e2),
         dtype="float64",
+        verbose=0,
     ):
         self.depth = depth
         self.activation = activation
@@ -273,3 +281,4 @@ class NNGPKernel(_NetworkKernel):
         self.weight_var_bounds = weight_var_bounds
         self.bias_var_bounds = bias_var_bounds
         self.dtype = dtype
+        self.verbose = verbose

@@ -11,9 +11,6 @@ SCAN_NUMBERS = 2**23
 """Numbers of the lines of single rows that are held at a time."""
 
 
-LANES = 16
-"""Pairs that are computed side by side."""
-
 BLOCK_ROWS = 64
 BLOCK_SECONDS = 0.05
 """How long a block of pairs takes, about; an interrupt waits for its end."""
@@ -98,8 +95,9 @@ class Pairs:
     def blocks(self):
         """Blocks of rows and columns, of a symmetric matrix those with a part below its diagonal."""
         n_pairs = int(BLOCK_SECONDS / self._seconds) + 1
-        n_rows = min(BLOCK_ROWS, 1 + n_pairs // LANES)
-        n_columns = LANES * max(1, n_pairs // (LANES * n_rows))
+        n_lanes = self._plan.n_lanes
+        n_rows = min(BLOCK_ROWS, 1 + n_pairs // n_lanes)
+        n_columns = n_lanes * max(1, n_pairs // (n_lanes * n_rows))
         found = deque()
         for i0 in range(0, self.shape[0], n_rows):
             i1 = min(i0 + n_rows, self.shape[0])

@@ -1,7 +1,7 @@
 """Sources of the compiled loops of attention, over all pairs of positions of a pair of rows."""
 
 from ._loops import indent, text_of
-from ._position_loops import LANES, line_size, short
+from ._position_loops import line_size, short
 
 _PAIRS = """\
     source = ops[o, 5]
@@ -18,7 +18,7 @@ def _parts(gradient):
 
 
 def _place(part):
-    return f"{LANES * part} + j"
+    return f"LANES * {part} + j"
 
 
 def _rewritten(area, slot, gradient, is_back):
@@ -89,7 +89,7 @@ def square_root(gradient, single):
     size = line_size(gradient)
     names = ["total", "cross", *(f"{name}_{p}" for name in ("total", "cross") for p in (1, 2))]
     names = names if gradient else names[:2]
-    place = {name: f"{LANES * q} + j" for q, name in enumerate(names)}
+    place = {name: f"LANES * {q} + j" for q, name in enumerate(names)}
     state = [f"v{part} = load(lines, at + {_place(part)})" for part in range(6 if gradient else 2)]
     sums = {"total": "v0 * v0", "cross": "v0 * v1"}
     ends = ["new = square * v0 * total"]
@@ -106,7 +106,7 @@ def square_root(gradient, single):
     loads = [f"{name} = load(work, {place[name]})" for name in names]
     body = [
         "work, square, twice = tile.work, numbers[k, 0], numbers[k, 1]",
-        f"for j in range({LANES * len(names)}):",
+        f"for j in range(LANES * {len(names)}):",
         "    store(work, j, F(0.0))",
         "for e in range(n * n):",
         f"    at = {size} * (source + e)",

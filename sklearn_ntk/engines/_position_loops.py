@@ -13,8 +13,8 @@ from .._trace import statements
 from ._loops import Scalars, indent, text_of
 from ._packing import place_of
 
-LANES = 16
-"""Pairs of rows that a line holds."""
+N_LANES = {"float64": 16, "float32": 32}
+"""Pairs of rows that a line holds; the sources call it ``LANES``."""
 
 HEAD = """\
 def loop(o, tile):
@@ -26,7 +26,7 @@ def loop(o, tile):
 """
 
 SHORT = """\
-    lanes, whole = opaque({lanes}), opaque({size})
+    lanes, whole = opaque(LANES), opaque({size})
 """
 """Trip counts of loops with few operations, which the compiler would rather unroll than vectorise."""
 
@@ -40,12 +40,12 @@ ROWS = """\
 
 def short(gradient):
     """First lines of a function whose loops are short."""
-    return HEAD.splitlines() + SHORT.format(lanes=LANES, size=line_size(gradient)).splitlines()
+    return HEAD.splitlines() + SHORT.format(size=line_size(gradient)).splitlines()
 
 
 def line_size(gradient):
-    """Numbers of a line."""
-    return LANES * (6 if gradient else 2)
+    """Numbers of a line, as a text."""
+    return f"LANES * {6 if gradient else 2}"
 
 
 def _slot(index, p):
@@ -75,9 +75,9 @@ class _Reads:
             self.rows.append(f"place_{name} = yb + ny * count * {slot}")
             self.lanes.append(f"{name} = fetch(y, place_{name} + j)")
         elif letter == "d":
-            self.lanes.append(f"{name} = load(work, {int(index) * LANES} + j)")
+            self.lanes.append(f"{name} = load(work, LANES * {index} + j)")
         else:
-            self.lanes.append(f"{name} = load(lines, at + {int(index) * LANES} + j)")
+            self.lanes.append(f"{name} = load(lines, at + LANES * {index} + j)")
 
 
 def _map(outputs, single, cls, gradient, is_long, before=()):
@@ -85,14 +85,14 @@ def _map(outputs, single, cls, gradient, is_long, before=()):
     writer = Scalars(single)
     inputs, body, texts = statements(outputs, writer)
     reads = _Reads(inputs, cls)
-    ends = [f"put(lines, at + {LANES * part} + j, {text})" for part, text in enumerate(texts)]
+    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
     return [
         *indent(1, reads.before),
         *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
         *ROWS.format(size=line_size(gradient)).splitlines(),
         *indent(2, before),
         *indent(2, reads.rows),
-        f"        for j in range({LANES if is_long else 'lanes'}):",
+        f"        for j in range({'LANES' if is_long else 'lanes'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
     ]
 
@@ -111,13 +111,13 @@ def mapped(kind, cls, gradient, single):
 _SUMS = ("c", "s", "d", "e")
 _RATE_SUMS = ("f", "cl", "sl", "dl", "cr", "sr", "dr", "el", "er")
 
-N_WORK = LANES * (6 + 1 + len(_SUMS) + len(_RATE_SUMS) + 3)
-"""Numbers of scratch memory that a series needs."""
+N_WORK = 6 + 3 + len(_SUMS) + len(_RATE_SUMS)
+"""Numbers of scratch memory for each lane that a series needs."""
 
 
 def _names(*names):
     """Texts of the places of the lines of scratch memory behind the duals."""
-    return {name: f"{LANES * (6 + place)} + j" for place, name in enumerate(names)}
+    return {name: f"LANES * {6 + place} + j" for place, name in enumerate(names)}
 
 
 def _term(gradient):
@@ -168,12 +168,12 @@ def series(gradient, single):
         "moved = e + m * m + F(2.0) * share * s",
         "risen = s - share * d",
         "store(work, j, x2 * y2 * moved)",
-        f"store(work, {LANES} + j, x4 * y4 * risen)",
+        f"store(work, LANES + j, x4 * y4 * risen)",
     ]
     ends += ["dv0 = fetch(y, dvb + j)", "apart = x1 - y1"] * gradient
     for p in directions:
         ends += [
-            f"rate = load(lines, at + {LANES * (2 + p)} + j)",
+            f"rate = load(lines, at + LANES * {2 + p} + j)",
             f"rate = select(gap > F(0.0), rate - F(2.0) * apart * (x1_{p} - y1_{p}), F(0.0))",
             f"inner = F(2.0) * rate * x3 * y3 + share * (x3_{p} / x3 + y3_{p} / y3)",
             "inner = select(share < F(2.0), inner, F(0.0))",
@@ -183,9 +183,9 @@ def series(gradient, single):
             "moving = F(2.0) * (wide + inner * s + share * ds)",
             "rising = ds - inner * d - share * dd",
             f"total = (x2_{p} * y2 + x2 * y2_{p}) * moved + x2 * y2 * moving",
-            f"store(work, {LANES * (2 + p)} + j, total)",
+            f"store(work, LANES * {2 + p} + j, total)",
             f"total = (x4_{p} * y4 + x4 * y4_{p}) * risen + x4 * y4 * rising",
-            f"store(work, {LANES * (4 + p)} + j, total)",
+            f"store(work, LANES * {4 + p} + j, total)",
         ]
     coefficient = [
         "u, vb = x[xb + count * q], yb + ny * count * q",
@@ -295,14 +295,14 @@ def extend(gradient, single):
         lines += [
             f"            a = x[nx + first + count * (slot + {q}) + place]",
             "            for j in range(lanes):",
-            f"                put(lines, at + {LANES * part} + j, a)",
+            f"                put(lines, at + LANES * {part} + j, a)",
         ]
     lines += ["        else:"]
     for q, part in parts:
         lines += [
             f"            yb = ny * (first + count * (slot + {q}) + place) + j0",
             "            for j in range(lanes):",
-            f"                put(lines, at + {LANES * part} + j, fetch(y, yb + j))",
+            f"                put(lines, at + LANES * {part} + j, fetch(y, yb + j))",
         ]
     return text_of(lines)
 
@@ -320,7 +320,7 @@ def embed(gradient, single):
         "        apart = apart - F(2.0) * both",
         "        for j in range(lanes):",
         "            put(lines, at + j, load(lines, at + j) + apart)",
-        f"            put(lines, at + {LANES} + j, load(lines, at + {LANES} + j) + trained * both)",
+        f"            put(lines, at + LANES + j, load(lines, at + LANES + j) + trained * both)",
     ])  # fmt: skip
 
 
@@ -339,8 +339,8 @@ def blend(gradient, single):
     body = ["own = F(0.5) * trained"]
     parts = range(6) if gradient else range(2)
     for part in parts:
-        body += [f"a{part} = fetch(lines, pa + {LANES * part} + j)"]
-        body += [f"b{part} = fetch(lines, pb + {LANES * part} + j)"]
+        body += [f"a{part} = fetch(lines, pa + LANES * {part} + j)"]
+        body += [f"b{part} = fetch(lines, pb + LANES * {part} + j)"]
         body += [f"s{part} = recurrent * a{part} + weight * b{part}"]
     if gradient:
         body += ["s2 += moved * a0 + drift * b0", "s4 += moved * a1 + drift * b1"]
@@ -348,5 +348,5 @@ def blend(gradient, single):
     for p in range(2) if gradient else ():
         place = f"yb + ny * count * {_slot(0, p)} + j"
         body += [f"s{4 + p} += own * (x0_{p} + fetch(y, {place}) - s{2 + p})"]
-    body += [f"put(lines, at + {LANES * part} + j, s{part})" for part in parts]
+    body += [f"put(lines, at + LANES * {part} + j, s{part})" for part in parts]
     return text_of([*lines, *indent(3, body)])

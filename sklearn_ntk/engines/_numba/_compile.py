@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from ... import _trace, formulas
+from .._position_loops import N_LANES
 from .._tile import Results, Side, Tile
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
@@ -142,7 +143,7 @@ def from_source(text, single):
     name = f"loop_{hashlib.sha256(f'{kind}{text}'.encode()).hexdigest()[:16]}"
     text = text.replace("def loop", f"def {name}", 1)
     names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
-    names |= {"fetch": fetch, "put": put}
+    names |= {"fetch": fetch, "put": put, "LANES": N_LANES[kind.__name__]}
     return compiled(_trace.build(text, __file__, **names), INNER)
 
 

@@ -8,7 +8,7 @@ from numba import types
 
 from ...program import Attend, Embed, Pointwise, Recur
 from .. import _attention_loops, _position_loops, _positions
-from .._position_loops import LANES, N_WORK, line_size
+from .._position_loops import N_LANES, N_WORK
 from .._schedule import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ._compile import call, compiled, from_source, place_of
 
@@ -61,6 +61,7 @@ class Plan(NamedTuple):
     entries: int
     result: int
     n_lines: int
+    n_lanes: int
     n_work: int
 
 
@@ -186,7 +187,8 @@ def make_plan(program, schedule, scan, gradient, dtype):
         int(np.prod(program.shape)),
         schedule.result,
         schedule.n_lines,
-        max(N_WORK, line_size(gradient) * widest),
+        N_LANES[dtype.name],
+        max(N_WORK, (6 if gradient else 2) * widest),
     )
 
 
@@ -224,7 +226,8 @@ def pack_side(scan, X, is_left, dtype):
         records = np.empty((n, total), dtype)
         np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
         return Side(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
-    n_filled = -(-n // LANES) * LANES
+    n_lanes = N_LANES[dtype.name]
+    n_filled = -(-n // n_lanes) * n_lanes
     records, entries = np.empty((total, n_filled), dtype), np.empty((X.shape[1], n_filled), dtype)
     np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
     entries[:, :n] = X.T
@@ -241,10 +244,11 @@ def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
     matrix, all columns up to ``i``.
     """
     n_parts = out.shape[0]
-    size = n_parts * LANES
+    n_lanes = plan.n_lanes
+    size = n_parts * n_lanes
     lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
-    work = np.empty(plan.n_work, plan.numbers.dtype)
-    for j in range(j0, j1, LANES):
+    work = np.empty(plan.n_work * n_lanes, plan.numbers.dtype)
+    for j in range(j0, j1, n_lanes):
         for i in range(max(i0, j) if is_symmetric else i0, i1):
             tile = Lines(
                 plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels, plan.entries,
@@ -253,7 +257,7 @@ def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
             for o in range(plan.ops.shape[0]):
                 call(plan.ops[o, 0], o, tile)
             for part in range(n_parts):
-                for lane in range(min(LANES, j1 - j)):
+                for lane in range(min(n_lanes, j1 - j)):
                     out[part, i - i0, j - j0 + lane] = lines[
-                        plan.result * size + part * LANES + lane
+                        plan.result * size + part * n_lanes + lane
                     ]
