@@ -1,6 +1,8 @@
 """What pairs of images or sequences need to know of their rows, and how they are computed."""
 
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 
 import numpy as np
 
@@ -8,8 +10,13 @@ from .engines import _positions
 from .engines._schedule import schedule
 
 SCAN_NUMBERS = 2**23
-"""Numbers of the lines of single rows that are held at a time."""
+"""Numbers of the lines of single rows that a thread holds at a time."""
 
+ROWS_AT_ONCE = 16
+"""Rows that compiled loops carry side by side."""
+
+COMPILED_LINES = 2_000_000
+"""Lines of single rows above which compiled loops are worth the time that it takes to load them."""
 
 BLOCK_ROWS = 64
 BLOCK_SECONDS = 0.05
@@ -31,18 +38,13 @@ def check_shape(X, shape):
 
 
 def scan(program, rows, gradient=False, dtype=np.float64):
-    """Carry single rows, from `check_rows`, through a program by the reference engine.
+    """Carry single rows, from `check_rows`, through a program.
 
     Raises ValueError if a kernel overflows in the precision of the pairs.
     """
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
-    n_numbers = schedule(program, None, True).n_lines * (6 if gradient else 2)
-    step = max(1, SCAN_NUMBERS // n_numbers)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        parts = [
-            _positions.scan_rows(program, X[i : i + step], gradient) for i in range(0, len(X), step)
-        ]
-    scanned = _joined(parts)
+        scanned = _joined(_scan_blocks(program, X, gradient))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
     largest = max(float(np.abs(part).max(initial=0.0)) for part in ends if part is not None)
     if not 4.0 * largest <= np.finfo(dtype).max:
@@ -54,23 +56,61 @@ def scan(program, rows, gradient=False, dtype=np.float64):
     return scanned
 
 
+def _scan_blocks(program, X, gradient):
+    """Scans of blocks of rows, by the reference engine if they are few, or else by compiled loops."""
+    n_parts = 6 if gradient else 2
+    plan = schedule(program, diagonal=True)
+    if plan.n_mapped * len(X) <= COMPILED_LINES:
+        step = max(1, SCAN_NUMBERS // (n_parts * schedule(program, None, True).n_lines))
+        starts = range(0, len(X), step)
+        return [_positions.scan_rows(program, X[i : i + step], gradient) for i in starts]
+    from .engines._numba import _positions as engine
+    from .engines._numba import get_num_threads
+
+    n_threads = get_num_threads()
+    step = min(SCAN_NUMBERS // (n_parts * plan.n_lines), -(-len(X) // n_threads))
+    step = max(1, -(-step // ROWS_AT_ONCE)) * ROWS_AT_ONCE
+    with ThreadPoolExecutor(n_threads) as pool:
+        blocks = [X[i : i + step] for i in range(0, len(X), step)]
+        return list(pool.map(lambda Z: engine.scan_rows(program, plan, Z, gradient), blocks))
+
+
 def _joined(parts):
-    """Rows from those of blocks of rows."""
+    """Rows from those of blocks of rows; series may have more terms in some than in others."""
     if len(parts) == 1:
         return parts[0]
 
     def join(*items):
         if isinstance(items[0], (list, tuple)):
-            return type(items[0])(map(join, *items))
-        return None if items[0] is None else np.concatenate(items, axis=-1)
+            return type(items[0])(join(*some) for some in zip_longest(*items))
+        like = next(item for item in items if item is not None)
+        filled = (np.zeros_like(like[..., :1]) if item is None else item for item in items)
+        sizes = (part.variance.shape for part in parts)
+        filled = [
+            np.broadcast_to(item, (*like.shape[:-1], *n))
+            for item, n in zip(filled, sizes, strict=True)
+        ]
+        return np.concatenate(filled, axis=-1)
 
-    first = parts[0]
     lists = [join(*(part[i] for part in parts)) for i in range(3)]
-    ends = [join(*(part[i] for part in parts)) for i in (3, 4)]
-    moves = [
-        None if first[i] is None else np.concatenate([part[i] for part in parts]) for i in (5, 6)
+    ends = [
+        None if parts[0][i] is None else np.concatenate([part[i] for part in parts])
+        for i in range(3, 7)
     ]
-    return _positions.Rows(*lists, *ends, *moves, max(part.largest for part in parts))
+    return _positions.Rows(*lists, *ends, max(part.largest for part in parts))
+
+
+def _cut(item, rows):
+    """Some of the rows of a scan."""
+    if isinstance(item, (list, tuple)):
+        return type(item)(_cut(part, rows) for part in item)
+    return item[..., rows]
+
+
+def _some(scanned, rows):
+    *lists, variance, ntk, dvariance, dntk, largest = scanned
+    ends = [None if part is None else part[rows] for part in (variance, ntk, dvariance, dntk)]
+    return _positions.Rows(*(_cut(part, rows) for part in lists), *ends, largest)
 
 
 class Pairs:
@@ -80,8 +120,10 @@ class Pairs:
         from .engines._numba import _positions as engine  # compiles or loads code
 
         self._engine = engine
-        self.scan = scan(program, rows[:1], gradient, dtype)
-        other = self.scan if len(rows) == 1 else scan(program, rows[1:], gradient, dtype)
+        whole = scan(program, rows, gradient, dtype)  # series get as many terms on both sides
+        n = len(rows[0][0])
+        self.scan = whole if len(rows) == 1 else _some(whole, slice(None, n))
+        other = whole if len(rows) == 1 else _some(whole, slice(n, None))
         self._gradient, self._dtype, self.is_symmetric = gradient, dtype, len(rows) == 1
         self.scans = (self.scan, other)
         X, Y = (check_shape(rows[i][0], program.shape) for i in (0, -1))

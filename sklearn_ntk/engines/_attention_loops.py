@@ -1,14 +1,15 @@
 """Sources of the compiled loops of attention, over all pairs of positions of a pair of rows."""
 
 from ._loops import indent, text_of
-from ._position_loops import line_size, short
+from ._position_loops import line_size, of_left, same, short
 
 _PAIRS = """\
     source = ops[o, 5]
     for a in range(n):
         for b in range(n):
             at = {size} * ({area} + n * a + b)
-            xb, yb = nx + first + count * {slot} + a, ny * (first + count * {slot} + b) + j0
+            xb = {left}
+            yb = ny * (first + count * {slot} + b) + j0
 """
 
 
@@ -21,18 +22,23 @@ def _place(part):
     return f"LANES * {part} + j"
 
 
-def _rewritten(area, slot, gradient, is_back):
+def _rewritten(area, slot, own, gradient, is_back):
     """Lines that turn distances to covariances, or back."""
-    lines = _PAIRS.format(size=line_size(gradient), area=area, slot=slot).splitlines()
-    body = []
+    base = f"first + count * {slot} + a"
+    base = f"ny * ({base}) + j0" if own else f"nx + {base}"
+    text = _PAIRS.format(size=line_size(gradient), area=area, slot=slot, left=base)
+    lines, lefts, body = text.splitlines(), [], []
     for p, part in enumerate(_parts(gradient)[0]):
-        lines += [f"            a{p} = x[xb + count * {p} * width]"]
+        lefts += [f"a{p} = {of_left(f'{p} * width', own)}"]
         value = f"a{p} + fetch(y, yb + ny * count * {p} * width + j)"
         number = f"load(lines, at + {_place(part)})"
         text = f"{value} - F(2.0) * {number}" if is_back else f"F(0.5) * ({value} - {number})"
         text = f"max({text}, F(0.0))" if is_back and p == 0 else text
         body += [f"put(lines, at + {_place(part)}, {text})"]
-    return [*lines, "            for j in range(lanes):", *indent(4, body)]
+    lines += [*indent(3, lefts * (not own)), "            for j in range(lanes):"]
+    lines += indent(4, [*lefts * own, *body])
+    zeros = same(gradient) if own and is_back else ()
+    return [*lines, *indent(1, zeros)]
 
 
 def _sums(target, at, source, place, weight, gradient):
@@ -49,10 +55,13 @@ def _sums(target, at, source, place, weight, gradient):
     return lines
 
 
-def linear(gradient, single):
+def linear(own, gradient, single):
     """Source of ``S K R'`` for the weights ``S`` and ``R`` of both rows, and likewise the NTK."""
     size, moves = line_size(gradient), range(1, 3) if gradient else ()
     zero = ["for j in range(whole):"]
+    base = "ny * (first + a) + j0" if own else "nx + first + a"
+    weights = [f"w = {of_left('(2 + t)', own, base)}"]
+    weights += [f"w_{p} = {of_left(f'(2 + t + {p} * width)', own, base)}" for p in moves]
     body = [
         "work = tile.work",
         "for t in range(n):",
@@ -60,11 +69,10 @@ def linear(gradient, single):
         f"        at = {size} * b",
         *indent(2, [*zero, "    store(work, at + j, F(0.0))"]),
         "        for a in range(n):",
-        "            w = x[nx + first + count * (2 + t) + a]",
-        *(f"            w_{p} = x[nx + first + count * (2 + t + {p} * width) + a]" for p in moves),
+        *indent(3, weights * (not own)),
         f"            place = {size} * (source + n * a + b)",
         "            for j in range(lanes):",
-        *indent(4, _sums("work", "at", "lines", "place", "w", gradient)),
+        *indent(4, [*weights * own, *_sums("work", "at", "lines", "place", "w", gradient)]),
         "    for q in range(n):",
         f"        at = {size} * (out + n * t + q)",
         *indent(2, [*zero, "    store(lines, at + j, F(0.0))"]),
@@ -78,13 +86,13 @@ def linear(gradient, single):
     ]
     return text_of([
         *short(gradient),
-        *_rewritten("source", 0, gradient, False),
+        *_rewritten("source", 0, own, gradient, False),
         *indent(1, body),
-        *_rewritten("out", 1, gradient, True),
+        *_rewritten("out", 1, own, gradient, True),
     ])  # fmt: skip
 
 
-def square_root(gradient, single):
+def square_root(own, gradient, single):
     """Source of the attention with scores that stay random."""
     size = line_size(gradient)
     names = ["total", "cross", *(f"{name}_{p}" for name in ("total", "cross") for p in (1, 2))]
@@ -123,7 +131,7 @@ def square_root(gradient, single):
     ]
     return text_of([
         *short(gradient),
-        *_rewritten("source", 0, gradient, False),
+        *_rewritten("source", 0, own, gradient, False),
         *indent(1, body),
-        *_rewritten("out", 1, gradient, True),
+        *_rewritten("out", 1, own, gradient, True),
     ])  # fmt: skip

@@ -33,9 +33,29 @@ SHORT = """\
 ROWS = """\
     for e in range(n):
         at = {size} * (out + e)
-        xb = nx + first + tables[t + e]
+        xb = {left}
         yb = ny * (first + tables[t + n + e]) + j0
 """
+
+_SAME = """\
+        if xb == yb:
+            for j in range(lanes):
+"""
+"""One row at one position: its distance is exactly zero."""
+
+
+def rows(own, gradient):
+    """Lines that begin the loop over lines; ``own`` pairs each row with itself.
+
+    Rows on the left are then those of the lanes, too, and their records stand side by side.
+    """
+    left = "ny * (first + tables[t + e]) + j0" if own else "nx + first + tables[t + e]"
+    return ROWS.format(size=line_size(gradient), left=left).splitlines()
+
+
+def of_left(slot, own, base="xb"):
+    """A record of the left row, from the place of the first one."""
+    return f"fetch(y, {base} + ny * count * {slot} + j)" if own else f"x[{base} + count * {slot}]"
 
 
 def short(gradient):
@@ -48,7 +68,7 @@ def line_size(gradient):
     return f"LANES * {6 if gradient else 2}"
 
 
-def _slot(index, p):
+def slot_of(index, p):
     """Place of a part of a record among those of a step: values, then rates along directions."""
     return f"({index} + {p + 1} * width)" if p is not None else f"{index}"
 
@@ -56,7 +76,8 @@ def _slot(index, p):
 class _Reads:
     """Where the inputs of a trace are found: lines before the loops, per line and per lane."""
 
-    def __init__(self, names, cls):
+    def __init__(self, names, cls, own):
+        self.own = own
         self.before, self.rows, self.lanes = [], [], []
         for name in names:
             if name in formulas.NUMBERS:
@@ -68,9 +89,10 @@ class _Reads:
                 self._line(name, *re.fullmatch(r"([sxyd])(\d+)(?:_(\d))?", name).groups())
 
     def _line(self, name, letter, index, p):
-        slot = _slot(int(index), None if p is None else int(p))
+        slot = slot_of(int(index), None if p is None else int(p))
         if letter == "x":
-            self.rows.append(f"{name} = x[xb + count * {slot}]")
+            target = self.lanes if self.own else self.rows
+            target.append(f"{name} = {of_left(slot, self.own)}")
         elif letter == "y":
             self.rows.append(f"place_{name} = yb + ny * count * {slot}")
             self.lanes.append(f"{name} = fetch(y, place_{name} + j)")
@@ -80,143 +102,48 @@ class _Reads:
             self.lanes.append(f"{name} = load(lines, at + LANES * {index} + j)")
 
 
-def _map(outputs, single, cls, gradient, is_long, before=()):
+def mapping(outputs, cls, is_long, own, gradient, single, before=(), after=()):
     """Lines of the loops that replace the state of lines by the outputs."""
     writer = Scalars(single)
     inputs, body, texts = statements(outputs, writer)
-    reads = _Reads(inputs, cls)
+    reads = _Reads(inputs, cls, own)
     ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
     return [
         *indent(1, reads.before),
         *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
-        *ROWS.format(size=line_size(gradient)).splitlines(),
+        *rows(own, gradient),
         *indent(2, before),
         *indent(2, reads.rows),
         f"        for j in range({'LANES' if is_long else 'lanes'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
+        *(same(gradient, after) if own else ()),
     ]
 
 
-def mapped(kind, cls, gradient, single):
+def same(gradient, after=()):
+    """Lines for the pairs of a position with itself."""
+    zeros = (
+        f"put(lines, at + LANES * {part} + j, F(0.0))" for part in (0, 2, 3)[: 3 if gradient else 1]
+    )
+    return [*_SAME.splitlines(), *indent(4, [*zeros, *after])]
+
+
+def mapped(kind, cls, own, gradient, single):
     """Source of an operation that maps lines, for a kind of `distances` and an activation class."""
-    outputs = distances.trace_pair(kind, cls, gradient)
-    head = HEAD.splitlines() if kind == "pointwise" else short(gradient)
-    return text_of([*head, *_map(outputs, single, cls, gradient, kind == "pointwise")])
-
-
-# --- Series -----------------------------------------------------------------------------------------
-#
-# The sums of `series` for a line: rho, cumulated products, S and its derivative, squared differences.
-
-_SUMS = ("c", "s", "d", "e")
-_RATE_SUMS = ("f", "cl", "sl", "dl", "cr", "sr", "dr", "el", "er")
-
-N_WORK = 6 + 3 + len(_SUMS) + len(_RATE_SUMS)
-"""Numbers of scratch memory for each lane that a series needs."""
-
-
-def _names(*names):
-    """Texts of the places of the lines of scratch memory behind the duals."""
-    return {name: f"LANES * {6 + place} + j" for place, name in enumerate(names)}
-
-
-def _term(gradient):
-    lines = ["w = fetch(y, vb + j)", "m = u - w"]
-    if gradient:
-        lines += ["z = fetch(y, dvb + j)", "f = f * rho + (d + d)"]
-        lines += ["el += m * du", "er -= m * z"]
-    lines += ["d = d * rho + s", "c += u * w", "s = s * rho + c", "e += m * m"]
-    for side, product in (("l", "du * w"), ("r", "u * z")) if gradient else ():
-        lines += [
-            f"d{side} = d{side} * rho + s{side}",
-            f"c{side} += {product}",
-            f"s{side} = s{side} * rho + c{side}",
-        ]
-    return lines
-
-
-def series(gradient, single):
-    """Source of a `Pointwise` step whose activation is a series.
-
-    Records hold the new variance, the standard deviation before, then the features of `series`:
-    that behind, ``1 / (2 s)``, the gain, ``log s^2``, and the coefficients.
-    """
-    sums = _SUMS + _RATE_SUMS * gradient
-    place = _names("rho", "gap", "share", *sums)
-    directions = range(2) if gradient else ()
-    head = distances.SERIES_HEAD
-    xs = [f"x{q} = x[xb + count * {q}]" for q in range(1, head)]
-    ys = [f"y{q} = fetch(y, yb + ny * count * {q} + j)" for q in range(1, head)]
-    dxs = [f"x{q}_{p} = x[xb + count * {_slot(q, p)}]" for q in range(1, head) for p in directions]
-    dys = [
-        f"y{q}_{p} = fetch(y, yb + ny * count * {_slot(q, p)} + j)"
-        for q in range(1, head)
-        for p in directions
-    ]
-    begin = [
-        "apart = x1 - y1",
-        "gap = max(load(lines, at + j) - apart * apart, F(0.0))",
-        "share = F(2.0) * min(gap * x3 * y3, F(1.0))",
-        f"store(work, {place['gap']}, gap)",
-        f"store(work, {place['share']}, share)",
-        f"store(work, {place['rho']}, F(1.0) - share)",
-        *(f"store(work, {place[name]}, F(0.0))" for name in sums),
-    ]
-    ends = [f"{name} = load(work, {place[name]})" for name in ("gap", "share", *sums)]
-    ends += [
-        "m = u - fetch(y, vb + j)",
-        "moved = e + m * m + F(2.0) * share * s",
-        "risen = s - share * d",
-        "store(work, j, x2 * y2 * moved)",
-        f"store(work, LANES + j, x4 * y4 * risen)",
-    ]
-    ends += ["dv0 = fetch(y, dvb + j)", "apart = x1 - y1"] * gradient
-    for p in directions:
-        ends += [
-            f"rate = load(lines, at + LANES * {2 + p} + j)",
-            f"rate = select(gap > F(0.0), rate - F(2.0) * apart * (x1_{p} - y1_{p}), F(0.0))",
-            f"inner = F(2.0) * rate * x3 * y3 + share * (x3_{p} / x3 + y3_{p} / y3)",
-            "inner = select(share < F(2.0), inner, F(0.0))",
-            f"ds = sl * x5_{p} + sr * y5_{p} - d * inner",
-            f"dd = dl * x5_{p} + dr * y5_{p} - f * inner",
-            f"wide = (el + m * du) * x5_{p} + (er - m * dv0) * y5_{p}",
-            "moving = F(2.0) * (wide + inner * s + share * ds)",
-            "rising = ds - inner * d - share * dd",
-            f"total = (x2_{p} * y2 + x2 * y2_{p}) * moved + x2 * y2 * moving",
-            f"store(work, LANES * {2 + p} + j, total)",
-            f"total = (x4_{p} * y4 + x4 * y4_{p}) * risen + x4 * y4 * rising",
-            f"store(work, LANES * {4 + p} + j, total)",
-        ]
-    coefficient = [
-        "u, vb = x[xb + count * q], yb + ny * count * q",
-        *["du = x[xb + count * (q + width)]", "dvb = yb + ny * count * (q + width)"] * gradient,
-    ]
-    before = [
-        *xs,
-        *dxs,
-        "for j in range(lanes):",
-        *indent(1, [*ys, *begin]),
-        f"for q in range(width - 1, {head}, -1):",
-        *indent(1, coefficient),
-        "    for j in range(lanes):",
-        f"        rho = load(work, {place['rho']})",
-        *indent(2, (f"{name} = load(work, {place[name]})" for name in sums)),
-        *indent(2, _term(gradient)),
-        *indent(2, (f"store(work, {place[name]}, {name})" for name in sums)),
-        f"q = {head}",
-        *coefficient,
-        "for j in range(lanes):",
-        *indent(1, [*ys, *dys, *ends]),
-    ]
-    outputs = distances.trace_pair("series", None, gradient)
-    lines = _map(outputs, single, None, gradient, False, before)
-    return text_of([*short(gradient), "    work = tile.work", *lines])
+    outputs, after = distances.trace_pair(kind, cls, gradient), []
+    if kind == "drop":  # the noise of a row is the same as its own
+        for part in (1, 4, 5)[: 3 if gradient else 1]:
+            place = f"at + LANES * {part} + j"
+            after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
+    is_long = kind == "pointwise"
+    lines = mapping(outputs, cls, is_long, own, gradient, single, after=after)
+    return text_of([*short(gradient), *lines])
 
 
 # --- Sums of lines ----------------------------------------------------------------------------------
 
 
-def gather(gradient, single):
+def gather(own, gradient, single):
     """Source of sums of lines: the sources of each come one after the other in the table."""
     size = line_size(gradient)
     sums = {1: "a", 2: "a + b", 3: "a + b + c"}
@@ -238,7 +165,7 @@ def gather(gradient, single):
     return text_of(lines)
 
 
-def scatter(gradient, single):
+def scatter(own, gradient, single):
     """Source of additions of lines to others; runs of the same target stay in registers."""
     size = line_size(gradient)
     return text_of([
@@ -250,7 +177,7 @@ def scatter(gradient, single):
     ])  # fmt: skip
 
 
-def clear(gradient, single):
+def clear(own, gradient, single):
     """Source of lines that become zero."""
     size = line_size(gradient)
     return text_of([
@@ -260,7 +187,7 @@ def clear(gradient, single):
     ])  # fmt: skip
 
 
-def begin(gradient, single):
+def begin(own, gradient, single):
     """Source of the distances of the rows themselves."""
     size = line_size(gradient)
     return text_of([
@@ -274,8 +201,10 @@ def begin(gradient, single):
         "            put(lines, at + j, F(0.0))",
         "        xb, yb = channels * tables[t + e], channels * tables[t + n + e]",
         "        for c in range(channels):",
-        "            a, place = xs[nx + xb + c], ny * (yb + c) + j0",
+        "            place = ny * (yb + c) + j0",
+        *([] if own else ["            a = xs[nx + xb + c]"]),
         "            for j in range(lanes):",
+        *(["                a = fetch(ys, ny * (xb + c) + j0 + j)"] if own else []),
         "                apart = a - fetch(ys, place + j)",
         "                put(lines, at + j, load(lines, at + j) + apart * apart)",
         "        for j in range(lanes):",
@@ -283,13 +212,14 @@ def begin(gradient, single):
     ])  # fmt: skip
 
 
-def extend(gradient, single):
+def extend(own, gradient, single):
     """Source of distances from outside: variances, with their rates, which are the last slots."""
     size = line_size(gradient)
     lines = [*short(gradient), f"    slot = {3 if gradient else 1} * width"]
     lines += ["    for e in range(n):", f"        at = {size} * (out + e)"]
     lines += ["        for j in range(whole):", "            put(lines, at + j, F(0.0))"]
-    lines += ["        place = tables[t + n + e]", "        if tables[t + e] == 0:"]
+    lines += ["        place = tables[t + n + e]"]
+    lines += ["        if False:" if own else "        if tables[t + e] == 0:"]
     parts = list(enumerate((0, 2, 3) if gradient else (0,)))
     for q, part in parts:
         lines += [
@@ -307,7 +237,7 @@ def extend(gradient, single):
     return text_of(lines)
 
 
-def embed(gradient, single):
+def embed(own, gradient, single):
     """Source of the covariance of positions, in a table of numbers."""
     size = line_size(gradient)
     return text_of([
@@ -324,19 +254,21 @@ def embed(gradient, single):
     ])  # fmt: skip
 
 
-def blend(gradient, single):
+def blend(own, gradient, single):
     """Source of one time of a recurrence, without the activation."""
     size = line_size(gradient)
     lines = [*short(gradient)]
     lines += ["    recurrent, weight, trained = numbers[k, 0], numbers[k, 1], numbers[k, 2]"]
     lines += ["    moved, drift = numbers[k, 3], numbers[k, 4]"] * gradient
-    lines += ROWS.format(size=size).splitlines()
+    lines += rows(own, gradient)
     lines += [f"        pa, pb = {size} * tables[t + 2 * n + e], {size} * tables[t + 3 * n + e]"]
-    lines += ["        x0 = x[xb]"]
+    lefts = [f"x0 = {of_left(0, own)}"]
     for p in range(2) if gradient else ():
-        lines += [f"        x0_{p} = x[xb + count * {_slot(0, p)}]"]
+        lefts += [f"x0_{p} = {of_left(slot_of(0, p), own)}"]
+    lines += [] if own else indent(2, lefts)
     lines += ["        for j in range(lanes):"]
-    body = ["own = F(0.5) * trained"]
+    lines += indent(3, lefts) if own else []
+    body = ["half = F(0.5) * trained"]
     parts = range(6) if gradient else range(2)
     for part in parts:
         body += [f"a{part} = fetch(lines, pa + LANES * {part} + j)"]
@@ -344,9 +276,9 @@ def blend(gradient, single):
         body += [f"s{part} = recurrent * a{part} + weight * b{part}"]
     if gradient:
         body += ["s2 += moved * a0 + drift * b0", "s4 += moved * a1 + drift * b1"]
-    body += ["s1 += own * (x0 + fetch(y, yb + j) - s0)"]
+    body += ["s1 += half * (x0 + fetch(y, yb + j) - s0)"]
     for p in range(2) if gradient else ():
-        place = f"yb + ny * count * {_slot(0, p)} + j"
-        body += [f"s{4 + p} += own * (x0_{p} + fetch(y, {place}) - s{2 + p})"]
+        place = f"yb + ny * count * {slot_of(0, p)} + j"
+        body += [f"s{4 + p} += half * (x0_{p} + fetch(y, {place}) - s{2 + p})"]
     body += [f"put(lines, at + LANES * {part} + j, s{part})" for part in parts]
-    return text_of([*lines, *indent(3, body)])
+    return text_of([*lines, *indent(3, body), *(same(gradient) if own else ())])

@@ -202,7 +202,7 @@ def _recurred(step, activation, state):
     )
 
 
-class _Scan:
+class Scan:
     """Variances and records of single rows, step by step."""
 
     def __init__(self, program, variance, gradient):
@@ -487,34 +487,50 @@ def _distances(X, Y, left, right, are_same):
     return total / X.shape[1]
 
 
+def needs_pairs(op, program):
+    """Whether single rows must be known pair by pair before an operation runs."""
+    return isinstance(op, Mix) or (
+        isinstance(op, Map) and isinstance(program.steps[op.step], (Pool, Flatten))
+    )
+
+
+def pairs_of(op, take, gradient):
+    """What `Scan.advance` needs of the lines, of which ``take`` gets some as (parts, lines, n)."""
+    parts = [0, 2, 3] if gradient else [0]
+    if isinstance(op, Mix):
+        pairs = take(np.arange(op.source, op.source + op.n**2))[parts]
+        return pairs.reshape(len(parts), op.n, op.n, -1)
+    return take(op.out + np.flatnonzero(op.left == op.right))[parts]
+
+
+def finish(scan, state, gradient, n):
+    """Rows from a scan up to the end, and the line of the result (parts, n)."""
+    scan.advance(len(scan.steps) - 1)
+    variance, moves = scan.state[0][0], (None, None)
+    if gradient:
+        rates = ([part[0] for part in scan.state[1:]], state[4:])
+        moves = tuple(np.stack(list(parts), axis=-1)[:n] for parts in rates)
+
+    def cut(item):
+        return type(item)(map(cut, item)) if isinstance(item, (list, tuple)) else item[..., :n]
+
+    records = map(cut, (scan.records, scan.rates, scan.outside))
+    return Rows(*records, variance[:n], state[1][:n], *moves, scan.largest)
+
+
 def scan_rows(program, X, gradient=False):
     """Carry single rows (n, positions, channels) through a program, paired with themselves."""
     plan = schedule(program, None, True)
-    scan = _Scan(program, variances(X), gradient)
+    scan = Scan(program, variances(X), gradient)
     machine = _Machine(program, plan, (len(X),), gradient, True)
-    parts = [0, 2, 3] if gradient else [0]
     for op in plan.operations:
         pairs = None
-        if isinstance(op, Map) and isinstance(program.steps[op.step], (Pool, Flatten)):
-            is_same = op.left == op.right
-            pairs = machine.lines[parts, op.out : op.out + len(op.left)][:, is_same]
-        elif isinstance(op, Mix):
-            pairs = machine.lines[parts, op.source : op.source + op.n**2]
-            pairs = pairs.reshape(len(parts), op.n, op.n, -1)
+        if needs_pairs(op, program):
+            pairs = pairs_of(op, lambda lines: machine.lines[:, lines], gradient)
         if not isinstance(op, (Scatter, Clear, Begin)):
             scan.advance(op.step, pairs)
         _apply(machine, op, X, X, scan, scan)
-    scan.advance(len(program.steps) - 1)
-    ntk = machine.lines[1, plan.result]
-    moves = (
-        (
-            np.stack([part[0] for part in scan.state[1:]], axis=-1),
-            np.stack(list(machine.lines[4:, plan.result]), axis=-1),
-        )
-        if gradient
-        else (None, None)
-    )
-    return Rows(scan.records, scan.rates, scan.outside, scan.state[0][0], ntk, *moves, scan.largest)
+    return finish(scan, machine.lines[:, plan.result], gradient, len(X))
 
 
 def run(program, X, Y, rows_x, rows_y, gradient=False):

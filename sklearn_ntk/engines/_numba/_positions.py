@@ -1,4 +1,4 @@
-"""The compiled engine for networks on positions: it runs schedules on 16 pairs of rows at a time."""
+"""The compiled engine for networks on positions: it runs schedules on a few pairs of rows at a time."""
 
 from functools import cache
 from typing import NamedTuple
@@ -8,7 +8,8 @@ from numba import types
 
 from ...program import Attend, Embed, Pointwise, Recur
 from .. import _attention_loops, _position_loops, _positions
-from .._position_loops import N_LANES, N_WORK
+from .._position_loops import N_LANES
+from .._position_series import N_WORK, series
 from .._schedule import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ._compile import call, compiled, from_source, place_of
 
@@ -89,10 +90,9 @@ def _address(make, *arguments):
     return place_of(from_source(make(*arguments), arguments[-1]), _signature(dtype))
 
 
-def _make(op, program, gradient, single):
+def _make(op, program, *flags):
     """Address of what an operation runs, and its table and numbers."""
     step = program.steps[op.step] if 0 <= op.step < len(program.steps) else None
-    flags = (gradient, single)
     if isinstance(op, Map):
         return _address(*_map_source(step), *flags), op.left, op.right
     if isinstance(op, Begin):
@@ -117,7 +117,7 @@ def _map_source(step):
     if kind == "embed":
         return (_position_loops.embed,)
     if kind == "series":
-        return (_position_loops.series,)
+        return (series,)
     cls = type(step.activation) if kind == "pointwise" else None
     return _position_loops.mapped, kind, cls
 
@@ -152,14 +152,15 @@ def _numbers(step):
     return weight, trained, drift, *own
 
 
-def make_plan(program, schedule, scan, gradient, dtype):
-    """Plan of a schedule; ``scan`` tells the lengths of records."""
+def make_plan(program, schedule, scan, gradient, dtype, own=False):
+    """Plan of a schedule; ``scan`` tells the lengths of records, as far as they are known.
+
+    ``own`` makes it one for pairs of each row with itself: those of the lanes.
+    """
     single = dtype == np.float32
-    rows, tables, place = [], [], 0
+    rows, tables, place = [], [np.zeros(1, np.int64)], 1
     for op in schedule.operations:
-        if isinstance(op, (Gather, Scatter)) and not len(op.sources):
-            continue
-        address, *parts = _make(op, program, gradient, single)
+        address, *parts = _make(op, program, own, gradient, single)
         rows.append(_row_of(op, address, place))
         tables += parts
         place += sum(map(len, parts))
@@ -172,15 +173,14 @@ def make_plan(program, schedule, scan, gradient, dtype):
         for step in program.steps
     ]
     begins = np.cumsum([0, *map(len, embeds)])[:-1]
-    steps = np.array([(*at, begin) for at, begin in zip(_places(scan), begins, strict=True)])
-    for step, row in zip(program.steps, steps, strict=True):
-        if isinstance(step, Embed):
-            row[1] = np.prod(step.grid)
+    steps = np.zeros((len(begins), 4), np.int64)
+    steps[:, 3] = begins
+    set_places(steps, program, scan)
     widest = max([op.n for op in schedule.operations if isinstance(op, Mix)], default=0)
     return Plan(
         np.array(rows, np.int64),
         np.concatenate(tables).astype(np.int64),
-        steps.astype(np.int64),
+        steps,
         packed,
         np.concatenate([*embeds, [0.0]]).astype(dtype),
         program.shape[-1],
@@ -206,15 +206,16 @@ def _parts_of(scan, k):
     return [*values, *moves, *scan.outside[k]], len(values)
 
 
-def _places(scan):
-    """Where the records of each step begin, in rows of ``n``; positions; lengths of records."""
-    found, begin = [], 0
-    for k in range(len(scan.records)):
+def set_places(steps, program, scan):
+    """Write where the records of each step are, as far as known: begin, positions, length."""
+    begin = 0
+    for k, row in enumerate(steps[: len(scan.records)]):
         parts, width = _parts_of(scan, k)
         count = len(parts[0]) if parts else 0
-        found.append((begin, count, width))
-        begin += count * len(parts)
-    return found
+        if isinstance(program.steps[k], Embed):
+            count = int(np.prod(program.steps[k].grid))  # of its table
+        row[:3] = begin, count, width
+        begin += sum(map(len, parts))
 
 
 def pack_side(scan, X, is_left, dtype):
@@ -261,3 +262,45 @@ def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
                     out[part, i - i0, j - j0 + lane] = lines[
                         plan.result * size + part * n_lanes + lane
                     ]
+
+
+@compiled
+def run(plan, first, last, rows, lines):
+    """Run some operations of a plan for pairs of each row with itself, a line after the other."""
+    work = np.empty(plan.n_work * plan.n_lanes, plan.numbers.dtype)
+    for j in range(lines.shape[0]):
+        tile = Lines(
+            plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
+            plan.entries, rows, rows, 0, j * plan.n_lanes, lines[j], work,
+        )  # fmt: skip
+        for o in range(first, last):
+            call(plan.ops[o, 0], o, tile)
+
+
+def scan_rows(program, schedule, X, gradient):
+    """`_positions.scan_rows` with compiled loops, for the schedule with equal positions."""
+    dtype, n_parts = np.dtype(np.float64), 6 if gradient else 2
+    n, n_lanes = len(X), N_LANES["float64"]
+    n_tiles = -(-n // n_lanes)
+    X = X[np.minimum(np.arange(n_tiles * n_lanes), n - 1)]
+    scan = _positions.Scan(program, _positions.variances(X), gradient)
+    plan = make_plan(program, schedule, scan, gradient, dtype, own=True)
+    lines = np.zeros((n_tiles, schedule.n_lines * n_parts * n_lanes))
+
+    def take(some):
+        """Lines as (parts, lines, rows)."""
+        found = lines.reshape(n_tiles, -1, n_parts, n_lanes)[:, some]
+        return found.transpose(2, 1, 0, 3).reshape(n_parts, len(some), -1)
+
+    first, pairs = 0, None
+    stops = [o for o, op in enumerate(schedule.operations) if _positions.needs_pairs(op, program)]
+    for stop in [*stops, len(plan.ops)]:
+        ahead = [op.step for op in schedule.operations[first:stop] if not isinstance(op, Scatter)]
+        scan.advance(max(ahead, default=-1), pairs)
+        set_places(plan.steps, program, scan)
+        run(plan, first, stop, pack_side(scan, X, False, dtype), lines)
+        if stop < len(plan.ops):
+            op = schedule.operations[stop]
+            pairs = _positions.pairs_of(op, take, gradient)
+        first = stop
+    return _positions.finish(scan, take([schedule.result])[:, 0], gradient, n)
