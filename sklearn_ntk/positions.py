@@ -15,12 +15,15 @@ SCAN_NUMBERS = 2**23
 ROWS_AT_ONCE = 16
 """Rows that compiled loops carry side by side."""
 
+SCAN_SECONDS = 0.5
+"""How long a block of single rows takes, about; an interrupt waits for its end."""
+
 COMPILED_LINES = 2_000_000
 """Lines of single rows above which compiled loops are worth the time that it takes to load them."""
 
 BLOCK_ROWS = 64
 BLOCK_SECONDS = 0.05
-"""How long a block of pairs takes, about; an interrupt waits for its end."""
+"""How long a block of pairs takes, about."""
 
 SECONDS = 5e-9
 """What a line costs for each pair that an operation maps, about."""
@@ -67,12 +70,26 @@ def _scan_blocks(program, X, gradient):
     from .engines._numba import _positions as engine
     from .engines._numba import get_num_threads
 
-    n_threads = get_num_threads()
-    step = min(SCAN_NUMBERS // (n_parts * plan.n_lines), -(-len(X) // n_threads))
+    compiled = engine.plan_of_rows(program, plan, gradient)
+    step = min(SCAN_NUMBERS // (n_parts * plan.n_lines), int(SCAN_SECONDS / _seconds(plan)))
+    step = min(step, -(-len(X) // get_num_threads()))
     step = max(1, -(-step // ROWS_AT_ONCE)) * ROWS_AT_ONCE
-    with ThreadPoolExecutor(n_threads) as pool:
-        blocks = [X[i : i + step] for i in range(0, len(X), step)]
-        return list(pool.map(lambda Z: engine.scan_rows(program, plan, Z, gradient), blocks))
+
+    def compute(i):
+        return engine.scan_rows(program, plan, compiled, X[i : i + step], gradient)
+
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        futures = [pool.submit(compute, i) for i in range(0, len(X), step)]
+        try:
+            return [future.result() for future in futures]
+        finally:  # after an interrupt, the others
+            for future in futures:
+                future.cancel()
+
+
+def _seconds(plan):
+    """How long a pair of rows takes, about."""
+    return SECONDS * plan.n_mapped
 
 
 def _joined(parts):
@@ -128,8 +145,8 @@ class Pairs:
         self.scans = (self.scan, other)
         X, Y = (check_shape(rows[i][0], program.shape) for i in (0, -1))
         self.shape = len(X), len(Y)
-        plan = schedule(program)
-        self._seconds = SECONDS * plan.n_mapped
+        plan = schedule(program, diagonal=True)
+        self._seconds = _seconds(plan)
         self._plan = engine.make_plan(program, plan, self.scan, gradient, dtype)
         self._left = engine.pack_side(self.scan, X, True, dtype)
         self._right = engine.pack_side(other, Y, False, dtype)

@@ -29,8 +29,8 @@ from ..program import (
     Swap,
 )  # fmt: skip
 
-PORTION = 192
-"""Lines of a portion, about; a chunk of 16 pairs of rows has 48 kB of them."""
+PORTION = 512
+"""Lines of a portion, about; for 16 pairs of rows in double precision they take 128 kB."""
 
 ZERO = 0
 """Line that is always zero: both positions are outside."""
@@ -189,6 +189,12 @@ def _shapes(program):
     return [*found, (grid, *stack)]
 
 
+def _unique(numbers):
+    """Different ones of the numbers, sorted; NumPy's own takes four times as long."""
+    numbers = np.sort(numbers, axis=None)
+    return numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
+
+
 def _seen(step, codes, n):
     """Pairs that a window sees, -1 for one outside: left and right positions for each code."""
     table = grids.sources(*step[:4])
@@ -203,7 +209,7 @@ def _needed(step, codes, before, after):
     """Pairs that a step needs to compute those of ``codes``, with so many positions."""
     if isinstance(step, (Convolve, Pool)):
         left, right = _seen(step, codes, after)
-        return np.unique((left * before + right)[(left >= 0) & (right >= 0)])
+        return _unique((left * before + right)[(left >= 0) & (right >= 0)])
     if isinstance(step, Flatten):
         return np.arange(before) * (before + 1)
     if isinstance(step, Last):
@@ -214,7 +220,7 @@ def _needed(step, codes, before, after):
         left, right = np.divmod(codes, before)
         found = [codes - k * (before + 1) for k in range(before)]
         kept = [np.minimum(left, right) >= k for k in range(before)]
-        return np.unique(np.concatenate([c[keep] for c, keep in zip(found, kept, strict=True)]))
+        return _unique(np.concatenate([c[keep] for c, keep in zip(found, kept, strict=True)]))
     return codes
 
 
@@ -245,6 +251,15 @@ class _Writer:
         self.sizes = [_n_positions(grid) for grid, *_ in self.shapes]
         self.portion, self.diagonal = portion, diagonal
         self.memory, self.operations = _Memory(1), [Clear(-1, ZERO, 1)]
+
+    def add(self, operation):
+        """Append an operation, with tables as short as may be: there are millions of lines."""
+        tables = {
+            field: part.astype(np.int32)
+            for field, part in zip(operation._fields, operation, strict=True)
+            if isinstance(part, np.ndarray)
+        }
+        self.operations.append(operation._replace(**tables))
 
     def write(self):
         """Operations, segment by segment: each one ends with a mixing step, or with the program."""
@@ -279,7 +294,7 @@ class _Writer:
             self.memory.give(store.lines)
         if isinstance(mixer, Attend):
             out = self._area(state, target.n)
-            self.operations.append(Mix(stop, int(out.lines[0]), int(target.lines[0]), target.n))
+            self.add(Mix(stop, int(out.lines[0]), int(target.lines[0]), target.n))
             self.memory.give(target.lines)
             target = out
         elif mixer is not None:
@@ -293,7 +308,7 @@ class _Writer:
     def _store(self, codes, n, step):
         """Lines that portions are summed up in."""
         area = self._area(codes, n)
-        self.operations.append(Clear(step - 1, int(area.lines[0]), len(codes)))
+        self.add(Clear(step - 1, int(area.lines[0]), len(codes)))
         return area
 
     def _links(self, mixer, target, stop):
@@ -316,11 +331,11 @@ class _Writer:
         places = np.arange(len(sources)) - np.repeat(np.cumsum(counts) - counts, counts)
         targets = lines[np.repeat(first, counts) + places]
         order = np.argsort(sources, kind="stable")
-        self.operations.append(Scatter(stop, sources[order], targets[order]))
+        self.add(Scatter(stop, sources[order], targets[order]))
 
     def _map(self, step, area):
         if len(area.lines):
-            self.operations.append(Map(step, int(area.lines.min()), *area.positions()))
+            self.add(Map(step, int(area.lines.min()), *area.positions()))
 
     def _portions(self, start, stop, state, stack):
         """Parts of the state, and of the stack, that need nothing of each other if possible."""
@@ -356,7 +371,7 @@ class _Writer:
         if stores is None:
             areas = [self._area(codes, sizes[0])]
             out = int(areas[0].lines[0])
-            self.operations.append(Begin(-1, out, *areas[0].positions()))
+            self.add(Begin(-1, out, *areas[0].positions()))
         else:
             parts = zip((codes, *others), stores, strict=True)
             areas = [self._copy(part, store, start - 1) for part, store in parts]
@@ -373,7 +388,7 @@ class _Writer:
             elif isinstance(step, Add):
                 saved = stack.pop()
                 found = state.find(saved.codes)
-                self.operations.append(Scatter(k, saved.lines, found))
+                self.add(Scatter(k, saved.lines, found))
                 self.memory.give(saved.lines)
             elif isinstance(step, Convolve):
                 state = self._convolve(k, step, state, need[0])
@@ -394,7 +409,7 @@ class _Writer:
         area = self._area(codes, source.n)
         if len(codes):
             lines = source.find(codes)[:, None]
-            self.operations.append(Gather(step, int(area.lines[0]), lines))
+            self.add(Gather(step, int(area.lines[0]), lines))
         return area
 
     def _last(self, k, area):
@@ -412,18 +427,19 @@ class _Writer:
         if not outside.any():
             return lines, None
         kinds = np.where(left >= 0, left, n + right)[outside]  # the larger one is the right one
-        found, inverse = np.unique(kinds, return_inverse=True)
+        found = _unique(kinds)
+        inverse = np.searchsorted(found, kinds)
         extra = self._area(found, n)
         lines[outside] = extra.lines[inverse]
         is_right, places = np.divmod(found, n)
-        self.operations.append(Extend(k, int(extra.lines[0]), is_right, places))
+        self.add(Extend(k, int(extra.lines[0]), is_right, places))
         return lines, extra
 
     def _convolve(self, k, step, area, codes):
         left, right = _seen(step, codes, self.sizes[k + 1])
         lines, extra = self._outside(k, left, right, area)
         out = self._area(codes, self.sizes[k + 1])
-        self.operations.append(Gather(k, int(out.lines[0]), lines))
+        self.add(Gather(k, int(out.lines[0]), lines))
         self.memory.give(area.lines)
         if extra:
             self.memory.give(extra.lines)
@@ -443,8 +459,8 @@ class _Writer:
         for rank in range(ranks[-1] + 1):
             part = order[slice(*np.searchsorted(ranks, [rank, rank + 1]))]
             first, places = int(lines[part[0]]), (left[part], right[part])
-            self.operations.append(Blend(k, first, previous[part], area.lines[part], *places))
-            self.operations.append(Map(k + 1, first, *places))
+            self.add(Blend(k, first, previous[part], area.lines[part], *places))
+            self.add(Map(k + 1, first, *places))
         self.memory.give(area.lines)
         if extra:
             self.memory.give(extra.lines)

@@ -73,11 +73,21 @@ def _signature(dtype):
     def real(n_axes):
         return types.Array(single, n_axes, "C")
 
-    def whole(n_axes):
-        return types.Array(types.int64, n_axes, "C")
+    def whole(n_axes, kind=types.int64):
+        return types.Array(kind, n_axes, "C")
 
     side = types.NamedTuple([real(1), real(1), types.int64], Side)
-    fields = (whole(2), whole(1), whole(2), real(2), real(1), types.int64, types.int64, side, side)
+    fields = (
+        whole(2),
+        whole(1, types.int32),
+        whole(2),
+        real(2),
+        real(1),
+        types.int64,
+        types.int64,
+        side,
+        side,
+    )
     return types.int64, types.NamedTuple(
         [*fields, types.int64, types.int64, real(1), real(1)], Lines
     )
@@ -158,11 +168,11 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     ``own`` makes it one for pairs of each row with itself: those of the lanes.
     """
     single = dtype == np.float32
-    rows, tables, place = [], [np.zeros(1, np.int64)], 1
+    rows, tables, place = [], [np.zeros(1, np.int32)], 1
     for op in schedule.operations:
         address, *parts = _make(op, program, own, gradient, single)
         rows.append(_row_of(op, address, place))
-        tables += parts
+        tables += [part.astype(np.int32, copy=False) for part in parts]
         place += sum(map(len, parts))
     numbers = [_numbers(step) for step in program.steps]
     packed = np.zeros((len(numbers), max(map(len, numbers))), dtype)
@@ -179,7 +189,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     widest = max([op.n for op in schedule.operations if isinstance(op, Mix)], default=0)
     return Plan(
         np.array(rows, np.int64),
-        np.concatenate(tables).astype(np.int64),
+        np.concatenate(tables),
         steps,
         packed,
         np.concatenate([*embeds, [0.0]]).astype(dtype),
@@ -277,14 +287,20 @@ def run(plan, first, last, rows, lines):
             call(plan.ops[o, 0], o, tile)
 
 
-def scan_rows(program, schedule, X, gradient):
+def plan_of_rows(program, schedule, gradient):
+    """Plan for `scan_rows`, which knows nothing of records yet."""
+    nothing = _positions.Rows([], [], [], *[None] * 5)
+    return make_plan(program, schedule, nothing, gradient, np.dtype(np.float64), own=True)
+
+
+def scan_rows(program, schedule, plan, X, gradient):
     """`_positions.scan_rows` with compiled loops, for the schedule with equal positions."""
     dtype, n_parts = np.dtype(np.float64), 6 if gradient else 2
     n, n_lanes = len(X), N_LANES["float64"]
     n_tiles = -(-n // n_lanes)
     X = X[np.minimum(np.arange(n_tiles * n_lanes), n - 1)]
     scan = _positions.Scan(program, _positions.variances(X), gradient)
-    plan = make_plan(program, schedule, scan, gradient, dtype, own=True)
+    plan = plan._replace(steps=plan.steps.copy())
     lines = np.zeros((n_tiles, schedule.n_lines * n_parts * n_lanes))
 
     def take(some):
