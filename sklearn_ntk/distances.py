@@ -1,7 +1,7 @@
 """What the instructions do at positions, as formulas, and their derivatives.
 
 A pair of positions, one in each row, has a squared distance ``D = A + B - 2 K`` of its variances
-and its covariance, and an NTK. Sums over windows and over branches are linear in both; an activation
+and its covariance, and an NTK. Sums over windows and branches are linear in both; an activation
 needs the gap ``D - (sqrt(A) - sqrt(B))^2``. For the pairs an instruction keeps a record of each
 position of each row. Names of inputs in traces are those of `formulas`: ``s0`` is the distance.
 """
@@ -30,7 +30,7 @@ def _trained(trained, distance, variance, other):
     return trained * (0.5 * (variance + other - distance))
 
 
-# --- Rows: the new variance and the record ----------------------------------------------------------
+# --- Rows: the new variance and the record --------------------------------------------------------
 
 
 def pointwise_row(act, weight, bias, variance):
@@ -59,7 +59,7 @@ def drop_row(kept, variance):
     return new, (new - variance,)
 
 
-# --- Pairs: the new distance and NTK ----------------------------------------------------------------
+# --- Pairs: the new distance and NTK --------------------------------------------------------------
 
 
 def pointwise_pair(act, weight, trained, distance, ntk, left, right):
@@ -103,7 +103,7 @@ def settle_pair(scale, distance, ntk, left, right):
     return rest * (rest > ROUNDING * whole), scale * ntk
 
 
-# --- Traces -----------------------------------------------------------------------------------------
+# --- Traces ---------------------------------------------------------------------------------------
 
 SERIES_HEAD = 6
 """Length of the record of a series before its coefficients."""
@@ -164,23 +164,38 @@ def pair_source(kind, cls, gradient):
     return source("map_pair", signature, trace_pair(kind, cls, gradient))
 
 
+def _trace_row(kind, cls, numbers, variance):
+    """New variance and record of a kind of map."""
+    weight, bias = numbers[:2]
+    if kind == "pointwise":
+        act = cls(*variance.graph.inputs(*formulas.parameter_names(cls)))
+        return pointwise_row(act, weight, bias, variance)
+    if kind == "affine":
+        return affine_row(weight, bias, variance)
+    return normalize_row(variance) if kind == "normalize" else drop_row(weight, variance)
+
+
+@cache
+def row_source(kind, cls):
+    """Source of a map of rows: the new variance and the record."""
+    graph = Graph()
+    numbers, (variance,) = graph.inputs(*formulas.ROW_NUMBERS), graph.inputs("variance")
+    signature = {
+        "act": formulas.parameter_names(cls) if kind == "pointwise" else [],
+        "numbers": formulas.ROW_NUMBERS,
+        "variance": [],
+    }
+    return source("map_row", signature, _trace_row(kind, cls, numbers, variance))
+
+
 @cache
 def row_rates_source(kind, cls):
     """Source of a map of rows: the new variance, its rates, the record, and the record's rates."""
     graph = Graph()
-    weight, bias, _, *rates = graph.inputs(*formulas.ROW_NUMBERS)
-    variance = graph.inputs("s0")[0]
-    if kind == "pointwise":
-        act = cls(*graph.inputs(*formulas.parameter_names(cls)))
-        new, record = pointwise_row(act, weight, bias, variance)
-    elif kind == "affine":
-        new, record = affine_row(weight, bias, variance)
-    elif kind == "normalize":
-        new, record = normalize_row(variance)
-    else:
-        new, record = drop_row(weight, variance)
-    numbers = ((weight, rates[0]), (bias, rates[1]))
-    moves = formulas.rates_of((new, *record), "s", numbers)
+    numbers, variance = graph.inputs(*formulas.ROW_NUMBERS), graph.inputs("s0")[0]
+    new, record = _trace_row(kind, cls, numbers, variance)
+    tied = tuple(zip(numbers[:2], numbers[3:], strict=True))
+    moves = formulas.rates_of((new, *record), "s", tied)
     by_direction = tuple(zip(*moves[1:], strict=True))
     signature = {
         "act": formulas.parameter_names(cls) if kind == "pointwise" else [],

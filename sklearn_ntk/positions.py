@@ -7,6 +7,7 @@ from itertools import zip_longest
 import numpy as np
 
 from .engines import _positions
+from .engines._position_rows import Rows, cut
 from .engines._schedule import schedule
 
 SCAN_NUMBERS = 2**23
@@ -60,7 +61,7 @@ def scan(program, rows, gradient=False, dtype=np.float64):
 
 
 def _scan_blocks(program, X, gradient):
-    """Scans of blocks of rows, by the reference engine if they are few, or else by compiled loops."""
+    """Scans of blocks of rows: a few by the reference engine, many by compiled loops."""
     n_parts = 6 if gradient else 2
     plan = schedule(program, diagonal=True)
     if plan.n_mapped * len(X) <= COMPILED_LINES:
@@ -114,20 +115,13 @@ def _joined(parts):
         None if parts[0][i] is None else np.concatenate([part[i] for part in parts])
         for i in range(3, 7)
     ]
-    return _positions.Rows(*lists, *ends, max(part.largest for part in parts))
-
-
-def _cut(item, rows):
-    """Some of the rows of a scan."""
-    if isinstance(item, (list, tuple)):
-        return type(item)(_cut(part, rows) for part in item)
-    return item[..., rows]
+    return Rows(*lists, *ends, max(part.largest for part in parts))
 
 
 def _some(scanned, rows):
     *lists, variance, ntk, dvariance, dntk, largest = scanned
     ends = [None if part is None else part[rows] for part in (variance, ntk, dvariance, dntk)]
-    return _positions.Rows(*(_cut(part, rows) for part in lists), *ends, largest)
+    return Rows(*(cut(part, rows) for part in lists), *ends, largest)
 
 
 class Pairs:
@@ -152,7 +146,7 @@ class Pairs:
         self._right = engine.pack_side(other, Y, False, dtype)
 
     def blocks(self):
-        """Blocks of rows and columns, of a symmetric matrix those with a part below its diagonal."""
+        """Blocks of rows and columns; of a symmetric matrix, those not above the diagonal."""
         n_pairs = int(BLOCK_SECONDS / self._seconds) + 1
         n_lanes = self._plan.n_lanes
         n_rows = min(BLOCK_ROWS, 1 + n_pairs // n_lanes)

@@ -28,7 +28,7 @@ def loop(o, tile):
 SHORT = """\
     lanes, whole = opaque(LANES), opaque({size})
 """
-"""Trip counts of loops with few operations, which the compiler would rather unroll than vectorise."""
+"""Trip counts of short loops, which the compiler would otherwise unroll instead of vectorise."""
 
 ROWS = """\
     for e in range(n):
@@ -140,7 +140,7 @@ def mapped(kind, cls, own, gradient, single):
     return text_of([*short(gradient), *lines])
 
 
-# --- Sums of lines ----------------------------------------------------------------------------------
+# --- Sums of lines --------------------------------------------------------------------------------
 
 
 def gather(own, gradient, single):
@@ -250,7 +250,7 @@ def embed(own, gradient, single):
         "        apart = apart - F(2.0) * both",
         "        for j in range(lanes):",
         "            put(lines, at + j, load(lines, at + j) + apart)",
-        f"            put(lines, at + LANES + j, load(lines, at + LANES + j) + trained * both)",
+        "            put(lines, at + LANES + j, load(lines, at + LANES + j) + trained * both)",
     ])  # fmt: skip
 
 

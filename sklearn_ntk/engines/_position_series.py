@@ -1,7 +1,7 @@
 """Sources of the compiled loops over lines for activations that are series.
 
-The sums of `series` for a line are kept in scratch memory behind the duals: rho, cumulated products,
-S and its derivative, squared differences, and their rates.
+The sums of `series` for a line are kept in scratch memory behind the duals: rho, cumulated
+products, S and its derivative, squared differences, and their rates.
 """
 
 from .. import distances
@@ -68,7 +68,7 @@ def series(own, gradient, single):
         "moved = e + m * m + F(2.0) * share * s",
         "risen = s - share * d",
         "store(work, j, x2 * y2 * moved)",
-        f"store(work, LANES + j, x4 * y4 * risen)",
+        "store(work, LANES + j, x4 * y4 * risen)",
     ]
     ends += ["dv0 = fetch(y, dvb + j)", "apart = x1 - y1"] * gradient
     for p in directions:

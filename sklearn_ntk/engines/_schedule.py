@@ -1,7 +1,6 @@
 """How a network on positions runs: operations on lines, each the state of a pair of positions.
 
-A line holds the state of one pair of positions for all pairs of rows that an engine carries at a
-time. Only the pairs of positions on which the result depends have one: with a `Flatten` at the end
+Only the pairs of positions on which the result depends have a line: with a `Flatten` at the end
 those of equal positions, behind a pooling all. A schedule is worked out backwards from the result.
 
 Windows that do not mix positions keep their difference ``q - p``. Until the next instruction that
@@ -15,109 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import grids
-from ..program import (
-    Add,
-    Attend,
-    Convolve,
-    Flatten,
-    Last,
-    Output,
-    Pointwise,
-    Pool,
-    Recur,
-    Save,
-    Swap,
-)  # fmt: skip
+from ..program import Add, Attend, Convolve, Flatten, Last, Output, Pointwise, Recur, Save, Swap
+from ._needs import MIXERS, backwards, n_positions, seen, shapes, unique
+from ._operations import ZERO, Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter, Schedule
 
 PORTION = 512
 """Lines of a portion, about; for 16 pairs of rows in double precision they take 128 kB."""
-
-ZERO = 0
-"""Line that is always zero: both positions are outside."""
-
-
-class Begin(NamedTuple):
-    """Distances of the rows themselves, for lines ``out`` on with positions ``left``, ``right``."""
-
-    step: int
-    out: int
-    left: np.ndarray
-    right: np.ndarray
-
-
-class Extend(NamedTuple):
-    """Distances from outside, the variance of the other: of the left position, or the right one."""
-
-    step: int
-    out: int
-    is_right: np.ndarray
-    places: np.ndarray
-
-
-class Gather(NamedTuple):
-    """Lines ``out`` on are sums of other lines, one row of ``sources`` each."""
-
-    step: int
-    out: int
-    sources: np.ndarray
-
-
-class Scatter(NamedTuple):
-    """Add lines ``sources`` to the lines ``targets``, one after the other."""
-
-    step: int
-    sources: np.ndarray
-    targets: np.ndarray
-
-
-class Clear(NamedTuple):
-    """Set ``n`` lines to zero."""
-
-    step: int
-    out: int
-    n: int
-
-
-class Map(NamedTuple):
-    """Replace lines ``out`` on by what the step of the program makes of each."""
-
-    step: int
-    out: int
-    left: np.ndarray
-    right: np.ndarray
-
-
-class Blend(NamedTuple):
-    """One time of a recurrence: lines ``out`` on from those one time before and those of inputs."""
-
-    step: int
-    out: int
-    previous: np.ndarray
-    inputs: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-
-
-class Mix(NamedTuple):
-    """Attention, from all pairs of ``n`` positions in lines ``source`` on to lines ``out`` on."""
-
-    step: int
-    out: int
-    source: int
-    n: int
-
-
-class Schedule(NamedTuple):
-    """Operations, the line of the result, and how many lines there are."""
-
-    operations: list
-    result: int
-    n_lines: int
-
-    @property
-    def n_mapped(self):
-        """Lines that steps map, of which most of the time is made."""
-        return sum(len(op.left) for op in self.operations if isinstance(op, Map))
 
 
 class _Area(NamedTuple):
@@ -164,91 +66,12 @@ class _Memory:
         self.free = merged
 
 
-_MIXERS = (Pool, Flatten, Attend)
-
-
-def _n_positions(grid):
-    return int(np.prod(grid))
-
-
-def _shapes(program):
-    """Grids of the state and of the stack before each step, and at the end."""
-    grid, stack, found = program.shape[:-1], [], []
-    for step in program.steps:
-        found.append((grid, *stack))
-        if isinstance(step, (Convolve, Pool)):
-            grid = grids.after(*step[:4])
-        elif isinstance(step, (Flatten, Last)):
-            grid = ()
-        elif isinstance(step, Save):
-            stack.append(grid)
-        elif isinstance(step, Swap):
-            grid, stack[-1] = stack[-1], grid
-        elif isinstance(step, Add):
-            stack.pop()
-    return [*found, (grid, *stack)]
-
-
-def _unique(numbers):
-    """Different ones of the numbers, sorted; NumPy's own takes four times as long."""
-    numbers = np.sort(numbers, axis=None)
-    return numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]
-
-
-def _seen(step, codes, n):
-    """Pairs that a window sees, -1 for one outside: left and right positions for each code."""
-    table = grids.sources(*step[:4])
-    left, right = (table[place] for place in np.divmod(codes, n))
-    if isinstance(step, Pool):
-        left, right = np.broadcast_arrays(left[:, :, None], right[:, None, :])
-        left, right = (part.reshape(len(codes), -1) for part in (left, right))
-    return left, right
-
-
-def _needed(step, codes, before, after):
-    """Pairs that a step needs to compute those of ``codes``, with so many positions."""
-    if isinstance(step, (Convolve, Pool)):
-        left, right = _seen(step, codes, after)
-        return _unique((left * before + right)[(left >= 0) & (right >= 0)])
-    if isinstance(step, Flatten):
-        return np.arange(before) * (before + 1)
-    if isinstance(step, Last):
-        return np.array([before**2 - 1])
-    if isinstance(step, Attend):
-        return np.arange(before**2)
-    if isinstance(step, Recur):
-        left, right = np.divmod(codes, before)
-        found = [codes - k * (before + 1) for k in range(before)]
-        kept = [np.minimum(left, right) >= k for k in range(before)]
-        return _unique(np.concatenate([c[keep] for c, keep in zip(found, kept, strict=True)]))
-    return codes
-
-
-def _backwards(steps, sizes, state, stack, diagonal):
-    """Pairs needed after each step, for the state and the stack; ``diagonal`` adds equal ones."""
-    found, stack = [], list(stack)
-    for k in range(len(steps) - 1, -1, -1):
-        if diagonal and isinstance(steps[k], _MIXERS):
-            state = np.union1d(state, np.arange(sizes[k + 1]) * (sizes[k + 1] + 1))
-        found.append((state, tuple(stack)))
-        if isinstance(steps[k], Add):
-            stack.append(state)
-        elif isinstance(steps[k], Swap):
-            state, stack[-1] = stack[-1], state
-        elif isinstance(steps[k], Save):
-            state = np.union1d(state, stack.pop())
-        else:
-            state = _needed(steps[k], state, sizes[k], sizes[k + 1])
-    found.append((state, tuple(stack)))
-    return found[::-1]  # before the first step, then after each
-
-
 class _Writer:
     """Writes the operations of a program."""
 
     def __init__(self, program, portion, diagonal):
-        self.steps, self.shapes = program.steps, _shapes(program)
-        self.sizes = [_n_positions(grid) for grid, *_ in self.shapes]
+        self.steps, self.shapes = program.steps, shapes(program)
+        self.sizes = [n_positions(grid) for grid, *_ in self.shapes]
         self.portion, self.diagonal = portion, diagonal
         self.memory, self.operations = _Memory(1), [Clear(-1, ZERO, 1)]
 
@@ -264,8 +87,8 @@ class _Writer:
     def write(self):
         """Operations, segment by segment: each one ends with a mixing step, or with the program."""
         final = np.array([0])
-        needs = _backwards(self.steps, self.sizes, final, (), self.diagonal)
-        ends = [k + 1 for k, step in enumerate(self.steps) if isinstance(step, _MIXERS)]
+        needs = backwards(self.steps, self.sizes, final, (), self.diagonal)
+        ends = [k + 1 for k, step in enumerate(self.steps) if isinstance(step, MIXERS)]
         stores, start = None, 0
         for end in [*ends, len(self.steps)]:
             stores = self._segment(start, end, stores, needs)
@@ -273,7 +96,7 @@ class _Writer:
         return Schedule(self.operations, int(stores[0].lines[0]), self.memory.end)
 
     def _segment(self, start, end, stores, needs):
-        mixer = self.steps[end - 1] if isinstance(self.steps[end - 1], _MIXERS) else None
+        mixer = self.steps[end - 1] if isinstance(self.steps[end - 1], MIXERS) else None
         stop = end - (mixer is not None)
         state, stack = needs[stop]
         is_whole = mixer is None or isinstance(mixer, Attend)
@@ -281,7 +104,7 @@ class _Writer:
             state if is_whole else needs[end][0], self.sizes[stop if is_whole else end], stop
         )
         links = (state, target.find(state)) if is_whole else self._links(mixer, target, stop)
-        sizes = map(_n_positions, self.shapes[stop][1:])
+        sizes = map(n_positions, self.shapes[stop][1:])
         kept = [self._store(codes, n, stop) for codes, n in zip(stack, sizes, strict=True)]
         for portion, others in self._portions(start, stop, state, stack):
             areas = self._portion(start, stop, portion, others, stores)
@@ -316,7 +139,7 @@ class _Writer:
         n = self.sizes[stop]
         if isinstance(mixer, Flatten):
             return np.arange(n) * (n + 1), np.repeat(target.lines, n)
-        left, right = _seen(mixer, target.codes, target.n)
+        left, right = seen(mixer, target.codes, target.n)
         inside = (left >= 0) & (right >= 0)
         lines = np.broadcast_to(target.lines[:, None], left.shape)[inside]
         codes = (left * n + right)[inside]
@@ -366,7 +189,7 @@ class _Writer:
     def _portion(self, start, stop, state, stack, stores):
         """Operations on one portion; returns its areas."""
         steps, sizes = self.steps[start:stop], self.sizes[start : stop + 1]
-        needs = _backwards(steps, sizes, state, stack, False)
+        needs = backwards(steps, sizes, state, stack, False)
         codes, *others = [needs[0][0], *needs[0][1]]
         if stores is None:
             areas = [self._area(codes, sizes[0])]
@@ -379,31 +202,38 @@ class _Writer:
         for k, step in enumerate(steps, start):
             need = needs[k + 1 - start]
             if isinstance(step, Save):
-                saved = self._copy(need[1][-1], state, k)
-                state, old = self._copy(need[0], state, k), state
-                self.memory.give(old.lines)
-                stack.append(saved)
+                stack.append(self._copy(need[1][-1], state, k))
+                state = self._moved(self._copy(need[0], state, k), state)
             elif isinstance(step, Swap):
                 state, stack[-1] = stack[-1], state
             elif isinstance(step, Add):
                 saved = stack.pop()
-                found = state.find(saved.codes)
-                self.add(Scatter(k, saved.lines, found))
+                self.add(Scatter(k, saved.lines, state.find(saved.codes)))
                 self.memory.give(saved.lines)
-            elif isinstance(step, Convolve):
-                state = self._convolve(k, step, state, need[0])
-            elif isinstance(step, Last):
-                state, old = self._last(k, state), state
-                self.memory.give(old.lines)
-            elif isinstance(step, Recur):
-                state = self._recur(k, state)
-            elif isinstance(step, Pointwise) and isinstance(self.steps[k - 1], Recur):
-                if len(need[0]) < len(state.codes):
-                    state, old = self._copy(need[0], state, k), state
-                    self.memory.give(old.lines)
-            elif not isinstance(step, Output):
-                self._map(k, state)
+            else:
+                state = self._step(k, step, state, need[0])
         return [state, *stack]
+
+    def _step(self, k, step, state, codes):
+        """Operations of a step that leaves the stack alone, for the pairs that are needed then."""
+        if isinstance(step, Convolve):
+            return self._convolve(k, step, state, codes)
+        if isinstance(step, Last):
+            last = self._copy(np.array([state.n**2 - 1]), state, k)
+            return self._moved(_Area(codes, last.lines, 1), state)
+        if isinstance(step, Recur):
+            return self._recur(k, state)
+        if isinstance(step, Pointwise) and isinstance(self.steps[k - 1], Recur):  # was part of it
+            is_more = len(codes) < len(state.codes)
+            return self._moved(self._copy(codes, state, k), state) if is_more else state
+        if not isinstance(step, Output):
+            self._map(k, state)
+        return state
+
+    def _moved(self, area, old):
+        """The new area, once the old one is given back."""
+        self.memory.give(old.lines)
+        return area
 
     def _copy(self, codes, source, step):
         area = self._area(codes, source.n)
@@ -411,11 +241,6 @@ class _Writer:
             lines = source.find(codes)[:, None]
             self.add(Gather(step, int(area.lines[0]), lines))
         return area
-
-    def _last(self, k, area):
-        last = np.array([area.n**2 - 1])
-        out = self._copy(last, area, k)
-        return _Area(np.array([0]), out.lines, 1)
 
     def _outside(self, k, left, right, area):
         """Lines of pairs, with lines of their own for those that are outside in one row."""
@@ -427,7 +252,7 @@ class _Writer:
         if not outside.any():
             return lines, None
         kinds = np.where(left >= 0, left, n + right)[outside]  # the larger one is the right one
-        found = _unique(kinds)
+        found = unique(kinds)
         inverse = np.searchsorted(found, kinds)
         extra = self._area(found, n)
         lines[outside] = extra.lines[inverse]
@@ -436,7 +261,7 @@ class _Writer:
         return lines, extra
 
     def _convolve(self, k, step, area, codes):
-        left, right = _seen(step, codes, self.sizes[k + 1])
+        left, right = seen(step, codes, self.sizes[k + 1])
         lines, extra = self._outside(k, left, right, area)
         out = self._area(codes, self.sizes[k + 1])
         self.add(Gather(k, int(out.lines[0]), lines))

@@ -10,7 +10,7 @@ from ._windows import as_window, check_window, need_positions
 
 @value
 class Conv(NamedTuple):
-    """Convolution ``y_p = sqrt(weight_var / (n_in |S|)) sum_{s in S} W_s x_{p+s} + sqrt(bias_var) b``.
+    """Convolution ``y_p = sqrt(weight_var / (n |S|)) sum_{s in S} W_s x_{p+s} + sqrt(bias_var) b``.
 
     Kernels of infinitely wide convolutional networks: R. Novak et al., ICLR 2019; A. Garriga-Alonso
     et al., ICLR 2019; their NTK: S. Arora et al., NeurIPS 2019.
@@ -35,8 +35,8 @@ class Conv(NamedTuple):
     >>> network = (Input(2, 2, 1), Conv(3), "relu", Flatten(), Dense())
     >>> kernel = NTKKernel(architecture=network, bias_var=0.0)
     >>> kernel([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]).round(3)
-    array([[0.444, 0.42 ],
-           [0.42 , 1.778]])
+    array([[0.444, 0.419],
+           [0.419, 1.778]])
     """
 
     filter_size: int | tuple

@@ -39,8 +39,8 @@ class Input(tuple):
         sizes = [n for n in self if isinstance(n, numbers.Integral) and not isinstance(n, bool)]
         if len(sizes) != len(self) or len(self) not in (2, 3) or min(self, default=0) < 1:
             context.fail(
-                f"Input takes positive integers, (height, width, channels) or (time, channels); got "
-                f"{tuple(self)!r}",
+                f"Input takes positive integers, (height, width, channels) or (time, channels); "
+                f"got {tuple(self)!r}",
                 "Give single numbers a channel of their own: Input(8, 8, 1)",
             )
         context.shape = tuple(map(int, self))
