@@ -17,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from ._special import halves, mixing
+from ._special import halves, mixing, safe_inverse
 from ._trace import Graph, differentiate, source
 
 N_FEATURES = 6
@@ -69,6 +69,34 @@ def add_row(variance, ntk, saved_variance, saved_ntk):
 def add_pair(gap, ntk, saved_gap, saved_ntk, left, right):
     """`Add` on a pair: its new gap and NTK."""
     return gap + saved_gap + mixing(left, right), ntk + saved_ntk
+
+
+def normalize_row(kept, variance, ntk):
+    """`Normalize` on a row: its new variance and NTK, and its record."""
+    std = np.sqrt(variance)
+    inverse, new = safe_inverse(std), 1.0 * (variance > 0.0)
+    return new, ntk * (inverse * inverse), (inverse, 0.0 * variance, new)
+
+
+def normalize_pair(gap, ntk, left, right):
+    """`Normalize` on a pair: its new gap and NTK."""
+    scale = left[0] * right[0]
+    return gap * scale, ntk * scale
+
+
+def drop_row(kept, variance, ntk):
+    """`Drop` on a row: its new variance and NTK, and its record."""
+    noise = np.sqrt((2.0 / kept - 2.0) * variance)
+    return variance / kept, ntk / kept, (noise, 0.0 * variance, np.sqrt(variance / kept))
+
+
+def drop_pair(gap, ntk, left, right):
+    """`Drop` on a pair: its new gap and NTK; both rows have noise of their own."""
+    return gap + left[0] * right[0], ntk
+
+
+RULES = {"normalize": (normalize_row, normalize_pair), "drop": (drop_row, drop_pair)}
+"""What instructions without weights do to rows and to pairs."""
 
 
 # --- Traces ---------------------------------------------------------------------------------------
@@ -153,6 +181,16 @@ def trace_add_pair(gradient):
     return *outputs, *sum(rates_of(outputs, "sz", (), (("x", 3), ("y", 3))), ())
 
 
+def trace_rule_pair(name, gradient):
+    """Outputs of the rule of an instruction without weights, for pairs."""
+    graph = Graph()
+    left, right = graph.inputs(*record_names("x", 3)), graph.inputs(*record_names("y", 3))
+    outputs = RULES[name][1](*graph.inputs("s0", "s1"), left, right)
+    if not gradient:
+        return outputs
+    return *outputs, *sum(rates_of(outputs, "s", (), (("x", 3), ("y", 3))), ())
+
+
 # --- Functions for arrays -------------------------------------------------------------------------
 
 
@@ -226,3 +264,19 @@ def add_row_rates_source():
     values = add_row(*graph.inputs("s0", "s1", "z0", "z1"))
     signature = {"state": state_names("s"), "saved": state_names("z")}
     return source("add_row_rates", signature, _row_outputs(values, "sz"))
+
+
+@cache
+def rule_pair_rates_source(name):
+    """Source of the rule of an instruction without weights, for pairs, with its rates."""
+    signature = {"state": state_names("s")} | _sides(3)
+    return source("rule_pair_rates", signature, trace_rule_pair(name, True))
+
+
+@cache
+def rule_row_rates_source(name):
+    """Source of the rule of an instruction without weights, for rows, with its rates."""
+    graph = Graph()
+    values = RULES[name][0](*graph.inputs("kept", "s0", "s1"))
+    signature = {"kept": [], "state": state_names("s")}
+    return source("rule_row_rates", signature, _row_outputs(values, "s"))

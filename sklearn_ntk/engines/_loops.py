@@ -138,6 +138,11 @@ def add(gradient, single):
     return text_of(_head(gradient) + indent(1, pop) + lines)
 
 
+def rule(name, gradient, single):
+    """Source of an instruction without weights."""
+    return text_of(_head(gradient) + _pairs(formulas.trace_rule_pair(name, gradient), single))
+
+
 # --- Series ---------------------------------------------------------------------------------------
 #
 # The sums of `series` for one row of the tile are lines of ``work``: rho, cumulated products, S and

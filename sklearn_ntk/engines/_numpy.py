@@ -10,7 +10,10 @@ import numpy as np
 
 from .. import formulas, series
 from .._trace import built
-from ..program import Add, Output, Save, Swap
+from ..program import Add, Drop, Normalize, Output, Save, Swap
+
+_RULES = {Normalize: "normalize", Drop: "drop"}
+"""Instructions without weights, by the names of their `formulas`."""
 
 
 class Rows(NamedTuple):
@@ -67,7 +70,9 @@ def _row_of_output(state):
 
 
 def _row(step, state, saved):
-    if saved is not None:
+    if type(step) in _RULES:
+        *state, record = formulas.RULES[_RULES[type(step)]][0](getattr(step, "kept", 1.0), *state)
+    elif saved is not None:
         *state, record = formulas.add_row(*state, *saved)
     elif step.activation.is_series:
         *state, record = series.map_row(step, *state)
@@ -78,6 +83,9 @@ def _row(step, state, saved):
 
 
 def _row_with_rates(step, state, saved):
+    if type(step) in _RULES:
+        function = built(formulas.rule_row_rates_source, _RULES[type(step)])
+        return function(getattr(step, "kept", 1.0), state)
     if saved is not None:
         return built(formulas.add_row_rates_source)(state, saved)
     drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
@@ -156,6 +164,8 @@ def _kernels(state, left, right, dleft, dright):
 
 
 def _pair(step, state, saved, left, right):
+    if type(step) in _RULES:
+        return formulas.RULES[_RULES[type(step)]][1](*state, left, right)
     if saved is not None:
         return formulas.add_pair(*state, *saved, left, right)
     numbers = (step.weight_var, step.trained)
@@ -166,6 +176,9 @@ def _pair(step, state, saved, left, right):
 
 
 def _pair_with_rates(step, state, saved, left, right, dleft, dright):
+    if type(step) in _RULES:
+        function = built(formulas.rule_pair_rates_source, _RULES[type(step)])
+        return function(state, left, right, *dleft, *dright)
     if saved is not None:
         return built(formulas.add_pair_rates_source)(state, saved, left, right, *dleft, *dright)
     numbers = (step.weight_var, step.trained, step.weight_var * step.weight_tied)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import get_num_threads
 
 from ...formulas import WIDTH
-from ...program import Add, Output, Save, Swap
+from ...program import Add, Drop, Normalize, Output, Save, Swap
 from .. import _loops, _packing
 from .._tile import TILE_COLUMNS, TILE_ROWS, Tile
 from . import _steps
@@ -53,6 +53,8 @@ def _make_steps(step, gradient, single):
         return [_step(_loops.add, gradient, single)]
     if isinstance(step, Output):
         return [_step(_steps.put_out_rates)] * gradient + [_step(_steps.put_out)]
+    if isinstance(step, (Normalize, Drop)):
+        return [_step(_loops.rule, type(step).__name__.lower(), gradient, single)]
     if step.activation.is_series:
         return [_step(_loops.series, gradient, single)]
     return [_step(_loops.pointwise, type(step.activation), gradient, single)]
