@@ -68,6 +68,12 @@ def pointwise_pair(act, weight, trained, distance, ntk, left, right):
     return weigh_pair(weight, trained, *duals, ntk, left, right, 2)
 
 
+def joined_pair(act, first, weight, trained, distance, ntk, left, right):
+    """An affine map, of these ``first`` numbers, and then `pointwise_pair`: both in one pass."""
+    distance, ntk = affine_pair(*first, distance, ntk, (left[1] * left[1],), (right[1] * right[1],))
+    return pointwise_pair(act, weight, trained, distance, ntk, left, right)
+
+
 def weigh_pair(weight, trained, passed, slope, ntk, left, right, place):
     """Affine map behind an activation, whose standard deviation has this place in the records."""
     new = weight * _distance(passed, left[place], right[place])
@@ -111,9 +117,14 @@ SERIES_HEAD = 6
 _LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "settle": 3, "recur": 1}
 
 
+FIRST_NUMBERS = ("first_weight", "first_trained", "first_weight_rate")
+"""`formulas.NUMBERS` of the affine map before a pointwise one that it is joined with."""
+
+
 def record_length(kind, cls=None):
     """Entries of the records that a kind of map reads."""
-    return 1 + formulas.count_features(cls) if kind == "pointwise" else _LENGTHS[kind]
+    has_features = kind in ("pointwise", "joined")
+    return 1 + formulas.count_features(cls) if has_features else _LENGTHS[kind]
 
 
 def trace_pair(kind, cls, gradient):
@@ -124,10 +135,15 @@ def trace_pair(kind, cls, gradient):
     graph, n = Graph(), record_length(kind, cls)
     weight, trained, weight_rate = graph.inputs(*formulas.NUMBERS)
     left, right = (graph.inputs(*formulas.record_names(letter, n)) for letter in "xy")
-    state, states = graph.inputs("s0", "s1"), "s"
-    if kind == "pointwise":
+    state, states, weights = graph.inputs("s0", "s1"), "s", ()
+    if kind in ("pointwise", "joined"):
         act = cls(*graph.inputs(*formulas.parameter_names(cls)))
-        outputs = pointwise_pair(act, weight, trained, *state, left, right)
+        numbers = (weight, trained, *state, left, right)
+        if kind == "pointwise":
+            outputs = pointwise_pair(act, *numbers)
+        else:
+            *first, rate = graph.inputs(*FIRST_NUMBERS)
+            outputs, weights = joined_pair(act, first, *numbers), ((first[0], rate),)
     elif kind == "affine":
         outputs = affine_pair(weight, trained, *state, left, right)
     elif kind == "series":
@@ -142,7 +158,7 @@ def trace_pair(kind, cls, gradient):
     if not gradient:
         return outputs
     numbers = ((weight, weight_rate),)
-    rates = formulas.rates_of(outputs, states, numbers, (("x", n), ("y", n)))
+    rates = formulas.rates_of(outputs, states, numbers, (("x", n), ("y", n)), weights)
     return *outputs, *sum(rates, ())
 
 

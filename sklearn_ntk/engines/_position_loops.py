@@ -82,6 +82,9 @@ class _Reads:
         for name in names:
             if name in formulas.NUMBERS:
                 self.before.append(f"{name} = numbers[k, {formulas.NUMBERS.index(name)}]")
+            elif name in distances.FIRST_NUMBERS:
+                place = distances.FIRST_NUMBERS.index(name)
+                self.before.append(f"{name} = numbers[k - 1, {place}]")
             elif name.startswith("self_"):
                 place = place_of(name.removeprefix("self_"), cls)
                 self.before.append(f"{name} = numbers[k, {place}]")
@@ -135,7 +138,7 @@ def mapped(kind, cls, own, gradient, single):
         for part in (1, 4, 5)[: 3 if gradient else 1]:
             place = f"at + LANES * {part} + j"
             after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
-    is_long = kind == "pointwise"
+    is_long = kind in ("pointwise", "joined")
     lines = mapping(outputs, cls, is_long, own, gradient, single, after=after)
     return text_of([*short(gradient), *lines])
 

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from .. import _attention_loops, _position_loops, _position_rows, _position_series
-from .._operations import Begin, Blend, Clear, Extend, Gather, Mix, Scatter
+from .._operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from .._position_loops import N_LANES
 from .._position_packing import (
     Side,
@@ -105,6 +105,15 @@ def _source_of(op, program):
     return _position_loops.mapped, kind, type(step.activation) if kind == "pointwise" else None
 
 
+def _are_joined(first, second, program):
+    """Whether two operations are an affine map and an activation of the same lines."""
+    if not isinstance(first, Map) or not isinstance(second, Map) or first.out != second.out:
+        return False
+    kinds = [_position_rows.kind_of(program.steps[op.step]) for op in (first, second)]
+    is_next = second.step == first.step + 1 and len(first.left) == len(second.left)
+    return kinds == ["affine", "pointwise"] and is_next
+
+
 def make_plan(program, schedule, scan, gradient, dtype, own=False):
     """Plan of a schedule; ``scan`` tells the lengths of records, as far as they are known.
 
@@ -112,10 +121,15 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     """
     flags = (own, gradient, dtype == np.float32)
     rows, tables, place = [], [np.zeros(1, np.int32)], 1
-    for op in schedule.operations:
-        parts = tables_of(op)
-        rows.append((_address(*_source_of(op, program), *flags), *head_of(op)))
-        rows[-1] = (*rows[-1][:4], place, rows[-1][4])
+    operations, is_joined = schedule.operations, False
+    for op, behind in zip(operations, [*operations[1:], None], strict=True):
+        parts, (step, out, n, extra) = tables_of(op), head_of(op)
+        source = _source_of(op, program)
+        if is_joined:  # with the affine map before, which does nothing then
+            source = (_position_loops.mapped, "joined", source[2])
+        is_joined = _are_joined(op, behind, program)
+        address, n = _address(*source, *flags), 0 if is_joined else n
+        rows.append((address, step, out, n, place, extra))
         tables += parts
         place += sum(map(len, parts))
     constants, begins = pack_embeddings(program, dtype)
