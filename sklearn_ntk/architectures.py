@@ -100,12 +100,14 @@ def cnn(shape, depth=3, readout="pool", activation="relu", filter_size=3):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
     >>> from sklearn_ntk import NTKClassifier
     >>> from sklearn_ntk.architectures import cnn
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = NTKClassifier(architecture=cnn((8, 8, 1), readout="flatten"))
-    >>> round(model.fit(X[:300] / 16, y[:300]).score(X[300:600] / 16, y[300:600]), 2)
-    0.97
+    >>> X, X_test, y, y_test = train_test_split(X / 16, y, train_size=400, random_state=0)
+    >>> model = NTKClassifier(architecture=cnn((8, 8, 1), 2, "flatten")).fit(X, y)
+    >>> round(model.score(X_test, y_test), 2)
+    0.98
     """
     convolutions = (Conv(filter_size), activation) * depth
     return (Input(*shape), *convolutions, _choose("readout", readout, _READOUTS), Dense())
@@ -136,10 +138,8 @@ def myrtle(shape, n_layers=5, activation="relu"):
     >>> [type(layer).__name__ for layer in myrtle((32, 32, 3)) if layer != "relu"]
     ['Input', 'Conv', 'Conv', 'AvgPool', 'Conv', 'AvgPool', 'Conv', 'GlobalAvgPool', 'Dense']
     """
-    first, second, third = (
-        (Conv(3), activation) * n for n in _choose("n_layers", n_layers, _MYRTLE)
-    )
-    pool = AvgPool(2)
+    numbers, pool = _choose("n_layers", n_layers, _MYRTLE), AvgPool(2)
+    first, second, third = ((Conv(3), activation) * number for number in numbers)
     return (Input(*shape), *first, pool, *second, pool, *third, GlobalAvgPool(), Dense())
 
 
@@ -175,6 +175,7 @@ def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
     >>> kernel.diag([[1.0] * 16]).round(2)
     array([9.08])
     """
+    _at_least_one(n_blocks=n_blocks, n_stages=n_stages)
 
     def block(strides):
         body = (activation, Conv(3, strides), activation, Conv(3, weight_var=residual_var))
@@ -217,6 +218,7 @@ def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=N
     array([[8.   , 0.637],
            [0.637, 4.   ]])
     """
+    _at_least_one(depth=depth)
     is_mean = _choose("readout", readout, {"last": False, "mean": True})
     layer = Recurrent(activation, recurrent_var=recurrent_var)
     over_time = layer._replace(return_sequences=True)
@@ -268,19 +270,15 @@ def transformer(
     >>> from sklearn_ntk.architectures import transformer
     >>> X = [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]
     >>> NTKKernel(architecture=transformer((3, 1)))(X).round(2)
-    array([[9.47, 8.99],
-           [8.99, 9.47]])
+    array([[7.75, 7.57],
+           [7.57, 7.75]])
     >>> NTKKernel(architecture=transformer((3, 1), position_var=0.0))(X).round(2)
-    array([[9.74, 9.74],
-           [9.74, 9.74]])
+    array([[8.47, 8.47],
+           [8.47, 8.47]])
     """
     attention = SelfAttention(score_var, score_var, mechanism=mechanism)
-    block = (
-        Residual((attention,)),
-        LayerNorm(),
-        Residual((Dense(), activation, Dense())),
-        LayerNorm(),
-    )
+    dense = Residual((Dense(), activation, Dense()))
+    block = (Residual((attention,)), LayerNorm(), dense, LayerNorm())
     start = (Input(*shape), Dense(), PositionalEmbedding(position_var, length_scale), LayerNorm())
     return (*start, *block * n_blocks, GlobalAvgPool(), Dense())
 
@@ -290,3 +288,10 @@ def _choose(name, given, table):
     if given not in table:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, table))}; got {given!r}.")
     return table[given]
+
+
+def _at_least_one(**given):
+    """Fail where a number of layers is less than one."""
+    for name, number in given.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1; got {number!r}.")
