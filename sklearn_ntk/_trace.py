@@ -15,6 +15,9 @@ TINY = 1e-300
 ROUNDING = 1e-15
 """What is below this, relative to one, is taken for rounding."""
 
+NOISE = 8e-15
+"""What is below this, relative to the sums that it is the difference of, is taken for rounding."""
+
 _BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 _COMPARISONS = {
     "less": "<",

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import formulas
 from ._special import safe_inverse
-from ._trace import ROUNDING, Graph, source
+from ._trace import NOISE, Graph, source
 
 
 def _gap(distance, std, other):
@@ -106,7 +106,7 @@ def settle_pair(scale, distance, ntk, left, right):
     """
     whole = scale * distance
     rest = whole - (left[0] * right[1] - left[2]) - (right[0] * left[1] - right[2])
-    return rest * (rest > ROUNDING * whole), scale * ntk
+    return rest * (rest > NOISE * whole), scale * ntk
 
 
 # --- Traces ---------------------------------------------------------------------------------------

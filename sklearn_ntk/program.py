@@ -207,7 +207,9 @@ def assemble(instructions, shape=None):
         height += {Save: 1, Add: -1}.get(type(step), 0)
         deepest = max(deepest, height)
         previous = steps[-1] if steps else None
-        if isinstance(step, Pointwise) and step.activation == Identity() and _is_bare(previous):
+        is_affine = isinstance(step, Pointwise) and step.activation == Identity()
+        is_recurrent = len(steps) > 1 and isinstance(steps[-2], Recur)  # its own activation
+        if is_affine and _is_bare(previous) and not is_recurrent:
             step = step._replace(activation=steps.pop().activation)
         if step == Output() and step == previous:
             continue

@@ -1,6 +1,7 @@
 """Sources of the compiled loops of attention, over all pairs of positions of a pair of rows."""
 
-from ._loops import indent, text_of
+from .._trace import NOISE
+from ._loops import SMALL, indent, text_of
 from ._position_loops import line_size, of_left, same, short
 
 _PAIRS = """\
@@ -22,7 +23,7 @@ def _place(part):
     return f"LANES * {part} + j"
 
 
-def _rewritten(area, slot, own, gradient, is_back):
+def _rewritten(area, slot, own, gradient, is_back, noise=0.0):
     """Lines that turn distances to covariances, or back."""
     base = f"first + count * {slot} + a"
     base = f"ny * ({base}) + j0" if own else f"nx + {base}"
@@ -33,7 +34,9 @@ def _rewritten(area, slot, own, gradient, is_back):
         value = f"a{p} + fetch(y, yb + ny * count * {p} * width + j)"
         number = f"load(lines, at + {_place(part)})"
         text = f"{value} - F(2.0) * {number}" if is_back else f"F(0.5) * ({value} - {number})"
-        text = f"max({text}, F(0.0))" if is_back and p == 0 else text
+        if is_back and p == 0:  # rows that are equal but for rounding count as equal
+            body += [f"rest = {text}"]
+            text = f"select(rest > F({noise!r}) * ({value}), rest, F(0.0))"
         body += [f"put(lines, at + {_place(part)}, {text})"]
     lines += [*indent(3, lefts * (not own)), "            for j in range(lanes):"]
     lines += indent(4, [*lefts * own, *body])
@@ -88,7 +91,7 @@ def linear(own, gradient, single):
         *short(gradient),
         *_rewritten("source", 0, own, gradient, False),
         *indent(1, body),
-        *_rewritten("out", 1, own, gradient, True),
+        *_rewritten("out", 1, own, gradient, True, SMALL[NOISE] if single else NOISE),
     ])  # fmt: skip
 
 
@@ -133,5 +136,5 @@ def square_root(own, gradient, single):
         *short(gradient),
         *_rewritten("source", 0, own, gradient, False),
         *indent(1, body),
-        *_rewritten("out", 1, own, gradient, True),
+        *_rewritten("out", 1, own, gradient, True, SMALL[NOISE] if single else NOISE),
     ])  # fmt: skip

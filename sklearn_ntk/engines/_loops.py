@@ -10,13 +10,13 @@ place, number)`` count entries from the beginning of an array, without looking a
 import re
 
 from .. import formulas
-from .._trace import ROUNDING, TINY, Writer, statements
+from .._trace import NOISE, ROUNDING, TINY, Writer, statements
 from ._packing import TERMS, place_of
 from ._tile import TILE_COLUMNS, TILE_ROWS
 
 TILE = TILE_ROWS * TILE_COLUMNS
 
-_SMALL = {TINY: 1e-37, ROUNDING: 1e-6}
+SMALL = {TINY: 1e-37, ROUNDING: 1e-6, NOISE: 1e-6}
 """What constants become in single precision."""
 
 _BUILTIN = {"maximum": "max", "minimum": "min"}
@@ -36,7 +36,7 @@ class Scalars(Writer):
 
     def constant(self, number):
         """Name of a number, or the number itself if that is as good."""
-        text = f"F({_SMALL.get(number, number) if self.single else number!r})"
+        text = f"F({SMALL.get(number, number) if self.single else number!r})"
         if number in (0.0, 1.0, 2.0):
             return text
         return self.constants.setdefault(text, f"c{len(self.constants)}")

@@ -6,7 +6,7 @@ It states what the operations do, on pairs of rows or on each row paired with it
 import numpy as np
 
 from .. import distances, series
-from .._trace import built
+from .._trace import NOISE, built
 from . import _attention
 from ._operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ._position_rows import (
@@ -180,7 +180,7 @@ class _Machine:
         new = _attention.covariances(step, K, S, R)
         ntk = _attention.ntks(step, K, T, S, R, new)
         found = [total - 2.0 * part for total, part in zip(behind, new, strict=True)]
-        found[0] = np.maximum(found[0], 0.0)
+        found[0] = found[0] * (found[0] > NOISE * behind[0])  # equal but for rounding
         for part in found if self.sides.are_same else ():
             part[np.arange(n), np.arange(n)] = 0.0
         for parts, values in ((self.distance, found), (self.ntk, ntk)):
