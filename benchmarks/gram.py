@@ -28,12 +28,12 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """A process in which one package computes one case."""
+    """A process in which one package computes one case, as its program does."""
 
-    def __init__(self, name, n=1, d=1, depth=1, kernels="ntk"):
+    def __init__(self, name, *case, program=workers.__file__):
         if INTERPRETERS[name] is None:
             raise WorkerError("NEURAL_TANGENTS_PYTHON is not set")
-        command = [INTERPRETERS[name], workers.__file__, name, str(n), str(d), str(depth), kernels]
+        command = [INTERPRETERS[name], program, name, *map(str, case)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self.name = name
         try:

@@ -2,6 +2,7 @@
 
 `gram.py` imports the names of this module, too, so its head imports the standard library only: a
 process inherits the peak memory of the one that started it, which therefore has to stay small.
+`image_workers.py` has what differs for images.
 """
 
 import contextlib
@@ -59,7 +60,8 @@ def prepare_scikit_ntk(X, depth, bias_var, get):
     return functools.partial(kernel, X)
 
 
-def prepare_neural_tangents(X, depth, bias_var, get):
+def import_neural_tangents():
+    """The packages jax, neural_tangents and its stax, in double precision on the CPU."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
 
@@ -67,6 +69,11 @@ def prepare_neural_tangents(X, depth, bias_var, get):
     import neural_tangents as nt
     from neural_tangents import stax
 
+    return jax, nt, stax
+
+
+def prepare_neural_tangents(X, depth, bias_var, get):
+    jax, nt, stax = import_neural_tangents()
     dense = stax.Dense(1, W_std=math.sqrt(WEIGHT_VAR), b_std=math.sqrt(bias_var))
     kernel = stax.serial(*(dense, stax.Relu()) * depth, dense)[2]
     X = jax.numpy.asarray(X)
@@ -97,7 +104,7 @@ def block_size(n):
 class Session:
     """What a worker does for one case; the methods answer requests by values for JSON."""
 
-    def __init__(self, name, n, d, depth, kernels):
+    def __init__(self, name, n=1, d=1, depth=1, kernels="ntk"):
         self.name, self.n, self.d, self.depth = name, int(n), int(d), int(depth)
         self.get = {"ntk": "ntk", "both": ("nngp", "ntk")}[kernels]
 
@@ -177,9 +184,9 @@ def reset_peak():
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def serve(name, *case):
+def serve(session):
+    """Answer requests, one a line, until there are no more."""
     replies, sys.stdout = sys.stdout, sys.stderr
-    session = Session(name, *case)
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -190,4 +197,4 @@ def serve(name, *case):
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:])
+    serve(Session(*sys.argv[1:]))
