@@ -2,23 +2,30 @@
 
 import math
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
+from itertools import product
 
 import numpy as np
 
 from . import positions
 from ._memory import check_memory
 from ._progress import Progress
+from ._threads import run
+from .engines._packing import has_series
 from .engines._tile import Results
 from .linalg import single_threaded_blas
-from .pairs import Pairs, check_rows, scan
+from .pairs import Pairs
+from .rows import SLAB, check_rows, scan
 
 WORK_PER_THREAD = 500_000
 """Pairs times steps, about two milliseconds, below which another thread does not pay."""
 
 NEAR = {"float64": 1e-5, "float32": 1e-2}
 """Squared distance of directions, or of opposite ones, up to which differences are summed."""
+
+SERIES_COLUMNS = 2 * SLAB
+"""Columns of a block that makes the coefficients of series for itself."""
 
 _NAMES = ("nngp", "ntk")
 
@@ -86,21 +93,30 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         _fill_positions(program, rows, gradient, results, title, verbose)
         return _select(get, gradient, results)
 
-    def compute(block):
+    def compute(left, block):
         i0, i1, j0, j1 = block
-        inner = pairs.inner_products(i0, i1, j0, j1)
-        _numba.fill(plan, pairs.left, pairs.right, near, i0, j0, symmetric, inner, results)
+        right = pairs.right(left, j0, j1)
+        for i, j in product(range(i0, i1, _numba.BLOCK_ROWS), range(j0, j1, pairs.block_columns)):
+            ends = min(i + _numba.BLOCK_ROWS, i1), min(j + pairs.block_columns, j1)
+            inner = pairs.inner_products(i, ends[0], j, ends[1])
+            _numba.fill(plan, left, right, near, i, j, symmetric, inner, results)
 
-    with single_threaded_blas if _wakes_blas(*shape, widths[0]) else nullcontext():
-        pairs = Pairs(program, rows, gradient, _names(get), dtype)
+    n_threads = _numba.get_num_threads()
+    with single_threaded_blas if _wakes_blas(program, *shape, widths[0]) else nullcontext():
+        pairs = Pairs(program, rows, gradient, _names(get), dtype, n_threads)
         plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
         near = dtype.type(NEAR[dtype.name])
-        blocks = _blocks(*shape, symmetric, pairs.block_columns, _numba)
-        work = sum(map(_size, blocks)) * len(program.steps)
-        n_threads = min(_numba.get_num_threads(), 1 + work // WORK_PER_THREAD)
-        _run(compute, blocks, n_threads, title, verbose)
+        parts = [
+            (
+                lambda place=place: partial(compute, pairs.side(0, *place)),
+                _blocks(*place, shape[1], symmetric, pairs, _numba.BLOCK_ROWS),
+            )
+            for place in pairs.parts()
+        ]
+        work = sum(_size(block) for _, blocks in parts for block in blocks) * len(program.steps)
+        _run(parts, min(n_threads, 1 + work // WORK_PER_THREAD), title, verbose)
     if symmetric:
-        _set_diagonal(results, pairs.scan)
+        _set_diagonal(results, pairs.diagonals)
     return _select(get, gradient, results)
 
 
@@ -110,23 +126,22 @@ def _fill_positions(program, rows, gradient, results, title, verbose):
 
     work = positions.Pairs(program, rows, gradient, results.ntk.dtype)
     with single_threaded_blas:
-        progress = (title, verbose)
-        n_threads = _numba.get_num_threads()
-        _run(lambda block: work.compute(block, results), work.blocks(), n_threads, *progress)
+        parts = [(lambda: partial(work.compute, results=results), work.blocks())]
+        _run(parts, _numba.get_num_threads(), title, verbose)
     if work.is_symmetric:
-        _set_diagonal(results, work.scan)
+        _set_diagonal(results, _diagonals(work.scan))
 
 
-def _set_diagonal(results, scanned):
-    for result, diagonals in zip(results, _diagonals(scanned), strict=True):
+def _set_diagonal(results, found):
+    for result, diagonals in zip(results, found, strict=True):
         if result.size:
             index = np.arange(result.shape[1])
             result[:, index, index] = diagonals
 
 
-def _wakes_blas(n, m, d):
+def _wakes_blas(program, n, m, d):
     """Whether a product of matrices would start threads, beside which nobody may fork."""
-    return n * m * d > 2**18 or (n + m) * d > 2**13
+    return has_series(program) or n * m * d > 2**18 or (n + m) * d > 2**13
 
 
 def _allocate(program, shape, get, gradient, dtype):
@@ -160,7 +175,8 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     dtype = np.dtype(dtype)
     rows = [check_rows(X)]
     if program.shape is None:
-        scanned = scan(program, rows, gradient, _names(get), dtype)
+        with single_threaded_blas if has_series(program) else nullcontext():
+            scanned, _ = scan(program, rows, gradient, _names(get), dtype)
     else:
         scanned = positions.scan(program, rows, gradient, dtype)
     found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
@@ -173,35 +189,20 @@ def _diagonals(scanned):
     return tuple(part if part is None else np.atleast_2d(part) for part in found)
 
 
-def _blocks(n, m, symmetric, n_columns, engine):
-    """Blocks of rows and columns, the most expensive ones first."""
+def _blocks(start, stop, m, symmetric, pairs, n_rows):
+    """Blocks of some rows and their columns, the most expensive ones first."""
     blocks = deque()
-    for i0 in range(0, n, engine.BLOCK_ROWS):
-        i1 = min(i0 + engine.BLOCK_ROWS, n)
-        end = i1 if symmetric else m
-        for j0 in range(0, end, n_columns):
-            blocks.appendleft((i0, i1, j0, min(j0 + n_columns, end)))
+    if pairs.is_held or symmetric:
+        for i0 in range(start, stop, n_rows):
+            i1 = min(i0 + n_rows, stop)
+            end = i1 if symmetric else m
+            for j0 in range(start, end, pairs.block_columns):
+                blocks.appendleft((i0, i1, j0, min(j0 + pairs.block_columns, end)))
+    if not pairs.is_held:  # the coefficients of columns are made once for all of these rows
+        end = start if symmetric else m
+        for j0 in reversed(range(0, end, SERIES_COLUMNS)):
+            blocks.appendleft((start, stop, j0, min(j0 + SERIES_COLUMNS, end)))
     return blocks
-
-
-def _run(compute, blocks, n_threads, title, verbose):
-    """Run the blocks on so many threads; the first one here, where it may compile."""
-    remedy = "take fewer rows, dtype='float32', or a network with fewer positions"
-    if blocks:
-        compute(blocks.popleft())
-    progress = Progress(sum(map(_size, blocks)), title, remedy, verbose)
-    n_helpers = min(n_threads - 1, len(blocks))
-    if n_helpers < 1:
-        _drain(compute, blocks, progress)
-        return
-    with ThreadPoolExecutor(n_helpers) as pool:
-        try:
-            helpers = [pool.submit(_drain, compute, blocks, progress) for _ in range(n_helpers)]
-            _drain(compute, blocks, progress)
-        finally:  # also after an interrupt the other threads must stop
-            blocks.clear()
-        for helper in helpers:
-            helper.result()
 
 
 def _size(block):
@@ -210,18 +211,25 @@ def _size(block):
     return (i1 - i0) * (j1 - j0)
 
 
-def _drain(compute, blocks, progress):
-    try:
-        while True:
-            try:
-                block = blocks.popleft()
-            except IndexError:
-                return
-            compute(block)
-            progress.add(_size(block))
-    except BaseException:  # also an interrupt: it stops the other threads, too
-        blocks.clear()
-        raise
+def _run(parts, n_threads, title, verbose):
+    """Run all blocks: each part is what makes a function of blocks, and the blocks.
+
+    The first block, one of the smallest, is done alone: it may compile.
+    """
+    remedy = "take fewer rows, dtype='float32', or a network with fewer positions"
+    total, progress = sum(_size(block) for _, blocks in parts for block in blocks), None
+    for prepare, blocks in parts:
+        compute = prepare()
+        if progress is None and blocks:
+            first = blocks.pop()
+            compute(first)
+            progress = Progress(total - _size(first), title, remedy, verbose)
+        run(compute, blocks, n_threads, partial(_count, progress))
+        del compute  # before the next part takes memory
+
+
+def _count(progress, block):
+    progress.add(_size(block))
 
 
 def _names(get):

@@ -1,13 +1,13 @@
 """What the pairs of rows need to know of their rows, prepared for the compiled engine."""
 
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 
 from ._special import safe_inverse
-from .engines import _numpy, _packing
+from .engines import _packing
 from .engines._tile import Side
+from .rows import SLAB, scan
 
 BLOCK_COLUMNS = 4096
 """Columns of a block: what one thread computes at a time, for which it holds inner products."""
@@ -17,45 +17,6 @@ BLOCK_ENTRIES = 1_000_000
 
 OFFSET = 0.25
 """Squared norm of the mean direction above which it is subtracted."""
-
-
-def check_rows(X):
-    """Rows in double precision and their norms, to the bit the same in every memory order."""
-    X = np.ascontiguousarray(X, dtype=np.float64)
-    if X.ndim != 2 or X.shape[1] == 0 or not np.isfinite(X).all():
-        kind = f"shape {X.shape}" if X.ndim != 2 or X.shape[1] == 0 else "numbers not finite"
-        raise ValueError(f"Rows must be an array (n, d) of finite numbers, d > 0; got {kind}.")
-    return X, np.sqrt(np.einsum("ij,ij->i", X, X))
-
-
-def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64):
-    """Carry single rows, from `check_rows`, through a program by the reference engine.
-
-    Raises ValueError if a kernel of these names overflows in the precision of the pairs.
-    """
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        variances = np.concatenate([norms * (norms / X.shape[1]) for X, norms in rows])
-        try:
-            scanned = _numpy.scan_rows(program, variances, gradient)
-        except OverflowError:
-            scanned = None
-    if scanned is None or not _is_within(scanned, variances, names, np.finfo(dtype).max):
-        other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
-        raise ValueError(
-            f"The kernel of this network overflows on rows whose mean square reaches "
-            f"{variances.max():.3g}: scale the data, or lower weight_var or the depth{other}."
-        )
-    return scanned
-
-
-def _is_within(scanned, variances, names, largest):
-    """Whether all variances, with room for gaps of four times as much, and results are finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        within = [4.0 * variances]
-        within += [4.0 * record[2] * record[2] for record in scanned.records if record]
-        results = [("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk)]
-        within += [part for name, part in results if name in names and part is not None]
-        return all(bool((np.abs(part) <= largest).all()) for part in within)
 
 
 class _Side:
@@ -100,39 +61,66 @@ class _Side:
 class Pairs:
     """Rows and columns of a Gram matrix; they are the same if only one set of rows is given.
 
-    ``left`` and ``right`` are what the compiled engine takes of both sides.
+    Where the coefficients of series are not all held, those of a part of the rows are, and those of
+    some columns while they are at hand.
     """
 
-    def __init__(self, program, rows, gradient, names, dtype):
+    def __init__(self, program, rows, gradient, names, dtype, n_threads=1):
         # of all rows: series get as many terms on both sides
-        self.scan = scan(program, rows, gradient, names, dtype)
-        self.spans = _packing.spans_of_series(program, self.scan)
+        scanned, self._carrier = scan(program, rows, gradient, names, dtype, n_threads)
+        self.diagonals, self.spans = scanned[2:], self._carrier.spans
+        self.is_held = self._carrier.held is not None
         mean = _offset(rows)
-        is_held = sum(X.size for X, _ in rows) <= BLOCK_ENTRIES
+        is_small = sum(X.size for X, _ in rows) <= BLOCK_ENTRIES
         self.block_columns = BLOCK_COLUMNS
-        if not is_held and (mean is not None or dtype != np.float64):
+        if not is_small and (mean is not None or dtype != np.float64):
             self.block_columns = min(BLOCK_COLUMNS, 1 + BLOCK_ENTRIES // rows[0][0].shape[1])
-        self._sides = [_Side(*r, mean, dtype, is_held) for r in rows]
-        ends = np.cumsum([0] + [len(X) for X, _ in rows])
-        places = [slice(*pair) for pair in pairwise(ends)]
-        packed = [self._pack(*pair, gradient) for pair in zip(self._sides, places, strict=True)]
-        self.left, self.right = packed[0], packed[-1]
+        self._sides = [_Side(*r, mean, dtype, is_small) for r in rows]
+        self._ends = np.cumsum([0] + [len(X) for X, _ in rows]).tolist()
+        self._packed = [self._pack(k, scanned) for k in range(len(rows))]
 
-    def _pack(self, side, place, gradient):
-        pack = partial(_packing.pack_rows, spans=self.spans, place=place, dtype=side.dtype)
-        moves, coefficient_moves = np.empty((0, 0, 0, 0), side.dtype), np.empty((0, 0), side.dtype)
-        if gradient:
-            both = [
-                pack([rates[p] if rates else () for rates in self.scan.rates]) for p in range(2)
-            ]
-            moves, coefficient_moves = np.stack([heads for heads, _ in both]), both[0][1]
-        heads, coefficients = pack(self.scan.records)
+    def _pack(self, k, scanned):
+        """A side, without coefficients unless they are held."""
+        side, place = self._sides[k], slice(*self._ends[k : k + 2])
+        pack = partial(_packing.pack_heads, place=place, dtype=side.dtype)
+        moves = np.empty((0, 0, 0, 0), side.dtype)
+        if scanned.dntk is not None:
+            moves = np.stack([pack([r[p] if r else () for r in scanned.rates]) for p in range(2)])
         rows = (side.X, side.inverse, side.norms, *side.scales())
-        return Side(*rows, heads, moves, coefficients, coefficient_moves)
+        packed = Side(*rows, pack(scanned.records), moves, None, None, 0)
+        return _with_series(packed, self._carrier.held, -place.start) if self.is_held else packed
+
+    def parts(self):
+        """Where parts of the rows begin and end whose coefficients are held at a time."""
+        n = self._ends[1]
+        n_parts = 1 if self.is_held else -(-n // self._carrier.count_held())
+        size = max(1, SLAB * -(-n // (SLAB * n_parts)))
+        return [(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def side(self, k, start, stop):
+        """Rows of the left side, 0, or the right one, -1, with coefficients of some of them."""
+        if self.is_held:
+            return self._packed[k]
+        begin = self._ends[k if k == 0 else len(self._packed) - 1]
+        return _with_series(
+            self._packed[k], self._carrier.coefficients(begin + start, begin + stop), start
+        )
+
+    def right(self, left, start, stop):
+        """Columns, with the coefficients of those that are at hand."""
+        if len(self._packed) == 1 and start >= left.start:
+            return left
+        return self.side(-1, start, stop)
 
     def inner_products(self, i0, i1, j0, j1):
         """Products of the factors of some rows with those of some columns."""
         return np.matmul(self._sides[0].factors(i0, i1), self._sides[-1].factors(j0, j1).T)
+
+
+def _with_series(side, both, start):
+    """A side with coefficients, and their rates if there are any."""
+    rates = both[1] if len(both) == 2 else np.empty((0, 0), both.dtype)
+    return side._replace(coefficients=both[0], coefficient_rates=rates, start=start)
 
 
 class _Unlocked:

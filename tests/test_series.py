@@ -11,10 +11,10 @@ from mpmath import mp, mpf
 from numpy.testing import assert_allclose
 from test_activations import SERIES, dual_of, duals, each_series, features_of
 
-from sklearn_ntk import activations
+from sklearn_ntk import activations, rows
 from sklearn_ntk.activations import Hermite, Numerical, Polynomial, Tanh
 from sklearn_ntk.architectures import mlp
-from sklearn_ntk.gram import gram
+from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
 
 DATA = Path(__file__).parent / "data" / "quadrature"
@@ -53,6 +53,40 @@ def test_shapes(act):
     flat = act.expand(v.ravel())
     for nested, plain in zip(rows, flat, strict=True):
         assert_allclose(nested.reshape(plain.shape), plain, rtol=0.0, atol=1e-15)
+
+
+def test_rows_of_all_sizes():
+    """Rows that need more nodes have those next to them, and the order stays."""
+    v = np.array([1e-12, 1.7, 0.3, 1.2, 0.0, 1.6, 1.7, 0.3])
+    whole = Tanh().expand(v)
+    for place in range(len(v)):
+        alone = Tanh().expand(v[[place]])
+        n_terms = min(len(whole.unit), len(alone.unit))
+        assert_allclose(whole.std[place], alone.std[0], rtol=1e-15)
+        assert_allclose(whole.unit[:n_terms, place], alone.unit[:n_terms, 0], atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("held", [2_000_000, 1])
+def test_parts(held, dtype, monkeypatch):
+    """Coefficients that are made anew for parts of the rows are the same to the bit."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((700, 3)), rng.standard_normal((600, 3))
+    program = lower(mlp(2, "softplus"), 1.5, 0.1)
+
+    def results():
+        found = [gram(program, X, Z, BOTH, True, dtype) for Z in (None, Y)]
+        return [np.asarray(part) for values, rates in found for part in (*values, *rates)]
+
+    expected = results()
+    monkeypatch.setattr(rows, "HELD", held)
+    for actual, desired in zip(results(), expected, strict=True):
+        np.testing.assert_array_equal(actual, desired)
+    for matrix, diagonals in zip(
+        expected, sum(diagonal(program, X, BOTH, True, dtype), ()), strict=False
+    ):
+        np.testing.assert_array_equal(matrix, np.swapaxes(matrix, 0, 1))
+        np.testing.assert_array_equal(matrix[range(700), range(700)], diagonals)
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
@@ -135,6 +169,23 @@ def test_large_variance():
     error = np.abs(np.array(actual) - np.array(exact, float)).max(axis=0)
     assert np.all(error <= np.array(stated) * np.array(exact[0], float))
     assert "take a smaller weight_var" in str(w[0].message)
+
+
+def test_one_warning_for_all_rows(monkeypatch):
+    """Of many slabs of rows, with coefficients that are made more than once."""
+    monkeypatch.setattr(rows, "HELD", 1)
+    X = 5.0 * np.random.default_rng(0).standard_normal((700, 3))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gram(lower(mlp(1, "tanh"), 2.0, 0.1), X)
+    assert len({str(w.message) for w in caught}) == 1
+
+
+def test_overflow_in_any_slab():
+    X = np.ones((900, 1))
+    X[700] = 1e80
+    with pytest.raises(ValueError, match="overflows on rows whose mean square reaches 1e"):
+        gram(lower(mlp(1, Polynomial((0.0, 0.0, 1.0))), 2.0, 0.1), X)
 
 
 def test_no_warning_for_usual_variances():

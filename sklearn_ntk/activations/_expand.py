@@ -12,6 +12,7 @@ function 16, and a function whose nearest pole has the distance d from the axis 
 """
 
 import warnings
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,9 @@ REACH = 16.0
 
 MOST_NODES = 4096
 """On either side of zero."""
+
+SOME_NODES = 32
+"""Their number is a multiple of this, so that many rows share tables."""
 
 LEAST_STD = 1e-15
 """Standard deviation below which a function that is not zero at zero is a constant."""
@@ -108,13 +112,19 @@ def close(rows, sums):
 # --- Quadrature -----------------------------------------------------------------------------------
 
 
-def hermite_functions(z, count):
-    """Normalised Hermite polynomials times the root of the normal density, one in a row."""
+@lru_cache(8)
+def hermite_functions(half):
+    """Normalised Hermite polynomials times the root of the normal density, one in a row.
+
+    The nodes go from zero to ``REACH`` in so many steps.
+    """
+    z, count = REACH / half * np.arange(half + 1), N_TERMS + 2
     table = np.empty((count, len(z)))
     table[0] = (2.0 * np.pi) ** -0.25 * np.exp(-0.25 * z * z)
     table[1:2] = z * table[0]
     for n in range(2, count):
         table[n] = (z * table[n - 1] - np.sqrt(n - 1.0) * table[n - 2]) / np.sqrt(n)
+    table.setflags(write=False)
     return table
 
 
@@ -123,7 +133,9 @@ def expand_smooth(act, moved, level, pole, variance):
 
     def sums_of(std):
         waves = 23.0 + 36.0 * std.max() / pole
-        half = min(int(np.ceil(REACH * waves / (2.0 * np.pi))), MOST_NODES)
+        half = min(
+            SOME_NODES * int(np.ceil(REACH * waves / (2.0 * np.pi) / SOME_NODES)), MOST_NODES
+        )
         return sums_on_grid(moved, level, std, half)[0]
 
     return expand_rows(str(act), sums_of, level, variance)
@@ -132,24 +144,32 @@ def expand_smooth(act, moved, level, pole, variance):
 def sums_on_grid(moved, level, std, half):
     """`Sums` of ``level + moved(x)`` by the trapezoid rule, and how large the outermost terms are.
 
-    ``half`` is the number of nodes on either side of zero.
+    ``half`` is the number of nodes on either side of zero. Even and odd part of the function are
+    integrated over one side.
     """
-    z = REACH / half * np.arange(-half, half + 1)
-    table = hermite_functions(z, N_TERMS + 2)
-    weighted = moved(std[:, None] * z) * table[0]
-    amplitude = np.maximum(np.abs(weighted).max(axis=1), abs(level))
-    amplitude += amplitude == 0.0
-    weighted /= amplitude[:, None]
     step = REACH / half
-    a = step * (table @ weighted.T)
-    squares = step * (weighted * weighted)
+    z = step * np.arange(half + 1)
+    table = hermite_functions(half)
+    x = std[:, None] * z
+    right, left = moved(x) * table[0], moved(-x) * table[0]
+    size = np.maximum(np.abs(right).max(axis=1), np.abs(left).max(axis=1))
+    amplitude = np.maximum(size, abs(level))
+    amplitude += amplitude == 0.0
+    right /= amplitude[:, None]
+    left /= amplitude[:, None]
+    weight = np.where(z == 0.0, 0.5, 1.0) * step
+    weights = 0.5 * np.stack([weight, 0.5 * weight * (z * z - 1.0)], axis=1)
+    a, sums = np.empty((N_TERMS + 2, len(std))), []
+    for parity, part in enumerate((right + left, right - left)):
+        sums.append((part * part) @ weights)
+        a[parity::2] = table[parity::2] @ (weight * part).T
     base = level / amplitude
-    energy = squares.sum(axis=1) + base * (2.0 * a[0] + base)
-    moment = 0.5 * (squares @ (z * z - 1.0)) + np.sqrt(2.0) * base * a[2]
+    energy, moment = (sums[0] + sums[1]).T
+    energy = energy + base * (2.0 * a[0] + base)
+    moment = moment + np.sqrt(2.0) * base * a[2]
     a[0] += base
-    odd = 0.25 * step * (weighted - weighted[:, ::-1]) ** 2
-    parts = odd.sum(axis=1), 0.5 * (odd @ (z * z - 1.0))
-    return Sums(amplitude, a, energy, moment, *parts), np.abs(weighted[:, [0, -1]]).max()
+    edge = max(np.abs(right[:, -1]).max(), np.abs(left[:, -1]).max())
+    return Sums(amplitude, a, energy, moment, *sums[1].T), edge
 
 
 def expand_rows(name, sums_of, level, variance):
@@ -159,19 +179,32 @@ def expand_rows(name, sums_of, level, variance):
         raise OverflowError(f"The variance of the pre-activations of {name} is not finite.")
     is_zero, least = std == 0.0, LEAST_STD if level else TINY_STD
     std = np.maximum(std, least)
-    order = np.argsort(std, kind="stable")
-    parts = [order[i : i + _CHUNK] for i in range(0, len(order), _CHUNK)]
+    parts = _alike(std)
     sums = [sums_of(std[part]) for part in parts]
     n_terms, worst = _count_terms(sums, [(std[part] > least) | (level == 0.0) for part in parts])
     rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
     if worst is not None:
-        _warn(name, std[order[-1]], *worst)
+        _warn(name, std.max(), *worst)
         rows = [close(*both) for both in zip(rows, sums, strict=True)]
-    back = np.argsort(order, kind="stable")
-    rows = Rows(*(np.concatenate(field, axis=-1)[..., back] for field in zip(*rows, strict=True)))
+    whole = rows[0]
+    if len(parts) > 1:
+        back = np.argsort(np.concatenate(parts))
+        fields = zip(*rows, strict=True)
+        whole = Rows(*(np.concatenate(field, axis=-1)[..., back] for field in fields))
     if not level:
-        rows = rows._replace(std=rows.std * ~is_zero)
-    return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
+        whole = whole._replace(std=whole.std * ~is_zero)
+    return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in whole))
+
+
+def _alike(std):
+    """Parts of rows that need about as many nodes, as their indices."""
+    order = np.argsort(std, kind="stable")
+    ordered, parts, start = std[order], [], 0
+    while start < len(std):
+        end = np.searchsorted(ordered, 2.0 * max(ordered[start], 0.5), side="right")
+        parts.append(order[start : min(start + _CHUNK, end)])
+        start += len(parts[-1])
+    return parts if len(parts) > 1 else [np.arange(len(std))]
 
 
 def _count_terms(sums, matter):
@@ -179,14 +212,15 @@ def _count_terms(sums, matter):
 
     Rows that do not matter are constants, all whose terms beyond the first ones are rounding.
     """
-    energies = [
-        matters * s.coefficients**2 / (s.energy + (s.energy == 0.0))
-        for s, matters in zip(sums, matter, strict=True)
-    ]
-    slopes = [np.arange(len(e))[:, None] * e for e in energies]
-    slopes = [e / (e.sum(axis=0) + (e.sum(axis=0) == 0.0)) for e in slopes]
-    tail = np.max([e[::-1].cumsum(axis=0)[::-1].max(axis=1) for e in slopes], axis=0)
-    enough = np.flatnonzero(tail[1::BLOCK] <= _TAIL)
+    order = np.arange(N_TERMS + 2)
+    energies, slopes, tails = [], [], []
+    for s, matters in zip(sums, matter, strict=True):
+        energies.append(s.coefficients**2 * (matters / (s.energy + (s.energy == 0.0))))
+        total = order @ energies[-1]
+        slopes.append(order[:, None] * energies[-1] / (total + (total == 0.0)))
+        blocks = np.add.reduceat(slopes[-1], order[1::BLOCK], axis=0)
+        tails.append(blocks[::-1].cumsum(axis=0)[::-1].max(axis=1))
+    enough = np.flatnonzero(np.max(tails, axis=0) <= _TAIL)
     if len(enough):
         return 1 + BLOCK * max(int(enough[0]), 1), None
     lost = max(np.max(1.0 - e[:N_TERMS].sum(axis=0)) for e in energies)

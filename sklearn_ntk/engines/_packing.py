@@ -9,7 +9,8 @@ from ..series import N_HEAD
 TERMS = 8
 """The terms of a series after the first come in blocks of so many; zeros fill the last."""
 
-_HEAD = 3 + N_HEAD
+HEAD = 3 + N_HEAD
+"""Length of the record of a series before its coefficients."""
 
 
 def pack_numbers(program, dtype):
@@ -31,28 +32,41 @@ def place_of(field, cls):
     return len(NUMBERS) + cls._fields.index(field)
 
 
-def spans_of_series(program, scan):
-    """First coefficient and number of coefficients of each step, of all that `pack_rows` packs."""
-    spans, total = [], 0
-    for step, record in zip(program.steps, scan.records, strict=True):
-        is_series = isinstance(step, Pointwise) and step.activation.is_series
-        length = 1 + -(-(len(record) - _HEAD - 1) // TERMS) * TERMS if is_series else 0
-        spans.append((total, length))
-        total += length
-    return np.array(spans)
+def lengths_of_series(program, records):
+    """Number of coefficients of each step, with those that fill the last block."""
+    return [
+        1 + -(-(len(record) - HEAD - 1) // TERMS) * TERMS if _is_series(step) else 0
+        for step, record in zip(program.steps, records, strict=True)
+    ]
 
 
-def pack_rows(parts, spans, place, dtype):
-    """Records of some rows, or rates of them: heads (n_steps, WIDTH, n), and coefficients."""
-    n = place.stop - place.start
-    heads = np.zeros((len(parts), WIDTH, n), dtype)
-    coefficients = np.zeros((spans[:, 1].sum(), n), dtype)
-    with np.errstate(over="ignore"):  # `pairs.scan` has looked at what must be finite
-        for k, (record, (first, length)) in enumerate(zip(parts, spans, strict=True)):
-            end = _HEAD if length else len(record)
+def _is_series(step):
+    return isinstance(step, Pointwise) and step.activation.is_series
+
+
+def has_series(program):
+    """Whether any step has coefficients."""
+    return any(map(_is_series, program.steps))
+
+
+def make_spans(lengths):
+    """First coefficient and number of coefficients of each step, of all that are packed."""
+    return np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype(int)
+
+
+def pack_heads(parts, place, dtype):
+    """Records of some rows, or rates of them, without coefficients: (n_steps, WIDTH, n)."""
+    heads = np.zeros((len(parts), WIDTH, place.stop - place.start), dtype)
+    with np.errstate(over="ignore"):  # `rows.scan` has looked at what must be finite
+        for target, record in zip(heads, parts, strict=True):
             for i, part in enumerate(record):
-                target = heads[k, i] if i < end else coefficients[first + i - end]
-                target[:] = part[place]
+                target[i] = part[place]
     largest = np.finfo(dtype).max
-    np.clip(heads, -largest, largest, out=heads)  # one over a tiny standard deviation, in float32
-    return heads, coefficients
+    return np.clip(heads, -largest, largest, out=heads)  # 1 / a tiny standard deviation, float32
+
+
+def pack_coefficients(parts, spans, out):
+    """Copy the coefficients in records, or their rates, to an array (n_terms, n)."""
+    for record, (first, length) in zip(parts, spans, strict=True):
+        for target, part in zip(out[first : first + length], record[HEAD:], strict=False):
+            target[:] = part

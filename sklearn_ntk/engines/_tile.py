@@ -12,8 +12,9 @@ class Side(NamedTuple):
     ``X`` are the rows in double precision and ``inverse`` their inverse norms, ``norms`` their
     norms over the root of their length. ``scales`` turn products of factors into those of
     directions, and ``squares`` are the squares of these. ``heads`` (n_steps, WIDTH, n) are the
-    records, ``coefficients`` (n_terms, n) those of series, and ``head_rates`` and
-    ``coefficient_rates`` their rates, without entries if no derivatives are wanted.
+    records, ``coefficients`` (n_terms, n_held) those of series, for rows from ``start`` on, and
+    ``head_rates`` and ``coefficient_rates`` their rates, without entries if no derivatives are
+    wanted.
     """
 
     X: object
@@ -25,6 +26,7 @@ class Side(NamedTuple):
     head_rates: object
     coefficients: object
     coefficient_rates: object
+    start: object
 
 
 class Results(NamedTuple):

@@ -156,8 +156,7 @@ def signature(dtype):
 
     double = [real(2, types.float64), real(1, types.float64)]
     side = types.NamedTuple(
-        [*double, *[real(1)] * 3, real(3), real(4), real(2), real(2)],
-        Side,
+        [*double, *[real(1)] * 3, real(3), real(4), real(2), real(2), types.int64], Side
     )
     results = types.NamedTuple([real(3), real(3), real(4), real(4)], Results)
     whole = types.Array(types.int64, 1, "C")

@@ -1,0 +1,34 @@
+"""Work that several threads share."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+
+def run(compute, tasks, n_threads, count=None):
+    """Call a function on all tasks of a deque, on so many threads, and another one after each."""
+    n_helpers = min(n_threads - 1, len(tasks) - 1)
+    if n_helpers < 1:
+        _drain(compute, tasks, count)
+        return
+    with ThreadPoolExecutor(n_helpers) as pool:
+        try:
+            helpers = [pool.submit(_drain, compute, tasks, count) for _ in range(n_helpers)]
+            _drain(compute, tasks, count)
+        finally:  # also after an interrupt the other threads must stop
+            tasks.clear()
+        for helper in helpers:
+            helper.result()
+
+
+def _drain(compute, tasks, count):
+    try:
+        while True:
+            try:
+                task = tasks.popleft()
+            except IndexError:
+                return
+            compute(task)
+            if count is not None:
+                count(task)
+    except BaseException:  # also an interrupt: it stops the other threads, too
+        tasks.clear()
+        raise
