@@ -91,13 +91,7 @@ class NetworkEstimator(BaseEstimator):
             scatter = 0.0
         else:
             self.X_fit_, Y, weights, scatter = _merge(X, Y, weights)
-            n = len(self.X_fit_)
-            check_memory(
-                COPIES * 8.0 * n * n,
-                f"A fit of {n} distinct rows",
-                "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a "
-                "linear model",
-            )
+            _check_solve(len(self.X_fit_), "distinct rows")
             K = self.kernel_(self.X_fit_)
         if self.alpha == "auto":
             scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
@@ -114,13 +108,16 @@ class NetworkEstimator(BaseEstimator):
             raise ValueError(
                 f"A precomputed kernel needs a square matrix in fit; got shape {X.shape}."
             )
-        skew = np.abs(X - X.T).max()
+        self._kept = np.flatnonzero(weights)
+        _check_solve(len(self._kept), "rows of a precomputed kernel")
+        step = max(1, CHUNK // len(X))
+        blocks = [slice(start, start + step) for start in range(0, len(X), step)]
+        skew = max(np.abs(X[rows] - X[:, rows].T).max() for rows in blocks)
         if skew > 1e-8 * np.abs(X).max():
             raise ValueError(
                 f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
                 f"{skew:.3g}: pass the Gram matrix of the training rows."
             )
-        self._kept = np.flatnonzero(weights)
         return X[np.ix_(self._kept, self._kept)], Y[self._kept], weights[self._kept]
 
     def _scores(self, X):
@@ -135,6 +132,16 @@ class NetworkEstimator(BaseEstimator):
             rows = slice(start, start + step)
             scores[rows] = self.kernel_(X[rows], self.X_fit_) @ self.dual_coef_
         return scores + self.intercept_
+
+
+def _check_solve(n, rows):
+    """Raise MemoryError if the solution for so many rows would not fit."""
+    check_memory(
+        COPIES * 8.0 * n * n,
+        f"A fit of {n} {rows}",
+        "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a linear "
+        "model",
+    )
 
 
 def _merge(X, Y, weights):
