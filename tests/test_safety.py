@@ -502,6 +502,27 @@ def test_cache_that_cannot_be_written(place, tmp_path):
     assert float(run(NO_CACHE, place, NUMBA_CACHE_DIR=folder)) == 2.0
 
 
+WITHOUT_COMPILER = """
+import numpy as np
+from sklearn_ntk import NTKKernel
+kernel = NTKKernel(1)
+print(kernel.diag(np.ones((1, 2))).round(3))
+for _ in range(2):
+    try:
+        kernel(np.ones((1, 2)))
+    except RuntimeError as error:
+        print(error)
+"""
+
+
+def test_without_compiler():
+    """What needs none works, and the rest says why it does not."""
+    lines = run(WITHOUT_COMPILER, NUMBA_DISABLE_JIT=1).splitlines()
+    assert lines[0].startswith("[") and len(lines) == 3
+    for line in lines[1:]:
+        assert "needs numba's compiler" in line and line.endswith(": unset NUMBA_DISABLE_JIT.")
+
+
 # --- Start ----------------------------------------------------------------------------------------
 
 START = """

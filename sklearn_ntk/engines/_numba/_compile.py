@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import config, njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
@@ -38,6 +38,11 @@ def compiled(function, options=OPTIONS):
 
     The disk cache finds a function by its name, and does not look at what it calls.
     """
+    if config.DISABLE_JIT:
+        raise RuntimeError(
+            "The compiled engine of sklearn_ntk needs numba's compiler, which NUMBA_DISABLE_JIT="
+            f"{config.DISABLE_JIT} switches off: unset NUMBA_DISABLE_JIT."
+        )
     version = f"_{_version()}"
     function.__qualname__ = function.__qualname__.removesuffix(version) + version
     try:
