@@ -1,6 +1,7 @@
 """Every registered activation agrees with quadrature of its own function; errors and values."""
 
 import pickle
+from typing import NamedTuple
 
 import numpy as np
 import oracle
@@ -17,8 +18,10 @@ from sklearn_ntk.activations import (
     ReLU,
     Sign,
     Step,
+    activation,
     as_activation,
 )
+from sklearn_ntk.activations._registry import MOST_FEATURES
 from sklearn_ntk.formulas import N_FEATURES
 from sklearn_ntk.layers import Dense
 
@@ -317,3 +320,18 @@ def test_rate_of_gaussian(act):
 def test_gamma_of_rbf(gamma):
     with pytest.raises(ValueError, match=f"gamma of RBF must be a positive number; got {gamma}"):
         as_activation(activations.RBF(gamma))
+
+
+def test_too_many_features():
+    """They are counted when a class is registered, which it then is not."""
+    assert MOST_FEATURES == N_FEATURES
+
+    class Clover(NamedTuple):
+        leaves: float = 7.0
+
+        def features(self, v):
+            return (np.sqrt(v),) * 7
+
+    with pytest.raises(ValueError, match="features of Clover must be at most 6 arrays; got 7: let"):
+        activation("clover")(Clover)
+    assert "clover" not in ACTIVATIONS

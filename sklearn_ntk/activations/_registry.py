@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._trace import Graph
 from .._values import value
+
+MOST_FEATURES = 6
+"""Number of features for which compiled code has room."""
 
 
 class Domain(NamedTuple):
@@ -56,6 +60,8 @@ def activation(name, **domains):
         cls.name = name
         cls.domains = domains
         cls.is_series = hasattr(cls, "expand")
+        if not cls.is_series:
+            _check_features(cls)
         if cls.__module__.startswith(__package__):
             cls.__module__ = __package__  # where users find it, and pickles of later versions
         if set(cls._field_defaults) == set(cls._fields):
@@ -64,6 +70,17 @@ def activation(name, **domains):
         return value(cls)
 
     return register
+
+
+def _check_features(cls):
+    """Count the features of a row, by a trace."""
+    graph = Graph()
+    n_features = len(cls(*graph.inputs(*cls._fields)).features(*graph.inputs("variance")))
+    if n_features > MOST_FEATURES:
+        raise ValueError(
+            f"The features of {cls.__name__} must be at most {MOST_FEATURES} arrays; got "
+            f"{n_features}: let dual compute some of them from the others."
+        )
 
 
 def as_activation(spec):
