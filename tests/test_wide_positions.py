@@ -212,10 +212,7 @@ CASES = {
     ),
     "last state": Case(
         [SEQUENCE, recur(), DENSE],
-        {
-            "variance": Mistake(1, recur(recurrent_var=0.7)),
-            "frozen": Mistake(1, recur(frozen=True)),
-        },
+        {"half": Mistake(1, recur(recurrent_var=0.7)), "frozen": Mistake(1, recur(frozen=True))},
     ),
     "all states": Case(
         [SEQUENCE, recur(**ALL), MEAN, DENSE],
