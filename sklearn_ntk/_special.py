@@ -10,7 +10,7 @@ import numbers
 
 import numpy as np
 
-from ._trace import ROUNDING, TINY, formula
+from ._trace import NOISE, TINY, formula
 
 
 def polynomial(coefficients, x):
@@ -152,7 +152,7 @@ def arc(h):
     rounding count as opposite.
     """
     rest = 1.0 - h
-    g = np.maximum(np.minimum(h, rest), 0.0) * (rest > ROUNDING)
+    g = np.maximum(np.minimum(h, rest), 0.0) * (rest > NOISE)
     far = h > 0.5
     root = np.sqrt(g)
     angle = 2.0 * root * polynomial(_ARCSINE_RATIO, g)

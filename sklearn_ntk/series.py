@@ -13,10 +13,13 @@ rates of the coefficients are taken along ``log s^2``, whose own rates the featu
 import numpy as np
 
 from . import formulas
-from ._trace import built
+from ._trace import NOISE, built
 
 N_HEAD = 4
 """Number of features before the coefficients."""
+
+OPPOSITE = 1.0 - NOISE
+"""Half of ``delta`` above which rows are opposite but for rounding."""
 
 
 def map_row(step, variance, ntk):
@@ -67,7 +70,8 @@ def dual(gap, left, right):
 
 def _evaluate(gap, left, right):
     """Gap and slope, then the sums of which they are made, for the derivatives."""
-    share = 2.0 * np.minimum(gap * left[1] * right[1], 1.0)
+    half = np.minimum(gap * left[1] * right[1], 1.0)
+    share = 2.0 * (half + (half > OPPOSITE) * (1.0 - half))
     apart, sums = _sum_up(1.0 - share, left[N_HEAD:], right[N_HEAD:], 3)
     passed = left[0] * right[0] * (apart + 2.0 * share * sums[0])
     slope = left[2] * right[2] * (sums[0] - share * sums[1])

@@ -92,6 +92,19 @@ def test_antiparallel_rows(name, depth, bias_var, tolerance, run):
 
 
 @engines
+@pytest.mark.parametrize("depth", [1, 2, 12])
+@pytest.mark.parametrize("name", ["tanh", "erf", "sin", "identity"])
+@pytest.mark.filterwarnings("ignore:The Hermite series")
+def test_opposite_rows_behind_odd_activations(name, depth, run):
+    """They stay opposite, and rectifiers send them to orthogonal features."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 5)) * 10.0 ** rng.uniform(-3.0, 1.5, (40, 1))
+    program = lower((Dense(), *(name, Dense()) * depth, "relu", Dense()), 1.7, 0.0)
+    kernels = np.diagonal(run(program, X, -X), axis1=1, axis2=2)
+    assert np.all(np.abs(kernels) <= 1e-14 * diagonals(program, X))
+
+
+@engines
 @pytest.mark.parametrize("bias_var", [0.1, 0.0])
 @pytest.mark.parametrize("name", oracle.DUALS)
 def test_rows_of_unequal_norm(name, bias_var, run):

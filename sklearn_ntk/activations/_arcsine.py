@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from .._special import TINY, angle
+from .._special import angle
+from .._trace import NOISE, TINY
 from ._registry import activation
 
 # Both contain psi = asin(cov / sqrt((1 + a^2)(1 + b^2))). With u = 1 / sqrt(1 + a^2) everything is
@@ -26,7 +27,8 @@ def _shortfall(q, u, v, s, t, p, r, product):
     ``product`` is ``a b u v`` and ``q`` the gap times ``u v``. Returns the shortfall, the sine and
     cosine of psi, the cosine at gap zero, and the growth of the cosine from gap zero.
     """
-    above = np.maximum(2.0 * product - 0.5 * q, 0.0)
+    above = 2.0 * product - 0.5 * q
+    above = above * (above > NOISE * product)  # opposite but for rounding
     sine = above - product
     excess = 0.5 * q * above
     cosine0 = np.sqrt(u * u * t + v * v)

@@ -109,6 +109,16 @@ def close(rows, sums):
     return rows._replace(unit=unit, dunit=dunit)
 
 
+def normalize(rows):
+    """Make the norm of the coefficients one to all digits, which truncation left it short of.
+
+    Then opposite rows of an odd function stay opposite.
+    """
+    inverse = 1.0 / np.sqrt((rows.unit * rows.unit).sum(axis=0))
+    unit, dunit = rows.unit * inverse, rows.dunit * inverse
+    return rows._replace(unit=unit, dunit=dunit - (unit * dunit).sum(axis=0) * unit)
+
+
 # --- Quadrature -----------------------------------------------------------------------------------
 
 
@@ -191,6 +201,7 @@ def expand_rows(name, sums_of, level, variance):
         back = np.argsort(np.concatenate(parts))
         fields = zip(*rows, strict=True)
         whole = Rows(*(np.concatenate(field, axis=-1)[..., back] for field in fields))
+    whole = normalize(whole)
     if not level:
         whole = whole._replace(std=whole.std * ~is_zero)
     return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in whole))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._special import saturation
+from .._trace import NOISE
 from ._registry import POSITIVE, activation
 
 
@@ -19,11 +20,11 @@ def _wave_features(scale, frequency, twist, v):
 
 
 def _wave_dual(scale, frequency, twist, q, left, right):
-    spread = left[0] - right[0]
-    half = 0.5 * frequency**2 * (q + spread * spread)
-    near = saturation(half)
-    total = frequency**2 * (left[0] * left[0] + right[0] * right[0])
-    far = saturation(np.maximum(total - half, 0.0))  # of opposite rows
+    spread, widest = left[0] - right[0], 4.0 * left[0] * right[0]
+    near = saturation(0.5 * frequency**2 * (q + spread * spread))
+    rest = widest - q
+    rest = rest * (rest > NOISE * widest)  # opposite but for rounding
+    far = saturation(0.5 * frequency**2 * (rest + spread * spread))  # of opposite rows
     moved = 2.0 * near * ((1.0 + twist) - twist * far) - twist * (left[2] - right[2]) ** 2
     gap = 0.5 * scale**2 * moved - (left[1] - right[1]) ** 2
     slope = 0.5 * (scale * frequency) ** 2 * ((1.0 + twist) - (near + twist * far))

@@ -11,6 +11,7 @@ import re
 
 from .. import formulas
 from .._trace import NOISE, ROUNDING, TINY, Writer, statements
+from ..series import OPPOSITE
 from ._packing import TERMS, place_of
 from ._tile import TILE_COLUMNS, TILE_ROWS
 
@@ -175,8 +176,11 @@ def _term(q, gradient):
     return lines
 
 
+_SHARE = """\
+half = gap[j] * x4 * y4[j]
+share = F(2.0) * select(half > opposite, F(1.0), half)"""
+
 _ENDS = """\
-share = F(2.0) * min(gap[j] * x4 * y4[j], F(1.0))
 m = u0 - v0[j]
 moved = line_e[j] + m * m + F(2.0) * share * line_s[j]
 risen = line_s[j] - share * line_d[j]
@@ -202,17 +206,17 @@ def series(gradient, single):
     ``u`` and ``v`` are the coefficients of rows and columns, ``du`` and ``dv`` their rates.
     """
     affine = _pairs(formulas.trace_affine_pair(gradient), single)
-    return text_of(_head(gradient) + _series(gradient) + affine)
+    return text_of(_head(gradient) + _series(gradient, single) + affine)
 
 
-def _series(gradient):
+def _series(gradient, single):
     """Lines of the loops from the gaps before a series to gaps and slopes behind it."""
     directions = range(2) if gradient else ()
     sums = _SUMS + _RATE_SUMS * gradient
     terms = range(TERMS - 1, -1, -1)
     letters = ("", "d") if gradient else ("",)
-    features = range(3, 7)
-    ends = _ENDS.splitlines()
+    features, share = range(3, 7), _SHARE.splitlines()
+    ends = [*share, *_ENDS.splitlines()]
     for p in directions:
         ends += _RATE_ENDS.format(p=p, gap=2 + p, slope=4 + p).splitlines()
     return [
@@ -220,6 +224,7 @@ def _series(gradient):
         *indent(1, ("du = tile.left.coefficient_rates",) * gradient),
         *indent(1, ("dv = tile.right.coefficient_rates",) * gradient),
         "    left, right = i0 - tile.left.start, j0 - tile.right.start",
+        f"    opposite = F({1.0 - SMALL[NOISE] if single else OPPOSITE!r})",
         *indent(1, (f"y{f} = y[k, {f}][j0:]" for f in features)),
         *indent(1, (f"y{f}_{p} = dy[{p}, k, {f}][j0:]" for f in features for p in directions)),
         "    first, length, work = tile.spans[k, 0], tile.spans[k, 1], tile.work",
@@ -232,7 +237,7 @@ def _series(gradient):
         *indent(2, (f"x{f}_{p} = dx[{p}, k, {f}][i0 + i]" for f in features for p in directions)),
         *indent(2, (f"d{i} = duals[{i}, i]" for i in range(6 if gradient else 2))),
         "        for j in range(stop[i]):",
-        "            line_rho[j] = F(1.0) - F(2.0) * min(gap[j] * x4 * y4[j], F(1.0))",
+        *indent(3, [*share, "line_rho[j] = F(1.0) - share"]),
         *indent(3, (f"line_{name}[j] = F(0.0)" for name in sums)),
         f"        for t in range(first + length - {TERMS}, first, -{TERMS}):",
         *indent(3, (f"{d}u{q} = {d}u[t + {q}][left + i]" for q in terms for d in letters)),
