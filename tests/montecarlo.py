@@ -5,7 +5,7 @@ have a common width and the last layer is dense.
 """
 
 import numpy as np
-from scipy.special import erf, ndtr
+from scipy.special import erf, expit, factorial, ndtr
 
 SQRT_PI = np.sqrt(np.pi)
 
@@ -56,6 +56,28 @@ def gaussian(scale=1.0, rate=-1.0):
     )
 
 
+def polynomial(coefficients):
+    """Return a polynomial and its derivative."""
+    function = np.polynomial.Polynomial(coefficients)
+    return function, function.deriv()
+
+
+def rectified_monomial(degree):
+    """Return ``max(x, 0)^degree`` and its derivative."""
+    return (
+        lambda x: (x > 0) * x**degree,
+        lambda x: (x > 0) * degree * x ** max(degree - 1, 0),
+    )
+
+
+def elu(scale=1.0, alpha=1.0):
+    """Return an exponential linear unit and its derivative."""
+    return (
+        lambda x: scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        lambda x: scale * np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
+    )
+
+
 ACTIVATIONS = {
     "relu": relu,
     "leaky_relu": leaky_relu,
@@ -67,6 +89,32 @@ ACTIVATIONS = {
     "rbf": rbf,
     "gaussian": gaussian,
     "identity": lambda: (lambda x: x, np.ones_like),
+    "sign": lambda: (np.sign, np.zeros_like),
+    "step": lambda: rectified_monomial(0),
+    "sigmoid_like": lambda: (
+        lambda x: 0.5 + 0.5 * erf(x / 2.4020563531719796),
+        lambda x: np.exp(-((x / 2.4020563531719796) ** 2)) / np.sqrt(np.pi) / 2.4020563531719796,
+    ),
+    "exp": lambda rate: (lambda x: np.exp(rate * x), lambda x: rate * np.exp(rate * x)),
+    "rectified_monomial": rectified_monomial,
+    "monomial": lambda degree: polynomial([0] * degree + [1]),
+    "polynomial": polynomial,
+    "hermite": lambda degree: polynomial(
+        np.polynomial.hermite_e.herme2poly([0] * degree + [1]) / np.sqrt(factorial(degree))
+    ),
+    "elu": elu,
+    "selu": lambda: elu(1.0507009873554805, 1.6732632423543772),
+    "tanh": lambda: (np.tanh, lambda x: 1 / np.cosh(x) ** 2),
+    "sigmoid": lambda: (expit, lambda x: expit(x) * expit(-x)),
+    "softplus": lambda: (lambda x: np.log1p(np.exp(x)), expit),
+    "silu": lambda: (
+        lambda x: x * expit(x),
+        lambda x: expit(x) * (1 + x * expit(-x)),
+    ),
+    "mish": lambda: (
+        lambda x: x * np.tanh(np.log1p(np.exp(x))),
+        lambda x: np.tanh(np.log1p(np.exp(x))) + x * expit(x) / np.cosh(np.log1p(np.exp(x))) ** 2,
+    ),
 }
 
 

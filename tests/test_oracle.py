@@ -9,7 +9,6 @@ import oracle
 import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_allclose
-from scipy import special
 
 ACTIVATIONS = [
     ("relu", {}),
@@ -83,65 +82,11 @@ def expectation(f, a, b, c):
     return radius_weight @ (f(u) * f(v)) @ angle_weight
 
 
-def polynomial(coefficients):
-    """Return a polynomial and its derivative."""
-    function = np.polynomial.Polynomial(coefficients)
-    return function, function.deriv()
-
-
-def rectified_monomial(degree):
-    """Return ``max(x, 0)^degree`` and its derivative."""
-    return (
-        lambda x: (x > 0) * x**degree,
-        lambda x: (x > 0) * degree * x ** max(degree - 1, 0),
-    )
-
-
-def elu(scale=1.0, alpha=1.0):
-    """Return an exponential linear unit and its derivative."""
-    return (
-        lambda x: scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-        lambda x: scale * np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
-    )
-
-
-FUNCTIONS = montecarlo.ACTIVATIONS | {
-    "sign": lambda: (np.sign, np.zeros_like),
-    "step": lambda: rectified_monomial(0),
-    "sigmoid_like": lambda: (
-        lambda x: 0.5 + 0.5 * special.erf(x / 2.4020563531719796),
-        lambda x: np.exp(-((x / 2.4020563531719796) ** 2)) / np.sqrt(np.pi) / 2.4020563531719796,
-    ),
-    "exp": lambda rate: (lambda x: np.exp(rate * x), lambda x: rate * np.exp(rate * x)),
-    "rectified_monomial": rectified_monomial,
-    "monomial": lambda degree: polynomial([0] * degree + [1]),
-    "polynomial": polynomial,
-    "hermite": lambda degree: polynomial(
-        np.polynomial.hermite_e.herme2poly([0] * degree + [1]) / np.sqrt(special.factorial(degree))
-    ),
-    "elu": elu,
-    "selu": lambda: elu(1.0507009873554805, 1.6732632423543772),
-    "tanh": lambda: (np.tanh, lambda x: 1 / np.cosh(x) ** 2),
-    "sigmoid": lambda: (special.expit, lambda x: special.expit(x) * special.expit(-x)),
-    "softplus": lambda: (lambda x: np.log1p(np.exp(x)), special.expit),
-    "silu": lambda: (
-        lambda x: x * special.expit(x),
-        lambda x: special.expit(x) * (1 + x * special.expit(-x)),
-    ),
-    "mish": lambda: (
-        lambda x: x * np.tanh(np.log1p(np.exp(x))),
-        lambda x: (
-            np.tanh(np.log1p(np.exp(x))) + x * special.expit(x) / np.cosh(np.log1p(np.exp(x))) ** 2
-        ),
-    ),
-}
-
-
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
 @pytest.mark.parametrize("name, parameters", ACTIVATIONS + SLOW + SMOOTH, ids=str)
 def test_dual_is_the_expectation(name, parameters, covariance):
     """Both duals agree with quadrature of the function and of its derivative in the plane."""
-    expected = [expectation(f, *covariance) for f in FUNCTIONS[name](**parameters)]
+    expected = [expectation(f, *covariance) for f in montecarlo.ACTIVATIONS[name](**parameters)]
     actual = oracle.dual(name, parameters, *map(mpf, covariance))
     assert_allclose(np.array(actual, dtype=float), expected, rtol=1e-12, atol=1e-13)
 
