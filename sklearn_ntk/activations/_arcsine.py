@@ -113,6 +113,13 @@ class SigmoidLike(NamedTuple):
     ----------
     gain : float
         The upper limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk.activations import SigmoidLike
+    >>> SigmoidLike().fn(np.array([-1.0, 0.0, 1.0])).round(3)
+    array([0.278, 0.5  , 0.722])
     """
 
     gain: float = 1.0
@@ -140,6 +147,12 @@ class GELU(NamedTuple):
     ----------
     gain : float
         The slope far to the right.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> NTKKernel(depth=1, activation="gelu").diag([[1.0, 2.0]]).round(3)
+    array([10.258])
     """
 
     gain: float = 1.0

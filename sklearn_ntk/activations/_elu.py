@@ -262,6 +262,13 @@ class ELU(NamedTuple):
     ----------
     alpha : float
         The value far to the left is ``-alpha``.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import ELU
+    >>> NNGPKernel(depth=1, activation=ELU(alpha=0.5)).diag([[1.0, 2.0]]).round(3)
+    array([5.339])
     """
 
     alpha: float = 1.0
@@ -288,6 +295,13 @@ class SELU(NamedTuple):
     Parameters
     ----------
     scale, alpha : float
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> kernel = NNGPKernel(depth=4, activation="selu", weight_var=1.0, bias_var=0.0)
+    >>> kernel.diag([[1.0, -1.0]]).round(6)
+    array([1.])
     """
 
     scale: float = 1.0507009873554805

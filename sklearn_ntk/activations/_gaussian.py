@@ -18,6 +18,13 @@ class Gaussian(NamedTuple):
         The value at zero.
     rate : float
         Minus one over twice the squared width.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import Gaussian
+    >>> NNGPKernel(depth=1, activation=Gaussian(rate=-0.5)).diag([[1.0, 2.0]]).round(3)
+    array([0.698])
     """
 
     scale: float = 1.0
@@ -60,6 +67,13 @@ class Exp(NamedTuple):
     ----------
     scale, rate : float
         Factors of the value and of the argument.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import Exp
+    >>> NNGPKernel(depth=1, activation=Exp(rate=0.5)).diag([[1.0, 2.0]]).round(3)
+    array([25.714])
     """
 
     scale: float = 1.0

@@ -53,6 +53,14 @@ class RectifiedMonomial(NamedTuple):
     ----------
     degree : int
         From 0, the `Step`, to 3.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import RectifiedMonomial
+    >>> kernel = NNGPKernel(1, RectifiedMonomial(2), weight_var=1.0, bias_var=0.0)
+    >>> kernel.diag([[1.0, -1.0]]).round(6)  # half of the fourth moment
+    array([1.5])
     """
 
     degree: int = 2
@@ -102,6 +110,14 @@ class Sign(NamedTuple):
     ----------
     gain : float
         The value of positive numbers.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> kernel = NNGPKernel(depth=1, activation="sign", weight_var=1.0, bias_var=0.0)
+    >>> kernel([[1.0, 0.0], [1.0, 1.0]]).round(6)  # at 45 degrees
+    array([[1. , 0.5],
+           [0.5, 1. ]])
     """
 
     gain: float = 1.0
@@ -129,6 +145,14 @@ class Step(NamedTuple):
     ----------
     gain : float
         The value of positive numbers.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> kernel = NNGPKernel(depth=1, activation="step", weight_var=2.0, bias_var=0.0)
+    >>> kernel([[1.0, 0.0], [1.0, 1.0]]).round(6)  # at 45 degrees
+    array([[1.  , 0.75],
+           [0.75, 1.  ]])
     """
 
     gain: float = 1.0

@@ -79,6 +79,14 @@ class Polynomial(NamedTuple):
     ----------
     coefficients : tuple of floats
         From degree 0 up.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import Polynomial
+    >>> act = Polynomial((0.0, 1.0, 0.5))  # x + x^2 / 2
+    >>> NNGPKernel(depth=1, activation=act).diag([[1.0, 2.0]]).round(3)
+    array([49.315])
     """
 
     coefficients: tuple = (0.0, 1.0)
@@ -107,6 +115,16 @@ class Hermite(NamedTuple):
     ----------
     degree : int
         From 0 to 60.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import Hermite
+    >>> kernel = NNGPKernel(depth=1, activation=Hermite(3), weight_var=1.0, bias_var=0.0)
+    >>> kernel(np.sqrt(2.0) * np.array([[1.0, 0.0], [0.6, 0.8]])).round(6)  # 0.6 ** 3
+    array([[1.   , 0.216],
+           [0.216, 1.   ]])
     """
 
     degree: int = 2

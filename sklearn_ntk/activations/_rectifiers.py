@@ -63,6 +63,13 @@ class LeakyReLU(NamedTuple):
     ----------
     leak : float
         The slope on the left.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.activations import LeakyReLU
+    >>> NTKKernel(depth=1, activation=LeakyReLU(0.2)).diag([[1.0, 2.0]]).round(3)
+    array([10.708])
     """
 
     leak: float = 0.01
@@ -88,6 +95,12 @@ class Abs(NamedTuple):
     ----------
     gain : float
         The slope on the right.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> NTKKernel(depth=1, activation="abs").diag([[1.0, 2.0]]).round(3)
+    array([20.5])
     """
 
     gain: float = 1.0
@@ -113,6 +126,14 @@ class Identity(NamedTuple):
     ----------
     gain : float
         The slope.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> kernel = NNGPKernel(depth=2, activation="identity", weight_var=1.0, bias_var=0.0)
+    >>> kernel([[1.0, 2.0], [3.0, 4.0]]).round(6)  # inner products over two columns
+    array([[ 2.5,  5.5],
+           [ 5.5, 12.5]])
     """
 
     gain: float = 1.0

@@ -47,6 +47,12 @@ class Sigmoid(NamedTuple):
     ----------
     gain : float
         The upper limit.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> NTKKernel(depth=1, activation="sigmoid").diag([[1.0, 2.0]]).round(3)
+    array([1.088])
     """
 
     gain: float = 1.0
@@ -77,6 +83,12 @@ class Softplus(NamedTuple):
     ----------
     gain : float
         The slope far to the right.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> NTKKernel(depth=1, activation="softplus").diag([[1.0, 2.0]]).round(3)
+    array([9.487])
     """
 
     gain: float = 1.0
@@ -99,6 +111,12 @@ class SiLU(NamedTuple):
     ----------
     gain : float
         The slope far to the right.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> NTKKernel(depth=1, activation="silu").diag([[1.0, 2.0]]).round(3)
+    array([9.567])
     """
 
     gain: float = 1.0
@@ -118,6 +136,12 @@ class Mish(NamedTuple):
     ----------
     gain : float
         The slope far to the right.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> NTKKernel(depth=1, activation="mish").diag([[1.0, 2.0]]).round(3)
+    array([10.352])
     """
 
     gain: float = 1.0

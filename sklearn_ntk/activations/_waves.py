@@ -39,6 +39,13 @@ class Sin(NamedTuple):
     ----------
     scale, frequency, shift : float
         Amplitude, angular frequency and phase.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import Sin
+    >>> NNGPKernel(depth=1, activation=Sin(frequency=0.5)).diag([[1.0, 2.0]]).round(3)
+    array([1.022])
     """
 
     scale: float = 1.0
@@ -67,6 +74,13 @@ class Cos(NamedTuple):
     ----------
     scale, frequency, shift : float
         Amplitude, angular frequency and phase.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import Cos
+    >>> NNGPKernel(depth=1, activation=Cos(frequency=0.5)).diag([[1.0, 2.0]]).round(3)
+    array([1.178])
     """
 
     scale: float = 1.0
@@ -97,6 +111,17 @@ class RBF(NamedTuple):
     ----------
     gamma : float
         As that of the kernel, positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.metrics.pairwise import rbf_kernel
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.activations import RBF
+    >>> kernel = NNGPKernel(depth=1, activation=RBF(0.5), weight_var=1.0, bias_var=0.0)
+    >>> X = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> bool(np.allclose(kernel(X), rbf_kernel(X, gamma=0.25)))  # gamma / n_features
+    True
     """
 
     gamma: float = 1.0
