@@ -51,7 +51,7 @@ def scan(program, rows, gradient=False, dtype=np.float64):
         scanned = _joined(_scan_blocks(program, X, gradient))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
     largest = max(float(np.abs(part).max(initial=0.0)) for part in ends if part is not None)
-    if not 4.0 * largest <= np.finfo(dtype).max:
+    if not 4.0 * largest <= float(np.finfo(dtype).max):
         other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
         raise ValueError(
             f"The kernel of this network overflows on rows whose largest entry is "

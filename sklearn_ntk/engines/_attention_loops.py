@@ -35,8 +35,9 @@ def _rewritten(area, slot, own, gradient, is_back, noise=0.0):
         number = f"load(lines, at + {_place(part)})"
         text = f"{value} - F(2.0) * {number}" if is_back else f"F(0.5) * ({value} - {number})"
         if is_back and p == 0:  # rows that are equal but for rounding count as equal
-            body += [f"rest = {text}"]
-            text = f"select(rest > F({noise!r}) * ({value}), rest, F(0.0))"
+            body += [f"rest = {text}", f"kept = rest > F({noise!r}) * ({value})"]
+            text = "rest"
+        text = f"select(kept, {text}, F(0.0))" if is_back else text
         body += [f"put(lines, at + {_place(part)}, {text})"]
     lines += [*indent(3, lefts * (not own)), "            for j in range(lanes):"]
     lines += indent(4, [*lefts * own, *body])

@@ -180,7 +180,8 @@ class _Machine:
         new = _attention.covariances(step, K, S, R)
         ntk = _attention.ntks(step, K, T, S, R, new)
         found = [total - 2.0 * part for total, part in zip(behind, new, strict=True)]
-        found[0] = found[0] * (found[0] > NOISE * behind[0])  # equal but for rounding
+        kept = found[0] > NOISE * behind[0]  # or else equal but for rounding
+        found = [part * kept for part in found]
         for part in found if self.sides.are_same else ():
             part[np.arange(n), np.arange(n)] = 0.0
         for parts, values in ((self.distance, found), (self.ntk, ntk)):

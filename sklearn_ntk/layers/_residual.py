@@ -40,6 +40,7 @@ class Residual(NamedTuple):
                 "be correlated",
                 "End it in Dense()",
             )
+        is_gaussian = context.gaussian
         if self.shortcut:
             context.gaussian, context.independent = before
             yield Swap()
@@ -55,4 +56,4 @@ class Residual(NamedTuple):
             )
         yield Add()
         # The sum is Gaussian if both paths are; its parts are fresh only if the shortcut's are.
-        context.gaussian, context.independent = before
+        context.gaussian, context.independent = before[0] and is_gaussian, before[1]
