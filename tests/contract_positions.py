@@ -126,13 +126,13 @@ NETWORKS = {
     "strides flatten": image(conv(3, strides=(2, 1)), RELU, conv(1, strides=2), RELU, FLATTEN),
     "strided circular": image(conv(3, strides=2, padding="circular"), RELU, MEAN),
     "times": sequence(conv(3), RELU, conv(2, padding="valid"), GELU, SUM),
-    "pools": image(conv(3), RELU, avg_pool(2), conv(2), RELU, ("sum_pool", {"window": (2, 1)}),
+    "pools": image(conv(3), RELU, avg_pool(2), conv((2, 1)), RELU, ("sum_pool", {"window": (2, 1)}),
                    FLATTEN),
     "overlapping pools": image(
         conv(1), RELU, avg_pool(3, strides=1, padding="same"), conv(1), RELU,
         avg_pool((2, 3), strides=(1, 2), padding="circular"), conv(2), RELU, MEAN,
     ),
-    "pool of the input": image(avg_pool(2), conv(2), RELU, FLATTEN),
+    "pool of the input": image(avg_pool(2), conv((2, 1)), RELU, FLATTEN),
     "only linear": image(conv(3), conv(2), MEAN),
     "residual": image(conv(3), residual(RELU, conv(3), RELU, conv(3, 0.5)), RELU, MEAN),
     "residual flatten": image(conv(3), residual(RELU, conv(3)), RELU, FLATTEN),
@@ -141,7 +141,7 @@ NETWORKS = {
     ),
     "residual with pools": image(
         conv(3),
-        residual(RELU, avg_pool(2), conv(3), shortcut=[ERF, avg_pool(2), conv(1)]), RELU, FLATTEN,
+        residual(RELU, avg_pool(2), conv((3, 1)), shortcut=[ERF, avg_pool(2), conv(1)]), RELU, FLATTEN,
     ),
     "residual in residual": image(
         conv(3), residual(residual(RELU, conv(3)), RELU, conv(2)), RELU, MEAN

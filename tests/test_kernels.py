@@ -349,7 +349,7 @@ def test_get_and_set_params():
     params = kernel.get_params()
     assert set(params) == {
         *("depth", "activation", "weight_var", "bias_var", "architecture"),
-        *("weight_var_bounds", "bias_var_bounds", "dtype"),
+        *("weight_var_bounds", "bias_var_bounds", "dtype", "verbose"),
     }
     assert NNGPKernel(**params) == kernel
     assert set(NTKKernel().get_params()) == {*params, "n_frozen"}

@@ -41,8 +41,8 @@ from sklearn_ntk.layers import (
 
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(
-    path.stem
-    for pattern in ("cnn*", "resnet*", "attention*", "transformer*", "mlp_layer_norm*")
+    path.relative_to(DATA).with_suffix("").as_posix()
+    for pattern in ("cnn*", "resnet*", "attention*", "transformer*", "layer_norm/*")
     for path in DATA.glob(f"{pattern}.json")
 )
 W, B = 1.5, 0.2
