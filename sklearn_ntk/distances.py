@@ -114,8 +114,7 @@ def settle_pair(scale, distance, ntk, left, right):
 SERIES_HEAD = 6
 """Length of the record of a series before its coefficients."""
 
-_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "settle": 3, "recur": 1}
-
+_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "settle": 3}
 
 FIRST_NUMBERS = ("first_weight", "first_trained", "first_weight_rate")
 """`formulas.NUMBERS` of the affine map before a pointwise one that it is joined with."""

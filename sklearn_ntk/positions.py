@@ -1,20 +1,17 @@
 """What pairs of images or sequences need to know of their rows, and how they are computed."""
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 
 import numpy as np
 
+from ._threads import run
 from .engines import _positions
 from .engines._position_rows import Rows, cut
 from .engines._schedule import schedule
 
 SCAN_NUMBERS = 2**23
 """Numbers of the lines of single rows that a thread holds at a time."""
-
-ROWS_AT_ONCE = 16
-"""Rows that compiled loops carry side by side."""
 
 SCAN_SECONDS = 0.5
 """How long a block of single rows takes, about; an interrupt waits for its end."""
@@ -74,18 +71,14 @@ def _scan_blocks(program, X, gradient):
     compiled = engine.plan_of_rows(program, plan, gradient)
     step = min(SCAN_NUMBERS // (n_parts * plan.n_lines), int(SCAN_SECONDS / _seconds(plan)))
     step = min(step, -(-len(X) // get_num_threads()))
-    step = max(1, -(-step // ROWS_AT_ONCE)) * ROWS_AT_ONCE
+    step = max(1, -(-step // compiled.n_lanes)) * compiled.n_lanes
+    found = {}
 
     def compute(i):
-        return engine.scan_rows(program, plan, compiled, X[i : i + step], gradient)
+        found[i] = engine.scan_rows(program, plan, compiled, X[i : i + step], gradient)
 
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        futures = [pool.submit(compute, i) for i in range(0, len(X), step)]
-        try:
-            return [future.result() for future in futures]
-        finally:  # after an interrupt, the others
-            for future in futures:
-                future.cancel()
+    run(compute, deque(range(0, len(X), step)), get_num_threads())
+    return [found[i] for i in sorted(found)]
 
 
 def _seconds(plan):
@@ -162,9 +155,15 @@ class Pairs:
     def compute(self, block, results):
         """Compute one block of the results."""
         i0, i1, j0, j1 = block
-        out = np.empty((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
+        # of a symmetric matrix some are not computed, and must be numbers all the same
+        out = np.zeros((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
         self._engine.fill(self._plan, self._left, self._right, *block, self.is_symmetric, out)
-        found = self._kernels(out, block)
+        places = slice(i0, i1), slice(j0, j1)
+        ends = (
+            (side.variance[place], side.dvariance[place] if self._gradient else None)
+            for side, place in zip(self.scans, places, strict=True)
+        )
+        found = _positions.kernels(out, *ends)
         for result, part in zip(results, found, strict=False):
             if result.size and self.is_symmetric:
                 below = np.arange(i0, i1)[:, None] >= np.arange(j0, j1)
@@ -172,14 +171,3 @@ class Pairs:
                 result[0, j0:j1, i0:i1].swapaxes(0, 1)[below] = part[below]
             elif result.size:
                 result[0, i0:i1, j0:j1] = part
-
-    def _kernels(self, out, block):
-        """NNGP, NTK and their derivatives from the state of the output."""
-        i0, i1, j0, j1 = block
-        left, right = self.scans
-        sides = left.variance[i0:i1, None], right.variance[j0:j1]
-        found = [0.5 * (sides[0] + sides[1] - out[0]), out[1]]
-        if self._gradient:
-            moves = left.dvariance[i0:i1, None] + right.dvariance[j0:j1]
-            found += [0.5 * (moves - np.moveaxis(out[2:4], 0, -1)), np.moveaxis(out[4:], 0, -1)]
-        return found

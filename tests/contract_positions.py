@@ -141,7 +141,8 @@ NETWORKS = {
     ),
     "residual with pools": image(
         conv(3),
-        residual(RELU, avg_pool(2), conv((3, 1)), shortcut=[ERF, avg_pool(2), conv(1)]), RELU, FLATTEN,
+        residual(RELU, avg_pool(2), conv((3, 1)), shortcut=[ERF, avg_pool(2), conv(1)]),
+        RELU, FLATTEN,
     ),
     "residual in residual": image(
         conv(3), residual(residual(RELU, conv(3)), RELU, conv(2)), RELU, MEAN

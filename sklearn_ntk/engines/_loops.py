@@ -151,23 +151,23 @@ def rule(name, gradient, single):
 # left and by the right coefficients, the first four. Several terms are added at a time, from the
 # highest down, so that sums are read and written once for all of them.
 
-_SUMS = ("c", "s", "d", "e")
-_RATE_SUMS = ("f", "cl", "sl", "dl", "cr", "sr", "dr", "el", "er")
+SUMS = ("c", "s", "d", "e")
+RATE_SUMS = ("f", "cl", "sl", "dl", "cr", "sr", "dr", "el", "er")
 
 
 def count_lines(gradient):
     """Number of lines of ``work``."""
-    return 1 + len(_SUMS) + gradient * len(_RATE_SUMS)
+    return 1 + len(SUMS) + gradient * len(RATE_SUMS)
 
 
-def _term(q, gradient):
-    """Lines that add term ``q`` of a block to the sums of a pair."""
-    lines = [f"w = v{q}[j]", f"m = u{q} - w"]
+def term(gradient, u, v, du, dv):
+    """Lines that add a term to the sums of a pair, from texts of coefficients and their rates."""
+    lines = [f"w = {v}", f"m = {u} - w"]
     if gradient:
-        lines += [f"z = dv{q}[j]", "f = f * rho + (d + d)"]
-        lines += [f"el += m * du{q}", "er -= m * z"]
-    lines += ["d = d * rho + s", f"c += u{q} * w", "s = s * rho + c", "e += m * m"]
-    for side, product in (("l", f"du{q} * w"), ("r", f"u{q} * z")) if gradient else ():
+        lines += [f"z = {dv}", "f = f * rho + (d + d)"]
+        lines += [f"el += m * {du}", "er -= m * z"]
+    lines += ["d = d * rho + s", f"c += {u} * w", "s = s * rho + c", "e += m * m"]
+    for side, product in (("l", f"{du} * w"), ("r", f"{u} * z")) if gradient else ():
         lines += [
             f"d{side} = d{side} * rho + s{side}",
             f"c{side} += {product}",
@@ -212,7 +212,7 @@ def series(gradient, single):
 def _series(gradient, single):
     """Lines of the loops from the gaps before a series to gaps and slopes behind it."""
     directions = range(2) if gradient else ()
-    sums = _SUMS + _RATE_SUMS * gradient
+    sums = SUMS + RATE_SUMS * gradient
     terms = range(TERMS - 1, -1, -1)
     letters = ("", "d") if gradient else ("",)
     features, share = range(3, 7), _SHARE.splitlines()
@@ -245,7 +245,14 @@ def _series(gradient, single):
         "            for j in range(stop[i]):",
         "                rho = line_rho[j]",
         *indent(4, (f"{name} = line_{name}[j]" for name in sums)),
-        *indent(4, (line for q in terms for line in _term(q, gradient))),
+        *indent(
+            4,
+            (
+                line
+                for q in terms
+                for line in term(gradient, f"u{q}", f"v{q}[j]", f"du{q}", f"dv{q}[j]")
+            ),
+        ),
         *indent(4, (f"line_{name}[j] = {name}" for name in sums)),
         *indent(2, (f"{d}u0 = {d}u[first][left + i]" for d in letters)),
         *indent(2, (f"{d}v0 = {d}v[first][right:]" for d in letters)),

@@ -169,7 +169,7 @@ def gather(own, gradient, single):
 
 
 def scatter(own, gradient, single):
-    """Source of additions of lines to others; runs of the same target stay in registers."""
+    """Source of additions of lines to others."""
     size = line_size(gradient)
     return text_of([
         *short(gradient),

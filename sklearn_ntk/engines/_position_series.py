@@ -5,13 +5,10 @@ products, S and its derivative, squared differences, and their rates.
 """
 
 from .. import distances
-from ._loops import indent, text_of
+from ._loops import RATE_SUMS, SUMS, indent, term, text_of
 from ._position_loops import mapping, of_left, short, slot_of
 
-_SUMS = ("c", "s", "d", "e")
-_RATE_SUMS = ("f", "cl", "sl", "dl", "cr", "sr", "dr", "el", "er")
-
-N_WORK = 6 + 3 + len(_SUMS) + len(_RATE_SUMS)
+N_WORK = 6 + 3 + len(SUMS) + len(RATE_SUMS)
 """Numbers of scratch memory for each lane that a series needs."""
 
 
@@ -20,28 +17,13 @@ def _names(*names):
     return {name: f"LANES * {6 + place} + j" for place, name in enumerate(names)}
 
 
-def _term(gradient):
-    lines = ["w = fetch(y, vb + j)", "m = u - w"]
-    if gradient:
-        lines += ["z = fetch(y, dvb + j)", "f = f * rho + (d + d)"]
-        lines += ["el += m * du", "er -= m * z"]
-    lines += ["d = d * rho + s", "c += u * w", "s = s * rho + c", "e += m * m"]
-    for side, product in (("l", "du * w"), ("r", "u * z")) if gradient else ():
-        lines += [
-            f"d{side} = d{side} * rho + s{side}",
-            f"c{side} += {product}",
-            f"s{side} = s{side} * rho + c{side}",
-        ]
-    return lines
-
-
 def series(own, gradient, single):
     """Source of a `Pointwise` step whose activation is a series.
 
     Records hold the new variance, the standard deviation before, then the features of `series`:
     that behind, ``1 / (2 s)``, the gain, ``log s^2``, and the coefficients.
     """
-    sums = _SUMS + _RATE_SUMS * gradient
+    sums = SUMS + RATE_SUMS * gradient
     place = _names("rho", "gap", "share", *sums)
     directions = range(2) if gradient else ()
     head = distances.SERIES_HEAD
@@ -101,7 +83,7 @@ def series(own, gradient, single):
         *indent(2, coefficients * own),
         f"        rho = load(work, {place['rho']})",
         *indent(2, (f"{name} = load(work, {place[name]})" for name in sums)),
-        *indent(2, _term(gradient)),
+        *indent(2, term(gradient, "u", "fetch(y, vb + j)", "du", "fetch(y, dvb + j)")),
         *indent(2, (f"store(work, {place[name]}, {name})" for name in sums)),
         f"q = {head}",
         *places,

@@ -237,10 +237,17 @@ def run(program, X, Y, rows_x, rows_y, gradient=False):
     machine = _Machine(program, plan, (len(X), len(Y)), sides, gradient)
     for op in plan.operations:
         machine.run(op)
-    state = machine.lines[:, plan.result]
-    nngp = 0.5 * (rows_x.variance[:, None] + rows_y.variance - state[0])
-    if not gradient:
-        return nngp, state[1]
-    moves = rows_x.dvariance[:, None] + rows_y.dvariance
-    dnngp = 0.5 * (moves - np.stack([state[2], state[3]], axis=-1))
-    return nngp, state[1], dnngp, np.stack([state[4], state[5]], axis=-1)
+    ends = ((rows.variance, rows.dvariance) for rows in (rows_x, rows_y))
+    return kernels(machine.lines[:, plan.result], *ends)
+
+
+def kernels(state, left, right):
+    """NNGP and NTK, with their rates if there are any, from the state of the output.
+
+    Both sides have the variances of their rows, and the rates of these or None.
+    """
+    found = (0.5 * (left[0][:, None] + right[0] - state[0]), state[1])
+    if len(state) == 2:
+        return found
+    moves = left[1][:, None] + right[1]
+    return *found, 0.5 * (moves - np.stack(state[2:4], axis=-1)), np.stack(state[4:6], axis=-1)

@@ -28,7 +28,8 @@ INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 def _version():
     """Digest of sources that compiled functions share and the disk cache knows nothing of."""
     folder = Path(__file__).parent
-    files = [*sorted(folder.glob("*.py")), folder.parent / "_tile.py"]
+    shared = ("_tile.py", "_position_packing.py")  # types of arguments
+    files = [*sorted(folder.glob("*.py")), *(folder.parent / name for name in shared)]
     files += [Path(module.__file__) for module in (_trace, formulas)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
@@ -179,10 +180,10 @@ def signature(dtype):
 @cache
 def address(step, dtype):
     """Address of a compiled step for pairs of this precision; compiles or loads it."""
-    return place_of(step, signature(dtype))
+    return address_of(step, signature(dtype))
 
 
-def place_of(step, arguments):
+def address_of(step, arguments):
     """Address of a compiled step for arguments of these types; compiles or loads it."""
     step.compile(types.void(*arguments))
     result = step.overloads[arguments]

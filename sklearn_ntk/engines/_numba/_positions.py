@@ -4,7 +4,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
+from numba import njit, types
 
 from .. import _attention_loops, _position_loops, _position_rows, _position_series
 from .._operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
@@ -18,7 +18,7 @@ from .._position_packing import (
     set_places,
     tables_of,
 )
-from ._compile import call, compiled, from_source, place_of
+from ._compile import INNER, address_of, call, compiled, from_source
 
 
 class Lines(NamedTuple):
@@ -78,7 +78,7 @@ def _signature(dtype):
 def _address(make, *arguments):
     """Address of a compiled operation; the last argument tells whether in single precision."""
     dtype = np.dtype(np.float32 if arguments[-1] else np.float64)
-    return place_of(from_source(make(*arguments), arguments[-1]), _signature(dtype))
+    return address_of(from_source(make(*arguments), arguments[-1]), _signature(dtype))
 
 
 _SOURCES = {
@@ -153,6 +153,17 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     )
 
 
+@njit(**INNER)
+def _operate(plan, left, right, i, j, lines, work, first, last):
+    """Run operations ``first .. last`` of a plan on the lines of row ``i`` and columns ``j`` on."""
+    tile = Lines(
+        plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
+        plan.entries, left, right, i, j, lines, work,
+    )  # fmt: skip
+    for o in range(first, last):
+        call(plan.ops[o, 0], o, tile)
+
+
 @compiled
 def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
     """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
@@ -166,12 +177,7 @@ def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
     work = np.empty(plan.n_work * n_lanes, plan.numbers.dtype)
     for j in range(j0, j1, n_lanes):
         for i in range(max(i0, j) if is_symmetric else i0, i1):
-            tile = Lines(
-                plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
-                plan.entries, left, right, i, j, lines, work,
-            )  # fmt: skip
-            for o in range(plan.ops.shape[0]):
-                call(plan.ops[o, 0], o, tile)
+            _operate(plan, left, right, i, j, lines, work, 0, plan.ops.shape[0])
             for part in range(n_parts):
                 place = plan.result * size + part * n_lanes
                 for lane in range(min(n_lanes, j1 - j)):
@@ -183,12 +189,7 @@ def run(plan, first, last, rows, lines):
     """Run some operations of a plan for pairs of each row with itself, a line after the other."""
     work = np.empty(plan.n_work * plan.n_lanes, plan.numbers.dtype)
     for j in range(lines.shape[0]):
-        tile = Lines(
-            plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
-            plan.entries, rows, rows, 0, j * plan.n_lanes, lines[j], work,
-        )  # fmt: skip
-        for o in range(first, last):
-            call(plan.ops[o, 0], o, tile)
+        _operate(plan, rows, rows, 0, j * plan.n_lanes, lines[j], work, first, last)
 
 
 def plan_of_rows(program, schedule, gradient):
