@@ -301,6 +301,18 @@ def test_circular_convolutions_do_not_see_shifts():
     assert np.abs(gram(flat, X) / gram(flat, X, moved) - 1.0).max() > 0.01
 
 
+@pytest.mark.parametrize("act", ["tanh", "erf"])
+def test_opposite_positions(act):
+    """Without biases an odd activation keeps them opposite, on both engines and for dense rows."""
+    X = np.random.default_rng(0).standard_normal((3, 4))
+    X[1] = -X[0]
+    network = (Dense(1.5, 0.0), act, Dense(1.5, 0.0), "relu", Dense(1.5, 0.0))
+    expected = both(network, X)
+    images = lower((Input(1, 4), *network[:-1], Flatten(), network[-1]))
+    for run in ENGINES.values():
+        assert np.abs(run(images, X, X) - expected).max() <= 1e-9 * np.abs(expected).max()
+
+
 def test_recurrence_of_one_step_is_a_layer():
     X = np.random.default_rng(0).standard_normal((5, 3))
     first = both((Input(1, 3), Recurrent("erf"), Dense()), X)

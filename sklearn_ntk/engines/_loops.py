@@ -176,9 +176,15 @@ def term(gradient, u, v, du, dv):
     return lines
 
 
-_SHARE = """\
-half = gap[j] * x4 * y4[j]
-share = F(2.0) * select(half > opposite, F(1.0), half)"""
+def share(half):
+    """Lines that find ``1 - rho`` from ``half`` of it; opposite but for rounding is opposite."""
+    return [f"half = {half}", "share = F(2.0) * select(half > opposite, F(1.0), half)"]
+
+
+def opposite(single):
+    """Line that says from where on `share` takes directions for opposite."""
+    return f"opposite = F({1.0 - SMALL[NOISE] if single else OPPOSITE!r})"
+
 
 _ENDS = """\
 m = u0 - v0[j]
@@ -215,8 +221,8 @@ def _series(gradient, single):
     sums = SUMS + RATE_SUMS * gradient
     terms = range(TERMS - 1, -1, -1)
     letters = ("", "d") if gradient else ("",)
-    features, share = range(3, 7), _SHARE.splitlines()
-    ends = [*share, *_ENDS.splitlines()]
+    features, shares = range(3, 7), share("gap[j] * x4 * y4[j]")
+    ends = [*shares, *_ENDS.splitlines()]
     for p in directions:
         ends += _RATE_ENDS.format(p=p, gap=2 + p, slope=4 + p).splitlines()
     return [
@@ -224,7 +230,7 @@ def _series(gradient, single):
         *indent(1, ("du = tile.left.coefficient_rates",) * gradient),
         *indent(1, ("dv = tile.right.coefficient_rates",) * gradient),
         "    left, right = i0 - tile.left.start, j0 - tile.right.start",
-        f"    opposite = F({1.0 - SMALL[NOISE] if single else OPPOSITE!r})",
+        *indent(1, [opposite(single)]),
         *indent(1, (f"y{f} = y[k, {f}][j0:]" for f in features)),
         *indent(1, (f"y{f}_{p} = dy[{p}, k, {f}][j0:]" for f in features for p in directions)),
         "    first, length, work = tile.spans[k, 0], tile.spans[k, 1], tile.work",
@@ -237,7 +243,7 @@ def _series(gradient, single):
         *indent(2, (f"x{f}_{p} = dx[{p}, k, {f}][i0 + i]" for f in features for p in directions)),
         *indent(2, (f"d{i} = duals[{i}, i]" for i in range(6 if gradient else 2))),
         "        for j in range(stop[i]):",
-        *indent(3, [*share, "line_rho[j] = F(1.0) - share"]),
+        *indent(3, [*shares, "line_rho[j] = F(1.0) - share"]),
         *indent(3, (f"line_{name}[j] = F(0.0)" for name in sums)),
         f"        for t in range(first + length - {TERMS}, first, -{TERMS}):",
         *indent(3, (f"{d}u{q} = {d}u[t + {q}][left + i]" for q in terms for d in letters)),

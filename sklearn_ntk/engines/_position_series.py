@@ -5,7 +5,7 @@ products, S and its derivative, squared differences, and their rates.
 """
 
 from .. import distances
-from ._loops import RATE_SUMS, SUMS, indent, term, text_of
+from ._loops import RATE_SUMS, SUMS, indent, opposite, share, term, text_of
 from ._position_loops import mapping, of_left, short, slot_of
 
 N_WORK = 6 + 3 + len(SUMS) + len(RATE_SUMS)
@@ -15,6 +15,36 @@ N_WORK = 6 + 3 + len(SUMS) + len(RATE_SUMS)
 def _names(*names):
     """Texts of the places of the lines of scratch memory behind the duals."""
     return {name: f"LANES * {6 + place} + j" for place, name in enumerate(names)}
+
+
+def _ends(place, sums, gradient):
+    """Lines that make gap and slope, with their rates, of the sums."""
+    ends = [f"{name} = load(work, {place[name]})" for name in ("gap", "share", *sums)]
+    ends += [
+        "m = u - fetch(y, vb + j)",
+        "moved = e + m * m + F(2.0) * share * s",
+        "risen = s - share * d",
+        "store(work, j, x2 * y2 * moved)",
+        "store(work, LANES + j, x4 * y4 * risen)",
+    ]
+    ends += ["dv0 = fetch(y, dvb + j)", "apart = x1 - y1"] * gradient
+    for p in range(2) if gradient else ():
+        ends += [
+            f"rate = load(lines, at + LANES * {2 + p} + j)",
+            f"rate = select(gap > F(0.0), rate - F(2.0) * apart * (x1_{p} - y1_{p}), F(0.0))",
+            f"inner = F(2.0) * rate * x3 * y3 + share * (x3_{p} / x3 + y3_{p} / y3)",
+            "inner = select(share < F(2.0), inner, F(0.0))",
+            f"ds = sl * x5_{p} + sr * y5_{p} - d * inner",
+            f"dd = dl * x5_{p} + dr * y5_{p} - f * inner",
+            f"wide = (el + m * du) * x5_{p} + (er - m * dv0) * y5_{p}",
+            "moving = F(2.0) * (wide + inner * s + share * ds)",
+            "rising = ds - inner * d - share * dd",
+            f"total = (x2_{p} * y2 + x2 * y2_{p}) * moved + x2 * y2 * moving",
+            f"store(work, LANES * {2 + p} + j, total)",
+            f"total = (x4_{p} * y4 + x4 * y4_{p}) * risen + x4 * y4 * rising",
+            f"store(work, LANES * {4 + p} + j, total)",
+        ]
+    return ends
 
 
 def series(own, gradient, single):
@@ -38,37 +68,13 @@ def series(own, gradient, single):
     begin = [
         "apart = x1 - y1",
         "gap = max(load(lines, at + j) - apart * apart, F(0.0))",
-        "share = F(2.0) * min(gap * x3 * y3, F(1.0))",
+        *share("gap * x3 * y3"),
         f"store(work, {place['gap']}, gap)",
         f"store(work, {place['share']}, share)",
         f"store(work, {place['rho']}, F(1.0) - share)",
         *(f"store(work, {place[name]}, F(0.0))" for name in sums),
     ]
-    ends = [f"{name} = load(work, {place[name]})" for name in ("gap", "share", *sums)]
-    ends += [
-        "m = u - fetch(y, vb + j)",
-        "moved = e + m * m + F(2.0) * share * s",
-        "risen = s - share * d",
-        "store(work, j, x2 * y2 * moved)",
-        "store(work, LANES + j, x4 * y4 * risen)",
-    ]
-    ends += ["dv0 = fetch(y, dvb + j)", "apart = x1 - y1"] * gradient
-    for p in directions:
-        ends += [
-            f"rate = load(lines, at + LANES * {2 + p} + j)",
-            f"rate = select(gap > F(0.0), rate - F(2.0) * apart * (x1_{p} - y1_{p}), F(0.0))",
-            f"inner = F(2.0) * rate * x3 * y3 + share * (x3_{p} / x3 + y3_{p} / y3)",
-            "inner = select(share < F(2.0), inner, F(0.0))",
-            f"ds = sl * x5_{p} + sr * y5_{p} - d * inner",
-            f"dd = dl * x5_{p} + dr * y5_{p} - f * inner",
-            f"wide = (el + m * du) * x5_{p} + (er - m * dv0) * y5_{p}",
-            "moving = F(2.0) * (wide + inner * s + share * ds)",
-            "rising = ds - inner * d - share * dd",
-            f"total = (x2_{p} * y2 + x2 * y2_{p}) * moved + x2 * y2 * moving",
-            f"store(work, LANES * {2 + p} + j, total)",
-            f"total = (x4_{p} * y4 + x4 * y4_{p}) * risen + x4 * y4 * rising",
-            f"store(work, LANES * {4 + p} + j, total)",
-        ]
+    ends = _ends(place, sums, gradient)
     coefficients = [f"u = {of_left('q', own)}"]
     coefficients += [f"du = {of_left('(q + width)', own)}"] * gradient
     places = ["vb = yb + ny * count * q", *["dvb = yb + ny * count * (q + width)"] * gradient]
@@ -93,4 +99,6 @@ def series(own, gradient, single):
     ]
     outputs = distances.trace_pair("series", None, gradient)
     lines = mapping(outputs, None, False, own, gradient, single, before)
-    return text_of([*short(gradient), "    work = tile.work", *lines])
+    return text_of(
+        [*short(gradient), "    work = tile.work", *indent(1, [opposite(single)]), *lines]
+    )
