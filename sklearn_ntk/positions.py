@@ -16,12 +16,15 @@ SCAN_NUMBERS = 2**23
 SCAN_SECONDS = 0.5
 """How long a block of single rows takes, about; an interrupt waits for its end."""
 
-COMPILED_LINES = 2_000_000
+COMPILED_LINES = 100_000
 """Lines of single rows above which compiled loops are worth the time that it takes to load them."""
 
 BLOCK_ROWS = 64
 BLOCK_SECONDS = 0.05
-"""How long a block of pairs takes, about."""
+"""How long a block of pairs takes, about, at most."""
+
+N_BLOCKS = 32
+"""Blocks that even a small matrix is cut into, so that threads end at the same time."""
 
 SECONDS = 5e-9
 """What a line costs for each pair that an operation maps, about."""
@@ -140,7 +143,7 @@ class Pairs:
 
     def blocks(self):
         """Blocks of rows and columns; of a symmetric matrix, those not above the diagonal."""
-        n_pairs = int(BLOCK_SECONDS / self._seconds) + 1
+        n_pairs = int(min(BLOCK_SECONDS / self._seconds, np.prod(self.shape) / N_BLOCKS)) + 1
         n_lanes = self._plan.n_lanes
         n_rows = min(BLOCK_ROWS, 1 + n_pairs // n_lanes)
         n_columns = n_lanes * max(1, n_pairs // (n_lanes * n_rows))
