@@ -89,6 +89,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         )
     results = _allocate(program, shape, get, gradient, dtype)
     title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
+    if 0 in shape:
+        return _select(get, gradient, results)
     if program.shape is not None:
         _fill_positions(program, rows, gradient, results, title, verbose)
         return _select(get, gradient, results)

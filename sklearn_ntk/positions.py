@@ -5,10 +5,12 @@ from itertools import zip_longest
 
 import numpy as np
 
+from ._memory import check_memory
 from ._threads import run
 from .engines import _positions
 from .engines._position_rows import Rows, cut
 from .engines._schedule import schedule
+from .program import Normalize
 
 SCAN_NUMBERS = 2**23
 """Numbers of the lines of single rows that a thread holds at a time."""
@@ -38,7 +40,7 @@ def check_shape(X, shape):
             f"Input{tuple(shape)} takes rows of {n_features} columns, in the order of ravel(); got "
             f"{X.shape[1]}."
         )
-    return X.reshape(len(X), -1, shape[-1])
+    return X.reshape(len(X), n_features // shape[-1], shape[-1])
 
 
 def scan(program, rows, gradient=False, dtype=np.float64):
@@ -50,7 +52,8 @@ def scan(program, rows, gradient=False, dtype=np.float64):
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         scanned = _joined(_scan_blocks(program, X, gradient))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
-    largest = max(float(np.abs(part).max(initial=0.0)) for part in ends if part is not None)
+    ends += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
+    largest = max(map(_largest, ends))
     if not 4.0 * largest <= float(np.finfo(dtype).max):
         other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
         raise ValueError(
@@ -60,14 +63,31 @@ def scan(program, rows, gradient=False, dtype=np.float64):
     return scanned
 
 
+def _largest(item):
+    """Largest absolute value in nested lists or tuples of arrays."""
+    if isinstance(item, (list, tuple)):
+        return max(map(_largest, item), default=0.0)
+    return 0.0 if item is None else float(np.abs(item).max(initial=0.0))
+
+
+def _normalized(program, scanned):
+    """Records of normalisations: pairs take a product of two inverses of deviations."""
+    for step, record in zip(program.steps, scanned.records, strict=True):
+        if isinstance(step, Normalize):
+            yield record
+
+
 def _scan_blocks(program, X, gradient):
     """Scans of blocks of rows: a few by the reference engine, many by compiled loops."""
     n_parts = 6 if gradient else 2
     plan = schedule(program, diagonal=True)
-    if plan.n_mapped * len(X) <= COMPILED_LINES:
+    if plan.cost * len(X) <= COMPILED_LINES:
         step = max(1, SCAN_NUMBERS // (n_parts * schedule(program, None, True).n_lines))
         starts = range(0, len(X), step)
-        return [_positions.scan_rows(program, X[i : i + step], gradient) for i in starts]
+        found = [_positions.scan_rows(program, X[:step], gradient)]
+        _check_records(found[0], len(X))
+        more = (X[i : i + step] for i in starts[1:])
+        return found + [_positions.scan_rows(program, part, gradient) for part in more]
     from .engines._numba import _positions as engine
     from .engines._numba import get_num_threads
 
@@ -80,13 +100,29 @@ def _scan_blocks(program, X, gradient):
     def compute(i):
         found[i] = engine.scan_rows(program, plan, compiled, X[i : i + step], gradient)
 
-    run(compute, deque(range(0, len(X), step)), get_num_threads())
+    compute(0)
+    _check_records(found[0], len(X))
+    run(compute, deque(range(step, len(X), step)), get_num_threads())
     return [found[i] for i in sorted(found)]
+
+
+def _check_records(some, n):
+    """Refuse so many rows if what is kept of them would not fit, judged by some of them."""
+    check_memory(
+        _bytes(some[:3]) * (n / max(1, len(some.variance)) - 1.0),
+        f"What a network with positions keeps of {n} rows",
+        "take fewer rows, fewer positions, or activations without a series",
+    )
+
+
+def _bytes(item):
+    """Memory of nested lists or tuples of arrays."""
+    return sum(map(_bytes, item)) if isinstance(item, (list, tuple)) else item.nbytes
 
 
 def _seconds(plan):
     """How long a pair of rows takes, about."""
-    return SECONDS * plan.n_mapped
+    return SECONDS * plan.cost
 
 
 def _joined(parts):

@@ -12,6 +12,7 @@ import numpy as np
 from ._threads import run
 from .engines import _numpy, _packing
 from .engines._numpy import Rows
+from .program import Normalize
 
 SLAB = 256
 """Rows that are carried through a series at a time."""
@@ -42,7 +43,8 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
         scanned = carrier.carry(n_threads)
     except OverflowError:
         scanned = None
-    if scanned is None or not _is_within(scanned, carrier.variances, names, np.finfo(dtype).max):
+    largest = np.finfo(dtype).max
+    if scanned is None or not _is_within(program, scanned, carrier.variances, names, largest):
         other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
         raise ValueError(
             f"The kernel of this network overflows on rows whose mean square reaches "
@@ -52,11 +54,13 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     return scanned, carrier
 
 
-def _is_within(scanned, variances, names, largest):
+def _is_within(program, scanned, variances, names, largest):
     """Whether all variances, with room for gaps of four times as much, and results are finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         within = [4.0 * variances]
         within += [4.0 * record[2] * record[2] for record in scanned.records if record]
+        steps = zip(program.steps, scanned.records, strict=True)  # pairs multiply two inverses
+        within += [record[0] ** 2 for step, record in steps if isinstance(step, Normalize)]
         results = [("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk)]
         within += [part for name, part in results if name in names and part is not None]
         return all(bool((np.abs(part) <= largest).all()) for part in within)

@@ -223,9 +223,46 @@ def test_one_layer_is_not_a_tuple_of_layers(network):
         lower(network)
 
 
+TIMES = module.Input(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Dense(frozen="no"), "frozen must be True or False; got 'no'. Correct it."),
+        (
+            module.Recurrent(return_sequences=2),
+            "return_sequences must be True or False; got 2. Correct it.",
+        ),
+        (
+            module.PositionalEmbedding(),
+            "PositionalEmbedding must follow a layer with weights, which makes rows wide. Put "
+            "Dense() before it.",
+        ),
+        (
+            module.SelfAttention(),
+            "SelfAttention must follow a layer with weights. Put Dense() before it.",
+        ),
+    ],
+    ids=str,
+)
+def test_invalid_layer(layer, message):
+    with pytest.raises(ValueError) as error:
+        lower((TIMES, layer, module.Flatten(), TIED))
+    assert str(error.value) == f"Invalid network at architecture[1]: {message}"
+
+
+@pytest.mark.parametrize("n_frozen", [1.5, -1, "1"])
+def test_n_frozen_is_a_count(n_frozen):
+    with pytest.raises(ValueError, match=f"n_frozen must be a whole number >= 0; got {n_frozen!r}"):
+        lower((TIED, "relu", TIED), n_frozen=n_frozen)
+
+
 def test_errors_of_activations():
-    with pytest.raises(ValueError, match="Unknown activation 'rellu'"):
+    with pytest.raises(ValueError, match=r"at architecture\[1\]: Unknown activation 'rellu'"):
         lower((TIED, "rellu", TIED))
+    with pytest.raises(ValueError, match=r"at architecture\[1\]: Unknown activation 'tnh'"):
+        lower((TIMES, module.Recurrent("tnh"), TIED))
     with pytest.raises(ValueError, match="rate of Gaussian must be a negative number"):
         lower((TIED, Gaussian(rate=1.0), TIED))
 

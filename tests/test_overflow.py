@@ -5,9 +5,9 @@ import pytest
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.activations import ACTIVATIONS, Hermite, Monomial, Numerical
-from sklearn_ntk.architectures import mlp
+from sklearn_ntk.architectures import cnn, mlp
 from sklearn_ntk.gram import diagonal, gram
-from sklearn_ntk.layers import Dense, lower
+from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, LayerNorm, lower
 
 X = np.random.default_rng(0).standard_normal((7, 4))
 SINGLE = {"dtype": "float32"}
@@ -33,6 +33,31 @@ def test_overflow(kernel, scale):
     for call in calls:
         with pytest.raises(ValueError, match="overflows on rows whose mean square"):
             call(scale * X)
+
+
+@pytest.mark.parametrize("start", [(Dense(),), (Input(4, 1), Conv(3))], ids=["rows", "positions"])
+def test_inverse_of_a_norm_overflows(start):
+    end = () if len(start) == 1 else (GlobalAvgPool(),)
+    network = (*start, LayerNorm(), "relu", *end, Dense())
+    for dtype in ("float32", "float64"):
+        kernel = NTKKernel(architecture=network, bias_var=0.0, dtype=dtype)
+        assert np.isfinite(kernel(1e-15 * X)).all()
+        if dtype == "float32":
+            with pytest.raises(ValueError, match="overflows"):
+                kernel(1e-20 * X)
+        else:
+            np.testing.assert_allclose(kernel(1e-20 * X), kernel(X), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "network", [mlp(1), cnn((2, 2, 1), 1, "pool"), cnn((2, 2, 1), 1, "flatten")], ids=len
+)
+def test_no_rows(network):
+    program = lower(network)
+    for Z, Y in ((X[:0], None), (X[:0], X), (X, X[:0])):
+        K, T = gram(program, Z, Y, ("nngp", "ntk"))
+        assert K.shape == T.shape == (len(Z), len(Z if Y is None else Y))
+    assert diagonal(program, X[:0]).shape == (0,)
 
 
 def test_gap_of_opposite_rows_overflows():

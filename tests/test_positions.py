@@ -161,7 +161,7 @@ def test_only_what_is_needed():
     """A flattened readout asks for equal positions only, pooling for all pairs."""
     body = (Input(8, 8, 1), Conv(3), "relu", Conv(3), "relu")
     counts = [
-        _schedule.schedule(lower((*body, readout, Dense()))).n_mapped
+        _schedule.schedule(lower((*body, readout, Dense()))).cost
         for readout in (Flatten(), GlobalAvgPool())
     ]
     assert counts[0] == 4 * 64 + 2

@@ -91,6 +91,7 @@ class Schedule(NamedTuple):
     n_lines: int
 
     @property
-    def n_mapped(self):
-        """Lines that steps map, of which most of the time is made."""
-        return sum(len(op.left) for op in self.operations if isinstance(op, Map))
+    def cost(self):
+        """Lines that steps map, of which most of the time is made; attention counts as so many."""
+        mapped = sum(len(op.left) for op in self.operations if isinstance(op, Map))
+        return mapped + sum(op.n**3 // 4 for op in self.operations if isinstance(op, Mix))

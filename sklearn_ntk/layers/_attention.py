@@ -96,8 +96,8 @@ class PositionalEmbedding(NamedTuple):
     --------
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.layers import Dense, Flatten, Input, PositionalEmbedding
-    >>> network = (Input(3, 1), PositionalEmbedding(0.5), Flatten(), Dense(1.0, 0.0))
-    >>> NNGPKernel(architecture=network).diag([[0.0, 0.0, 0.0]])
+    >>> start = (Input(3, 1), Dense(1.0, 0.0), PositionalEmbedding(0.5))
+    >>> NNGPKernel(architecture=(*start, Flatten(), Dense(1.0, 0.0))).diag([[0.0, 0.0, 0.0]])
     array([0.5])
     """
 
@@ -108,6 +108,11 @@ class PositionalEmbedding(NamedTuple):
     def lower(self, context):
         """Instructions of this layer."""
         need_positions(context, "PositionalEmbedding")
+        if context.n_weights == 0:
+            context.fail(
+                "PositionalEmbedding must follow a layer with weights, which makes rows wide",
+                "Put Dense() before it",
+            )
         scale = 0.0 if self.length_scale is None else self.length_scale
         if not is_variance(self.var) or not is_variance(scale):
             context.fail(f"var and length_scale must be numbers >= 0; got {self!r}", "Correct them")

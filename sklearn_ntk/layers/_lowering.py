@@ -1,5 +1,7 @@
 """From a tuple of layers to a program: the one place where a network is checked."""
 
+import numbers
+
 from .._special import is_variance
 from ..activations import as_activation, is_activation
 from ..program import Output, Pointwise, assemble
@@ -26,7 +28,21 @@ class Context:
     def is_trained(self, layer):
         """Count a layer with weights, and tell whether it is trained."""
         self.n_weights += 1
-        return self.n_weights > self.n_frozen and not layer.frozen
+        return not self.flag(layer, "frozen") and self.n_weights > self.n_frozen
+
+    def flag(self, layer, name):
+        """Whether a layer has something set."""
+        found = getattr(layer, name)
+        if found not in (True, False):
+            self.fail(f"{name} must be True or False; got {found!r}", "Correct it")
+        return bool(found)
+
+    def activation(self, given):
+        """The activation that a name or an object stands for."""
+        try:
+            return as_activation(given)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Invalid network at {'.'.join(self.path)}: {error}") from None
 
     def variance(self, layer, name, default=None):
         """A variance of a layer, or that of the kernel, and whether it is the kernel's."""
@@ -53,7 +69,8 @@ class Context:
         is_one = hasattr(layers, "lower") or is_activation(layers)  # these are tuples, too
         if is_one or not isinstance(layers, (tuple, list)):
             remedy = " A single layer is a tuple, too: (Dense(),)." if is_one else ""
-            raise TypeError(f"{name} must be a tuple of layers; got {layers!r}.{remedy}")
+            place = f"Invalid network at {'.'.join(self.path)}: " if self.path else ""
+            raise TypeError(f"{place}{name} must be a tuple of layers; got {layers!r}.{remedy}")
         for position, layer in enumerate(layers):
             self.path.append(f"{name}[{position}]")
             yield from self._lower_one(layer)
@@ -61,7 +78,7 @@ class Context:
 
     def _lower_one(self, layer):
         if isinstance(layer, str) or is_activation(layer):
-            layer = as_activation(layer)
+            layer = self.activation(layer)
             if not self.gaussian:
                 self.fail(
                     f"the activation {layer!r} must follow a layer with weights, whose output is "
@@ -100,6 +117,8 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
     ValueError
         If the network is not valid; the message names the position and the remedy.
     """
+    if not isinstance(n_frozen, numbers.Integral) or n_frozen < 0:
+        raise ValueError(f"n_frozen must be a whole number >= 0; got {n_frozen!r}.")
     context = Context(weight_var, bias_var, n_frozen)
     instructions = list(context.walk(layers, "architecture"))
     if not context.gaussian:

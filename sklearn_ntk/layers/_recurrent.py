@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from .. import program
 from .._values import value
-from ..activations import as_activation
 from ..program import Pointwise
 from ._windows import need_positions
 
@@ -56,8 +55,8 @@ class Recurrent(NamedTuple):
         recurrent, recurrent_tied = context.variance(self, "recurrent_var", "weight_var")
         numbers = (weight, recurrent, bias, context.is_trained(self))
         yield program.Recur(context.grid, *numbers, weight_tied, recurrent_tied, bias_tied)
-        yield Pointwise(as_activation(self.activation))
-        if not self.return_sequences:
+        yield Pointwise(context.activation(self.activation))
+        if not context.flag(self, "return_sequences"):
             yield program.Last(context.grid)
             context.grid = ()
         context.gaussian = context.independent = False

@@ -75,10 +75,14 @@ def _signature(dtype):
 
 
 @cache
-def _address(make, *arguments):
-    """Address of a compiled operation; the last argument tells whether in single precision."""
+def _operation(make, *arguments):
+    """A compiled operation, which must stay alive, and its address.
+
+    The last argument tells whether it is in single precision.
+    """
     dtype = np.dtype(np.float32 if arguments[-1] else np.float64)
-    return address_of(from_source(make(*arguments), arguments[-1]), _signature(dtype))
+    function = from_source(make(*arguments), arguments[-1])
+    return function, address_of(function, _signature(dtype))
 
 
 _SOURCES = {
@@ -128,7 +132,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
         if is_joined:  # with the affine map before, which does nothing then
             source = (_position_loops.mapped, "joined", source[2])
         is_joined = _are_joined(op, behind, program)
-        address, n = _address(*source, *flags), 0 if is_joined else n
+        (_, address), n = _operation(*source, *flags), 0 if is_joined else n
         rows.append((address, step, out, n, place, extra))
         tables += parts
         place += sum(map(len, parts))
