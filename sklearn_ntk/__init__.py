@@ -8,7 +8,9 @@ _HOMES = {
     "NNGPKernel": "kernels",
     "NTKKernel": "kernels",
     "NTKClassifier": "classification",
+    "NTKClassifierCV": "model_selection",
     "NTKRegressor": "regression",
+    "NTKRegressorCV": "model_selection",
 }
 _SUBMODULES = ("activations", "architectures", "layers")
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._compat import Interval, StrOptions
+from ._compat import Interval, StrOptions, _check_sample_weight
 from ._memory import check_memory
 from .kernels import NNGPKernel, NTKKernel
 from .solvers import RELATIVE_RIDGES, fit_ridge, select_ridge
@@ -81,60 +81,77 @@ class NetworkEstimator(BaseEstimator):
 
     def _fit_rows(self, X, Y, weights):
         """Solve for the targets ``Y`` of shape (n, k); sets the attributes that `_scores` needs."""
-        self.kernel_ = self._make_kernel()
-        if np.any(weights < 0):
-            raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}.")
-        if not np.any(weights):  # before 1.9 scikit-learn lets this pass
-            raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
-        if self.kernel_ is None:
-            K, Y, weights = self._precomputed(X, Y, weights)
-            scatter = 0.0
-        else:
-            self.X_fit_, Y, weights, scatter = _merge(X, Y, weights)
-            _check_solve(len(self.X_fit_), "distinct rows")
-            K = self.kernel_(self.X_fit_)
+        K, kept, group = self._gram(X, weights)
+        Y, weights, scatter = merge(Y[kept], weights[kept], group)
         if self.alpha == "auto":
             scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
             solution = select_ridge(K, Y, weights, RELATIVE_RIDGES * scale)
         else:
             solution = fit_ridge(K, Y, weights, self.alpha)
-        self.dual_coef_, self.intercept_, self.alpha_ = solution[:3]
+        self.dual_coef_, self.intercept_ = solution.dual, solution.intercept
+        self.alpha_ = solution.ridge
         self.alphas_, self.loo_errors_ = solution.ridges, solution.errors
         return solution, Y, weights, scatter
 
-    def _precomputed(self, X, Y, weights):
-        """Rows of positive weight of a Gram matrix."""
-        if X.shape[0] != X.shape[1]:
-            raise ValueError(
-                f"A precomputed kernel needs a square matrix in fit; got shape {X.shape}."
-            )
-        self._kept = np.flatnonzero(weights)
-        _check_solve(len(self._kept), "rows of a precomputed kernel")
-        step = max(1, CHUNK // len(X))
-        blocks = [slice(start, start + step) for start in range(0, len(X), step)]
-        skew = max(np.abs(X[rows] - X[:, rows].T).max() for rows in blocks)
-        if skew > 1e-8 * np.abs(X).max():
-            raise ValueError(
-                f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
-                f"{skew:.3g}: pass the Gram matrix of the training rows."
-            )
-        return X[np.ix_(self._kept, self._kept)], Y[self._kept], weights[self._kept]
+    def _gram(self, X, weights):
+        """Gram matrix of the distinct rows of positive weight.
 
-    def _scores(self, X):
-        """Values of the fitted functions at new rows, of shape (n, k)."""
+        Also returns these rows, and for each of them its place among the distinct ones; those of a
+        Gram matrix all count as distinct.
+        """
+        self.kernel_, kept = self._make_kernel(), np.flatnonzero(weights)
+        if self.kernel_ is None:
+            check_solve(len(kept), "rows of a precomputed kernel")
+            _check_symmetric(X)
+            self._kept = kept
+            return X[np.ix_(kept, kept)], kept, np.arange(len(kept))
+        first, group = distinct(X[kept])
+        self.X_fit_ = X[kept[first]] + 0.0
+        check_solve(len(first), "distinct rows")
+        return self.kernel_(self.X_fit_), kept, group
+
+    def _gram_blocks(self, X):
+        """Gram matrix between new and training rows, in blocks of rows."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         if self.kernel_ is None:
-            return X[:, self._kept] @ self.dual_coef_ + self.intercept_
-        scores = np.empty((X.shape[0], self.dual_coef_.shape[1]))
+            yield X[:, self._kept]
+            return
         step = max(1, CHUNK // len(self.X_fit_))
-        for start in range(0, X.shape[0], step):
-            rows = slice(start, start + step)
-            scores[rows] = self.kernel_(X[rows], self.X_fit_) @ self.dual_coef_
-        return scores + self.intercept_
+        for start in range(0, len(X), step):
+            yield self.kernel_(X[start : start + step], self.X_fit_)
+
+    def _scores(self, X):
+        """Values of the fitted functions at new rows, of shape (n, k)."""
+        blocks = [K @ self.dual_coef_ for K in self._gram_blocks(X)]
+        return np.concatenate(blocks) + self.intercept_
 
 
-def _check_solve(n, rows):
+def _check_symmetric(K):
+    """Raise ValueError for what is no Gram matrix of training rows."""
+    if K.shape[0] != K.shape[1]:
+        raise ValueError(f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}.")
+    step = max(1, CHUNK // len(K))
+    blocks = [slice(start, start + step) for start in range(0, len(K), step)]
+    skew = max(np.abs(K[rows] - K[:, rows].T).max() for rows in blocks)
+    if skew > 1e-8 * np.abs(K).max():
+        raise ValueError(
+            f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
+            f"{skew:.3g}: pass the Gram matrix of the training rows."
+        )
+
+
+def check_weights(sample_weight, X):
+    """Weights of the rows, ones if there are none; none is negative, and not all are zero."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if np.any(weights < 0):
+        raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}.")
+    if not np.any(weights):  # before 1.9 scikit-learn lets this pass
+        raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
+    return weights
+
+
+def check_solve(n, rows):
     """Raise MemoryError if the solution for so many rows would not fit."""
     check_memory(
         COPIES * 8.0 * n * n,
@@ -144,20 +161,23 @@ def _check_solve(n, rows):
     )
 
 
-def _merge(X, Y, weights):
-    """Merge equal rows into one with the sum of the weights and the mean of the targets.
+def distinct(X):
+    """Places of the first of equal rows, and for each row the number of its first one."""
+    X = X + 0.0  # -0.0 and 0.0 are equal
+    places = {}
+    group = np.array([places.setdefault(row.tobytes(), len(places)) for row in X])
+    return np.unique(group, return_index=True)[1], group
+
+
+def merge(Y, weights, group):
+    """Targets and weights of distinct rows: the means of the targets, the sums of the weights.
 
     The solution stays the same, leaving out one row leaves out its copies as well, and thus an
     integer weight is the same as a repetition for everything that is fitted. Also returns the
     weighted sums of squares of the targets about these means.
     """
-    kept = np.flatnonzero(weights)
-    X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]  # + 0.0: -0.0 and 0.0 are equal
-    places = {}
-    group = np.array([places.setdefault(row.tobytes(), len(places)) for row in X])
-    if len(places) == len(X):
-        return X, Y, weights, 0.0
-    _, first = np.unique(group, return_index=True)
+    if group[-1] == len(group) - 1:
+        return Y, weights, 0.0
     total = np.bincount(group, weights)
     mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    return X[first], mean, total, weights @ (Y - mean[group]) ** 2
+    return mean, total, weights @ (Y - mean[group]) ** 2

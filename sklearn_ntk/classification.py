@@ -1,24 +1,69 @@
 """Classification with infinitely wide networks."""
 
-import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+import numbers
+from typing import ClassVar
 
-from ._base import NetworkEstimator
-from ._compat import _check_sample_weight, _fit_context
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin
+from sklearn.svm import SVC
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import _logistic
+from ._base import NetworkEstimator, check_weights, merge
+from ._compat import Interval, StrOptions, _fit_context
+from ._scoring import fit_temperature, logits, shares_of
+from .solvers import RELATIVE_RIDGES
+
+
+def class_targets(y, weights, name):
+    """Classes, and targets of shape (n, k): +-1 for two classes, indicators for more.
+
+    The labels of rows without weight do not count.
+    """
+    classes = np.unique(y[weights > 0])
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} needs at least two classes; got only one class, {classes.tolist()[0]!r}."
+        )
+    targets = (y[:, None] == classes).astype(np.float64)
+    return classes, targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
+
+
+def weigh_classes(class_weight, classes, y, weights):
+    """Weights of the rows times those of their classes."""
+    if class_weight is None:
+        return weights
+    if class_weight == "balanced":  # by weight: each class has the same sum
+        sums = [weights[y == label].sum() for label in classes]
+        factors = weights.sum() / (len(classes) * np.array(sums))
+    else:
+        kept = y[weights > 0]
+        factors = compute_class_weight(class_weight, classes=classes, y=kept)
+    places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    return weights * factors[places]
+
+
+def _has_probabilities(model):
+    if model.loss == "hinge":
+        raise AttributeError(
+            "predict_proba is not available for loss='hinge': wrap the classifier in "
+            "sklearn.calibration.CalibratedClassifierCV, or take another loss."
+        )
+    return True
 
 
 class NTKClassifier(ClassifierMixin, NetworkEstimator):
-    """Classifier by regression on class indicators with the kernel of an infinitely wide network.
+    """Classifier with the kernel of an infinitely wide network.
 
-    With the NTK this is the limit of training a wide network on the squared error. By default the
-    ridge is the one with the smallest leave-one-out squared error, which is known in closed form
-    and chooses better than the leave-one-out accuracy. Probabilities are the softmax of the scores
-    at the temperature that gives the leave-one-out scores the smallest log loss. Scale the columns
-    of ``X`` beforehand.
+    By default regression on class indicators, with the NTK the limit of training a wide network on
+    the squared error. Then the ridge is the one with the smallest leave-one-out squared error,
+    which is known in closed form and chooses better than the leave-one-out accuracy, and
+    probabilities are the softmax of the scores at the temperature that gives the leave-one-out
+    scores the smallest log loss. Scale the columns of ``X`` beforehand.
 
     Parameters
     ----------
@@ -36,8 +81,22 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
     architecture : tuple of layers, optional
         Any network, in place of ``depth`` and ``activation``.
     alpha : "auto" or float, default="auto"
-        Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
-        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal.
+        Ridge: half of it times the squared norm of the function is added to the loss ("log_loss"),
+        or all of it to the diagonal of the Gram matrix ("squared_error"). "auto" chooses it among
+        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, by leaving out one row,
+        or for "log_loss" among every other of them by the log loss of five folds.
+    loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
+        What is minimised: the squared error of class indicators in closed form; the margins of a
+        support vector machine, one class against another (`sklearn.svm.SVC`), without
+        probabilities; or the log loss of all classes, multinomial kernel logistic regression.
+    C : float, default=1.0
+        Weight of the rows in a support vector machine; only for ``loss="hinge"``, which ignores
+        ``alpha``.
+    class_weight : dict or "balanced", optional
+        Weights of the classes, by which those of the rows are multiplied; "balanced" gives all
+        classes the same sum of weights.
+    verbose : int, default=0
+        Whether to print how far a Gram matrix is.
 
     Attributes
     ----------
@@ -53,9 +112,12 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         The ridge in use.
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
-        units of the variance of the targets; the errors are empty if ``alpha`` was given.
+        units of the variance of the targets, or the log loss of the folds; the errors are empty if
+        ``alpha`` was given.
     temperature_ : float
-        Scores are divided by it before the softmax.
+        Scores are divided by it before the softmax; 1 for the log loss.
+    svc_ : sklearn.svm.SVC
+        Only for ``loss="hinge"``, which then takes the place of the coefficients and ridges.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -75,6 +137,44 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
     >>> print(f"{cross_val_score(model, X, y).mean():.2f}")
     0.99
     """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkEstimator._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "hinge", "log_loss"})],
+        "C": [Interval(numbers.Real, 0, None, closed="neither")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        kernel="ntk",
+        *,
+        depth=2,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=1.0,
+        n_frozen=0,
+        architecture=None,
+        alpha="auto",
+        loss="squared_error",
+        C=1.0,
+        class_weight=None,
+        verbose=0,
+    ):
+        super().__init__(
+            kernel,
+            depth=depth,
+            activation=activation,
+            weight_var=weight_var,
+            bias_var=bias_var,
+            n_frozen=n_frozen,
+            architecture=architecture,
+            alpha=alpha,
+            verbose=verbose,
+        )
+        self.loss = loss
+        self.C = C
+        self.class_weight = class_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -96,21 +196,52 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         """
         X, y = validate_data(self, X, y, dtype=np.float64, order="C")
         check_classification_targets(y)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        labels = y[weights > 0] if np.any(weights > 0) else y
-        self.classes_ = np.unique(labels)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"NTKClassifier needs at least two classes; got only one class, "
-                f"{self.classes_.tolist()[0]!r}."
-            )
-        # +-1 for two classes, indicators for more; the labels of rows without weight do not count
-        targets = (y[:, None] == self.classes_).astype(np.float64)
-        if len(self.classes_) == 2:
-            targets = targets[:, 1:] - targets[:, :1]
-        solution, targets, weights, _ = self._fit_rows(X, targets, weights)
-        self.temperature_ = _fit_temperature(targets - solution.residuals, targets, weights)
+        weights = check_weights(sample_weight, X)
+        self.classes_, targets = class_targets(y, weights, type(self).__name__)
+        weights = weigh_classes(self.class_weight, self.classes_, y, weights)
+        if self.loss == "hinge":
+            self._fit_margins(X, y, weights)
+        elif self.loss == "log_loss":
+            self._fit_log_loss(X, targets, weights)
+        else:
+            solution, targets, weights, _ = self._fit_rows(X, targets, weights)
+            scores = targets - solution.residuals
+            self.temperature_ = fit_temperature(scores, targets, weights)
         return self
+
+    def _fit_margins(self, X, y, weights):
+        """Support vector machine."""
+        K, kept, self._group = self._gram(X, weights)
+        self.svc_ = SVC(kernel="precomputed", C=self.C)
+        K = K[np.ix_(self._group, self._group)]
+        self.svc_.fit(K, y[kept], sample_weight=weights[kept])
+
+    def _fit_log_loss(self, X, targets, weights):
+        """Multinomial logistic regression; sets the attributes that `_scores` needs."""
+        if self.alpha == 0:
+            raise ValueError(
+                "loss='log_loss' needs alpha > 0: without a ridge classes that can be separated "
+                "have no finite solution."
+            )
+        K, kept, group = self._gram(X, weights)
+        targets, weights, _ = merge(targets[kept], weights[kept], group)
+        problem = _logistic.make_problem(K, shares_of(targets), weights)
+        if self.alpha == "auto":
+            scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
+            found = _logistic.losses_of_folds(problem, RELATIVE_RIDGES[::2] * scale)
+            self.alphas_, self.loo_errors_ = found
+            self.alpha_ = self.alphas_[self.loo_errors_.argmin()]
+        else:
+            self.alpha_, self.loo_errors_ = self.alpha, np.empty(0)
+            self.alphas_ = np.array([self.alpha_])
+        coefficients = _logistic.solve(problem, self.alpha_)
+        self.dual_coef_, self.intercept_ = _logistic.dual_of(problem, coefficients)
+        self.temperature_ = 1.0
+
+    def _margins(self, method, X):
+        """What the support vector machine says of new rows."""
+        blocks = (getattr(self.svc_, method)(K[:, self._group]) for K in self._gram_blocks(X))
+        return np.concatenate(list(blocks))
 
     def decision_function(self, X):
         """Scores of the classes; the largest wins.
@@ -122,9 +253,13 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
-            For two classes one score, positive for the second class. For more the scores sum to
-            one.
+            For two classes one score, positive for the second class. For more, the scores of the
+            squared error sum to one, and those of the hinge loss count the classes that lose to
+            this one, as `sklearn.svm.SVC` does.
         """
+        if self.loss == "hinge":
+            check_is_fitted(self)
+            return self._margins("decision_function", X)
         scores = self._scores(X)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
@@ -139,11 +274,15 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         -------
         array of shape (n_samples,)
         """
+        if self.loss == "hinge":
+            check_is_fitted(self)
+            return self._margins("predict", X)
         scores = self._scores(X)
         if len(self.classes_) == 2:
             return self.classes_[(scores[:, 0] > 0).astype(int)]
         return self.classes_[scores.argmax(axis=1)]
 
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Predict probabilities of the classes.
 
@@ -156,29 +295,4 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         array of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
-        return softmax(_logits(self._scores(X)) / self.temperature_, axis=1)
-
-
-def _logits(scores):
-    """One column for each class: a single score is the difference of two."""
-    return np.hstack([-0.5 * scores, 0.5 * scores]) if scores.shape[1] == 1 else scores
-
-
-def _fit_temperature(scores, targets, weights):
-    """Temperature at which these scores have the smallest log loss.
-
-    One row more, whose class nobody knows, is spread over all rows: scores without a mistake would
-    otherwise make probabilities certain.
-    """
-    logits = _logits(scores)
-    shares = targets
-    if targets.shape[1] == 1:
-        shares = np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
-    n, n_classes = shares.shape
-    shares = (n * shares + 1.0 / n_classes) / (n + 1.0)
-
-    def loss(log_temperature):
-        losses = -(shares * log_softmax(logits * np.exp(-log_temperature), axis=1)).sum(axis=1)
-        return np.average(losses, weights=weights)
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-5.0, 3.0), method="bounded").x))
+        return softmax(logits(self._scores(X)) / self.temperature_, axis=1)

@@ -123,6 +123,10 @@ class Cholesky:
         inverse, _ = linalg.lapack.dtrtri(self.factor, lower=1)
         return np.einsum("ij,ij->j", inverse, inverse)
 
+    def log_determinant(self):
+        """Logarithm of the determinant of ``A``."""
+        return 2.0 * np.log(self.factor.diagonal()).sum()
+
 
 class Spectrum:
     """Eigendecomposition of a symmetric matrix: all its shifts at little extra cost each."""
@@ -148,3 +152,6 @@ class _Shifted:
 
     def inverse_diagonal(self):
         return self._squares @ (1.0 / self._values)
+
+    def log_determinant(self):
+        return np.log(self._values).sum()

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import CHUNK, NetworkEstimator
-from ._compat import _check_sample_weight, _fit_context
+from ._base import CHUNK, NetworkEstimator, check_weights
+from ._compat import _fit_context
 from ._memory import check_memory
 from .linalg import cholesky
 
@@ -97,7 +97,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         )
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weights = check_weights(sample_weight, X)
         solution, _, self._weights, scatter = self._fit_rows(X, targets, weights)
         squares = (solution.residuals**2 * solution.precision[:, None]).sum(axis=0)
         if self.alpha_ > 0.0:

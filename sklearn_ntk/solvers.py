@@ -9,26 +9,37 @@ from .linalg import Spectrum, cholesky, try_cholesky
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 """Candidate ridges relative to the mean diagonal of the Gram matrix."""
 
-SPECTRAL_LIMIT = 1000
+SPECTRAL_LIMIT = 500
 """Up to so many rows one eigendecomposition serves all candidates; beyond, a search by Cholesky."""
 
-SUBSET_ROWS = 1000
+SUBSET_ROWS = 500
 """Rows from which that search learns where to begin."""
 
 
-class Ridge(NamedTuple):
-    """Solution of a ridge regression.
+class Solution(NamedTuple):
+    """Solution of a ridge regression for one ridge.
 
     ``residuals`` are those of leaving out one row, ``precision`` the inverse of their variances in
-    the Gaussian process with this kernel. ``ridges`` and ``errors`` are the candidates that were
-    tried, and the weighted mean of the squared residuals of each.
+    the Gaussian process with this kernel, and ``log_determinant`` is that of its covariance, scaled
+    by the weights, with the constant eliminated.
     """
 
     dual: np.ndarray
     intercept: np.ndarray
-    ridge: float
     residuals: np.ndarray
     precision: np.ndarray
+    log_determinant: float
+
+
+class Ridge(NamedTuple):
+    """`Solution` for the ridge in use, the candidates that were tried, and the error of each."""
+
+    dual: np.ndarray
+    intercept: np.ndarray
+    residuals: np.ndarray
+    precision: np.ndarray
+    log_determinant: float
+    ridge: float
     ridges: np.ndarray
     errors: np.ndarray
 
@@ -52,6 +63,7 @@ def fit_ridge(K, Y, weights, ridge):
     Returns
     -------
     Ridge
+        No errors are in it.
 
     References
     ----------
@@ -59,51 +71,79 @@ def fit_ridge(K, Y, weights, ridge):
     """
     root = np.sqrt(weights)
     factor = cholesky(_shift(_scale(K, root), ridge))
-    solution = _solve(factor, Y, root)
-    return Ridge(*solution[:2], ridge, *solution[2:], np.array([ridge]), solution[2][:0, 0])
+    return Ridge(*_solve(factor, Y, root), ridge, np.array([ridge]), np.empty(0))
 
 
-def select_ridge(K, Y, weights, ridges):
-    """Kernel ridge regression with the ridge of the smallest leave-one-out error.
+def relative_error(solution, Y, weights):
+    """Mean squared error of leaving out one row, by weight, in units of each output's variance."""
+    size = np.abs(Y).max(axis=0)
+    size[size == 0.0] = 1.0
+    Y, residuals = Y / size, solution.residuals / size
+    mean = np.average(Y, axis=0, weights=weights)
+    variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
+    is_constant = variance <= (1e-13 * mean) ** 2
+    errors = np.average(residuals**2, axis=0, weights=weights)
+    return np.mean(errors / np.where(is_constant, 1.0, variance))
 
-    The error is the mean squared error over rows, by weight, and over outputs, each in units of
-    its variance. Up to `SPECTRAL_LIMIT` rows all candidates are tried. Beyond, the search walks
-    downhill from the best one for `SUBSET_ROWS` evenly spaced rows.
 
-    Parameters and returns are those of `fit_ridge`, with the increasing candidates ``ridges``.
+def select_ridge(K, Y, weights, ridges, error=relative_error, start=None, is_smooth=True):
+    """Kernel ridge regression with the ridge of the smallest error.
+
+    Up to `SPECTRAL_LIMIT` rows all candidates are tried. Beyond, the search walks downhill from the
+    candidate number ``start``, or else from the best one for `SUBSET_ROWS` evenly spaced rows,
+    unless the error is not a smooth function of the ridge: then all are tried, too.
+
+    Parameters and returns are those of `fit_ridge`, with the increasing candidates ``ridges``, and
+    a function ``error(solution, Y, weights)``.
     """
     root = np.sqrt(weights)
     K = _scale(K, root)
-    if len(K) <= SPECTRAL_LIMIT:
-        found = _try_all(K, Y, root, ridges)
+    if len(K) <= SPECTRAL_LIMIT or not is_smooth:
+        found = _try_all(K, Y, root, ridges, error)
         best = _best(found)
     else:
-        best, found = _descend(K, Y, root, ridges)
+        best, found = _descend(K, Y, root, ridges, error, start)
     solution = found[best][1]
     if solution is None:  # no candidate makes the matrix positive definite
         best = len(ridges) - 1
         solution = _solve(cholesky(_shift(K, ridges[best])), Y, root)
     tried = sorted(found)
     errors = np.array([found[position][0] for position in tried])
-    return Ridge(*solution[:2], ridges[best], *solution[2:], np.asarray(ridges)[tried], errors)
+    return Ridge(*solution, ridges[best], np.asarray(ridges)[tried], errors)
 
 
-def _try_all(K, Y, root, ridges):
-    """Error and solution of every candidate, from one eigendecomposition."""
-    spectrum = Spectrum(K)
-    return {k: _try(spectrum.shifted(ridge), Y, root) for k, ridge in enumerate(ridges)}
+def solve_path(K, Y, weights, ridges):
+    """`Solution` for each ridge, or None where the matrix is not positive definite."""
+    root = np.sqrt(weights)
+    for factor in _factors(_scale(K, root), ridges):
+        yield None if factor is None else _solve(factor, Y, root)
 
 
-def _descend(K, Y, root, ridges):
+def _factors(K, ridges):
+    """Factorisations of all shifts of a matrix, or None for those that have none."""
+    if len(K) <= SPECTRAL_LIMIT:
+        yield from map(Spectrum(K).shifted, ridges)
+    else:
+        for ridge in ridges:
+            yield try_cholesky(_shift(K.copy(), ridge))
+
+
+def _try_all(K, Y, root, ridges, error):
+    """Error and solution of every candidate."""
+    return {k: _try(factor, Y, root, error) for k, factor in enumerate(_factors(K, ridges))}
+
+
+def _descend(K, Y, root, ridges, error, start):
     """Best candidate, and errors and solutions of those that were met on the way to it."""
-    rows = np.linspace(0, len(K) - 1, min(len(K), SUBSET_ROWS)).astype(int)
-    best = _best(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges))
-    found = {}
+    best, found = start, {}
+    if start is None:
+        rows = np.linspace(0, len(K) - 1, min(len(K), SUBSET_ROWS)).astype(int)
+        best = _best(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error))
     while True:
         for position in (best, best - 1, best + 1):
             if 0 <= position < len(ridges) and position not in found:
                 factor = try_cholesky(_shift(K.copy(), ridges[position]))
-                found[position] = _try(factor, Y, root)
+                found[position] = _try(factor, Y, root, error)
         lowest = _best(found)
         if lowest == best:
             return best, found
@@ -113,23 +153,16 @@ def _descend(K, Y, root, ridges):
 def _best(found):
     """Position of the least error; the largest ridge of those that are equal but for rounding."""
     least = min(error for error, _ in found.values())
-    return max(position for position, (error, _) in found.items() if error <= least * (1 + 1e-9))
+    slack = 1e-9 * abs(least) if np.isfinite(least) else 0.0
+    return max(position for position, (error, _) in found.items() if error <= least + slack)
 
 
-def _try(factor, Y, root):
-    """Leave-one-out error of a candidate and its solution; infinite without a factorisation."""
+def _try(factor, Y, root, error):
+    """Error of a candidate and its solution; infinite without a factorisation."""
     if factor is None:
         return np.inf, None
     solution = _solve(factor, Y, root)
-    weights = root**2
-    size = np.abs(Y).max(axis=0)
-    size[size == 0.0] = 1.0
-    Y, residuals = Y / size, solution[2] / size
-    mean = np.average(Y, axis=0, weights=weights)
-    variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
-    is_constant = variance <= (1e-13 * mean) ** 2
-    errors = np.average(residuals**2, axis=0, weights=weights)
-    return np.mean(errors / np.where(is_constant, 1.0, variance)), solution
+    return error(solution, Y, root**2), solution
 
 
 def _scale(K, root):
@@ -145,20 +178,24 @@ def _shift(K, ridge):
     return K
 
 
+def _coefficients(factor, Y, root):
+    """Dual coefficients, intercept, and ``G 1`` with ``G = (K + ridge W^-1)^-1``."""
+    columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
+    ones = columns[:, -1]
+    intercept = root @ columns[:, :-1] / (root @ ones)
+    return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept, ones
+
+
 def _solve(factor, Y, root):
-    """Dual coefficients, intercept, leave-one-out residuals and precisions.
+    """`Solution` by a factorisation.
 
     With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``; then
     the coefficients are ``c = M y`` and the residuals ``c_i / M_ii``.
     """
-    n = len(root)
-    columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
-    ones = columns[:, -1]
+    dual, intercept, ones = _coefficients(factor, Y, root)
     total = root @ ones
-    intercept = root @ columns[:, :-1] / total
-    scaled = columns[:, :-1] - np.outer(ones, intercept)
     precision = factor.inverse_diagonal() - ones**2 / total
-    floor = np.finfo(float).tiny if n > 1 else 1.0
+    floor = np.finfo(float).tiny if len(root) > 1 else 1.0
     precision = root**2 * np.maximum(precision, floor)
-    dual = root[:, None] * scaled
-    return dual, intercept, dual / precision[:, None], precision
+    log_determinant = factor.log_determinant() + np.log(total)
+    return Solution(dual, intercept, dual / precision[:, None], precision, log_determinant)

@@ -1,0 +1,200 @@
+"""Candidate networks: which kernels come out of one pass, and how each scores over its ridges."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import nnls
+
+from ._base import NetworkEstimator
+from ._scoring import IN_CLOSED_FORM, SCORES, neg_mean_squared_error
+from .activations import as_activation
+from .gram import gram
+from .layers import Dense, Output, lower
+from .solvers import RELATIVE_RIDGES, select_ridge, solve_path
+
+PASS_BYTES = 2**28
+"""Memory of the Gram matrices of one pass, about, if it has several."""
+
+MOST_MEMBERS = 10
+LEAST_SHARE = 0.01
+"""How many candidates an average has at most, and their weight in units of the best one's."""
+
+
+class Problem(NamedTuple):
+    """What all candidates have in common: rows, targets (n, k), weights, and how to choose.
+
+    ``alphas`` are the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean
+    of weight times diagonal; ``folds`` are pairs of rows, or None for leaving out one row.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    weights: np.ndarray
+    alphas: np.ndarray | None
+    scoring: str
+    folds: list | None
+
+
+class Outcome(NamedTuple):
+    """Scores of a candidate: its number, its ridges, scores (folds, ridges), and the best ridge.
+
+    ``error`` is the mean squared error for that ridge, whatever the scoring. ``predictions`` are
+    those of the rows left out.
+    """
+
+    index: int
+    ridges: np.ndarray
+    scores: np.ndarray
+    best: int
+    error: float
+    predictions: np.ndarray
+
+    @property
+    def score(self):
+        """The best mean over folds."""
+        return self.scores[:, self.best].mean()
+
+
+# --- Passes ---------------------------------------------------------------------------------------
+
+
+def passes(settings, n):
+    """Lists of candidates, as numbers and settings, whose kernels come out of one pass each.
+
+    Settings are parameters of `NTKRegressor`. Perceptrons share a pass if they differ in depth, or
+    are the NTK and the NNGP of the same network, as long as ``n`` rows do not take much memory.
+    """
+    groups = {}
+    for index, one in enumerate(settings):
+        if isinstance(one["kernel"], str) and one["architecture"] is None:
+            activation = as_activation(one["activation"])
+            key = (activation, one["weight_var"], one["bias_var"], one["n_frozen"])
+        else:
+            key = index
+        groups.setdefault(key, []).append((index, one))
+    most = max(1, int(PASS_BYTES // (8.0 * n * n)))
+    for group in groups.values():
+        group.sort(key=lambda item: item[1]["depth"])
+        names = {one["kernel"] for _, one in group if isinstance(one["kernel"], str)}
+        size = max(1, most // max(1, len(names))) * max(1, len(names))
+        yield from (group[i : i + size] for i in range(0, len(group), size))
+
+
+def _grams(group, X):
+    """Gram matrices of the candidates of a pass, one after the other."""
+    first = group[0][1]
+    if not isinstance(first["kernel"], str) or first["architecture"] is not None:
+        yield group[0][0], NetworkEstimator(**first)._make_kernel()(X)
+        return
+    depths = sorted({one["depth"] for _, one in group})
+    names = sorted({one["kernel"] for _, one in group})
+    layers = [Dense()]
+    for depth in range(depths[-1]):
+        layers += [Output()] * (depth in depths) + [first["activation"], Dense()]
+    program = lower(tuple(layers), first["weight_var"], first["bias_var"], first["n_frozen"])
+    found = dict(zip(names, gram(program, X, get=tuple(names)), strict=True))
+    n = len(X)
+    for index, one in group:
+        matrices = found[one["kernel"]].reshape(-1, n, n)
+        yield index, matrices[depths.index(one["depth"])]
+
+
+# --- Scores ---------------------------------------------------------------------------------------
+
+
+def evaluate(group, problem):
+    """`Outcome` of each candidate of a pass; the best ridge of one is where the next one begins."""
+    found, start = [], None
+    for index, K in _grams(group, problem.X):
+        ridges = problem.alphas
+        if ridges is None:
+            scale = np.mean(problem.weights * np.abs(K.diagonal())) or 1.0
+            ridges = RELATIVE_RIDGES * scale
+        if problem.folds is None:
+            outcome, start = _leave_out(index, K, ridges, problem, start)
+        else:
+            outcome = _fold(index, K, ridges, problem)
+        found.append(outcome)
+    return found
+
+
+def _leave_out(index, K, ridges, problem, start):
+    score, (Y, weights) = SCORES[problem.scoring], problem[1:3]
+
+    def error(solution, Y, weights):
+        return -score(Y - solution.residuals, Y, weights, (solution, Y, weights))
+
+    is_smooth = problem.scoring != "accuracy"
+    found = select_ridge(K, Y, weights, ridges, error, start, is_smooth)
+    best = int(np.flatnonzero(found.ridges == found.ridge)[0])
+    squares = -neg_mean_squared_error(Y - found.residuals, Y, weights)
+    outcome = Outcome(index, found.ridges, -found.errors[None], best, squares, Y - found.residuals)
+    return outcome, list(ridges).index(found.ridge)
+
+
+def _fold(index, K, ridges, problem):
+    score, (Y, weights) = SCORES[problem.scoring], problem[1:3]
+    scores = np.full((len(problem.folds), len(ridges)), -np.inf)
+    errors = np.full(scores.shape, np.inf)
+    predictions = np.full((len(ridges), *Y.shape), np.nan)
+    for place, (train, test) in enumerate(problem.folds):
+        block = K[np.ix_(train, train)]
+        for k, solution in enumerate(solve_path(block, Y[train], weights[train], ridges)):
+            if solution is not None:
+                found = K[np.ix_(test, train)] @ solution.dual + solution.intercept
+                fitted = (solution, Y[train], weights[train])
+                ends = (found, Y[test], weights[test])
+                scores[place, k] = score(*ends, fitted)
+                errors[place, k] = -neg_mean_squared_error(*ends)
+                predictions[k, test] = found
+    mean = scores.mean(axis=0)
+    best = int(np.flatnonzero(mean >= mean.max())[-1])
+    ends = (errors[:, best].mean(), predictions[best])
+    return Outcome(index, np.asarray(ridges), scores, best, *ends)
+
+
+# --- Several candidates ---------------------------------------------------------------------------
+
+
+def combine(outcomes, problem, method):
+    """The candidates that a prediction takes, and their weights, which sum to one.
+
+    ``None`` takes the best one, "average" and "stack" several: see `NTKRegressorCV`.
+    """
+    best = max(range(len(outcomes)), key=lambda k: outcomes[k].score)
+    if method is None:
+        return [(outcomes[best], 1.0)]
+    shares = _average(outcomes, problem) if method == "average" else _stack(outcomes, problem)
+    order = np.argsort(-shares, kind="stable")[:MOST_MEMBERS]
+    order = order[shares[order] >= LEAST_SHARE * shares[order[0]]]
+    return [(outcomes[k], shares[k] / shares[order].sum()) for k in order]
+
+
+def _average(outcomes, problem):
+    """Weights that fall with the error, the faster the more rows there are to tell it."""
+    errors = np.array([outcome.error for outcome in outcomes])
+    least = max(errors.min(), np.finfo(float).tiny)
+    return (least / np.maximum(errors, least)) ** np.sqrt(len(problem.X))
+
+
+def _stack(outcomes, problem):
+    """Weights of the mixture of which the predictions of rows left out have the least error."""
+    known = np.isfinite(sum(outcome.predictions.sum(axis=1) for outcome in outcomes))
+    Y, weights = problem.Y[known], problem.weights[known]
+    mean = np.average(Y, axis=0, weights=weights)
+    spread = np.sqrt(np.average((Y - mean) ** 2, axis=0, weights=weights))
+    scale = np.sqrt(weights)[:, None] / np.where(spread > 0.0, spread, 1.0)
+    residuals = np.array([((o.predictions[known] - Y) * scale).ravel() for o in outcomes])
+    G = residuals @ residuals.T
+    total = G.trace() / len(G)
+    if not total > 0.0:
+        return np.ones(len(outcomes))
+    G = G / total + 1e-12 * np.eye(len(G))
+    # w'Gw is homogeneous: this has, but for its sum, the minimum among weights of sum one
+    A = np.vstack([np.linalg.cholesky(G).T, np.ones(len(G))])
+    return nnls(A, np.append(np.zeros(len(G)), 1.0))[0]
+
+
+def needs_all_rows(scoring):
+    """Whether a score is one of the whole fit, so that folds make no sense."""
+    return scoring in IN_CLOSED_FORM

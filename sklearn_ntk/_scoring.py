@@ -1,0 +1,113 @@
+"""Scores of predictions, by which candidates are compared, and the temperature of probabilities.
+
+Predictions and targets have shape (n, k). Classes are targets of +-1 if there are two, and
+indicators if there are more; where equal rows were merged, their mean.
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+
+def logits(scores):
+    """One column for each class: a single score is the difference of two."""
+    return np.hstack([-0.5 * scores, 0.5 * scores]) if scores.shape[1] == 1 else scores
+
+
+def shares_of(targets):
+    """Shares of the classes in each row."""
+    if targets.shape[1] > 1:
+        return targets
+    return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
+
+
+def fit_temperature(scores, targets, weights):
+    """Temperature at which these scores have the smallest log loss.
+
+    One row more, whose class nobody knows, is spread over all rows: scores without a mistake would
+    otherwise make probabilities certain.
+    """
+    shares = shares_of(targets)
+    n, n_classes = shares.shape
+    shares = (n * shares + 1.0 / n_classes) / (n + 1.0)
+
+    def loss(log_temperature):
+        losses = log_losses(scores, shares, np.exp(log_temperature))
+        return np.average(losses, weights=weights)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-5.0, 3.0), method="bounded").x))
+
+
+def log_losses(scores, shares, temperature):
+    """Log loss of each row, for the shares of the classes in it."""
+    return -(shares * log_softmax(logits(scores) / temperature, axis=1)).sum(axis=1)
+
+
+# --- Scores: the larger the better ----------------------------------------------------------------
+
+
+def neg_mean_squared_error(scores, targets, weights, solution=None):
+    """Mean over rows, by weight, and over outputs."""
+    return -np.average(((targets - scores) ** 2).mean(axis=1), weights=weights)
+
+
+def r2(scores, targets, weights, solution):
+    """Mean over outputs of the share of variance that is explained; constants have score zero."""
+    mean = np.average(targets, axis=0, weights=weights)
+    total = np.average((targets - mean) ** 2, axis=0, weights=weights)
+    rest = np.average((targets - scores) ** 2, axis=0, weights=weights)
+    is_constant = total <= (1e-13 * mean) ** 2
+    return np.mean(np.where(is_constant, 0.0, 1.0 - rest / np.where(is_constant, 1.0, total)))
+
+
+def accuracy(scores, targets, weights, solution):
+    """Share of rows, by weight, whose class is that of the largest score."""
+    picked = logits(scores).argmax(axis=1)[:, None]
+    hits = np.take_along_axis(shares_of(targets), picked, axis=1)[:, 0]
+    return np.average(hits, weights=weights)
+
+
+def neg_log_loss(scores, targets, weights, solution):
+    """Log loss of the probabilities, at the temperature that suits the rows left out of the fit."""
+    left_out, own, own_weights = solution
+    temperature = fit_temperature(own - left_out.residuals, own, own_weights)
+    return -np.average(log_losses(scores, shares_of(targets), temperature), weights=weights)
+
+
+def neg_gcv(scores, targets, weights, solution):
+    """Generalised cross-validation (Golub, Heath and Wahba, 1979), a squared error."""
+    left_out, _, own_weights = solution
+    trace = np.mean(left_out.precision / own_weights)
+    squares = left_out.dual**2 / own_weights[:, None]
+    return -np.mean(squares) / trace**2
+
+
+def log_marginal_likelihood(scores, targets, weights, solution):
+    """Restricted log likelihood of the Gaussian process at its best amplitude, over outputs."""
+    left_out, own, _ = solution
+    n, n_outputs = own.shape
+    squares = np.maximum((own * left_out.dual).sum(axis=0), np.finfo(float).tiny)
+    spread = np.log(2.0 * np.pi * squares / max(n - 1, 1)) + 1.0
+    return -0.5 * ((n - 1) * spread.sum() + n_outputs * left_out.log_determinant)
+
+
+SCORES = {
+    function.__name__: function
+    for function in (
+        neg_mean_squared_error,
+        r2,
+        accuracy,
+        neg_log_loss,
+        neg_gcv,
+        log_marginal_likelihood,
+    )
+}
+"""Functions ``score(scores, targets, weights, (solution, targets, weights))``.
+
+The last ones are those of the fit: all of it, or of the other folds.
+"""
+
+OF_CLASSES = ("accuracy", "neg_log_loss")
+OF_NUMBERS = ("r2",)
+IN_CLOSED_FORM = ("neg_gcv", "log_marginal_likelihood")
+"""Scores that only classifiers have, only regressors, and only fits without folds."""

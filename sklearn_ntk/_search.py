@@ -1,0 +1,196 @@
+"""What the estimators that choose among networks have in common."""
+
+import numbers
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.gaussian_process.kernels import Kernel
+from sklearn.model_selection import ParameterGrid, check_cv
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._base import check_solve, distinct, merge
+from ._candidates import Problem, combine, evaluate, needs_all_rows, passes
+from ._compat import StrOptions
+from ._memory import check_memory
+from ._progress import Progress
+from ._scoring import SCORES
+
+NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
+"""Parameters that a grid may have."""
+
+
+class NetworkCV(BaseEstimator):
+    """Choice among candidate networks, and a fit of the best one or of several."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "param_grid": [dict, list, None],
+        "alphas": [StrOptions({"auto"}), "array-like"],
+        "scoring": [StrOptions(set(SCORES))],
+        "cv": ["cv_object"],
+        "combine": [StrOptions({"stack", "average"}), None],
+        "n_jobs": [numbers.Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        param_grid=None,
+        *,
+        alphas="auto",
+        scoring="neg_mean_squared_error",
+        cv=None,
+        combine="stack",
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.param_grid = param_grid
+        self.alphas = alphas
+        self.scoring = scoring
+        self.cv = cv
+        self.combine = combine
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # --- The grid ---------------------------------------------------------------------------------
+
+    def _candidates(self):
+        """Points of the grid, and the settings that each stands for."""
+        points = list(
+            ParameterGrid(list(self._grid) if self.param_grid is None else self.param_grid)
+        )
+        if not points:
+            raise ValueError(
+                "param_grid has no candidates: give it values, or None for the default."
+            )
+        found, seen = [], set()
+        for point in points:
+            unknown = sorted(set(point).difference(NETWORK))
+            if unknown:
+                remedy = " Ridges are alphas." if "alpha" in unknown else ""
+                raise ValueError(
+                    f"param_grid has the unknown parameter {unknown[0]!r}: choose among "
+                    f"{', '.join(NETWORK)}.{remedy}"
+                )
+            settings = self._settings(point)
+            if isinstance(settings["kernel"], str) and settings["architecture"] is None:
+                key = tuple(settings[name] for name in NETWORK[:-1])
+                if settings["n_frozen"] > settings["depth"] or key in seen:
+                    continue
+                seen.add(key)
+            found.append((point, settings))
+        if not found:
+            raise ValueError("All candidates of param_grid have n_frozen > depth: freeze less.")
+        return found
+
+    def _settings(self, point):
+        """Valid values of all parameters of a network."""
+        model = self._base(**point)
+        model._validate_params()
+        if isinstance(model.kernel, str) and model.kernel == "precomputed":
+            raise ValueError(
+                "kernel='precomputed' is nothing to choose from: use "
+                f"{self._base.__name__}(kernel='precomputed')."
+            )
+        settings = {name: getattr(model, name) for name in NETWORK}
+        return settings if settings["kernel"] == "ntk" else settings | {"n_frozen": 0}
+
+    def _ridges(self):
+        """Increasing ridges, or None for the default."""
+        if isinstance(self.alphas, str):
+            return None
+        alphas = np.unique(np.asarray(self.alphas, dtype=np.float64).ravel())
+        if not len(alphas) or not np.all(np.isfinite(alphas)) or alphas[0] < 0.0:
+            raise ValueError(f"alphas must be finite numbers >= 0; got {self.alphas!r}.")
+        return alphas
+
+    # --- The choice -------------------------------------------------------------------------------
+
+    def _choose(self, X, y, Y, weights):
+        """Score all candidates; sets the attributes of the choice."""
+        candidates, ridges, folds = self._candidates(), self._ridges(), None
+        kept = np.flatnonzero(weights)
+        if self.cv is None:
+            first, group = distinct(X[kept])
+            X = X[kept[first]] + 0.0
+            Y, weights, _ = merge(Y[kept], weights[kept], group)
+        else:
+            if needs_all_rows(self.scoring):
+                raise ValueError(
+                    f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
+                )
+            X, Y, weights, y = X[kept] + 0.0, Y[kept], weights[kept], y[kept]
+            splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
+            folds = list(splitter.split(X, y))
+        n = len(X)
+        check_solve(n, "distinct rows" if folds is None else "rows")
+        check_memory(
+            8.0 * Y.size * len(candidates) * (folds is None),
+            f"Leaving out one row of {n} with {len(candidates)} candidates",
+            "take a smaller param_grid",
+        )
+        problem = Problem(X, Y, weights, ridges, self.scoring, folds)
+        outcomes = self._run(list(passes([settings for _, settings in candidates], n)), problem)
+        self._report([point for point, _ in candidates], outcomes)
+        return [settings for _, settings in candidates], outcomes, problem
+
+    def _run(self, groups, problem):
+        """`Outcome` of every candidate, in their order."""
+        total = sum(map(len, groups))
+        progress = Progress(
+            total, f"Choice among {total} networks", "take a smaller param_grid", self.verbose
+        )
+        found = []
+        parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
+        for outcomes in parallel(delayed(evaluate)(group, problem) for group in groups):
+            found += outcomes
+            progress.add(len(outcomes))
+        return sorted(found, key=lambda outcome: outcome.index)
+
+    def _report(self, points, outcomes):
+        """Set ``cv_results_`` and the best candidate."""
+        lines = [
+            (points[outcome.index] | {"alpha": float(ridge)}, outcome.scores[:, k])
+            for outcome in outcomes
+            for k, ridge in enumerate(outcome.ridges)
+        ]
+        scores = np.array([line for _, line in lines])
+        mean = scores.mean(axis=1)
+        params = [line for line, _ in lines]
+        results = {"params": params}
+        for name in dict.fromkeys(name for line in params for name in line):
+            column = np.ma.masked_all(len(params), dtype=object)
+            for k, line in enumerate(params):
+                if name in line:
+                    column[k] = line[name]
+            results[f"param_{name}"] = column
+        if self.cv is not None:
+            results |= {f"split{k}_test_score": part for k, part in enumerate(scores.T)}
+            results["std_test_score"] = scores.std(axis=1)
+        results["mean_test_score"] = mean
+        results["rank_test_score"] = 1 + (mean[:, None] < mean).sum(axis=1).astype(np.int32)
+        self.cv_results_ = results
+        best = max(outcomes, key=lambda outcome: outcome.score)
+        starts = np.cumsum([0, *(len(outcome.ridges) for outcome in outcomes)])
+        self.best_index_ = int(starts[outcomes.index(best)] + best.best)
+        self.best_score_, self.best_params_ = mean[self.best_index_], params[self.best_index_]
+
+    def _fit_members(self, X, y, sample_weight, settings, outcomes, problem):
+        """Fit the best candidate, or those that are combined."""
+        members = combine(outcomes, problem, self.combine)
+        self.weights_ = np.array([share for _, share in members])
+        self.estimators_ = []
+        for outcome, _ in members:
+            model = self._base(**settings[outcome.index], alpha=outcome.ridges[outcome.best])
+            if isinstance(model.kernel, Kernel):
+                model.set_params(kernel=clone(model.kernel))
+            self.estimators_.append(model.fit(X, y, sample_weight))
+        return members
+
+    def _mean(self, method, X):
+        """Weighted mean of what the members say of new rows."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        parts = (getattr(model, method)(X) for model in self.estimators_)
+        return sum(w * part for w, part in zip(self.weights_, parts, strict=True))

@@ -1,0 +1,320 @@
+"""Choice among networks: all candidates in one fit, by closed forms or on one Gram matrix each."""
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._base import check_weights
+from ._compat import _fit_context
+from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature, logits
+from ._search import NetworkCV
+from .classification import NTKClassifier, class_targets
+from .regression import NTKRegressor
+
+BOTH = ["ntk", "nngp"]
+
+
+class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
+    """Regression with infinitely wide networks that leave-one-out errors choose.
+
+    All candidates are scored in one fit: perceptrons of several depths come out of one pass over
+    pairs of rows, and leaving out one row has a closed form for each ridge. Scale the columns
+    of ``X`` beforehand.
+
+    Parameters
+    ----------
+    param_grid : dict, or list of dicts, optional
+        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKRegressor`, as for
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
+        frozen than hidden layers, and those that are the same, are left out.
+    alphas : "auto" or array-like, default="auto"
+        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
+        of each Gram matrix.
+    scoring : str, default="neg_mean_squared_error"
+        By what to choose, the larger the better: "neg_mean_squared_error", "r2",
+        "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the
+        Gaussian process at its best amplitude); the last two are scores of all rows, without
+        ``cv``.
+    cv : int, splitter or iterable, optional
+        Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
+        each Gram matrix is computed once.
+    combine : {"stack", "average"} or None, default="stack"
+        What predicts: the best candidate (None); or several, each with its best ridge, with the
+        weights for which their joint predictions of the rows left out have the smallest squared
+        error (L. Breiman, "Stacked regressions", 1996), or with the weights
+        ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
+        than a hundredth of the largest weight and count.
+    n_jobs : int, optional
+        Processes that share the candidates, as of joblib; each Gram matrix uses several threads
+        anyway.
+    verbose : int, default=0
+        Whether to print how far the choice is.
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
+        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
+        A line is a candidate with a ridge; of many rows only ridges near the best are tried.
+    best_index_, best_params_, best_score_ : int, dict and float
+        The line with the largest score, its parameters and its score.
+    estimators_ : list of `NTKRegressor`
+        What predicts, fitted to all rows.
+    weights_ : array of shape (n_estimators,)
+        Their weights, in decreasing order, which sum to one.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKRegressor : One network, of which only the ridge is chosen.
+
+    Notes
+    -----
+    By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
+    rough, and of GELU and sine networks, up to three hidden layers.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKRegressorCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> search = NTKRegressorCV({"depth": [1, 2], "activation": ["relu", "erf"]})
+    >>> model = make_pipeline(StandardScaler(), search).fit(X, y)
+    >>> search.best_score_ > -3000.0
+    np.True_
+    """
+
+    _base = NTKRegressor
+    _grid = (
+        {"kernel": BOTH, "depth": [1, 2, 3], "bias_var": [0.0, 0.1, 1.0]},
+        {
+            "kernel": BOTH,
+            "depth": [1, 2, 3],
+            "activation": ["erf"],
+            "weight_var": [3.0, 10.0, 30.0],
+        },
+        {"kernel": BOTH, "depth": [1, 2], "activation": ["gelu"], "bias_var": [0.1, 1.0]},
+        {"depth": [1, 2], "activation": ["sin"], "weight_var": [1.0], "bias_var": [0.1]},
+    )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Choose among the candidates, and fit what was chosen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, also of the errors; without ``cv`` an integer weight is the same as a
+            repetition of the row.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
+        )
+        if self.scoring in OF_CLASSES:
+            raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
+        weights = check_weights(sample_weight, X)
+        Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        self._fit_members(X, y, sample_weight, *self._choose(X, y, Y, weights))
+        return self
+
+    def predict(self, X, return_std=False, return_cov=False):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std, return_cov : bool
+            Also return the standard deviation or the covariance of new observations: of the mixture
+            of the Gaussian processes of ``estimators_``, see `NTKRegressor.predict`.
+
+        Returns
+        -------
+        mean : array of shape (n_samples,) or (n_samples, n_outputs)
+        std or cov : array, if asked for, of the shapes that `NTKRegressor.predict` has
+        """
+        if not (return_std or return_cov):
+            return self._mean("predict", X)
+        check_is_fitted(self)
+        parts = [model.predict(X, return_std, return_cov) for model in self.estimators_]
+        means, spreads = (np.array(items) for items in zip(*parts, strict=True))
+        mean = np.tensordot(self.weights_, means, 1)
+        away = means - mean
+        if return_std:
+            return mean, np.sqrt(np.tensordot(self.weights_, spreads**2 + away**2, 1))
+        return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
+
+
+class NTKClassifierCV(ClassifierMixin, NetworkCV):
+    """Classification with infinitely wide networks that leave-one-out errors choose.
+
+    All candidates are scored in one fit: perceptrons of several depths come out of one pass over
+    pairs of rows, and leaving out one row has a closed form for each ridge. Classes are
+    regressed on as by `NTKClassifier`. Scale the columns of ``X`` beforehand.
+
+    Parameters
+    ----------
+    param_grid : dict, or list of dicts, optional
+        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKClassifier`, as for
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
+        frozen than hidden layers, and those that are the same, are left out.
+    alphas : "auto" or array-like, default="auto"
+        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
+        of each Gram matrix.
+    scoring : str, default="neg_mean_squared_error"
+        By what to choose, the larger the better: "neg_mean_squared_error", "accuracy", "neg_log_loss",
+        "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the
+        Gaussian process at its best amplitude); the last two are scores of all rows, without
+        ``cv``.
+    cv : int, splitter or iterable, optional
+        Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
+        each Gram matrix is computed once.
+    combine : {"stack", "average"} or None, default="stack"
+        What predicts: the best candidate (None); or several, each with its best ridge, with the
+        weights for which their joint predictions of the rows left out have the smallest squared
+        error (L. Breiman, "Stacked regressions", 1996), or with the weights
+        ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
+        than a hundredth of the largest weight and count.
+    n_jobs : int, optional
+        Processes that share the candidates, as of joblib; each Gram matrix uses several threads
+        anyway.
+    verbose : int, default=0
+        Whether to print how far the choice is.
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
+        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
+        A line is a candidate with a ridge; of many rows only ridges near the best are tried.
+    best_index_, best_params_, best_score_ : int, dict and float
+        The line with the largest score, its parameters and its score.
+    estimators_ : list of `NTKClassifier`
+        What predicts, fitted to all rows.
+    weights_ : array of shape (n_estimators,)
+        Their weights, in decreasing order, which sum to one.
+    classes_ : array of shape (n_classes,)
+    temperature_ : float
+        Scores are divided by it before the softmax: it gives the joint scores of the rows left out
+        the smallest log loss.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKClassifier : One network, of which only the ridge is chosen.
+
+    Notes
+    -----
+    By default the NTK of rectifiers, without and with biases, the first layer frozen or not, and
+    of erf networks, up to four hidden layers. Squared errors choose better than accuracies, which
+    many candidates share.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKClassifierCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> search = NTKClassifierCV({"depth": [1, 2, 3], "n_frozen": [0, 1]})
+    >>> model = make_pipeline(StandardScaler(), search).fit(X, y)
+    >>> round(search.weights_.sum(), 3)
+    np.float64(1.0)
+    """
+
+    _base = NTKClassifier
+    _grid = (
+        {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
+        {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0]},
+    )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Choose among the candidates, and fit what was chosen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels, numbers or strings.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, also of the errors; without ``cv`` an integer weight is the same as a
+            repetition of the row.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, order="C")
+        check_classification_targets(y)
+        if self.scoring in OF_NUMBERS:
+            raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
+        weights = check_weights(sample_weight, X)
+        self.classes_, Y = class_targets(y, weights, type(self).__name__)
+        settings, outcomes, problem = self._choose(X, y, Y, weights)
+        members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
+        scores = sum(share * outcome.predictions for outcome, share in members)
+        known = np.isfinite(scores[:, 0])  # all rows but those that no fold leaves out
+        ends = (scores[known], problem.Y[known], problem.weights[known])
+        self.temperature_ = fit_temperature(*ends)
+        return self
+
+    def decision_function(self, X):
+        """Scores of the classes, the largest of which wins.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+            For two classes one score, positive for the second class.
+        """
+        return self._mean("decision_function", X)
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,)
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return self.classes_[(scores > 0).astype(int)]
+        return self.classes_[scores.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Predict probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        scores = self.decision_function(X)
+        scores = scores[:, None] if scores.ndim == 1 else scores
+        return softmax(logits(scores) / self.temperature_, axis=1)
