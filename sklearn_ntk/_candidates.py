@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from ._base import NetworkEstimator
+from ._base import NetworkEstimator, merge
 from ._scoring import IN_CLOSED_FORM, SCORES, neg_mean_squared_error
 from .activations import as_activation
 from .gram import gram
@@ -23,16 +23,23 @@ LEAST_SHARE = 0.01
 class Problem(NamedTuple):
     """What all candidates have in common: rows, targets (n, k), weights, and how to choose.
 
-    ``alphas`` are the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean
-    of weight times diagonal; ``folds`` are pairs of rows, or None for leaving out one row.
+    ``group`` tells which rows are equal, by the numbers from zero of distinct rows. ``alphas`` are
+    the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean of weight
+    times diagonal; ``folds`` are pairs of rows, or None for leaving out one row.
     """
 
     X: np.ndarray
     Y: np.ndarray
     weights: np.ndarray
+    group: np.ndarray
     alphas: np.ndarray | None
     scoring: str
     folds: list | None
+
+    @property
+    def n_distinct(self):
+        """Number of distinct rows."""
+        return int(self.group.max()) + 1
 
 
 class Outcome(NamedTuple):
@@ -108,8 +115,8 @@ def evaluate(group, problem):
     for index, K in _grams(group, problem.X):
         ridges = problem.alphas
         if ridges is None:
-            scale = np.mean(problem.weights * np.abs(K.diagonal())) or 1.0
-            ridges = RELATIVE_RIDGES * scale
+            scale = problem.weights @ np.abs(K.diagonal()) / problem.n_distinct
+            ridges = RELATIVE_RIDGES * (scale or 1.0)
         if problem.folds is None:
             outcome, start = _leave_out(index, K, ridges, problem, start)
         else:
@@ -138,11 +145,11 @@ def _fold(index, K, ridges, problem):
     errors = np.full(scores.shape, np.inf)
     predictions = np.full((len(ridges), *Y.shape), np.nan)
     for place, (train, test) in enumerate(problem.folds):
-        block = K[np.ix_(train, train)]
-        for k, solution in enumerate(solve_path(block, Y[train], weights[train], ridges)):
+        rows, fit = _merged(problem, train)
+        for k, solution in enumerate(solve_path(K[np.ix_(rows, rows)], *fit, ridges)):
             if solution is not None:
-                found = K[np.ix_(test, train)] @ solution.dual + solution.intercept
-                fitted = (solution, Y[train], weights[train])
+                found = K[np.ix_(test, rows)] @ solution.dual + solution.intercept
+                fitted = (solution, *fit)
                 ends = (found, Y[test], weights[test])
                 scores[place, k] = score(*ends, fitted)
                 errors[place, k] = -neg_mean_squared_error(*ends)
@@ -151,6 +158,15 @@ def _fold(index, K, ridges, problem):
     best = int(np.flatnonzero(mean >= mean.max())[-1])
     ends = (errors[:, best].mean(), predictions[best])
     return Outcome(index, np.asarray(ridges), scores, best, *ends)
+
+
+def _merged(problem, rows):
+    """The distinct ones of some rows, and their targets and weights."""
+    _, first, group = np.unique(problem.group[rows], return_index=True, return_inverse=True)
+    Y, weights = problem.Y[rows], problem.weights[rows]
+    if len(first) == len(rows):
+        return rows, (Y, weights)
+    return rows[first], merge(Y, weights, group)[:2]
 
 
 # --- Several candidates ---------------------------------------------------------------------------
@@ -174,7 +190,7 @@ def _average(outcomes, problem):
     """Weights that fall with the error, the faster the more rows there are to tell it."""
     errors = np.array([outcome.error for outcome in outcomes])
     least = max(errors.min(), np.finfo(float).tiny)
-    return (least / np.maximum(errors, least)) ** np.sqrt(len(problem.X))
+    return (least / np.maximum(errors, least)) ** np.sqrt(problem.n_distinct)
 
 
 def _stack(outcomes, problem):

@@ -69,7 +69,7 @@ def solve(problem, ridge, start=None, tolerance=TOLERANCE):
         return loss + 0.5 * ridge * (body**2).sum(), (slopes / scale[:, None]).ravel()
 
     first = np.zeros(size) if start is None else start * scale[:, None]
-    options = {"maxiter": 10_000, "maxcor": 20, "gtol": tolerance * np.sqrt(total), "ftol": 0.0}
+    options = {"maxiter": 2_000, "maxcor": 20, "gtol": tolerance * np.sqrt(total), "ftol": 1e-15}
     found = minimize(value, first.ravel(), jac=True, method="L-BFGS-B", options=options)
     return found.x.reshape(size) / scale[:, None]
 
@@ -79,13 +79,13 @@ def dual_of(problem, coefficients):
     return problem.root @ (coefficients[:-1] / problem.squares[:, None]), coefficients[-1]
 
 
-def losses_of_folds(problem, ridges):
+def losses_of_folds(problem, ridges, ranks):
     """Increasing ridges and their log losses, from the largest on down to behind the best one.
 
-    Each class is spread over all folds.
+    Each class is spread over all folds. Which row is in which fold depends on their ranks.
     """
     n = len(problem.shares)
-    order = np.random.RandomState(0).permutation(n)
+    order = np.argsort(ranks)[np.random.RandomState(0).permutation(n)]
     order = order[np.argsort(problem.shares[order].argmax(axis=1), kind="stable")]
     fold = np.empty(n, dtype=int)
     fold[order] = np.arange(n) % min(N_FOLDS, n)

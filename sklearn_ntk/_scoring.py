@@ -21,14 +21,14 @@ def shares_of(targets):
     return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
 
 
-def fit_temperature(scores, targets, weights):
-    """Temperature at which these scores have the smallest log loss.
+def fit_temperature(scores, targets, weights, n=None):
+    """Temperature at which these scores, of ``n`` distinct rows, have the smallest log loss.
 
     One row more, whose class nobody knows, is spread over all rows: scores without a mistake would
     otherwise make probabilities certain.
     """
     shares = shares_of(targets)
-    n, n_classes = shares.shape
+    n, n_classes = n or len(shares), shares.shape[1]
     shares = (n * shares + 1.0 / n_classes) / (n + 1.0)
 
     def loss(log_temperature):

@@ -115,14 +115,19 @@ class NetworkCV(BaseEstimator):
             first, group = distinct(X[kept])
             X = X[kept[first]] + 0.0
             Y, weights, _ = merge(Y[kept], weights[kept], group)
+            group = np.arange(len(X))
         else:
             if needs_all_rows(self.scoring):
                 raise ValueError(
                     f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
                 )
-            X, Y, weights, y = X[kept] + 0.0, Y[kept], weights[kept], y[kept]
             splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
-            folds = list(splitter.split(X, y))
+            places = np.full(len(X), -1)
+            places[kept] = np.arange(len(kept))
+            folds = [tuple(map(places.take, parts)) for parts in splitter.split(X, y)]
+            folds = [tuple(part[part >= 0] for part in parts) for parts in folds]
+            X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]
+            group = distinct(X)[1]
         n = len(X)
         check_solve(n, "distinct rows" if folds is None else "rows")
         check_memory(
@@ -130,7 +135,7 @@ class NetworkCV(BaseEstimator):
             f"Leaving out one row of {n} with {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        problem = Problem(X, Y, weights, ridges, self.scoring, folds)
+        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds)
         outcomes = self._run(list(passes([settings for _, settings in candidates], n)), problem)
         self._report([point for point, _ in candidates], outcomes)
         return [settings for _, settings in candidates], outcomes, problem

@@ -211,10 +211,16 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
 
     def _fit_margins(self, X, y, weights):
         """Support vector machine."""
-        K, kept, self._group = self._gram(X, weights)
+        K, kept, group = self._gram(X, weights)
+        codes, weights = np.searchsorted(self.classes_, y[kept]), weights[kept]
+        # equal rows of one class are merged, in an order that does not depend on that of the rows
+        ranks = self._ranks(len(K))
+        found, merged = np.unique([ranks[group], codes], axis=1, return_inverse=True)
+        self._group = np.argsort(ranks)[found[0]]
         self.svc_ = SVC(kernel="precomputed", C=self.C)
         K = K[np.ix_(self._group, self._group)]
-        self.svc_.fit(K, y[kept], sample_weight=weights[kept])
+        total = np.bincount(merged.ravel(), weights)
+        self.svc_.fit(K, self.classes_[found[1]], sample_weight=total)
 
     def _fit_log_loss(self, X, targets, weights):
         """Multinomial logistic regression; sets the attributes that `_scores` needs."""
@@ -228,7 +234,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         problem = _logistic.make_problem(K, shares_of(targets), weights)
         if self.alpha == "auto":
             scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
-            found = _logistic.losses_of_folds(problem, RELATIVE_RIDGES[::2] * scale)
+            ridges, ranks = RELATIVE_RIDGES[::2] * scale, self._ranks(len(K))
+            found = _logistic.losses_of_folds(problem, ridges, ranks)
             self.alphas_, self.loo_errors_ = found
             self.alpha_ = self.alphas_[self.loo_errors_.argmin()]
         else:
@@ -237,6 +244,10 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         coefficients = _logistic.solve(problem, self.alpha_)
         self.dual_coef_, self.intercept_ = _logistic.dual_of(problem, coefficients)
         self.temperature_ = 1.0
+
+    def _ranks(self, n):
+        """Places of distinct rows in an order that does not depend on that in which they come."""
+        return np.arange(n) if self.kernel_ is None else np.argsort(np.lexsort(self.X_fit_.T))
 
     def _margins(self, method, X):
         """What the support vector machine says of new rows."""

@@ -175,10 +175,10 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
         of each Gram matrix.
     scoring : str, default="neg_mean_squared_error"
-        By what to choose, the larger the better: "neg_mean_squared_error", "accuracy", "neg_log_loss",
-        "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the
-        Gaussian process at its best amplitude); the last two are scores of all rows, without
-        ``cv``.
+        By what to choose, the larger the better: "neg_mean_squared_error", "accuracy",
+        "neg_log_loss", "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood"
+        (restricted, of the Gaussian process at its best amplitude); the last two are scores of all
+        rows, without ``cv``.
     cv : int, splitter or iterable, optional
         Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
         each Gram matrix is computed once.
@@ -269,7 +269,8 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(share * outcome.predictions for outcome, share in members)
         known = np.isfinite(scores[:, 0])  # all rows but those that no fold leaves out
-        ends = (scores[known], problem.Y[known], problem.weights[known])
+        n = len(np.unique(problem.group[known]))
+        ends = (scores[known], problem.Y[known], problem.weights[known], n)
         self.temperature_ = fit_temperature(*ends)
         return self
 
