@@ -2,11 +2,11 @@
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import check_weights
+from ._base import NetworkEstimator, check_weights
 from ._compat import _fit_context
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature, logits
 from ._search import NetworkCV
@@ -14,6 +14,44 @@ from .classification import NTKClassifier, class_targets
 from .regression import NTKRegressor
 
 BOTH = ["ntk", "nngp"]
+
+
+def precomputed(estimator, X):
+    """An estimator for a precomputed kernel, and the Gram matrix that takes the place of ``X``.
+
+    Scikit-learn's functions that fit the same rows again and again, such as `cross_validate` and
+    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows.
+
+    Parameters
+    ----------
+    estimator : NTKRegressor or NTKClassifier
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    estimator : the same with ``kernel="precomputed"``
+    K : array of shape (n_samples, n_samples)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ntk import NTKClassifier
+    >>> from sklearn_ntk.model_selection import precomputed
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model, K = precomputed(NTKClassifier(depth=3), scale(X))
+    >>> print(f"{cross_validate(model, K, y, cv=5)['test_score'].mean():.2f}")
+    0.98
+    """
+    if not isinstance(estimator, NetworkEstimator):
+        raise TypeError(
+            f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
+        )
+    kernel = estimator._make_kernel()
+    if kernel is None:
+        raise ValueError("The kernel of the estimator is precomputed already.")
+    return clone(estimator).set_params(kernel="precomputed"), kernel(np.asarray(X, dtype=float))
 
 
 class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):

@@ -18,7 +18,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk import (
+    NNGPKernel,
+    NTKClassifier,
+    NTKClassifierCV,
+    NTKKernel,
+    NTKRegressor,
+    NTKRegressorCV,
+)
 from sklearn_ntk.activations import Erf
 from sklearn_ntk.layers import Dense
 
@@ -35,6 +42,12 @@ both = pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
         NTKClassifier(),
         NTKClassifier(alpha=0.1),
         NTKClassifier(kernel="nngp"),
+        NTKClassifier(loss="hinge"),
+        NTKClassifier(loss="log_loss", alpha=0.1),
+        NTKRegressorCV({"depth": [1, 2]}),
+        NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
+        NTKClassifierCV({"depth": [1, 2]}),
+        NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),
     ]
 )
 def test_estimator_check(estimator, check):

@@ -1,0 +1,191 @@
+"""The hinge and the log loss of `NTKClassifier`, and weights of classes."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_iris, load_wine, make_blobs
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import scale
+from sklearn.svm import SVC
+
+from sklearn_ntk import NTKClassifier, NTKKernel, _logistic
+from sklearn_ntk.linalg import Spectrum
+
+KERNEL = NTKKernel(2, bias_var=1.0)
+LOSSES = pytest.mark.parametrize("loss", ["squared_error", "hinge", "log_loss"])
+
+
+def data(n_classes=3, n=60):
+    X, y = load_wine(return_X_y=True)
+    rows = np.random.default_rng(0).permutation(len(X))[:n]
+    return scale(X)[rows], np.minimum(y, n_classes - 1)[rows]
+
+
+# --- Hinge ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("C", [0.01, 10.0])
+def test_hinge_is_a_support_vector_machine(n_classes, C):
+    X, y = data(n_classes)
+    model = NTKClassifier(loss="hinge", C=C).fit(X, y)
+    other = SVC(kernel=KERNEL, C=C).fit(X, y)
+    assert_allclose(model.decision_function(X), other.decision_function(X), atol=2e-3)
+    assert np.mean(model.predict(X) == other.predict(X)) > 0.98
+
+
+def test_hinge_merges_equal_rows():
+    X, y = data()
+    rows = np.repeat(np.arange(len(y)), 1 + np.arange(len(y)) % 3)
+    weights = np.bincount(rows).astype(float)
+    weighted = NTKClassifier(loss="hinge").fit(X, y, weights)
+    shuffled = np.random.default_rng(0).permutation(rows)
+    repeated = NTKClassifier(loss="hinge").fit(X[shuffled], y[shuffled])
+    assert_allclose(weighted.decision_function(X), repeated.decision_function(X), rtol=1e-10)
+    assert len(repeated.svc_.dual_coef_[0]) <= len(y)
+
+
+def test_equal_rows_of_two_classes():
+    X = np.array([[0.0], [0.0], [1.0], [1.0], [1.0]])
+    y = np.array([0, 1, 1, 1, 0])
+    model = NTKClassifier(loss="hinge").fit(X, y)
+    other = SVC(kernel=KERNEL).fit(X, y)
+    assert_allclose(model.decision_function(X), other.decision_function(X), atol=2e-3)
+
+
+def test_hinge_has_no_probabilities():
+    X, y = data()
+    model = NTKClassifier(loss="hinge").fit(X, y)
+    assert not hasattr(model, "predict_proba")
+    with pytest.raises(AttributeError) as error:
+        model.predict_proba(X)
+    assert "CalibratedClassifierCV" in str(error.value.__cause__)
+    calibrated = CalibratedClassifierCV(model, ensemble=False).fit(X, y)
+    assert calibrated.score(X, y) > 0.9
+
+
+# --- Log loss -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("alpha", [1e-3, 0.1, 10.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_log_loss_is_logistic_regression(n_classes, alpha, weighted):
+    """With a root of the Gram matrix in place of columns."""
+    X, y = data(n_classes)
+    weights = np.random.default_rng(1).uniform(0.2, 2.0, len(y)) if weighted else None
+    spectrum = Spectrum(KERNEL(X))
+    root = spectrum.vectors * np.sqrt(np.maximum(spectrum.values, 0.0))
+    other = LogisticRegression(C=1.0 / alpha, tol=1e-10, max_iter=10**5).fit(root, y, weights)
+    model = NTKClassifier(loss="log_loss", alpha=alpha).fit(X, y, weights)
+    assert_allclose(model.predict_proba(X), other.predict_proba(root), atol=1e-4)
+    assert model.temperature_ == 1.0 and model.alpha_ == alpha and len(model.loo_errors_) == 0
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_log_loss_is_stationary(n_classes):
+    """The dual coefficients are what the rows miss of their classes, by the ridge."""
+    X, y = data(n_classes)
+    model = NTKClassifier(loss="log_loss", alpha=0.1).fit(X, y)
+    missing = np.eye(n_classes)[y] - model.predict_proba(X)
+    missing = missing[:, 1:] if n_classes == 2 else missing
+    assert_allclose(0.1 * model.dual_coef_, missing, atol=2e-5)
+    assert_allclose(missing.sum(axis=0), 0.0, atol=1e-4)
+
+
+def test_ridge_of_the_log_loss_is_that_of_the_folds():
+    X, y = data(n=90)
+    model = NTKClassifier(loss="log_loss").fit(X, y)
+    assert model.alpha_ == model.alphas_[model.loo_errors_.argmin()]
+    assert np.all(np.diff(model.alphas_) > 0)
+    assert model.loo_errors_.min() < model.loo_errors_[-1]  # not the largest
+    assert model.score(X, y) > 0.95
+
+
+def test_folds_hold_all_classes(monkeypatch):
+    y = np.repeat([0, 1, 2], [50, 20, 5])
+    X, _ = make_blobs([50, 20, 5], random_state=0)
+    sizes = []
+    solve = _logistic.solve
+
+    def spy(problem, *arguments):
+        sizes.append(problem.shares.sum(axis=0))
+        return solve(problem, *arguments)
+
+    monkeypatch.setattr(_logistic, "solve", spy)
+    NTKClassifier(loss="log_loss").fit(X, y)
+    assert_array_equal(sizes[:5], [[40, 16, 4]] * 5)
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_log_loss_of_a_tiny_class(n_members):
+    X, y = data(2)
+    y[: len(y) - n_members] = 0
+    y[len(y) - n_members :] = 1
+    P = NTKClassifier(loss="log_loss").fit(X, y).predict_proba(X)
+    assert np.all(np.isfinite(P))
+
+
+def test_log_loss_needs_a_ridge():
+    with pytest.raises(ValueError, match="needs alpha > 0"):
+        NTKClassifier(loss="log_loss", alpha=0.0).fit(*data())
+
+
+# --- All of them ----------------------------------------------------------------------------------
+
+
+@LOSSES
+def test_precomputed(loss):
+    X, y = data()
+    one = NTKClassifier(loss=loss, alpha=0.1).fit(X, y)
+    other = NTKClassifier("precomputed", loss=loss, alpha=0.1).fit(KERNEL(X), y)
+    tolerance = 2e-3 if loss == "hinge" else 1e-6
+    found = other.decision_function(KERNEL(X[:9], X))
+    assert_allclose(found, one.decision_function(X[:9]), atol=tolerance)
+
+
+@LOSSES
+@pytest.mark.parametrize("labels", [[0, 1, 2], ["ape", "bee", "cat"]], ids=["numbers", "strings"])
+def test_class_weight_is_a_weight_of_rows(loss, labels):
+    X, y = data()
+    y, factors = np.array(labels)[y], dict(zip(labels, [1.0, 3.0, 0.5], strict=True))
+    weights = np.array([factors[label] for label in y.tolist()])
+    one = NTKClassifier(loss=loss, alpha=0.1, class_weight=factors).fit(X, y)
+    other = NTKClassifier(loss=loss, alpha=0.1).fit(X, y, weights)
+    assert_allclose(one.decision_function(X), other.decision_function(X), rtol=1e-8)
+
+
+@LOSSES
+def test_balanced_classes_weigh_the_same(loss):
+    X, y = data()
+    sample_weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    counts = np.bincount(y, sample_weight)
+    factors = dict(enumerate(sample_weight.sum() / (3 * counts)))
+    one = NTKClassifier(loss=loss, alpha=0.1, class_weight="balanced").fit(X, y, sample_weight)
+    other = NTKClassifier(loss=loss, alpha=0.1, class_weight=factors).fit(X, y, sample_weight)
+    assert_allclose(one.decision_function(X), other.decision_function(X), rtol=1e-8)
+
+
+def test_balance_moves_the_boundary():
+    X, y = make_blobs([200, 20], cluster_std=3.0, random_state=0)
+    plain, balanced = (
+        NTKClassifier(class_weight=weight, alpha=10.0).fit(X, y) for weight in (None, "balanced")
+    )
+    assert balanced.predict(X).sum() > plain.predict(X).sum()
+
+
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"loss": "squared"}, "'loss' parameter"),
+        ({"C": 0.0}, "'C' parameter"),
+        ({"class_weight": "even"}, "'class_weight' parameter"),
+        ({"class_weight": {7: 1.0}}, "are not in class_weight"),
+    ],
+    ids=str,
+)
+def test_bad_parameters(params, message):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match=message):
+        NTKClassifier(**params).fit(X, y)
