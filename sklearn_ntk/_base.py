@@ -1,7 +1,7 @@
 """What the regressor and the classifier have in common: parameters, kernels and rows."""
 
 import numbers
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -169,15 +169,27 @@ def distinct(X):
     return np.unique(group, return_index=True)[1], group
 
 
+class Scatter(NamedTuple):
+    """How much the targets of equal rows differ.
+
+    ``squares`` are the weighted sums of squares about their means, and there are ``n`` more
+    different targets than distinct rows.
+    """
+
+    squares: np.ndarray
+    n: int
+
+
 def merge(Y, weights, group):
     """Targets and weights of distinct rows: the means of the targets, the sums of the weights.
 
     The solution stays the same, leaving out one row leaves out its copies as well, and thus an
-    integer weight is the same as a repetition for everything that is fitted. Also returns the
-    weighted sums of squares of the targets about these means.
+    integer weight is the same as a repetition for everything that is fitted. Also returns their
+    `Scatter`.
     """
     if group[-1] == len(group) - 1:
-        return Y, weights, 0.0
+        return Y, weights, Scatter(np.zeros(Y.shape[1]), 0)
     total = np.bincount(group, weights)
     mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    return mean, total, weights @ (Y - mean[group]) ** 2
+    pairs = np.unique(np.column_stack([group, Y]), axis=0)  # copies of the targets tell nothing
+    return mean, total, Scatter(weights @ (Y - mean[group]) ** 2, len(pairs) - len(total))

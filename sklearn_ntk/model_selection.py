@@ -277,7 +277,7 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
     _base = NTKClassifier
     _grid = (
         {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
-        {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0]},
+        {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0, 8.0]},
     )
 
     @_fit_context(prefer_skip_nested_validation=True)

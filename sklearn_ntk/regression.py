@@ -1,13 +1,16 @@
 """Regression with infinitely wide networks."""
 
+from typing import ClassVar
+
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import CHUNK, NetworkEstimator, check_weights
-from ._compat import _fit_context
+from ._compat import StrOptions, _fit_context
 from ._memory import check_memory
 from .linalg import cholesky
+from .solvers import fit_spread
 
 
 class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
@@ -36,6 +39,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
         `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal.
+    noise : {"auto", "ridge"}, default="auto"
+        Noise of the observations, for the uncertainty of `predict`: that which suits the
+        leave-one-out residuals best, since a ridge that predicts well is often smaller, or what the
+        ridge stands for.
+    verbose : int, default=0
+        Whether to print how far a Gram matrix is.
 
     Attributes
     ----------
@@ -50,8 +59,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
         units of the variance of the targets; the errors are empty if ``alpha`` was given.
-    amplitude_ : array of shape (n_outputs,)
-        Variance of the Gaussian process in units of the kernel, for `predict`'s uncertainty.
+    amplitude_, noise_ : arrays of shape (n_outputs,)
+        Variance of the Gaussian process in units of the kernel, and that of the noise beyond
+        ``alpha_`` of these units, for `predict`'s uncertainty.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -73,6 +83,38 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     >>> round(model.score(X_test, y_test), 1)
     0.4
     """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkEstimator._parameter_constraints,
+        "noise": [StrOptions({"auto", "ridge"})],
+    }
+
+    def __init__(
+        self,
+        kernel="ntk",
+        *,
+        depth=2,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=1.0,
+        n_frozen=0,
+        architecture=None,
+        alpha="auto",
+        noise="auto",
+        verbose=0,
+    ):
+        super().__init__(
+            kernel,
+            depth=depth,
+            activation=activation,
+            weight_var=weight_var,
+            bias_var=bias_var,
+            n_frozen=n_frozen,
+            architecture=architecture,
+            alpha=alpha,
+            verbose=verbose,
+        )
+        self.noise = noise
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
@@ -99,10 +141,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         weights = check_weights(sample_weight, X)
         solution, _, self._weights, scatter = self._fit_rows(X, targets, weights)
-        squares = (solution.residuals**2 * solution.precision[:, None]).sum(axis=0)
-        if self.alpha_ > 0.0:
-            squares = squares + scatter / self.alpha_
-        self.amplitude_ = squares / np.count_nonzero(weights)
+        is_noisy = self.noise == "auto"
+        spreads = [
+            fit_spread(solution, k, self._weights, more, scatter.n, is_noisy)
+            for k, more in enumerate(scatter.squares)
+        ]
+        self.amplitude_, self.noise_ = np.array(spreads).T
         return self
 
     def predict(self, X, return_std=False, return_cov=False):
@@ -126,10 +170,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         Notes
         -----
         The uncertainty is that of the Gaussian process with this kernel and noise ``alpha_`` (with
-        the NNGP, the posterior of a Bayesian network), in units such that the leave-one-out
-        residuals, and the scatter of the targets of equal rows, have standardised squares of mean
-        one. It costs a factorisation at every call. For the uncertainty a repeated row counts as
-        more than a weight: it tells something about the noise.
+        the NNGP, the posterior of a Bayesian network), ``amplitude_`` times, and ``noise_`` more:
+        the two for which the leave-one-out residuals, and the scatter of the targets of equal rows,
+        are most likely. It costs a factorisation at every call.
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
@@ -158,6 +201,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         X = validate_data(self, X, reset=False, dtype=np.float64)
         unit = self._unit_covariance(X) if return_cov else self._unit_variance(X)
         spread = unit[..., None] * self.amplitude_
+        noise = np.eye(len(X))[..., None] if return_cov else 1.0
+        spread = spread + noise * self.noise_
         spread = spread[..., 0] if self._is_flat else spread
         return mean, spread if return_cov else np.sqrt(spread)
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from .linalg import Spectrum, cholesky, try_cholesky
 
@@ -110,6 +111,56 @@ def select_ridge(K, Y, weights, ridges, error=relative_error, start=None, is_smo
     tried = sorted(found)
     errors = np.array([found[position][0] for position in tried])
     return Ridge(*solution, ridges[best], np.asarray(ridges)[tried], errors)
+
+
+def fit_spread(found, output, weights, scatter, n_more, is_noisy):
+    """Amplitude of a Gaussian process, and noise beyond its ridge, that suit its residuals best.
+
+    With the amplitude ``a`` and the noise ``b`` a residual of leaving out one row has the variance
+    ``a / precision + b / weight``. Where equal rows have different targets, of which there are
+    ``n_more`` in addition, these have ``a ridge + b``, and ``scatter`` is the weighted sum of their
+    squares about the means. The likelihood of all of them is largest: for each ratio of both
+    variances the amplitude is known.
+
+    Parameters
+    ----------
+    found : Ridge
+    output : int
+        Number of the output.
+    weights : array of shape (n,)
+    scatter : float
+    n_more : int
+    is_noisy : bool
+        Whether there is noise beyond the ridge.
+
+    Returns
+    -------
+    amplitude, noise : float
+    """
+    variance, share = 1.0 / found.precision, 1.0 / weights
+    squares = np.append(found.residuals[:, output] ** 2, scatter / max(n_more, 1))
+    counts = np.append(np.ones(len(weights)), float(n_more))
+
+    def units(ratio):
+        """Variances for an amplitude of one, and that amplitude."""
+        parts = np.append(variance + ratio * share, found.ridge + ratio)
+        is_known = (counts > 0.0) & (parts > 0.0)
+        parts, n = parts[is_known], counts[is_known]
+        return parts, n, n @ (squares[is_known] / parts) / counts.sum()
+
+    def loss(log_ratio):
+        parts, n, amplitude = units(np.exp(log_ratio))
+        return n @ np.log(parts * max(amplitude, np.finfo(float).tiny))
+
+    ratio = 0.0
+    if is_noisy and np.any(squares):
+        middle = np.log(np.median(variance * weights))
+        grid = middle + np.arange(-15.0, 15.5)
+        best = grid[np.argmin([loss(point) for point in grid])]
+        best = minimize_scalar(loss, bounds=(best - 1.0, best + 1.0), method="bounded").x
+        ratio = np.exp(best) if loss(best) < loss(-np.inf) else 0.0
+    amplitude = units(ratio)[-1]
+    return amplitude, ratio * amplitude
 
 
 def solve_path(K, Y, weights, ridges):

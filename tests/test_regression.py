@@ -10,6 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, _memory
+from sklearn_ntk.solvers import Ridge, fit_spread
 
 
 def data(n=40, noise=0.2, seed=0, n_outputs=None):
@@ -77,7 +78,7 @@ def test_scale_of_the_targets_scales_the_predictions(alpha):
         found = other.predict(X, return_std=True)
         assert other.alpha_ == model.alpha_
         assert_allclose(found[0], factor * mean, rtol=1e-9, atol=abs(factor) * 1e-12)
-        assert_allclose(found[1], abs(factor) * std, rtol=1e-9)
+        assert_allclose(found[1], abs(factor) * std, rtol=1e-6 if alpha == "auto" else 1e-9)
 
 
 @pytest.mark.parametrize("alpha", ["auto", 0.1])
@@ -207,7 +208,7 @@ def test_shapes_and_diagonal_of_the_covariance(n_outputs, alpha):
 def test_uncertainty_is_that_of_a_gaussian_process_with_a_flat_intercept(kernel):
     X, y = data()
     new = data(7, seed=1)[0]
-    model = NTKRegressor(kernel=kernel, alpha=0.1).fit(X, y)
+    model = NTKRegressor(kernel=kernel, alpha=0.1, noise="ridge").fit(X, y)
     prior = kernel + ConstantKernel(1e6)  # an almost flat prior of the intercept
     gpr = GaussianProcessRegressor(prior, alpha=0.1, optimizer=None).fit(X, y)
     mean, cov = gpr.predict(new, return_cov=True)
@@ -222,10 +223,50 @@ def test_amplitude_standardises_the_leave_one_out_residuals():
     squares = []
     for i in range(15):
         rest = np.arange(15) != i
-        single = NTKRegressor(alpha=0.1).fit(X[rest], y[rest])
+        single = NTKRegressor(alpha=0.1, noise="ridge").fit(X[rest], y[rest])
         mean, std = single.predict(X[[i]], return_std=True)
         squares.append((y[i] - mean[0]) ** 2 / std[0] ** 2 * single.amplitude_[0])
-    assert_allclose(NTKRegressor(alpha=0.1).fit(X, y).amplitude_[0], np.mean(squares), rtol=1e-7)
+    model = NTKRegressor(alpha=0.1, noise="ridge").fit(X, y)
+    assert_allclose(model.amplitude_[0], np.mean(squares), rtol=1e-7)
+    assert_array_equal(model.noise_, 0.0)
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.5])
+@pytest.mark.parametrize("copies", [False, True])
+def test_noise_is_found_where_the_ridge_is_too_small(noise, copies):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    X = np.repeat(X[:150], 2, axis=0) if copies else X
+    y = X[:, 0] + noise * rng.normal(size=300)
+    model = NTKRegressor(alpha=1e-9).fit(X, y)
+    found = model.noise_[0] + model.alpha_ * model.amplitude_[0]
+    assert 0.7 * noise**2 < found < 1.3 * noise**2
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_spread_is_most_likely(weighted):
+    """Neither more nor less of either variance makes the residuals more likely."""
+    rng = np.random.default_rng(0)
+    n = 400
+    weights = rng.uniform(0.5, 2.0, n) if weighted else np.ones(n)
+    precision = rng.uniform(0.2, 5.0, n)
+    residuals = rng.normal(size=(n, 1)) * np.sqrt(0.7 / precision + 0.4 / weights)[:, None]
+    more = rng.normal(size=50) * np.sqrt(0.7 * 0.1 + 0.4)
+    found = Ridge(None, None, residuals, precision, 0.0, 0.1, None, None)
+
+    def loss(amplitude, noise):
+        variances = amplitude / precision + noise / weights
+        losses = np.log(variances) + residuals[:, 0] ** 2 / variances
+        extra = amplitude * 0.1 + noise
+        return losses.sum() + 50 * np.log(extra) + (more**2).sum() / extra
+
+    amplitude, noise = fit_spread(found, 0, weights, (more**2).sum(), 50, True)
+    assert_allclose([amplitude, noise], [0.7, 0.4], rtol=0.3)
+    best = loss(amplitude, noise)
+    for step in (0.98, 1.02):
+        assert loss(step * amplitude, noise) > best
+        assert loss(amplitude, step * noise) > best
+    assert fit_spread(found, 0, weights, (more**2).sum(), 50, False)[1] == 0.0
 
 
 @pytest.mark.parametrize("kernel", ["ntk", "nngp"])
@@ -259,7 +300,7 @@ def test_uncertainty_in_chunks_is_the_same(monkeypatch):
 
 def test_uncertainty_without_noise_vanishes_at_the_data():
     X, y = data(15)
-    model = NTKRegressor(alpha=0.0).fit(X, y)
+    model = NTKRegressor(alpha=0.0, noise="ridge").fit(X, y)
     at, between = (model.predict(Z, return_std=True)[1] for Z in (X, X + 0.1))
     assert np.all(np.isfinite(at)) and at.max() < 1e-4 * between.max()
 
