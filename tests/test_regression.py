@@ -9,8 +9,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, _memory
-from sklearn_ntk.solvers import Ridge, fit_spread
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, _memory, solvers
 
 
 def data(n=40, noise=0.2, seed=0, n_outputs=None):
@@ -247,12 +246,12 @@ def test_noise_is_found_where_the_ridge_is_too_small(noise, copies):
 def test_spread_is_most_likely(weighted):
     """Neither more nor less of either variance makes the residuals more likely."""
     rng = np.random.default_rng(0)
-    n = 400
+    n = 4000
     weights = rng.uniform(0.5, 2.0, n) if weighted else np.ones(n)
     precision = rng.uniform(0.2, 5.0, n)
     residuals = rng.normal(size=(n, 1)) * np.sqrt(0.7 / precision + 0.4 / weights)[:, None]
     more = rng.normal(size=50) * np.sqrt(0.7 * 0.1 + 0.4)
-    found = Ridge(None, None, residuals, precision, 0.0, 0.1, None, None)
+    found = solvers.Ridge(None, None, residuals, precision, 0.0, 0.1, None, None)
 
     def loss(amplitude, noise):
         variances = amplitude / precision + noise / weights
@@ -260,13 +259,13 @@ def test_spread_is_most_likely(weighted):
         extra = amplitude * 0.1 + noise
         return losses.sum() + 50 * np.log(extra) + (more**2).sum() / extra
 
-    amplitude, noise = fit_spread(found, 0, weights, (more**2).sum(), 50, True)
+    amplitude, noise = solvers.fit_spread(found, 0, weights, (more**2).sum(), 50, True)
     assert_allclose([amplitude, noise], [0.7, 0.4], rtol=0.3)
     best = loss(amplitude, noise)
     for step in (0.98, 1.02):
         assert loss(step * amplitude, noise) > best
         assert loss(amplitude, step * noise) > best
-    assert fit_spread(found, 0, weights, (more**2).sum(), 50, False)[1] == 0.0
+    assert solvers.fit_spread(found, 0, weights, (more**2).sum(), 50, False)[1] == 0.0
 
 
 @pytest.mark.parametrize("kernel", ["ntk", "nngp"])
