@@ -173,11 +173,12 @@ class Scatter(NamedTuple):
     """How much the targets of equal rows differ.
 
     ``squares`` are the weighted sums of squares about their means, and there are ``n`` more
-    different targets than distinct rows.
+    different targets than distinct rows; ``unit`` is the mean weight of different targets.
     """
 
     squares: np.ndarray
     n: int
+    unit: float
 
 
 def merge(Y, weights, group):
@@ -188,8 +189,9 @@ def merge(Y, weights, group):
     `Scatter`.
     """
     if group[-1] == len(group) - 1:
-        return Y, weights, Scatter(np.zeros(Y.shape[1]), 0)
+        return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
     total = np.bincount(group, weights)
     mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    pairs = np.unique(np.column_stack([group, Y]), axis=0)  # copies of the targets tell nothing
-    return mean, total, Scatter(weights @ (Y - mean[group]) ** 2, len(pairs) - len(total))
+    n_pairs = len(np.unique(np.column_stack([group, Y]), axis=0))  # copies tell nothing
+    squares = weights @ (Y - mean[group]) ** 2
+    return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)

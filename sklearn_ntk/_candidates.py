@@ -10,6 +10,7 @@ from ._scoring import IN_CLOSED_FORM, SCORES, neg_mean_squared_error
 from .activations import as_activation
 from .gram import gram
 from .layers import Dense, Output, lower
+from .linalg import variances
 from .solvers import RELATIVE_RIDGES, select_ridge, solve_path
 
 PASS_BYTES = 2**28
@@ -82,8 +83,7 @@ def passes(settings, n):
     most = max(1, int(PASS_BYTES // (8.0 * n * n)))
     for group in groups.values():
         group.sort(key=lambda item: item[1]["depth"])
-        names = {one["kernel"] for _, one in group if isinstance(one["kernel"], str)}
-        size = max(1, most // max(1, len(names))) * max(1, len(names))
+        size = max(1, most)
         yield from (group[i : i + size] for i in range(0, len(group), size))
 
 
@@ -143,9 +143,10 @@ def _fold(index, K, ridges, problem):
     score, (Y, weights) = SCORES[problem.scoring], problem[1:3]
     scores = np.full((len(problem.folds), len(ridges)), -np.inf)
     errors = np.full(scores.shape, np.inf)
-    predictions = np.full((len(ridges), *Y.shape), np.nan)
+    predictions, counts = np.zeros((len(ridges), *Y.shape)), np.zeros(len(Y))
     for place, (train, test) in enumerate(problem.folds):
         rows, fit = _merged(problem, train)
+        counts[test] += 1.0
         for k, solution in enumerate(solve_path(K[np.ix_(rows, rows)], *fit, ridges)):
             if solution is not None:
                 found = K[np.ix_(test, rows)] @ solution.dual + solution.intercept
@@ -153,10 +154,11 @@ def _fold(index, K, ridges, problem):
                 ends = (found, Y[test], weights[test])
                 scores[place, k] = score(*ends, fitted)
                 errors[place, k] = -neg_mean_squared_error(*ends)
-                predictions[k, test] = found
+                predictions[k, test] += found
     mean = scores.mean(axis=0)
     best = int(np.flatnonzero(mean >= mean.max())[-1])
-    ends = (errors[:, best].mean(), predictions[best])
+    with np.errstate(invalid="ignore"):  # rows that no fold leaves out have no prediction
+        ends = (errors[:, best].mean(), predictions[best] / counts[:, None])
     return Outcome(index, np.asarray(ridges), scores, best, *ends)
 
 
@@ -177,9 +179,9 @@ def combine(outcomes, problem, method):
 
     ``None`` takes the best one, "average" and "stack" several: see `NTKRegressorCV`.
     """
-    best = max(range(len(outcomes)), key=lambda k: outcomes[k].score)
+    outcomes = [one for one in outcomes if np.isfinite(one.score) and np.isfinite(one.error)]
     if method is None:
-        return [(outcomes[best], 1.0)]
+        return [(max(outcomes, key=lambda outcome: outcome.score), 1.0)]
     shares = _average(outcomes, problem) if method == "average" else _stack(outcomes, problem)
     order = np.argsort(-shares, kind="stable")[:MOST_MEMBERS]
     order = order[shares[order] >= LEAST_SHARE * shares[order[0]]]
@@ -197,9 +199,8 @@ def _stack(outcomes, problem):
     """Weights of the mixture of which the predictions of rows left out have the least error."""
     known = np.isfinite(sum(outcome.predictions.sum(axis=1) for outcome in outcomes))
     Y, weights = problem.Y[known], problem.weights[known]
-    mean = np.average(Y, axis=0, weights=weights)
-    spread = np.sqrt(np.average((Y - mean) ** 2, axis=0, weights=weights))
-    scale = np.sqrt(weights)[:, None] / np.where(spread > 0.0, spread, 1.0)
+    variance = variances(Y, weights)
+    scale = np.sqrt(weights)[:, None] / np.sqrt(np.where(variance > 0.0, variance, 1.0))
     residuals = np.array([((o.predictions[known] - Y) * scale).ravel() for o in outcomes])
     G = residuals @ residuals.T
     total = G.trace() / len(G)

@@ -8,6 +8,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from .linalg import variances
+
 
 def logits(scores):
     """One column for each class: a single score is the difference of two."""
@@ -46,45 +48,46 @@ def log_losses(scores, shares, temperature):
 # --- Scores: the larger the better ----------------------------------------------------------------
 
 
-def neg_mean_squared_error(scores, targets, weights, solution=None):
+def neg_mean_squared_error(scores, targets, weights, fit=None):
     """Mean over rows, by weight, and over outputs."""
     return -np.average(((targets - scores) ** 2).mean(axis=1), weights=weights)
 
 
-def r2(scores, targets, weights, solution):
+def r2(scores, targets, weights, fit):
     """Mean over outputs of the share of variance that is explained; constants have score zero."""
-    mean = np.average(targets, axis=0, weights=weights)
-    total = np.average((targets - mean) ** 2, axis=0, weights=weights)
+    total = variances(targets, weights)
     rest = np.average((targets - scores) ** 2, axis=0, weights=weights)
-    is_constant = total <= (1e-13 * mean) ** 2
-    return np.mean(np.where(is_constant, 0.0, 1.0 - rest / np.where(is_constant, 1.0, total)))
+    return np.mean(np.where(total > 0.0, 1.0 - rest / np.where(total > 0.0, total, 1.0), 0.0))
 
 
-def accuracy(scores, targets, weights, solution):
+def accuracy(scores, targets, weights, fit):
     """Share of rows, by weight, whose class is that of the largest score."""
     picked = logits(scores).argmax(axis=1)[:, None]
     hits = np.take_along_axis(shares_of(targets), picked, axis=1)[:, 0]
     return np.average(hits, weights=weights)
 
 
-def neg_log_loss(scores, targets, weights, solution):
+def neg_log_loss(scores, targets, weights, fit):
     """Log loss of the probabilities, at the temperature that suits the rows left out of the fit."""
-    left_out, own, own_weights = solution
+    left_out, own, own_weights = fit
     temperature = fit_temperature(own - left_out.residuals, own, own_weights)
     return -np.average(log_losses(scores, shares_of(targets), temperature), weights=weights)
 
 
-def neg_gcv(scores, targets, weights, solution):
+def neg_gcv(scores, targets, weights, fit):
     """Generalised cross-validation (Golub, Heath and Wahba, 1979), a squared error."""
-    left_out, _, own_weights = solution
+    left_out, _, own_weights = fit
     trace = np.mean(left_out.precision / own_weights)
     squares = left_out.dual**2 / own_weights[:, None]
     return -np.mean(squares) / trace**2
 
 
-def log_marginal_likelihood(scores, targets, weights, solution):
-    """Restricted log likelihood of the Gaussian process at its best amplitude, over outputs."""
-    left_out, own, _ = solution
+def log_marginal_likelihood(scores, targets, weights, fit):
+    """Restricted log likelihood of the Gaussian process at its best amplitude, over outputs.
+
+    Of equal rows it is that of their means.
+    """
+    left_out, own, _ = fit
     n, n_outputs = own.shape
     squares = np.maximum((own * left_out.dual).sum(axis=0), np.finfo(float).tiny)
     spread = np.log(2.0 * np.pi * squares / max(n - 1, 1)) + 1.0

@@ -16,9 +16,21 @@ from ._compat import StrOptions
 from ._memory import check_memory
 from ._progress import Progress
 from ._scoring import SCORES
+from .activations import as_activation
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
 """Parameters that a grid may have."""
+
+
+def _column(name, params):
+    """Values of a parameter, masked where there is none; numbers if all are."""
+    values = [line[name] for line in params if name in line]
+    are_numbers = all(type(value) in (int, float) for value in values)
+    column = np.ma.masked_all(len(params), np.array(values).dtype if are_numbers else object)
+    for k, line in enumerate(params):
+        if name in line:
+            column[k] = line[name]
+    return column
 
 
 class NetworkCV(BaseEstimator):
@@ -75,6 +87,7 @@ class NetworkCV(BaseEstimator):
                 )
             settings = self._settings(point)
             if isinstance(settings["kernel"], str) and settings["architecture"] is None:
+                settings["activation"] = as_activation(settings["activation"])
                 key = tuple(settings[name] for name in NETWORK[:-1])
                 if settings["n_frozen"] > settings["depth"] or key in seen:
                     continue
@@ -100,14 +113,17 @@ class NetworkCV(BaseEstimator):
         """Increasing ridges, or None for the default."""
         if isinstance(self.alphas, str):
             return None
-        alphas = np.unique(np.asarray(self.alphas, dtype=np.float64).ravel())
+        try:
+            alphas = np.unique(np.asarray(self.alphas, dtype=np.float64).ravel())
+        except (TypeError, ValueError):
+            alphas = np.empty(0)
         if not len(alphas) or not np.all(np.isfinite(alphas)) or alphas[0] < 0.0:
             raise ValueError(f"alphas must be finite numbers >= 0; got {self.alphas!r}.")
         return alphas
 
     # --- The choice -------------------------------------------------------------------------------
 
-    def _choose(self, X, y, Y, weights):
+    def _choose(self, X, y, Y, weights, groups):
         """Score all candidates; sets the attributes of the choice."""
         candidates, ridges, folds = self._candidates(), self._ridges(), None
         kept = np.flatnonzero(weights)
@@ -124,15 +140,20 @@ class NetworkCV(BaseEstimator):
             splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
             places = np.full(len(X), -1)
             places[kept] = np.arange(len(kept))
-            folds = [tuple(map(places.take, parts)) for parts in splitter.split(X, y)]
+            folds = [[places[part] for part in parts] for parts in splitter.split(X, y, groups)]
             folds = [tuple(part[part >= 0] for part in parts) for parts in folds]
+            if not folds or not all(len(part) for parts in folds for part in parts):
+                raise ValueError(
+                    "cv must give folds that have training and test rows of positive weight: take "
+                    "fewer folds."
+                )
             X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]
             group = distinct(X)[1]
         n = len(X)
         check_solve(n, "distinct rows" if folds is None else "rows")
         check_memory(
-            8.0 * Y.size * len(candidates) * (folds is None),
-            f"Leaving out one row of {n} with {len(candidates)} candidates",
+            8.0 * Y.size * len(candidates),
+            f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
         problem = Problem(X, Y, weights, group, ridges, self.scoring, folds)
@@ -165,18 +186,21 @@ class NetworkCV(BaseEstimator):
         params = [line for line, _ in lines]
         results = {"params": params}
         for name in dict.fromkeys(name for line in params for name in line):
-            column = np.ma.masked_all(len(params), dtype=object)
-            for k, line in enumerate(params):
-                if name in line:
-                    column[k] = line[name]
-            results[f"param_{name}"] = column
+            results[f"param_{name}"] = _column(name, params)
         if self.cv is not None:
             results |= {f"split{k}_test_score": part for k, part in enumerate(scores.T)}
-            results["std_test_score"] = scores.std(axis=1)
+            with np.errstate(invalid="ignore"):
+                results["std_test_score"] = scores.std(axis=1)
         results["mean_test_score"] = mean
-        results["rank_test_score"] = 1 + (mean[:, None] < mean).sum(axis=1).astype(np.int32)
+        behind = mean[:, None] < mean - 1e-9 * np.abs(mean)  # but for rounding
+        results["rank_test_score"] = 1 + behind.sum(axis=1).astype(np.int32)
         self.cv_results_ = results
         best = max(outcomes, key=lambda outcome: outcome.score)
+        if not np.isfinite(best.score):
+            raise ValueError(
+                "No candidate has a finite score: scale the targets, or, if the Gram matrices are "
+                "not positive definite in all folds, increase alphas."
+            )
         starts = np.cumsum([0, *(len(outcome.ridges) for outcome in outcomes)])
         self.best_index_ = int(starts[outcomes.index(best)] + best.best)
         self.best_score_, self.best_params_ = mean[self.best_index_], params[self.best_index_]
@@ -187,11 +211,16 @@ class NetworkCV(BaseEstimator):
         self.weights_ = np.array([share for _, share in members])
         self.estimators_ = []
         for outcome, _ in members:
-            model = self._base(**settings[outcome.index], alpha=outcome.ridges[outcome.best])
+            ridge = outcome.ridges[outcome.best]
+            model = self._member(**settings[outcome.index], alpha=ridge)
             if isinstance(model.kernel, Kernel):
                 model.set_params(kernel=clone(model.kernel))
             self.estimators_.append(model.fit(X, y, sample_weight))
         return members
+
+    def _member(self, **settings):
+        """Estimator with these settings."""
+        return self._base(**settings)
 
     def _mean(self, method, X):
         """Weighted mean of what the members say of new rows."""

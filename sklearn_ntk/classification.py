@@ -34,15 +34,21 @@ def class_targets(y, weights, name):
 
 
 def weigh_classes(class_weight, classes, y, weights):
-    """Weights of the rows times those of their classes."""
+    """Weights of the rows times those of their classes; two classes must keep some weight."""
     if class_weight is None:
         return weights
+    if isinstance(class_weight, dict):
+        factors = np.array(list(class_weight.values()), dtype=float)
+        if not np.all(np.isfinite(factors)) or np.any(factors < 0.0):
+            raise ValueError(f"class_weight must have finite weights >= 0; got {class_weight}.")
     if class_weight == "balanced":  # by weight: each class has the same sum
         sums = [weights[y == label].sum() for label in classes]
         factors = weights.sum() / (len(classes) * np.array(sums))
     else:
         kept = y[weights > 0]
         factors = compute_class_weight(class_weight, classes=classes, y=kept)
+    if np.count_nonzero(factors) < 2:
+        raise ValueError(f"class_weight must leave at least two classes; got {class_weight}.")
     places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     return weights * factors[places]
 
@@ -197,8 +203,11 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, order="C")
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
+        classes = class_targets(y, weights, type(self).__name__)[0]
+        weights = weigh_classes(self.class_weight, classes, y, weights)
         self.classes_, targets = class_targets(y, weights, type(self).__name__)
-        weights = weigh_classes(self.class_weight, self.classes_, y, weights)
+        for name in ("svc_", "dual_coef_", "intercept_", "alpha_", "alphas_", "loo_errors_"):
+            self.__dict__.pop(name, None)  # of a fit with another loss
         if self.loss == "hinge":
             self._fit_margins(X, y, weights)
         elif self.loss == "log_loss":
@@ -255,7 +264,7 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         return np.concatenate(list(blocks))
 
     def decision_function(self, X):
-        """Scores of the classes; the largest wins.
+        """Scores of the classes; but for the hinge loss the largest wins.
 
         Parameters
         ----------

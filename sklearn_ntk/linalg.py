@@ -60,6 +60,13 @@ def _run_apart(function):
 single_threaded_blas = _SingleThreadedBlas()
 
 
+def variances(Y, weights):
+    """Weighted variances of columns, exactly zero for those that are constant but for rounding."""
+    mean = np.average(Y, axis=0, weights=weights)
+    found = np.average((Y - mean) ** 2, axis=0, weights=weights)
+    return np.where(found <= (1e-13 * mean) ** 2, 0.0, found)
+
+
 def try_cholesky(A):
     """`Cholesky` of a symmetric matrix, which is overwritten, or None if it is not positive."""
     # the transpose is the same matrix in the order of LAPACK, so that nothing is copied

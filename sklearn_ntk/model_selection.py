@@ -1,5 +1,7 @@
 """Choice among networks: all candidates in one fit, by closed forms or on one Gram matrix each."""
 
+from typing import ClassVar
+
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
@@ -7,10 +9,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import NetworkEstimator, check_weights
-from ._compat import _fit_context
+from ._compat import StrOptions, _fit_context
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature, logits
 from ._search import NetworkCV
-from .classification import NTKClassifier, class_targets
+from .classification import NTKClassifier, class_targets, weigh_classes
 from .regression import NTKRegressor
 
 BOTH = ["ntk", "nngp"]
@@ -48,6 +50,7 @@ def precomputed(estimator, X):
         raise TypeError(
             f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
         )
+    estimator._validate_params()
     kernel = estimator._make_kernel()
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
@@ -142,7 +145,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     )
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Choose among the candidates, and fit what was chosen.
 
         Parameters
@@ -153,6 +156,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         sample_weight : array-like of shape (n_samples,), optional
             Weights, also of the errors; without ``cv`` an integer weight is the same as a
             repetition of the row.
+        groups : array-like of shape (n_samples,), optional
+            Groups of rows, for a splitter that takes them.
 
         Returns
         -------
@@ -165,7 +170,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        self._fit_members(X, y, sample_weight, *self._choose(X, y, Y, weights))
+        self._fit_members(X, y, sample_weight, *self._choose(X, y, Y, weights, groups))
         return self
 
     def predict(self, X, return_std=False, return_cov=False):
@@ -186,6 +191,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         if not (return_std or return_cov):
             return self._mean("predict", X)
         check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
         parts = [model.predict(X, return_std, return_cov) for model in self.estimators_]
         means, spreads = (np.array(items) for items in zip(*parts, strict=True))
         mean = np.tensordot(self.weights_, means, 1)
@@ -226,6 +232,8 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
         error (L. Breiman, "Stacked regressions", 1996), or with the weights
         ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
         than a hundredth of the largest weight and count.
+    class_weight : dict or "balanced", optional
+        Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
         Processes that share the candidates, as of joblib; each Gram matrix uses several threads
         anyway.
@@ -279,9 +287,39 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
         {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
         {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0, 8.0]},
     )
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkCV._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        param_grid=None,
+        *,
+        alphas="auto",
+        scoring="neg_mean_squared_error",
+        cv=None,
+        combine="stack",
+        class_weight=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        super().__init__(
+            param_grid,
+            alphas=alphas,
+            scoring=scoring,
+            cv=cv,
+            combine=combine,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def _member(self, **settings):
+        return super()._member(**settings, class_weight=self.class_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Choose among the candidates, and fit what was chosen.
 
         Parameters
@@ -292,6 +330,8 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
         sample_weight : array-like of shape (n_samples,), optional
             Weights, also of the errors; without ``cv`` an integer weight is the same as a
             repetition of the row.
+        groups : array-like of shape (n_samples,), optional
+            Groups of rows, for a splitter that takes them.
 
         Returns
         -------
@@ -302,8 +342,10 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
         if self.scoring in OF_NUMBERS:
             raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
+        classes = class_targets(y, weights, type(self).__name__)[0]
+        weights = weigh_classes(self.class_weight, classes, y, weights)
         self.classes_, Y = class_targets(y, weights, type(self).__name__)
-        settings, outcomes, problem = self._choose(X, y, Y, weights)
+        settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(share * outcome.predictions for outcome, share in members)
         known = np.isfinite(scores[:, 0])  # all rows but those that no fold leaves out

@@ -147,6 +147,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             for k, more in enumerate(scatter.squares)
         ]
         self.amplitude_, self.noise_ = np.array(spreads).T
+        self._unit = scatter.unit
         return self
 
     def predict(self, X, return_std=False, return_cov=False):
@@ -172,7 +173,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         The uncertainty is that of the Gaussian process with this kernel and noise ``alpha_`` (with
         the NNGP, the posterior of a Bayesian network), ``amplitude_`` times, and ``noise_`` more:
         the two for which the leave-one-out residuals, and the scatter of the targets of equal rows,
-        are most likely. It costs a factorisation at every call.
+        are most likely. A new observation counts as much as one of the training rows on average,
+        where copies of a row with its target are one row. It costs a factorisation at every call.
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
@@ -199,10 +201,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
                 "noise from; got 1."
             )
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        unit = self._unit_covariance(X) if return_cov else self._unit_variance(X)
-        spread = unit[..., None] * self.amplitude_
-        noise = np.eye(len(X))[..., None] if return_cov else 1.0
-        spread = spread + noise * self.noise_
+        latent = self._latent_covariance(X) if return_cov else self._latent_variance(X)
+        noise = (self.alpha_ * self.amplitude_ + self.noise_) / self._unit
+        spread = latent[..., None] * self.amplitude_
+        spread = spread + (np.eye(len(X))[..., None] if return_cov else 1.0) * noise
         spread = spread[..., 0] if self._is_flat else spread
         return mean, spread if return_cov else np.sqrt(spread)
 
@@ -223,7 +225,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
         return project
 
-    def _unit_variance(self, X):
+    def _latent_variance(self, X):
         project = self._posterior()
         variance = self.kernel_.diag(X)
         step = max(1, CHUNK // len(self.X_fit_))
@@ -231,10 +233,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             rows = slice(start, start + step)
             V, r = project(X[rows])
             variance[rows] += r * r - np.einsum("ij,ij->j", V, V)
-        return np.maximum(variance, 0.0) + self.alpha_
+        return np.maximum(variance, 0.0)
 
-    def _unit_covariance(self, X):
+    def _latent_covariance(self, X):
         V, r = self._posterior()(X)
-        covariance = self.kernel_(X) - V.T @ V + np.outer(r, r)
-        covariance[np.diag_indices_from(covariance)] += self.alpha_
-        return covariance
+        return self.kernel_(X) - V.T @ V + np.outer(r, r)

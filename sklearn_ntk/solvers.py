@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from .linalg import Spectrum, cholesky, try_cholesky
+from .linalg import Spectrum, cholesky, try_cholesky, variances
 
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 """Candidate ridges relative to the mean diagonal of the Gram matrix."""
@@ -80,11 +80,9 @@ def relative_error(solution, Y, weights):
     size = np.abs(Y).max(axis=0)
     size[size == 0.0] = 1.0
     Y, residuals = Y / size, solution.residuals / size
-    mean = np.average(Y, axis=0, weights=weights)
-    variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
-    is_constant = variance <= (1e-13 * mean) ** 2
+    variance = variances(Y, weights)
     errors = np.average(residuals**2, axis=0, weights=weights)
-    return np.mean(errors / np.where(is_constant, 1.0, variance))
+    return np.mean(errors / np.where(variance > 0.0, variance, 1.0))
 
 
 def select_ridge(K, Y, weights, ridges, error=relative_error, start=None, is_smooth=True):
@@ -138,7 +136,9 @@ def fit_spread(found, output, weights, scatter, n_more, is_noisy):
     amplitude, noise : float
     """
     variance, share = 1.0 / found.precision, 1.0 / weights
-    squares = np.append(found.residuals[:, output] ** 2, scatter / max(n_more, 1))
+    residuals = found.residuals[:, output]
+    size = np.abs(residuals).max() or np.sqrt(scatter) or 1.0
+    squares = np.append((residuals / size) ** 2, scatter / size / size / max(n_more, 1))
     counts = np.append(np.ones(len(weights)), float(n_more))
 
     def units(ratio):
@@ -159,7 +159,7 @@ def fit_spread(found, output, weights, scatter, n_more, is_noisy):
         best = grid[np.argmin([loss(point) for point in grid])]
         best = minimize_scalar(loss, bounds=(best - 1.0, best + 1.0), method="bounded").x
         ratio = np.exp(best) if loss(best) < loss(-np.inf) else 0.0
-    amplitude = units(ratio)[-1]
+    amplitude = units(ratio)[-1] * size * size
     return amplitude, ratio * amplitude
 
 
