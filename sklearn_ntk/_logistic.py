@@ -41,9 +41,10 @@ def make_problem(K, shares, weights):
     """`Problem` of a Gram matrix, without the directions that rounding made."""
     values, vectors = linalg.eigh(K, driver="evd", check_finite=False)
     kept = values > len(K) * np.finfo(float).eps * values[-1]
-    kept[-1] = True  # also of a matrix of zeros
-    values = np.maximum(values[kept], np.finfo(float).tiny)
-    return Problem(vectors[:, kept] * np.sqrt(values), values, shares, weights)
+    if not np.any(kept):  # all rows are zero
+        return Problem(np.zeros((len(K), 1)), np.ones(1), shares, weights)
+    root = vectors[:, kept] * np.sqrt(values[kept])
+    return Problem(root, values[kept], shares, weights)
 
 
 def solve(problem, ridge, start=None, tolerance=TOLERANCE):
@@ -97,6 +98,8 @@ def losses_of_folds(problem, ridges, ranks):
     Each class is spread over all folds. Which row is in which fold depends on their ranks.
     """
     n = len(problem.shares)
+    if n == 1:  # the constant is all there is
+        return ridges[-1:], np.zeros(1)
     order = np.argsort(ranks)[np.random.RandomState(0).permutation(n)]
     order = order[np.argsort(problem.shares[order].argmax(axis=1), kind="stable")]
     fold = np.empty(n, dtype=int)

@@ -163,7 +163,7 @@ NETWORKS = {
         residual(attention("softmax")), NORM, residual(dense(), RELU, dense()), NORM, MEAN,
     ),
     "embedding": image(
-        ("positional_embedding", {"var": 0.5}), conv(2), RELU,
+        dense(), ("positional_embedding", {"var": 0.5}), conv(2), RELU,
         ("positional_embedding", {"var": 0.4, "frozen": True}), FLATTEN,
     ),
     "embedding pooled": sequence(

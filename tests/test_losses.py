@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, load_wine, make_blobs
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
 from sklearn.svm import SVC
@@ -127,6 +128,38 @@ def test_log_loss_of_a_tiny_class(n_members):
     assert np.all(np.isfinite(P))
 
 
+@pytest.mark.parametrize("factor", [1e-20, 1e50])
+def test_unit_of_the_weights_does_not_matter(factor):
+    X, y = data()
+    one = NTKClassifier(loss="log_loss").fit(X, y)
+    other = NTKClassifier(loss="log_loss").fit(X, y, np.full(len(y), factor))
+    assert_allclose(other.alpha_, factor * one.alpha_)
+    assert_allclose(other.predict_proba(X), one.predict_proba(X), atol=1e-5)
+
+
+def test_log_loss_of_huge_and_of_zero_rows():
+    X, y = data()
+    huge = NTKClassifier(loss="log_loss", bias_var=0.0)
+    assert_allclose(
+        huge.fit(1e100 * X, y).predict_proba(1e100 * X), huge.fit(X, y).predict_proba(X), atol=1e-4
+    )
+    P = NTKClassifier(loss="log_loss", bias_var=0.0).fit(0.0 * X, y).predict_proba(0.0 * X)
+    assert_allclose(P[0], np.bincount(y) / len(y), rtol=1e-4)
+
+
+def test_log_loss_that_does_not_converge_says_so(monkeypatch):
+    monkeypatch.setattr(_logistic, "MOST_STEPS", 2)
+    with pytest.warns(ConvergenceWarning, match="increase alpha"):
+        NTKClassifier(loss="log_loss", alpha=1e-4).fit(*data())
+
+
+def test_nothing_is_left_of_another_loss():
+    X, y = data()
+    model = NTKClassifier().fit(X, y)
+    model.set_params(loss="hinge").fit(X, y)
+    assert not hasattr(model, "dual_coef_") and hasattr(model, "svc_")
+
+
 def test_log_loss_needs_a_ridge():
     with pytest.raises(ValueError, match="needs alpha > 0"):
         NTKClassifier(loss="log_loss", alpha=0.0).fit(*data())
@@ -182,6 +215,9 @@ def test_balance_moves_the_boundary():
         ({"C": 0.0}, "'C' parameter"),
         ({"class_weight": "even"}, "'class_weight' parameter"),
         ({"class_weight": {7: 1.0}}, "are not in class_weight"),
+        ({"class_weight": {0: -1.0, 1: 1.0, 2: 1.0}}, "finite weights >= 0"),
+        ({"class_weight": {0: np.nan, 1: 1.0, 2: 1.0}}, "finite weights >= 0"),
+        ({"class_weight": {0: 1.0, 1: 0.0, 2: 0.0}}, "leave at least two classes"),
     ],
     ids=str,
 )

@@ -7,7 +7,14 @@ from scipy.optimize import minimize
 from sklearn.datasets import load_iris, load_wine, make_friedman1
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneOut,
+    ShuffleSplit,
+    cross_val_predict,
+)
 from sklearn.preprocessing import scale
 
 from sklearn_ntk import (
@@ -22,6 +29,8 @@ from sklearn_ntk import (
 )
 from sklearn_ntk._search import NETWORK
 from sklearn_ntk.architectures import resmlp
+
+pd = pytest.importorskip("pandas")
 
 GRID = {"depth": [0, 1, 3], "kernel": ["ntk", "nngp"], "activation": ["relu", "erf"]}
 ALPHAS = [0.01, 0.1, 1.0]
@@ -135,6 +144,30 @@ def test_folds_of_classes_are_those_of_a_grid_search(scoring):
     for k, params in enumerate(other.cv_results_["params"]):
         found = mine.cv_results_["mean_test_score"][line(mine, **params)]
         assert_allclose(found, other.cv_results_["mean_test_score"][k], rtol=1e-6)
+
+
+def test_folds_may_be_masks_and_overlap():
+    X, y = numbers()
+    rows = np.arange(30)
+    masks = [(rows < 20, rows >= 20), (rows >= 15, rows < 15)]
+    places = [tuple(map(np.flatnonzero, parts)) for parts in masks]
+    one, other = (NTKRegressorCV(GRID, alphas=ALPHAS, cv=cv).fit(X, y) for cv in (masks, places))
+    grid = {**GRID, "alpha": ALPHAS}
+    third = GridSearchCV(NTKRegressor(), grid, cv=masks, scoring="neg_mean_squared_error").fit(X, y)
+    assert one.best_score_ == other.best_score_
+    assert_allclose(one.best_score_, third.best_score_, rtol=1e-8)
+    overlapping = NTKRegressorCV(GRID, cv=ShuffleSplit(5, random_state=0)).fit(X, y)
+    assert np.all(np.isfinite(overlapping.predict(X)))
+
+
+@both
+def test_groups_reach_the_splitter(cls):
+    X, y = data_of(cls)
+    groups = np.arange(len(y)) % 5
+    search = cls({"depth": [1, 2]}, alphas=[0.1], cv=GroupKFold(5)).fit(X, y, groups=groups)
+    splits = list(GroupKFold(5).split(X, y, groups))
+    other = cls({"depth": [1, 2]}, alphas=[0.1], cv=splits).fit(X, y)
+    assert search.best_score_ == other.best_score_
 
 
 def test_outputs_are_averaged():
@@ -283,6 +316,24 @@ def test_stack_is_the_best_mixture():
     assert shares.sum() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1234.567])
+def test_constant_outputs_do_not_stack(constant):
+    X, y = numbers(40)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, 40)
+    alone = NTKRegressorCV(GRID).fit(X, y, weights)
+    both = NTKRegressorCV(GRID).fit(X, np.stack([y, np.full(40, constant)], axis=1), weights)
+    assert_allclose(both.weights_, alone.weights_, rtol=1e-5)
+
+
+def test_candidates_without_a_score_do_not_predict():
+    """A linear kernel of many rows is not positive definite without a ridge."""
+    X, y = numbers()
+    search = NTKRegressorCV({"depth": [0, 1]}, alphas=[0.0], cv=3).fit(X, y)
+    assert search.best_params_["depth"] == 1 and len(search.estimators_) == 1
+    with pytest.raises(ValueError, match="No candidate has a finite score"):
+        NTKRegressorCV({"depth": [0]}, alphas=[0.0], cv=3).fit(X, y)
+
+
 def test_average_falls_with_the_error():
     Y = np.zeros((25, 1))
     predictions = [np.full((25, 1), size) for size in (1.0, 1.1, 5.0)]
@@ -355,6 +406,36 @@ def test_bad_parameters(cls, params, message):
     X, y = data_of(cls)
     with pytest.raises(ValueError, match=message):
         cls(**params).fit(X, y)
+
+
+@pytest.mark.parametrize("cv", [[], KFold(4)], ids=["none", "without weight"])
+def test_folds_without_rows(cv):
+    X, y = numbers()
+    with pytest.raises(ValueError, match="folds that have training and test rows of positive wei"):
+        NTKRegressorCV({"depth": [1]}, cv=cv).fit(X, y, np.arange(30) > 9.0)
+
+
+def test_columns_of_a_frame_must_be_those_of_the_fit():
+    X, y = numbers()
+    frame = pd.DataFrame(X, columns=list("abcdefghij"))
+    search = NTKRegressorCV({"depth": [1, 2]}).fit(frame, y)
+    mean, std = search.predict(frame, return_std=True)
+    assert mean.shape == std.shape == (30,)
+    with pytest.raises(ValueError, match="feature names"):
+        search.predict(frame[list("jihgfedcba")], return_std=True)
+    results = pd.DataFrame(search.cv_results_)
+    assert results["param_depth"].dtype.kind == "i" and results["param_alpha"].dtype.kind == "f"
+
+
+def test_class_weight():
+    X, y = classes()
+    search, balanced = (
+        NTKClassifierCV({"depth": [1]}, alphas=[0.1], class_weight=weight).fit(X, y)
+        for weight in (None, "balanced")
+    )
+    alone = NTKClassifier(depth=1, alpha=0.1, class_weight="balanced").fit(X, y)
+    assert_allclose(balanced.decision_function(X), alone.decision_function(X))
+    assert search.best_score_ != balanced.best_score_
 
 
 def test_scores_of_the_other_kind():

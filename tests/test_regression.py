@@ -242,6 +242,26 @@ def test_noise_is_found_where_the_ridge_is_too_small(noise, copies):
     assert 0.7 * noise**2 < found < 1.3 * noise**2
 
 
+def test_new_observations_have_the_noise_of_single_ones():
+    """Also where many rows are equal, with and without equal targets, or weigh little."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(np.eye(5), 200, axis=0)
+    y = (rng.random(1000) < 0.3) + 0.0
+    std = NTKRegressor().fit(X, y).predict(np.eye(5), return_std=True)[1]
+    assert_allclose(std, y.std(), rtol=0.1)
+    X, y = data()
+    plain, *others = (
+        NTKRegressor().fit(*arguments).predict(X, return_std=True)[1]
+        for arguments in (
+            (X, y),
+            (np.tile(X, (5, 1)), np.tile(y, 5)),
+            (X, y, np.full(len(y), 0.01)),
+        )
+    )
+    for other in others:
+        assert_allclose(other, plain, rtol=1e-5)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_spread_is_most_likely(weighted):
     """Neither more nor less of either variance makes the residuals more likely."""
