@@ -147,9 +147,11 @@ def _fold(index, K, ridges, problem):
     for place, (train, test) in enumerate(problem.folds):
         rows, fit = _merged(problem, train)
         counts[test] += 1.0
-        for k, solution in enumerate(solve_path(K[np.ix_(rows, rows)], *fit, ridges)):
+        block, cross = K[np.ix_(rows, rows)], K[np.ix_(test, rows)]
+        is_whole = problem.scoring == "neg_log_loss"
+        for k, solution in enumerate(solve_path(block, *fit, ridges, is_whole)):
             if solution is not None:
-                found = K[np.ix_(test, rows)] @ solution.dual + solution.intercept
+                found = cross @ solution.dual + solution.intercept
                 fitted = (solution, *fit)
                 ends = (found, Y[test], weights[test])
                 scores[place, k] = score(*ends, fitted)

@@ -43,8 +43,8 @@ def precomputed(estimator, X):
     >>> from sklearn_ntk.model_selection import precomputed
     >>> X, y = load_wine(return_X_y=True)
     >>> model, K = precomputed(NTKClassifier(depth=3), scale(X))
-    >>> print(f"{cross_validate(model, K, y, cv=5)['test_score'].mean():.2f}")
-    0.98
+    >>> print(f"{cross_validate(model, K, y, cv=5)['test_score'].mean():.1f}")
+    1.0
     """
     if not isinstance(estimator, NetworkEstimator):
         raise TypeError(

@@ -13,7 +13,7 @@ RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 SPECTRAL_LIMIT = 500
 """Up to so many rows one eigendecomposition serves all candidates; beyond, a search by Cholesky."""
 
-SUBSET_ROWS = 500
+SUBSET_ROWS = 250
 """Rows from which that search learns where to begin."""
 
 
@@ -163,11 +163,19 @@ def fit_spread(found, output, weights, scatter, n_more, is_noisy):
     return amplitude, ratio * amplitude
 
 
-def solve_path(K, Y, weights, ridges):
-    """`Solution` for each ridge, or None where the matrix is not positive definite."""
+def solve_path(K, Y, weights, ridges, is_whole):
+    """`Solution` for each ridge, or None where the matrix is not positive definite.
+
+    Without the residuals and what else comes of the inverse, if it need not be whole.
+    """
     root = np.sqrt(weights)
     for factor in _factors(_scale(K, root), ridges):
-        yield None if factor is None else _solve(factor, Y, root)
+        if factor is None:
+            yield None
+        elif is_whole:
+            yield _solve(factor, Y, root)
+        else:
+            yield Solution(*_coefficients(factor, Y, root)[:2], None, None, None)
 
 
 def _factors(K, ridges):

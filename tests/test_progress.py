@@ -107,8 +107,11 @@ def test_long_gram_matrix_warns(images, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_interrupt_stops_within_a_second():
+def test_interrupt_stops_within_a_second(request):
     """So soon after the signal the call returns, in the scan of single rows or among the pairs."""
+    # a process in the background may have been told to ignore the signal
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
     network = (Input(16, 16, 1), *(Conv(3), "relu") * 3, GlobalAvgPool(), Dense())
     X = np.random.default_rng(0).standard_normal((300, 256))
     kernel = NTKKernel(architecture=network)
