@@ -83,6 +83,8 @@ class NetworkEstimator(BaseEstimator):
         """Solve for the targets ``Y`` of shape (n, k); sets the attributes that `_scores` needs."""
         K, kept, group = self._gram(X, weights)
         Y, weights, scatter = merge(Y[kept], weights[kept], group)
+        shares = weights / weights.sum()
+        self._kernel_variance = shares @ K.diagonal() - shares @ K @ shares
         if self.alpha == "auto":
             scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
             solution = select_ridge(K, Y, weights, RELATIVE_RIDGES * scale)

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._base import CHUNK, NetworkEstimator, check_weights
 from ._compat import StrOptions, _fit_context
 from ._memory import check_memory
-from .linalg import cholesky
+from .linalg import cholesky, variances
 from .solvers import fit_spread
 
 
@@ -140,13 +140,19 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         weights = check_weights(sample_weight, X)
-        solution, _, self._weights, scatter = self._fit_rows(X, targets, weights)
+        solution, Y, self._weights, scatter = self._fit_rows(X, targets, weights)
         is_noisy = self.noise == "auto"
         spreads = [
             fit_spread(solution, k, self._weights, more, scatter.n, is_noisy)
             for k, more in enumerate(scatter.squares)
         ]
         self.amplitude_, self.noise_ = np.array(spreads).T
+        self._reach, self._amplitude_beyond = np.inf, self.amplitude_
+        if is_noisy and self._kernel_variance > 0.0:
+            rest = (self.alpha_ * self.amplitude_ + self.noise_) / scatter.unit
+            least = (variances(Y, self._weights) - rest) / self._kernel_variance
+            self._amplitude_beyond = np.maximum(self.amplitude_, least)
+            self._reach = np.max(1.0 / solution.precision - self.alpha_ / self._weights)
         self._unit = scatter.unit
         return self
 
@@ -173,8 +179,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         The uncertainty is that of the Gaussian process with this kernel and noise ``alpha_`` (with
         the NNGP, the posterior of a Bayesian network), ``amplitude_`` times, and ``noise_`` more:
         the two for which the leave-one-out residuals, and the scatter of the targets of equal rows,
-        are most likely. A new observation counts as much as one of the training rows on average,
-        where copies of a row with its target are one row. It costs a factorisation at every call.
+        are most likely. Farther from the data than rows are from each other, the amplitude is at
+        least such that functions vary as much as the targets do. A new observation counts as much
+        as one of the training rows on average, where copies of a row with its target are one row.
+        It costs a factorisation at every call.
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
@@ -202,11 +210,25 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             )
         X = validate_data(self, X, reset=False, dtype=np.float64)
         latent = self._latent_covariance(X) if return_cov else self._latent_variance(X)
+        scale = self._scale_latent(np.diagonal(latent) if return_cov else latent)
+        spread = latent[..., None] * scale
+        if return_cov:
+            root = np.sqrt(scale)
+            spread = latent[..., None] * root[:, None] * root
         noise = (self.alpha_ * self.amplitude_ + self.noise_) / self._unit
-        spread = latent[..., None] * self.amplitude_
         spread = spread + (np.eye(len(X))[..., None] if return_cov else 1.0) * noise
         spread = spread[..., 0] if self._is_flat else spread
         return mean, spread if return_cov else np.sqrt(spread)
+
+    def _scale_latent(self, variance):
+        """Amplitudes (n, k) of new rows with these variances in units of the kernel.
+
+        Up to the largest variance that was met in leaving out one row it is that which suits the
+        residuals. They tell nothing of what is beyond; there functions vary as the targets do.
+        """
+        reach = min(max(self._reach, 0.0), np.finfo(float).max)
+        share = 1.0 - reach / np.maximum(variance, max(reach, np.finfo(float).tiny))[:, None]
+        return (1.0 - share) * self.amplitude_ + share * self._amplitude_beyond
 
     def _posterior(self):
         """Function that maps new rows to ``V`` and ``r``: the prior less ``V'V`` plus ``r r'``.

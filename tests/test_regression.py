@@ -309,6 +309,19 @@ def test_uncertainty_grows_away_from_the_data():
     assert np.all(np.diff(std) > 0) and std[1] > 1.2 * std[0] and std[-1] > 10 * std[0]
 
 
+def test_far_from_the_data_functions_vary_as_the_targets_do():
+    """Where residuals are all noise they do not tell how functions go on elsewhere."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(-3, 3, 60))
+    y = np.sin(2 * x) + 0.15 * rng.normal(size=60)
+    model = NTKRegressor().fit(x[:, None], y)
+    std = model.predict([[0.0], [6.0], [12.0]], return_std=True)[1]
+    assert std[0] < 0.3 and std[1] > 2.0 * std[0] and std[2] > 1.5 * std[1]
+    cov = model.predict([[0.0], [6.0], [12.0]], return_cov=True)[1]
+    assert_allclose(np.sqrt(cov.diagonal()), std, rtol=1e-6)
+    assert np.linalg.eigvalsh(cov)[0] > 0
+
+
 def test_uncertainty_in_chunks_is_the_same(monkeypatch):
     X, y = data()
     model = NTKRegressor().fit(X, y)
