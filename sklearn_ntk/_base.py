@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._compat import Interval, StrOptions, _check_sample_weight
 from ._memory import check_memory
 from .kernels import NNGPKernel, NTKKernel
-from .solvers import RELATIVE_RIDGES, fit_ridge, select_ridge
+from .solvers import default_ridges, fit_ridge, select_ridge
 
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
@@ -86,8 +86,7 @@ class NetworkEstimator(BaseEstimator):
         shares = weights / weights.sum()
         self._kernel_variance = shares @ K.diagonal() - shares @ K @ shares
         if self.alpha == "auto":
-            scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
-            solution = select_ridge(K, Y, weights, RELATIVE_RIDGES * scale)
+            solution = select_ridge(K, Y, weights, default_ridges(K, weights, len(K)))
         else:
             solution = fit_ridge(K, Y, weights, self.alpha)
         self.dual_coef_, self.intercept_ = solution.dual, solution.intercept

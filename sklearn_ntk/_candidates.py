@@ -6,12 +6,11 @@ import numpy as np
 from scipy.optimize import nnls
 
 from ._base import NetworkEstimator, merge
-from ._scoring import IN_CLOSED_FORM, SCORES, neg_mean_squared_error
-from .activations import as_activation
+from ._scoring import SCORES, neg_mean_squared_error
 from .gram import gram
 from .layers import Dense, Output, lower
 from .linalg import variances
-from .solvers import RELATIVE_RIDGES, select_ridge, solve_path
+from .solvers import default_ridges, select_ridge, solve_path
 
 PASS_BYTES = 2**28
 """Memory of the Gram matrices of one pass, about, if it has several."""
@@ -75,16 +74,14 @@ def passes(settings, n):
     groups = {}
     for index, one in enumerate(settings):
         if isinstance(one["kernel"], str) and one["architecture"] is None:
-            activation = as_activation(one["activation"])
-            key = (activation, one["weight_var"], one["bias_var"], one["n_frozen"])
+            key = tuple(one[name] for name in ("activation", "weight_var", "bias_var", "n_frozen"))
         else:
             key = index
         groups.setdefault(key, []).append((index, one))
     most = max(1, int(PASS_BYTES // (8.0 * n * n)))
     for group in groups.values():
         group.sort(key=lambda item: item[1]["depth"])
-        size = max(1, most)
-        yield from (group[i : i + size] for i in range(0, len(group), size))
+        yield from (group[i : i + most] for i in range(0, len(group), most))
 
 
 def _grams(group, X):
@@ -115,8 +112,7 @@ def evaluate(group, problem):
     for index, K in _grams(group, problem.X):
         ridges = problem.alphas
         if ridges is None:
-            scale = problem.weights @ np.abs(K.diagonal()) / problem.n_distinct
-            ridges = RELATIVE_RIDGES * (scale or 1.0)
+            ridges = default_ridges(K, problem.weights, problem.n_distinct)
         if problem.folds is None:
             outcome, start = _leave_out(index, K, ridges, problem, start)
         else:
@@ -212,8 +208,3 @@ def _stack(outcomes, problem):
     # w'Gw is homogeneous: this has, but for its sum, the minimum among weights of sum one
     A = np.vstack([np.linalg.cholesky(G).T, np.ones(len(G))])
     return nnls(A, np.append(np.zeros(len(G)), 1.0))[0]
-
-
-def needs_all_rows(scoring):
-    """Whether a score is one of the whole fit, so that folds make no sense."""
-    return scoring in IN_CLOSED_FORM

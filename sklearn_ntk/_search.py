@@ -11,11 +11,11 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import check_solve, distinct, merge
-from ._candidates import Problem, combine, evaluate, needs_all_rows, passes
+from ._candidates import Problem, combine, evaluate, passes
 from ._compat import StrOptions
 from ._memory import check_memory
 from ._progress import Progress
-from ._scoring import SCORES
+from ._scoring import IN_CLOSED_FORM, SCORES
 from .activations import as_activation
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
@@ -133,7 +133,7 @@ class NetworkCV(BaseEstimator):
             Y, weights, _ = merge(Y[kept], weights[kept], group)
             group = np.arange(len(X))
         else:
-            if needs_all_rows(self.scoring):
+            if self.scoring in IN_CLOSED_FORM:
                 raise ValueError(
                     f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
                 )

@@ -16,7 +16,14 @@ from . import _logistic
 from ._base import NetworkEstimator, check_weights, merge
 from ._compat import Interval, StrOptions, _fit_context
 from ._scoring import fit_temperature, logits, shares_of
-from .solvers import RELATIVE_RIDGES
+from .solvers import default_ridges
+
+
+def read_classes(y, weights, class_weight, name):
+    """`class_targets`, and the weights of the rows times those of their classes."""
+    classes = class_targets(y, weights, name)[0]
+    weights = weigh_classes(class_weight, classes, y, weights)
+    return *class_targets(y, weights, name), weights  # a class may have lost its weight
 
 
 def class_targets(y, weights, name):
@@ -54,7 +61,7 @@ def weigh_classes(class_weight, classes, y, weights):
 
 
 def _has_probabilities(model):
-    if model.loss == "hinge":
+    if getattr(model, "loss", None) == "hinge":
         raise AttributeError(
             "predict_proba is not available for loss='hinge': wrap the classifier in "
             "sklearn.calibration.CalibratedClassifierCV, or take another loss."
@@ -62,7 +69,47 @@ def _has_probabilities(model):
     return True
 
 
-class NTKClassifier(ClassifierMixin, NetworkEstimator):
+class ScoreClassifier(ClassifierMixin):
+    """Labels and probabilities from `decision_function`, ``classes_`` and ``temperature_``."""
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,)
+        """
+        return self._labels(X)
+
+    def _labels(self, X):
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return self.classes_[(scores > 0).astype(int)]
+        return self.classes_[scores.argmax(axis=1)]
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X):
+        """Predict probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        scores = self.decision_function(X)
+        scores = scores[:, None] if scores.ndim == 1 else scores
+        return softmax(logits(scores) / self.temperature_, axis=1)
+
+
+class NTKClassifier(ScoreClassifier, NetworkEstimator):
     """Classifier with the kernel of an infinitely wide network.
 
     By default regression on class indicators, with the NTK the limit of training a wide network on
@@ -203,9 +250,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, order="C")
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
-        classes = class_targets(y, weights, type(self).__name__)[0]
-        weights = weigh_classes(self.class_weight, classes, y, weights)
-        self.classes_, targets = class_targets(y, weights, type(self).__name__)
+        found = read_classes(y, weights, self.class_weight, type(self).__name__)
+        self.classes_, targets, weights = found
         for name in ("svc_", "dual_coef_", "intercept_", "alpha_", "alphas_", "loo_errors_"):
             self.__dict__.pop(name, None)  # of a fit with another loss
         if self.loss == "hinge":
@@ -242,9 +288,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         targets, weights, _ = merge(targets[kept], weights[kept], group)
         problem = _logistic.make_problem(K, shares_of(targets), weights)
         if self.alpha == "auto":
-            scale = np.mean(weights * np.abs(K.diagonal())) or 1.0
-            ridges, ranks = RELATIVE_RIDGES[::2] * scale, self._ranks(len(K))
-            found = _logistic.losses_of_folds(problem, ridges, ranks)
+            ridges = default_ridges(K, weights, len(K))[::2]
+            found = _logistic.losses_of_folds(problem, ridges, self._ranks(len(K)))
             self.alphas_, self.loo_errors_ = found
             self.alpha_ = self.alphas_[self.loo_errors_.argmin()]
         else:
@@ -283,36 +328,8 @@ class NTKClassifier(ClassifierMixin, NetworkEstimator):
         scores = self._scores(X)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X):
-        """Predict labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples,)
-        """
-        if self.loss == "hinge":
-            check_is_fitted(self)
-            return self._margins("predict", X)
-        scores = self._scores(X)
-        if len(self.classes_) == 2:
-            return self.classes_[(scores[:, 0] > 0).astype(int)]
-        return self.classes_[scores.argmax(axis=1)]
-
-    @available_if(_has_probabilities)
-    def predict_proba(self, X):
-        """Predict probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
-        """
-        return softmax(logits(self._scores(X)) / self.temperature_, axis=1)
+    def _labels(self, X):
+        if self.loss != "hinge":
+            return super()._labels(X)
+        check_is_fitted(self)
+        return self._margins("predict", X)

@@ -3,16 +3,15 @@
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
+from sklearn.base import MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import NetworkEstimator, check_weights
 from ._compat import StrOptions, _fit_context
-from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature, logits
+from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ._search import NetworkCV
-from .classification import NTKClassifier, class_targets, weigh_classes
+from .classification import NTKClassifier, ScoreClassifier, read_classes
 from .regression import NTKRegressor
 
 BOTH = ["ntk", "nngp"]
@@ -201,7 +200,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
 
 
-class NTKClassifierCV(ClassifierMixin, NetworkCV):
+class NTKClassifierCV(ScoreClassifier, NetworkCV):
     """Classification with infinitely wide networks that leave-one-out errors choose.
 
     All candidates are scored in one fit: perceptrons of several depths come out of one pass over
@@ -342,9 +341,8 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
         if self.scoring in OF_NUMBERS:
             raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
-        classes = class_targets(y, weights, type(self).__name__)[0]
-        weights = weigh_classes(self.class_weight, classes, y, weights)
-        self.classes_, Y = class_targets(y, weights, type(self).__name__)
+        found = read_classes(y, weights, self.class_weight, type(self).__name__)
+        self.classes_, Y, weights = found
         settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(share * outcome.predictions for outcome, share in members)
@@ -367,35 +365,3 @@ class NTKClassifierCV(ClassifierMixin, NetworkCV):
             For two classes one score, positive for the second class.
         """
         return self._mean("decision_function", X)
-
-    def predict(self, X):
-        """Predict labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples,)
-        """
-        scores = self.decision_function(X)
-        if scores.ndim == 1:
-            return self.classes_[(scores > 0).astype(int)]
-        return self.classes_[scores.argmax(axis=1)]
-
-    def predict_proba(self, X):
-        """Predict probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
-        """
-        scores = self.decision_function(X)
-        scores = scores[:, None] if scores.ndim == 1 else scores
-        return softmax(logits(scores) / self.temperature_, axis=1)

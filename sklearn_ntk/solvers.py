@@ -17,6 +17,11 @@ SUBSET_ROWS = 250
 """Rows from which that search learns where to begin."""
 
 
+def default_ridges(K, weights, n):
+    """`RELATIVE_RIDGES` times the mean of weight times diagonal, over ``n`` distinct rows."""
+    return RELATIVE_RIDGES * (np.sum(weights * np.abs(K.diagonal())) / n or 1.0)
+
+
 class Solution(NamedTuple):
     """Solution of a ridge regression for one ridge.
 
