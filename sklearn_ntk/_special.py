@@ -29,50 +29,20 @@ def polynomial(coefficients, x):
 
 # Chebyshev fits with a maximal error of 2e-17.
 
-_ARCSINE_RATIO = (
-    1.0,
-    0.16666666666664987,
-    0.07500000000401816,
-    0.044642856762615,
-    0.030381963396751827,
-    0.022371584779320355,
-    0.017364281439103527,
-    0.01380344589589198,
-    0.013191002571753903,
-    -0.002601537848299688,
-    0.07871611357002127,
-    -0.2968705430689824,
-    1.0082016650534187,
-    -2.4908808126226116,
-    4.6420689099888435,
-    -6.229299875397985,
-    5.7579408313146985,
-    -3.278933156739812,
-    0.8892904367638688,
+_ARC_RATIO = (
+    0.3333333333333334,
+    0.13333333333325953,
+    0.057142857152906956,
+    0.02539682486450752,
+    0.011544025959186025,
+    0.00532777851407229,
+    0.002488614907840171,
+    0.0011563299153952086,
+    0.0006082893079749518,
+    0.00013564579639379793,
+    0.0002862432851607345,
 )
-"""``asin(sqrt(g)) / sqrt(g)`` on [0, 1/2], in powers of ``g``."""
-
-_WEDGE_RATIO = (
-    1.3333333333333333,
-    0.13333333333334071,
-    0.04285714285556105,
-    0.01984126997538724,
-    0.011047973819713819,
-    0.006883902841014827,
-    0.004624524012430204,
-    0.0033215467566209025,
-    0.0021131214880823336,
-    0.003957653306862928,
-    -0.008852367759358297,
-    0.03920019737776707,
-    -0.10397122300928494,
-    0.21454873761093943,
-    -0.31229446643630443,
-    0.3134989900684328,
-    -0.19244609536278637,
-    0.05683066296223018,
-)
-"""``(sin t - t cos t) / (2 g sqrt(g))`` with ``g = sin(t / 2)^2`` on [0, 1/2]."""
+"""``(acos(1 - y) / sqrt(y (2 - y)) - 1) / y`` on [0, 1 - sqrt(1/2)]."""
 
 _ARCTANGENT_RATIO = (
     1.0,
@@ -137,26 +107,30 @@ def angle(y, x):
 
 
 def _arc_rate(arguments, rates, result):
-    far, g, t, _ = (result.graph.node("item", result, i) for i in range(4))
+    far, g, t, sine, _ = (result.graph.node("item", result, i) for i in range(5))
     dg = (1.0 - 2.0 * far) * rates[0] * (g > 0.0)  # rounding would blow up at the ends
-    half_sine = np.sqrt(np.maximum(g * (1.0 - g), 0.0))
-    return 0.0, dg, dg / (half_sine + TINY), 2.0 * t * dg
+    dt = 2.0 * dg / (sine + TINY)
+    return 0.0, dg, dt, (1.0 - 2.0 * g) * dt, 2.0 * t * dg
 
 
-@formula(_arc_rate, n_results=4)
+@formula(_arc_rate, n_results=5)
 def arc(h):
     """Folded angle from its squared half chord ``h = sin(t / 2)^2``.
 
     Returns whether ``t`` exceeds a right angle, and for ``t``, or else for ``pi - t``, the squared
-    half chord, the angle, and the wedge ``sin t - t cos t``. Rows that are opposite but for
-    rounding count as opposite.
+    half chord, the angle, its sine, and the wedge ``sin t - t cos t``. Rows that are opposite but
+    for rounding count as opposite. The wedge is exact up to rounding of the sine, as is then the
+    angle that the next layer makes of a gap with it, however close the rows.
     """
     rest = 1.0 - h
     g = np.maximum(np.minimum(h, rest), 0.0) * (rest > NOISE)
     far = h > 0.5
-    root = np.sqrt(g)
-    angle = 2.0 * root * polynomial(_ARCSINE_RATIO, g)
-    return far, g, angle, 2.0 * root * g * polynomial(_WEDGE_RATIO, g)
+    chord, cosine = np.sqrt(g), np.sqrt(1.0 - g)
+    chord = chord + chord
+    y = 1.0 - cosine
+    ratio = 1.0 + y * polynomial(_ARC_RATIO, y)  # of the angle to its chord
+    wedge = chord * (cosine - ratio * (1.0 - 2.0 * g))
+    return far, g, chord * ratio, chord * cosine, wedge
 
 
 def _saturation_rate(arguments, rates, result):

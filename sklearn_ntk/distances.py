@@ -27,7 +27,8 @@ def _distance(gap, std, other):
 
 def _trained(trained, distance, variance, other):
     """What trained weights add to the NTK: their own covariance."""
-    return trained * (0.5 * (variance + other - distance))
+    half = 0.5 * trained
+    return half * variance + half * other - half * distance
 
 
 # --- Rows: the new variance and the record --------------------------------------------------------

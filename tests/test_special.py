@@ -54,15 +54,17 @@ CHORDS = np.r_[
 
 
 def test_arc():
-    """Angle and wedge keep all digits, however small the chord."""
-    far, g, t, wedge = arc(CHORDS)
+    """Angle and sine keep all digits, however small the chord, and the wedge those of the sine."""
+    far, g, t, sine, wedge = arc(CHORDS)
     assert_array_equal(far, CHORDS > 0.5)
     folded = np.where(far, 1.0 - CHORDS, CHORDS)
     assert_array_equal(g, folded)
     assert relative_error(t, exact(lambda h: 2 * mp.asin(mp.sqrt(h)), folded)) <= 4 * EPS
+    expected = exact(lambda h: 2 * mp.sqrt(h * (1 - h)), folded)
+    assert relative_error(sine, expected) <= 3 * EPS
     with mp.workdps(300):  # the wedge cancels
         expected = exact(lambda h: wedge_of(2 * mp.asin(mp.sqrt(h))), folded)
-    assert relative_error(wedge, expected) <= 6 * EPS
+    assert np.all(np.abs(wedge - expected) <= 2 * EPS * sine)
 
 
 def wedge_of(t):

@@ -185,13 +185,14 @@ def test_derivative_at_corners():
 
 @pytest.mark.parametrize("h", [1e-200, 1e-12, 0.1, 0.499, 0.501, 0.9, 1.0 - 1e-9])
 def test_derivative_of_arc(h):
-    """Against high precision: ``dt = dg / sqrt(g (1 - g))`` and ``dwedge = t sin t dt``."""
+    """Against high precision: ``dt = dg / sqrt(g (1 - g))``, ``dwedge = t sin t dt``."""
     actual = derivative(_special.arc, 1)([h])
     with mp.workdps(60):
         sign = 1 - 2 * (h > 0.5)
         g = 1 - mpf(h) if h > 0.5 else mpf(h)
         t, dt = 2 * mp.asin(mp.sqrt(g)), sign / mp.sqrt(g * (1 - g))
-        expected = 0.0, float(sign), float(dt), float(t * mp.sin(t) * dt)
+        rates = 0, sign, dt, mp.cos(t) * dt, t * mp.sin(t) * dt
+        expected = [float(rate) for rate in rates]
     assert_allclose(actual, expected, rtol=1e-14)
 
 

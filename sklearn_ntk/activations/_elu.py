@@ -199,11 +199,10 @@ def _elu_dual(scale, alpha, q, left, right):
     a, a_new, _, twice_a, tail_a = left
     b, b_new, _, twice_b, tail_b = right
     product, spread = a * b, a - b
-    far, g, t, wedge = arc(q * left[2] * right[2])
+    far, g, t, sine, wedge = arc(q * left[2] * right[2])
     fold = 1.0 - 2.0 * far
     theta = t + far * (np.pi - 2.0 * t)
     cosine = 1.0 - 2.0 * g  # of the folded angle
-    sine = 2.0 * np.sqrt(g * (1.0 - g))
     rest = far * g + (1.0 - far) * (1.0 - g)  # cos(theta / 2)^2
     w = np.sqrt(g / (1.0 - g))
     radius = np.sqrt(spread * spread + 4.0 * product * rest)

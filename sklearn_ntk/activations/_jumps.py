@@ -14,11 +14,11 @@ def _turn(q, left, right):
 
     A jump takes the root of an angle, which makes much of rounding: below that, rows are parallel.
     """
-    far, g, t, wedge = arc(q * left[2] * right[2])
+    far, g, t, sine, wedge = arc(q * left[2] * right[2])
     theta = (t > ROUNDING) * t + far * (np.pi - 2.0 * t)
     rest = 2.0 * g + far * (2.0 - 4.0 * g)
     cosine = (1.0 - 2.0 * far) * (1.0 - 2.0 * g)
-    return theta, rest, cosine, 2.0 * np.sqrt(g * (1.0 - g)), wedge - far * (np.pi * cosine)
+    return theta, rest, cosine, sine, wedge - far * (np.pi * cosine)
 
 
 def _falls(theta, rest, cosine, sine, wedge):
