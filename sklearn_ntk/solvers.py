@@ -36,6 +36,12 @@ class Solution(NamedTuple):
     precision: np.ndarray
     log_determinant: float
 
+    def gcv(self, weights):
+        """Error of generalised cross-validation (Golub, Heath and Wahba, 1979)."""
+        trace = np.mean(self.precision / weights)
+        squares = self.dual**2 / weights[:, None]
+        return np.mean(squares) / trace**2
+
 
 class Ridge(NamedTuple):
     """`Solution` for the ridge in use, the candidates that were tried, and the error of each."""
@@ -76,7 +82,7 @@ def fit_ridge(K, Y, weights, ridge):
     G. Wahba, "Spline models for observational data", 1990, chapters 1 and 4.
     """
     root = np.sqrt(weights)
-    factor = cholesky(_shift(_scale(K, root), ridge))
+    factor = cholesky(_shift(scale_rows(K, root), ridge))
     return Ridge(*_solve(factor, Y, root), ridge, np.array([ridge]), np.empty(0))
 
 
@@ -101,10 +107,10 @@ def select_ridge(K, Y, weights, ridges, error=relative_error, start=None, is_smo
     a function ``error(solution, Y, weights)``.
     """
     root = np.sqrt(weights)
-    K = _scale(K, root)
+    K = scale_rows(K, root)
     if len(K) <= SPECTRAL_LIMIT or not is_smooth:
         found = _try_all(K, Y, root, ridges, error)
-        best = _best(found)
+        best = best_position(found)
     else:
         best, found = _descend(K, Y, root, ridges, error, start)
     solution = found[best][1]
@@ -174,7 +180,7 @@ def solve_path(K, Y, weights, ridges, is_whole):
     Without the residuals and what else comes of the inverse, if it need not be whole.
     """
     root = np.sqrt(weights)
-    for factor in _factors(_scale(K, root), ridges):
+    for factor in _factors(scale_rows(K, root), ridges):
         if factor is None:
             yield None
         elif is_whole:
@@ -202,20 +208,20 @@ def _descend(K, Y, root, ridges, error, start):
     best, found = start, {}
     if start is None:
         rows = np.linspace(0, len(K) - 1, min(len(K), SUBSET_ROWS)).astype(int)
-        best = _best(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error))
+        best = best_position(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error))
     while True:
         for position in (best, best - 1, best + 1):
             if 0 <= position < len(ridges) and position not in found:
                 factor = try_cholesky(_shift(K.copy(), ridges[position]))
                 found[position] = _try(factor, Y, root, error)
-        lowest = _best(found)
+        lowest = best_position(found)
         if lowest == best:
             return best, found
         best = lowest
 
 
-def _best(found):
-    """Position of the least error; the largest ridge of those that are equal but for rounding."""
+def best_position(found):
+    """Position of the least error; the last one of those that are equal but for rounding."""
     least = min(error for error, _ in found.values())
     slack = 1e-9 * abs(least) if np.isfinite(least) else 0.0
     return max(position for position, (error, _) in found.items() if error <= least + slack)
@@ -229,7 +235,7 @@ def _try(factor, Y, root, error):
     return error(solution, Y, root**2), solution
 
 
-def _scale(K, root):
+def scale_rows(K, root):
     """``W^(1/2) K W^(1/2)`` in place."""
     if np.any(root != 1.0):
         K *= root[:, None]
