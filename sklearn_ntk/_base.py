@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._compat import Interval, StrOptions, _check_sample_weight
 from ._memory import check_memory
+from .dynamics import default_times, select_time
 from .kernels import NNGPKernel, NTKKernel
 from .solvers import default_ridges, fit_ridge, select_ridge
 
@@ -32,6 +33,12 @@ class NetworkEstimator(BaseEstimator):
         "n_frozen": [Interval(numbers.Integral, 0, None, closed="left")],
         "architecture": [tuple, list, None],
         "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
+        "training_time": [
+            StrOptions({"auto"}),
+            Interval(numbers.Real, 0, None, closed="left"),
+            None,
+        ],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "verbose": ["verbose"],
     }
 
@@ -46,6 +53,8 @@ class NetworkEstimator(BaseEstimator):
         n_frozen=0,
         architecture=None,
         alpha="auto",
+        training_time=None,
+        learning_rate=1.0,
         verbose=0,
     ):
         self.kernel = kernel
@@ -56,6 +65,8 @@ class NetworkEstimator(BaseEstimator):
         self.n_frozen = n_frozen
         self.architecture = architecture
         self.alpha = alpha
+        self.training_time = training_time
+        self.learning_rate = learning_rate
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -85,7 +96,11 @@ class NetworkEstimator(BaseEstimator):
         Y, weights, scatter = merge(Y[kept], weights[kept], group)
         shares = weights / weights.sum()
         self._kernel_variance = shares @ K.diagonal() - shares @ K @ shares
-        if self.alpha == "auto":
+        self.training_time_, self.training_times_ = None, np.empty(0)
+        if self.training_time is not None:
+            solution = self._train(K, Y, weights)
+            self.training_time_, self.training_times_ = solution.time, solution.times
+        elif self.alpha == "auto":
             solution = select_ridge(K, Y, weights, default_ridges(K, weights, len(K)))
         else:
             solution = fit_ridge(K, Y, weights, self.alpha)
@@ -93,6 +108,14 @@ class NetworkEstimator(BaseEstimator):
         self.alpha_ = solution.ridge
         self.alphas_, self.loo_errors_ = solution.ridges, solution.errors
         return solution, Y, weights, scatter
+
+    def _train(self, K, Y, weights):
+        """Solution at the given time, or at the best one of the default."""
+        times = [self.training_time]
+        if self.training_time == "auto":
+            times = default_times(K, weights, len(K), self.learning_rate)
+        alpha = 0.0 if self.alpha == "auto" else self.alpha
+        return select_time(K, Y, weights, times, alpha=alpha, learning_rate=self.learning_rate)
 
     def _gram(self, X, weights):
         """Gram matrix of the distinct rows of positive weight.

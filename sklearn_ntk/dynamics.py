@@ -43,6 +43,7 @@ class Stopped(NamedTuple):
     residuals: np.ndarray
     precision: np.ndarray
     ridge: float
+    ridges: np.ndarray
     time: float
     times: np.ndarray
     errors: np.ndarray
@@ -283,8 +284,8 @@ def select_time(K, Y, weights, times, error=relative_error, alpha=0.0, learning_
         found[k] = error(solution, Y, weights), solution
     best = best_position(found)
     errors = np.array([value for value, _ in found.values()] if len(found) > 1 else [])
-    precision = 1.0 / flow.variances(times[best])
-    return Stopped(*found[best][1][:3], precision, alpha, times[best], np.asarray(times), errors)
+    ends = (alpha, np.array([alpha]), times[best], np.asarray(times, dtype=float), errors)
+    return Stopped(*found[best][1][:3], 1.0 / flow.variances(times[best]), *ends)
 
 
 def train_path(K, Y, weights, times, is_whole):
