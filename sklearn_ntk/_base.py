@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._compat import Interval, StrOptions, _check_sample_weight
 from ._memory import check_memory
-from .dynamics import default_times, select_time
 from .kernels import NNGPKernel, NTKKernel
 from .solvers import default_ridges, fit_ridge, select_ridge
+from .stopping import default_times, fit_time, select_time
 
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
@@ -111,11 +111,12 @@ class NetworkEstimator(BaseEstimator):
 
     def _train(self, K, Y, weights):
         """Solution at the given time, or at the best one of the default."""
-        times = [self.training_time]
-        if self.training_time == "auto":
-            times = default_times(K, weights, len(K), self.learning_rate)
         alpha = 0.0 if self.alpha == "auto" else self.alpha
-        return select_time(K, Y, weights, times, alpha=alpha, learning_rate=self.learning_rate)
+        ends = {"alpha": alpha, "learning_rate": self.learning_rate}
+        if self.training_time != "auto":
+            return fit_time(K, Y, weights, self.training_time, **ends)
+        times = default_times(K, weights, len(K), self.learning_rate)
+        return select_time(K, Y, weights, times, **ends)
 
     def _gram(self, X, weights):
         """Gram matrix of the distinct rows of positive weight.

@@ -1,52 +1,11 @@
 """Training in time: gradient flow on a Gram matrix, with leave-one-out residuals at every time."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from .linalg import Spectrum
-from .solvers import best_position, default_ridges, relative_error, scale_rows
 
 N_NODES = 16
 """Nodes of the contour integral: its error is about 1e-10."""
-
-
-class Trained(NamedTuple):
-    """Solution at one time.
-
-    ``residuals`` are those of leaving out one row, ``rest`` what has not been learnt, in an
-    orthonormal basis, and ``freedom`` the trace of the matrix that takes targets to it.
-    """
-
-    dual: np.ndarray
-    intercept: np.ndarray
-    residuals: np.ndarray
-    rest: np.ndarray
-    freedom: float
-
-    def gcv(self, weights):
-        """Error of generalised cross-validation, as that of `solvers.Solution`."""
-        if not self.freedom > 0.0:
-            return np.inf
-        return np.mean(np.sum(self.rest**2, axis=0)) * len(weights) / self.freedom**2
-
-
-class Stopped(NamedTuple):
-    """`Trained` at the time in use, and the candidates that were tried, with the error of each.
-
-    ``precision`` is the inverse of the variances of leaving out one row, see
-    `GradientFlow.variances`.
-    """
-
-    dual: np.ndarray
-    intercept: np.ndarray
-    residuals: np.ndarray
-    precision: np.ndarray
-    ridge: float
-    ridges: np.ndarray
-    time: float
-    times: np.ndarray
-    errors: np.ndarray
 
 
 class GradientFlow:
@@ -254,57 +213,12 @@ class GradientFlow:
             yield rows, *_contour(self._rates(time, self._total * rest[rows]))
 
 
-def default_times(K, weights, n, learning_rate=1.0):
-    """Decreasing times that damp as much as `solvers.default_ridges` do."""
-    return weights.sum() / (learning_rate * default_ridges(K, weights, n))
-
-
-def select_time(K, Y, weights, times, error=relative_error, alpha=0.0, learning_rate=1.0):
-    """Gradient flow, stopped at the time of the smallest error.
-
-    Parameters
-    ----------
-    K : array of shape (n, n)
-    Y : array of shape (n, k)
-    weights : array of shape (n,)
-    times : array
-        Candidates, in decreasing order.
-    error : function
-        Of a solution, targets and weights, as for `solvers.select_ridge`.
-    alpha, learning_rate : float
-
-    Returns
-    -------
-    Stopped
-        Without errors if there is one candidate.
-    """
-    flow, found = GradientFlow(K, weights, alpha, learning_rate), {}
-    for k, time in enumerate(times):
-        solution = _train(flow, Y, time, is_whole=True)
-        found[k] = error(solution, Y, weights), solution
-    best = best_position(found)
-    errors = np.array([value for value, _ in found.values()] if len(found) > 1 else [])
-    ends = (alpha, np.array([alpha]), times[best], np.asarray(times, dtype=float), errors)
-    return Stopped(*found[best][1][:3], 1.0 / flow.variances(times[best]), *ends)
-
-
-def train_path(K, Y, weights, times, is_whole):
-    """`Trained` at each time, as `solvers.solve_path` for ridges; not all of it if not whole."""
-    flow = GradientFlow(K, weights)
-    return (_train(flow, Y, time, is_whole) for time in times)
-
-
-def _train(flow, Y, time, is_whole):
-    ends = (flow.residuals(Y, time), *flow.rest(Y, time)) if is_whole else (None, None, None)
-    return Trained(*flow.coefficients(Y, time), *ends)
-
-
 def _without_constant(K, root):
     """Eigenvalues and eigenvectors of ``W^1/2 K W^1/2`` on the complement of ``sqrt(w)``.
 
     A reflection takes ``sqrt(w)`` to the first coordinate, which is then left out.
     """
-    K = scale_rows(K.copy(), root)
+    K = root[:, None] * K * root
     mirror = root / np.sqrt(root @ root)
     mirror[0] += 1.0
     image = K @ mirror / mirror[0]

@@ -82,7 +82,7 @@ def fit_ridge(K, Y, weights, ridge):
     G. Wahba, "Spline models for observational data", 1990, chapters 1 and 4.
     """
     root = np.sqrt(weights)
-    factor = cholesky(_shift(scale_rows(K, root), ridge))
+    factor = cholesky(_shift(_scale(K, root), ridge))
     return Ridge(*_solve(factor, Y, root), ridge, np.array([ridge]), np.empty(0))
 
 
@@ -107,7 +107,7 @@ def select_ridge(K, Y, weights, ridges, error=relative_error, start=None, is_smo
     a function ``error(solution, Y, weights)``.
     """
     root = np.sqrt(weights)
-    K = scale_rows(K, root)
+    K = _scale(K, root)
     if len(K) <= SPECTRAL_LIMIT or not is_smooth:
         found = _try_all(K, Y, root, ridges, error)
         best = best_position(found)
@@ -180,7 +180,7 @@ def solve_path(K, Y, weights, ridges, is_whole):
     Without the residuals and what else comes of the inverse, if it need not be whole.
     """
     root = np.sqrt(weights)
-    for factor in _factors(scale_rows(K, root), ridges):
+    for factor in _factors(_scale(K, root), ridges):
         if factor is None:
             yield None
         elif is_whole:
@@ -235,7 +235,7 @@ def _try(factor, Y, root, error):
     return error(solution, Y, root**2), solution
 
 
-def scale_rows(K, root):
+def _scale(K, root):
     """``W^(1/2) K W^(1/2)`` in place."""
     if np.any(root != 1.0):
         K *= root[:, None]
