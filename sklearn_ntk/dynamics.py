@@ -57,11 +57,11 @@ class GradientFlow:
     >>> K = NTKKernel(depth=1)(x)
     >>> flow = GradientFlow(K)
     >>> for time in (0.1, 10.0, 1e5):
-    ...     dual, intercept = flow.coefficients(x**2, time)
+    ...     dual, intercept = flow.coefficients(1.0 + x**2, time)
     ...     print((K @ dual + intercept).ravel().round(2))
-    [0.51 0.5  0.5  0.5  0.51]
-    [0.92 0.37 0.22 0.37 0.92]
-    [1.   0.25 0.   0.25 1.  ]
+    [1.51 1.5  1.49 1.5  1.51]
+    [1.92 1.35 0.95 1.35 1.92]
+    [2.   1.25 1.   1.25 2.  ]
     """
 
     def __init__(self, K, weights=None, alpha=0.0, learning_rate=1.0):
@@ -163,8 +163,11 @@ class GradientFlow:
         shift = 0.5 * (self._shares @ self._means + self.alpha / self._total)
         return np.sqrt(self._filter(2.0 * time))[:, None] * parts, shift - cross @ self._shares
 
-    def rest(self, Y, time):
-        """What has not been learnt at a time.
+    def rotated(self, Y, time):
+        """Residuals of leaving out one row, in coordinates in which all rows are alike.
+
+        They make generalised cross-validation what it is for ridges: leaving out one row after a
+        rotation that gives all rows the same share in the fit.
 
         Parameters
         ----------
@@ -174,15 +177,22 @@ class GradientFlow:
 
         Returns
         -------
-        rest : array of shape (n - 1, k)
-            Residuals of the fit in an orthonormal basis.
-        freedom : float
-            Trace of the matrix that takes targets to residuals.
+        array of shape (n - 1, k)
+
+        References
+        ----------
+        G. Golub, M. Heath and G. Wahba, "Generalized cross-validation as a method for choosing a
+        good ridge parameter", Technometrics 21, 1979.
         """
-        values, rate = self._values + self.alpha, self._rates(time, self._total)
-        ratios = np.divide(self.alpha, values, out=np.zeros_like(values), where=values > 0.0)
-        shares = ratios + (1.0 - ratios) * np.exp(-rate * values)
-        return shares[:, None] * self._project(Y), shares.sum()
+        n, targets = len(self._root), self._project(Y)
+        if n < 2:
+            return targets
+        rates = self._rates(time, np.array([self._total * (n - 1.0) / n]))
+        nodes, weights = _contour(rates)
+        ridges = self.alpha + nodes
+        damped = ridges / (self._values[:, None] + ridges)
+        filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
+        return n * filtered[:, None] * targets
 
     def _project(self, Y):
         """Targets in the coordinates of the eigenvectors."""

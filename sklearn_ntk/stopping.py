@@ -11,21 +11,18 @@ from .solvers import best_position, default_ridges, relative_error
 class Trained(NamedTuple):
     """Solution at one time.
 
-    ``residuals`` are those of leaving out one row, ``rest`` what has not been learnt, in an
-    orthonormal basis, and ``freedom`` the trace of the matrix that takes targets to it.
+    ``residuals`` are those of leaving out one row, ``rotated`` those of
+    `dynamics.GradientFlow.rotated`.
     """
 
     dual: np.ndarray
     intercept: np.ndarray
     residuals: np.ndarray
-    rest: np.ndarray
-    freedom: float
+    rotated: np.ndarray
 
     def gcv(self, weights):
         """Error of generalised cross-validation, as that of `solvers.Solution`."""
-        if self.freedom < 1e-100:  # nothing is left to tell the error from
-            return np.inf
-        return np.mean(np.sum((self.rest / self.freedom) ** 2, axis=0)) * len(weights)
+        return np.mean(np.sum(self.rotated**2, axis=0)) / len(weights)
 
 
 class Stopped(NamedTuple):
@@ -95,7 +92,7 @@ def train_path(K, Y, weights, times, is_whole):
 
 
 def _train(flow, Y, time, is_whole):
-    ends = (flow.residuals(Y, time), *flow.rest(Y, time)) if is_whole else (None, None, None)
+    ends = (flow.residuals(Y, time), flow.rotated(Y, time)) if is_whole else (None, None)
     return Trained(*flow.coefficients(Y, time), *ends)
 
 
