@@ -1,8 +1,9 @@
 """Training in time: gradient flow on a Gram matrix, with leave-one-out residuals at every time."""
 
 import numpy as np
+from scipy.linalg import blas
 
-from .linalg import Spectrum
+from .linalg import eigenvectors
 
 N_NODES = 16
 """Nodes of the contour integral: its error is about 1e-10."""
@@ -136,7 +137,7 @@ class GradientFlow:
             damped = ridges / (self._values[:, None] + ridges)
             kept = self._values[:, None] / (self._values[:, None] + ridges)
             parts = _product(self._squares[rows], kept) / _product(self._squares[rows], damped)
-            spread = (weights * ridges / nodes * parts).real.sum(axis=1)
+            spread = (weights / nodes * (ridges * parts)).real.sum(axis=1)
             rest = 1.0 - self._shares[rows]
             least = 1e-10 * (self._squares[rows] @ self._values) / rest
             spread = np.maximum(spread, np.maximum(least, np.finfo(float).tiny))
@@ -219,7 +220,8 @@ class GradientFlow:
             return
         levels = np.floor(np.log2(rest))
         for level in np.unique(levels):
-            rows = np.flatnonzero(levels == level)
+            rows = levels == level
+            rows = slice(None) if rows.all() else rows  # a slice copies nothing
             yield rows, *_contour(self._rates(time, self._total * rest[rows]))
 
 
@@ -228,21 +230,22 @@ def _without_constant(K, root):
 
     A reflection takes ``sqrt(w)`` to the first coordinate, which is then left out.
     """
-    K = root[:, None] * K * root
-    mirror = root / np.sqrt(root @ root)
+    n, mirror = len(K), root / np.sqrt(root @ root)
     mirror[0] += 1.0
-    image = K @ mirror / mirror[0]
+    vectors = np.empty((n, n - 1))
+    if n < 2:
+        return np.empty(0), vectors
+    image = root * (K @ (root * mirror)) / mirror[0]
     image -= mirror * (mirror @ image / (2.0 * mirror[0]))
-    mirror, image, first = mirror[1:], image[1:], mirror[0]
-    K = K[1:, 1:]
-    K -= np.outer(mirror, image)
-    K -= np.outer(image, mirror)
-    if not len(K):
-        return np.empty(0), np.empty((1, 0))
-    found = Spectrum(K)
-    shares = mirror @ found.vectors
-    rest = found.vectors - np.outer(mirror, shares / first)
-    return found.values, np.vstack([-shares, rest])
+    block = np.array(K[1:, 1:], order="F")
+    block *= root[1:, None]
+    block *= root[1:]
+    values, vectors[1:] = eigenvectors(
+        blas.dsyr2(-1.0, mirror[1:], image[1:], a=block, lower=1, overwrite_a=1)
+    )
+    vectors[0] = -mirror[1:] @ vectors[1:]
+    vectors[1:] += np.outer(mirror[1:], vectors[0] / mirror[0])
+    return values, vectors
 
 
 def _non_negative(values, alpha, scale):
