@@ -12,7 +12,7 @@ _HOMES = {
     "NTKRegressor": "regression",
     "NTKRegressorCV": "model_selection",
 }
-_SUBMODULES = ("activations", "architectures", "layers", "model_selection")
+_SUBMODULES = ("activations", "architectures", "dynamics", "layers", "model_selection")
 
 __all__ = [*_HOMES, *_SUBMODULES]
 

@@ -12,11 +12,12 @@ from ._compat import Interval, StrOptions, _check_sample_weight
 from ._memory import check_memory
 from .kernels import NNGPKernel, NTKKernel
 from .solvers import default_ridges, fit_ridge, select_ridge
+from .stopping import default_times, fit_time, select_time
 
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
 
-COPIES = 3.2
+COPIES = {"ridge": 3.2, "time": 4.1}
 """Memory that a fit of many rows takes, in units of its Gram matrix."""
 
 
@@ -32,6 +33,12 @@ class NetworkEstimator(BaseEstimator):
         "n_frozen": [Interval(numbers.Integral, 0, None, closed="left")],
         "architecture": [tuple, list, None],
         "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
+        "training_time": [
+            StrOptions({"auto"}),
+            Interval(numbers.Real, 0, None, closed="left"),
+            None,
+        ],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "verbose": ["verbose"],
     }
 
@@ -46,6 +53,8 @@ class NetworkEstimator(BaseEstimator):
         n_frozen=0,
         architecture=None,
         alpha="auto",
+        training_time=None,
+        learning_rate=1.0,
         verbose=0,
     ):
         self.kernel = kernel
@@ -56,6 +65,8 @@ class NetworkEstimator(BaseEstimator):
         self.n_frozen = n_frozen
         self.architecture = architecture
         self.alpha = alpha
+        self.training_time = training_time
+        self.learning_rate = learning_rate
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -85,7 +96,11 @@ class NetworkEstimator(BaseEstimator):
         Y, weights, scatter = merge(Y[kept], weights[kept], group)
         shares = weights / weights.sum()
         self._kernel_variance = shares @ K.diagonal() - shares @ K @ shares
-        if self.alpha == "auto":
+        self.training_time_, self.training_times_ = None, np.empty(0)
+        if self.training_time is not None:
+            solution = self._train(K, Y, weights)
+            self.training_time_, self.training_times_ = solution.time, solution.times
+        elif self.alpha == "auto":
             solution = select_ridge(K, Y, weights, default_ridges(K, weights, len(K)))
         else:
             solution = fit_ridge(K, Y, weights, self.alpha)
@@ -94,6 +109,15 @@ class NetworkEstimator(BaseEstimator):
         self.alphas_, self.loo_errors_ = solution.ridges, solution.errors
         return solution, Y, weights, scatter
 
+    def _train(self, K, Y, weights):
+        """Solution at the given time, or at the best one of the default."""
+        alpha = 0.0 if self.alpha == "auto" else self.alpha
+        ends = {"alpha": alpha, "learning_rate": self.learning_rate}
+        if self.training_time != "auto":
+            return fit_time(K, Y, weights, self.training_time, **ends)
+        times = default_times(K, weights, len(K), self.learning_rate)
+        return select_time(K, Y, weights, times, **ends)
+
     def _gram(self, X, weights):
         """Gram matrix of the distinct rows of positive weight.
 
@@ -101,14 +125,15 @@ class NetworkEstimator(BaseEstimator):
         Gram matrix all count as distinct.
         """
         self.kernel_, kept = self._make_kernel(), np.flatnonzero(weights)
+        copies = COPIES["ridge" if self.training_time is None else "time"]
         if self.kernel_ is None:
-            check_solve(len(kept), "rows of a precomputed kernel")
+            check_solve(len(kept), "rows of a precomputed kernel", copies)
             _check_symmetric(X)
             self._kept = kept
             return X[np.ix_(kept, kept)], kept, np.arange(len(kept))
         first, group = distinct(X[kept])
         self.X_fit_ = X[kept[first]] + 0.0
-        check_solve(len(first), "distinct rows")
+        check_solve(len(first), "distinct rows", copies)
         return self.kernel_(self.X_fit_), kept, group
 
     def _gram_blocks(self, X):
@@ -152,10 +177,10 @@ def check_weights(sample_weight, X):
     return weights
 
 
-def check_solve(n, rows):
+def check_solve(n, rows, copies):
     """Raise MemoryError if the solution for so many rows would not fit."""
     check_memory(
-        COPIES * 8.0 * n * n,
+        copies * 8.0 * n * n,
         f"A fit of {n} {rows}",
         "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a linear "
         "model",

@@ -11,6 +11,7 @@ from .gram import gram
 from .layers import Dense, Output, lower
 from .linalg import variances
 from .solvers import default_ridges, select_ridge, solve_path
+from .stopping import default_times, select_time, train_path
 
 PASS_BYTES = 2**28
 """Memory of the Gram matrices of one pass, about, if it has several."""
@@ -20,12 +21,17 @@ LEAST_SHARE = 0.01
 """How many candidates an average has at most, and their weight in units of the best one's."""
 
 
+PATHS = {"alpha": solve_path, "training_time": train_path}
+"""Solutions for a list of values of these parameters."""
+
+
 class Problem(NamedTuple):
     """What all candidates have in common: rows, targets (n, k), weights, and how to choose.
 
     ``group`` tells which rows are equal, by the numbers from zero of distinct rows. ``alphas`` are
     the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean of weight
-    times diagonal; ``folds`` are pairs of rows, or None for leaving out one row.
+    times diagonal; ``folds`` are pairs of rows, or None for leaving out one row. ``times`` are the
+    decreasing times of training, or None for `stopping.default_times`.
     """
 
     X: np.ndarray
@@ -35,6 +41,7 @@ class Problem(NamedTuple):
     alphas: np.ndarray | None
     scoring: str
     folds: list | None
+    times: np.ndarray | None = ()
 
     @property
     def n_distinct(self):
@@ -46,15 +53,16 @@ class Outcome(NamedTuple):
     """Scores of a candidate: its number, its ridges, scores (folds, ridges), and the best ridge.
 
     ``error`` is the mean squared error for that ridge, whatever the scoring. ``predictions`` are
-    those of the rows left out.
+    those of the rows left out. If ``name`` is "training_time", times are in the place of ridges.
     """
 
     index: int
-    ridges: np.ndarray
+    values: np.ndarray
     scores: np.ndarray
     best: int
     error: float
     predictions: np.ndarray
+    name: str = "alpha"
 
     @property
     def score(self):
@@ -110,42 +118,70 @@ def evaluate(group, problem):
     """`Outcome` of each candidate of a pass; the best ridge of one is where the next one begins."""
     found, start = [], None
     for index, K in _grams(group, problem.X):
-        ridges = problem.alphas
-        if ridges is None:
-            ridges = default_ridges(K, problem.weights, problem.n_distinct)
-        if problem.folds is None:
+        ridges, times = _values(K, problem)
+        if problem.folds is not None:
+            lists = (("alpha", ridges), ("training_time", times))
+            found += [_fold(index, K, *values, problem) for values in lists if len(values[1])]
+            continue
+        stopped = [_stop(index, K, times, problem)] if len(times) else []
+        if len(ridges):  # it overwrites K
             outcome, start = _leave_out(index, K, ridges, problem, start)
-        else:
-            outcome = _fold(index, K, ridges, problem)
-        found.append(outcome)
+            found.append(outcome)
+        found += stopped
     return found
 
 
-def _leave_out(index, K, ridges, problem, start):
-    score, (Y, weights) = SCORES[problem.scoring], problem[1:3]
+def _values(K, problem):
+    """Ridges and times to try."""
+    ridges, times, ends = problem.alphas, problem.times, (problem.weights, problem.n_distinct)
+    if ridges is None:
+        ridges = default_ridges(K, *ends)
+    return ridges, default_times(K, *ends) if times is None else times
+
+
+def _error(problem):
+    """What to minimise, as a function of a solution, targets and weights."""
+    score = SCORES[problem.scoring]
 
     def error(solution, Y, weights):
         return -score(Y - solution.residuals, Y, weights, (solution, Y, weights))
 
+    return error
+
+
+def _leave_out(index, K, ridges, problem, start):
     is_smooth = problem.scoring != "accuracy"
-    found = select_ridge(K, Y, weights, ridges, error, start, is_smooth)
+    found = select_ridge(K, *problem[1:3], ridges, _error(problem), start, is_smooth)
     best = int(np.flatnonzero(found.ridges == found.ridge)[0])
-    squares = -neg_mean_squared_error(Y - found.residuals, Y, weights)
-    outcome = Outcome(index, found.ridges, -found.errors[None], best, squares, Y - found.residuals)
+    outcome = _outcome(index, found, found.ridges, best, problem, "alpha")
     return outcome, list(ridges).index(found.ridge)
 
 
-def _fold(index, K, ridges, problem):
+def _stop(index, K, times, problem):
+    found = select_time(K, *problem[1:3], times, _error(problem))
+    best = list(times).index(found.time)
+    return _outcome(index, found, times, best, problem, "training_time")
+
+
+def _outcome(index, found, values, best, problem, name):
+    """`Outcome` of leaving out one row."""
+    Y, weights = problem[1:3]
+    squares = -neg_mean_squared_error(Y - found.residuals, Y, weights)
+    scores = -found.errors[None]
+    return Outcome(index, values, scores, best, squares, Y - found.residuals, name)
+
+
+def _fold(index, K, name, values, problem):
     score, (Y, weights) = SCORES[problem.scoring], problem[1:3]
-    scores = np.full((len(problem.folds), len(ridges)), -np.inf)
+    scores = np.full((len(problem.folds), len(values)), -np.inf)
     errors = np.full(scores.shape, np.inf)
-    predictions, counts = np.zeros((len(ridges), *Y.shape)), np.zeros(len(Y))
+    predictions, counts = np.zeros((len(values), *Y.shape)), np.zeros(len(Y))
     for place, (train, test) in enumerate(problem.folds):
         rows, fit = _merged(problem, train)
         counts[test] += 1.0
         block, cross = K[np.ix_(rows, rows)], K[np.ix_(test, rows)]
         is_whole = problem.scoring == "neg_log_loss"
-        for k, solution in enumerate(solve_path(block, *fit, ridges, is_whole)):
+        for k, solution in enumerate(PATHS[name](block, *fit, values, is_whole)):
             if solution is not None:
                 found = cross @ solution.dual + solution.intercept
                 fitted = (solution, *fit)
@@ -157,7 +193,7 @@ def _fold(index, K, ridges, problem):
     best = int(np.flatnonzero(mean >= mean.max())[-1])
     with np.errstate(invalid="ignore"):  # rows that no fold leaves out have no prediction
         ends = (errors[:, best].mean(), predictions[best] / counts[:, None])
-    return Outcome(index, np.asarray(ridges), scores, best, *ends)
+    return Outcome(index, np.asarray(values), scores, best, *ends, name)
 
 
 def _merged(problem, rows):

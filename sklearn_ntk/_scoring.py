@@ -77,9 +77,7 @@ def neg_log_loss(scores, targets, weights, fit):
 def neg_gcv(scores, targets, weights, fit):
     """Generalised cross-validation (Golub, Heath and Wahba, 1979), a squared error."""
     left_out, _, own_weights = fit
-    trace = np.mean(left_out.precision / own_weights)
-    squares = left_out.dual**2 / own_weights[:, None]
-    return -np.mean(squares) / trace**2
+    return -left_out.gcv(own_weights)
 
 
 def log_marginal_likelihood(scores, targets, weights, fit):

@@ -10,7 +10,7 @@ from sklearn.model_selection import ParameterGrid, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import check_solve, distinct, merge
+from ._base import COPIES, check_solve, distinct, merge
 from ._candidates import Problem, combine, evaluate, passes
 from ._compat import StrOptions
 from ._memory import check_memory
@@ -20,6 +20,9 @@ from .activations import as_activation
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
 """Parameters that a grid may have."""
+
+REMEDIES = {"alpha": " Ridges are alphas.", "training_time": " Times are training_times."}
+"""Where to put those that it may not have."""
 
 
 def _column(name, params):
@@ -33,12 +36,28 @@ def _column(name, params):
     return column
 
 
+def _numbers(name, values):
+    """Increasing numbers, or None for the default."""
+    if values is None:
+        return np.empty(0)
+    if isinstance(values, str):
+        return None
+    try:
+        found = np.unique(np.asarray(values, dtype=np.float64).ravel())
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if not len(found) or not np.all(np.isfinite(found)) or found[0] < 0.0:
+        raise ValueError(f"{name} must be finite numbers >= 0; got {values!r}.")
+    return found
+
+
 class NetworkCV(BaseEstimator):
     """Choice among candidate networks, and a fit of the best one or of several."""
 
     _parameter_constraints: ClassVar[dict] = {
         "param_grid": [dict, list, None],
-        "alphas": [StrOptions({"auto"}), "array-like"],
+        "alphas": [StrOptions({"auto"}), "array-like", None],
+        "training_times": [StrOptions({"auto"}), "array-like", None],
         "scoring": [StrOptions(set(SCORES))],
         "cv": ["cv_object"],
         "combine": [StrOptions({"stack", "average"}), None],
@@ -51,6 +70,7 @@ class NetworkCV(BaseEstimator):
         param_grid=None,
         *,
         alphas="auto",
+        training_times=None,
         scoring="neg_mean_squared_error",
         cv=None,
         combine="stack",
@@ -59,6 +79,7 @@ class NetworkCV(BaseEstimator):
     ):
         self.param_grid = param_grid
         self.alphas = alphas
+        self.training_times = training_times
         self.scoring = scoring
         self.cv = cv
         self.combine = combine
@@ -80,7 +101,7 @@ class NetworkCV(BaseEstimator):
         for point in points:
             unknown = sorted(set(point).difference(NETWORK))
             if unknown:
-                remedy = " Ridges are alphas." if "alpha" in unknown else ""
+                remedy = REMEDIES.get(unknown[0], "")
                 raise ValueError(
                     f"param_grid has the unknown parameter {unknown[0]!r}: choose among "
                     f"{', '.join(NETWORK)}.{remedy}"
@@ -109,23 +130,26 @@ class NetworkCV(BaseEstimator):
         settings = {name: getattr(model, name) for name in NETWORK}
         return settings if settings["kernel"] == "ntk" else settings | {"n_frozen": 0}
 
-    def _ridges(self):
-        """Increasing ridges, or None for the default."""
-        if isinstance(self.alphas, str):
-            return None
-        try:
-            alphas = np.unique(np.asarray(self.alphas, dtype=np.float64).ravel())
-        except (TypeError, ValueError):
-            alphas = np.empty(0)
-        if not len(alphas) or not np.all(np.isfinite(alphas)) or alphas[0] < 0.0:
-            raise ValueError(f"alphas must be finite numbers >= 0; got {self.alphas!r}.")
-        return alphas
+    def _paths(self):
+        """Increasing ridges and decreasing times; None for the default, and none for None."""
+        ridges, times = (
+            _numbers("alphas", self.alphas),
+            _numbers("training_times", self.training_times),
+        )
+        if self.alphas is None and self.training_times is None:
+            raise ValueError("alphas and training_times must not both be None: give one of them.")
+        if self.training_times is not None and self.scoring == "log_marginal_likelihood":
+            raise ValueError(
+                "scoring='log_marginal_likelihood' is not defined for training_times: choose "
+                "another one, or leave training_times at None."
+            )
+        return ridges, times if times is None else times[::-1]
 
     # --- The choice -------------------------------------------------------------------------------
 
     def _choose(self, X, y, Y, weights, groups):
         """Score all candidates; sets the attributes of the choice."""
-        candidates, ridges, folds = self._candidates(), self._ridges(), None
+        candidates, (ridges, times), folds = self._candidates(), self._paths(), None
         kept = np.flatnonzero(weights)
         if self.cv is None:
             first, group = distinct(X[kept])
@@ -150,13 +174,14 @@ class NetworkCV(BaseEstimator):
             X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]
             group = distinct(X)[1]
         n = len(X)
-        check_solve(n, "distinct rows" if folds is None else "rows")
+        copies = COPIES["ridge" if self.training_times is None else "time"]
+        check_solve(n, "distinct rows" if folds is None else "rows", copies)
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds)
+        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds, times)
         outcomes = self._run(list(passes([settings for _, settings in candidates], n)), problem)
         self._report([point for point, _ in candidates], outcomes)
         return [settings for _, settings in candidates], outcomes, problem
@@ -177,9 +202,9 @@ class NetworkCV(BaseEstimator):
     def _report(self, points, outcomes):
         """Set ``cv_results_`` and the best candidate."""
         lines = [
-            (points[outcome.index] | {"alpha": float(ridge)}, outcome.scores[:, k])
+            (points[outcome.index] | {outcome.name: float(value)}, outcome.scores[:, k])
             for outcome in outcomes
-            for k, ridge in enumerate(outcome.ridges)
+            for k, value in enumerate(outcome.values)
         ]
         scores = np.array([line for _, line in lines])
         mean = scores.mean(axis=1)
@@ -195,14 +220,15 @@ class NetworkCV(BaseEstimator):
         behind = mean[:, None] < mean - 1e-9 * np.abs(mean)  # but for rounding
         results["rank_test_score"] = 1 + behind.sum(axis=1).astype(np.int32)
         self.cv_results_ = results
-        best = max(outcomes, key=lambda outcome: outcome.score)
+        place = max(range(len(outcomes)), key=lambda k: outcomes[k].score)
+        best = outcomes[place]
         if not np.isfinite(best.score):
             raise ValueError(
                 "No candidate has a finite score: scale the targets, or, if the Gram matrices are "
                 "not positive definite in all folds, increase alphas."
             )
-        starts = np.cumsum([0, *(len(outcome.ridges) for outcome in outcomes)])
-        self.best_index_ = int(starts[outcomes.index(best)] + best.best)
+        starts = np.cumsum([0, *(len(outcome.values) for outcome in outcomes)])
+        self.best_index_ = int(starts[place] + best.best)
         self.best_score_, self.best_params_ = mean[self.best_index_], params[self.best_index_]
 
     def _fit_members(self, X, y, sample_weight, settings, outcomes, problem):
@@ -211,8 +237,8 @@ class NetworkCV(BaseEstimator):
         self.weights_ = np.array([share for _, share in members])
         self.estimators_ = []
         for outcome, _ in members:
-            ridge = outcome.ridges[outcome.best]
-            model = self._member(**settings[outcome.index], alpha=ridge)
+            value = {outcome.name: outcome.values[outcome.best]}
+            model = self._member(**settings[outcome.index], **value)
             if isinstance(model.kernel, Kernel):
                 model.set_params(kernel=clone(model.kernel))
             self.estimators_.append(model.fit(X, y, sample_weight))

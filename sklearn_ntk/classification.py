@@ -18,6 +18,18 @@ from ._compat import Interval, StrOptions, _fit_context
 from ._scoring import fit_temperature, logits, shares_of
 from .solvers import default_ridges
 
+FITTED = (
+    "svc_",
+    "dual_coef_",
+    "intercept_",
+    "alpha_",
+    "alphas_",
+    "training_time_",
+    "training_times_",
+    "loo_errors_",
+)
+"""Attributes that only some losses set."""
+
 
 def read_classes(y, weights, class_weight, name):
     """`class_targets`, and the weights of the rows times those of their classes."""
@@ -137,7 +149,15 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Ridge: half of it times the squared norm of the function is added to the loss ("log_loss"),
         or all of it to the diagonal of the Gram matrix ("squared_error"). "auto" chooses it among
         `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, by leaving out one row,
-        or for "log_loss" among every other of them by the log loss of five folds.
+        or for "log_loss" among every other of them by the log loss of five folds, or is none with a
+        ``training_time``, which then is what regularises.
+    training_time : float, "auto" or None, default=None
+        How long gradient descent with infinitesimal steps trains the network on half the mean
+        squared error, from zero on and with the ridge as weight decay; None trains to the end.
+        "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
+        Only for ``loss="squared_error"``.
+    learning_rate : float, default=1.0
+        By which times are multiplied.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
@@ -167,6 +187,9 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
         units of the variance of the targets, or the log loss of the folds; the errors are empty if
         ``alpha`` was given.
+    training_time_, training_times_ : float or None, array
+        The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
+        belong.
     temperature_ : float
         Scores are divided by it before the softmax; 1 for the log loss.
     svc_ : sklearn.svm.SVC
@@ -209,6 +232,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         n_frozen=0,
         architecture=None,
         alpha="auto",
+        training_time=None,
+        learning_rate=1.0,
         loss="squared_error",
         C=1.0,
         class_weight=None,
@@ -223,6 +248,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             n_frozen=n_frozen,
             architecture=architecture,
             alpha=alpha,
+            training_time=training_time,
+            learning_rate=learning_rate,
             verbose=verbose,
         )
         self.loss = loss
@@ -252,8 +279,13 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         weights = check_weights(sample_weight, X)
         found = read_classes(y, weights, self.class_weight, type(self).__name__)
         self.classes_, targets, weights = found
-        for name in ("svc_", "dual_coef_", "intercept_", "alpha_", "alphas_", "loo_errors_"):
+        for name in FITTED:
             self.__dict__.pop(name, None)  # of a fit with another loss
+        if self.training_time is not None and self.loss != "squared_error":
+            raise ValueError(
+                f"training_time needs loss='squared_error', which has a closed form at all times; "
+                f"got loss={self.loss!r}: leave training_time at None."
+            )
         if self.loss == "hinge":
             self._fit_margins(X, y, weights)
         elif self.loss == "log_loss":

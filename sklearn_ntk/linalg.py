@@ -135,6 +135,14 @@ class Cholesky:
         return 2.0 * np.log(self.factor.diagonal()).sum()
 
 
+def eigenvectors(A):
+    """Increasing eigenvalues, and eigenvectors, of a symmetric matrix, which is overwritten.
+
+    Only its lower half is read.
+    """
+    return linalg.eigh(A, driver="evd", overwrite_a=True, check_finite=False)
+
+
 class Spectrum:
     """Eigendecomposition of a symmetric matrix: all its shifts at little extra cost each."""
 

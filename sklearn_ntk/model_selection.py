@@ -70,9 +70,11 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKRegressor`, as for
         `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
         frozen than hidden layers, and those that are the same, are left out.
-    alphas : "auto" or array-like, default="auto"
+    alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
-        of each Gram matrix.
+        of each Gram matrix; None tries only ``training_times``.
+    training_times : "auto", array-like or None, default=None
+        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKRegressor`.
     scoring : str, default="neg_mean_squared_error"
         By what to choose, the larger the better: "neg_mean_squared_error", "r2",
         "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the
@@ -98,7 +100,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     cv_results_ : dict
         A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
         ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
-        A line is a candidate with a ridge; of many rows only ridges near the best are tried.
+        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
     best_index_, best_params_, best_score_ : int, dict and float
         The line with the largest score, its parameters and its score.
     estimators_ : list of `NTKRegressor`
@@ -214,9 +216,11 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKClassifier`, as for
         `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
         frozen than hidden layers, and those that are the same, are left out.
-    alphas : "auto" or array-like, default="auto"
+    alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
-        of each Gram matrix.
+        of each Gram matrix; None tries only ``training_times``.
+    training_times : "auto", array-like or None, default=None
+        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKClassifier`.
     scoring : str, default="neg_mean_squared_error"
         By what to choose, the larger the better: "neg_mean_squared_error", "accuracy",
         "neg_log_loss", "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood"
@@ -244,7 +248,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     cv_results_ : dict
         A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
         ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
-        A line is a candidate with a ridge; of many rows only ridges near the best are tried.
+        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
     best_index_, best_params_, best_score_ : int, dict and float
         The line with the largest score, its parameters and its score.
     estimators_ : list of `NTKClassifier`
@@ -296,6 +300,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         param_grid=None,
         *,
         alphas="auto",
+        training_times=None,
         scoring="neg_mean_squared_error",
         cv=None,
         combine="stack",
@@ -306,6 +311,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         super().__init__(
             param_grid,
             alphas=alphas,
+            training_times=training_times,
             scoring=scoring,
             cv=cv,
             combine=combine,

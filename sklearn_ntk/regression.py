@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._base import CHUNK, NetworkEstimator, check_weights
 from ._compat import StrOptions, _fit_context
 from ._memory import check_memory
+from .dynamics import GradientFlow
 from .linalg import cholesky, variances
 from .solvers import fit_spread
 
@@ -38,7 +39,14 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         Any network, in place of ``depth`` and ``activation``.
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
-        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal.
+        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, or is none with a
+        ``training_time``, which then is what regularises.
+    training_time : float, "auto" or None, default=None
+        How long gradient descent with infinitesimal steps trains the network on half the mean
+        squared error, from zero on and with the ridge as weight decay; None trains to the end.
+        "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
+    learning_rate : float, default=1.0
+        By which times are multiplied.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`: that which suits the
         leave-one-out residuals best, since a ridge that predicts well is often smaller, or what the
@@ -59,6 +67,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
         units of the variance of the targets; the errors are empty if ``alpha`` was given.
+    training_time_, training_times_ : float or None, array
+        The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
+        belong.
     amplitude_, noise_ : arrays of shape (n_outputs,)
         Variance of the Gaussian process in units of the kernel, and that of the noise beyond
         ``alpha_`` of these units, for `predict`'s uncertainty.
@@ -100,6 +111,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         n_frozen=0,
         architecture=None,
         alpha="auto",
+        training_time=None,
+        learning_rate=1.0,
         noise="auto",
         verbose=0,
     ):
@@ -112,6 +125,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             n_frozen=n_frozen,
             architecture=architecture,
             alpha=alpha,
+            training_time=training_time,
+            learning_rate=learning_rate,
             verbose=verbose,
         )
         self.noise = noise
@@ -183,6 +198,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         least such that functions vary as much as the targets do. A new observation counts as much
         as one of the training rows on average, where copies of a row with its target are one row.
         It costs a factorisation at every call.
+
+        With a ``training_time`` the posterior gives way to the distribution of networks that start
+        as draws of this Gaussian process and are trained for this time (J. Lee et al., NeurIPS
+        2019), which tends to the posterior.
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
@@ -231,10 +250,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         return (1.0 - share) * self.amplitude_ + share * self._amplitude_beyond
 
     def _posterior(self):
-        """Function that maps new rows to ``V`` and ``r``: the prior less ``V'V`` plus ``r r'``.
+        """Function that maps new rows to ``V``, ``A`` and ``B``: the prior less ``V'V - A'B``.
 
         The second term is the uncertainty of the intercept.
         """
+        if self.training_time_ is not None:
+            return self._trained()
         root = np.sqrt(self._weights)
         K = self.kernel_(self.X_fit_) * np.outer(root, root)
         K[np.diag_indices_from(K)] += self.alpha_
@@ -243,7 +264,19 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
         def project(X):
             V = factor.half_solve((self.kernel_(X, self.X_fit_) * root).T)
-            return V, (1.0 - ones @ V) / np.sqrt(ones @ ones)
+            r = (1.0 - ones @ V)[None] / np.sqrt(ones @ ones)
+            return V, r, r
+
+        return project
+
+    def _trained(self):
+        """The same for networks at the end of their time."""
+        K = self.kernel_(self.X_fit_)
+        flow = GradientFlow(K, self._weights, self.alpha_, self.learning_rate)
+
+        def project(X):
+            V, u = flow.reduction(self.kernel_(X, self.X_fit_), self.training_time_)
+            return V, np.stack([u, np.ones(len(u))]), np.stack([np.ones(len(u)), u])
 
         return project
 
@@ -253,10 +286,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         step = max(1, CHUNK // len(self.X_fit_))
         for start in range(0, len(X), step):
             rows = slice(start, start + step)
-            V, r = project(X[rows])
-            variance[rows] += r * r - np.einsum("ij,ij->j", V, V)
+            V, A, B = project(X[rows])
+            variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
         return np.maximum(variance, 0.0)
 
     def _latent_covariance(self, X):
-        V, r = self._posterior()(X)
-        return self.kernel_(X) - V.T @ V + np.outer(r, r)
+        V, A, B = self._posterior()(X)
+        return self.kernel_(X) - V.T @ V + A.T @ B

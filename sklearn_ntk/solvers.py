@@ -36,6 +36,12 @@ class Solution(NamedTuple):
     precision: np.ndarray
     log_determinant: float
 
+    def gcv(self, weights):
+        """Error of generalised cross-validation (Golub, Heath and Wahba, 1979)."""
+        trace = np.mean(self.precision / weights)
+        squares = self.dual**2 / weights[:, None]
+        return np.mean(squares) / trace**2
+
 
 class Ridge(NamedTuple):
     """`Solution` for the ridge in use, the candidates that were tried, and the error of each."""
@@ -104,7 +110,7 @@ def select_ridge(K, Y, weights, ridges, error=relative_error, start=None, is_smo
     K = _scale(K, root)
     if len(K) <= SPECTRAL_LIMIT or not is_smooth:
         found = _try_all(K, Y, root, ridges, error)
-        best = _best(found)
+        best = best_position(found)
     else:
         best, found = _descend(K, Y, root, ridges, error, start)
     solution = found[best][1]
@@ -202,20 +208,20 @@ def _descend(K, Y, root, ridges, error, start):
     best, found = start, {}
     if start is None:
         rows = np.linspace(0, len(K) - 1, min(len(K), SUBSET_ROWS)).astype(int)
-        best = _best(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error))
+        best = best_position(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error))
     while True:
         for position in (best, best - 1, best + 1):
             if 0 <= position < len(ridges) and position not in found:
                 factor = try_cholesky(_shift(K.copy(), ridges[position]))
                 found[position] = _try(factor, Y, root, error)
-        lowest = _best(found)
+        lowest = best_position(found)
         if lowest == best:
             return best, found
         best = lowest
 
 
-def _best(found):
-    """Position of the least error; the largest ridge of those that are equal but for rounding."""
+def best_position(found):
+    """Position of the least error; the last one of those that are equal but for rounding."""
     least = min(error for error, _ in found.values())
     slack = 1e-9 * abs(least) if np.isfinite(least) else 0.0
     return max(position for position, (error, _) in found.items() if error <= least + slack)

@@ -39,15 +39,21 @@ both = pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
         NTKRegressor(),
         NTKRegressor(alpha=0.1),
         NTKRegressor(kernel="nngp"),
+        NTKRegressor(training_time="auto"),
+        NTKRegressor(training_time=100.0),
         NTKClassifier(),
         NTKClassifier(alpha=0.1),
         NTKClassifier(kernel="nngp"),
+        NTKClassifier(training_time="auto"),
+        NTKClassifier(training_time=100.0, alpha=0.1),
         NTKClassifier(loss="hinge"),
         NTKClassifier(loss="log_loss", alpha=0.1),
         NTKRegressorCV({"depth": [1, 2]}),
         NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
+        NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
         NTKClassifierCV({"depth": [1, 2]}),
         NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),
+        NTKClassifierCV({"depth": [1, 2]}, alphas=None, training_times=[1.0, 100.0], cv=3),
     ]
 )
 def test_estimator_check(estimator, check):
@@ -354,6 +360,7 @@ GRIDS = {
     "depth": (None, {"depth": [0, 1, 3], "activation": ["relu", Erf()]}),
     "kernel": (None, {"kernel": ["ntk", "nngp", RBF(), NTKKernel(1)], "alpha": ["auto", 0.1]}),
     "variances": (None, {"weight_var": [1.0, 2.0], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]}),
+    "time": (None, {"training_time": [None, "auto", 0.0, 10.0], "learning_rate": [1.0, 3.0]}),
     "architecture": (None, {"architecture": [None, (Dense(),), (Dense(), "relu", Dense())]}),
     "nested": (NTKKernel(), {"kernel__depth": [0, 1, 3], "kernel__bias_var": [0.1, 1.0]}),
     "sum": (NTKKernel() + RBF(), {"kernel__k1__depth": [0, 2], "kernel__k2__length_scale": [1, 2]}),
@@ -429,6 +436,11 @@ BAD_PARAMETERS = [
     ({"alpha": "best"}, "'alpha' parameter .* Got 'best'"),
     ({"alpha": None}, "'alpha' parameter .* Got None"),
     ({"alpha": np.nan}, "alpha.* [Gg]ot nan"),
+    ({"training_time": -1.0}, "'training_time' parameter .* Got -1.0"),
+    ({"training_time": np.inf}, "'training_time' parameter .* Got inf"),
+    ({"training_time": np.nan}, "'training_time' parameter .* Got nan"),
+    ({"training_time": "best"}, "'training_time' parameter .* Got 'best'"),
+    ({"training_time": 1.0, "learning_rate": 0.0}, "'learning_rate' parameter .* Got 0.0"),
 ]
 
 

@@ -1,0 +1,266 @@
+"""Gradient flow: it is the solution of its differential equation, and what a wide network does."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import solve_ivp
+
+from sklearn_ntk import NTKRegressor
+from sklearn_ntk.dynamics import GradientFlow
+from sklearn_ntk.layers import Dense
+from sklearn_ntk.solvers import fit_ridge, relative_error, solve_path
+from sklearn_ntk.stopping import default_times, fit_time, select_time, train_path
+
+TIMES = pytest.mark.parametrize("time", [0.0, 1e-3, 0.7, 30.0, 1e3])
+RIDGES = pytest.mark.parametrize("alpha", [0.0, 0.3])
+
+
+def problem(n=9, n_outputs=2, rank=20, seed=0):
+    """Positive semi-definite matrix, targets and uneven weights."""
+    rng = np.random.default_rng(seed)
+    A = rng.normal(size=(n, rank))
+    Y = rng.normal(size=(n, n_outputs)) + np.arange(1.0, n_outputs + 1)
+    return A @ A.T / n, Y, rng.uniform(0.2, 4.0, n)
+
+
+def integrate(K, Y, weights, time, alpha, learning_rate=1.0):
+    """Coefficients and intercept by an integrator, from gradients with respect to the function."""
+    n = weights.sum()
+
+    def slope(_, dual):
+        residuals = Y - K @ dual.reshape(Y.shape)
+        residuals -= weights @ residuals / n  # the best constant
+        gradient = weights[:, None] * residuals - alpha * dual.reshape(Y.shape)
+        return (learning_rate / n * gradient).ravel()
+
+    options = {"rtol": 1e-11, "atol": 1e-13, "method": "LSODA"}
+    dual = solve_ivp(slope, (0.0, time), np.zeros(Y.size), **options).y[:, -1].reshape(Y.shape)
+    return dual, weights @ (Y - K @ dual) / n
+
+
+def smoother(K, weights, time, alpha):
+    """Matrix from targets to coefficients and a row of it to the intercept."""
+    flow = GradientFlow(K, weights, alpha)
+    return flow.coefficients(np.eye(len(K)), time)
+
+
+# --- The solution ---------------------------------------------------------------------------------
+
+
+@TIMES
+@RIDGES
+def test_solution_is_that_of_the_differential_equation(time, alpha):
+    K, Y, weights = problem()
+    dual, intercept = GradientFlow(K, weights, alpha, 0.7).coefficients(Y, time)
+    expected = integrate(K, Y, weights, time, alpha, 0.7)
+    assert_allclose(dual, expected[0], rtol=1e-6, atol=1e-9)
+    assert_allclose(intercept, expected[1], rtol=1e-8)
+
+
+def test_small_steps_of_gradient_descent():
+    """Of a linear model with one feature more than rows, whose weights are all there is."""
+    rng = np.random.default_rng(0)
+    features, y = rng.normal(size=(6, 7)), rng.normal(size=6)
+    step, weights = 1e-3, np.zeros(7)
+    for _ in range(2000):
+        residuals = y - features @ weights
+        weights += step / 6 * features.T @ (residuals - residuals.mean())
+    flow = GradientFlow(features @ features.T)
+    dual, intercept = flow.coefficients(y[:, None], 2000 * step)
+    assert_allclose(features.T @ dual[:, 0], weights, rtol=2e-3)
+    assert_allclose(intercept, (y - features @ weights).mean(), atol=2e-3)
+
+
+@pytest.mark.slow
+def test_wide_network_is_trained():
+    """With its output at the start subtracted, and small steps, and the best constant."""
+    rng = np.random.default_rng(0)
+    X, new, width, step = rng.normal(size=(8, 2)), rng.normal(size=(5, 2)), 20000, 0.25
+    y = np.sin(3.0 * X[:, 0]) + X[:, 1]
+    U, u, W = rng.normal(size=(width, 2)), rng.normal(size=width), rng.normal(size=width)
+    first, second = 1.5 / 2, 2.0 / width  # variances divided by fan-in
+
+    def hidden(X):
+        return np.sqrt(first) * X @ U.T + np.sqrt(0.3) * u
+
+    def output(X):
+        return np.sqrt(second) * np.sin(hidden(X)) @ W
+
+    start = [output(part) for part in (X, new)]
+    for _ in range(80):
+        H = hidden(X)
+        residuals = y - (np.sqrt(second) * np.sin(H) @ W - start[0])
+        residuals = (residuals - residuals.mean()) / len(X)
+        back = np.sqrt(second) * residuals[:, None] * np.cos(H) * W
+        W = W + step * np.sqrt(second) * np.sin(H).T @ residuals
+        U = U + step * np.sqrt(first) * back.T @ X
+        u = u + step * np.sqrt(0.3) * back.sum(axis=0)
+    found = output(new) - start[1] + (y - output(X) + start[0]).mean()
+    layers = (Dense(1.5, 0.3), "sin", Dense(2.0, 0.0))
+    model = NTKRegressor(architecture=layers, training_time=80 * step).fit(X, y)
+    assert_allclose(found, model.predict(new), atol=0.05)
+    late = NTKRegressor(architecture=layers, alpha=1e-9).fit(X, y)
+    assert np.abs(late.predict(new) - model.predict(new)).max() > 0.3
+
+
+@RIDGES
+def test_after_infinite_time_it_is_the_ridge(alpha):
+    K, Y, weights = problem()
+    found = fit_time(K, Y, weights, 1e300, alpha)
+    expected = fit_ridge(K.copy(), Y, weights, alpha)
+    for name in ("dual", "intercept", "residuals", "precision"):
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-8, err_msg=name)
+
+
+def test_generalised_cross_validation_tends_to_that_of_no_ridge():
+    K, Y, weights = problem()
+    (trained,) = train_path(K, Y, weights, [1e300], is_whole=True)
+    (solution,) = solve_path(K.copy(), Y, weights, [0.0], is_whole=True)
+    assert_allclose(trained.gcv(weights), solution.gcv(weights), rtol=1e-8)
+
+
+def test_generalised_cross_validation_is_leaving_out_one_of_rows_that_are_alike():
+    places = np.arange(12)
+    away = np.abs(places[:, None] - places)
+    K = np.exp(-0.4 * np.minimum(away, 12 - away))  # on a circle
+    Y = np.random.default_rng(0).normal(size=(12, 2))
+    for trained in train_path(K, Y, np.ones(12), [1e-3, 1.0, 100.0, 1e5], is_whole=True):
+        assert_allclose(trained.gcv(np.ones(12)), np.mean(trained.residuals**2), rtol=1e-9)
+
+
+def test_at_the_start_it_is_the_mean():
+    K, Y, weights = problem()
+    for time in (0.0, 1e-300, 1e-12):
+        dual, intercept = GradientFlow(K, weights).coefficients(Y, time)
+        assert_allclose(dual, 0.0, atol=1e-11)
+        assert_allclose(intercept, weights @ Y / weights.sum())
+
+
+@RIDGES
+def test_weights_are_repetitions(alpha):
+    K, Y, _ = problem()
+    counts = np.array([1, 2, 1, 3, 1, 1, 2, 1, 1])
+    rows = np.repeat(np.arange(9), counts)
+    dual, intercept = GradientFlow(K, counts, alpha).coefficients(Y, 3.0)
+    repeated = GradientFlow(K[np.ix_(rows, rows)], None, alpha).coefficients(Y[rows], 3.0)
+    new = np.random.default_rng(1).normal(size=(4, 9)) @ K
+    assert_allclose(new[:, rows] @ repeated[0], new @ dual, rtol=1e-8)
+    assert_allclose(repeated[1], intercept, rtol=1e-9)
+
+
+@RIDGES
+def test_learning_rate_is_a_unit_of_time_and_weights_have_none(alpha):
+    K, Y, weights = problem()
+    expected = GradientFlow(K, weights, alpha).coefficients(Y, 3.0)
+    fast = GradientFlow(K, weights, alpha, 30.0).coefficients(Y, 0.1)
+    heavy = GradientFlow(K, 10.0 * weights, 10.0 * alpha).coefficients(Y, 3.0)
+    for found in (fast, heavy):
+        assert_allclose(found[0], expected[0], rtol=1e-9)
+        assert_allclose(found[1], expected[1], rtol=1e-9)
+
+
+def test_training_error_falls():
+    K, Y, weights = problem()
+    flow = GradientFlow(K, weights)
+    errors = []
+    for time in np.geomspace(1e-3, 100.0, 40):
+        dual, intercept = flow.coefficients(Y, time)
+        errors.append(weights @ (Y - K @ dual - intercept) ** 2)
+    assert np.all(np.diff(errors, axis=0) < 0.0)
+
+
+# --- Leaving out one row --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n, n_outputs, rank", [(2, 1, 5), (3, 2, 5), (9, 3, 20), (9, 1, 3)])
+@TIMES
+@RIDGES
+def test_residuals_and_variances_are_those_of_leaving_one_out(n, n_outputs, rank, time, alpha):
+    K, Y, weights = problem(n, n_outputs, rank)
+    weights[0] = 50.0  # without this row the rest are trained faster
+    residuals, variances = np.empty(Y.shape), np.empty(n)
+    for i in range(n):
+        rest = np.arange(n) != i
+        block = K[np.ix_(rest, rest)]
+        dual, constant = smoother(block, weights[rest], time, alpha)
+        shares = K[i, rest] @ dual + constant
+        residuals[i] = Y[i] - shares @ Y[rest]
+        noise = alpha / weights
+        variances[i] = K[i, i] + noise[i] - 2.0 * shares @ K[rest, i]
+        variances[i] += shares @ (block + np.diag(noise[rest])) @ shares
+    flow = GradientFlow(K, weights, alpha)
+    assert_allclose(flow.residuals(Y, time), residuals, rtol=1e-8, atol=1e-8)
+    assert_allclose(flow.variances(time), variances, rtol=1e-7, atol=1e-8)
+
+
+@RIDGES
+def test_reduction_is_the_covariance_of_trained_draws(alpha):
+    """In matrices: prior draws and noisy targets go through the smoother."""
+    K, _, weights = problem(12)
+    old, new = slice(0, 8), slice(8, 12)
+    flow = GradientFlow(K[old, old], weights[old], alpha)
+    dual, constant = smoother(K[old, old], weights[old], 2.0, alpha)
+    shares = K[new, old] @ dual + constant
+    noisy = K[old, old] + alpha * np.diag(1.0 / weights[old])
+    expected = K[new, new] - shares @ K[old, new] - K[new, old] @ shares.T
+    expected += shares @ noisy @ shares.T
+    V, u = flow.reduction(K[new, old], 2.0)
+    assert_allclose(K[new, new] - V.T @ V + u[:, None] + u, expected, rtol=1e-9)
+
+
+def test_selection_tries_all_times():
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(-2, 2, 40))
+    K, Y = np.exp(-4.0 * (x[:, None] - x) ** 2), np.sin(2 * x)[:, None]
+    Y, weights = Y + 0.5 * rng.normal(size=Y.shape), rng.uniform(0.5, 2.0, 40)
+    times = default_times(K, weights, 40, 10.0)
+    assert np.all(np.diff(times) < 0.0) and len(times) == 15
+    found = select_time(K, Y, weights, times, learning_rate=10.0)
+    paths = train_path(K, Y, weights, 10.0 * times, is_whole=True)
+    assert_allclose(found.errors, [relative_error(one, Y, weights) for one in paths], rtol=1e-7)
+    assert found.time == times[found.errors.argmin()] and times[-1] < found.time < times[0]
+    single = fit_time(K, Y, weights, found.time, learning_rate=10.0)
+    assert_allclose(single.dual, found.dual)
+    assert_array_equal(single.times, [found.time])
+    assert len(single.errors) == 0
+
+
+# --- Extremes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("time", [0.0, 1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("size", [1e-150, 1.0, 1e150])
+@pytest.mark.parametrize("rank", [0, 2, 20])
+def test_everything_is_finite(time, size, rank):
+    K, Y, weights = problem(7, rank=rank)
+    for alpha in (0.0, 0.3 * size):
+        found = fit_time(size * K, Y, weights, time, alpha)
+        for part in found[:4]:
+            assert np.all(np.isfinite(part))
+        prediction = size * K @ found.dual + found.intercept
+        assert np.abs(prediction).max() <= 3.0 * np.abs(Y).max()
+
+
+@pytest.mark.parametrize("time", [0.0, 1.0, 1e300])
+def test_one_row_is_the_intercept(time):
+    found = fit_time(np.array([[2.0]]), np.array([[5.0, -1.0]]), np.full(1, 3.0), time)
+    assert_array_equal(found.intercept, [5.0, -1.0])
+    assert_array_equal(found.dual, [[0.0, 0.0]])
+    assert_array_equal(found.residuals, [[0.0, 0.0]])
+    (trained,) = train_path(np.array([[2.0]]), np.ones((1, 1)), np.ones(1), [time], is_whole=True)
+    assert trained.gcv(np.ones(1)) == 0.0
+
+
+def test_indefinite_matrix_is_refused_with_its_eigenvalue():
+    K = np.diag([1.0, 2.0, -3.0, -3.0])
+    with pytest.raises(ValueError, match=r"positive semi-definite; .* is -3\. Use .* increase al"):
+        GradientFlow(K)
+    GradientFlow(K, alpha=3.5)
+
+
+def test_arguments_stay_as_they_are():
+    K, Y, weights = problem()
+    kept = [part.copy() for part in (K, Y, weights)]
+    select_time(K, Y, weights, [3.0, 1.0])
+    for part, copy in zip((K, Y, weights), kept, strict=True):
+        assert_array_equal(part, copy)
