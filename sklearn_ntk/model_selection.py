@@ -11,6 +11,7 @@ from ._base import NetworkEstimator, check_weights
 from ._compat import StrOptions, _fit_context
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ._search import NetworkCV
+from ._stacking import by_log_loss, mix_classes
 from .classification import NTKClassifier, ScoreClassifier, read_classes
 from .regression import NTKRegressor
 
@@ -290,6 +291,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         **NetworkCV._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
+    _stack = staticmethod(by_log_loss)
 
     def __init__(
         self,
@@ -348,8 +350,12 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         scores = sum(share * outcome.predictions for outcome, share in members)
         known = np.isfinite(scores[:, 0])  # all rows but those that no fold leaves out
         n = len(np.unique(problem.group[known]))
-        ends = (scores[known], problem.Y[known], problem.weights[known], n)
-        self.temperature_ = fit_temperature(*ends)
+        ends = (scores[known], problem.Y[known], problem.weights[known])
+        self.temperature_ = fit_temperature(*ends, n)
+        self.class_map_ = None
+        if self.combine == "stack" and len(self.classes_) > 2:
+            ranks = np.argsort(np.lexsort(problem.X[known].T))
+            self.class_map_ = mix_classes(*ends, self.temperature_, ranks)
         return self
 
     def decision_function(self, X):
@@ -364,4 +370,5 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         array of shape (n_samples,) or (n_samples, n_classes)
             For two classes one score, positive for the second class.
         """
-        return self._mean("decision_function", X)
+        scores = self._mean("decision_function", X)
+        return scores if self.class_map_ is None else scores @ self.class_map_
