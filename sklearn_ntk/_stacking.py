@@ -14,7 +14,8 @@ from .linalg import variances
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0)
 """Penalties of mixing classes to try, in rows."""
 
-MOST_STEPS = 50
+MOST_STEPS, TOLERANCE = 50, 1e-12
+"""Of Newton's method: how often, and the gain in log loss that is none."""
 
 
 def by_squares(predictions, Y, weights):
@@ -26,7 +27,7 @@ def by_squares(predictions, Y, weights):
     if not G.trace() > 0.0:
         return np.ones(len(G))
     # w'Gw is homogeneous: this has, but for its sum, the minimum among weights of sum one
-    A = np.vstack([_root(G).T, np.ones(len(G))])
+    A = np.vstack([_factor(G / (G.trace() / len(G))).T, np.ones(len(G))])
     return nnls(A, np.append(np.zeros(len(G)), 1.0))[0]
 
 
@@ -36,67 +37,75 @@ def by_log_loss(predictions, Y, weights):
     Newton's method: each step is a problem of nonnegative least squares.
     """
     scores = logits(predictions)
-    m = len(scores)
-    shares, weights = spread(shares_of(Y), len(Y)), weights[:, None] / weights.sum()
+    shares, weights = spread(shares_of(Y), len(Y)), weights / weights.sum()
+    if not np.any(scores != scores[:, :, :1]):  # no candidate prefers a class
+        return np.ones(len(scores))
 
     def loss(found):
         log_shares = log_softmax(np.tensordot(found, scores, 1), axis=1)
-        return -np.sum(weights * shares * log_shares), np.exp(log_shares)
+        return -weights @ (shares * log_shares).sum(axis=1), np.exp(log_shares)
 
-    found = np.zeros(m)
+    found = np.zeros(len(scores))
     least, P = loss(found)
     for _ in range(MOST_STEPS):
-        slopes = scores.reshape(m, -1) @ (weights * (P - shares)).ravel()
-        A = (scores * np.sqrt(weights * P)).reshape(m, -1)
-        B = (scores * P).sum(axis=2) * np.sqrt(weights[:, 0])
-        H = A @ A.T - B @ B.T
-        if not H.trace() > 0.0:
+        slopes = np.tensordot(scores, weights[:, None] * (P - shares))
+        way = _least(_curvature(scores, P, weights), slopes, found) - found
+        if slopes @ way > -TOLERANCE:
             break
-        root = _root(H) * np.sqrt(H.trace() / m)
-        way = nnls(root.T, np.linalg.solve(root, root @ (root.T @ found) - slopes))[0] - found
-        if slopes @ way > -1e-12:
-            break
-        step = 1.0
-        while step > 1e-6 and loss(found + step * way)[0] > least + 1e-4 * step * slopes @ way:
-            step *= 0.5
-        found = found + step * way
+        while loss(found + way)[0] > least + 1e-4 * slopes @ way and slopes @ way < -TOLERANCE:
+            way *= 0.5
+        found = found + way
         least, P = loss(found)
-    return found if np.any(found) else np.ones(m)
+    return found if np.any(found) else np.ones(len(found))
 
 
-def _root(G):
-    """Lower factor of a positive semi-definite matrix over the mean of its diagonal."""
-    return np.linalg.cholesky(G / (G.trace() / len(G)) + 1e-12 * np.eye(len(G)))
+def _curvature(scores, P, weights):
+    """Second derivatives of the log loss by the weights of the mixture."""
+    A = (scores * np.sqrt(weights[:, None] * P)).reshape(len(scores), -1)
+    B = (scores * P).sum(axis=2) * np.sqrt(weights)
+    return A @ A.T - B @ B.T
 
 
-def mix_classes(scores, Y, weights, temperature, ranks):
-    """Matrix (k, k) by which scores are multiplied, so that classes may help each other.
+def _least(H, slopes, found):
+    """Minimum among nonnegative numbers of the parabola of these derivatives at ``found``."""
+    unit = H.trace() / len(H)
+    L = _factor(H / unit)
+    return nnls(L.T, L.T @ found - np.linalg.solve(L, slopes / unit))[0]
 
-    Regression on indicators hides a class that lies between others. Multinomial logistic regression
-    on the scores finds it. The identity is where it is drawn to, and what is left if no penalty has
-    a smaller log loss in folds, which depend on the ranks of the rows.
+
+def _factor(G):
+    """Lower factor of a positive semi-definite matrix with a mean diagonal of one."""
+    return np.linalg.cholesky(G + 1e-12 * np.eye(len(G)))
+
+
+def mix_classes(scores, Y, weights, temperature, X):
+    """Matrix (k, k) by which scores are multiplied, so that classes help each other.
+
+    Regression on indicators hides a class that lies between others; multinomial logistic regression
+    on its scores finds it. A penalty draws the matrix to the identity, which remains if no penalty
+    has a smaller log loss in folds, which do not depend on the order of the rows ``X``.
     """
     n, k = scores.shape
-    tests, weights = class_folds(shares_of(Y), ranks), weights / weights.mean()
+    tests = class_folds(shares_of(Y), np.argsort(np.lexsort(X.T)))
     if len(tests) < 2:
         return np.eye(k)
-    problem = scores / temperature, spread(Y, n), weights
-    parts = [tuple(np.delete(array, test, axis=0) for array in problem) for test in tests]
-    maps = [np.eye(k)] * len(tests)
-    losses = []
-    for penalty in (np.inf, *PENALTIES):
-        if losses:
-            maps = [_fit_map(*part, penalty, A) for part, A in zip(parts, maps, strict=True)]
+    whole = scores / temperature, spread(Y, n), weights / weights.mean()
+    parts = [[np.delete(array, test, axis=0) for array in whole] for test in tests]
+
+    def loss(maps):
+        """Of all rows, by the maps of the folds without them."""
         pairs = zip(tests, maps, strict=True)
-        losses.append(sum(_loss(scores[t] @ A, Y[t], weights[t], temperature) for t, A in pairs))
-        if losses[-1] > losses[max(len(losses) - 2, 0)]:
+        return sum(weights[t] @ log_losses(scores[t] @ A, Y[t], temperature) for t, A in pairs)
+
+    maps = [np.eye(k)] * len(tests)
+    least, chosen = loss(maps), None
+    for penalty in PENALTIES:
+        maps = [_fit_map(*part, penalty, A) for part, A in zip(parts, maps, strict=True)]
+        found = loss(maps)
+        if found >= least:
             break
-    best = int(np.argmin(losses))
-    return _fit_map(*problem, PENALTIES[best - 1], np.eye(k)) if best else np.eye(k)
-
-
-def _loss(scores, shares, weights, temperature):
-    return weights @ log_losses(scores, shares, temperature)
+        least, chosen = found, penalty
+    return np.eye(k) if chosen is None else _fit_map(*whole, chosen, np.eye(k))
 
 
 def _fit_map(scores, shares, weights, penalty, first):

@@ -228,10 +228,9 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         each Gram matrix is computed once.
     combine : {"stack", "average"} or None, default="stack"
         What predicts: the best candidate (None); or several, each with its best ridge, with the
-        weights for which their joint predictions of the rows left out have the smallest squared
-        error (L. Breiman, "Stacked regressions", 1996), or with the weights
-        ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
-        than a hundredth of the largest weight and count.
+        weights for which their joint scores of the rows left out have the smallest log loss, or
+        with the weights ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At
+        most ten have more than a hundredth of the largest weight and count.
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
@@ -256,6 +255,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     temperature_ : float
         Scores are divided by it before the softmax: it gives the joint scores of the rows left out
         the smallest log loss.
+    class_map_ : array of shape (n_classes, n_classes) or None
+        Scores of a stack of more than two classes are multiplied by it, see the notes.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -267,7 +268,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     -----
     By default the NTK of rectifiers, without and with biases, the first layer frozen or not, and
     of erf networks, up to four hidden layers. Squared errors choose better than accuracies, which
-    many candidates share.
+    many candidates share. Regression on indicators hides classes that lie between others: a stack
+    finds them by logistic regression on the scores of rows left out, if that helps in five folds.
 
     Examples
     --------
@@ -352,10 +354,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         n = len(np.unique(problem.group[known]))
         ends = (scores[known], problem.Y[known], problem.weights[known])
         self.temperature_ = fit_temperature(*ends, n)
-        self.class_map_ = None
-        if self.combine == "stack" and len(self.classes_) > 2:
-            ranks = np.argsort(np.lexsort(problem.X[known].T))
-            self.class_map_ = mix_classes(*ends, self.temperature_, ranks)
+        rows, has_map = problem.X[known], self.combine == "stack" and len(self.classes_) > 2
+        self.class_map_ = mix_classes(*ends, self.temperature_, rows) if has_map else None
         return self
 
     def decision_function(self, X):
