@@ -168,6 +168,13 @@ def _merged(problem, rows):
     return rows[first], merge(Y, weights, group)[:2]
 
 
+def left_out(predictions, problem):
+    """Distinct rows that some fold leaves out, predictions (m, n, k) of them, targets, weights."""
+    known = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
+    rows, ends = _merged(problem, known)
+    return rows, predictions[:, rows], *ends
+
+
 # --- Several candidates ---------------------------------------------------------------------------
 
 
@@ -183,7 +190,7 @@ def combine(outcomes, problem, method, stack=by_squares):
     if method == "average":
         shares = _average(outcomes, problem)
     else:
-        shares = stack(*_left_out(outcomes, problem))
+        shares = stack(*left_out(np.array([one.predictions for one in outcomes]), problem)[1:])
     order = np.argsort(-shares, kind="stable")[:MOST_MEMBERS]
     order = order[shares[order] >= LEAST_SHARE * shares[order[0]]]
     return [(outcomes[k], shares[k] / shares[order].sum()) for k in order]
@@ -194,10 +201,3 @@ def _average(outcomes, problem):
     errors = np.array([outcome.error for outcome in outcomes])
     least = max(errors.min(), np.finfo(float).tiny)
     return (least / np.maximum(errors, least)) ** np.sqrt(problem.n_distinct)
-
-
-def _left_out(outcomes, problem):
-    """Predictions of the rows that were left out by all candidates, their targets and weights."""
-    known = np.isfinite(sum(outcome.predictions.sum(axis=1) for outcome in outcomes))
-    predictions = np.array([outcome.predictions[known] for outcome in outcomes])
-    return predictions, problem.Y[known], problem.weights[known]

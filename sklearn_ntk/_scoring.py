@@ -27,12 +27,13 @@ def shares_of(targets):
     return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
 
 
-def spread(shares, n):
-    """Shares of the classes with one more of ``n`` rows, whose class nobody knows, spread over all.
+def spread(shares):
+    """Shares of the classes, with one row more, whose class nobody knows, spread over all rows.
 
     Scores without a mistake would otherwise make probabilities certain.
     """
-    return (n * shares + 1.0 / shares.shape[1]) / (n + 1.0)
+    n, n_classes = shares.shape
+    return (n * shares + 1.0 / n_classes) / (n + 1.0)
 
 
 def class_folds(shares, ranks):
@@ -48,10 +49,9 @@ def class_folds(shares, ranks):
     return [np.flatnonzero(fold == k) for k in range(fold.max() + 1)]
 
 
-def fit_temperature(scores, targets, weights, n=None):
-    """Temperature at which these scores, of ``n`` distinct rows, have the smallest log loss."""
-    shares = shares_of(targets)
-    shares = spread(shares, n or len(shares))
+def fit_temperature(scores, targets, weights):
+    """Temperature at which these scores of distinct rows have the smallest log loss."""
+    shares = spread(shares_of(targets))
 
     def loss(log_temperature):
         losses = log_losses(scores, shares, np.exp(log_temperature))

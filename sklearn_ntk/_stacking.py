@@ -37,7 +37,7 @@ def by_log_loss(predictions, Y, weights):
     Newton's method: each step is a problem of nonnegative least squares.
     """
     scores = logits(predictions)
-    shares, weights = spread(shares_of(Y), len(Y)), weights / weights.sum()
+    shares, weights = spread(shares_of(Y)), weights / weights.sum()
     if not np.any(scores != scores[:, :, :1]):  # no candidate prefers a class
         return np.ones(len(scores))
 
@@ -85,11 +85,11 @@ def mix_classes(scores, Y, weights, temperature, X):
     on its scores finds it. A penalty draws the matrix to the identity, which remains if no penalty
     has a smaller log loss in folds, which do not depend on the order of the rows ``X``.
     """
-    n, k = scores.shape
+    k = scores.shape[1]
     tests = class_folds(shares_of(Y), np.argsort(np.lexsort(X.T)))
     if len(tests) < 2:
         return np.eye(k)
-    whole = scores / temperature, spread(Y, n), weights / weights.mean()
+    whole = scores / temperature, spread(Y), weights / weights.mean()
     parts = [[np.delete(array, test, axis=0) for array in whole] for test in tests]
 
     def loss(maps):

@@ -8,6 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import NetworkEstimator, check_weights
+from ._candidates import left_out
 from ._compat import StrOptions, _fit_context
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ._search import NetworkCV
@@ -350,12 +351,11 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(share * outcome.predictions for outcome, share in members)
-        known = np.isfinite(scores[:, 0])  # all rows but those that no fold leaves out
-        n = len(np.unique(problem.group[known]))
-        ends = (scores[known], problem.Y[known], problem.weights[known])
-        self.temperature_ = fit_temperature(*ends, n)
-        rows, has_map = problem.X[known], self.combine == "stack" and len(self.classes_) > 2
-        self.class_map_ = mix_classes(*ends, self.temperature_, rows) if has_map else None
+        rows, (scores,), *ends = left_out(scores[None], problem)
+        self.temperature_ = fit_temperature(scores, *ends)
+        self.class_map_ = None
+        if self.combine == "stack" and len(self.classes_) > 2:
+            self.class_map_ = mix_classes(scores, *ends, self.temperature_, problem.X[rows])
         return self
 
     def decision_function(self, X):

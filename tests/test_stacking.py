@@ -30,7 +30,7 @@ def scores_of(n_classes, n=60, m=5):
 
 
 def log_loss(scores, Y, weights):
-    shares = spread(shares_of(Y), len(Y))
+    shares = spread(shares_of(Y))
     return -np.average((shares * log_softmax(logits(scores), axis=1)).sum(axis=1), weights=weights)
 
 
@@ -73,7 +73,7 @@ def test_candidates_that_prefer_no_class(value):
 
 def test_map_has_the_least_loss():
     scores, Y, weights = scores_of(3)
-    scores, shares = scores[0], spread(Y, 60)
+    scores, shares = scores[0], spread(Y)
 
     def loss(flat):
         A = flat.reshape(3, 3)
