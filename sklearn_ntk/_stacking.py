@@ -61,9 +61,9 @@ def by_log_loss(predictions, Y, weights):
 
 def _curvature(scores, P, weights):
     """Second derivatives of the log loss by the weights of the mixture."""
-    A = (scores * np.sqrt(weights[:, None] * P)).reshape(len(scores), -1)
-    B = (scores * P).sum(axis=2) * np.sqrt(weights)
-    return A @ A.T - B @ B.T
+    away = scores - (scores * P).sum(axis=2, keepdims=True)
+    A = (away * np.sqrt(weights[:, None] * P)).reshape(len(scores), -1)
+    return A @ A.T
 
 
 def _least(H, slopes, found):
