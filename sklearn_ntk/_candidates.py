@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 from ._base import NetworkEstimator, merge
 from ._scoring import SCORES, neg_mean_squared_error
+from ._stacking import by_squares
 from .gram import gram
 from .layers import Dense, Output, lower
-from .linalg import variances
 from .solvers import default_ridges, select_ridge, solve_path
 from .stopping import default_times, select_time, train_path
 
@@ -205,18 +204,29 @@ def _merged(problem, rows):
     return rows[first], merge(Y, weights, group)[:2]
 
 
+def left_out(predictions, problem):
+    """Distinct rows that some fold leaves out, predictions (m, n, k) of them, targets, weights."""
+    known = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
+    rows, ends = _merged(problem, known)
+    return rows, predictions[:, rows], *ends
+
+
 # --- Several candidates ---------------------------------------------------------------------------
 
 
-def combine(outcomes, problem, method):
+def combine(outcomes, problem, method, stack=by_squares):
     """The candidates that a prediction takes, and their weights, which sum to one.
 
-    ``None`` takes the best one, "average" and "stack" several: see `NTKRegressorCV`.
+    ``None`` takes the best one, "average" and "stack" several: see `NTKRegressorCV`. The function
+    ``stack`` is one of `_stacking`.
     """
     outcomes = [one for one in outcomes if np.isfinite(one.score) and np.isfinite(one.error)]
     if method is None:
         return [(max(outcomes, key=lambda outcome: outcome.score), 1.0)]
-    shares = _average(outcomes, problem) if method == "average" else _stack(outcomes, problem)
+    if method == "average":
+        shares = _average(outcomes, problem)
+    else:
+        shares = stack(*left_out(np.array([one.predictions for one in outcomes]), problem)[1:])
     order = np.argsort(-shares, kind="stable")[:MOST_MEMBERS]
     order = order[shares[order] >= LEAST_SHARE * shares[order[0]]]
     return [(outcomes[k], shares[k] / shares[order].sum()) for k in order]
@@ -227,20 +237,3 @@ def _average(outcomes, problem):
     errors = np.array([outcome.error for outcome in outcomes])
     least = max(errors.min(), np.finfo(float).tiny)
     return (least / np.maximum(errors, least)) ** np.sqrt(problem.n_distinct)
-
-
-def _stack(outcomes, problem):
-    """Weights of the mixture of which the predictions of rows left out have the least error."""
-    known = np.isfinite(sum(outcome.predictions.sum(axis=1) for outcome in outcomes))
-    Y, weights = problem.Y[known], problem.weights[known]
-    variance = variances(Y, weights)
-    scale = np.sqrt(weights)[:, None] / np.sqrt(np.where(variance > 0.0, variance, 1.0))
-    residuals = np.array([((o.predictions[known] - Y) * scale).ravel() for o in outcomes])
-    G = residuals @ residuals.T
-    total = G.trace() / len(G)
-    if not total > 0.0:
-        return np.ones(len(outcomes))
-    G = G / total + 1e-12 * np.eye(len(G))
-    # w'Gw is homogeneous: this has, but for its sum, the minimum among weights of sum one
-    A = np.vstack([np.linalg.cholesky(G).T, np.ones(len(G))])
-    return nnls(A, np.append(np.zeros(len(G)), 1.0))[0]

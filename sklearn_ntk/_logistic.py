@@ -9,9 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 
-from ._scoring import log_losses, logits
-
-N_FOLDS = 5
+from ._scoring import class_folds, log_losses, logits
 
 TOLERANCE, ROUGH = 1e-7, 1e-5
 """Largest entry of the scaled gradient of the mean loss at the end, of a fit and of a fold's."""
@@ -95,16 +93,12 @@ def dual_of(problem, coefficients):
 def losses_of_folds(problem, ridges, ranks):
     """Increasing ridges and their log losses, from the largest on down to behind the best one.
 
-    Each class is spread over all folds. Which row is in which fold depends on their ranks.
+    The folds are `_scoring.class_folds`.
     """
     n = len(problem.shares)
     if n == 1:  # the constant is all there is
         return ridges[-1:], np.zeros(1)
-    order = np.argsort(ranks)[np.random.RandomState(0).permutation(n)]
-    order = order[np.argsort(problem.shares[order].argmax(axis=1), kind="stable")]
-    fold = np.empty(n, dtype=int)
-    fold[order] = np.arange(n) % min(N_FOLDS, n)
-    tests = [np.flatnonzero(fold == k) for k in range(fold.max() + 1)]
+    tests = class_folds(problem.shares, ranks)
     starts, losses = [None] * len(tests), []
     for ridge in ridges[::-1]:
         total = 0.0

@@ -10,10 +10,14 @@ from scipy.special import log_softmax
 
 from .linalg import variances
 
+N_FOLDS = 5
+
 
 def logits(scores):
-    """One column for each class: a single score is the difference of two."""
-    return np.hstack([-0.5 * scores, 0.5 * scores]) if scores.shape[1] == 1 else scores
+    """One column for each class, in the last axis: a single score is the difference of two."""
+    if scores.shape[-1] > 1:
+        return scores
+    return np.concatenate([-0.5 * scores, 0.5 * scores], axis=-1)
 
 
 def shares_of(targets):
@@ -23,15 +27,31 @@ def shares_of(targets):
     return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
 
 
-def fit_temperature(scores, targets, weights, n=None):
-    """Temperature at which these scores, of ``n`` distinct rows, have the smallest log loss.
+def spread(shares):
+    """Shares of the classes, with one row more, whose class nobody knows, spread over all rows.
 
-    One row more, whose class nobody knows, is spread over all rows: scores without a mistake would
-    otherwise make probabilities certain.
+    Scores without a mistake would otherwise make probabilities certain.
     """
-    shares = shares_of(targets)
-    n, n_classes = n or len(shares), shares.shape[1]
-    shares = (n * shares + 1.0 / n_classes) / (n + 1.0)
+    n, n_classes = shares.shape
+    return (n * shares + 1.0 / n_classes) / (n + 1.0)
+
+
+def class_folds(shares, ranks):
+    """Rows of up to `N_FOLDS` folds, over which each class is spread.
+
+    Which row is in which fold depends on their ranks.
+    """
+    n = len(shares)
+    order = np.argsort(ranks)[np.random.RandomState(0).permutation(n)]
+    order = order[np.argsort(shares[order].argmax(axis=1), kind="stable")]
+    fold = np.empty(n, dtype=int)
+    fold[order] = np.arange(n) % min(N_FOLDS, n)
+    return [np.flatnonzero(fold == k) for k in range(fold.max() + 1)]
+
+
+def fit_temperature(scores, targets, weights):
+    """Temperature at which these scores of distinct rows have the smallest log loss."""
+    shares = spread(shares_of(targets))
 
     def loss(log_temperature):
         losses = log_losses(scores, shares, np.exp(log_temperature))

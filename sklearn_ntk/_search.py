@@ -16,6 +16,7 @@ from ._compat import StrOptions
 from ._memory import check_memory
 from ._progress import Progress
 from ._scoring import IN_CLOSED_FORM, SCORES
+from ._stacking import by_squares
 from .activations import as_activation
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
@@ -64,6 +65,7 @@ class NetworkCV(BaseEstimator):
         "n_jobs": [numbers.Integral, None],
         "verbose": ["verbose"],
     }
+    _stack = staticmethod(by_squares)
 
     def __init__(
         self,
@@ -233,7 +235,7 @@ class NetworkCV(BaseEstimator):
 
     def _fit_members(self, X, y, sample_weight, settings, outcomes, problem):
         """Fit the best candidate, or those that are combined."""
-        members = combine(outcomes, problem, self.combine)
+        members = combine(outcomes, problem, self.combine, self._stack)
         self.weights_ = np.array([share for _, share in members])
         self.estimators_ = []
         for outcome, _ in members:

@@ -430,7 +430,7 @@ def test_columns_of_a_frame_must_be_those_of_the_fit():
 def test_class_weight():
     X, y = classes()
     search, balanced = (
-        NTKClassifierCV({"depth": [1]}, alphas=[0.1], class_weight=weight).fit(X, y)
+        NTKClassifierCV({"depth": [1]}, alphas=[0.1], combine=None, class_weight=weight).fit(X, y)
         for weight in (None, "balanced")
     )
     alone = NTKClassifier(depth=1, alpha=0.1, class_weight="balanced").fit(X, y)
