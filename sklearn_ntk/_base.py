@@ -17,8 +17,8 @@ from .stopping import default_times, fit_time, select_time
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
 
-COPIES = {"ridge": 3.2, "time": 4.1}
-"""Memory that a fit of many rows takes, in units of its Gram matrix."""
+COPIES, TIMED_COPIES = 3.2, 4.1
+"""Memory that a fit of many rows takes, in units of its Gram matrix, and one with a time."""
 
 
 class NetworkEstimator(BaseEstimator):
@@ -125,15 +125,15 @@ class NetworkEstimator(BaseEstimator):
         Gram matrix all count as distinct.
         """
         self.kernel_, kept = self._make_kernel(), np.flatnonzero(weights)
-        copies = COPIES["ridge" if self.training_time is None else "time"]
+        is_timed = self.training_time is not None
         if self.kernel_ is None:
-            check_solve(len(kept), "rows of a precomputed kernel", copies)
+            check_solve(len(kept), "rows of a precomputed kernel", is_timed)
             _check_symmetric(X)
             self._kept = kept
             return X[np.ix_(kept, kept)], kept, np.arange(len(kept))
         first, group = distinct(X[kept])
         self.X_fit_ = X[kept[first]] + 0.0
-        check_solve(len(first), "distinct rows", copies)
+        check_solve(len(first), "distinct rows", is_timed)
         return self.kernel_(self.X_fit_), kept, group
 
     def _gram_blocks(self, X):
@@ -177,10 +177,10 @@ def check_weights(sample_weight, X):
     return weights
 
 
-def check_solve(n, rows, copies):
+def check_solve(n, rows, is_timed):
     """Raise MemoryError if the solution for so many rows would not fit."""
     check_memory(
-        copies * 8.0 * n * n,
+        (TIMED_COPIES if is_timed else COPIES) * 8.0 * n * n,
         f"A fit of {n} {rows}",
         "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a linear "
         "model",

@@ -4,12 +4,12 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 
 from ._scoring import class_folds, log_losses, logits
+from .linalg import eigenvectors
 
 TOLERANCE, ROUGH = 1e-7, 1e-5
 """Largest entry of the scaled gradient of the mean loss at the end, of a fit and of a fold's."""
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
 
 def make_problem(K, shares, weights):
     """`Problem` of a Gram matrix, without the directions that rounding made."""
-    values, vectors = linalg.eigh(K, driver="evd", check_finite=False)
+    values, vectors = eigenvectors(K)
     kept = values > len(K) * np.finfo(float).eps * values[-1]
     if not np.any(kept):  # all rows are zero
         return Problem(np.zeros((len(K), 1)), np.ones(1), shares, weights)

@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from .linalg import variances
 
 N_FOLDS = 5
+"""Folds of rows by whose log loss something is chosen."""
 
 
 def logits(scores):

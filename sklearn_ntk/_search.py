@@ -10,7 +10,7 @@ from sklearn.model_selection import ParameterGrid, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import COPIES, check_solve, distinct, merge
+from ._base import check_solve, distinct, merge
 from ._candidates import Problem, combine, evaluate, passes
 from ._compat import StrOptions
 from ._memory import check_memory
@@ -176,8 +176,8 @@ class NetworkCV(BaseEstimator):
             X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]
             group = distinct(X)[1]
         n = len(X)
-        copies = COPIES["ridge" if self.training_times is None else "time"]
-        check_solve(n, "distinct rows" if folds is None else "rows", copies)
+        rows = "distinct rows" if folds is None else "rows"
+        check_solve(n, rows, self.training_times is not None)
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",

@@ -109,8 +109,7 @@ class GradientFlow:
         """
         found, targets = np.zeros(Y.shape), self._project(Y)
         for rows, nodes, weights in self._contours(time):
-            ridges = self.alpha + nodes
-            damped = ridges / (self._values[:, None] + ridges)
+            _, damped = self._damping(nodes)
             weights = weights / nodes / _product(self._squares[rows], damped)
             for column, target in zip(found.T, targets.T, strict=True):
                 parts = _product(self._vectors[rows], target[:, None] * damped)
@@ -133,8 +132,7 @@ class GradientFlow:
         """
         found = np.ones(len(self._root))
         for rows, nodes, weights in self._contours(2.0 * time):
-            ridges = self.alpha + nodes
-            damped = ridges / (self._values[:, None] + ridges)
+            ridges, damped = self._damping(nodes)
             kept = self._values[:, None] / (self._values[:, None] + ridges)
             parts = _product(self._squares[rows], kept) / _product(self._squares[rows], damped)
             spread = (weights / nodes * (ridges * parts)).real.sum(axis=1)
@@ -190,14 +188,18 @@ class GradientFlow:
             return targets
         rates = self._rates(time, np.array([self._total * (n - 1.0) / n]))
         nodes, weights = _contour(rates)
-        ridges = self.alpha + nodes
-        damped = ridges / (self._values[:, None] + ridges)
+        _, damped = self._damping(nodes)
         filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
         return n * filtered[:, None] * targets
 
     def _project(self, Y):
         """Targets in the coordinates of the eigenvectors."""
         return self._vectors.T @ (self._root[:, None] * Y)
+
+    def _damping(self, nodes):
+        """Ridges of the nodes of a contour, and what they leave of each eigenvector."""
+        ridges = self.alpha + nodes
+        return ridges, ridges / (self._values[:, None] + ridges)
 
     def _filter(self, time):
         """``phi`` of all eigenvalues; zero along functions that are zero in all rows."""
@@ -241,7 +243,7 @@ def _without_constant(K, root):
     block *= root[1:, None]
     block *= root[1:]
     values, vectors[1:] = eigenvectors(
-        blas.dsyr2(-1.0, mirror[1:], image[1:], a=block, lower=1, overwrite_a=1)
+        blas.dsyr2(-1.0, mirror[1:], image[1:], a=block, lower=1, overwrite_a=1), overwrite=True
     )
     vectors[0] = -mirror[1:] @ vectors[1:]
     vectors[1:] += np.outer(mirror[1:], vectors[0] / mirror[0])

@@ -135,19 +135,16 @@ class Cholesky:
         return 2.0 * np.log(self.factor.diagonal()).sum()
 
 
-def eigenvectors(A):
-    """Increasing eigenvalues, and eigenvectors, of a symmetric matrix, which is overwritten.
-
-    Only its lower half is read.
-    """
-    return linalg.eigh(A, driver="evd", overwrite_a=True, check_finite=False)
+def eigenvectors(A, overwrite=False):
+    """Increasing eigenvalues, and eigenvectors, of a symmetric matrix by its lower half."""
+    return linalg.eigh(A, driver="evd", overwrite_a=overwrite, check_finite=False)
 
 
 class Spectrum:
     """Eigendecomposition of a symmetric matrix: all its shifts at little extra cost each."""
 
     def __init__(self, A):
-        self.values, self.vectors = linalg.eigh(A, driver="evd", check_finite=False)
+        self.values, self.vectors = eigenvectors(A)
         self._squares = self.vectors**2
 
     def shifted(self, shift):
