@@ -75,20 +75,40 @@ class Outcome(NamedTuple):
 def passes(settings, n):
     """Lists of candidates, as numbers and settings, whose kernels come out of one pass each.
 
-    Settings are parameters of `NTKRegressor`. Perceptrons share a pass if they differ in depth, or
-    are the NTK and the NNGP of the same network, as long as ``n`` rows do not take much memory.
+    Settings are parameters of `NTKRegressor`. Perceptrons share a pass if they differ in depth or
+    frozen layers, or are the NTK and the NNGP of the same network, as long as ``n`` rows do not
+    take much memory.
     """
     groups = {}
     for index, one in enumerate(settings):
         if isinstance(one["kernel"], str) and one["architecture"] is None:
-            key = tuple(one[name] for name in ("activation", "weight_var", "bias_var", "n_frozen"))
+            key = tuple(one[name] for name in ("activation", "weight_var", "bias_var"))
         else:
             key = index
         groups.setdefault(key, []).append((index, one))
     most = max(1, int(PASS_BYTES // (8.0 * n * n)))
     for group in groups.values():
-        group.sort(key=lambda item: item[1]["depth"])
-        yield from (group[i : i + most] for i in range(0, len(group), most))
+        group.sort(key=lambda item: (item[1]["n_frozen"], item[1]["depth"]))
+        part = []
+        for item in group:
+            if part and _count_matrices([*part, item]) > most:
+                yield part
+                part = []
+            part.append(item)
+        yield part
+
+
+def _axes(group):
+    """Depths, numbers of frozen layers of NTKs, and kernels of the candidates of a pass."""
+    depths, names = (sorted({one[name] for _, one in group}) for name in ("depth", "kernel"))
+    frozen = sorted({one["n_frozen"] for _, one in group if one["kernel"] == "ntk"})
+    return depths, tuple(frozen) or (0,), tuple(names)
+
+
+def _count_matrices(group):
+    """Number of Gram matrices that the pass of these candidates makes."""
+    depths, frozen, names = _axes(group)
+    return len(depths) * (len(frozen) * ("ntk" in names) + ("nngp" in names))
 
 
 def _grams(group, X):
@@ -97,17 +117,17 @@ def _grams(group, X):
     if not isinstance(first["kernel"], str) or first["architecture"] is not None:
         yield group[0][0], NetworkEstimator(**first)._make_kernel()(X)
         return
-    depths = sorted({one["depth"] for _, one in group})
-    names = sorted({one["kernel"] for _, one in group})
+    depths, frozen, names = _axes(group)
     layers = [Dense()]
     for depth in range(depths[-1]):
         layers += [Output()] * (depth in depths) + [first["activation"], Dense()]
-    program = lower(tuple(layers), first["weight_var"], first["bias_var"], first["n_frozen"])
-    found = dict(zip(names, gram(program, X, get=tuple(names)), strict=True))
-    n = len(X)
+    program = lower(tuple(layers), first["weight_var"], first["bias_var"], frozen)
+    found, n = dict(zip(names, gram(program, X, get=names), strict=True)), len(X)
     for index, one in group:
-        matrices = found[one["kernel"]].reshape(-1, n, n)
-        yield index, matrices[depths.index(one["depth"])]
+        matrices, place = found[one["kernel"]], depths.index(one["depth"])
+        if one["kernel"] == "ntk":
+            place += len(depths) * frozen.index(one["n_frozen"])
+        yield index, matrices.reshape(-1, n, n)[place]
 
 
 # --- Scores ---------------------------------------------------------------------------------------

@@ -146,6 +146,12 @@ def rates_of(outputs, states, numbers=(), records=(), weights=()):
     return tuple(zip(*rates, strict=True))
 
 
+def with_slope(outputs):
+    """Outputs of a pair without rates, then the factor that its NTK had."""
+    ntk = outputs[1].graph.inputs("s1")
+    return *outputs, *differentiate(outputs[1:2], {ntk[0]: 1.0})
+
+
 def trace_map_pair(cls, gradient):
     """Outputs of `map_pair` for an activation class: the new state, with rates if wanted."""
     graph, n = Graph(), 3 + count_features(cls)

@@ -53,13 +53,14 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     Returns
     -------
     array of shape (n, m), or a tuple of them as ``get`` is
-        With an axis more in front if the program has several outputs.
+        With an axis more in front if the program has several outputs, and for NTKs one before it if
+        the program has several numbers of frozen layers.
     array of shape (n, m, 2), or a tuple of them, if ``gradient``
 
     Raises
     ------
     ValueError
-        If the kernel overflows.
+        If the kernel overflows, or if derivatives of several NTKs are wanted.
     MemoryError
         If the result would not fit into the free memory; nothing is computed then.
 
@@ -87,13 +88,15 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         raise ValueError(
             f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
         )
+    if gradient and program.n_ntks is not None:
+        raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
     results = _allocate(program, shape, get, gradient, dtype)
     title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
     if 0 in shape:
-        return _select(get, gradient, results)
+        return _select(program, get, gradient, results)
     if program.shape is not None:
         _fill_positions(program, rows, gradient, results, title, verbose)
-        return _select(get, gradient, results)
+        return _select(program, get, gradient, results)
 
     def compute(left, block):
         i0, i1, j0, j1 = block
@@ -119,7 +122,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         _run(parts, min(n_threads, 1 + work // WORK_PER_THREAD), title, verbose)
     if symmetric:
         _set_diagonal(results, pairs.diagonals)
-    return _select(get, gradient, results)
+    return _select(program, get, gradient, results)
 
 
 def _fill_positions(program, rows, gradient, results, title, verbose):
@@ -149,7 +152,9 @@ def _wakes_blas(program, n, m, d):
 def _allocate(program, shape, get, gradient, dtype):
     """Arrays for NNGP, NTK and their derivatives, empty ones for those that are not wanted."""
     names = _names(get)
-    shapes = [(program.n_outputs, *shape) if name in names else (0, 0, 0) for name in _NAMES]
+    numbers = (program.n_outputs, program.n_outputs * (program.n_ntks or 1))
+    sizes = [n * (name in names) for n, name in zip(numbers, _NAMES, strict=True)]
+    shapes = [(n, *shape) if n else (0, 0, 0) for n in sizes]
     shapes += [(*s, 2) if gradient else (0, 0, 0, 0) for s in shapes]
     single = "" if dtype == np.float32 else "dtype='float32', "
     check_memory(
@@ -182,7 +187,7 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     else:
         scanned = positions.scan(program, rows, gradient, dtype)
     found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
-    return _select(get, gradient, found)
+    return _select(program, get, gradient, found)
 
 
 def _diagonals(scanned):
@@ -242,12 +247,19 @@ def _names(get):
     return names
 
 
-def _select(get, gradient, results):
+def _select(program, get, gradient, results):
     """What was asked for, without the axis of the outputs if there is only one."""
     places = [_NAMES.index(name) for name in _names(get)]
     picked = []
     for first in (0, 2)[: 1 + gradient]:
-        items = [results[first + place] for place in places]
-        items = tuple(item[0] if len(item) == 1 else item for item in items)
+        items = tuple(_shaped(program, _NAMES[k], results[first + k]) for k in places)
         picked.append(items[0] if isinstance(get, str) else items)
     return tuple(picked) if gradient else picked[0]
+
+
+def _shaped(program, name, result):
+    """A result with axes for several NTKs and for several outputs only."""
+    axes = (program.n_outputs,) if program.n_outputs > 1 else ()
+    if name == "ntk" and program.n_ntks is not None:
+        axes = (program.n_ntks, *axes)
+    return result.reshape(*axes, *result.shape[1:])

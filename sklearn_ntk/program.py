@@ -10,6 +10,8 @@ distance, which windows and sums map linearly, in place of the gap.
 
 from typing import NamedTuple
 
+import numpy as np
+
 from ._values import value
 from .activations import Identity
 
@@ -18,14 +20,15 @@ from .activations import Identity
 class Pointwise(NamedTuple):
     """Activation, then an affine map of its output: one layer of a dense network.
 
-    ``K <- weight_var E[f f] + bias_var`` and ``T <- weight_var E[f' f'] T + (K if trained)``. The
-    flags tell which variance is the kernel's own, so that its derivatives pass through here.
+    ``K <- weight_var E[f f] + bias_var`` and ``T <- weight_var E[f' f'] T + (K if trained)``. A
+    tuple ``trained`` has an entry for each of several NTKs, which share the rest of the state. The
+    other flags tell which variance is the kernel's own, so that its derivatives pass through here.
     """
 
     activation: tuple
     weight_var: float = 1.0
     bias_var: float = 0.0
-    trained: bool = False
+    trained: bool | tuple = False
     weight_tied: bool = False
     bias_tied: bool = False
 
@@ -185,9 +188,15 @@ class Program(NamedTuple):
         return sum(isinstance(step, Output) for step in self.steps)
 
     @property
+    def n_ntks(self):
+        """Number of NTKs, if they have an axis of their own, or None for a single one."""
+        flags = (step.trained for step in self.steps if hasattr(step, "trained"))
+        return next((len(flag) for flag in flags if isinstance(flag, tuple)), None)
+
+    @property
     def is_trained(self):
         """Whether any layer is trained; the NTK is zero otherwise."""
-        return any(getattr(step, "trained", False) for step in self.steps)
+        return any(np.any(getattr(step, "trained", False)) for step in self.steps)
 
     @property
     def ties(self):

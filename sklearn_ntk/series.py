@@ -22,12 +22,11 @@ OPPOSITE = 1.0 - NOISE
 """Half of ``delta`` above which rows are opposite but for rounding."""
 
 
-def map_row(step, variance, ntk):
+def map_row(step, numbers, variance, ntk):
     """`Pointwise` on a row: its new variance and NTK, and its record."""
     rows = step.activation.expand(variance)
     order = np.arange(len(rows.unit))[:, None]
     slope = rows.gain**2 * (order * rows.unit**2).sum(axis=0)
-    numbers = (step.weight_var, step.bias_var, step.trained)
     new, ntk, sums = formulas.affine_row(*numbers, rows.std, slope, ntk)
     return new, ntk, (*sums, *head(rows, variance), *rows.unit)
 

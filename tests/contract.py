@@ -37,7 +37,9 @@ def rows_of(scan, part):
 def run_numba(program, X, Y, gradient=False):
     """Both kernels, and their derivatives, by the compiled engine."""
     result = gram(program, X, Y, BOTH, gradient)
-    return tuple(map(np.stack, result)) if gradient else np.stack(result)
+    if gradient:
+        return tuple(map(np.stack, result))
+    return np.concatenate([part.reshape(-1, *part.shape[-2:]) for part in result])
 
 
 ENGINES = {"numpy": run_numpy, "numba": run_numba}

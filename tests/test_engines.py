@@ -39,8 +39,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_ntk.activations import ACTIVATIONS, activation
 from sklearn_ntk.architectures import mlp, resmlp
 from sklearn_ntk.engines import _numpy
-from sklearn_ntk.gram import NEAR
-from sklearn_ntk.layers import Dense, lower
+from sklearn_ntk.gram import NEAR, diagonal, gram
+from sklearn_ntk.layers import Dense, Dropout, LayerNorm, Output, Residual, lower
 
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(path.stem for path in DATA.glob("*mlp_*.json"))
@@ -185,6 +185,46 @@ def test_frozen_layers(n_frozen, run):
     pairs = {key: PAIRS[key] for key in ("1 apart", "coincident")}
     error = compare(run, network, pairs, kernels_of_pairs(network, pairs))
     assert_small(error, 1e-14)
+
+
+SEVERAL = {
+    "relu": (Dense(), "relu", Dense(), Output(), "relu", Dense(), Output(), "erf", Dense()),
+    "series": (Dense(), "tanh", Dense(), Output(), "sigmoid", Dense()),
+    "rules": (Dense(), LayerNorm(), "relu", Dropout(0.8), Dense(), "relu", Dense()),
+    "residual": (Dense(), *resmlp(2)[1:], Residual(("erf", Dense(frozen=True)), (Dense(),))),
+}
+
+
+@engines
+@pytest.mark.parametrize("key", SEVERAL)
+def test_several_numbers_of_frozen_layers(key, run):
+    """The NTKs of one pass are those of a pass for each number, and so are the diagonals."""
+    program, counts = lower(SEVERAL[key], 1.5, 0.2, n_frozen=(1, 0, 2)), (1, 0, 2)
+    X = np.random.default_rng(0).standard_normal((70, 3))
+    alone = [lower(SEVERAL[key], 1.5, 0.2, n_frozen=n) for n in counts]
+    for Y in (X[:40] + 1e-3, X):
+        single = [run(one, X, Y) for one in alone]
+        nngp = single[0][: len(single[0]) // 2]
+        ntks = [one[len(nngp) :] for one in single]
+        found = run(program, X, Y)
+        assert_array_equal(found, np.concatenate([nngp, *ntks]))
+        assert not np.array_equal(ntks[0], ntks[1])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_shapes_of_several_ntks(dtype):
+    X = np.random.default_rng(0).standard_normal((5, 3))
+    for key, outputs in (("relu", (3,)), ("rules", ())):
+        program = lower(SEVERAL[key], n_frozen=(0, 1))
+        nngp, ntk = gram(program, X, get=BOTH, dtype=dtype)
+        assert nngp.shape == (*outputs, 5, 5) and ntk.shape == (2, *outputs, 5, 5)
+        found = diagonal(program, X, BOTH, dtype=dtype)
+        for part, whole in zip(found, (nngp, ntk), strict=True):
+            assert_array_equal(part, np.diagonal(whole, axis1=-2, axis2=-1))
+        one = gram(lower(SEVERAL[key], n_frozen=(1,)), X, dtype=dtype)
+        assert_array_equal(one, ntk[1:])
+        with pytest.raises(ValueError, match="lower the network for one n_frozen"):
+            gram(program, X, gradient=True)
 
 
 @engines

@@ -1,6 +1,7 @@
 """Lowering of layers, its errors with their positions, and layers as values."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -131,12 +132,24 @@ def test_n_frozen_counts_frozen_layers():
     assert trained(lower(network, n_frozen=4)) == [False] * 4 + [True]
 
 
-@pytest.mark.parametrize("n_frozen", [4, 5])
+@pytest.mark.parametrize("n_frozen", [4, 5, (0, 4)])
 def test_too_many_frozen(n_frozen):
-    with pytest.raises(
-        ValueError, match=f"n_frozen must be less than .* weights, which is 4; got {n_frozen}"
-    ):
+    message = f"n_frozen must be less than .* weights, which is 4; got {re.escape(str(n_frozen))}"
+    with pytest.raises(ValueError, match=message):
         lower(mlp(3), n_frozen=n_frozen)
+
+
+def test_several_n_frozen():
+    network = (*mlp(1), module.Residual(("relu", TIED)), TIED._replace(frozen=True))
+    program, counts = lower(network, n_frozen=(0, 3, 1)), (0, 3, 1)
+    alone = [trained(lower(network, n_frozen=n)) for n in counts]
+    assert trained(program) == list(zip(*alone, strict=True))
+    assert program.n_ntks == 3 and lower(network, n_frozen=3).n_ntks is None
+    assert program.is_trained and not lower((TIED._replace(frozen=True),)).is_trained
+    assert lower(network, n_frozen=(2,)).n_ntks == 1
+    image = (module.Input(2, 2, 1), module.Flatten(), TIED)
+    with pytest.raises(ValueError, match=r"positions takes one n_frozen at a time; got \(0, 1\)"):
+        lower((*image, "relu", TIED), n_frozen=(0, 1))
 
 
 # --- Errors ---------------------------------------------------------------------------------------
@@ -252,9 +265,10 @@ def test_invalid_layer(layer, message):
     assert str(error.value) == f"Invalid network at architecture[1]: {message}"
 
 
-@pytest.mark.parametrize("n_frozen", [1.5, -1, "1"])
+@pytest.mark.parametrize("n_frozen", [1.5, -1, "1", (), (0, -1), (0, "1")])
 def test_n_frozen_is_a_count(n_frozen):
-    with pytest.raises(ValueError, match=f"n_frozen must be a whole number >= 0; got {n_frozen!r}"):
+    message = re.escape(f"n_frozen must be a whole number >= 0; got {n_frozen!r}")
+    with pytest.raises(ValueError, match=message):
         lower((TIED, "relu", TIED), n_frozen=n_frozen)
 
 

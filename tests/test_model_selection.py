@@ -201,19 +201,25 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch):
             assert_allclose(K, model._make_kernel()(X), rtol=1e-12)
             found += 1
     assert found == len(points)
-    assert len(calls) == 8  # activation, bias, frozen layers: neither depth nor kernel
+    assert len(calls) == 4  # activation, bias: neither depth nor frozen layers nor kernel
     # freezing more layers than there are, or any of the NNGP, is nothing new
     assert len(points) == 2 * 2 * (3 + 2 + 3) + 3
 
 
 def test_memory_of_a_pass_is_bounded():
-    settings = [dict.fromkeys(NETWORK) | {"depth": depth} for depth in range(5)]
+    common = {"kernel": "ntk", "activation": "relu", "weight_var": 2.0, "bias_var": 0.0}
     settings = [
-        one | {"kernel": "ntk", "activation": "relu", "weight_var": 2.0, "bias_var": 0.0}
-        for one in settings
+        dict.fromkeys(NETWORK) | common | {"depth": depth, "n_frozen": n_frozen}
+        for depth, n_frozen in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 2), (4, 0)]
     ]
-    sizes = {n: [len(part) for part in _candidates.passes(settings, n)] for n in (100, 4000, 10**5)}
-    assert sizes == {100: [5], 4000: [2, 2, 1], 10**5: [1] * 5}
+
+    def sizes(n):
+        return [len(part) for part in _candidates.passes(settings, n)]
+
+    assert sizes(100) == [6]
+    assert sizes(2000) == [5, 1]  # 8 matrices: of four depths and two numbers of frozen layers
+    assert sizes(4000) == [2, 2, 1, 1]
+    assert sizes(10**5) == [1] * 6
 
 
 @both

@@ -104,12 +104,18 @@ class _Reads:
         self.pairs.append(f"{name} = load(columns, {place} + j)")
 
 
-def _pairs(outputs, single, cls=None):
-    """Lines of the loops that replace the state of all pairs of a tile by the outputs."""
+def _pairs(outputs, single, cls=None, several=False):
+    """Lines of the loops that replace the state of all pairs of a tile by the outputs.
+
+    If there are several NTKs, the factor of the first one, for the others, is put into ``duals``.
+    """
     writer = Scalars(single)
+    places = [f"state, {n * TILE}" for n in range(len(outputs))]
+    if several:
+        outputs, places = formulas.with_slope(outputs), [*places, "duals, 0"]
     inputs, lines, texts = statements(outputs, writer)
     reads = _Reads(inputs, cls)
-    ends = [f"store(state, {n * TILE} + row + j, {text})" for n, text in enumerate(texts)]
+    ends = [f"store({place} + row + j, {text})" for place, text in zip(places, texts, strict=True)]
     return [
         *indent(1, reads.before),
         *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
@@ -126,22 +132,23 @@ def text_of(lines):
     return "\n".join([*lines, ""])
 
 
-def pointwise(cls, gradient, single):
+def pointwise(cls, gradient, several, single):
     """Source of a `Pointwise` step, for an activation class with a closed dual."""
-    return text_of(_head(gradient) + _pairs(formulas.trace_map_pair(cls, gradient), single, cls))
+    outputs = formulas.trace_map_pair(cls, gradient)
+    return text_of(_head(gradient) + _pairs(outputs, single, cls, several))
 
 
 def add(gradient, single):
     """Source of an `Add`, which takes the last state from the stack."""
-    size = f"{(6 if gradient else 2) * TILE}"
-    pop = ["tile.counters[0] -= 1", f"saved = {size} * tile.counters[0]"]
+    pop = ["tile.counters[0] -= 1", "saved = state.size * tile.counters[0]"]
     lines = _pairs(formulas.trace_add_pair(gradient), single)
     return text_of(_head(gradient) + indent(1, pop) + lines)
 
 
-def rule(name, gradient, single):
+def rule(name, gradient, several, single):
     """Source of an instruction without weights."""
-    return text_of(_head(gradient) + _pairs(formulas.trace_rule_pair(name, gradient), single))
+    outputs = formulas.trace_rule_pair(name, gradient)
+    return text_of(_head(gradient) + _pairs(outputs, single, None, several))
 
 
 # --- Series ---------------------------------------------------------------------------------------
@@ -206,12 +213,12 @@ d{gap}[j] = (x3_{p} * y3[j] + x3 * y3_{p}[j]) * moved + x3 * y3[j] * moving
 d{slope}[j] = (x5_{p} * y5[j] + x5 * y5_{p}[j]) * risen + x5 * y5[j] * rising"""
 
 
-def series(gradient, single):
+def series(gradient, several, single):
     """Source of a `Pointwise` step whose activation is a series.
 
     ``u`` and ``v`` are the coefficients of rows and columns, ``du`` and ``dv`` their rates.
     """
-    affine = _pairs(formulas.trace_affine_pair(gradient), single)
+    affine = _pairs(formulas.trace_affine_pair(gradient), single, None, several)
     return text_of(_head(gradient) + _series(gradient, single) + affine)
 
 

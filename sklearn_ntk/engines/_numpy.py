@@ -21,7 +21,8 @@ class Rows(NamedTuple):
 
     ``records[k]`` is what step ``k`` keeps for the pairs and ``rates[k][p]`` its rates along
     direction ``p``. ``variance`` and ``ntk`` hold one row for each output of the program, the
-    diagonals of its Gram matrices, and ``dvariance`` and ``dntk`` their rates, along the last axis.
+    diagonals of its Gram matrices, those of several NTKs one after the other, and ``dvariance`` and
+    ``dntk`` their rates, along the last axis.
     """
 
     records: list
@@ -53,8 +54,23 @@ def scan_rows(program, variance, gradient=False):
         records.append(_filled(record, zero))
         rates.append(tuple(_filled(r, zero) for r in rate))
     variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
+    ntk = _one_axis(program, ntk, 1)
     pairs = [np.stack(moves[i : i + 2], axis=-1) for i in (0, 2)] if gradient else (None, None)
     return Rows(records, rates, variance, ntk, *pairs)
+
+
+def _one_axis(program, ntk, n_axes):
+    """NTKs of all outputs, or of those for one choice of trained layers after the other."""
+    if program.n_ntks is None:
+        return ntk
+    ntk = np.moveaxis(ntk, 0, -1 - n_axes)
+    return ntk.reshape(-1, *ntk.shape[-n_axes:])
+
+
+def _trained(step, n_axes):
+    """Whether the weights of a step are trained; several NTKs lie along an axis in front."""
+    flags = step.trained
+    return np.reshape(flags, (-1, *[1] * n_axes)) if isinstance(flags, tuple) else flags
 
 
 def _filled(record, zero):
@@ -74,11 +90,12 @@ def _row(step, state, saved):
         *state, record = formulas.RULES[_RULES[type(step)]][0](getattr(step, "kept", 1.0), *state)
     elif saved is not None:
         *state, record = formulas.add_row(*state, *saved)
-    elif step.activation.is_series:
-        *state, record = series.map_row(step, *state)
     else:
-        numbers = (step.weight_var, step.bias_var, step.trained)
-        *state, record = formulas.map_row(step.activation, *numbers, *state)
+        numbers = (step.weight_var, step.bias_var, _trained(step, 1))
+        if step.activation.is_series:
+            *state, record = series.map_row(step, numbers, *state)
+        else:
+            *state, record = formulas.map_row(step.activation, *numbers, *state)
     return tuple(state), record, ()
 
 
@@ -125,7 +142,8 @@ def run(program, gap, rows_x, rows_y, gradient=False):
     """Carry the gaps and NTKs of pairs through a program.
 
     Returns the NNGP and NTK matrices of all outputs, one after the other along the first axis, and
-    with ``gradient`` their rates along log weight_var and log bias_var, along the last axis.
+    with ``gradient`` their rates along log weight_var and log bias_var, along the last axis. Of
+    several NTKs, the matrices of one follow those of the other.
     """
     state = (gap,) + (0.0 * gap,) * (5 if gradient else 1)
     stack, outputs = [], []
@@ -145,7 +163,8 @@ def run(program, gap, rows_x, rows_y, gradient=False):
                 state = _pair_with_rates(step, state, saved, left, right, dleft, dright)
             else:
                 state = _pair(step, state, saved, left, right)
-    return tuple(np.stack(parts) for parts in zip(*outputs, strict=True))
+    nngp, ntk, *rates = (np.stack(parts) for parts in zip(*outputs, strict=True))
+    return nngp, _one_axis(program, ntk, 2), *rates
 
 
 def _column(record):
@@ -168,7 +187,7 @@ def _pair(step, state, saved, left, right):
         return formulas.RULES[_RULES[type(step)]][1](*state, left, right)
     if saved is not None:
         return formulas.add_pair(*state, *saved, left, right)
-    numbers = (step.weight_var, step.trained)
+    numbers = (step.weight_var, _trained(step, 2))
     if step.activation.is_series:
         duals = series.dual(state[0], left[3:], right[3:])
         return formulas.affine_pair(*numbers, *duals, state[1], left, right)

@@ -14,16 +14,24 @@ HEAD = 3 + N_HEAD
 
 
 def pack_numbers(program, dtype):
-    """What each step knows: `formulas.NUMBERS`, then the parameters of its activation."""
+    """What each step knows: `formulas.NUMBERS`, then the parameters of its activation.
+
+    The last ones tell for each further NTK whether the step is trained.
+    """
     rows = [_numbers(step) if isinstance(step, Pointwise) else () for step in program.steps]
-    numbers = np.zeros((len(rows), max(map(len, rows))), dtype)
-    for target, row in zip(numbers, rows, strict=True):
+    n_ntks = program.n_ntks or 1
+    width = max(map(len, rows))
+    numbers = np.zeros((len(rows), width + n_ntks - 1), dtype)
+    for target, row, step in zip(numbers, rows, program.steps, strict=True):
         target[: len(row)] = row
+        if row:
+            target[width:] = np.broadcast_to(step.trained, n_ntks)[1:]
     return numbers
 
 
 def _numbers(step):
-    values = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
+    trained = np.ravel(step.trained)[0]
+    values = (step.weight_var, trained, step.weight_var * step.weight_tied)
     return values if step.activation.is_series else (*values, *step.activation)
 
 

@@ -42,11 +42,12 @@ class Tile(NamedTuple):
     """Rows ``i0 .. i0 + r`` paired with columns ``j0 .. j0 + c``, on their way through a program.
 
     ``state[0]`` holds the gaps, ``state[1]`` the NTKs and, with derivatives, ``state[2:4]`` the
-    rates of the gaps and ``state[4:6]`` those of the NTKs. ``stop[i]`` is the number of columns of
-    row ``i`` that are wanted: of a symmetric matrix, the lower triangle. ``inner`` holds the inner
-    products of a block, of which the tile begins at row ``r0`` and column ``c0``. ``numbers[k]`` is
-    what step ``k`` knows, ``spans[k]`` where its coefficients are. ``counters`` count the states on
-    the ``stack`` and the outputs so far. ``duals``, ``columns`` and ``work`` are scratch.
+    rates of the gaps and ``state[4:6]`` those of the NTKs; without, ``state[2:]`` further NTKs.
+    ``stop[i]`` is the number of columns of row ``i`` that are wanted: of a symmetric matrix, the
+    lower triangle. ``inner`` holds the inner products of a block, of which the tile begins at row
+    ``r0`` and column ``c0``. ``numbers[k]`` is what step ``k`` knows, ``spans[k]`` where its
+    coefficients are. ``counters`` count the states on the ``stack`` and the outputs so far.
+    ``duals``, ``columns`` and ``work`` are scratch.
     """
 
     numbers: object

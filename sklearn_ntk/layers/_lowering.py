@@ -26,9 +26,12 @@ class Context:
         self.path = []
 
     def is_trained(self, layer):
-        """Count a layer with weights, and tell whether it is trained."""
+        """Count a layer with weights, and tell whether it is trained, for each `n_frozen`."""
         self.n_weights += 1
-        return not self.flag(layer, "frozen") and self.n_weights > self.n_frozen
+        is_free = not self.flag(layer, "frozen")
+        if isinstance(self.n_frozen, tuple):
+            return tuple(is_free and self.n_weights > n for n in self.n_frozen)
+        return is_free and self.n_weights > self.n_frozen
 
     def flag(self, layer, name):
         """Whether a layer has something set."""
@@ -105,8 +108,9 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
         The network from input to output; it ends in a layer with weights.
     weight_var, bias_var : float
         Variances of the layers that leave theirs at None.
-    n_frozen : int
-        So many of the first layers with weights are not trained.
+    n_frozen : int or tuple of int
+        So many of the first layers with weights are not trained. The NTKs for several numbers come
+        out of one pass, along an axis in front; rows must not have positions then.
 
     Returns
     -------
@@ -117,7 +121,8 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
     ValueError
         If the network is not valid; the message names the position and the remedy.
     """
-    if not isinstance(n_frozen, numbers.Integral) or n_frozen < 0:
+    counts = n_frozen if isinstance(n_frozen, tuple) and n_frozen else (n_frozen,)
+    if not all(isinstance(n, numbers.Integral) and n >= 0 for n in counts):
         raise ValueError(f"n_frozen must be a whole number >= 0; got {n_frozen!r}.")
     context = Context(weight_var, bias_var, n_frozen)
     instructions = list(context.walk(layers, "architecture"))
@@ -131,7 +136,11 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
             "Put Flatten(), GlobalAvgPool() or a Recurrent layer before the last Dense()",
         )
     program = assemble([*instructions, Output()], context.shape)
-    if n_frozen >= context.n_weights:
+    if program.n_ntks is not None and program.shape is not None:
+        raise ValueError(
+            f"a network over positions takes one n_frozen at a time; got {n_frozen!r}."
+        )
+    if max(counts) >= context.n_weights:
         raise ValueError(
             f"n_frozen must be less than the number of layers with weights, which is "
             f"{context.n_weights}; got {n_frozen}."

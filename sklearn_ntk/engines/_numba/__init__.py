@@ -43,28 +43,35 @@ def _step(make, *arguments):
     return from_source(make(*arguments), arguments[-1]) if arguments else compiled(make, INNER)
 
 
-def _make_steps(step, gradient, single):
-    """Compiled steps that one step of a program stands for."""
+def _make_steps(step, gradient, several, single):
+    """Compiled steps that one step of a program stands for.
+
+    ``several`` tells whether there are further NTKs, which follow the first one.
+    """
     if isinstance(step, Save):
         return [_step(_steps.save)]
     if isinstance(step, Swap):
         return [_step(_steps.swap)]
     if isinstance(step, Add):
-        return [_step(_loops.add, gradient, single)]
+        return [_step(_loops.add, gradient, single)] + [_step(_steps.add_others)] * several
     if isinstance(step, Output):
-        return [_step(_steps.put_out_rates)] * gradient + [_step(_steps.put_out)]
+        first = _steps.put_out_rates if gradient else _steps.put_out_others
+        return [_step(first)] * (gradient or several) + [_step(_steps.put_out)]
+    kinds = gradient, several, single
     if isinstance(step, (Normalize, Drop)):
-        return [_step(_loops.rule, type(step).__name__.lower(), gradient, single)]
-    if step.activation.is_series:
-        return [_step(_loops.series, gradient, single)]
-    return [_step(_loops.pointwise, type(step.activation), gradient, single)]
+        made = _step(_loops.rule, type(step).__name__.lower(), *kinds)
+    elif step.activation.is_series:
+        made = _step(_loops.series, *kinds)
+    else:
+        made = _step(_loops.pointwise, type(step.activation), *kinds)
+    return [made] + [_step(_steps.follow)] * several
 
 
 def make_plan(program, spans, gradient, dtype):
     """Plan of a program for `fill`; ``spans`` tells where its series are."""
-    steps, places = [_step(_steps.begin)], [0]
+    steps, places, n_ntks = [_step(_steps.begin)], [0], program.n_ntks or 1
     for k, step in enumerate(program.steps):
-        made = _make_steps(step, gradient, dtype == np.float32)
+        made = _make_steps(step, gradient, n_ntks > 1, dtype == np.float32)
         steps += made
         places += [k] * len(made)
     n_lines = _loops.count_lines(gradient) if spans.any() else 0
@@ -73,7 +80,7 @@ def make_plan(program, spans, gradient, dtype):
         np.array(places),
         _packing.pack_numbers(program, dtype),
         spans,
-        (6 if gradient else 2, program.stack_size, n_lines),
+        (6 if gradient else 1 + n_ntks, program.stack_size, n_lines),
     )
 
 

@@ -92,6 +92,42 @@ def swap(k, tile):
                 row[j], other[j] = other[j], row[j]
 
 
+# --- Further NTKs ---------------------------------------------------------------------------------
+
+
+def follow(k, tile):
+    """Carry further NTKs through the step just made, by the factor in ``duals[0]``."""
+    state, stop, half = tile.state, tile.stop, tile.state.dtype.type(0.5)
+    n_more = state.shape[0] - 2
+    flags = tile.numbers[k][tile.numbers.shape[1] - n_more :]
+    columns = tile.right.heads[k, 2][tile.j0 :]
+    for i in range(stop.shape[0]):
+        std, gap, factor = tile.left.heads[k, 2][tile.i0 + i], state[0, i], tile.duals[0, i]
+        for part in range(n_more):
+            trained, ntk = flags[part], state[2 + part, i]
+            for j in range(stop[i]):
+                ntk[j] = factor[j] * ntk[j] + trained * (std * columns[j] - half * gap[j])
+
+
+def add_others(k, tile):
+    """Add further NTKs of the state that an `Add` has just taken from the stack."""
+    for part in range(2, tile.state.shape[0]):
+        for i in range(tile.stop.shape[0]):
+            ntk, saved = tile.state[part, i], tile.stack[tile.counters[0], part, i]
+            for j in range(tile.stop[i]):
+                ntk[j] += saved[j]
+
+
+def put_out_others(k, tile):
+    """Store further NTKs, if any is wanted, behind those of all outputs before them."""
+    n_ntks = tile.state.shape[0] - 1
+    if tile.results.ntk.size > 0:
+        n_outputs = tile.results.ntk.shape[0] // n_ntks
+        for part in range(1, n_ntks):
+            number = tile.counters[1] + part * n_outputs
+            _store(tile.state[1 + part], tile, tile.results.ntk[number])
+
+
 # --- Results --------------------------------------------------------------------------------------
 #
 # A result is larger than the caches and is written once. Ordinary stores read every line of memory
