@@ -17,8 +17,8 @@ from .stopping import default_times, fit_time, select_time
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
 
-COPIES, TIMED_COPIES = 3.2, 4.1
-"""Memory that a fit of many rows takes, in units of its Gram matrix, and one with a time."""
+COPIES, SPECTRAL_COPIES = 3.2, 4.1
+"""Memory of a fit of many rows, in units of its Gram matrix, and of one that takes eigenvectors."""
 
 
 class NetworkEstimator(BaseEstimator):
@@ -118,6 +118,10 @@ class NetworkEstimator(BaseEstimator):
         times = default_times(K, weights, len(K), self.learning_rate)
         return select_time(K, Y, weights, times, **ends)
 
+    def _is_spectral(self):
+        """Whether a fit of any number of rows takes eigenvectors."""
+        return self.training_time is not None
+
     def _gram(self, X, weights):
         """Gram matrix of the distinct rows of positive weight.
 
@@ -125,15 +129,14 @@ class NetworkEstimator(BaseEstimator):
         Gram matrix all count as distinct.
         """
         self.kernel_, kept = self._make_kernel(), np.flatnonzero(weights)
-        is_timed = self.training_time is not None
         if self.kernel_ is None:
-            check_solve(len(kept), "rows of a precomputed kernel", is_timed)
+            check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
             _check_symmetric(X)
             self._kept = kept
             return X[np.ix_(kept, kept)], kept, np.arange(len(kept))
         first, group = distinct(X[kept])
         self.X_fit_ = X[kept[first]] + 0.0
-        check_solve(len(first), "distinct rows", is_timed)
+        check_solve(len(first), "distinct rows", self._is_spectral())
         return self.kernel_(self.X_fit_), kept, group
 
     def _gram_blocks(self, X):
@@ -177,10 +180,10 @@ def check_weights(sample_weight, X):
     return weights
 
 
-def check_solve(n, rows, is_timed):
+def check_solve(n, rows, is_spectral):
     """Raise MemoryError if the solution for so many rows would not fit."""
     check_memory(
-        (TIMED_COPIES if is_timed else COPIES) * 8.0 * n * n,
+        (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n,
         f"A fit of {n} {rows}",
         "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a linear "
         "model",

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 from scipy.special import log_softmax
 
-from ._scoring import class_folds, log_losses, logits, shares_of, spread
+from ._scoring import class_folds, log_losses, logits, ranks_of, shares_of, spread
 from .linalg import variances
 
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0)
@@ -86,7 +86,7 @@ def mix_classes(scores, Y, weights, temperature, X):
     has a smaller log loss in folds, which do not depend on the order of the rows ``X``.
     """
     k = scores.shape[1]
-    tests = class_folds(shares_of(Y), np.argsort(np.lexsort(X.T)))
+    tests = class_folds(shares_of(Y), ranks_of(X))
     if len(tests) < 2:
         return np.eye(k)
     whole = scores / temperature, spread(Y), weights / weights.mean()

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import _logistic
 from ._base import NetworkEstimator, check_weights, merge
 from ._compat import Interval, StrOptions, _fit_context
-from ._scoring import fit_temperature, logits, shares_of
+from ._scoring import fit_temperature, logits, ranks_of, shares_of
 from .solvers import default_ridges
 
 FITTED = (
@@ -296,6 +296,9 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             self.temperature_ = fit_temperature(scores, targets, weights)
         return self
 
+    def _is_spectral(self):
+        return super()._is_spectral() or self.loss == "log_loss"
+
     def _fit_margins(self, X, y, weights):
         """Support vector machine."""
         K, kept, group = self._gram(X, weights)
@@ -332,8 +335,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         self.temperature_ = 1.0
 
     def _ranks(self, n):
-        """Places of distinct rows in an order that does not depend on that in which they come."""
-        return np.arange(n) if self.kernel_ is None else np.argsort(np.lexsort(self.X_fit_.T))
+        """Places of distinct rows by `ranks_of`; those of a Gram matrix are in their order."""
+        return np.arange(n) if self.kernel_ is None else ranks_of(self.X_fit_)
 
     def _margins(self, method, X):
         """What the support vector machine says of new rows."""

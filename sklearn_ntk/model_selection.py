@@ -61,8 +61,8 @@ def precomputed(estimator, X):
 class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     """Regression with infinitely wide networks that leave-one-out errors choose.
 
-    All candidates are scored in one fit: perceptrons of several depths come out of one pass over
-    pairs of rows, and leaving out one row has a closed form for each ridge. Scale the columns
+    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each ridge. Scale the columns
     of ``X`` beforehand.
 
     Parameters
@@ -207,8 +207,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
 class NTKClassifierCV(ScoreClassifier, NetworkCV):
     """Classification with infinitely wide networks that leave-one-out errors choose.
 
-    All candidates are scored in one fit: perceptrons of several depths come out of one pass over
-    pairs of rows, and leaving out one row has a closed form for each ridge. Classes are
+    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each ridge. Classes are
     regressed on as by `NTKClassifier`. Scale the columns of ``X`` beforehand.
 
     Parameters

@@ -152,6 +152,18 @@ def test_refusal_of_a_fit_to_a_precomputed_kernel(cls, monkeypatch):
         tracemalloc.stop()
 
 
+def test_eigenvectors_need_more(monkeypatch):
+    """Of fits with a time, and with the log loss."""
+    K, y = NTKKernel(1)(X[:900]), X[:900, 0] > 0.0
+    settings = {"kernel": "precomputed", "alpha": 1.0}
+    set_free(monkeypatch, 3.2 * 8 * 900**2)
+    NTKClassifier(**settings).fit(K, y)
+    for more in ({"training_time": 1.0}, {"loss": "log_loss"}):
+        model = NTKClassifier(**settings, **more)
+        with pytest.raises(MemoryError, match=r"900 rows of a precomputed .* 0\.0266 GB"):
+            model.fit(K, y)
+
+
 @pytest.mark.skipif(_memory.free_memory() > 4e12, reason="needs less than 4 TB of memory")
 @pytest.mark.parametrize("kernel", [NTKKernel(), NNGPKernel(dtype="float32")], ids=str)
 def test_refusal_of_a_million_rows(kernel):
