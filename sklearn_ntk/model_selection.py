@@ -62,8 +62,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     """Regression with infinitely wide networks that leave-one-out errors choose.
 
     All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
-    come out of one pass over pairs of rows, and leaving out one row has a closed form for each ridge. Scale the columns
-    of ``X`` beforehand.
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
+    ridge. Scale the columns of ``X`` beforehand.
 
     Parameters
     ----------
@@ -208,8 +208,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     """Classification with infinitely wide networks that leave-one-out errors choose.
 
     All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
-    come out of one pass over pairs of rows, and leaving out one row has a closed form for each ridge. Classes are
-    regressed on as by `NTKClassifier`. Scale the columns of ``X`` beforehand.
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
+    ridge. Classes are regressed on as by `NTKClassifier`. Scale the columns of ``X`` beforehand.
 
     Parameters
     ----------
