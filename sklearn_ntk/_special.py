@@ -30,6 +30,7 @@ def polynomial(coefficients, x):
 # Chebyshev fits with a maximal error of 3e-17.
 
 _ARC_RATIO = (
+    1.0,
     0.3333333333333334,
     0.13333333333325953,
     0.057142857152906956,
@@ -42,7 +43,7 @@ _ARC_RATIO = (
     0.00013564579639379793,
     0.0002862432851607345,
 )
-"""``(acos(1 - y) / sqrt(y (2 - y)) - 1) / y`` on [0, 1 - sqrt(1/2)], times ``y`` as exact."""
+"""``acos(1 - y) / sqrt(y (2 - y))`` on [0, 1 - sqrt(1/2)], in powers of ``y``."""
 
 _ARCTANGENT_RATIO = (
     1.0,
@@ -122,15 +123,44 @@ def arc(h):
     for rounding count as opposite. The wedge is exact up to rounding of the sine, as is then the
     angle that the next layer makes of a gap with it, however close the rows.
     """
-    rest = 1.0 - h
-    g = np.maximum(np.minimum(h, rest), 0.0) * (rest > NOISE)
-    far = h > 0.5
-    chord, cosine = np.sqrt(g), np.sqrt(1.0 - g)
-    chord = chord + chord
-    y = 1.0 - cosine
-    ratio = 1.0 + y * polynomial(_ARC_RATIO, y)  # of the angle to its chord
+    far, g, chord, cosine, ratio = _fold(h)
     wedge = chord * (cosine - ratio * (1.0 - 2.0 * g))
     return far, g, chord * ratio, chord * cosine, wedge
+
+
+def _bent_arc_rate(arguments, rates, result):
+    h, bend = arguments
+    _, theta, sine = (result.graph.node("item", result, i) for i in range(3))
+    dh = 2.0 * rates[0] * (sine > 0.0)  # rounding would blow up at the ends
+    turned = dh / (sine + TINY)
+    return dh - dh * bend / np.pi * theta, turned, (1.0 - 2.0 * h) * turned
+
+
+@formula(_bent_arc_rate, n_results=3)
+def bent_arc(h, bend):
+    """``1 - cos t - (bend / pi) (sin t - t cos t)``, the angle ``t``, and its sine.
+
+    ``h`` is the squared half chord, ``bend`` a constant; errors are those of `arc`. A processor
+    waits for the polynomial: it enters as late as may be.
+    """
+    far, g, chord, cosine, ratio = _fold(h)
+    twice = g + g
+    turn, bent = 1.0 - twice, bend / np.pi * chord
+    moved = (twice + far * ((2.0 - bend) * turn)) - bent * (cosine - turn * ratio)
+    t = chord * ratio
+    return moved, t + far * (np.pi - 2.0 * t), chord * cosine
+
+
+def _fold(h):
+    """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
+
+    Of the folded angle: the squared half chord, the chord, the cosine of half, and the ratio of the
+    angle to the chord.
+    """
+    rest = 1.0 - h
+    g = np.maximum(np.minimum(h, rest), 0.0) * (rest > NOISE)
+    chord, cosine = np.sqrt(g), np.sqrt(np.maximum(h, rest))
+    return h > 0.5, g, chord + chord, cosine, polynomial(_ARC_RATIO, 1.0 - cosine)
 
 
 def _saturation_rate(arguments, rates, result):

@@ -25,10 +25,10 @@ def _distance(gap, std, other):
     return gap + apart * apart
 
 
-def _trained(trained, distance, variance, other):
-    """What trained weights add to the NTK: their own covariance."""
+def _trained(trained, ntk, distance, variance, other):
+    """The NTK with what trained weights add to it: their own covariance."""
     half = 0.5 * trained
-    return half * variance + half * other - half * distance
+    return ntk + half * variance + half * other - half * distance
 
 
 # --- Rows: the new variance and the record --------------------------------------------------------
@@ -78,13 +78,13 @@ def joined_pair(act, first, weight, trained, distance, ntk, left, right):
 def weigh_pair(weight, trained, passed, slope, ntk, left, right, place):
     """Affine map behind an activation, whose standard deviation has this place in the records."""
     new = weight * _distance(passed, left[place], right[place])
-    return new, weight * slope * ntk + _trained(trained, new, left[0], right[0])
+    return new, _trained(trained, slope * (weight * ntk), new, left[0], right[0])
 
 
 def affine_pair(weight, trained, distance, ntk, left, right):
     """Affine map."""
     new = weight * distance
-    return new, weight * ntk + _trained(trained, new, left[0], right[0])
+    return new, _trained(trained, weight * ntk, new, left[0], right[0])
 
 
 def normalize_pair(distance, ntk, left, right):

@@ -55,8 +55,8 @@ def map_pair(act, weight, trained, gap, ntk, left, right):
 def affine_pair(weight, trained, passed, slope, ntk, left, right):
     """New gap and NTK of a pair, from those that the activation passed on."""
     new = weight * passed + mixing(left, right)
-    own = trained * left[2] * right[2] - 0.5 * trained * new
-    return new, weight * slope * ntk + own
+    passed_on = slope * (weight * ntk) + trained * left[2] * right[2]
+    return new, passed_on - 0.5 * trained * new
 
 
 def add_row(variance, ntk, saved_variance, saved_ntk):

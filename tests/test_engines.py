@@ -207,7 +207,8 @@ def test_several_numbers_of_frozen_layers(key, run):
         nngp = single[0][: len(single[0]) // 2]
         ntks = [one[len(nngp) :] for one in single]
         found = run(program, X, Y)
-        assert_array_equal(found, np.concatenate([nngp, *ntks]))
+        assert_array_equal(found[: len(nngp)], nngp)
+        assert_allclose(found[len(nngp) :], np.concatenate(ntks), 1e-14, 1e-15)
         assert not np.array_equal(ntks[0], ntks[1])
 
 

@@ -5,7 +5,7 @@ import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_array_equal
 
-from sklearn_ntk._special import angle, arc, halves, is_variance, mixing, saturation
+from sklearn_ntk._special import angle, arc, bent_arc, halves, is_variance, mixing, saturation
 
 EPS = np.finfo(float).eps
 rng = np.random.default_rng(0)
@@ -71,12 +71,34 @@ def wedge_of(t):
     return mp.sin(t) - t * mp.cos(t)
 
 
+@pytest.mark.parametrize("bend", [0.5, 1.0, 2.0])
+def test_bent_arc(bend):
+    """The same errors, for both ends of an even rectifier, whose ``bend`` is two."""
+    moved, t, sine = bent_arc(CHORDS, bend)
+
+    def moved_of(h):
+        t = 2 * mp.asin(mp.sqrt(h))
+        return 2 * h - mpf(bend) / mp.pi * wedge_of(t)
+
+    assert relative_error(t, exact(lambda h: 2 * mp.asin(mp.sqrt(h)), CHORDS)) <= 4 * EPS
+    expected = exact(lambda h: 2 * mp.sqrt(h * (1 - h)), CHORDS)
+    assert relative_error(sine, expected) <= 3 * EPS
+    with mp.workdps(300):
+        expected = exact(moved_of, CHORDS)
+    rest = np.array((2.0 - bend) * (CHORDS > 0.5))  # what opposite rows are apart
+    assert np.all(np.abs(moved - expected) <= 2 * EPS * (bend * sine + moved) + EPS * rest)
+
+
 def test_arc_beyond_the_ends():
     """Rounding may bring the argument to the end, or past it: then rows are opposite, or equal."""
     for end, h in ((1.0, 1.0 + EPS * np.arange(-4.0, 9.0)), (0.0, -EPS * np.arange(9.0))):
         far, *others = arc(h)
         assert_array_equal(far, end)
         assert not np.any(others)
+        moved, t, sine = bent_arc(h, 0.5)
+        assert_array_equal(moved, 1.5 * end)
+        assert_array_equal(t, np.pi * end)
+        assert not np.any(sine)
 
 
 def lagrange(a1, b1, a2, b2):

@@ -196,10 +196,22 @@ def test_derivative_of_arc(h):
     assert_allclose(actual, expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("h", [1e-200, 1e-12, 0.1, 0.499, 0.501, 0.9, 1.0 - 1e-9])
+def test_derivative_of_bent_arc(h):
+    actual = derivative(lambda h: _special.bent_arc(h, 0.7), 1)([h])
+    with mp.workdps(60):
+        g = mpf(h)
+        t, dt = 2 * mp.asin(mp.sqrt(g)), 1 / mp.sqrt(g * (1 - g))
+        rates = 2 - 2 * mpf(0.7) / mp.pi * t, dt, mp.cos(t) * dt
+        expected = [float(rate) for rate in rates]
+    assert_allclose(actual, expected, rtol=1e-14)
+
+
 @pytest.mark.parametrize("h", [-1e-17, 0.0, 1.0 - 1e-16, 1.0, 1.0 + 1e-15])
 def test_derivative_of_arc_at_the_ends(h):
     """Rounding in the rate of the argument does not blow up."""
     assert_array_equal(derivative(_special.arc, 1)([h]), 0.0)
+    assert_array_equal(derivative(lambda h: _special.bent_arc(h, 0.7), 1)([h]), 0.0)
 
 
 def test_branches_are_refused():

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import TINY, arc, safe_inverse
+from .._special import TINY, bent_arc, safe_inverse
 from ._registry import activation
 
 
@@ -16,10 +16,7 @@ def _rectifier_features(low, high, v):
 def _rectifier_dual(low, high, q, left, right):
     gain = 0.5 * (low * low + high * high)
     bend = 0.5 * (high - low) ** 2 / (gain + TINY)
-    far, g, t, _, wedge = arc(q * left[2] * right[2])
-    # 2 h - (bend / pi) (sin theta - theta cos theta), exact for equal rows and, if even, opposite
-    moved = 2.0 * g - bend / np.pi * wedge + far * ((2.0 - bend) * (1.0 - 2.0 * g))
-    theta = t + far * (np.pi - 2.0 * t)
+    moved, theta, _ = bent_arc(q * left[2] * right[2], bend)
     gap = 2.0 * gain * left[0] * right[0] * np.maximum(moved, 0.0)
     return gap, gain - gain * bend / np.pi * theta
 
