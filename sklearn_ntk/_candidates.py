@@ -1,5 +1,6 @@
 """Candidate networks: which kernels come out of one pass, and how each scores over its ridges."""
 
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from ._scoring import SCORES, neg_mean_squared_error
 from ._stacking import by_squares
 from .gram import gram
 from .layers import Dense, Output, lower
-from .solvers import default_ridges, select_ridge, solve_path
+from .solvers import default_ridges, is_searched, select_ridge, solve_path
 from .stopping import default_times, select_time, train_path
 
 PASS_BYTES = 2**28
@@ -47,6 +48,16 @@ class Problem(NamedTuple):
         """Number of distinct rows."""
         return int(self.group.max()) + 1
 
+    @property
+    def is_smooth(self):
+        """Whether the score is a smooth function of the ridge."""
+        return self.scoring != "accuracy"
+
+    @property
+    def is_searched(self):
+        """Whether not all ridges of a candidate are tried."""
+        return self.folds is None and is_searched(len(self.X), self.is_smooth)
+
 
 class Outcome(NamedTuple):
     """Scores of a candidate: its number, its ridges, scores (folds, ridges), and the best ridge.
@@ -72,12 +83,11 @@ class Outcome(NamedTuple):
 # --- Passes ---------------------------------------------------------------------------------------
 
 
-def passes(settings, n):
-    """Lists of candidates, as numbers and settings, whose kernels come out of one pass each.
+def families(settings):
+    """Lists of candidates, as numbers and settings, whose kernels have a recursion in common.
 
-    Settings are parameters of `NTKRegressor`. Perceptrons share a pass if they differ in depth or
-    frozen layers, or are the NTK and the NNGP of the same network, as long as ``n`` rows do not
-    take much memory.
+    Settings are parameters of `NTKRegressor`. Members of a family are perceptrons that differ in
+    depth or frozen layers, or are the NTK and the NNGP of the same network.
     """
     groups = {}
     for index, one in enumerate(settings):
@@ -86,33 +96,35 @@ def passes(settings, n):
         else:
             key = index
         groups.setdefault(key, []).append((index, one))
-    most = max(1, int(PASS_BYTES // (8.0 * n * n)))
-    for group in groups.values():
-        group.sort(key=lambda item: (item[1]["n_frozen"], item[1]["depth"]))
-        part = []
-        for item in group:
-            if part and _count_matrices([*part, item]) > most:
-                yield part
-                part = []
-            part.append(item)
-        yield part
+    return list(groups.values())
+
+
+def passes(family, n):
+    """Parts of a family that come out of one pass each: all, if ``n`` rows take little memory."""
+    most, part = max(1, int(PASS_BYTES // (8.0 * n * n))), []
+    for item in sorted(family, key=lambda item: (item[1]["n_frozen"], item[1]["depth"])):
+        if part and _count_matrices([*part, item]) > most:
+            yield part
+            part = []
+        part.append(item)
+    yield part
 
 
 def _axes(group):
-    """Depths, numbers of frozen layers of NTKs, and kernels of the candidates of a pass."""
+    """Depths, numbers of frozen layers of NTKs, and kernels of the members of a family."""
     depths, names = (sorted({one[name] for _, one in group}) for name in ("depth", "kernel"))
     frozen = sorted({one["n_frozen"] for _, one in group if one["kernel"] == "ntk"})
     return depths, tuple(frozen) or (0,), tuple(names)
 
 
 def _count_matrices(group):
-    """Number of Gram matrices that the pass of these candidates makes."""
+    """Number of Gram matrices that a pass for these members makes."""
     depths, frozen, names = _axes(group)
     return len(depths) * (len(frozen) * ("ntk" in names) + ("nngp" in names))
 
 
 def _grams(group, X):
-    """Gram matrices of the candidates of a pass, one after the other."""
+    """Gram matrices of the members of a family that share a pass, one after the other."""
     first = group[0][1]
     if not isinstance(first["kernel"], str) or first["architecture"] is not None:
         yield group[0][0], NetworkEstimator(**first)._make_kernel()(X)
@@ -133,10 +145,14 @@ def _grams(group, X):
 # --- Scores ---------------------------------------------------------------------------------------
 
 
-def evaluate(group, problem):
-    """`Outcome` of each candidate of a pass; the best ridge of one is where the next one begins."""
-    found, start = [], None
-    for index, K in _grams(group, problem.X):
+def evaluate(family, problem):
+    """`Outcome` of each member of a family.
+
+    Where not all ridges are tried, those of the first member find how the best ones for all rows
+    differ from those for some, which the other members then rely on.
+    """
+    found, hint, parts = [], None, passes(family, len(problem.X))
+    for index, K in chain.from_iterable(_grams(part, problem.X) for part in parts):
         ridges, times = _values(K, problem)
         if problem.folds is not None:
             lists = (("alpha", ridges), ("training_time", times))
@@ -144,10 +160,19 @@ def evaluate(group, problem):
             continue
         stopped = [_stop(index, K, times, problem)] if len(times) else []
         if len(ridges):  # it overwrites K
-            outcome, start = _leave_out(index, K, ridges, problem, start)
+            outcome, hint = _leave_out(index, K, ridges, problem, hint)
             found.append(outcome)
         found += stopped
     return found
+
+
+def complete(outcomes, settings, problem):
+    """Walk downhill among the ridges of the best candidate, if that has not been done yet."""
+    place = max(range(len(outcomes)), key=lambda k: outcomes[k].score)
+    index, is_single = outcomes[place].index, len(outcomes[place].values) == 1
+    if outcomes[place].name == "alpha" and is_single and np.isfinite(outcomes[place].score):
+        only = problem._replace(times=np.empty(0))
+        (outcomes[place],) = evaluate([(index, settings[index])], only)
 
 
 def _values(K, problem):
@@ -168,12 +193,12 @@ def _error(problem):
     return error
 
 
-def _leave_out(index, K, ridges, problem, start):
-    is_smooth = problem.scoring != "accuracy"
-    found = select_ridge(K, *problem[1:3], ridges, _error(problem), start, is_smooth)
+def _leave_out(index, K, ridges, problem, hint):
+    ends = (ridges, _error(problem), hint, problem.is_smooth)
+    found = select_ridge(K, *problem[1:3], *ends)
     best = int(np.flatnonzero(found.ridges == found.ridge)[0])
     outcome = _outcome(index, found, found.ridges, best, problem, "alpha")
-    return outcome, list(ridges).index(found.ridge)
+    return outcome, found.hint
 
 
 def _stop(index, K, times, problem):

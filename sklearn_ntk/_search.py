@@ -11,7 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import check_solve, distinct, merge
-from ._candidates import Problem, combine, evaluate, passes
+from ._candidates import Problem, combine, complete, evaluate, families
 from ._compat import StrOptions
 from ._memory import check_memory
 from ._progress import Progress
@@ -184,21 +184,24 @@ class NetworkCV(BaseEstimator):
             "take a smaller param_grid",
         )
         problem = Problem(X, Y, weights, group, ridges, self.scoring, folds, times)
-        outcomes = self._run(list(passes([settings for _, settings in candidates], n)), problem)
-        self._report([point for point, _ in candidates], outcomes)
-        return [settings for _, settings in candidates], outcomes, problem
+        points, settings = zip(*candidates, strict=True)
+        outcomes = self._run(settings, problem)
+        self._report(points, outcomes)
+        return settings, outcomes, problem
 
-    def _run(self, groups, problem):
+    def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""
-        total = sum(map(len, groups))
+        total = len(settings)
         progress = Progress(
             total, f"Choice among {total} networks", "take a smaller param_grid", self.verbose
         )
         found = []
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
-        for outcomes in parallel(delayed(evaluate)(group, problem) for group in groups):
+        for outcomes in parallel(delayed(evaluate)(f, problem) for f in families(settings)):
             found += outcomes
-            progress.add(len(outcomes))
+            progress.add(len({outcome.index for outcome in outcomes}))
+        if problem.is_searched:
+            complete(found, settings, problem)
         return sorted(found, key=lambda outcome: outcome.index)
 
     def _report(self, points, outcomes):

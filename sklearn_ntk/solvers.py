@@ -13,8 +13,8 @@ RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 SPECTRAL_LIMIT = 500
 """Up to so many rows one eigendecomposition serves all candidates; beyond, a search by Cholesky."""
 
-SUBSET_ROWS = 250
-"""Rows from which that search learns where to begin."""
+SUBSET_ROWS, SUBSET_SHARE = 250, 0.5
+"""Rows, at least, and share of them, from which that search learns where to begin."""
 
 
 def default_ridges(K, weights, n):
@@ -44,7 +44,11 @@ class Solution(NamedTuple):
 
 
 class Ridge(NamedTuple):
-    """`Solution` for the ridge in use, the candidates that were tried, and the error of each."""
+    """`Solution` for the ridge in use, the candidates that were tried, and the error of each.
+
+    ``hint`` are the number of the best candidate for some of the rows, and by how many that for all
+    of them is beyond it.
+    """
 
     dual: np.ndarray
     intercept: np.ndarray
@@ -54,6 +58,7 @@ class Ridge(NamedTuple):
     ridge: float
     ridges: np.ndarray
     errors: np.ndarray
+    hint: tuple = (0, 0)
 
 
 def fit_ridge(K, Y, weights, ridge):
@@ -96,30 +101,45 @@ def relative_error(solution, Y, weights):
     return np.mean(errors / np.where(variance > 0.0, variance, 1.0))
 
 
-def select_ridge(K, Y, weights, ridges, error=relative_error, start=None, is_smooth=True):
+def is_searched(n, is_smooth):
+    """Whether some ridges only are tried for so many rows: not if the error may have jumps."""
+    return is_smooth and n > SPECTRAL_LIMIT
+
+
+def select_ridge(K, Y, weights, ridges, error=relative_error, hint=None, is_smooth=True):
     """Kernel ridge regression with the ridge of the smallest error.
 
     Up to `SPECTRAL_LIMIT` rows all candidates are tried. Beyond, the search walks downhill from the
-    candidate number ``start``, or else from the best one for `SUBSET_ROWS` evenly spaced rows,
-    unless the error is not a smooth function of the ridge: then all are tried, too.
+    best one for some of the rows, evenly spaced. With the ``hint`` of a similar problem it only
+    tries the candidate that is as many beyond. If the error is not a smooth function of the ridge,
+    all are tried.
 
     Parameters and returns are those of `fit_ridge`, with the increasing candidates ``ridges``, and
     a function ``error(solution, Y, weights)``.
     """
     root = np.sqrt(weights)
     K = _scale(K, root)
-    if len(K) <= SPECTRAL_LIMIT or not is_smooth:
-        found = _try_all(K, Y, root, ridges, error)
-        best = best_position(found)
+    problem = (K, Y, root, ridges, error)
+    if not is_searched(len(K), is_smooth):
+        found = _try_all(*problem)
+        best, hint = best_position(found), (0, 0)
+    elif hint is None:
+        guess, found = _guess(*problem), {}
+        best = _descend(*problem, guess, found)
+        hint = guess, best - guess
     else:
-        best, found = _descend(K, Y, root, ridges, error, start)
+        guess, shift = _guess(*problem, hint[0]), hint[1]
+        best = min(max(guess + shift, 0), len(ridges) - 1)
+        found, hint = {best: _try_one(*problem, best)}, (guess, shift)
+        if not np.isfinite(found[best][0]):
+            best = _descend(*problem, best, found)
     solution = found[best][1]
     if solution is None:  # no candidate makes the matrix positive definite
         best = len(ridges) - 1
         solution = _solve(cholesky(_shift(K, ridges[best])), Y, root)
     tried = sorted(found)
     errors = np.array([found[position][0] for position in tried])
-    return Ridge(*solution, ridges[best], np.asarray(ridges)[tried], errors)
+    return Ridge(*solution, ridges[best], np.asarray(ridges)[tried], errors, hint)
 
 
 def fit_spread(found, output, weights, scatter, n_more, is_noisy):
@@ -203,21 +223,34 @@ def _try_all(K, Y, root, ridges, error):
     return {k: _try(factor, Y, root, error) for k, factor in enumerate(_factors(K, ridges))}
 
 
-def _descend(K, Y, root, ridges, error, start):
-    """Best candidate, and errors and solutions of those that were met on the way to it."""
-    best, found = start, {}
+def _guess(K, Y, root, ridges, error, start=None):
+    """Best candidate for some of the rows, downhill of ``start``."""
+    n_rows = min(len(K), max(SUBSET_ROWS, round(SUBSET_SHARE * len(K))))
+    rows = np.linspace(0, len(K) - 1, n_rows).astype(int)
+    part = (K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error)
     if start is None:
-        rows = np.linspace(0, len(K) - 1, min(len(K), SUBSET_ROWS)).astype(int)
-        best = best_position(_try_all(K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error))
+        if n_rows <= SUBSET_ROWS:
+            return best_position(_try_all(*part))
+        start = _guess(*part)
+    return _descend(*part, start, {})
+
+
+def _descend(K, Y, root, ridges, error, best, found):
+    """Best candidate downhill of one; adds errors and solutions of those that it meets."""
     while True:
         for position in (best, best - 1, best + 1):
             if 0 <= position < len(ridges) and position not in found:
-                factor = try_cholesky(_shift(K.copy(), ridges[position]))
-                found[position] = _try(factor, Y, root, error)
+                found[position] = _try_one(K, Y, root, ridges, error, position)
         lowest = best_position(found)
         if lowest == best:
-            return best, found
+            return best
         best = lowest
+
+
+def _try_one(K, Y, root, ridges, error, position):
+    """Error of one candidate and its solution, by a factorisation of its own."""
+    factor = try_cholesky(_shift(K.copy(), ridges[position]))
+    return _try(factor, Y, root, error)
 
 
 def best_position(found):

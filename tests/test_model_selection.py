@@ -195,7 +195,8 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch):
     gram = _candidates.gram
     monkeypatch.setattr(_candidates, "gram", lambda *a, **k: calls.append(a) or gram(*a, **k))
     found = 0
-    for group in _candidates.passes([settings for _, settings in points], len(X)):
+    for family in _candidates.families([settings for _, settings in points]):
+        (group,) = _candidates.passes(family, len(X))
         for index, K in _candidates._grams(group, X):
             model = NTKRegressor(**points[index][0])
             assert_allclose(K, model._make_kernel()(X), rtol=1e-12)
@@ -213,8 +214,10 @@ def test_memory_of_a_pass_is_bounded():
         for depth, n_frozen in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 2), (4, 0)]
     ]
 
+    (family,) = _candidates.families(settings)
+
     def sizes(n):
-        return [len(part) for part in _candidates.passes(settings, n)]
+        return [len(part) for part in _candidates.passes(family, n)]
 
     assert sizes(100) == [6]
     assert sizes(2000) == [5, 1]  # 8 matrices: of four depths and two numbers of frozen layers
@@ -328,7 +331,8 @@ def test_constant_outputs_do_not_stack(constant):
     weights = np.random.default_rng(0).uniform(0.5, 2.0, 40)
     alone = NTKRegressorCV(GRID).fit(X, y, weights)
     both = NTKRegressorCV(GRID).fit(X, np.stack([y, np.full(40, constant)], axis=1), weights)
-    assert_allclose(both.weights_, alone.weights_, rtol=1e-5)
+    assert_allclose(both.weights_, alone.weights_, atol=1e-3)  # of candidates that are much alike
+    assert_allclose(both.predict(X)[:, 0], alone.predict(X), rtol=1e-5)
 
 
 def test_candidates_without_a_score_do_not_predict():
