@@ -175,6 +175,32 @@ def test_descent_tries_few_candidates(monkeypatch):
     assert np.all(np.diff(some.ridges) > 0)
 
 
+def test_hint_of_a_similar_problem(monkeypatch):
+    """It saves all factorisations of the whole matrix but one."""
+    use_route(monkeypatch, 0)
+    K, Y, weights = smooth_problem()
+    first = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
+    guess, shift = first.hint
+    assert RELATIVE_RIDGES[guess + shift] == first.ridge
+    for start in (guess, 0, 14):  # where to begin does not matter
+        again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=(start, shift))
+        assert again.hint == first.hint
+        assert_array_equal(again.ridges, [first.ridge])
+        assert_array_equal(again.residuals, first.residuals)
+    scaled = select_ridge(0.01 * K, Y, weights, RELATIVE_RIDGES, hint=first.hint)
+    assert scaled.hint == (guess - 4, shift)
+    assert scaled.ridge == pytest.approx(0.01 * first.ridge)
+    far = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=(guess, 99))
+    assert_array_equal(far.ridges, RELATIVE_RIDGES[-1:])
+
+
+def test_hint_at_a_ridge_that_is_too_small(monkeypatch):
+    use_route(monkeypatch, 0)
+    K, Y = np.diag([1.0, 2.0, -3.0]), np.arange(3.0)[:, None]
+    found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES, hint=(2, -14))
+    assert found.ridge > 3.0 and len(found.ridges) > 1
+
+
 @pytest.mark.parametrize("n_ridges", [1, 2, 3])
 def test_descent_among_few_candidates(monkeypatch, n_ridges):
     K, Y, weights = smooth_problem()
