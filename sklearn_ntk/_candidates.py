@@ -56,7 +56,8 @@ class Problem(NamedTuple):
     @property
     def is_searched(self):
         """Whether not all ridges of a candidate are tried."""
-        return self.folds is None and is_searched(len(self.X), self.is_smooth)
+        has_several = self.alphas is None or len(self.alphas) > 1
+        return has_several and self.folds is None and is_searched(len(self.X), self.is_smooth)
 
 
 class Outcome(NamedTuple):
@@ -148,8 +149,7 @@ def _grams(group, X):
 def evaluate(family, problem):
     """`Outcome` of each member of a family.
 
-    Where not all ridges are tried, those of the first member find how the best ones for all rows
-    differ from those for some, which the other members then rely on.
+    Where not all ridges are tried, each member begins with the `solvers.Hint` of those before it.
     """
     found, hint, parts = [], None, passes(family, len(problem.X))
     for index, K in chain.from_iterable(_grams(part, problem.X) for part in parts):
@@ -157,12 +157,13 @@ def evaluate(family, problem):
         if problem.folds is not None:
             lists = (("alpha", ridges), ("training_time", times))
             found += [_fold(index, K, *values, problem) for values in lists if len(values[1])]
-            continue
-        stopped = [_stop(index, K, times, problem)] if len(times) else []
-        if len(ridges):  # it overwrites K
-            outcome, hint = _leave_out(index, K, ridges, problem, hint)
-            found.append(outcome)
-        found += stopped
+        else:
+            stopped = [_stop(index, K, times, problem)] if len(times) else []
+            if len(ridges):  # it overwrites K
+                outcome, hint = _leave_out(index, K, ridges, problem, hint)
+                found.append(outcome)
+            found += stopped
+        del K  # of the last pass, before the next one takes memory
     return found
 
 

@@ -154,8 +154,8 @@ def bent_arc(h, bend):
 def _fold(h):
     """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
 
-    Of the folded angle: the squared half chord, the chord, the cosine of half, and the ratio of the
-    angle to the chord.
+    The argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord, the
+    chord, the cosine of half, and the ratio of the angle to the chord.
     """
     rest = 1.0 - h
     g = np.maximum(np.minimum(h, rest), 0.0) * (rest > NOISE)

@@ -88,8 +88,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         raise ValueError(
             f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
         )
-    if gradient and program.n_ntks is not None:
-        raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
+    _check_gradient(program, gradient)
     results = _allocate(program, shape, get, gradient, dtype)
     title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
     if 0 in shape:
@@ -179,6 +178,7 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
+    _check_gradient(program, gradient)
     dtype = np.dtype(dtype)
     rows = [check_rows(X)]
     if program.shape is None:
@@ -188,6 +188,11 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
         scanned = positions.scan(program, rows, gradient, dtype)
     found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
     return _select(program, get, gradient, found)
+
+
+def _check_gradient(program, gradient):
+    if gradient and program.n_ntks is not None:
+        raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
 
 
 def _diagonals(scanned):

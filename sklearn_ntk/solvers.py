@@ -16,6 +16,9 @@ SPECTRAL_LIMIT = 500
 SUBSET_ROWS, SUBSET_SHARE = 250, 0.5
 """Rows, at least, and share of them, from which that search learns where to begin."""
 
+SLACK = 0.01
+"""By how much more than that of a similar problem an error may exceed the one for some rows."""
+
 
 def default_ridges(K, weights, n):
     """`RELATIVE_RIDGES` times the mean of weight times diagonal, over ``n`` distinct rows."""
@@ -43,11 +46,22 @@ class Solution(NamedTuple):
         return np.mean(squares) / trace**2
 
 
+class Hint(NamedTuple):
+    """What the search for one ridge tells of similar ones.
+
+    The number of the best candidate for some of the rows; by how many that for all rows is beyond
+    it; and the ratio of their errors.
+    """
+
+    guess: int
+    shift: int
+    ratio: float
+
+
 class Ridge(NamedTuple):
     """`Solution` for the ridge in use, the candidates that were tried, and the error of each.
 
-    ``hint`` are the number of the best candidate for some of the rows, and by how many that for all
-    of them is beyond it.
+    ``hint`` is one for similar problems, None if all candidates were tried.
     """
 
     dual: np.ndarray
@@ -58,7 +72,7 @@ class Ridge(NamedTuple):
     ridge: float
     ridges: np.ndarray
     errors: np.ndarray
-    hint: tuple = (0, 0)
+    hint: Hint | None = None
 
 
 def fit_ridge(K, Y, weights, ridge):
@@ -110,9 +124,9 @@ def select_ridge(K, Y, weights, ridges, error=relative_error, hint=None, is_smoo
     """Kernel ridge regression with the ridge of the smallest error.
 
     Up to `SPECTRAL_LIMIT` rows all candidates are tried. Beyond, the search walks downhill from the
-    best one for some of the rows, evenly spaced. With the ``hint`` of a similar problem it only
-    tries the candidate that is as many beyond. If the error is not a smooth function of the ridge,
-    all are tried.
+    best one for some of the rows, evenly spaced. With the `Hint` of a similar problem it begins as
+    many candidates beyond, and also ends there if the error is as much smaller than that for some
+    rows. If the error is not a smooth function of the ridge, all are tried.
 
     Parameters and returns are those of `fit_ridge`, with the increasing candidates ``ridges``, and
     a function ``error(solution, Y, weights)``.
@@ -122,17 +136,11 @@ def select_ridge(K, Y, weights, ridges, error=relative_error, hint=None, is_smoo
     problem = (K, Y, root, ridges, error)
     if not is_searched(len(K), is_smooth):
         found = _try_all(*problem)
-        best, hint = best_position(found), (0, 0)
-    elif hint is None:
-        guess, found = _guess(*problem), {}
-        best = _descend(*problem, guess, found)
-        hint = guess, best - guess
+        best, hint = best_position(found), None
+    elif len(ridges) == 1:
+        best, found = 0, {0: _try_one(*problem, 0)}
     else:
-        guess, shift = _guess(*problem, hint[0]), hint[1]
-        best = min(max(guess + shift, 0), len(ridges) - 1)
-        found, hint = {best: _try_one(*problem, best)}, (guess, shift)
-        if not np.isfinite(found[best][0]):
-            best = _descend(*problem, best, found)
+        best, found, hint = _search(*problem, hint)
     solution = found[best][1]
     if solution is None:  # no candidate makes the matrix positive definite
         best = len(ridges) - 1
@@ -223,16 +231,35 @@ def _try_all(K, Y, root, ridges, error):
     return {k: _try(factor, Y, root, error) for k, factor in enumerate(_factors(K, ridges))}
 
 
+def _search(K, Y, root, ridges, error, hint):
+    """Best candidate, errors and solutions of those that were tried, and the next `Hint`."""
+    problem, found = (K, Y, root, ridges, error), {}
+    guess, error_of_some = _guess(*problem, None if hint is None else hint.guess)
+    best, least = guess, np.inf
+    if hint is not None:
+        best = min(max(guess + hint.shift, 0), len(ridges) - 1)
+        found[best] = _try_one(*problem, best)
+        least = found[best][0]
+    if hint is None or not 0.0 < least <= (1.0 + SLACK) * hint.ratio * error_of_some:
+        best = _descend(*problem, best, found)
+        ratio = found[best][0] / error_of_some if error_of_some > 0.0 else 0.0
+        ratios = [ratio] if hint is None else [ratio, hint.ratio]
+        hint = Hint(guess, best - guess, min(ratios))
+    return best, found, hint._replace(guess=guess)
+
+
 def _guess(K, Y, root, ridges, error, start=None):
-    """Best candidate for some of the rows, downhill of ``start``."""
+    """Best candidate for some of the rows, downhill of ``start``, and its error."""
     n_rows = min(len(K), max(SUBSET_ROWS, round(SUBSET_SHARE * len(K))))
     rows = np.linspace(0, len(K) - 1, n_rows).astype(int)
     part = (K[np.ix_(rows, rows)], Y[rows], root[rows], ridges, error)
-    if start is None:
-        if n_rows <= SUBSET_ROWS:
-            return best_position(_try_all(*part))
-        start = _guess(*part)
-    return _descend(*part, start, {})
+    if start is None and n_rows <= SUBSET_ROWS:
+        found = _try_all(*part)
+        best = best_position(found)
+    else:
+        start, found = _guess(*part)[0] if start is None else start, {}
+        best = _descend(*part, start, found)
+    return best, found[best][0]
 
 
 def _descend(K, Y, root, ridges, error, best, found):

@@ -1,5 +1,7 @@
 """Choice among networks: the scores are those of refitting, and the choice is the best of them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -271,6 +273,60 @@ def test_many_rows_are_searched(monkeypatch):
     assert len(some.cv_results_["params"]) < 0.5 * len(whole.cv_results_["params"])
     assert some.best_params_ == whole.best_params_
     assert_allclose(some.best_score_, whole.best_score_, rtol=1e-8)
+
+
+def best_of_each(results):
+    """Best scores of all networks."""
+    found = {}
+    for params, score in zip(results["params"], results["mean_test_score"], strict=True):
+        point = tuple(sorted((key, value) for key, value in params.items() if key != "alpha"))
+        found[point] = max(score, found.get(point, -np.inf))
+    return found
+
+
+MIXED = [{"depth": [0, 1, 3]}, {"depth": [1, 2, 3], "kernel": ["nngp", "ntk"]}]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "neg_gcv", "r2"])
+def test_few_ridges_are_enough_for_members_that_differ(monkeypatch, seed, scoring):
+    """The best score of each network is nearly that of all ridges."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(300, 4))
+    y = np.sin(X[:, 0]) + rng.normal(size=300)
+    whole = NTKRegressorCV(MIXED, scoring=scoring).fit(X, y).cv_results_
+    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 100)
+    monkeypatch.setattr(solvers, "SUBSET_ROWS", 50)
+    search = NTKRegressorCV(MIXED, scoring=scoring).fit(X, y)
+    best, found = (best_of_each(results) for results in (whole, search.cv_results_))
+    assert best.keys() == found.keys() and len(best) == 7
+    for point, score in best.items():
+        assert score - found[point] <= 0.06 * abs(score)
+    behind = whole["mean_test_score"].max() - search.best_score_
+    assert 0.0 <= behind + 1e-9 <= 0.011 * abs(search.best_score_)
+
+
+def test_search_of_one_ridge_is_no_search(monkeypatch):
+    X, y = numbers(60)
+    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
+    count, factorise = [], solvers.try_cholesky
+    monkeypatch.setattr(solvers, "try_cholesky", lambda A: count.append(len(A)) or factorise(A))
+    NTKRegressorCV({"depth": [1, 2, 3]}, alphas=[0.1], combine=None).fit(X, y)
+    assert count == [60] * 3
+
+
+def test_memory_of_passes(monkeypatch):
+    """One pass is gone before the next one takes memory."""
+    X, y = numbers(300)
+    monkeypatch.setattr(_candidates, "PASS_BYTES", 4 * 8 * 300**2)
+    search = NTKRegressorCV({"depth": list(range(12))}, alphas=[0.1], combine=None)
+    search.fit(X, y)
+    tracemalloc.start()
+    try:
+        search.fit(X, y)
+        assert tracemalloc.get_traced_memory()[1] < 7.5 * 8 * 300**2
+    finally:
+        tracemalloc.stop()
 
 
 @both

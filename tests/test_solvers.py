@@ -180,25 +180,45 @@ def test_hint_of_a_similar_problem(monkeypatch):
     use_route(monkeypatch, 0)
     K, Y, weights = smooth_problem()
     first = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
-    guess, shift = first.hint
+    guess, shift, _ = hint = first.hint
     assert RELATIVE_RIDGES[guess + shift] == first.ridge
     for start in (guess, 0, 14):  # where to begin does not matter
-        again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=(start, shift))
-        assert again.hint == first.hint
+        other = hint._replace(guess=start)
+        again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=other)
+        assert again.hint == hint
         assert_array_equal(again.ridges, [first.ridge])
         assert_array_equal(again.residuals, first.residuals)
-    scaled = select_ridge(0.01 * K, Y, weights, RELATIVE_RIDGES, hint=first.hint)
-    assert scaled.hint == (guess - 4, shift)
+    scaled = select_ridge(0.01 * K, Y, weights, RELATIVE_RIDGES, hint=hint)
+    assert scaled.hint == hint._replace(guess=guess - 4)
     assert scaled.ridge == pytest.approx(0.01 * first.ridge)
-    far = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=(guess, 99))
-    assert_array_equal(far.ridges, RELATIVE_RIDGES[-1:])
+
+
+@pytest.mark.parametrize("shift", [-9, -3, 3, 99])
+def test_hint_that_is_wrong(monkeypatch, shift):
+    """The error is larger than it promises: then the search goes on, and the next hint is right."""
+    use_route(monkeypatch, 0)
+    K, Y, weights = smooth_problem()
+    first = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
+    wrong = first.hint._replace(shift=first.hint.shift + shift)
+    again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=wrong)
+    assert again.ridge == first.ridge and len(again.ridges) > 1
+    assert again.hint == first.hint
 
 
 def test_hint_at_a_ridge_that_is_too_small(monkeypatch):
     use_route(monkeypatch, 0)
     K, Y = np.diag([1.0, 2.0, -3.0]), np.arange(3.0)[:, None]
-    found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES, hint=(2, -14))
+    hint = solvers.Hint(2, -14, 1.0)
+    found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES, hint=hint)
     assert found.ridge > 3.0 and len(found.ridges) > 1
+
+
+def test_one_ridge_needs_no_search(monkeypatch):
+    use_route(monkeypatch, 0)
+    K, Y, weights = smooth_problem()
+    found = select_ridge(K.copy(), Y, weights, [0.3], hint=solvers.Hint(5, 2, 1.0))
+    assert_array_equal(found.ridges, [0.3])
+    assert_allclose(found.dual, fit_ridge(K.copy(), Y, weights, 0.3).dual)
 
 
 @pytest.mark.parametrize("n_ridges", [1, 2, 3])
