@@ -92,8 +92,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
         than a hundredth of the largest weight and count.
     n_jobs : int, optional
-        Processes that share the candidates, as of joblib; each Gram matrix uses several threads
-        anyway.
+        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
+        layers or kernel only stay together. Each Gram matrix uses several threads anyway.
     verbose : int, default=0
         Whether to print how far the choice is.
 
@@ -239,8 +239,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
-        Processes that share the candidates, as of joblib; each Gram matrix uses several threads
-        anyway.
+        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
+        layers or kernel only stay together. Each Gram matrix uses several threads anyway.
     verbose : int, default=0
         Whether to print how far the choice is.
 
