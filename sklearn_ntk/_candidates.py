@@ -21,6 +21,9 @@ LEAST_SHARE = 0.01
 """How many candidates an average has at most, and their weight in units of the best one's."""
 
 
+MEANS = ("neg_mean_squared_error", "neg_gcv", "neg_log_loss")
+"""Scores that are means of losses: those of all rows and of some may be compared."""
+
 PATHS = {"alpha": solve_path, "training_time": train_path}
 """Solutions for a list of values of these parameters."""
 
@@ -195,6 +198,7 @@ def _error(problem):
 
 
 def _leave_out(index, K, ridges, problem, hint):
+    hint = hint if problem.scoring in MEANS else None
     ends = (ridges, _error(problem), hint, problem.is_smooth)
     found = select_ridge(K, *problem[1:3], *ends)
     best = int(np.flatnonzero(found.ridges == found.ridge)[0])
