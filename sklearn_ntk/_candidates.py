@@ -10,7 +10,7 @@ from ._scoring import SCORES, neg_mean_squared_error
 from ._stacking import by_squares
 from .gram import gram
 from .layers import Dense, Output, lower
-from .solvers import default_ridges, is_searched, select_ridge, solve_path
+from .solvers import RELATIVE_RIDGES, default_ridges, is_searched, select_ridge, solve_path
 from .stopping import default_times, select_time, train_path
 
 PASS_BYTES = 2**28
@@ -59,8 +59,8 @@ class Problem(NamedTuple):
     @property
     def is_searched(self):
         """Whether not all ridges of a candidate are tried."""
-        has_several = self.alphas is None or len(self.alphas) > 1
-        return has_several and self.folds is None and is_searched(len(self.X), self.is_smooth)
+        n_ridges = len(RELATIVE_RIDGES if self.alphas is None else self.alphas)
+        return self.folds is None and is_searched(len(self.X), n_ridges, self.is_smooth)
 
 
 class Outcome(NamedTuple):
@@ -170,9 +170,14 @@ def evaluate(family, problem):
     return found
 
 
+def place_of_best(outcomes):
+    """Place of the outcome with the best score, the first one of several."""
+    return max(range(len(outcomes)), key=lambda place: outcomes[place].score)
+
+
 def complete(outcomes, settings, problem):
     """Walk downhill among the ridges of the best candidate, if that has not been done yet."""
-    place = max(range(len(outcomes)), key=lambda k: outcomes[k].score)
+    place = place_of_best(outcomes)
     index, is_single = outcomes[place].index, len(outcomes[place].values) == 1
     if outcomes[place].name == "alpha" and is_single and np.isfinite(outcomes[place].score):
         only = problem._replace(times=np.empty(0))
@@ -272,7 +277,7 @@ def combine(outcomes, problem, method, stack=by_squares):
     """
     outcomes = [one for one in outcomes if np.isfinite(one.score) and np.isfinite(one.error)]
     if method is None:
-        return [(max(outcomes, key=lambda outcome: outcome.score), 1.0)]
+        return [(outcomes[place_of_best(outcomes)], 1.0)]
     if method == "average":
         shares = _average(outcomes, problem)
     else:

@@ -11,7 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import check_solve, distinct, merge
-from ._candidates import Problem, combine, complete, evaluate, families
+from ._candidates import Problem, combine, complete, evaluate, families, place_of_best
 from ._compat import StrOptions
 from ._memory import check_memory
 from ._progress import Progress
@@ -225,7 +225,7 @@ class NetworkCV(BaseEstimator):
         behind = mean[:, None] < mean - 1e-9 * np.abs(mean)  # but for rounding
         results["rank_test_score"] = 1 + behind.sum(axis=1).astype(np.int32)
         self.cv_results_ = results
-        place = max(range(len(outcomes)), key=lambda k: outcomes[k].score)
+        place = place_of_best(outcomes)
         best = outcomes[place]
         if not np.isfinite(best.score):
             raise ValueError(

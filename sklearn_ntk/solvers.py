@@ -115,9 +115,9 @@ def relative_error(solution, Y, weights):
     return np.mean(errors / np.where(variance > 0.0, variance, 1.0))
 
 
-def is_searched(n, is_smooth):
-    """Whether some ridges only are tried for so many rows: not if the error may have jumps."""
-    return is_smooth and n > SPECTRAL_LIMIT
+def is_searched(n, n_ridges, is_smooth):
+    """Whether only some of the ridges are tried for ``n`` rows: not if the error may have jumps."""
+    return is_smooth and n > SPECTRAL_LIMIT and n_ridges > 1
 
 
 def select_ridge(K, Y, weights, ridges, error=relative_error, hint=None, is_smooth=True):
@@ -134,13 +134,11 @@ def select_ridge(K, Y, weights, ridges, error=relative_error, hint=None, is_smoo
     root = np.sqrt(weights)
     K = _scale(K, root)
     problem = (K, Y, root, ridges, error)
-    if not is_searched(len(K), is_smooth):
+    if is_searched(len(K), len(ridges), is_smooth):
+        best, found, hint = _search(*problem, hint)
+    else:
         found = _try_all(*problem)
         best, hint = best_position(found), None
-    elif len(ridges) == 1:
-        best, found = 0, {0: _try_one(*problem, 0)}
-    else:
-        best, found, hint = _search(*problem, hint)
     solution = found[best][1]
     if solution is None:  # no candidate makes the matrix positive definite
         best = len(ridges) - 1
