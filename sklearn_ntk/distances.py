@@ -69,10 +69,12 @@ def pointwise_pair(act, weight, trained, distance, ntk, left, right):
     return weigh_pair(weight, trained, *duals, ntk, left, right, 2)
 
 
-def joined_pair(act, first, weight, trained, distance, ntk, left, right):
-    """An affine map, of these ``first`` numbers, and then `pointwise_pair`: both in one pass."""
-    distance, ntk = affine_pair(*first, distance, ntk, (left[1] * left[1],), (right[1] * right[1],))
-    return pointwise_pair(act, weight, trained, distance, ntk, left, right)
+def joined_pair(act, weight, trained, distance, ntk, left, right):
+    """An affine map, then an activation with no other map behind it: both in one pass."""
+    gap = _gap(weight * distance, left[1], right[1])
+    ntk = weight * ntk + trained * left[1] * right[1] - 0.5 * trained * gap
+    passed, slope = act.dual(gap, left[1:], right[1:])
+    return _distance(passed, left[2], right[2]), slope * ntk
 
 
 def weigh_pair(weight, trained, passed, slope, ntk, left, right, place):
@@ -117,9 +119,6 @@ SERIES_HEAD = 6
 
 _LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "settle": 3}
 
-FIRST_NUMBERS = ("first_weight", "first_trained", "first_weight_rate")
-"""`formulas.NUMBERS` of the affine map before a pointwise one that it is joined with."""
-
 
 def record_length(kind, cls=None):
     """Entries of the records that a kind of map reads."""
@@ -130,20 +129,17 @@ def record_length(kind, cls=None):
 def trace_pair(kind, cls, gradient):
     """Outputs of a kind of map: the new state, with rates if wanted.
 
-    The map behind a series has ``d0`` and ``d1``, the gap and the slope that the series found.
+    The map behind a series has ``d0`` and ``d1``, the gap and the slope that the series found. The
+    numbers of a joined map are those of its affine map, which is the step before.
     """
     graph, n = Graph(), record_length(kind, cls)
     weight, trained, weight_rate = graph.inputs(*formulas.NUMBERS)
     left, right = (graph.inputs(*formulas.record_names(letter, n)) for letter in "xy")
-    state, states, weights = graph.inputs("s0", "s1"), "s", ()
+    state, states = graph.inputs("s0", "s1"), "s"
     if kind in ("pointwise", "joined"):
         act = cls(*graph.inputs(*formulas.parameter_names(cls)))
-        numbers = (weight, trained, *state, left, right)
-        if kind == "pointwise":
-            outputs = pointwise_pair(act, *numbers)
-        else:
-            *first, rate = graph.inputs(*FIRST_NUMBERS)
-            outputs, weights = joined_pair(act, first, *numbers), ((first[0], rate),)
+        pair = pointwise_pair if kind == "pointwise" else joined_pair
+        outputs = pair(act, weight, trained, *state, left, right)
     elif kind == "affine":
         outputs = affine_pair(weight, trained, *state, left, right)
     elif kind == "series":
@@ -158,7 +154,7 @@ def trace_pair(kind, cls, gradient):
     if not gradient:
         return outputs
     numbers = ((weight, weight_rate),)
-    rates = formulas.rates_of(outputs, states, numbers, (("x", n), ("y", n)), weights)
+    rates = formulas.rates_of(outputs, states, numbers, (("x", n), ("y", n)))
     return *outputs, *sum(rates, ())
 
 

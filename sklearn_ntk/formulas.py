@@ -126,16 +126,16 @@ def count_features(cls):
     return len(cls(*graph.inputs(*parameter_names(cls))).features(*graph.inputs("s0")))
 
 
-def rates_of(outputs, states, numbers=(), records=(), weights=()):
+def rates_of(outputs, states, numbers=(), records=()):
     """Rates of the outputs along both directions, one pair for each of them.
 
-    ``numbers`` holds pairs of an input and its rate, one for each direction, and ``weights`` more
-    of them for the first one; ``records`` their letters and lengths.
+    ``numbers`` holds pairs of an input and its rate, one for each direction; ``records`` their
+    letters and lengths.
     """
     graph = next(output.graph for output in outputs if hasattr(output, "graph"))
     rates = []
     for p in range(2):
-        seeds = dict((*numbers[p : p + 1], *(weights if p == 0 else ())))
+        seeds = dict(numbers[p : p + 1])
         for letter in states:
             s = graph.inputs(*state_names(letter))
             seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})

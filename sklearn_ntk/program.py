@@ -218,7 +218,7 @@ def assemble(instructions, shape=None):
         previous = steps[-1] if steps else None
         is_affine = isinstance(step, Pointwise) and step.activation == Identity()
         is_recurrent = len(steps) > 1 and isinstance(steps[-2], Recur)  # its own activation
-        if is_affine and _is_bare(previous) and not is_recurrent:
+        if is_affine and is_bare(previous) and not is_recurrent:
             step = step._replace(activation=steps.pop().activation)
         if step == Output() and step == previous:
             continue
@@ -226,6 +226,6 @@ def assemble(instructions, shape=None):
     return Program(tuple(steps), deepest, shape)
 
 
-def _is_bare(step):
+def is_bare(step):
     """Whether ``step`` is an activation with nothing behind it yet."""
     return isinstance(step, Pointwise) and step == Pointwise(step.activation)

@@ -74,17 +74,18 @@ def slot_of(index, p):
 
 
 class _Reads:
-    """Where the inputs of a trace are found: lines before the loops, per line and per lane."""
+    """Where the inputs of a trace are found: lines before the loops, per line and per lane.
 
-    def __init__(self, names, cls, own):
-        self.own = own
+    ``affine`` is the step with the affine map. The state is in the line ``at``, or else the sum of
+    lines that begin at ``sources``.
+    """
+
+    def __init__(self, names, cls, own, affine, sources):
+        self.own, self.sources = own, sources
         self.before, self.rows, self.lanes = [], [], []
         for name in names:
             if name in formulas.NUMBERS:
-                self.before.append(f"{name} = numbers[k, {formulas.NUMBERS.index(name)}]")
-            elif name in distances.FIRST_NUMBERS:
-                place = distances.FIRST_NUMBERS.index(name)
-                self.before.append(f"{name} = numbers[k - 1, {place}]")
+                self.before.append(f"{name} = numbers[{affine}, {formulas.NUMBERS.index(name)}]")
             elif name.startswith("self_"):
                 place = place_of(name.removeprefix("self_"), cls)
                 self.before.append(f"{name} = numbers[k, {place}]")
@@ -102,14 +103,21 @@ class _Reads:
         elif letter == "d":
             self.lanes.append(f"{name} = load(work, LANES * {index} + j)")
         else:
-            self.lanes.append(f"{name} = load(lines, at + LANES * {index} + j)")
+            place = f"LANES * {index} + j"
+            terms = [f"fetch(lines, {begin} + {place})" for begin in self.sources]
+            self.lanes.append(f"{name} = {' + '.join(terms) or f'load(lines, at + {place})'}")
 
 
-def mapping(outputs, cls, is_long, own, gradient, single, before=(), after=()):
-    """Lines of the loops that replace the state of lines by the outputs."""
+def mapping(
+    outputs, cls, is_long, own, gradient, single, before=(), after=(), affine="k", sources=()
+):
+    """Lines of the loops that replace the state of lines by the outputs.
+
+    ``before`` and ``after`` are lines around the loop over lanes; for the others see `_Reads`.
+    """
     writer = Scalars(single)
     inputs, body, texts = statements(outputs, writer)
-    reads = _Reads(inputs, cls, own)
+    reads = _Reads(inputs, cls, own, affine, sources)
     ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
     return [
         *indent(1, reads.before),
@@ -138,8 +146,25 @@ def mapped(kind, cls, own, gradient, single):
         for part in (1, 4, 5)[: 3 if gradient else 1]:
             place = f"at + LANES * {part} + j"
             after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
-    is_long = kind in ("pointwise", "joined")
-    lines = mapping(outputs, cls, is_long, own, gradient, single, after=after)
+    lines = mapping(outputs, cls, kind == "pointwise", own, gradient, single, after=after)
+    return text_of([*short(gradient), *lines])
+
+
+def joined(cls, n_sources, own, gradient, single):
+    """Source of an affine map, the step before, and an activation.
+
+    The state is the sum of so many lines, as two operations before have them in their table, or
+    where it will be if there are none.
+    """
+    names = [f"p{q}" for q in range(n_sources)]
+    before = [
+        f"{name} = {line_size(gradient)} * tables[ops[o - 2, 4] + {n_sources} * e + {q}]"
+        for q, name in enumerate(names)
+    ]
+    outputs = distances.trace_pair("joined", cls, gradient)
+    lines = mapping(
+        outputs, cls, True, own, gradient, single, before, affine="k - 1", sources=names
+    )
     return text_of([*short(gradient), *lines])
 
 

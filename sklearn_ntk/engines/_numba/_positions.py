@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 
+from ...program import is_bare
 from .. import _attention_loops, _position_loops, _position_rows, _position_series
 from .._operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from .._position_loops import N_LANES
@@ -19,6 +20,9 @@ from .._position_packing import (
     tables_of,
 )
 from ._compile import INNER, address_of, call, compiled, from_source
+
+N_SOURCES = 3
+"""Lines that a loop sums before its maps, as a convolution with filters of three positions does."""
 
 
 class Lines(NamedTuple):
@@ -109,13 +113,29 @@ def _source_of(op, program):
     return _position_loops.mapped, kind, type(step.activation) if kind == "pointwise" else None
 
 
-def _are_joined(first, second, program):
-    """Whether two operations are an affine map and an activation of the same lines."""
-    if not isinstance(first, Map) or not isinstance(second, Map) or first.out != second.out:
+def _is_joined(affine, op, program):
+    """Whether two operations are an affine map and an activation alone of the same lines."""
+    if not isinstance(affine, Map) or not isinstance(op, Map) or affine.out != op.out:
         return False
-    kinds = [_position_rows.kind_of(program.steps[op.step]) for op in (first, second)]
-    is_next = second.step == first.step + 1 and len(first.left) == len(second.left)
-    return kinds == ["affine", "pointwise"] and is_next
+    steps = [program.steps[some.step] for some in (affine, op)]
+    kinds = [_position_rows.kind_of(step) for step in steps]
+    is_next = op.step == affine.step + 1 and len(affine.left) == len(op.left)
+    return kinds == ["affine", "pointwise"] and is_next and is_bare(steps[1])
+
+
+def _is_gathered(gather, op):
+    """Whether an operation sums `N_SOURCES` lines for each line of another."""
+    is_same = isinstance(gather, Gather) and gather.out == op.out
+    return is_same and gather.sources.shape == (len(op.left), N_SOURCES)
+
+
+def _count_joined(operations, program):
+    """For each operation, how many of those before it are one loop with it."""
+    counts = [0, 0]
+    for gather, affine, op in zip(operations, operations[1:], operations[2:], strict=False):
+        is_joined = _is_joined(affine, op, program)
+        counts.append(is_joined + (is_joined and _is_gathered(gather, op)))
+    return counts
 
 
 def make_plan(program, schedule, scan, gradient, dtype, own=False):
@@ -125,15 +145,17 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     """
     flags = (own, gradient, dtype == np.float32)
     rows, tables, place = [], [np.zeros(1, np.int32)], 1
-    operations, is_joined = schedule.operations, False
-    for op, behind in zip(operations, [*operations[1:], None], strict=True):
+    operations = schedule.operations
+    counts = _count_joined(operations, program)
+    for op, n_joined in zip(operations, counts, strict=True):
         parts, (step, out, n, extra) = tables_of(op), head_of(op)
         source = _source_of(op, program)
-        if is_joined:  # with the affine map before, which does nothing then
-            source = (_position_loops.mapped, "joined", source[2])
-        is_joined = _are_joined(op, behind, program)
-        (_, address), n = _operation(*source, *flags), 0 if is_joined else n
-        rows.append((address, step, out, n, place, extra))
+        if n_joined:
+            source = _position_loops.joined, source[-1], N_SOURCES * (n_joined == 2)
+        _, address = _operation(*source, *flags)
+        for row in rows[len(rows) - n_joined :]:  # nothing is left to do of these
+            row[0], row[3] = address, 0
+        rows.append([address, step, out, n, place, extra])
         tables += parts
         place += sum(map(len, parts))
     constants, begins = pack_embeddings(program, dtype)
