@@ -30,7 +30,7 @@ SERIES_COLUMNS = 2 * SLAB
 _NAMES = ("nngp", "ntk")
 
 
-def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0):
+def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0, out=None):
     """Gram matrices of a network between the rows of ``X`` and of ``Y``.
 
     Parameters
@@ -49,6 +49,10 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         Precision of the pairs and of the result; single rows are always in double precision.
     verbose : int
         Whether to print how far the computation is and how long it will take.
+    out : array, or tuple of them, optional
+        Where to put what is returned, of its structure, shapes and ``dtype``. Memory that is used
+        again need not be made ready by the system, which is a good part of the time of shallow
+        networks and of further matrices.
 
     Returns
     -------
@@ -60,7 +64,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     Raises
     ------
     ValueError
-        If the kernel overflows, or if derivatives of several NTKs are wanted.
+        If the kernel overflows, if derivatives of several NTKs are wanted, or if ``out`` does not
+        fit the result.
     MemoryError
         If the result would not fit into the free memory; nothing is computed then.
 
@@ -78,8 +83,6 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     array([[2.    , 0.3183],
            [0.3183, 2.    ]])
     """
-    from .engines import _numba  # compiles or loads code: not before a kernel is wanted
-
     dtype = np.dtype(dtype)
     symmetric = Y is None or Y is X
     rows = [check_rows(Z) for Z in ((X,) if symmetric else (X, Y))]
@@ -89,13 +92,22 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
             f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
         )
     _check_gradient(program, gradient)
-    results = _allocate(program, shape, get, gradient, dtype)
+    results = _allocate(program, shape, get, gradient, dtype, out, rows)
     title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
-    if 0 in shape:
-        return _select(program, get, gradient, results)
-    if program.shape is not None:
-        _fill_positions(program, rows, gradient, results, title, verbose)
-        return _select(program, get, gradient, results)
+    if 0 not in shape:
+        fill = _fill if program.shape is None else _fill_positions
+        fill(program, rows, gradient, results, title, verbose)
+    return _select(program, get, gradient, results) if out is None else out
+
+
+def _fill(program, rows, gradient, results, title, verbose):
+    """Compute the results for rows without positions."""
+    from .engines import _numba  # compiles or loads code: not before a kernel is wanted
+
+    symmetric = len(rows) == 1
+    names = [name for name, result in zip(_NAMES, results, strict=False) if result.size]
+    X, dtype = rows[0][0], results.ntk.dtype
+    shape = len(X), len(rows[-1][0])
 
     def compute(left, block):
         i0, i1, j0, j1 = block
@@ -106,8 +118,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
             _numba.fill(plan, left, right, near, i, j, symmetric, inner, results)
 
     n_threads = _numba.get_num_threads()
-    with single_threaded_blas if _wakes_blas(program, *shape, widths[0]) else nullcontext():
-        pairs = Pairs(program, rows, gradient, _names(get), dtype, n_threads)
+    with single_threaded_blas if _wakes_blas(program, *shape, X.shape[1]) else nullcontext():
+        pairs = Pairs(program, rows, gradient, names, dtype, n_threads)
         plan = _numba.make_plan(program, pairs.spans, gradient, dtype)
         near = dtype.type(NEAR[dtype.name])
         parts = [
@@ -121,7 +133,6 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         _run(parts, min(n_threads, 1 + work // WORK_PER_THREAD), title, verbose)
     if symmetric:
         _set_diagonal(results, pairs.diagonals)
-    return _select(program, get, gradient, results)
 
 
 def _fill_positions(program, rows, gradient, results, title, verbose):
@@ -148,13 +159,15 @@ def _wakes_blas(program, n, m, d):
     return has_series(program) or n * m * d > 2**18 or (n + m) * d > 2**13
 
 
-def _allocate(program, shape, get, gradient, dtype):
+def _allocate(program, shape, get, gradient, dtype, out, rows):
     """Arrays for NNGP, NTK and their derivatives, empty ones for those that are not wanted."""
     names = _names(get)
     numbers = (program.n_outputs, program.n_outputs * (program.n_ntks or 1))
     sizes = [n * (name in names) for n, name in zip(numbers, _NAMES, strict=True)]
     shapes = [(n, *shape) if n else (0, 0, 0) for n in sizes]
     shapes += [(*s, 2) if gradient else (0, 0, 0, 0) for s in shapes]
+    if out is not None:
+        return _within(program, shapes, get, gradient, dtype, out, rows)
     single = "" if dtype == np.float32 else "dtype='float32', "
     check_memory(
         sum(map(math.prod, shapes)) * dtype.itemsize,
@@ -163,6 +176,45 @@ def _allocate(program, shape, get, gradient, dtype):
         f"linear model",
     )
     return Results(*(np.empty(s, dtype) for s in shapes))
+
+
+def _within(program, shapes, get, gradient, dtype, out, rows):
+    """Results of these shapes whose memory is that of ``out``."""
+    results = [np.empty([0] * len(shape), dtype) for shape in shapes]
+    others = [X for X, _ in rows]
+    for first, level in enumerate(_entries(out, 2) if gradient else [out]):
+        items = [level] if isinstance(get, str) else _entries(level, len(get))
+        for name, item in zip(_names(get), items, strict=True):
+            k = 2 * first + _NAMES.index(name)
+            shape = (*_axes(program, name), *shapes[k][1:])
+            is_array = isinstance(item, np.ndarray) and item.dtype == dtype
+            if not is_array or item.shape != shape or not item.flags.carray:
+                raise ValueError(
+                    f"out must have a C-contiguous, writeable array of {dtype} and shape {shape} "
+                    f"for the {name}; got {_about(item)}."
+                )
+            if any(np.may_share_memory(item, other) for other in others):
+                raise ValueError("out must not share memory with X, with Y or with itself.")
+            others.append(item)
+            results[k] = item.reshape(shapes[k])
+    return Results(*results)
+
+
+def _about(item):
+    """What to say of an array that does not fit."""
+    if not isinstance(item, np.ndarray):
+        return f"a {type(item).__name__}"
+    return f"{item.dtype} and shape {item.shape}{'' if item.flags.carray else ', not so laid out'}"
+
+
+def _entries(item, n):
+    """The entries of a part of ``out`` that must have so many."""
+    if not isinstance(item, (tuple, list)) or len(item) != n:
+        raise ValueError(
+            f"out must be a tuple of {n}, as the result is for this get and gradient; got "
+            f"a {type(item).__name__}."
+        )
+    return item
 
 
 def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
@@ -257,14 +309,14 @@ def _select(program, get, gradient, results):
     places = [_NAMES.index(name) for name in _names(get)]
     picked = []
     for first in (0, 2)[: 1 + gradient]:
-        items = tuple(_shaped(program, _NAMES[k], results[first + k]) for k in places)
+        found = ((_axes(program, _NAMES[k]), results[first + k]) for k in places)
+        items = tuple(result.reshape(*axes, *result.shape[1:]) for axes, result in found)
         picked.append(items[0] if isinstance(get, str) else items)
     return tuple(picked) if gradient else picked[0]
 
 
-def _shaped(program, name, result):
-    """A result with axes for several NTKs and for several outputs only."""
+def _axes(program, name):
+    """Axes of a result in front of those for rows: several NTKs, and several outputs."""
     axes = (program.n_outputs,) if program.n_outputs > 1 else ()
-    if name == "ntk" and program.n_ntks is not None:
-        axes = (program.n_ntks, *axes)
-    return result.reshape(*axes, *result.shape[1:])
+    is_several = name == "ntk" and program.n_ntks is not None
+    return (program.n_ntks, *axes) if is_several else axes

@@ -1,0 +1,97 @@
+"""Results that `gram` puts into memory that is there."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sklearn_ntk import _memory
+from sklearn_ntk.architectures import cnn, mlp
+from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import Dense, Output, lower
+
+PROGRAM = lower(mlp(2), 2.0, 0.1)
+BOTH = ("nngp", "ntk")
+SEVERAL = lower((Dense(), "relu", Dense(), Output(), "relu", Dense()), 2.0, 0.1, n_frozen=(0, 1))
+CNN = lower(cnn((3, 3, 1), 1, "pool"), 2.0, 0.1)
+
+
+def unwritten(result):
+    """Arrays of the form of a result, full of NaN."""
+    if isinstance(result, tuple):
+        return tuple(map(unwritten, result))
+    return np.full_like(result, np.nan)
+
+
+def entries(result):
+    """The arrays of a result."""
+    return [a for part in result for a in entries(part)] if isinstance(result, tuple) else [result]
+
+
+@pytest.mark.parametrize("is_symmetric", [True, False])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "program, get, gradient",
+    [
+        (PROGRAM, "ntk", False),
+        (PROGRAM, ("nngp",), False),
+        (PROGRAM, BOTH, True),
+        (PROGRAM, "nngp", True),
+        (SEVERAL, ("nngp", "ntk"), False),
+        (CNN, BOTH, False),
+        (CNN, "ntk", True),
+    ],
+)
+def test_out(program, get, gradient, dtype, is_symmetric):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((21, 9)), rng.standard_normal((18, 9))
+    call = partial(gram, program, X, None if is_symmetric else Y, get, gradient, dtype)
+    expected = call()
+    out = unwritten(expected)
+    assert call(out=out) is out
+    for found, wanted in zip(entries(out), entries(expected), strict=True):
+        assert_array_equal(found, wanted)
+
+
+def read_only(shape):
+    array = np.zeros(shape)
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "out, message",
+    [
+        (np.zeros((4, 5)), "for the ntk; got float64 and shape"),
+        (np.zeros((4, 4), "float32"), "got float32 and shape"),
+        (np.zeros((4, 8))[:, ::2], "not so laid out"),
+        (read_only((4, 4)), "not so laid out"),
+        ([[0.0] * 4] * 4, "got a list"),
+        ((np.zeros((4, 4)),), "got a tuple"),
+    ],
+)
+def test_wrong_out(out, message):
+    with pytest.raises(ValueError, match=message):
+        gram(PROGRAM, np.eye(4), out=out)
+
+
+def test_out_of_other_structure():
+    X, K = np.eye(4), np.zeros((4, 4))
+    with pytest.raises(ValueError, match="tuple of 2"):
+        gram(PROGRAM, X, get=BOTH, out=K)
+    with pytest.raises(ValueError, match="tuple of 2"):
+        gram(PROGRAM, X, gradient=True, out=(K, K, K))
+    with pytest.raises(ValueError, match="share memory"):
+        gram(PROGRAM, X, get=BOTH, out=(K, K))
+    with pytest.raises(ValueError, match="share memory"):
+        gram(PROGRAM, X, out=X)
+
+
+def test_out_takes_no_memory(monkeypatch):
+    monkeypatch.setattr(_memory, "SMALL", 0)
+    monkeypatch.setattr(_memory, "free_memory", lambda: 0.0)
+    X, K = np.eye(40), np.empty((40, 40))
+    with pytest.raises(MemoryError):
+        gram(PROGRAM, X)
+    assert_array_equal(gram(PROGRAM, X, out=K), K)
