@@ -218,25 +218,28 @@ def clear(own, gradient, single):
 def begin(own, gradient, single):
     """Source of the distances of the rows themselves."""
     size = line_size(gradient)
+    apart = [
+        "place = ny * (yb + c) + j0",
+        *([] if own else ["a = xs[nx + xb + c]"]),
+        "for j in range(lanes):",
+        *(["    a = fetch(ys, ny * (xb + c) + j0 + j)"] if own else []),
+        "    apart = a - fetch(ys, place + j)",
+    ]
     return text_of([
         *short(gradient),
-        "    xs, ys, channels = tile.left.X, tile.right.X, tile.channels",
+        "    xs, ys, channels, zero = tile.left.X, tile.right.X, tile.channels, F(0.0)",
         "    nx = tile.i * tile.entries",
         "    scale = F(1.0) / F(channels)",
         "    for e in range(n):",
-        f"        at = {size} * (out + e)",
-        "        for j in range(whole):",
-        "            put(lines, at + j, F(0.0))",
+        f"        at, c = {size} * (out + e), 0",
         "        xb, yb = channels * tables[t + e], channels * tables[t + n + e]",
-        "        for c in range(channels):",
-        "            place = ny * (yb + c) + j0",
-        *([] if own else ["            a = xs[nx + xb + c]"]),
-        "            for j in range(lanes):",
-        *(["                a = fetch(ys, ny * (xb + c) + j0 + j)"] if own else []),
-        "                apart = a - fetch(ys, place + j)",
-        "                put(lines, at + j, load(lines, at + j) + apart * apart)",
-        "        for j in range(lanes):",
-        "            put(lines, at + j, load(lines, at + j) * scale)",
+        *indent(2, apart),
+        "            put(lines, at + j, scale * apart * apart)",
+        "        for j in range(lanes, whole):",
+        "            put(lines, at + j, zero)",
+        "        for c in range(1, channels):",
+        *indent(3, apart),
+        "                put(lines, at + j, load(lines, at + j) + scale * apart * apart)",
     ])  # fmt: skip
 
 
