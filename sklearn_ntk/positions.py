@@ -1,7 +1,7 @@
 """What pairs of images or sequences need to know of their rows, and how they are computed."""
 
 from collections import deque
-from itertools import zip_longest
+from itertools import product, zip_longest
 
 import numpy as np
 
@@ -157,7 +157,11 @@ def _some(scanned, rows):
 
 
 class Pairs:
-    """Pairs of rows that have positions; they are the same if only one set of rows is given."""
+    """Pairs of rows that have positions; they are the same if only one set of rows is given.
+
+    Of a symmetric matrix each row is then paired with the half of the others that follow it, the
+    first row being the one behind the last: so all lines are full, and all blocks alike.
+    """
 
     def __init__(self, program, rows, gradient, dtype):
         from .engines._numba import _positions as engine  # compiles or loads code
@@ -170,43 +174,44 @@ class Pairs:
         self._gradient, self._dtype, self.is_symmetric = gradient, dtype, len(rows) == 1
         self.scans = (self.scan, other)
         X, Y = (check_shape(rows[i][0], program.shape) for i in (0, -1))
-        self.shape = len(X), len(Y)
+        self.shape = len(X), len(X) // 2 if self.is_symmetric else len(Y)
         plan = schedule(program, diagonal=True)
         self._seconds = _seconds(plan)
         self._plan = engine.make_plan(program, plan, self.scan, gradient, dtype)
         self._left = engine.pack_side(self.scan, X, True, dtype)
-        self._right = engine.pack_side(other, Y, False, dtype)
+        n_lanes = self._plan.n_lanes
+        n_more = -(-self.shape[1] // n_lanes) * n_lanes if self.is_symmetric else 0
+        self._right = engine.pack_side(other, Y, False, dtype, n_more)
 
     def blocks(self):
-        """Blocks of rows and columns; of a symmetric matrix, those not above the diagonal."""
+        """Blocks of rows and columns."""
         n_pairs = int(min(BLOCK_SECONDS / self._seconds, np.prod(self.shape) / N_BLOCKS)) + 1
-        n_lanes = self._plan.n_lanes
+        n_lanes, (n, m) = self._plan.n_lanes, self.shape
         n_rows = min(BLOCK_ROWS, 1 + n_pairs // n_lanes)
         n_columns = n_lanes * max(1, n_pairs // (n_lanes * n_rows))
-        found = deque()
-        for i0 in range(0, self.shape[0], n_rows):
-            i1 = min(i0 + n_rows, self.shape[0])
-            end = i1 if self.is_symmetric else self.shape[1]
-            for j0 in range(0, end, n_columns):
-                found.appendleft((i0, i1, j0, min(j0 + n_columns, end)))
-        return found
+        corners = product(range(0, n, n_rows), range(0, m, n_columns))
+        return deque((i, min(i + n_rows, n), j, min(j + n_columns, m)) for i, j in corners)
 
     def compute(self, block, results):
         """Compute one block of the results."""
         i0, i1, j0, j1 = block
-        # of a symmetric matrix some are not computed, and must be numbers all the same
-        out = np.zeros((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
-        self._engine.fill(self._plan, self._left, self._right, *block, self.is_symmetric, out)
-        places = slice(i0, i1), slice(j0, j1)
-        ends = (
+        n, first = len(self.scan.variance), j0 + self.is_symmetric  # a row follows one behind
+        out = np.empty((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
+        ends = first, first + j1 - j0, self.is_symmetric, out
+        self._engine.fill(self._plan, self._left, self._right, i0, i1, *ends)
+        rows, columns = np.ogrid[i0:i1, first : first + j1 - j0]
+        if self.is_symmetric:
+            # of an even number, those that are half of it apart come twice
+            once = (2 * columns < n) | (2 * rows < n)
+            columns = (rows + columns) % n
+        ends = [
             (side.variance[place], side.dvariance[place] if self._gradient else None)
-            for side, place in zip(self.scans, places, strict=True)
-        )
+            for side, place in zip(self.scans, (rows[:, 0], columns), strict=True)
+        ]
         found = _positions.kernels(out, *ends)
         for result, part in zip(results, found, strict=False):
             if result.size and self.is_symmetric:
-                below = np.arange(i0, i1)[:, None] >= np.arange(j0, j1)
-                result[0, i0:i1, j0:j1][below] = part[below]
-                result[0, j0:j1, i0:i1].swapaxes(0, 1)[below] = part[below]
+                left, right = np.broadcast_to(rows, once.shape)[once], columns[once]
+                result[0, left, right] = result[0, right, left] = part[once]
             elif result.size:
-                result[0, i0:i1, j0:j1] = part
+                result[0, rows, columns] = part

@@ -102,8 +102,11 @@ def set_places(places, program, scan):
         begin += sum(map(len, parts))
 
 
-def pack_side(scan, X, is_left, dtype):
-    """Rows (n, positions, channels) and their records; on the right up to whole lines."""
+def pack_side(scan, X, is_left, dtype, n_more=0):
+    """Rows (n, positions, channels) and their records.
+
+    On the right the first rows follow the last ones: so many more, and up to a whole line.
+    """
     parts = [part for k in range(len(scan.records)) for part in _parts_of(scan, k)[0]]
     parts = parts or [np.zeros((1, len(X)))]
     total, n = sum(map(len, parts)), len(X)
@@ -112,10 +115,10 @@ def pack_side(scan, X, is_left, dtype):
         records = np.empty((n, total), dtype)
         np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
         return Side(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
-    n_filled = -(-n // N_LANES[dtype.name]) * N_LANES[dtype.name]
+    n_filled = -(-(n + n_more) // N_LANES[dtype.name]) * N_LANES[dtype.name]
     records, entries = np.empty((total, n_filled), dtype), np.empty((X.shape[1], n_filled), dtype)
     np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
     entries[:, :n] = X.T
-    for filled in (records, entries):  # any numbers that are legal
-        filled[:, n:] = filled[:, n - 1 : n]
+    for filled in (records, entries):
+        filled[:, n:] = filled[:, np.arange(n, n_filled) % n]
     return Side(entries.ravel(), records.ravel(), n_filled)

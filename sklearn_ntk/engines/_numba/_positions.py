@@ -194,16 +194,17 @@ def _operate(plan, left, right, i, j, lines, work, first, last):
 def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
     """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
 
-    ``out[part, i - i0, j - j0]`` receives the state in the line of the result; of a symmetric
-    matrix, all columns up to ``i``.
+    ``out[part, i - i0, j - j0]`` receives the state in the line of the result. Of a symmetric
+    matrix, columns are counted from the row.
     """
     n_parts, n_lanes = out.shape[0], plan.n_lanes
     size = n_parts * n_lanes
     lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
     work = np.empty(plan.n_work * n_lanes, plan.numbers.dtype)
     for j in range(j0, j1, n_lanes):
-        for i in range(max(i0, j) if is_symmetric else i0, i1):
-            _operate(plan, left, right, i, j, lines, work, 0, plan.ops.shape[0])
+        for i in range(i0, i1):
+            column = i + j if is_symmetric else j
+            _operate(plan, left, right, i, column, lines, work, 0, plan.ops.shape[0])
             for part in range(n_parts):
                 place = plan.result * size + part * n_lanes
                 for lane in range(min(n_lanes, j1 - j)):
