@@ -25,6 +25,7 @@ from sklearn_ntk import gram as module
 from sklearn_ntk.activations import ACTIVATIONS, ELU, Erf, LeakyReLU, as_activation
 from sklearn_ntk.architectures import mlp, resmlp
 from sklearn_ntk.engines import _numba
+from sklearn_ntk.engines._numba._compile import compiled
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, Residual, lower
 
@@ -259,6 +260,7 @@ def test_interrupt():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "2"},  # of BLAS, too
     )
     try:
         assert process.stdout.readline() == "ready\n"
@@ -465,6 +467,23 @@ def test_threads_compile_at_once(tmp_path):
     folder = tmp_path / "not" / "yet"
     assert int(run(FIRST_CALLS, 4, NUMBA_CACHE_DIR=folder)) > 0
     assert int(run(FIRST_CALLS, 1, NUMBA_CACHE_DIR=folder)) == 0
+
+
+def double(x):
+    return 2 * x
+
+
+def test_processes_compile_at_once(monkeypatch, tmp_path):
+    """Code that one of them saves for its types is not loaded for the types of the other."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    first, second, third = (compiled(double) for _ in range(3))
+    files = second._cache._cache_file
+    monkeypatch.setattr(files, "_load_index", dict)  # before the first has saved,
+    monkeypatch.setattr(files, "_save_data", lambda *_: None)  # which writes its data later
+    first.compile((numba.float64,))
+    for step in (second, third):
+        step.compile((numba.float32,))
+        assert step.signatures == [(numba.float32,)]
 
 
 FULL_DISK = """
