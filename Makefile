@@ -9,7 +9,7 @@ demo: $(READY)
 	@$(VENV)/bin/python examples/demo.py
 
 test: lint
-	@$(VENV)/bin/pytest
+	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --dist worksteal
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check --quiet

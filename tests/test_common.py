@@ -445,7 +445,7 @@ BAD_PARAMETERS = [
 
 
 @both
-@pytest.mark.parametrize("params, message", BAD_PARAMETERS, ids=str)
+@pytest.mark.parametrize("params, message", BAD_PARAMETERS, ids=[row[1] for row in BAD_PARAMETERS])
 def test_bad_parameters_are_named_in_fit(cls, params, message):
     model = clone(cls(**params))
     with pytest.raises(ValueError, match=message):

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+from blas import limits, set_limit
 from numba.core.event import install_recorder
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_info
 
 from sklearn_ntk import gram as module
 from sklearn_ntk import pairs
@@ -266,15 +266,14 @@ def test_positive_semidefinite(name):
 
 @pytest.fixture
 def blas_threads():
-    """Thread limits of BLAS stay as they are."""
-
-    def limits():
-        found = [info for info in threadpool_info() if info["user_api"] == "blas"]
-        return [(info["filepath"], info["num_threads"]) for info in found]
-
+    """Two of them, where BLAS has threads of its own, and two after the test."""
     before = limits()
+    set_limit(2)
+    expected = limits()
     yield
-    assert limits() == before
+    after = limits()
+    set_limit(max(before, default=1))
+    assert after == expected
 
 
 @pytest.mark.usefixtures("blas_threads")

@@ -7,21 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+from blas import limits, set_limit
 
 from sklearn_ntk.linalg import single_threaded_blas
-
-
-def limits():
-    """Numbers of threads of all BLAS libraries."""
-    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
-
-
-def set_limit(n):
-    """Set the limit in a thread that ends, as some versions let only that thread change it."""
-    thread = threading.Thread(target=threadpool_limits, args=(n, "blas"))
-    thread.start()
-    thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -222,7 +222,6 @@ def test_value_of_numerical():
         (lambda x: x + 1j, "as many real numbers as it gets; .*complex"),
         (lambda x: np.exp(0.2 * x * x), "grows too fast .*smaller weight_var"),
     ],
-    ids=str,
 )
 def test_functions_that_are_refused(fn, message):
     with pytest.raises(ValueError, match=message):

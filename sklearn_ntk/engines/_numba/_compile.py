@@ -7,6 +7,7 @@ steps that no network before it had.
 
 import contextlib
 import hashlib
+import uuid
 from functools import cache
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def compiled(function, options=OPTIONS):
         return njit(**options)(function)
     cache_of_function = dispatcher._cache
     cache_of_function.save_overload = _forgiving(cache_of_function.save_overload)
+    files = cache_of_function._cache_file
+    files._data_name = _unique(files._data_name)
     return dispatcher
 
 
@@ -61,6 +64,14 @@ def _forgiving(save):
             save(*arguments)
 
     return save_if_possible
+
+
+def _unique(name):
+    """Names of files that no other process takes, or its index might mean our code by its types.
+
+    Numba numbers them in order, and two processes may save a function for different types at once.
+    """
+    return lambda number: name(uuid.uuid4().int >> 64)
 
 
 def pointer(context, builder, kind, array, place):

@@ -1,0 +1,17 @@
+"""Threads of BLAS, of which tests that share the cores with others have one."""
+
+import threading
+
+from threadpoolctl import threadpool_info, threadpool_limits
+
+
+def limits():
+    """Numbers of threads of all BLAS libraries."""
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def set_limit(n):
+    """Set the limit in a thread that ends, as some versions let only that thread change it."""
+    thread = threading.Thread(target=threadpool_limits, args=(n, "blas"))
+    thread.start()
+    thread.join()
