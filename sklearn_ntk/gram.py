@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from . import positions
-from ._memory import check_memory
+from ._memory import check_memory, empty
 from ._progress import Progress
 from ._threads import run
 from .engines._packing import has_series
@@ -175,7 +175,7 @@ def _allocate(program, shape, get, gradient, dtype, out, rows):
         f"take fewer rows, {single}or sklearn.kernel_approximation.Nystroem with this kernel and a "
         f"linear model",
     )
-    return Results(*(np.empty(s, dtype) for s in shapes))
+    return Results(*(empty(s, dtype) for s in shapes))
 
 
 def _within(program, shapes, get, gradient, dtype, out, rows):

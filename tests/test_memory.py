@@ -238,3 +238,14 @@ def test_check_memory(monkeypatch):
     _memory.check_memory(1.5e9, "This", "take less")
     with pytest.raises(MemoryError, match=r"^This needs 2 GB of memory and 1\.5 GB are free: take"):
         _memory.check_memory(2e9, "This", "take less")
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 0), (2, 17, 3, 2)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_empty_begins_with_a_line(shape, dtype):
+    arrays = [_memory.empty(shape, dtype) for _ in range(5)]
+    for number, array in enumerate(arrays):
+        assert array.shape == shape and array.dtype == dtype and array.flags.carray
+        assert array.size == 0 or array.__array_interface__["data"][0] % 64 == 0
+        array[...] = number
+    assert all(np.all(array == number) for number, array in enumerate(arrays))
