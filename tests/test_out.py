@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import _memory
 from sklearn_ntk.architectures import cnn, mlp
@@ -52,6 +52,23 @@ def test_out(program, get, gradient, dtype, is_symmetric):
     assert call(out=out) is out
     for found, wanted in zip(entries(out), entries(expected), strict=True):
         assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("n", [3, 31, 32, 33, 64, 130, 300])
+@pytest.mark.parametrize("offset", range(5))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_out_anywhere(n, offset, dtype):
+    """Vectors are written where they may be, single numbers elsewhere, and nothing beside them."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((n, 3)), rng.standard_normal((n + 1, 3))
+    for pair in ((X,), (X, Y)):
+        expected = gram(PROGRAM, *pair, dtype=dtype)
+        memory = np.full(expected.size + 10, -1.0, dtype)
+        out = memory[offset : offset + expected.size].reshape(expected.shape)
+        assert_array_equal(gram(PROGRAM, *pair, dtype=dtype, out=out), expected)
+        assert np.all(memory[:offset] == -1.0) and np.all(memory[offset + out.size :] == -1.0)
+        slow = gram(PROGRAM, X, pair[-1].copy(), dtype=dtype)
+        assert_allclose(expected, slow, rtol=0.0, atol=1e-6 if dtype == "float32" else 1e-14)
 
 
 def read_only(shape):
