@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 LINE_BYTES = 64
-"""Size of a line of memory, at most, on the machines of the day."""
+"""Size of a line of memory, of most machines."""
 
 SMALL = 2**24
 """Bytes up to which nobody asks whether they are free: that takes half a millisecond."""

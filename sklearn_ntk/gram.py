@@ -1,6 +1,5 @@
 """Gram matrices and diagonals of a program, tile by tile on all threads."""
 
-import math
 from collections import deque
 from contextlib import nullcontext
 from functools import partial
@@ -9,11 +8,10 @@ from itertools import product
 import numpy as np
 
 from . import positions
-from ._memory import check_memory, empty
 from ._progress import Progress
+from ._results import NAMES, allocate, names_of, select
 from ._threads import run
 from .engines._packing import has_series
-from .engines._tile import Results
 from .linalg import single_threaded_blas
 from .pairs import Pairs
 from .rows import SLAB, check_rows, scan
@@ -26,8 +24,6 @@ NEAR = {"float64": 1e-5, "float32": 1e-2}
 
 SERIES_COLUMNS = 2 * SLAB
 """Columns of a block that makes the coefficients of series for itself."""
-
-_NAMES = ("nngp", "ntk")
 
 
 def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0, out=None):
@@ -92,12 +88,12 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
             f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
         )
     _check_gradient(program, gradient)
-    results = _allocate(program, shape, get, gradient, dtype, out, rows)
+    results = allocate(program, shape, get, gradient, dtype, out, rows)
     title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
     if 0 not in shape:
         fill = _fill if program.shape is None else _fill_positions
         fill(program, rows, gradient, results, title, verbose)
-    return _select(program, get, gradient, results) if out is None else out
+    return select(program, get, gradient, results) if out is None else out
 
 
 def _fill(program, rows, gradient, results, title, verbose):
@@ -105,7 +101,7 @@ def _fill(program, rows, gradient, results, title, verbose):
     from .engines import _numba  # compiles or loads code: not before a kernel is wanted
 
     symmetric = len(rows) == 1
-    names = [name for name, result in zip(_NAMES, results, strict=False) if result.size]
+    names = [name for name, result in zip(NAMES, results, strict=False) if result.size]
     X, dtype = rows[0][0], results.ntk.dtype
     shape = len(X), len(rows[-1][0])
 
@@ -159,64 +155,6 @@ def _wakes_blas(program, n, m, d):
     return has_series(program) or n * m * d > 2**18 or (n + m) * d > 2**13
 
 
-def _allocate(program, shape, get, gradient, dtype, out, rows):
-    """Arrays for NNGP, NTK and their derivatives, empty ones for those that are not wanted."""
-    names = _names(get)
-    numbers = (program.n_outputs, program.n_outputs * (program.n_ntks or 1))
-    sizes = [n * (name in names) for n, name in zip(numbers, _NAMES, strict=True)]
-    shapes = [(n, *shape) if n else (0, 0, 0) for n in sizes]
-    shapes += [(*s, 2) if gradient else (0, 0, 0, 0) for s in shapes]
-    if out is not None:
-        return _within(program, shapes, get, gradient, dtype, out, rows)
-    single = "" if dtype == np.float32 else "dtype='float32', "
-    check_memory(
-        sum(map(math.prod, shapes)) * dtype.itemsize,
-        f"A Gram matrix of {shape[0]} x {shape[1]} rows{', with derivatives,' * gradient}",
-        f"take fewer rows, {single}or sklearn.kernel_approximation.Nystroem with this kernel and a "
-        f"linear model",
-    )
-    return Results(*(empty(s, dtype) for s in shapes))
-
-
-def _within(program, shapes, get, gradient, dtype, out, rows):
-    """Results of these shapes whose memory is that of ``out``."""
-    results = [np.empty([0] * len(shape), dtype) for shape in shapes]
-    others = [X for X, _ in rows]
-    for first, level in enumerate(_entries(out, 2) if gradient else [out]):
-        items = [level] if isinstance(get, str) else _entries(level, len(get))
-        for name, item in zip(_names(get), items, strict=True):
-            k = 2 * first + _NAMES.index(name)
-            shape = (*_axes(program, name), *shapes[k][1:])
-            is_array = isinstance(item, np.ndarray) and item.dtype == dtype
-            if not is_array or item.shape != shape or not item.flags.carray:
-                raise ValueError(
-                    f"out must have a C-contiguous, writeable array of {dtype} and shape {shape} "
-                    f"for the {name}; got {_about(item)}."
-                )
-            if any(np.may_share_memory(item, other) for other in others):
-                raise ValueError("out must not share memory with X, with Y or with itself.")
-            others.append(item)
-            results[k] = item.reshape(shapes[k])
-    return Results(*results)
-
-
-def _about(item):
-    """What to say of an array that does not fit."""
-    if not isinstance(item, np.ndarray):
-        return f"a {type(item).__name__}"
-    return f"{item.dtype} and shape {item.shape}{'' if item.flags.carray else ', not so laid out'}"
-
-
-def _entries(item, n):
-    """The entries of a part of ``out`` that must have so many."""
-    if not isinstance(item, (tuple, list)) or len(item) != n:
-        raise ValueError(
-            f"out must be a tuple of {n}, as the result is for this get and gradient; got "
-            f"a {type(item).__name__}."
-        )
-    return item
-
-
 def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     """Diagonal of the Gram matrices of ``X``, in time linear in its rows.
 
@@ -235,11 +173,11 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     rows = [check_rows(X)]
     if program.shape is None:
         with single_threaded_blas if has_series(program) else nullcontext():
-            scanned, _ = scan(program, rows, gradient, _names(get), dtype)
+            scanned, _ = scan(program, rows, gradient, names_of(get), dtype)
     else:
         scanned = positions.scan(program, rows, gradient, dtype)
     found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
-    return _select(program, get, gradient, found)
+    return select(program, get, gradient, found)
 
 
 def _check_gradient(program, gradient):
@@ -250,7 +188,11 @@ def _check_gradient(program, gradient):
 def _diagonals(scanned):
     """Diagonals of NNGP, NTK and their derivatives, one for each output along the first axis."""
     found = (scanned.variance, scanned.ntk, scanned.dvariance, scanned.dntk)
-    return tuple(part if part is None else np.atleast_2d(part) for part in found)
+    n_axes = (2, 2, 3, 3)
+    return tuple(
+        part if part is None or part.ndim == n else part[None]
+        for part, n in zip(found, n_axes, strict=True)
+    )
 
 
 def _blocks(start, stop, m, symmetric, pairs, n_rows):
@@ -294,29 +236,3 @@ def _run(parts, n_threads, title, verbose):
 
 def _count(progress, block):
     progress.add(_size(block))
-
-
-def _names(get):
-    """The kernels that ``get`` asks for, as a tuple."""
-    names = (get,) if isinstance(get, str) else tuple(get)
-    if not names or not set(names) <= set(_NAMES):
-        raise ValueError(f"get must be 'ntk', 'nngp' or a tuple of them; got {get!r}.")
-    return names
-
-
-def _select(program, get, gradient, results):
-    """What was asked for, without the axis of the outputs if there is only one."""
-    places = [_NAMES.index(name) for name in _names(get)]
-    picked = []
-    for first in (0, 2)[: 1 + gradient]:
-        found = ((_axes(program, _NAMES[k]), results[first + k]) for k in places)
-        items = tuple(result.reshape(*axes, *result.shape[1:]) for axes, result in found)
-        picked.append(items[0] if isinstance(get, str) else items)
-    return tuple(picked) if gradient else picked[0]
-
-
-def _axes(program, name):
-    """Axes of a result in front of those for rows: several NTKs, and several outputs."""
-    axes = (program.n_outputs,) if program.n_outputs > 1 else ()
-    is_several = name == "ntk" and program.n_ntks is not None
-    return (program.n_ntks, *axes) if is_several else axes

@@ -160,7 +160,8 @@ class Pairs:
     """Pairs of rows that have positions; they are the same if only one set of rows is given.
 
     Of a symmetric matrix each row is then paired with the half of the others that follow it, the
-    first row being the one behind the last: so all lines are full, and all blocks alike.
+    first row being the one behind the last: so all lines but the last of a row are full, and all
+    blocks alike.
     """
 
     def __init__(self, program, rows, gradient, dtype):
@@ -179,9 +180,7 @@ class Pairs:
         self._seconds = _seconds(plan)
         self._plan = engine.make_plan(program, plan, self.scan, gradient, dtype)
         self._left = engine.pack_side(self.scan, X, True, dtype)
-        n_lanes = self._plan.n_lanes
-        n_more = -(-self.shape[1] // n_lanes) * n_lanes if self.is_symmetric else 0
-        self._right = engine.pack_side(other, Y, False, dtype, n_more)
+        self._right = engine.pack_side(other, Y, False, dtype)
 
     def blocks(self):
         """Blocks of rows and columns."""
@@ -195,23 +194,24 @@ class Pairs:
     def compute(self, block, results):
         """Compute one block of the results."""
         i0, i1, j0, j1 = block
-        n, first = len(self.scan.variance), j0 + self.is_symmetric  # a row follows one behind
-        out = np.empty((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
-        ends = first, first + j1 - j0, self.is_symmetric, out
-        self._engine.fill(self._plan, self._left, self._right, i0, i1, *ends)
-        rows, columns = np.ogrid[i0:i1, first : first + j1 - j0]
+        # some of a symmetric matrix are not computed, and must be numbers all the same
+        out = np.zeros((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
+        ring, first = (self.shape[0], 1) if self.is_symmetric else (0, 0)  # a row follows one apart
+        columns = j0 + first, j1 + first
+        self._engine.fill(self._plan, self._left, self._right, i0, i1, *columns, ring, out)
+        places = slice(i0, i1), slice(*columns)
         if self.is_symmetric:
-            # of an even number, those that are half of it apart come twice
-            once = (2 * columns < n) | (2 * rows < n)
-            columns = (rows + columns) % n
-        ends = [
+            rows, apart = np.arange(i0, i1)[:, None], np.arange(*columns)
+            once = (2 * apart < ring) | (2 * rows < ring)
+            places = places[0], (rows + apart) % ring
+        ends = (
             (side.variance[place], side.dvariance[place] if self._gradient else None)
-            for side, place in zip(self.scans, (rows[:, 0], columns), strict=True)
-        ]
+            for side, place in zip(self.scans, places, strict=True)
+        )
         found = _positions.kernels(out, *ends)
         for result, part in zip(results, found, strict=False):
             if result.size and self.is_symmetric:
-                left, right = np.broadcast_to(rows, once.shape)[once], columns[once]
+                left, right = np.broadcast_to(rows, once.shape)[once], places[1][once]
                 result[0, left, right] = result[0, right, left] = part[once]
             elif result.size:
-                result[0, rows, columns] = part
+                result[(0, *places)] = part

@@ -115,7 +115,7 @@ def test_get():
         assert_close(values, nngp)
 
 
-@pytest.mark.parametrize("get", ["kernel", "NTK", ("ntk", "kernel"), ""])
+@pytest.mark.parametrize("get", ["kernel", "NTK", ("ntk", "kernel"), "", ("ntk", "ntk")])
 def test_wrong_get(get):
     X = draw(3)
     calls = [lambda: gram(PROGRAM, X, get=get), lambda: gram(PROGRAM, X, X.copy(), get)]

@@ -106,6 +106,18 @@ def test_out_of_other_structure():
         gram(PROGRAM, X, out=X)
 
 
+@pytest.mark.parametrize("kind", ["matrix", "memmap", "masked"])
+def test_kinds_of_out(kind, tmp_path):
+    expected = gram(PROGRAM, np.eye(6))
+    out = {
+        "matrix": lambda: np.asmatrix(np.zeros((6, 6))),
+        "memmap": lambda: np.memmap(tmp_path / "K", float, "w+", shape=(6, 6)),
+        "masked": lambda: np.ma.zeros((6, 6)),
+    }[kind]()
+    assert gram(PROGRAM, np.eye(6), out=out) is out
+    assert_array_equal(np.asarray(out), expected)
+
+
 def test_out_takes_no_memory(monkeypatch):
     monkeypatch.setattr(_memory, "SMALL", 0)
     monkeypatch.setattr(_memory, "free_memory", lambda: 0.0)

@@ -20,6 +20,7 @@ from contract_positions import (
     run_numpy,
     to_layers,
 )
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
@@ -27,6 +28,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor, positions
 from sklearn_ntk.engines import _position_rows, _positions, _schedule
+from sklearn_ntk.engines._operations import Gather, Map
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import (
     AvgPool,
@@ -38,6 +40,7 @@ from sklearn_ntk.layers import (
     Recurrent,
     lower,
 )
+from sklearn_ntk.rows import check_rows
 
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(
@@ -187,6 +190,45 @@ def test_numbers_of_rows(shape, dtype):
     tolerance = 1e-13 if dtype == "float64" else 2e-6
     assert K.dtype == dtype
     assert np.abs(K - expected).max() <= tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 16, 32, 33, 34, 65])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["conv pooled", "recurrent"])
+def test_ring_of_rows(name, n, dtype):
+    """A symmetric matrix has each pair of rows once, in lines that begin at any row."""
+    program, X = program_of(name), rows_of(name, n + 3)[3:]
+    expected = run_numpy(program, X, X)
+    found, rates = gram(program, X, get=BOTH, dtype=dtype, gradient=True)
+    wanted = gram(program, X, X.copy(), get=BOTH, dtype=dtype, gradient=True)[1]
+    tolerance = 1e-13 if dtype == "float64" else 2e-6
+    for K, other in zip((*found, *rates), (*expected, *wanted), strict=True):
+        assert_array_equal(K, K.swapaxes(0, 1))
+        assert np.abs(K - other).max() <= tolerance * np.abs(other).max()
+    diagonals = diagonal(program, X, BOTH, dtype=dtype, gradient=True)
+    for K, ends in zip((*found, *rates), (*diagonals[0], *diagonals[1]), strict=True):
+        assert_array_equal(K[np.arange(n), np.arange(n)], ends)
+
+
+@pytest.mark.parametrize(
+    "layers, steps",
+    [
+        ((Conv(3), "relu"), {1, 2}),
+        ((Conv((3, 1)), "relu"), {0, 1}),
+        ((Conv(5), "relu"), {2}),
+        ((Conv(1), "relu"), {0}),
+        ((Conv(3), "relu", Conv(1), "erf"), set()),
+        ((Conv(3), "tanh"), set()),
+    ],
+)
+def test_joined_operations(layers, steps):
+    """The sum of three lines, an affine map and an activation alone are one loop."""
+    program = lower((Input(6, 6, 1), *layers, GlobalAvgPool(), Dense()), 2.0, 0.1)
+    work = positions.Pairs(program, [check_rows(np.eye(36)[:2])], False, np.dtype("float64"))
+    operations = _schedule.schedule(program, diagonal=True).operations
+    kinds = zip(operations, work._plan.ops, strict=True)
+    left_out = {op.step for op, row in kinds if isinstance(op, (Gather, Map)) and row[3] == 0}
+    assert left_out == steps
 
 
 @pytest.mark.parametrize("name", NETWORKS)

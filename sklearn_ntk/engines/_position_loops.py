@@ -153,12 +153,12 @@ def mapped(kind, cls, own, gradient, single):
 def joined(cls, n_sources, own, gradient, single):
     """Source of an affine map, the step before, and an activation.
 
-    The state is the sum of so many lines, as two operations before have them in their table, or
-    where it will be if there are none.
+    The state is the sum of so many lines, of which the operation knows the table, or where it will
+    be if there are none.
     """
     names = [f"p{q}" for q in range(n_sources)]
     before = [
-        f"{name} = {line_size(gradient)} * tables[ops[o - 2, 4] + {n_sources} * e + {q}]"
+        f"{name} = {line_size(gradient)} * tables[ops[o, 5] + {n_sources} * e + {q}]"
         for q, name in enumerate(names)
     ]
     outputs = distances.trace_pair("joined", cls, gradient)

@@ -102,10 +102,10 @@ def set_places(places, program, scan):
         begin += sum(map(len, parts))
 
 
-def pack_side(scan, X, is_left, dtype, n_more=0):
+def pack_side(scan, X, is_left, dtype):
     """Rows (n, positions, channels) and their records.
 
-    On the right the first rows follow the last ones: so many more, and up to a whole line.
+    On the right the first rows follow the last ones, as a line may begin at any row.
     """
     parts = [part for k in range(len(scan.records)) for part in _parts_of(scan, k)[0]]
     parts = parts or [np.zeros((1, len(X)))]
@@ -115,7 +115,7 @@ def pack_side(scan, X, is_left, dtype, n_more=0):
         records = np.empty((n, total), dtype)
         np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
         return Side(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
-    n_filled = -(-(n + n_more) // N_LANES[dtype.name]) * N_LANES[dtype.name]
+    n_filled = (-(-n // N_LANES[dtype.name]) + 1) * N_LANES[dtype.name]
     records, entries = np.empty((total, n_filled), dtype), np.empty((X.shape[1], n_filled), dtype)
     np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
     entries[:, :n] = X.T

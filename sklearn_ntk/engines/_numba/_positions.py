@@ -153,8 +153,10 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
         if n_joined:
             source = _position_loops.joined, source[-1], N_SOURCES * (n_joined == 2)
         _, address = _operation(*source, *flags)
-        for row in rows[len(rows) - n_joined :]:  # nothing is left to do of these
-            row[0], row[3] = address, 0
+        if n_joined == 2:
+            extra = rows[-2][4]  # place of the table of the sums
+        for row in rows[len(rows) - n_joined :]:  # they have no lines of their own then
+            row[3] = 0
         rows.append([address, step, out, n, place, extra])
         tables += parts
         place += sum(map(len, parts))
@@ -191,19 +193,20 @@ def _operate(plan, left, right, i, j, lines, work, first, last):
 
 
 @compiled
-def fill(plan, left, right, i0, i1, j0, j1, is_symmetric, out):
+def fill(plan, left, right, i0, i1, j0, j1, ring, out):
     """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
 
-    ``out[part, i - i0, j - j0]`` receives the state in the line of the result. Of a symmetric
-    matrix, columns are counted from the row.
+    ``out[part, i - i0, j - j0]`` receives the state in the line of the result. If ``ring`` is not
+    zero, the matrix is symmetric, and columns are counted from the row, along a ring of so many
+    rows; those that are half a ring apart are computed once.
     """
     n_parts, n_lanes = out.shape[0], plan.n_lanes
     size = n_parts * n_lanes
     lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
     work = np.empty(plan.n_work * n_lanes, plan.numbers.dtype)
     for j in range(j0, j1, n_lanes):
-        for i in range(i0, i1):
-            column = i + j if is_symmetric else j
+        for i in range(i0, i1 if ring == 0 or 2 * j < ring else min(i1, ring // 2)):
+            column = (i + j) % ring if ring > 0 else j
             _operate(plan, left, right, i, column, lines, work, 0, plan.ops.shape[0])
             for part in range(n_parts):
                 place = plan.result * size + part * n_lanes
