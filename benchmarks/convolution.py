@@ -44,7 +44,7 @@ def run_case(size, readout, n, sets, options):
     try:
         for key, name in names.items():
             precision = "float32" if key == "single" else "float64"
-            contender = start(name, n, size, readout, precision, sets)
+            contender = start(name, n, size, readout, precision, sets, options.way)
             contenders[key] = contender
             try:
                 result[key] = contender.ask("memory") | {"times": []}
@@ -137,6 +137,10 @@ def parse():
     parser.add_argument("--cases", **form, default=[*map(case, CASES)], help="for the comparison")
     parser.add_argument("--gram", **form, default=[], help="Gram matrices of ours, not compared")
     parser.add_argument("--sets", type=int, nargs="+", default=[2, 1], choices=[1, 2])
+    parser.add_argument(
+        "--way", choices=["blocks", "call"], default="blocks",
+        help="whether the peer's kernel is compiled in the fastest blocks, or called as it is",
+    )  # fmt: skip
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small cases")
     parser.add_argument("--json", type=Path, help="file for all single timings")

@@ -18,9 +18,9 @@ LARGEST = 2e8  # bytes of one array of covariances of all positions in a block
 class Images(Session):
     """Images of one channel: the NTK between two sets of ``n``, or the Gram matrix of one set."""
 
-    def __init__(self, name, n=1, size=4, readout="pool", dtype="float64", sets=2):
+    def __init__(self, name, n=1, size=4, readout="pool", dtype="float64", sets=2, way="blocks"):
         self.name, self.n, self.size, self.sets = name, int(n), int(size), int(sets)
-        self.readout, self.dtype = readout, dtype
+        self.readout, self.dtype, self.way = readout, dtype, way
 
     @functools.cached_property
     def X(self):
@@ -50,8 +50,10 @@ class Images(Session):
         kernel = stax.serial(*layers, readout, stax.Dense(1, **std))[2]
         shape = (self.n, self.size, self.size, 1)
         sets = [jax.numpy.asarray(part.reshape(shape)) for part in self.X]
-        self.block = self.fastest_block(jax, kernel, sets[0], sets[-1])
-        run = nt.batch(kernel, batch_size=self.block, device_count=0)
+        run = kernel
+        if self.way == "blocks":
+            self.block = self.fastest_block(jax, kernel, sets[0], sets[-1])
+            run = nt.batch(kernel, batch_size=self.block, device_count=0)
         arguments = (*sets, None)[:2]
         run(*arguments, "ntk")
         return lambda: jax.block_until_ready(run(*arguments, "ntk"))
