@@ -7,12 +7,16 @@ from finite_positions import LAYERS, draw, empirical_kernels
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_allclose
 
-RNG = np.random.default_rng(0)
 IMAGE, SEQUENCE = ("input", {"shape": (4, 3, 2)}), ("input", {"shape": (4, 2)})
 DENSE = ("dense", {"weight_var": 1.3, "bias_var": 0.2})
 FROZEN = ("dense", {"weight_var": 1.3, "bias_var": 0.2, "frozen": True})
 ERF, RELU = ("activation", {"name": "erf"}), ("activation", {"name": "relu"})
 AVERAGE, FLATTEN, NORM = ("global_avg_pool", {}), ("flatten", {}), ("layer_norm", {})
+
+
+def normal(shape):
+    """Random entries, the same ones in whatever order tests run."""
+    return np.random.default_rng(0).standard_normal(shape)
 
 
 def conv(filter_size, padding="same", **others):
@@ -108,7 +112,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients(name):
     network, frozen = NETWORKS[name]
-    X = RNG.standard_normal((3, np.prod(network[0][1]["shape"])))
+    X = normal((3, np.prod(network[0][1]["shape"])))
     recorder = Recorder()
     _, _, ntk = draw(network, X, 4, recorder)
     trained = [np.full(x.size, i not in frozen) for i, x in enumerate(recorder.drawn)]
@@ -147,7 +151,7 @@ def forward(layer, rows, width=5):
 )
 def test_convolution(filter_size, strides, padding, before, after):
     """Windows of padded rows."""
-    rows = RNG.standard_normal((2, 5, 4, 3))
+    rows = normal((2, 5, 4, 3))
     layer = conv(filter_size, padding, strides=strides)
     actual, [weights] = forward(layer, rows)
     mode = "wrap" if padding == "circular" else "constant"
@@ -161,14 +165,14 @@ def test_convolution(filter_size, strides, padding, before, after):
 
 
 def test_convolution_of_a_sequence():
-    rows = RNG.standard_normal((2, 4, 1, 3))
+    rows = normal((2, 4, 1, 3))
     image, _ = forward(conv((3, 1), "circular", strides=(2, 1)), rows)
     sequence, _ = forward(conv(3, "circular", strides=2), rows[:, :, 0])
     assert_allclose(sequence, image[:, :, 0], rtol=1e-13)
 
 
 def test_pooling():
-    rows = RNG.standard_normal((2, 6, 4, 3))
+    rows = normal((2, 6, 4, 3))
     blocks = rows.reshape(2, 3, 2, 2, 2, 3)
     for kind, by in (("avg_pool", 4), ("sum_pool", 1)):
         actual, _ = forward((kind, {"window": 2}), rows)
@@ -183,7 +187,7 @@ def test_pooling():
 
 
 def test_norm():
-    rows, _ = forward(NORM, 3 + 2 * RNG.standard_normal((2, 4, 30)))
+    rows, _ = forward(NORM, 3 + 2 * normal((2, 4, 30)))
     assert_allclose(rows.mean(axis=-1), 0, atol=1e-14)
     assert_allclose((rows**2).mean(axis=-1), 1, rtol=1e-12)
 
@@ -203,7 +207,7 @@ def test_embedding_has_its_covariance(length_scale):
 @pytest.mark.parametrize("mechanism", ["softmax", "identity", "relu", "abs"])
 def test_attention(mechanism):
     """One position after the other, the weights of queries being those of keys."""
-    rows = RNG.standard_normal((2, 4, 3))
+    rows = normal((2, 4, 3))
     actual, (keys, values, out) = forward(attention(mechanism), rows)
     for x, result in zip(rows, actual, strict=True):
         k, v = x @ keys[:-1] / np.sqrt(3), np.sqrt(1.2 / 3) * x @ values[:-1]
@@ -221,7 +225,7 @@ def test_attention(mechanism):
 
 def test_attention_with_random_scores():
     """Two heads, one after the other."""
-    rows = RNG.standard_normal((2, 4, 3))
+    rows = normal((2, 4, 3))
     actual, (keys, queries, values, out) = forward(attention("identity", "sqrt"), rows, 8)
     expected = np.sqrt(0.3) * out[-1] + np.zeros((2, 4, 8))
     for head in np.split(np.arange(8), 2):
@@ -235,7 +239,7 @@ def test_attention_with_random_scores():
 
 def test_recurrence():
     """One time step after the other."""
-    rows = RNG.standard_normal((2, 4, 3))
+    rows = normal((2, 4, 3))
     states, [weights] = forward(recurrent("tanh", return_sequences=True), rows)
     W, U, b = weights[:5], weights[5:8], weights[8]
     h = np.zeros((2, 5))
@@ -251,7 +255,7 @@ def test_recurrence():
 def test_averages_of_a_linear_network():
     """Its expected kernels are those of the limit: weight_var / (CF) times sums over windows."""
     network = [SEQUENCE, conv(2, "valid"), AVERAGE, DENSE]
-    X = RNG.standard_normal((3, 8))
+    X = normal((3, 8))
     nngp, ntk, *errors = empirical_kernels(network, X, width=300, n_networks=30)
     rows = X.reshape(3, 4, 2)
     means = np.concatenate([rows[:, :-1], rows[:, 1:]], axis=2).mean(axis=1)
@@ -264,7 +268,7 @@ def test_averages_of_a_linear_network():
 
 
 def test_equal_seeds_give_equal_results():
-    X = RNG.standard_normal((3, 8))
+    X = normal((3, 8))
     network = [SEQUENCE, recurrent(), DENSE]
     first, again = (empirical_kernels(network, X, 20, 3, seed=4) for _ in range(2))
     assert np.array_equal(first, again)

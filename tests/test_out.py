@@ -85,8 +85,8 @@ def read_only(shape):
         (np.zeros((4, 4), "float32"), "got float32 and shape"),
         (np.zeros((4, 8))[:, ::2], "not so laid out"),
         (read_only((4, 4)), "not so laid out"),
-        ([[0.0] * 4] * 4, "got a list"),
-        ((np.zeros((4, 4)),), "got a tuple"),
+        ([[0.0] * 4] * 4, "got an object of type list"),
+        ((np.zeros((4, 4)),), "got an object of type tuple"),
     ],
 )
 def test_wrong_out(out, message):
@@ -106,11 +106,18 @@ def test_out_of_other_structure():
         gram(PROGRAM, X, out=X)
 
 
+class Matrix(np.ndarray):
+    """An array that keeps two axes, as `numpy.matrix` does, whose use warns."""
+
+    def reshape(self, *shape):
+        return self
+
+
 @pytest.mark.parametrize("kind", ["matrix", "memmap", "masked"])
 def test_kinds_of_out(kind, tmp_path):
     expected = gram(PROGRAM, np.eye(6))
     out = {
-        "matrix": lambda: np.asmatrix(np.zeros((6, 6))),
+        "matrix": lambda: np.zeros((6, 6)).view(Matrix),
         "memmap": lambda: np.memmap(tmp_path / "K", float, "w+", shape=(6, 6)),
         "masked": lambda: np.ma.zeros((6, 6)),
     }[kind]()
