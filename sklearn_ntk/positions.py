@@ -204,6 +204,7 @@ class Pairs:
             rows, apart = np.arange(i0, i1)[:, None], np.arange(*columns)
             once = (2 * apart < ring) | (2 * rows < ring)
             places = places[0], (rows + apart) % ring
+            left, right = np.broadcast_to(rows, once.shape)[once], places[1][once]
         ends = (
             (side.variance[place], side.dvariance[place] if self._gradient else None)
             for side, place in zip(self.scans, places, strict=True)
@@ -211,7 +212,6 @@ class Pairs:
         found = _positions.kernels(out, *ends)
         for result, part in zip(results, found, strict=False):
             if result.size and self.is_symmetric:
-                left, right = np.broadcast_to(rows, once.shape)[once], places[1][once]
                 result[0, left, right] = result[0, right, left] = part[once]
             elif result.size:
                 result[(0, *places)] = part

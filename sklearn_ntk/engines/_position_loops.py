@@ -227,7 +227,7 @@ def begin(own, gradient, single):
     ]
     return text_of([
         *short(gradient),
-        "    xs, ys, channels, zero = tile.left.X, tile.right.X, tile.channels, F(0.0)",
+        "    xs, ys, channels = tile.left.X, tile.right.X, tile.channels",
         "    nx = tile.i * tile.entries",
         "    scale = F(1.0) / F(channels)",
         "    for e in range(n):",
@@ -236,7 +236,7 @@ def begin(own, gradient, single):
         *indent(2, apart),
         "            put(lines, at + j, scale * apart * apart)",
         "        for j in range(lanes, whole):",
-        "            put(lines, at + j, zero)",
+        "            put(lines, at + j, F(0.0))",
         "        for c in range(1, channels):",
         *indent(3, apart),
         "                put(lines, at + j, load(lines, at + j) + scale * apart * apart)",
