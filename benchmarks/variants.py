@@ -1,12 +1,12 @@
 """What variants of a Gram matrix cost next to the plain one; README.md says how to read it."""
 
 import argparse
-import statistics
 import time
 
 import numba
 import numpy as np
 
+from sklearn_ntk._reserve import release
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, lower
@@ -24,20 +24,20 @@ def all_depths(activation, depths):
     return tuple(layers)
 
 
-def time_of(function):
-    """Seconds of a call, the fastest of three in a row: the first one may find memory cold."""
+def time_of(function, prepare):
+    """Seconds of a call, the fastest of three in a row."""
     seconds = []
     for _ in range(3):
+        prepare()
         start = time.perf_counter()
         function()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
 
-def again(program, X, get="ntk"):
-    """A Gram matrix that is put into the same memory each time."""
-    out = gram(program, X, get=get)
-    return lambda: gram(program, X, get=get, out=out)
+def times_of(function):
+    """Seconds of a call in fresh memory, and in that of the call before it."""
+    return time_of(function, release), time_of(function, lambda: None)
 
 
 def variants(X, activation):
@@ -51,9 +51,6 @@ def variants(X, activation):
         "NNGP": (lambda: gram(plain, X, get="nngp"), "NTK"),
         "both kernels": (lambda: gram(plain, X, get=both), "NTK"),
         f"NTK of depths {DEPTHS} in one pass": (lambda: gram(outputs, X), "NTK"),
-        "NTK, `out=`": (again(plain, X), "NTK"),
-        "both kernels, `out=`": (again(plain, X, both), "NTK, `out=`"),
-        f"NTK of depths {DEPTHS} in one pass, `out=`": (again(outputs, X), "NTK, `out=`"),
         "NTK with both derivatives": (lambda: gram(plain, X, gradient=True), "NTK"),
         "NTK in float32": (lambda: gram(plain, X, dtype="float32"), "NTK"),
         f"NTK, depth {LONG}": (lambda: gram(long, X), "NTK"),
@@ -76,16 +73,21 @@ def main():
     times = {name: [] for name in cases}
     for repeat in range(options.repeats + 1):  # the first one compiles
         for name, (function, _) in cases.items():
-            times[name].append(time_of(function))
+            times[name].append(times_of(function))
             if repeat == 0:
                 times[name].clear()
+    times = {name: np.transpose(pairs) for name, pairs in times.items()}
     print(f"n = {options.n}, d = {options.d}, {options.activation}, depth 3 unless said\n")
-    print("| variant | ms | ratio |\n|---|---|---|")
+    print("| variant | ms | ratio | ms in fresh memory | ratio |\n|---|---|---|---|---|")
     for name, (_, base) in cases.items():
-        ratios = map(float.__truediv__, times[name], times[base] if base else times[name])
-        ratio = f"{statistics.median(ratios):.2f} x {base}" if base else ""
-        print(f"| {name} | {1e3 * min(times[name]):.1f} | {ratio} |")
-    layers = min(times[f"NTK, depth {LONG}"]) - min(times["NTK"])
+        cells = []
+        for fresh in (False, True):
+            seconds, others = (times[key][0 if fresh else 1] for key in (name, base or name))
+            ratio = f"{np.median(seconds / others):.2f}" if base else ""
+            cells += [f"{1e3 * np.min(seconds):.1f}", ratio]
+        compared = f", as to {base}" if base and base != "NTK" else ""
+        print(f"| {name}{compared} | {' | '.join(cells)} |")
+    layers = min(times[f"NTK, depth {LONG}"][1]) - min(times["NTK"][1])
     pairs = options.n * (options.n + 1) / 2
     per_layer = 1e9 * layers / (LONG - 3) / pairs * numba.get_num_threads()
     print(f"\nA layer costs {per_layer:.1f} ns per pair and thread.")

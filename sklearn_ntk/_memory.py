@@ -1,15 +1,9 @@
-"""How much memory is free, the refusal of what would not fit, and memory for large results."""
+"""How much memory is free, and the refusal of what would not fit."""
 
-import math
 import os
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-LINE_BYTES = 64
-"""Size of a line of memory, of most machines."""
-
-SMALL = 2**24
+SMALL = 2**26
 """Bytes up to which nobody asks whether they are free: that takes half a millisecond."""
 
 _ROOT = "/sys/fs/cgroup"
@@ -76,11 +70,3 @@ def check_memory(n_bytes, what, remedy):
             f"{what} needs {_gigabytes(n_bytes)} GB of memory and {_gigabytes(free)} GB are free: "
             f"{remedy}."
         )
-
-
-def empty(shape, dtype):
-    """Array that begins with a line of memory, so that streaming stores fill whole lines."""
-    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(n_bytes + LINE_BYTES, np.uint8)
-    start = -memory.__array_interface__["data"][0] % LINE_BYTES
-    return memory[start : start + n_bytes].view(dtype).reshape(shape)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from ._memory import check_memory, empty
+from ._memory import check_memory
+from ._reserve import empty
 from .engines._tile import Results
 
 NAMES = ("nngp", "ntk")

@@ -46,9 +46,9 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     verbose : int
         Whether to print how far the computation is and how long it will take.
     out : array, or tuple of them, optional
-        Where to put what is returned, of its structure, shapes and ``dtype``. Memory that is used
-        again need not be made ready by the system, which is a good part of the time of shallow
-        networks and of further matrices.
+        Where to put what is returned, of its structure, shapes and ``dtype``. By default large
+        results take over the memory of earlier ones that nobody refers to any more: the system
+        would have to clear fresh memory, which is a good part of the time of shallow networks.
 
     Returns
     -------

@@ -359,6 +359,7 @@ def test_uncertainty_errors():
 
 def test_memory(monkeypatch):
     """A fit that would not fit the memory is refused, with what it needs and what would serve."""
+    monkeypatch.setattr(_memory, "SMALL", 0)
     monkeypatch.setattr(_memory, "free_memory", lambda: 18e6)
     X = np.random.default_rng(0).standard_normal((900, 2))
     with pytest.raises(MemoryError, match=r"fit of 900 distinct rows needs 0\.0207 GB.*Nystroem"):
@@ -369,6 +370,7 @@ def test_memory(monkeypatch):
 def test_memory_of_covariances(monkeypatch):
     X = np.random.default_rng(0).standard_normal((2000, 2))
     model = NTKRegressor(depth=1).fit(X[:10], X[:10, 0])
+    monkeypatch.setattr(_memory, "SMALL", 0)
     monkeypatch.setattr(_memory, "free_memory", lambda: 18e6)
     with pytest.raises(MemoryError, match=r"covariance of 2000 rows needs .*return_std=True"):
         model.predict(X, return_cov=True)

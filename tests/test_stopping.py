@@ -158,6 +158,7 @@ def test_losses_without_a_closed_form(loss):
 
 
 def test_memory(monkeypatch):
+    monkeypatch.setattr(_memory, "SMALL", 0)
     monkeypatch.setattr(_memory, "free_memory", lambda: 23e6)
     X = np.random.default_rng(0).standard_normal((900, 2))
     NTKRegressor().fit(X, X[:, 0])

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-TILE_ROWS = 32
-TILE_COLUMNS = 256
+TILE_ROWS = 64
+TILE_COLUMNS = 128
 
 
 class Side(NamedTuple):

@@ -15,7 +15,7 @@ from .. import _loops, _packing
 from .._tile import TILE_COLUMNS, TILE_ROWS, Tile
 from . import _steps
 from ._compile import INNER, address, call, compiled, from_source
-from ._steps import fence
+from ._streams import fence
 
 __all__ = ["BLOCK_ROWS", "fill", "get_num_threads", "make_plan"]
 

@@ -17,7 +17,7 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from ... import _trace, formulas
+from ... import _reserve, _trace, formulas
 from .._position_loops import N_LANES
 from .._tile import Results, Side, Tile
 
@@ -31,7 +31,7 @@ def _version():
     folder = Path(__file__).parent
     shared = ("_tile.py", "_position_packing.py")  # types of arguments
     files = [*sorted(folder.glob("*.py")), *(folder.parent / name for name in shared)]
-    files += [Path(module.__file__) for module in (_trace, formulas)]
+    files += [Path(module.__file__) for module in (_reserve, _trace, formulas)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

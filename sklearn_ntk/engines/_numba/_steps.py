@@ -1,17 +1,11 @@
 """Steps that no formula describes: where tiles come from, the stack, and where they go."""
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
-from ._compile import INNER, pointer
-
-LINE = 16
-"""Entries of a column that are written at a time: whole lines of memory."""
-
-_inner = njit(**INNER)
-
+from .._tile import TILE_COLUMNS
+from ._compile import INNER, store
+from ._streams import store_rates, store_tile
 
 # --- Beginning ------------------------------------------------------------------------------------
 
@@ -125,59 +119,10 @@ def put_out_others(k, tile):
         n_outputs = tile.results.ntk.shape[0] // n_ntks
         for part in range(1, n_ntks):
             number = tile.counters[1] + part * n_outputs
-            _store(tile.state[1 + part], tile, tile.results.ntk[number])
+            store_tile(tile.state[1 + part], tile, tile.results.ntk[number])
 
 
 # --- Results --------------------------------------------------------------------------------------
-#
-# A result is larger than the caches and is written once. Ordinary stores read every line of memory
-# before they write it; streaming stores do not, which halves the time.
-
-
-@intrinsic
-def _stream(typing_context, array, place, value):
-    """Store a number in a contiguous array, past the cache."""
-
-    def generate(context, builder, signature, arguments):
-        target = pointer(context, builder, array, *arguments[:2])
-        bits = ir.IntType(context.get_abi_sizeof(arguments[2].type) * 8)
-        target = builder.bitcast(target, bits.as_pointer())
-        store = builder.store(builder.bitcast(arguments[2], bits), target)
-        one = ir.Constant(ir.IntType(32), 1)
-        store.set_metadata("nontemporal", builder.module.add_metadata([one]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, array.dtype), generate
-
-
-@intrinsic
-def fence(typing_context):
-    """Wait for the streaming stores: other threads may read the result afterwards."""
-
-    def generate(context, builder, signature, arguments):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@_inner
-def _store(values, tile, out):
-    """Copy values of a tile to a matrix and, if it is symmetric, to the upper triangle, too."""
-    i0, j0, stop = tile.i0, tile.j0, tile.stop
-    for i in range(stop.shape[0]):
-        row, target = values[i], out[i0 + i][j0:]
-        for j in range(stop[i]):
-            _stream(target, j, row[j])
-    for i1 in range(0, stop.shape[0] if tile.symmetric else 0, LINE):
-        i2 = min(i1 + LINE, stop.shape[0])
-        for j in range(stop[i1]):
-            target = out[j0 + j][i0:]
-            for i in range(i1, i2):
-                _stream(target, i, values[i, j])
-        for i in range(i1, i2):
-            for j in range(stop[i1], stop[i]):
-                out[j0 + j, i0 + i] = values[i, j]
 
 
 def put_out(k, tile):
@@ -189,47 +134,31 @@ def put_out(k, tile):
             std, gap, row = tile.left.heads[k, 2][tile.i0 + i], tile.state[0, i], tile.duals[0, i]
             for j in range(stop[i]):
                 row[j] = std * columns[j] - half * gap[j]
-        _store(tile.duals[0], tile, tile.results.nngp[number])
+        store_tile(tile.duals[0], tile, tile.results.nngp[number])
     if tile.results.ntk.size > 0:
-        _store(tile.state[1], tile, tile.results.ntk[number])
+        store_tile(tile.state[1], tile, tile.results.ntk[number])
     tile.counters[1] += 1
 
 
-@_inner
-def _store_both(first, second, tile, out):
-    """Copy the rates along both directions to an array (n, m, 2), and mirror them likewise."""
-    i0, j0, stop = tile.i0, tile.j0, tile.stop
-    for i in range(stop.shape[0]):
-        row, other, target = first[i], second[i], out[i0 + i][j0:]
-        for j in range(stop[i]):
-            _stream(target, 2 * j, row[j])
-            _stream(target, 2 * j + 1, other[j])
-    for i1 in range(0, stop.shape[0] if tile.symmetric else 0, LINE):
-        i2 = min(i1 + LINE, stop.shape[0])
-        for j in range(stop[i1]):
-            target = out[j0 + j][i0:]
-            for i in range(i1, i2):
-                _stream(target, 2 * i, first[i, j])
-                _stream(target, 2 * i + 1, second[i, j])
-        for i in range(i1, i2):
-            for j in range(stop[i1], stop[i]):
-                out[j0 + j, i0 + i, 0] = first[i, j]
-                out[j0 + j, i0 + i, 1] = second[i, j]
-
-
 def put_out_rates(k, tile):
-    """Store what is wanted of the rates as those of the next result."""
+    """Store what is wanted of the rates, side by side, as those of the next result."""
     number, stop, half = tile.counters[1], tile.stop, tile.state.dtype.type(0.5)
+    state, duals = tile.state, tile.duals
     if tile.results.dnngp.size > 0:
-        columns = tile.right.heads[k, 2][tile.j0 :]
-        for p in range(2):
-            dcolumns = tile.right.head_rates[p, k, 2][tile.j0 :]
-            for i in range(stop.shape[0]):
-                std = tile.left.heads[k, 2][tile.i0 + i]
-                dstd = tile.left.head_rates[p, k, 2][tile.i0 + i]
-                rates, row = tile.state[2 + p, i], tile.duals[p, i]
+        x, columns = tile.left.heads[k, 2], tile.right.heads[k, 2][tile.j0 :]
+        dx, dy = tile.left.head_rates[:, k, 2], tile.right.head_rates[:, k, 2]
+        for i in range(stop.shape[0]):
+            std, place = x[tile.i0 + i], 2 * TILE_COLUMNS * i
+            for p in range(2):
+                dstd, dcolumns, rates = dx[p][tile.i0 + i], dy[p][tile.j0 :], state[2 + p, i]
                 for j in range(stop[i]):
-                    row[j] = dstd * columns[j] + std * dcolumns[j] - half * rates[j]
-        _store_both(tile.duals[0], tile.duals[1], tile, tile.results.dnngp[number])
+                    rate = dstd * columns[j] + std * dcolumns[j] - half * rates[j]
+                    store(duals, place + 2 * j + p, rate)
+        store_rates(duals, tile, tile.results.dnngp[number])
     if tile.results.dntk.size > 0:
-        _store_both(tile.state[4], tile.state[5], tile, tile.results.dntk[number])
+        for i in range(stop.shape[0]):
+            first, second, place = state[4, i], state[5, i], 2 * TILE_COLUMNS * i
+            for j in range(stop[i]):
+                store(duals, place + 2 * j, first[j])
+                store(duals, place + 2 * j + 1, second[j])
+        store_rates(duals, tile, tile.results.dntk[number])
