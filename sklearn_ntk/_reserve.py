@@ -1,8 +1,8 @@
 """Memory for results, of which large ones leave theirs to those that follow.
 
-Fresh memory comes filled with zeros, page by page as it is touched, which takes a fifth of the time
-of a Gram matrix of a shallow network and more than half of what a further matrix costs. The memory
-of a large result that nobody refers to any more is therefore kept for the next one of its size, if
+Fresh memory comes filled with zeros, page by page as it is touched, which takes up to a fifth of
+the time of a Gram matrix of a shallow network and two thirds of what a further matrix costs. The
+memory of a large result that nobody refers to any more is kept for the next one of its size, if
 the system can be told that it may take it back whenever it runs short of memory: it fills it with
 zeros then. Until then the process still appears to hold it. Worker processes keep nothing: joblib
 and others watch how much memory theirs hold, and replace those that do not give it back.
