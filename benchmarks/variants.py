@@ -36,8 +36,8 @@ def time_of(function, prepare):
 
 
 def times_of(function):
-    """Seconds of a call in fresh memory, and in that of the call before it."""
-    return time_of(function, release), time_of(function, lambda: None)
+    """Seconds of a call in the memory of the one before it, and in fresh memory."""
+    return time_of(function, lambda: None), time_of(function, release)
 
 
 def variants(X, activation):
@@ -81,13 +81,12 @@ def main():
     print("| variant | ms | ratio | ms in fresh memory | ratio |\n|---|---|---|---|---|")
     for name, (_, base) in cases.items():
         cells = []
-        for fresh in (False, True):
-            seconds, others = (times[key][0 if fresh else 1] for key in (name, base or name))
+        for seconds, others in zip(times[name], times[base or name], strict=True):
             ratio = f"{np.median(seconds / others):.2f}" if base else ""
             cells += [f"{1e3 * np.min(seconds):.1f}", ratio]
         compared = f", as to {base}" if base and base != "NTK" else ""
         print(f"| {name}{compared} | {' | '.join(cells)} |")
-    layers = min(times[f"NTK, depth {LONG}"][1]) - min(times["NTK"][1])
+    layers = min(times[f"NTK, depth {LONG}"][0]) - min(times["NTK"][0])
     pairs = options.n * (options.n + 1) / 2
     per_layer = 1e9 * layers / (LONG - 3) / pairs * numba.get_num_threads()
     print(f"\nA layer costs {per_layer:.1f} ns per pair and thread.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memory import set_free
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor, _memory
 from sklearn_ntk.architectures import mlp
@@ -75,11 +76,6 @@ def test_peak_beyond_the_result(activation, n, limit):
 
 
 # --- Refusal --------------------------------------------------------------------------------------
-
-
-def set_free(monkeypatch, n_bytes):
-    monkeypatch.setattr(_memory, "SMALL", 0)
-    monkeypatch.setattr(_memory, "free_memory", lambda: float(n_bytes))
 
 
 X, Y = np.random.default_rng(0).standard_normal((2, 2000, 2))

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.datasets import load_iris, load_wine, make_friedman1
@@ -513,8 +514,7 @@ def test_scores_of_the_other_kind():
 
 @both
 def test_what_does_not_fit_is_refused(cls, monkeypatch):
-    monkeypatch.setattr("sklearn_ntk._memory.free_memory", lambda: 1e6)
-    monkeypatch.setattr("sklearn_ntk._memory.SMALL", 0)
+    set_free(monkeypatch, 1e6)
     with pytest.raises(MemoryError, match="A fit of 1000 distinct rows needs"):
         cls().fit(np.random.default_rng(0).normal(size=(1000, 2)), np.arange(1000) % 2)
 

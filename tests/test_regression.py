@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -9,7 +10,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, _memory, solvers
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, solvers
 
 
 def data(n=40, noise=0.2, seed=0, n_outputs=None):
@@ -359,8 +360,7 @@ def test_uncertainty_errors():
 
 def test_memory(monkeypatch):
     """A fit that would not fit the memory is refused, with what it needs and what would serve."""
-    monkeypatch.setattr(_memory, "SMALL", 0)
-    monkeypatch.setattr(_memory, "free_memory", lambda: 18e6)
+    set_free(monkeypatch, 18e6)
     X = np.random.default_rng(0).standard_normal((900, 2))
     with pytest.raises(MemoryError, match=r"fit of 900 distinct rows needs 0\.0207 GB.*Nystroem"):
         NTKRegressor().fit(X, X[:, 0])
@@ -370,8 +370,7 @@ def test_memory(monkeypatch):
 def test_memory_of_covariances(monkeypatch):
     X = np.random.default_rng(0).standard_normal((2000, 2))
     model = NTKRegressor(depth=1).fit(X[:10], X[:10, 0])
-    monkeypatch.setattr(_memory, "SMALL", 0)
-    monkeypatch.setattr(_memory, "free_memory", lambda: 18e6)
+    set_free(monkeypatch, 18e6)
     with pytest.raises(MemoryError, match=r"covariance of 2000 rows needs .*return_std=True"):
         model.predict(X, return_cov=True)
     assert model.predict(X, return_std=True)[1].shape == (2000,)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_wine, make_friedman1
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
@@ -13,7 +14,6 @@ from sklearn_ntk import (
     NTKKernel,
     NTKRegressor,
     NTKRegressorCV,
-    _memory,
 )
 from sklearn_ntk.solvers import RELATIVE_RIDGES
 
@@ -158,8 +158,7 @@ def test_losses_without_a_closed_form(loss):
 
 
 def test_memory(monkeypatch):
-    monkeypatch.setattr(_memory, "SMALL", 0)
-    monkeypatch.setattr(_memory, "free_memory", lambda: 23e6)
+    set_free(monkeypatch, 23e6)
     X = np.random.default_rng(0).standard_normal((900, 2))
     NTKRegressor().fit(X, X[:, 0])
     with pytest.raises(MemoryError, match=r"fit of 900 distinct rows needs 0\.0266 GB"):

@@ -24,10 +24,10 @@ def _size(context, array):
 
 
 def _line(context, builder, array, *place):
-    """Pointer to a vector as long as a line of memory, and the size of its entries."""
-    target, size = pointer(context, builder, array, *place), _size(context, array)
-    kind = ir.VectorType(target.type.pointee, LINE_BYTES // size)
-    return builder.bitcast(target, kind.as_pointer()), size
+    """Pointer to a vector as long as a line of memory."""
+    target = pointer(context, builder, array, *place)
+    kind = ir.VectorType(target.type.pointee, LINE_BYTES // _size(context, array))
+    return builder.bitcast(target, kind.as_pointer())
 
 
 @intrinsic
@@ -59,9 +59,10 @@ def _stream(typing_context, out, place, values, start):
     """Copy a line of memory past the cache: entries from ``start`` on, to an aligned place."""
 
     def generate(context, builder, signature, arguments):
-        target, _ = _line(context, builder, signature.args[0], *arguments[:2])
-        source, size = _line(context, builder, signature.args[2], *arguments[2:])
-        store = builder.store(builder.load(source, align=size), target, align=LINE_BYTES)
+        target = _line(context, builder, signature.args[0], *arguments[:2])
+        source = _line(context, builder, signature.args[2], *arguments[2:])
+        line = builder.load(source, align=_size(context, signature.args[2]))
+        store = builder.store(line, target, align=LINE_BYTES)
         one = ir.Constant(ir.IntType(32), 1)
         store.set_metadata("nontemporal", builder.module.add_metadata([one]))
         return context.get_dummy_value()
@@ -84,7 +85,7 @@ def _transposition(unit):
             size = _size(context, signature.args[0])
             n = LINE_BYTES // size
             for _ in range(n // unit):
-                source, _ = _line(context, builder, signature.args[3], values, start)
+                source = _line(context, builder, signature.args[3], values, start)
                 rows.append(builder.load(source, align=size))
                 start = builder.add(start, step)
             for half in (1 << k for k in range(len(rows).bit_length() - 1)):
@@ -96,7 +97,7 @@ def _transposition(unit):
                         mask = ir.Constant(ir.VectorType(ir.IntType(32), n), picks)
                         rows[i + k * half] = builder.shuffle_vector(*pair, mask)
             for row in rows:
-                target, _ = _line(context, builder, signature.args[0], out, place)
+                target = _line(context, builder, signature.args[0], out, place)
                 builder.store(row, target, align=size)
                 place = builder.add(place, stride)
             return context.get_dummy_value()

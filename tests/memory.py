@@ -1,0 +1,9 @@
+"""Free memory, of which tests pretend that there is little."""
+
+from sklearn_ntk import _memory
+
+
+def set_free(monkeypatch, n_bytes):
+    """Let so many bytes be free, and requests of any size be compared with that."""
+    monkeypatch.setattr(_memory, "SMALL", 0)
+    monkeypatch.setattr(_memory, "free_memory", lambda: float(n_bytes))
