@@ -7,12 +7,21 @@ __version__ = "0.1.0"
 _HOMES = {
     "NNGPKernel": "kernels",
     "NTKKernel": "kernels",
-    "NTKClassifier": "classification",
+    "NTKClassifier": "estimators",
     "NTKClassifierCV": "model_selection",
-    "NTKRegressor": "regression",
+    "NTKRegressor": "estimators",
     "NTKRegressorCV": "model_selection",
 }
-_SUBMODULES = ("activations", "architectures", "dynamics", "layers", "model_selection")
+_SUBMODULES = (
+    "activations",
+    "architectures",
+    "dynamics",
+    "gram",
+    "kernels",
+    "layers",
+    "model_selection",
+    "solvers",
+)
 
 __all__ = [*_HOMES, *_SUBMODULES]
 

@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 
 from sklearn_ntk.activations import ACTIVATIONS
-from sklearn_ntk.engines import _numpy
+from sklearn_ntk.engines.reference import tiles as _numpy
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Residual, lower
 

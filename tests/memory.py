@@ -1,6 +1,6 @@
 """Free memory, of which tests pretend that there is little."""
 
-from sklearn_ntk import _memory
+from sklearn_ntk._runtime import memory as _memory
 
 
 def set_free(monkeypatch, n_bytes):

@@ -7,8 +7,9 @@ import numpy as np
 import oracle
 import pytest
 from numpy.testing import assert_allclose
+from sklearn_ntk.formulas.gaps.gaps import N_FEATURES
 
-from sklearn_ntk import activations, series
+from sklearn_ntk import activations
 from sklearn_ntk.activations import (
     ACTIVATIONS,
     LeakyReLU,
@@ -22,7 +23,7 @@ from sklearn_ntk.activations import (
     as_activation,
 )
 from sklearn_ntk.activations._registry import MOST_FEATURES
-from sklearn_ntk.formulas import N_FEATURES
+from sklearn_ntk.formulas.gaps import series
 from sklearn_ntk.layers import Dense
 
 

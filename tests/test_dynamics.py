@@ -6,10 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import solve_ivp
 
 from sklearn_ntk import NTKRegressor
-from sklearn_ntk.dynamics import GradientFlow
 from sklearn_ntk.layers import Dense
-from sklearn_ntk.solvers import fit_ridge, relative_error, solve_path
-from sklearn_ntk.stopping import default_times, fit_time, select_time, train_path
+from sklearn_ntk.solvers.flow import GradientFlow
+from sklearn_ntk.solvers.ridge import fit_ridge, relative_error, solve_path
+from sklearn_ntk.solvers.stopping import default_times, fit_time, select_time, train_path
 
 TIMES = pytest.mark.parametrize("time", [0.0, 1e-3, 0.7, 30.0, 1e3])
 RIDGES = pytest.mark.parametrize("alpha", [0.0, 0.3])

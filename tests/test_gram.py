@@ -19,10 +19,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
 from sklearn_ntk import gram as module
-from sklearn_ntk import pairs
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.architectures import mlp, resmlp
-from sklearn_ntk.engines import _numba, _numpy
+from sklearn_ntk.engines.numba import tiles as _numba
+from sklearn_ntk.engines.packing import pairs
+from sklearn_ntk.engines.reference import tiles as _numpy
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
 

@@ -24,15 +24,9 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, scale
 
-from sklearn_ntk import (
-    NTKClassifier,
-    NTKClassifierCV,
-    NTKKernel,
-    NTKRegressor,
-    NTKRegressorCV,
-    kernels,
-)
-from sklearn_ntk.model_selection import precomputed
+from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.kernels import _network as kernels
+from sklearn_ntk.model_selection._estimators import precomputed
 
 pd = pytest.importorskip("pandas")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from blas import limits, set_limit
 
-from sklearn_ntk.linalg import single_threaded_blas
+from sklearn_ntk._runtime.blas import single_threaded_blas
 
 
 @pytest.fixture(autouse=True)

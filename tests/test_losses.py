@@ -10,8 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
 from sklearn.svm import SVC
 
-from sklearn_ntk import NTKClassifier, NTKKernel, _logistic
-from sklearn_ntk.linalg import Spectrum
+from sklearn_ntk import NTKClassifier, NTKKernel
+from sklearn_ntk.estimators import _logistic
+from sklearn_ntk.solvers.linalg import Spectrum
 
 KERNEL = NTKKernel(2, bias_var=1.0)
 LOSSES = pytest.mark.parametrize("loss", ["squared_error", "hinge", "log_loss"])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from memory import set_free
 
-from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor, _memory
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk._runtime import memory as _memory
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, lower
@@ -26,7 +27,6 @@ import ctypes, resource, sys
 from pathlib import Path
 import numpy as np
 from sklearn_ntk import NNGPKernel, NTKKernel
-from sklearn_ntk._reserve import release
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -36,7 +36,6 @@ for cls in (NTKKernel, NNGPKernel):
     for dtype in ("float64", "float32"):
         kernel = cls(3, sys.argv[1], dtype=dtype)
         kernel(X[:300])
-        release()
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
         before = peak()
@@ -106,7 +105,7 @@ def test_refusal(request_, needed, monkeypatch):
     """It comes before anything large is allocated, and says what is needed, free, and of use."""
     gram(PROGRAM, X[:2])  # loads the engine
     set_free(monkeypatch, needed - 1e6)
-    monkeypatch.setattr("sklearn_ntk._results.empty", None)  # what it takes is not traced
+    monkeypatch.setattr("sklearn_ntk.gram._results.aligned_empty", None)  # what it takes is not traced
     tracemalloc.start()
     try:
         with pytest.raises(MemoryError) as caught:

@@ -27,11 +27,11 @@ from sklearn_ntk import (
     NTKKernel,
     NTKRegressor,
     NTKRegressorCV,
-    _candidates,
-    solvers,
 )
-from sklearn_ntk._search import NETWORK
 from sklearn_ntk.architectures import resmlp
+from sklearn_ntk.model_selection import _candidates
+from sklearn_ntk.model_selection._search import NETWORK
+from sklearn_ntk.solvers import ridge as solvers
 
 pd = pytest.importorskip("pandas")
 

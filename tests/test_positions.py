@@ -26,21 +26,15 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor, positions
-from sklearn_ntk.engines import _position_rows, _positions, _schedule
-from sklearn_ntk.engines._operations import Gather, Map
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk.engines.packing import line_pairs as positions
+from sklearn_ntk.engines.reference import lines as _positions
+from sklearn_ntk.engines.rows import lines as _position_rows
+from sklearn_ntk.engines.rows.tiles import check_rows
+from sklearn_ntk.engines.schedule import writer as _schedule
+from sklearn_ntk.engines.schedule.operations import Gather, Map
 from sklearn_ntk.gram import diagonal, gram
-from sklearn_ntk.layers import (
-    AvgPool,
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    Recurrent,
-    lower,
-)
-from sklearn_ntk.rows import check_rows
+from sklearn_ntk.layers import AvgPool, Conv, Dense, Flatten, GlobalAvgPool, Input, Recurrent, lower
 
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(

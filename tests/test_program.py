@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from sklearn_ntk.activations import Abs, Erf, Identity, LeakyReLU, ReLU
 from sklearn_ntk.architectures import mlp
-from sklearn_ntk.engines import _numpy
+from sklearn_ntk.engines.reference import tiles as _numpy
 from sklearn_ntk.layers import Dense, Residual, lower
 from sklearn_ntk.program import Add, Output, Pointwise, Program, Save, Swap, assemble
 

@@ -9,7 +9,8 @@ import warnings
 import numpy as np
 import pytest
 
-from sklearn_ntk import NTKKernel, NTKRegressor, _progress
+from sklearn_ntk import NTKKernel, NTKRegressor
+from sklearn_ntk._runtime import progress as _progress
 from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input
 
 POOLED = (Input(8, 8, 1), Conv(3), "relu", Conv(3), "relu", GlobalAvgPool(), Dense())
@@ -85,8 +86,8 @@ def test_no_warning_below_an_hour(clock):
 @pytest.mark.parametrize("network", [None, POOLED], ids=["dense", "images"])
 def test_kernels_and_estimators_pass_it_on(network, images, capsys, monkeypatch):
     """``verbose`` of kernels and estimators reaches the Gram matrix."""
-    monkeypatch.setattr("sklearn_ntk.pairs.BLOCK_COLUMNS", 16)
-    monkeypatch.setattr("sklearn_ntk.positions.BLOCK_SECONDS", 1e-3)
+    monkeypatch.setattr("sklearn_ntk.engines.packing.pairs.BLOCK_COLUMNS", 16)
+    monkeypatch.setattr("sklearn_ntk.engines.packing.line_pairs.BLOCK_SECONDS", 1e-3)
     X = np.tile(images, (8, 1))[:300] + np.arange(300)[:, None]
     n = 300 if network is None else 40
     NTKKernel(architecture=network, verbose=1)(X[:n])
@@ -101,7 +102,7 @@ def test_long_gram_matrix_warns(images, monkeypatch):
     """The warning comes out of a real computation, whichever thread finds it."""
     monkeypatch.setattr(_progress, "LONG", 0.0)
     monkeypatch.setattr(_progress, "INTERVAL", 0.0)
-    monkeypatch.setattr("sklearn_ntk.positions.BLOCK_SECONDS", 1e-3)
+    monkeypatch.setattr("sklearn_ntk.engines.packing.line_pairs.BLOCK_SECONDS", 1e-3)
     with pytest.warns(UserWarning, match=r"Gram matrix of 40 x 40 rows will take about 0\.0 hours"):
         NTKKernel(architecture=POOLED)(images)
 

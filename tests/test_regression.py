@@ -10,7 +10,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, solvers
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
+from sklearn_ntk.solvers import ridge as solvers
 
 
 def data(n=40, noise=0.2, seed=0, n_outputs=None):
@@ -327,7 +328,7 @@ def test_uncertainty_in_chunks_is_the_same(monkeypatch):
     X, y = data()
     model = NTKRegressor().fit(X, y)
     whole = model.predict(X, return_std=True)[1]
-    monkeypatch.setattr("sklearn_ntk.regression.CHUNK", 90)
+    monkeypatch.setattr("sklearn_ntk.estimators._regression.CHUNK", 90)
     assert_allclose(model.predict(X, return_std=True)[1], whole, rtol=1e-8)  # it cancels
 
 

@@ -24,8 +24,8 @@ from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
 from sklearn_ntk import gram as module
 from sklearn_ntk.activations import ACTIVATIONS, ELU, Erf, LeakyReLU, as_activation
 from sklearn_ntk.architectures import mlp, resmlp
-from sklearn_ntk.engines import _numba
-from sklearn_ntk.engines._numba._compile import compiled
+from sklearn_ntk.engines.numba import tiles as _numba
+from sklearn_ntk.engines.numba.compiling import compiled
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, Residual, lower
 

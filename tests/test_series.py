@@ -11,9 +11,10 @@ from mpmath import mp, mpf
 from numpy.testing import assert_allclose
 from test_activations import SERIES, dual_of, duals, each_series, features_of
 
-from sklearn_ntk import activations, rows
+from sklearn_ntk import activations
 from sklearn_ntk.activations import Hermite, Numerical, Polynomial, Tanh
 from sklearn_ntk.architectures import mlp
+from sklearn_ntk.engines.rows import tiles as rows
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
 

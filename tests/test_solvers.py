@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 
-from sklearn_ntk import solvers
-from sklearn_ntk.solvers import RELATIVE_RIDGES, fit_ridge, select_ridge
+from sklearn_ntk.solvers import ridge as solvers
+from sklearn_ntk.solvers.ridge import RELATIVE_RIDGES, fit_ridge, select_ridge
 
 ROUTES = pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"])
 

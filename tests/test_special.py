@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_array_equal
-
-from sklearn_ntk._special import angle, arc, bent_arc, halves, is_variance, mixing, saturation
+from sklearn_ntk.formulas.gaps.special import (
+    angle,
+    arc,
+    bent_arc,
+    halves,
+    is_variance,
+    mixing,
+    saturation,
+)
 
 EPS = np.finfo(float).eps
 RNG = np.random.default_rng(0)  # of the module: tests draw from their own, in any order

@@ -8,14 +8,8 @@ from sklearn.datasets import load_wine, make_friedman1
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
 from sklearn.preprocessing import scale
 
-from sklearn_ntk import (
-    NTKClassifier,
-    NTKClassifierCV,
-    NTKKernel,
-    NTKRegressor,
-    NTKRegressorCV,
-)
-from sklearn_ntk.solvers import RELATIVE_RIDGES
+from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.solvers.ridge import RELATIVE_RIDGES
 
 pd = pytest.importorskip("pandas")
 

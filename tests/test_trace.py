@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_allclose, assert_array_equal
-
-from sklearn_ntk import _special
-from sklearn_ntk._trace import (
+from sklearn_ntk.formulas.gaps.tracing import (
     ROUNDING,
     TINY,
     Graph,
@@ -19,7 +17,9 @@ from sklearn_ntk._trace import (
     source,
     statements,
 )
-from sklearn_ntk.engines._loops import Scalars
+
+from sklearn_ntk.engines.sources.tiles import Scalars
+from sklearn_ntk.formulas.gaps import special as _special
 
 
 def names(n):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from .._special import angle
-from .._trace import NOISE, TINY
+from ..formulas.special import angle
+from ..formulas.tracing import NOISE, TINY
 from ._registry import activation
 
 # Both contain psi = asin(cov / sqrt((1 + a^2)(1 + b^2))). With u = 1 / sqrt(1 + a^2) everything is

@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import arc, polynomial
-from .._trace import TINY, formula
+from ..formulas.special import arc, polynomial
+from ..formulas.tracing import TINY, formula
 from ._registry import activation
 
 ROOT = np.sqrt(0.5 * np.pi)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._special import safe_inverse
+from ..formulas.special import safe_inverse
 
 N_TERMS = 257
 """Most coefficients of a row; compiled loops take those after the first by the block."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import saturation
+from ..formulas.special import saturation
 from ._registry import NEGATIVE, activation
 
 

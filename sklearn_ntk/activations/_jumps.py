@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import arc, safe_inverse
-from .._trace import ROUNDING
+from ..formulas.special import arc, safe_inverse
+from ..formulas.tracing import ROUNDING
 from ._registry import activation, degrees
 
 

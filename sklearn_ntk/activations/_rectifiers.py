@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import TINY, bent_arc, safe_inverse
+from ..formulas.special import TINY, bent_arc, safe_inverse
 from ._registry import activation
 
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._trace import Graph
 from .._values import value
+from ..formulas.tracing import Graph
 
 MOST_FEATURES = 6
 """Number of features for which compiled code has room."""

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._special import saturation
-from .._trace import NOISE
+from ..formulas.special import saturation
+from ..formulas.tracing import NOISE
 from ._registry import POSITIVE, activation
 
 

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from .. import program
-from .._special import is_variance
 from .._values import value
 from ..activations import Identity
+from ..formulas.special import is_variance
 from ..program import Pointwise
 from ._windows import need_positions
 

@@ -2,8 +2,8 @@
 
 import numbers
 
-from .._special import is_variance
 from ..activations import as_activation, is_activation
+from ..formulas.special import is_variance
 from ..program import Output, Pointwise, assemble
 
 

@@ -2,7 +2,7 @@
 
 import numbers
 
-from .. import grids
+from ..program import grids
 
 
 def as_window(context, name, given):

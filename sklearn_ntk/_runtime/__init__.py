@@ -1,0 +1,1 @@
+"""What runs beside the mathematics: memory, threads, progress, threads of BLAS. Internal."""

@@ -1,0 +1,89 @@
+"""How much memory is free, the refusal of what would not fit, and memory for results."""
+
+import math
+import os
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+LINE_BYTES = 64
+"""Size of a line of memory, of most machines."""
+
+SMALL = 2**26
+"""Bytes up to which nobody asks whether they are free: that takes half a millisecond."""
+
+_ROOT = "/sys/fs/cgroup"
+
+_KINDS = {
+    "memory": ("/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    "": ("", "memory.max", "memory.current", ""),
+}
+"""Controller of a control group: its folder, its files, and what precedes names of statistics."""
+
+
+def _read(path):
+    """Text of a file of the system, or nothing where it does not exist."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def free_memory():
+    """Free memory in bytes, of the machine or of its container; infinite if that is not known."""
+    return max(0.0, min([float("inf"), *_of_machine(), *_of_groups()]))
+
+
+def _of_machine():
+    """Available memory, or all there is where only that is known."""
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            yield 1024.0 * float(line.split()[1])
+            return
+    try:
+        yield float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return
+
+
+def _of_groups():
+    """What the limits of the control groups of this process leave, and those of their parents."""
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        for name in _KINDS.keys() & controllers.split(","):
+            for part in (PurePosixPath(group), *PurePosixPath(group).parents):
+                yield from _of_group(*_KINDS[name], str(part).rstrip("/"))
+
+
+def _of_group(folder, limit, usage, prefix, group):
+    """Limit less usage; files that are kept in memory for reuse give way, and do not count."""
+    path = f"{_ROOT}{folder}{group}/"
+    numbers = [_read(path + name).strip() for name in (limit, usage)]
+    if all(number.isdigit() for number in numbers):
+        statistics = dict(line.split() for line in _read(path + "memory.stat").splitlines())
+        files = (statistics.get(f"{prefix}{kind}active_file", 0) for kind in ("", "in"))
+        yield float(numbers[0]) - float(numbers[1]) + sum(map(float, files))
+
+
+def _gigabytes(n_bytes):
+    return f"{n_bytes / 1e9:.3g}" if n_bytes < 1e12 else f"{n_bytes / 1e9:,.0f}"
+
+
+def check_memory(n_bytes, what, remedy):
+    """Raise MemoryError, which says what to do, if so many bytes are not free."""
+    if n_bytes > SMALL and n_bytes > (free := free_memory()):
+        raise MemoryError(
+            f"{what} needs {_gigabytes(n_bytes)} GB of memory and {_gigabytes(free)} GB are free: "
+            f"{remedy}."
+        )
+
+
+def aligned_empty(shape, dtype):
+    """Array of arbitrary content that begins with a line of memory.
+
+    So streaming stores can fill whole lines.
+    """
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(n_bytes + LINE_BYTES, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE_BYTES
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)

@@ -1,0 +1,215 @@
+"""Compiled steps: made once each, kept on disk, and called by their addresses.
+
+A step is a function of its number and a `Tile`. All steps have the same signature, so that the
+interpreter, compiled once, calls those of any network, and a new network compiles nothing but the
+steps that no network before it had.
+"""
+
+import contextlib
+import hashlib
+import uuid
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from llvmlite import ir
+from numba import config, njit, types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from ..._runtime import memory
+from ...formulas import gaps, tracing
+from ..packing import lines, tile
+from ..packing.tile import Results, Side, Tile
+from ..sources.lines import N_LANES
+
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+@cache
+def _version():
+    """Digest of sources that compiled functions share and the disk cache knows nothing of."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    files += [Path(module.__file__) for module in (tile, lines, memory, tracing, gaps)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def compiled(function, options=OPTIONS):
+    """Compile lazily, with the result kept on disk where there is a place for it.
+
+    The disk cache finds a function by its name, and does not look at what it calls.
+    """
+    if config.DISABLE_JIT:
+        raise RuntimeError(
+            "The compiled engine of sklearn_ntk needs numba's compiler, which NUMBA_DISABLE_JIT="
+            f"{config.DISABLE_JIT} switches off: unset NUMBA_DISABLE_JIT."
+        )
+    version = f"_{_version()}"
+    function.__qualname__ = function.__qualname__.removesuffix(version) + version
+    try:
+        dispatcher = njit(cache=True, **options)(function)
+    except RuntimeError:  # no directory for the cache
+        return njit(**options)(function)
+    cache_of_function = dispatcher._cache
+    cache_of_function.save_overload = _forgiving(cache_of_function.save_overload)
+    files = cache_of_function._cache_file
+    files._data_name = _unique(files._data_name)
+    return dispatcher
+
+
+def _forgiving(save):
+    def save_if_possible(*arguments):
+        with contextlib.suppress(OSError):  # a full disk is no reason not to compute
+            save(*arguments)
+
+    return save_if_possible
+
+
+def _unique(name):
+    """Names of files that no other process takes, or its index might mean our code by its types.
+
+    Numba numbers them in order, and two processes may save a function for different types at once.
+    """
+    return lambda number: name(uuid.uuid4().int >> 64)
+
+
+def pointer(context, builder, kind, array, place):
+    """Where an entry of a contiguous array is, counted from its beginning."""
+    return builder.gep(make_array(kind)(context, builder, array).data, [place], inbounds=True)
+
+
+@intrinsic
+def load(typing_context, array, place):
+    """Entry of a contiguous array, counted from its beginning."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.load(pointer(context, builder, array, *arguments))
+
+    return array.dtype(array, types.intp), generate
+
+
+@intrinsic
+def store(typing_context, array, place, number):
+    """Write an entry of a contiguous array, counted from its beginning."""
+
+    def generate(context, builder, signature, arguments):
+        builder.store(arguments[2], pointer(context, builder, array, *arguments[:2]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
+def _scopes(builder):
+    """Metadata that tells what `fetch` reads from what `put` writes."""
+    domain = builder.module.add_metadata(["sklearn_ntk"])
+    return builder.module.add_metadata([builder.module.add_metadata(["records", domain])])
+
+
+@intrinsic
+def fetch(typing_context, array, place):
+    """`load` of what no `put` of the same function writes; the compiler need not check that."""
+
+    def generate(context, builder, signature, arguments):
+        number = builder.load(pointer(context, builder, array, *arguments))
+        number.set_metadata("alias.scope", _scopes(builder))
+        return number
+
+    return array.dtype(array, types.intp), generate
+
+
+@intrinsic
+def put(typing_context, array, place, number):
+    """`store` where no `fetch` of the same function reads."""
+
+    def generate(context, builder, signature, arguments):
+        target = pointer(context, builder, array, *arguments[:2])
+        builder.store(arguments[2], target).set_metadata("noalias", _scopes(builder))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
+@intrinsic
+def opaque(typing_context, number):
+    """The same number, of which the compiler does not know that it is constant."""
+
+    def generate(context, builder, signature, arguments):
+        bits = ir.IntType(8 * context.get_abi_sizeof(arguments[0].type))
+        same = ir.FunctionType(bits, [bits])
+        hidden = builder.asm(same, "", "=r,0", [builder.bitcast(arguments[0], bits)], False)
+        return builder.bitcast(hidden, arguments[0].type)
+
+    return number(number), generate
+
+
+@intrinsic
+def select(typing_context, truth, yes, no):
+    """``yes if truth else no``, without a branch."""
+
+    def generate(context, builder, signature, arguments):
+        truth = context.cast(builder, arguments[0], signature.args[0], types.boolean)
+        return builder.select(truth, *arguments[1:])
+
+    return yes(truth, yes, yes), generate
+
+
+def from_source(text, single):
+    """Compile source of a function, named after its content, for the sake of the disk cache."""
+    kind = np.float32 if single else np.float64
+    name = f"loop_{hashlib.sha256(f'{kind}{text}'.encode()).hexdigest()[:16]}"
+    text = text.replace("def loop", f"def {name}", 1)
+    names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
+    names |= {"fetch": fetch, "put": put, "LANES": N_LANES[kind.__name__]}
+    return compiled(tracing.build(text, __file__, **names), INNER)
+
+
+def signature(dtype):
+    """Types of the arguments of a step, in the precision of the pairs."""
+    single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
+
+    def real(n_axes, kind=single):
+        return types.Array(kind, n_axes, "C")
+
+    double = [real(2, types.float64), real(1, types.float64)]
+    side = types.NamedTuple(
+        [*double, *[real(1)] * 3, real(3), real(4), real(2), real(2), types.int64], Side
+    )
+    results = types.NamedTuple([real(3), real(3), real(4), real(4)], Results)
+    whole = types.Array(types.int64, 1, "C")
+    tile = types.NamedTuple(
+        [
+            *(real(2), types.Array(types.int64, 2, "C"), side, side, single, types.boolean),
+            *(real(2), results, *[types.int64] * 4, whole, whole),
+            *(real(3), real(4), real(3), real(2), real(2)),
+        ],
+        Tile,
+    )
+    return types.int64, tile
+
+
+@cache
+def address(step, dtype):
+    """Address of a compiled step for pairs of this precision; compiles or loads it."""
+    return address_of(step, signature(dtype))
+
+
+def address_of(step, arguments):
+    """Address of a compiled step for arguments of these types; compiles or loads it."""
+    step.compile(types.void(*arguments))
+    result = step.overloads[arguments]
+    return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
+
+
+@intrinsic
+def call(typing_context, place, number, tile):
+    """Call the step at an address, on its number and a tile."""
+
+    def generate(context, builder, signature, arguments):
+        convention, types_ = context.call_conv, signature.args[1:]
+        kind = convention.get_function_type(signature.return_type, types_)
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        convention.call_function(builder, function, signature.return_type, types_, arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, number, tile), generate

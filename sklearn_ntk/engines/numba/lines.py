@@ -1,0 +1,257 @@
+"""The compiled engine for networks on positions: schedules on a few pairs of rows at a time."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, types
+
+from ...program import is_bare
+from ..packing.lines import (
+    Side,
+    head_of,
+    pack_embeddings,
+    pack_numbers,
+    pack_side,
+    set_places,
+    tables_of,
+)
+from ..rows import lines as rows
+from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
+from ..sources import attention, line_series
+from ..sources import lines as sources
+from ..sources.lines import N_LANES
+from .compiling import INNER, address_of, call, compiled, from_source
+
+N_SOURCES = 3
+"""Lines that a loop sums before its maps, as a convolution with filters of three positions does."""
+
+
+class Lines(NamedTuple):
+    """What an operation sees: the plan, the rows, and the lines of row ``i`` and columns ``j0`` on.
+
+    ``ops[o]`` is an operation: address, step, first line, number of lines, place in ``tables``, and
+    a number of its own. ``steps[k]`` is where records of step ``k`` begin, the number of its
+    positions, the length of a record, and where its numbers in ``constants`` begin. A row has so
+    many ``entries``, and a position so many ``channels``.
+    """
+
+    ops: object
+    tables: object
+    steps: object
+    numbers: object
+    constants: object
+    channels: object
+    entries: object
+    left: Side
+    right: Side
+    i: object
+    j0: object
+    lines: object
+    work: object
+
+
+class Plan(NamedTuple):
+    """A schedule as the engine takes it; the first fields are those of `Lines`."""
+
+    ops: np.ndarray
+    tables: np.ndarray
+    steps: np.ndarray
+    numbers: np.ndarray
+    constants: np.ndarray
+    channels: int
+    entries: int
+    result: int
+    n_lines: int
+    n_lanes: int
+    n_work: int
+
+
+@cache
+def _signature(dtype):
+    """Types of the arguments of an operation."""
+    single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
+    real, reals = (types.Array(single, n_axes, "C") for n_axes in (1, 2))
+    table = types.Array(types.int64, 2, "C")
+    side = types.NamedTuple([real, real, types.int64], Side)
+    plan = [table, types.Array(types.int32, 1, "C"), table, reals, real, *[types.int64] * 2]
+    return types.int64, types.NamedTuple(
+        [*plan, side, side, types.int64, types.int64, real, real], Lines
+    )
+
+
+@cache
+def _operation(make, *arguments):
+    """A compiled operation, which must stay alive, and its address.
+
+    The last argument tells whether it is in single precision.
+    """
+    dtype = np.dtype(np.float32 if arguments[-1] else np.float64)
+    function = from_source(make(*arguments), arguments[-1])
+    return function, address_of(function, _signature(dtype))
+
+
+_SOURCES = {
+    Begin: sources.begin,
+    Extend: sources.extend,
+    Gather: sources.gather,
+    Scatter: sources.scatter,
+    Clear: sources.clear,
+    Blend: sources.blend,
+}
+
+
+def _source_of(op, program):
+    """Function that writes the source of an operation, and its first arguments."""
+    if type(op) in _SOURCES:
+        return (_SOURCES[type(op)],)
+    step = program.steps[op.step]
+    if isinstance(op, Mix):
+        is_linear = step.scaling == "linear"
+        return (attention.linear if is_linear else attention.square_root,)
+    kind = rows.kind_of(step)
+    if kind in ("embed", "series"):
+        return (sources.embed if kind == "embed" else line_series.series,)
+    return sources.mapped, kind, type(step.activation) if kind == "pointwise" else None
+
+
+def _is_joined(affine, op, program):
+    """Whether two operations are an affine map and an activation alone of the same lines."""
+    if not isinstance(affine, Map) or not isinstance(op, Map) or affine.out != op.out:
+        return False
+    steps = [program.steps[some.step] for some in (affine, op)]
+    kinds = [rows.kind_of(step) for step in steps]
+    is_next = op.step == affine.step + 1 and len(affine.left) == len(op.left)
+    return kinds == ["affine", "pointwise"] and is_next and is_bare(steps[1])
+
+
+def _is_gathered(gather, op):
+    """Whether an operation sums `N_SOURCES` lines for each line of another."""
+    is_same = isinstance(gather, Gather) and gather.out == op.out
+    return is_same and gather.sources.shape == (len(op.left), N_SOURCES)
+
+
+def _count_joined(operations, program):
+    """For each operation, how many of those before it are one loop with it."""
+    counts = [0, 0]
+    for gather, affine, op in zip(operations, operations[1:], operations[2:], strict=False):
+        is_joined = _is_joined(affine, op, program)
+        counts.append(is_joined + (is_joined and _is_gathered(gather, op)))
+    return counts
+
+
+def make_plan(program, schedule, scan, gradient, dtype, own=False):
+    """Plan of a schedule; ``scan`` tells the lengths of records, as far as they are known.
+
+    ``own`` makes it one for pairs of each row with itself: those of the lanes.
+    """
+    flags = (own, gradient, dtype == np.float32)
+    rows, tables, place = [], [np.zeros(1, np.int32)], 1
+    operations = schedule.operations
+    counts = _count_joined(operations, program)
+    for op, n_joined in zip(operations, counts, strict=True):
+        parts, (step, out, n, extra) = tables_of(op), head_of(op)
+        source = _source_of(op, program)
+        if n_joined:
+            source = sources.joined, source[-1], N_SOURCES * (n_joined == 2)
+        _, address = _operation(*source, *flags)
+        if n_joined == 2:
+            extra = rows[-2][4]  # place of the table of the sums
+        for row in rows[len(rows) - n_joined :]:  # they have no lines of their own then
+            row[3] = 0
+        rows.append([address, step, out, n, place, extra])
+        tables += parts
+        place += sum(map(len, parts))
+    constants, begins = pack_embeddings(program, dtype)
+    steps = np.zeros((len(program.steps), 4), np.int64)
+    steps[:, 3] = begins
+    set_places(steps, program, scan)
+    n_parts, n_series = 6 if gradient else 2, line_series.N_WORK
+    widest = max((op.n for op in schedule.operations if isinstance(op, Mix)), default=0)
+    return Plan(
+        np.array(rows, np.int64),
+        np.concatenate(tables),
+        steps,
+        pack_numbers(program, dtype),
+        constants,
+        program.shape[-1],
+        int(np.prod(program.shape)),
+        schedule.result,
+        schedule.n_lines,
+        N_LANES[dtype.name],
+        max(n_series, n_parts * widest),
+    )
+
+
+@njit(**INNER)
+def _operate(plan, left, right, i, j, lines, work, first, last):
+    """Run operations ``first .. last`` of a plan on the lines of row ``i`` and columns ``j`` on."""
+    tile = Lines(
+        plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
+        plan.entries, left, right, i, j, lines, work,
+    )  # fmt: skip
+    for o in range(first, last):
+        call(plan.ops[o, 0], o, tile)
+
+
+@compiled
+def fill(plan, left, right, i0, i1, j0, j1, ring, out):
+    """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
+
+    ``out[part, i - i0, j - j0]`` receives the state in the line of the result. If ``ring`` is not
+    zero, the matrix is symmetric, and columns are counted from the row, along a ring of so many
+    rows; those that are half a ring apart are computed once.
+    """
+    n_parts, n_lanes = out.shape[0], plan.n_lanes
+    size = n_parts * n_lanes
+    lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
+    work = np.empty(plan.n_work * n_lanes, plan.numbers.dtype)
+    for j in range(j0, j1, n_lanes):
+        for i in range(i0, i1 if ring == 0 or 2 * j < ring else min(i1, ring // 2)):
+            column = (i + j) % ring if ring > 0 else j
+            _operate(plan, left, right, i, column, lines, work, 0, plan.ops.shape[0])
+            for part in range(n_parts):
+                place = plan.result * size + part * n_lanes
+                for lane in range(min(n_lanes, j1 - j)):
+                    out[part, i - i0, j - j0 + lane] = lines[place + lane]
+
+
+@compiled
+def run(plan, first, last, rows, lines):
+    """Run some operations of a plan for pairs of each row with itself, a line after the other."""
+    work = np.empty(plan.n_work * plan.n_lanes, plan.numbers.dtype)
+    for j in range(lines.shape[0]):
+        _operate(plan, rows, rows, 0, j * plan.n_lanes, lines[j], work, first, last)
+
+
+def plan_of_rows(program, schedule, gradient):
+    """Plan for `scan_rows`, which knows nothing of records yet."""
+    nothing = rows.Rows([], [], [], *[None] * 5)
+    return make_plan(program, schedule, nothing, gradient, np.dtype(np.float64), own=True)
+
+
+def scan_rows(program, schedule, plan, X, gradient):
+    """`_positions.scan_rows` with compiled loops, for the schedule with equal positions."""
+    n, n_lanes, n_parts = len(X), plan.n_lanes, 6 if gradient else 2
+    n_tiles = -(-n // n_lanes)
+    X = X[np.minimum(np.arange(n_tiles * n_lanes), n - 1)]
+    scan = rows.Scan(program, rows.variances(X), gradient)
+    plan = plan._replace(steps=plan.steps.copy())
+    lines = np.zeros((n_tiles, schedule.n_lines * n_parts * n_lanes))
+
+    def take(some):
+        """Lines as (parts, lines, rows)."""
+        found = lines.reshape(n_tiles, -1, n_parts, n_lanes)[:, some]
+        return found.transpose(2, 1, 0, 3).reshape(n_parts, len(some), -1)
+
+    ops, first, pairs = schedule.operations, 0, None
+    stops = [o for o, op in enumerate(ops) if rows.needs_pairs(op, program)]
+    for stop in [*stops, len(ops)]:
+        ahead = (op.step for op in ops[first:stop] if not isinstance(op, Scatter))
+        scan.advance(max(ahead, default=-1), pairs)
+        set_places(plan.steps, program, scan)
+        run(plan, first, stop, pack_side(scan, X, False, np.dtype(np.float64)), lines)
+        if stop < len(ops):
+            pairs = rows.pairs_of(ops[stop], take, gradient)
+        first = stop
+    return scan.finish(take([schedule.result])[:, 0], n)

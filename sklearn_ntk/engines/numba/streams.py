@@ -1,0 +1,165 @@
+"""How tiles leave the caches: whole lines of memory, past the caches, by vectors.
+
+A result is larger than the caches and is written once. Ordinary stores read every line of memory
+before they write it; streaming stores of whole lines do not. Lines of which a tile fills only a
+part are left to ordinary stores: the next tile finds them in cache.
+"""
+
+from functools import partial
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from ..._runtime.memory import LINE_BYTES
+from ..packing.tile import TILE_COLUMNS, TILE_ROWS
+from .compiling import INNER, load, pointer, store
+
+_inner = njit(**INNER, forceinline=True)
+
+
+def _size(context, array):
+    """Size of an entry."""
+    return context.get_abi_sizeof(context.get_data_type(array.dtype))
+
+
+def _line(context, builder, array, *place):
+    """Pointer to a vector as long as a line of memory."""
+    target = pointer(context, builder, array, *place)
+    kind = ir.VectorType(target.type.pointee, LINE_BYTES // _size(context, array))
+    return builder.bitcast(target, kind.as_pointer())
+
+
+@intrinsic
+def _entries(typing_context, array):
+    """Entries of a line of memory, a number that the compiler knows."""
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.intp, LINE_BYTES // _size(context, signature.args[0]))
+
+    return types.intp(array), generate
+
+
+@intrinsic
+def _before(typing_context, array, place):
+    """Entries before the next line of memory begins, from a place of a contiguous array on."""
+
+    def generate(context, builder, signature, arguments):
+        kind, number = signature.args[0], partial(context.get_constant, types.intp)
+        target = pointer(context, builder, kind, *arguments)
+        address = builder.ptrtoint(target, context.get_value_type(types.intp))
+        n_bytes = builder.and_(builder.neg(address), number(LINE_BYTES - 1))
+        return builder.udiv(n_bytes, number(_size(context, kind)))
+
+    return types.intp(array, types.intp), generate
+
+
+@intrinsic
+def _stream(typing_context, out, place, values, start):
+    """Copy a line of memory past the cache: entries from ``start`` on, to an aligned place."""
+
+    def generate(context, builder, signature, arguments):
+        target = _line(context, builder, signature.args[0], *arguments[:2])
+        source = _line(context, builder, signature.args[2], *arguments[2:])
+        line = builder.load(source, align=_size(context, signature.args[2]))
+        store = builder.store(line, target, align=LINE_BYTES)
+        one = ir.Constant(ir.IntType(32), 1)
+        store.set_metadata("nontemporal", builder.module.add_metadata([one]))
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, values, types.intp), generate
+
+
+def _transposition(unit):
+    """A function that transposes a square block of which a row fills a line of memory.
+
+    So many entries in a row stay together. The function takes an array, the first place in it,
+    counted from its beginning, and how far the rows of the result are apart; then the same of the
+    block.
+    """
+
+    @intrinsic
+    def transpose(typing_context, out, place, stride, values, start, step):
+        def generate(context, builder, signature, arguments):
+            (out, place, stride, values, start, step), rows = arguments, []
+            size = _size(context, signature.args[0])
+            n = LINE_BYTES // size
+            for _ in range(n // unit):
+                source = _line(context, builder, signature.args[3], values, start)
+                rows.append(builder.load(source, align=size))
+                start = builder.add(start, step)
+            for half in (1 << k for k in range(len(rows).bit_length() - 1)):
+                width = half * unit
+                for i in (k for k in range(len(rows)) if not k & half):
+                    pair = rows[i], rows[i + half]
+                    for k in range(2):  # blocks of this size change places across the diagonal
+                        picks = [(j & ~width) + k * width + n * bool(j & width) for j in range(n)]
+                        mask = ir.Constant(ir.VectorType(ir.IntType(32), n), picks)
+                        rows[i + k * half] = builder.shuffle_vector(*pair, mask)
+            for row in rows:
+                target = _line(context, builder, signature.args[0], out, place)
+                builder.store(row, target, align=size)
+                place = builder.add(place, stride)
+            return context.get_dummy_value()
+
+        return types.void(out, types.intp, types.intp, values, types.intp, types.intp), generate
+
+    return transpose
+
+
+@intrinsic
+def fence(typing_context):
+    """Wait for the streaming stores: other threads may read the result afterwards."""
+
+    def generate(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@_inner
+def _copy(out, place, values, start, n):
+    """Copy so many entries of an array to a result; places count from the beginnings."""
+    size = _entries(out)
+    head = min(n, _before(out, place))
+    end = n - (n - head) % size
+    for j in range(head):
+        store(out, place + j, load(values, start + j))
+    for j in range(head, end, size):
+        _stream(out, place + j, values, start + j)
+    for j in range(end, n):
+        store(out, place + j, load(values, start + j))
+
+
+def _tile_store(unit):
+    """A function that copies a tile, of so many entries for each pair, to a matrix.
+
+    If the matrix is symmetric, it copies it to the upper triangle, too, by way of the last part of
+    ``duals``: there the values themselves must not be.
+    """
+    transpose = _transposition(unit)
+
+    @_inner
+    def store_tile(values, tile, out):
+        i0, j0, stop, turned = tile.i0, tile.j0, tile.stop, tile.duals
+        n_rows, width, m = stop.shape[0], stop[stop.shape[0] - 1], out.shape[1]
+        for i in range(n_rows):
+            place = (i0 + i) * m + j0
+            _copy(out, unit * place, values, unit * TILE_COLUMNS * i, unit * stop[i])
+        side, free = _entries(out) // unit, turned.size - TILE_ROWS * TILE_COLUMNS
+        for j in range(0, width if tile.symmetric else 0, side):
+            for i in range(0, TILE_ROWS, side):
+                start = unit * (TILE_COLUMNS * i + j)
+                transpose(
+                    turned, free + unit * i, unit * TILE_ROWS, values, start, unit * TILE_COLUMNS
+                )
+            for k in range(min(side, width - j)):
+                first = max(0, j0 + j + k - i0)
+                place, start = (j0 + j + k) * m + i0 + first, TILE_ROWS * k + first
+                _copy(out, unit * place, turned, free + unit * start, unit * (n_rows - first))
+
+    return store_tile
+
+
+store_tile, store_rates = _tile_store(1), _tile_store(2)

@@ -1,0 +1,131 @@
+"""The compiled engine: an interpreter that carries a tile of pairs through a program in cache.
+
+The only package that imports numba.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_num_threads
+
+from ...formulas.gaps import WIDTH
+from ...program import Add, Drop, Normalize, Output, Save, Swap
+from ..packing import tiles as packing
+from ..packing.tile import TILE_COLUMNS, TILE_ROWS, Tile
+from ..sources import tiles as sources
+from . import steps
+from .compiling import INNER, address, call, compiled, from_source
+from .streams import fence
+
+__all__ = ["BLOCK_ROWS", "fill", "get_num_threads", "make_plan"]
+
+BLOCK_ROWS = 128
+
+
+class Plan(NamedTuple):
+    """A program as the engine takes it.
+
+    Addresses of its steps, the first of which begins a tile, and their own numbers; what they know;
+    where their coefficients are; and how much memory they need: parts of the state, states on the
+    stack, lines of ``work``.
+    """
+
+    addresses: np.ndarray
+    places: np.ndarray
+    numbers: np.ndarray
+    spans: np.ndarray
+    sizes: tuple
+
+
+@cache
+def _step(make, *arguments):
+    """Compiled step from its source, or from a function of `steps`."""
+    return from_source(make(*arguments), arguments[-1]) if arguments else compiled(make, INNER)
+
+
+def _make_steps(step, gradient, several, single):
+    """Compiled steps that one step of a program stands for.
+
+    ``several`` tells whether there are further NTKs, which follow the first one.
+    """
+    if isinstance(step, Save):
+        return [_step(steps.save)]
+    if isinstance(step, Swap):
+        return [_step(steps.swap)]
+    if isinstance(step, Add):
+        return [_step(sources.add, gradient, single)] + [_step(steps.add_others)] * several
+    if isinstance(step, Output):
+        first = steps.put_out_rates if gradient else steps.put_out_others
+        return [_step(first)] * (gradient or several) + [_step(steps.put_out)]
+    kinds = gradient, several, single
+    if isinstance(step, (Normalize, Drop)):
+        made = _step(sources.rule, type(step).__name__.lower(), *kinds)
+    elif step.activation.is_series:
+        made = _step(sources.series, *kinds)
+    else:
+        made = _step(sources.pointwise, type(step.activation), *kinds)
+    return [made] + [_step(steps.follow)] * several
+
+
+def make_plan(program, spans, gradient, dtype):
+    """Plan of a program for `fill`; ``spans`` tells where its series are."""
+    compiled_steps, places, n_ntks = [_step(steps.begin)], [0], program.n_ntks or 1
+    for k, step in enumerate(program.steps):
+        made = _make_steps(step, gradient, n_ntks > 1, dtype == np.float32)
+        compiled_steps += made
+        places += [k] * len(made)
+    n_lines = sources.count_lines(gradient) if spans.any() else 0
+    return Plan(
+        np.array([address(step, dtype) for step in compiled_steps]),
+        np.array(places),
+        packing.pack_numbers(program, dtype),
+        spans,
+        (6 if gradient else 1 + n_ntks, program.stack_size, n_lines),
+    )
+
+
+@compiled
+def fill(plan, left, right, near, i0, j0, symmetric, inner, results):
+    """Compute one block of the matrices: rows ``i0`` on, columns ``j0`` on, as many as ``inner``.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `make_plan`.
+    left, right : Side
+        Rows and columns.
+    near : float
+        Squared distance of directions, or of opposite ones, up to which differences are summed.
+    i0, j0 : int
+        Where the block begins.
+    symmetric : bool
+        Compute the lower triangle and mirror it.
+    inner : array of shape (n_rows, n_columns)
+        Inner products of the rows and columns of this block.
+    results : Results
+    """
+    depth, n_saved, n_lines = plan.sizes
+    n_rows, n_columns = inner.shape
+    state = np.empty((depth, TILE_ROWS, TILE_COLUMNS), inner.dtype)
+    stack = np.empty((n_saved, depth, TILE_ROWS, TILE_COLUMNS), inner.dtype)
+    duals = np.empty((depth, TILE_ROWS, TILE_COLUMNS), inner.dtype)
+    columns = np.empty((3 * WIDTH, TILE_COLUMNS), inner.dtype)
+    work = np.empty((n_lines, TILE_COLUMNS), inner.dtype)
+    stops = np.empty(TILE_ROWS, np.int64)
+    counters = np.empty(2, np.int64)
+    for c in range(0, n_columns, TILE_COLUMNS):
+        last = min(TILE_COLUMNS, n_columns - c)
+        for r in range(0, n_rows, TILE_ROWS):
+            i, j, stop = i0 + r, j0 + c, stops[: min(TILE_ROWS, n_rows - r)]
+            for t in range(stop.shape[0]):
+                stop[t] = max(0, min(last, i + t + 1 - j)) if symmetric else last
+            if stop[-1] > 0:
+                counters[0] = counters[1] = 0
+                tile = Tile(
+                    plan.numbers, plan.spans, left, right, near, symmetric, inner, results,
+                    i, j, r, c, stop, counters, state, stack, duals, columns, work,
+                )  # fmt: skip
+                for k in range(plan.addresses.shape[0]):
+                    call(plan.addresses[k], plan.places[k], tile)
+    fence()

@@ -1,0 +1,1 @@
+"""Programs, rows and records as the arrays that compiled engines take."""

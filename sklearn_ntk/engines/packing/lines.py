@@ -1,0 +1,124 @@
+"""Schedules, programs and single rows on positions as arrays, as compiled engines take them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...program import Attend, Embed, Pointwise, Recur
+from ..rows.lines import correlations, numbers_of
+from ..schedule.operations import Blend, Clear, Extend, Gather, Mix, Scatter
+from ..sources.lines import N_LANES
+
+
+class Side(NamedTuple):
+    """Rows of one side: the entries of their positions, and the records of all steps.
+
+    On the left a row follows the other, and has ``n`` records. On the right each entry, and each
+    record, of all ``n`` rows stands side by side. The order of records is that of steps, then
+    parts, then positions.
+    """
+
+    X: object
+    records: object
+    n: object
+
+
+def tables_of(op):
+    """Tables of an operation, one after the other."""
+    if isinstance(op, Gather):
+        return (op.sources.ravel(),)
+    if isinstance(op, Scatter):
+        return op.sources, op.targets
+    if isinstance(op, Extend):
+        return op.is_right, op.places
+    if isinstance(op, (Clear, Mix)):
+        return ()
+    return (op.left, op.right, op.previous, op.inputs) if isinstance(op, Blend) else op[2:]
+
+
+def head_of(op):
+    """Step, first line, number of lines, and a number more."""
+    step, out = max(op.step, 0), getattr(op, "out", 0)
+    if isinstance(op, Gather):
+        return step, out, *op.sources.shape
+    if isinstance(op, Mix):
+        return step, out, op.n, op.source
+    return step, out, op.n if isinstance(op, Clear) else len(tables_of(op)[0]), 0
+
+
+def pack_numbers(program, dtype):
+    """What each step knows besides records."""
+    rows = [_numbers(step) for step in program.steps]
+    numbers = np.zeros((len(rows), max(map(len, rows))), dtype)
+    for target, row in zip(numbers, rows, strict=True):
+        target[: len(row)] = row
+    return numbers
+
+
+def _numbers(step):
+    if isinstance(step, Recur):
+        moved = step.recurrent_var * step.recurrent_tied
+        drift = step.weight_var * step.weight_tied
+        return step.recurrent_var, step.weight_var, step.trained, moved, drift
+    if isinstance(step, Attend):
+        return step.score_scale**2, 2.0 * step.trained
+    if isinstance(step, Embed):
+        return (step.trained,)
+    weight, _, trained, drift, _ = numbers_of(step)
+    own = () if not isinstance(step, Pointwise) or step.activation.is_series else step.activation
+    return weight, trained, drift, *own
+
+
+def pack_embeddings(program, dtype):
+    """Covariances of embeddings, and where those of each step begin."""
+    tables = [
+        correlations(step).ravel() if isinstance(step, Embed) else np.zeros(0)
+        for step in program.steps
+    ]
+    begins = np.cumsum([0, *map(len, tables)])[:-1]
+    return np.concatenate([*tables, [0.0]]).astype(dtype), begins
+
+
+def _parts_of(scan, k):
+    """Parts (positions, n) of the records of a step, and how many of them are not rates."""
+
+    def split(record):
+        return [row for part in record for row in (part if part.ndim == 3 else [part])]
+
+    values = split(scan.records[k])
+    moves = [part for rate in scan.rates[k] for part in split(rate)]
+    return [*values, *moves, *scan.outside[k]], len(values)
+
+
+def set_places(places, program, scan):
+    """Write where the records of each step are, as far as known: begin, positions, length."""
+    begin = 0
+    for k, row in enumerate(places[: len(scan.records)]):
+        parts, width = _parts_of(scan, k)
+        count = len(parts[0]) if parts else 0
+        if isinstance(program.steps[k], Embed):
+            count = int(np.prod(program.steps[k].grid))  # of its table
+        row[:3] = begin, count, width
+        begin += sum(map(len, parts))
+
+
+def pack_side(scan, X, is_left, dtype):
+    """Rows (n, positions, channels) and their records.
+
+    On the right the first rows follow the last ones, as a line may begin at any row.
+    """
+    parts = [part for k in range(len(scan.records)) for part in _parts_of(scan, k)[0]]
+    parts = parts or [np.zeros((1, len(X)))]
+    total, n = sum(map(len, parts)), len(X)
+    X = X.reshape(n, -1)
+    if is_left:
+        records = np.empty((n, total), dtype)
+        np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
+        return Side(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
+    n_filled = (-(-n // N_LANES[dtype.name]) + 1) * N_LANES[dtype.name]
+    records, entries = np.empty((total, n_filled), dtype), np.empty((X.shape[1], n_filled), dtype)
+    np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
+    entries[:, :n] = X.T
+    for filled in (records, entries):
+        filled[:, n:] = filled[:, np.arange(n, n_filled) % n]
+    return Side(entries.ravel(), records.ravel(), n_filled)

@@ -1,0 +1,1 @@
+"""The reference engine: programs on whole arrays, slow and readable."""

@@ -1,0 +1,210 @@
+"""The reference engine: programs on whole arrays, by ufuncs and arithmetic only.
+
+It states what the stack machine does, computes the quantities that belong to single rows for every
+other engine, and runs on any array type that speaks the NumPy protocols.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...formulas import gaps, series
+from ...formulas.tracing import built
+from ...program import Add, Drop, Normalize, Output, Save, Swap
+
+_RULES = {Normalize: "normalize", Drop: "drop"}
+"""Instructions without weights, by the names of their `formulas`."""
+
+
+class Rows(NamedTuple):
+    """What one pass over single rows yields.
+
+    ``records[k]`` is what step ``k`` keeps for the pairs and ``rates[k][p]`` its rates along
+    direction ``p``. ``variance`` and ``ntk`` hold one row for each output of the program, the
+    diagonals of its Gram matrices, those of several NTKs one after the other, and ``dvariance`` and
+    ``dntk`` their rates, along the last axis.
+    """
+
+    records: list
+    rates: list
+    variance: object
+    ntk: object
+    dvariance: object
+    dntk: object
+
+
+def scan_rows(program, variance, gradient=False):
+    """Carry the variance and NTK of single rows, with their rates, through a program."""
+    zero = 0.0 * variance
+    state = (variance,) + (zero,) * (5 if gradient else 1)
+    stack, records, rates, outputs = [], [], [], []
+    for step in program.steps:
+        record, rate = (), ()
+        if isinstance(step, Save):
+            stack.append(state)
+        elif isinstance(step, Swap):
+            state, stack[-1] = stack[-1], state
+        elif isinstance(step, Output):
+            outputs.append(state)
+            record, rate = _row_of_output(state)
+        else:
+            arguments = (step, state, stack.pop() if isinstance(step, Add) else None)
+            state, record, rate = (_row_with_rates if gradient else _row)(*arguments)
+        state = _filled(state, zero)
+        records.append(_filled(record, zero))
+        rates.append(tuple(_filled(r, zero) for r in rate))
+    variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
+    ntk = _one_axis(program, ntk, 1)
+    pairs = [np.stack(moves[i : i + 2], axis=-1) for i in (0, 2)] if gradient else (None, None)
+    return Rows(records, rates, variance, ntk, *pairs)
+
+
+def _one_axis(program, ntk, n_axes):
+    """NTKs of all outputs, or of those for one choice of trained layers after the other."""
+    if program.n_ntks is None:
+        return ntk
+    ntk = np.moveaxis(ntk, 0, -1 - n_axes)
+    return ntk.reshape(-1, *ntk.shape[-n_axes:])
+
+
+def _trained(step, n_axes):
+    """Whether the weights of a step are trained; several NTKs lie along an axis in front."""
+    flags = step.trained
+    return np.reshape(flags, (-1, *[1] * n_axes)) if isinstance(flags, tuple) else flags
+
+
+def _filled(record, zero):
+    """The record with one entry for each row where it is constant."""
+    return tuple(zero + x if isinstance(x, float) else x for x in record)
+
+
+def _row_of_output(state):
+    """Only the standard deviation is of use."""
+    zero, std = 0.0 * state[0], np.sqrt(state[0])
+    rates = tuple((zero, zero, 0.5 * rate / (std + (std == 0.0))) for rate in state[2:4])
+    return (zero, zero, std), rates
+
+
+def _row(step, state, saved):
+    if type(step) in _RULES:
+        *state, record = gaps.RULES[_RULES[type(step)]][0](getattr(step, "kept", 1.0), *state)
+    elif saved is not None:
+        *state, record = gaps.add_row(*state, *saved)
+    else:
+        numbers = (step.weight_var, step.bias_var, _trained(step, 1))
+        if step.activation.is_series:
+            *state, record = series.map_row(step, numbers, *state)
+        else:
+            *state, record = gaps.map_row(step.activation, *numbers, *state)
+    return tuple(state), record, ()
+
+
+def _row_with_rates(step, state, saved):
+    if type(step) in _RULES:
+        function = built(gaps.rule_row_rates_source, _RULES[type(step)])
+        return function(getattr(step, "kept", 1.0), state)
+    if saved is not None:
+        return built(gaps.add_row_rates_source)(state, saved)
+    drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
+    numbers = (step.weight_var, step.bias_var, step.trained, *drift)
+    if step.activation.is_series:
+        return series.map_row_rates(step, numbers, state)
+    function = built(gaps.map_row_rates_source, type(step.activation))
+    return function(step.activation, numbers, state)
+
+
+def initial_gap(X, Y):
+    """Gap of raw rows, from the squared distance of their directions.
+
+    That of ``x`` and ``y``, with norms 1 and ``r``, is the norm of ``x - y - (1 - r) y / r`` with
+    ``1 - r = (x - y).(x + y) / (1 + r)``: rows that are close lose no digits. Powers of two bring
+    ``r`` close to one.
+    """
+    norms_x, norms_y = (np.sqrt((Z * Z).sum(axis=1)) for Z in (X, Y))
+    size_x, size_y = (norms + (norms == 0.0) for norms in (norms_x, norms_y))
+    ratio = size_y / size_x[:, None]
+    scale = np.exp2(-np.rint(np.log2(ratio)))
+    X, Y, ratio = X[:, None, :], Y[None, :, :] * scale[:, :, None], ratio * scale
+    apart, beside = (_squared_distance(X, Z, 1.0 / size_x[:, None, None], ratio) for Z in (Y, -Y))
+    square = (apart <= 2.0) * apart + (apart > 2.0) * (4.0 - beside)  # opposite rows are exact, too
+    return norms_x[:, None] * norms_y / X.shape[2] * square
+
+
+def _squared_distance(X, Y, inverse, ratio):
+    difference = (X - Y) * inverse
+    longer = (difference * ((X + Y) * inverse)).sum(axis=2)
+    share = longer / ((1.0 + ratio) * ratio)
+    apart = difference - share[:, :, None] * (Y * inverse)
+    return (apart * apart).sum(axis=2)
+
+
+def run(program, gap, rows_x, rows_y, gradient=False):
+    """Carry the gaps and NTKs of pairs through a program.
+
+    Returns the NNGP and NTK matrices of all outputs, one after the other along the first axis, and
+    with ``gradient`` their rates along log weight_var and log bias_var, along the last axis. Of
+    several NTKs, the matrices of one follow those of the other.
+    """
+    state = (gap,) + (0.0 * gap,) * (5 if gradient else 1)
+    stack, outputs = [], []
+    for k, step in enumerate(program.steps):
+        if isinstance(step, Save):
+            stack.append(state)
+        elif isinstance(step, Swap):
+            state, stack[-1] = stack[-1], state
+        else:
+            left, right = _column(rows_x.records[k]), rows_y.records[k]
+            dleft, dright = tuple(map(_column, rows_x.rates[k])), rows_y.rates[k]
+            if isinstance(step, Output):
+                outputs.append(_kernels(state, left, right, dleft, dright))
+                continue
+            saved = stack.pop() if isinstance(step, Add) else None
+            if gradient:
+                state = _pair_with_rates(step, state, saved, left, right, dleft, dright)
+            else:
+                state = _pair(step, state, saved, left, right)
+    nngp, ntk, *rates = (np.stack(parts) for parts in zip(*outputs, strict=True))
+    return nngp, _one_axis(program, ntk, 2), *rates
+
+
+def _column(record):
+    return tuple(x[:, None] for x in record)
+
+
+def _kernels(state, left, right, dleft, dright):
+    """Covariance and NTK of a state, and their rates if the state has rates."""
+    a, b = left[2], right[2]
+    nngp = a * b - 0.5 * state[0]
+    if len(state) == 2:
+        return nngp, state[1]
+    moves = zip(dleft, dright, state[2:4], strict=True)
+    rates = [x[2] * b + a * y[2] - 0.5 * rate for x, y, rate in moves]
+    return nngp, state[1], np.stack(rates, axis=-1), np.stack(state[4:6], axis=-1)
+
+
+def _pair(step, state, saved, left, right):
+    if type(step) in _RULES:
+        return gaps.RULES[_RULES[type(step)]][1](*state, left, right)
+    if saved is not None:
+        return gaps.add_pair(*state, *saved, left, right)
+    numbers = (step.weight_var, _trained(step, 2))
+    if step.activation.is_series:
+        duals = series.dual(state[0], left[3:], right[3:])
+        return gaps.affine_pair(*numbers, *duals, state[1], left, right)
+    return gaps.map_pair(step.activation, *numbers, *state, left, right)
+
+
+def _pair_with_rates(step, state, saved, left, right, dleft, dright):
+    if type(step) in _RULES:
+        function = built(gaps.rule_pair_rates_source, _RULES[type(step)])
+        return function(state, left, right, *dleft, *dright)
+    if saved is not None:
+        return built(gaps.add_pair_rates_source)(state, saved, left, right, *dleft, *dright)
+    numbers = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
+    if step.activation.is_series:
+        features = [tuple(record[3:] for record in side) for side in (dleft, dright)]
+        duals = series.dual_rates(state[0], state[2:4], left[3:], right[3:], *features)
+        sides = (record[:3] for record in (left, right, *dleft, *dright))
+        return built(gaps.affine_pair_rates_source)(numbers, state, duals, *sides)
+    function = built(gaps.map_pair_rates_source, type(step.activation))
+    return function(step.activation, numbers, state, left, right, *dleft, *dright)

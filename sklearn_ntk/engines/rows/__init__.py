@@ -1,0 +1,1 @@
+"""Single rows: what a program makes of them, and what pairs need to know of them."""

@@ -1,0 +1,298 @@
+"""Single rows on positions: their variances at every step, and what steps keep of them for pairs.
+
+Variances behind a pooling or an attention depend on all pairs of positions of a row. The engine
+that carries these pairs, of each row with itself, hands them to `Scan` where it needs them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...activations import Identity
+from ...formulas import attention, distances, series
+from ...formulas.tracing import built
+from ...program import (
+    Add,
+    Attend,
+    Convolve,
+    Drop,
+    Embed,
+    Flatten,
+    Last,
+    Normalize,
+    Output,
+    Pointwise,
+    Pool,
+    Recur,
+    Save,
+    Swap,
+    grids,
+)
+from ..schedule.operations import Map, Mix
+
+
+class Rows(NamedTuple):
+    """What a pass over single rows yields.
+
+    ``records[k]`` is what step ``k`` keeps for the pairs, arrays (positions, ..., n),
+    ``rates[k][p]`` its rates along direction ``p``, and ``outside[k]`` the variances, with their
+    rates, that pairs have with positions outside. Then come diagonals of the Gram matrices, their
+    rates, and the largest variance on the way.
+    """
+
+    records: list
+    rates: list
+    outside: list
+    variance: object
+    ntk: object
+    dvariance: object
+    dntk: object
+    largest: float
+
+
+def kind_of(step):
+    """Kind of `distances` formula of a step that maps lines."""
+    if isinstance(step, Pointwise):
+        if step.activation == Identity():
+            return "affine"
+        return "series" if step.activation.is_series else "pointwise"
+    return {Normalize: "normalize", Drop: "drop", Embed: "embed"}.get(type(step), "settle")
+
+
+def numbers_of(step):
+    """Weight, bias, whether trained, and the rates of both along their own directions."""
+    if isinstance(step, Pointwise):
+        drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
+        return (step.weight_var, step.bias_var, float(step.trained), *drift)
+    scale = getattr(step, "kept", 1.0)
+    if isinstance(step, Pool):
+        scale = step.scale
+    elif isinstance(step, Flatten):
+        scale = 1.0 / np.prod(step.grid)
+    return (scale, 0.0, 0.0, 0.0, 0.0)
+
+
+def correlations(step):
+    """Covariance of an embedding between all positions."""
+    at = grids.places(step.grid)
+    if step.length_scale == 0.0:
+        return step.variance * np.eye(len(at))
+    apart = (at[:, None] - at) / step.length_scale
+    return step.variance * np.exp(-0.5 * (apart**2).sum(axis=2))
+
+
+def variances(X):
+    """Variances (positions, n) of rows (n, positions, channels)."""
+    return np.einsum("npc,npc->pn", X, X) / X.shape[2]
+
+
+def needs_pairs(op, program):
+    """Whether single rows must be known pair by pair before an operation runs."""
+    return isinstance(op, Mix) or (
+        isinstance(op, Map) and isinstance(program.steps[op.step], (Pool, Flatten))
+    )
+
+
+def pairs_of(op, take, gradient):
+    """What `Scan.advance` needs of the lines, of which ``take`` gets some as (parts, lines, n)."""
+    parts = [0, 2, 3] if gradient else [0]
+    if isinstance(op, Mix):
+        pairs = take(np.arange(op.source, op.source + op.n**2))[parts]
+        return pairs.reshape(len(parts), op.n, op.n, -1)
+    return take(op.out + np.flatnonzero(op.left == op.right))[parts]
+
+
+class Scan:
+    """Variances and records of single rows, step by step.
+
+    The state is the variances (positions, n), with their rates behind them if wanted.
+    """
+
+    def __init__(self, program, variance, gradient):
+        self.steps, self.n = program.steps, 0
+        self.state = (variance, 0.0 * variance, 0.0 * variance)[: 3 if gradient else 1]
+        self.stack, self.records, self.rates, self.outside = [], [], [], []
+        self.largest = float(variance.max(initial=0.0))
+
+    def advance(self, k, pairs=None):
+        """Go on up to and with step ``k``; ``pairs`` are the distances inside the rows there."""
+        while self.n <= k:
+            step = self.steps[self.n]
+            rule = _RULES.get(type(step), _map)
+            self.state, record, rates, outside = rule(self, step, pairs)
+            self.records.append(record)
+            self.rates.append(rates)
+            self.outside.append(outside)
+            found = (float(np.abs(part).max(initial=0.0)) for part in self.state)
+            self.largest = max(self.largest, *found)
+            self.n += 1
+
+    def finish(self, result, n):
+        """The `Rows`, ``n`` of them, from the line (parts, rows) of the result."""
+        self.advance(len(self.steps) - 1)
+        moves = (None, None)
+        if len(self.state) > 1:
+            parts = ([part[0] for part in self.state[1:]], list(result[4:]))
+            moves = tuple(np.stack(part, axis=-1)[:n] for part in parts)
+        lists = (cut(part, slice(None, n)) for part in (self.records, self.rates, self.outside))
+        return Rows(*lists, self.state[0][0][:n], result[1][:n], *moves, self.largest)
+
+
+def cut(item, rows):
+    """Some rows of nested lists or tuples of arrays."""
+    if isinstance(item, (list, tuple)):
+        return type(item)(cut(part, rows) for part in item)
+    return item[..., rows]
+
+
+# --- Rules: the new state, the record, its rates, and what is outside -----------------------------
+
+_NO_RATES = ((), ())
+
+
+def _save(scan, step, pairs):
+    scan.stack.append(scan.state)
+    return scan.state, (), _NO_RATES, ()
+
+
+def _swap(scan, step, pairs):
+    state, scan.stack[-1] = scan.stack[-1], scan.state
+    return state, (), _NO_RATES, ()
+
+
+def _add(scan, step, pairs):
+    return tuple(map(np.add, scan.state, scan.stack.pop())), (), _NO_RATES, ()
+
+
+def _last(scan, step, pairs):
+    return tuple(part[-1:] for part in scan.state), (), _NO_RATES, ()
+
+
+def _output(scan, step, pairs):
+    rates = tuple((part,) for part in scan.state[1:])
+    return scan.state, scan.state[:1], rates, ()
+
+
+def _convolve(scan, step, pairs):
+    return _windows(grids.sources(*step[:4]), scan.state), (), _NO_RATES, scan.state
+
+
+def _windows(table, parts):
+    """Sums over windows of arrays over positions, zero outside."""
+    padded = (np.concatenate([part, np.zeros((1, *part.shape[1:]))]) for part in parts)
+    return tuple(part[table].sum(axis=1) for part in padded)
+
+
+def _embed(scan, step, pairs):
+    own = np.diag(correlations(step))[:, None]
+    return (scan.state[0] + own, *scan.state[1:]), (), _NO_RATES, ()
+
+
+def _pool(scan, step, pairs):
+    table, scale = grids.sources(*step[:4]), step.scale
+    count = (table >= 0).sum(axis=1)[:, None] + 0.0 * pairs[0]
+    sums = tuple(scale * part for part in _windows(table, scan.state))
+    both = zip(sums, pairs, strict=True)
+    new = tuple(part * count - 0.5 * scale * inside for part, inside in both)
+    new = (np.maximum(new[0], 0.0), *new[1:])
+    rates = tuple((part, 0.0 * count, move) for part, move in zip(sums[1:], new[1:], strict=True))
+    return new, (sums[0], count, new[0]), rates, ()
+
+
+def _flatten(scan, step, pairs):
+    state = tuple(part.mean(axis=0, keepdims=True) for part in scan.state)
+    zeros = (0.0 * state[0],) * 3
+    return state, zeros, (zeros,) * (len(state) - 1), ()
+
+
+def _attend(scan, step, pairs):
+    parts = zip(scan.state, pairs, strict=True)
+    K = tuple(0.5 * (part[:, None] + part[None] - inside) for part, inside in parts)
+    S = () if step.scaling == "sqrt" else attention.weights(step, K)
+    new = tuple(np.einsum("ppn->pn", part) for part in attention.covariances(step, K, S, S))
+    records = [(scan.state[p], new[p], *S[p : p + 1]) for p in range(len(new))]
+    return new, records[0], tuple(records[1:]), ()
+
+
+def _recur(scan, step, pairs):
+    """Variances before, and behind the activation at all times."""
+    before, behind, last = [], [], tuple(0.0 * part[0] for part in scan.state)
+    for inputs in zip(*scan.state, strict=True):
+        parts = zip(last, inputs, strict=True)
+        now = [step.recurrent_var * a + step.weight_var * b for a, b in parts]
+        if len(now) > 1:
+            now[1] = now[1] + step.recurrent_var * step.recurrent_tied * last[0]
+            now[1] = now[1] + step.weight_var * step.weight_tied * inputs[0]
+            now[2] = now[2] + step.bias_var * step.bias_tied
+        now[0] = now[0] + step.bias_var
+        before.append(now)
+        activated = map_rows(scan.steps[scan.n + 1], tuple(part[None] for part in now))[0]
+        last = tuple(part[0] for part in activated)
+        behind.append(last)
+    state, outside = (tuple(map(np.stack, zip(*some, strict=True))) for some in (before, behind))
+    return state, state[:1], tuple((part,) for part in state[1:]), outside
+
+
+def _map(scan, step, pairs):
+    return *map_rows(step, scan.state), ()
+
+
+_RULES = {
+    Save: _save,
+    Swap: _swap,
+    Add: _add,
+    Last: _last,
+    Output: _output,
+    Convolve: _convolve,
+    Embed: _embed,
+    Pool: _pool,
+    Flatten: _flatten,
+    Attend: _attend,
+    Recur: _recur,
+}
+
+
+def map_rows(step, state):
+    """New state, record and rates of the record for a step that maps positions one by one."""
+    kind, numbers = kind_of(step), numbers_of(step)
+    if kind == "series":
+        return _series(step, numbers, state)
+    act, cls = (step.activation, type(step.activation)) if kind == "pointwise" else ((), None)
+    if len(state) > 1:
+        function = built(distances.row_rates_source, kind, cls)
+        return _filled(*function(act, numbers, (state[0], 0.0, *state[1:])))
+    function = built(distances.row_source, kind, cls)
+    new, record = function(act, numbers, state[0])
+    return _filled((new,), record, ())
+
+
+def _filled(state, record, rates):
+    """Numbers that are the same for all rows, as arrays."""
+    zero = 0.0 * state[0]
+
+    def fill(parts):
+        return tuple(zero + part for part in parts)
+
+    return fill(state), fill(record), tuple(map(fill, rates))
+
+
+def _series(step, numbers, state):
+    """Activation without a closed dual: the record has two variances before `series.head`."""
+    weight, bias, _, *drift = numbers
+    variance, shape = state[0], state[0].shape
+    rows = step.activation.expand(variance.ravel())
+    head = series.head(rows, variance.ravel())
+    std, inverse, gain, clock, *unit = (part.reshape(shape) for part in (*head, *rows.unit))
+    dstd = rows.dstd.reshape(shape)
+    dgain = 2.0 * inverse * dstd - 0.5 * gain
+    root = np.sqrt(variance)
+    new = weight * std * std + bias
+    moves, rates = [], []
+    for p, rate in enumerate(state[1:]):
+        speed = rate / (variance + (variance == 0.0))
+        move = 2.0 * weight * std * dstd * speed + (drift[0] * std * std, drift[1])[p]
+        moves.append(move)
+        parts = (0.5 * root, dstd, -0.5 * inverse, dgain, 1.0)
+        coefficients = (part.reshape(shape) for part in rows.dunit)
+        rates.append((move, *(part * speed for part in parts), *coefficients))
+    return (new, *moves), (new, root, std, inverse, gain, clock, *unit), tuple(rates)

@@ -1,0 +1,175 @@
+"""Single rows: their norms, and what a program makes of them.
+
+The records of series are long. They are made for a slab of rows at a time; where those of all rows
+take too much memory, the coefficients of a slab are made anew whenever its pairs are at hand.
+"""
+
+from collections import deque
+from itertools import pairwise
+
+import numpy as np
+
+from ..._runtime.threads import run
+from ...program import Normalize
+from ..packing import tiles as packing
+from ..reference import tiles as reference
+from ..reference.tiles import Rows
+
+SLAB = 256
+"""Rows that are carried through a series at a time."""
+
+HELD = 30_000_000
+"""Bytes of coefficients of series that are held at a time."""
+
+
+def check_rows(X):
+    """Rows in double precision and their norms, to the bit the same in every memory order."""
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    if X.ndim != 2 or X.shape[1] == 0 or not np.isfinite(X).all():
+        kind = f"shape {X.shape}" if X.ndim != 2 or X.shape[1] == 0 else "numbers not finite"
+        raise ValueError(f"Rows must be an array (n, d) of finite numbers, d > 0; got {kind}.")
+    return X, np.sqrt(np.einsum("ij,ij->i", X, X))
+
+
+def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_threads=1):
+    """Carry single rows, from `check_rows`, through a program; returns `Rows` and a `Carrier`.
+
+    Records of series end before their coefficients, which the `Carrier` has. Raises ValueError if a
+    kernel of these names overflows in the precision of the pairs.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        variances = [norms * (norms / X.shape[1]) for X, norms in rows]
+    carrier = Carrier(program, variances, gradient, dtype)
+    try:
+        scanned = carrier.carry(n_threads)
+    except OverflowError:
+        scanned = None
+    largest = np.finfo(dtype).max
+    if scanned is None or not _is_within(program, scanned, carrier.variances, names, largest):
+        other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
+        raise ValueError(
+            f"The kernel of this network overflows on rows whose mean square reaches "
+            f"{carrier.variances.max():.3g}: scale the data, or lower weight_var or the depth"
+            f"{other}."
+        )
+    return scanned, carrier
+
+
+def _is_within(program, scanned, variances, names, largest):
+    """Whether all variances, with room for gaps of four times as much, and results are finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        within = [4.0 * variances]
+        within += [4.0 * record[2] * record[2] for record in scanned.records if record]
+        steps = zip(program.steps, scanned.records, strict=True)  # pairs multiply two inverses
+        within += [record[0] ** 2 for step, record in steps if isinstance(step, Normalize)]
+        results = [("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk)]
+        within += [part for name, part in results if name in names and part is not None]
+        return all(bool((np.abs(part) <= largest).all()) for part in within)
+
+
+class Carrier:
+    """Carries rows of all sides, one after the other, through a program by the reference engine.
+
+    After `carry`, ``spans`` tells where each step has its own among the coefficients of series, and
+    ``held`` are those of all rows, and their rates, if they take little memory.
+    """
+
+    def __init__(self, program, variances, gradient, dtype):
+        self.variances, self.spans, self.held = np.concatenate(variances), None, None
+        self._program, self._gradient, self._dtype = program, gradient, dtype
+        self._sizes = list(map(len, variances))
+
+    def carry(self, n_threads):
+        """`Rows` of all rows, whose records end before the coefficients of series."""
+        if not packing.has_series(self._program):
+            self.spans = packing.make_spans([0] * len(self._program.steps))
+            self.held = self._empty(len(self.variances))
+            return self._carry(self.variances)
+        found, lengths = {}, {}
+
+        def carry(slab):
+            rows, first = self._carry_slab(*slab), slab[0]
+            lengths[first] = packing.lengths_of_series(self._program, rows.records)
+            found[first] = _without_series(rows, lengths[first])
+            if first == 0:
+                self.spans = packing.make_spans(lengths[0])
+                if len(self.variances) <= self.count_held():
+                    self.held = self._empty(len(self.variances))
+            if self.held is not None:
+                self._pack(rows, self.held[:, :, slice(*slab)])
+
+        slabs = list(_slabs(self._sizes))
+        carry(slabs[0])
+        run(carry, deque(slabs[1:]), n_threads)
+        spans = packing.make_spans(np.max(list(lengths.values()), axis=0))
+        if not np.array_equal(spans, self.spans):
+            self.spans, self.held = spans, None
+        return _join([found[first] for first, _ in slabs])
+
+    def _carry(self, variances):
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            return reference.scan_rows(self._program, variances, self._gradient)
+
+    def _carry_slab(self, start, stop):
+        """`Rows` of a slab, carried with the extreme ones, which need the most terms."""
+        v = self.variances
+        return _cut(self._carry(np.concatenate([v[start:stop], [v.min(), v.max()]])), stop - start)
+
+    def _empty(self, n):
+        """Zeros for the coefficients of so many rows."""
+        return np.zeros((1 + self._gradient, int(self.spans[:, 1].sum()), n), self._dtype)
+
+    def _pack(self, rows, out):
+        parts = [rows.records, [rates[0] if rates else () for rates in rows.rates]]
+        for part, target in zip(parts, out, strict=False):
+            packing.pack_coefficients(part, self.spans, target)
+
+    def count_held(self):
+        """Number of rows whose coefficients are few enough to be held."""
+        return max(SLAB, HELD // max(1, self._empty(1).nbytes))
+
+    def coefficients(self, start, stop):
+        """Coefficients of rows and their rates, anew; the rows are whole slabs of one side."""
+        packed = self._empty(stop - start)
+        for first in range(start, stop, SLAB):
+            last = min(first + SLAB, stop)
+            self._pack(self._carry_slab(first, last), packed[:, :, first - start : last - start])
+        return packed
+
+
+def _slabs(sizes):
+    """Where slabs of rows begin and end; none has rows of two sides."""
+    for start, stop in pairwise(np.cumsum([0, *sizes]).tolist()):
+        for first in range(start, stop, SLAB):
+            yield first, min(first + SLAB, stop)
+
+
+def _cut(rows, n):
+    """The first so many of rows."""
+    records = [tuple(x[:n] for x in record) for record in rows.records]
+    rates = [tuple(tuple(x[:n] for x in side) for side in sides) for sides in rows.rates]
+    return Rows(records, rates, *(x if x is None else x[:, :n] for x in rows[2:]))
+
+
+def _without_series(rows, lengths):
+    """Rows whose records end before the coefficients of series."""
+    ends = [packing.HEAD if length else None for length in lengths]
+    records = [record[:end] for record, end in zip(rows.records, ends, strict=True)]
+    rates = [
+        tuple(side[:end] for side in sides) for sides, end in zip(rows.rates, ends, strict=True)
+    ]
+    return rows._replace(records=records, rates=rates)
+
+
+def _join(parts):
+    """Rows of all parts, one after the other."""
+    records, rates, *results = zip(*parts, strict=True)
+    return Rows(
+        [_joined(record) for record in zip(*records, strict=True)],
+        [tuple(map(_joined, zip(*sides, strict=True))) for sides in zip(*rates, strict=True)],
+        *(None if x[0] is None else np.concatenate(x, axis=1) for x in results),
+    )
+
+
+def _joined(records):
+    return tuple(map(np.concatenate, zip(*records, strict=True)))

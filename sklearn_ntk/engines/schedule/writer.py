@@ -1,0 +1,340 @@
+"""How a network on positions runs: operations on lines, each the state of a pair of positions.
+
+Only the pairs of positions on which the result depends have a line: with a `Flatten` at the end
+those of equal positions, behind a pooling all. A schedule is worked out backwards from the result.
+
+Windows that do not mix positions keep their difference ``q - p``. Until the next instruction that
+does mix them, pairs of positions are therefore computed in portions of a few differences each, with
+one portion after the other in cache; what they yield is summed up in lines that stay.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from ...program import (
+    Add,
+    Attend,
+    Convolve,
+    Flatten,
+    Last,
+    Output,
+    Pointwise,
+    Recur,
+    Save,
+    Swap,
+    grids,
+)
+from .needs import MIXERS, backwards, n_positions, seen, shapes, unique
+from .operations import ZERO, Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter, Schedule
+
+PORTION = 512
+"""Lines of a portion, about; for 16 pairs of rows in double precision they take 128 kB."""
+
+
+class _Area(NamedTuple):
+    """Pairs of positions, as sorted numbers ``p n + q``, and the line of each."""
+
+    codes: np.ndarray
+    lines: np.ndarray
+    n: int
+
+    def find(self, codes):
+        return self.lines[np.searchsorted(self.codes, codes)]
+
+    def positions(self):
+        """Left and right positions of the lines in their order."""
+        order = np.argsort(self.lines)
+        return np.divmod(self.codes[order], self.n)
+
+
+class _Memory:
+    """Gives lines away, first fit, and takes them back."""
+
+    def __init__(self, first):
+        self.free, self.end = [], first
+
+    def take(self, n):
+        for k, (start, size) in enumerate(self.free):
+            if size >= n:
+                self.free[k : k + 1] = [(start + n, size - n)] if size > n else []
+                return start
+        start, self.end = self.end, self.end + n
+        return start
+
+    def give(self, lines):
+        """Take back an area; lines are without gaps."""
+        if not len(lines):
+            return
+        self.free = sorted([*self.free, (int(lines.min()), len(lines))])
+        merged = []
+        for start, size in self.free:
+            if merged and sum(merged[-1]) == start:
+                merged[-1] = (merged[-1][0], merged[-1][1] + size)
+            else:
+                merged.append((start, size))
+        self.free = merged
+
+
+class _Writer:
+    """Writes the operations of a program."""
+
+    def __init__(self, program, portion, diagonal):
+        self.steps, self.shapes = program.steps, shapes(program)
+        self.sizes = [n_positions(grid) for grid, *_ in self.shapes]
+        self.portion, self.diagonal = portion, diagonal
+        self.memory, self.operations = _Memory(1), [Clear(-1, ZERO, 1)]
+
+    def add(self, operation):
+        """Append an operation, with tables as short as may be: there are millions of lines."""
+        tables = {
+            field: part.astype(np.int32)
+            for field, part in zip(operation._fields, operation, strict=True)
+            if isinstance(part, np.ndarray)
+        }
+        self.operations.append(operation._replace(**tables))
+
+    def write(self):
+        """Operations, segment by segment: each one ends with a mixing step, or with the program."""
+        final = np.array([0])
+        needs = backwards(self.steps, self.sizes, final, (), self.diagonal)
+        ends = [k + 1 for k, step in enumerate(self.steps) if isinstance(step, MIXERS)]
+        stores, start = None, 0
+        for end in [*ends, len(self.steps)]:
+            stores = self._segment(start, end, stores, needs)
+            start = end
+        return Schedule(self.operations, int(stores[0].lines[0]), self.memory.end)
+
+    def _segment(self, start, end, stores, needs):
+        mixer = self.steps[end - 1] if isinstance(self.steps[end - 1], MIXERS) else None
+        stop = end - (mixer is not None)
+        state, stack = needs[stop]
+        is_whole = mixer is None or isinstance(mixer, Attend)
+        target = self._store(
+            state if is_whole else needs[end][0], self.sizes[stop if is_whole else end], stop
+        )
+        links = (state, target.find(state)) if is_whole else self._links(mixer, target, stop)
+        sizes = map(n_positions, self.shapes[stop][1:])
+        kept = [self._store(codes, n, stop) for codes, n in zip(stack, sizes, strict=True)]
+        for portion, others in self._portions(start, stop, state, stack):
+            areas = self._portion(start, stop, portion, others, stores)
+            self._deposit(areas[0], *links, stop)
+            for area, store in zip(areas[1:], kept, strict=True):
+                self._deposit(area, store.codes, store.lines, stop)
+            for area in areas:
+                self.memory.give(area.lines)
+        for store in stores or ():
+            self.memory.give(store.lines)
+        if isinstance(mixer, Attend):
+            out = self._area(state, target.n)
+            self.add(Mix(stop, int(out.lines[0]), int(target.lines[0]), target.n))
+            self.memory.give(target.lines)
+            target = out
+        elif mixer is not None:
+            self._map(stop, target)
+        return [target, *kept]
+
+    def _area(self, codes, n):
+        first = self.memory.take(len(codes))
+        return _Area(codes, first + np.arange(len(codes)), n)
+
+    def _store(self, codes, n, step):
+        """Lines that portions are summed up in."""
+        area = self._area(codes, n)
+        self.add(Clear(step - 1, int(area.lines[0]), len(codes)))
+        return area
+
+    def _links(self, mixer, target, stop):
+        """For each pair that a mixing step takes, sorted, the line that it adds to."""
+        n = self.sizes[stop]
+        if isinstance(mixer, Flatten):
+            return np.arange(n) * (n + 1), np.repeat(target.lines, n)
+        left, right = seen(mixer, target.codes, target.n)
+        inside = (left >= 0) & (right >= 0)
+        lines = np.broadcast_to(target.lines[:, None], left.shape)[inside]
+        codes = (left * n + right)[inside]
+        order = np.argsort(codes, kind="stable")
+        return codes[order], lines[order]
+
+    def _deposit(self, area, codes, lines, stop):
+        """Add the lines of a portion where they belong."""
+        first, last = (np.searchsorted(codes, area.codes, side) for side in ("left", "right"))
+        counts = last - first
+        sources = np.repeat(area.lines, counts)
+        places = np.arange(len(sources)) - np.repeat(np.cumsum(counts) - counts, counts)
+        targets = lines[np.repeat(first, counts) + places]
+        order = np.argsort(sources, kind="stable")
+        self.add(Scatter(stop, sources[order], targets[order]))
+
+    def _map(self, step, area):
+        if len(area.lines):
+            self.add(Map(step, int(area.lines.min()), *area.positions()))
+
+    def _portions(self, start, stop, state, stack):
+        """Parts of the state, and of the stack, that need nothing of each other if possible."""
+        if self.portion is None or len(state) <= self.portion:
+            yield state, stack
+            return
+        is_ring = any(
+            isinstance(step, Convolve) and step.padding == "circular"
+            for step in self.steps[start:stop]
+        )
+        parts = zip((state, *stack), self.shapes[stop], strict=True)
+        keys = [_differences(codes, grid, is_ring) for codes, grid in parts]
+        order = np.argsort(keys[0], kind="stable")
+        ranked = keys[0][order]
+        last = -1
+        begin = 0
+        while begin < len(state):
+            end = min(begin + self.portion, len(state))
+            end = int(np.searchsorted(ranked, ranked[end - 1], "right"))
+            highest = ranked[end - 1] if end < len(state) else np.iinfo(np.int64).max
+            others = tuple(
+                codes[(key > last) & (key <= highest)]
+                for codes, key in zip(stack, keys[1:], strict=True)
+            )
+            yield np.sort(state[order[begin:end]]), others
+            last, begin = highest, end
+
+    def _portion(self, start, stop, state, stack, stores):
+        """Operations on one portion; returns its areas."""
+        steps, sizes = self.steps[start:stop], self.sizes[start : stop + 1]
+        needs = backwards(steps, sizes, state, stack, False)
+        codes, *others = [needs[0][0], *needs[0][1]]
+        if stores is None:
+            areas = [self._area(codes, sizes[0])]
+            out = int(areas[0].lines[0])
+            self.add(Begin(-1, out, *areas[0].positions()))
+        else:
+            parts = zip((codes, *others), stores, strict=True)
+            areas = [self._copy(part, store, start - 1) for part, store in parts]
+        state, stack = areas[0], areas[1:]
+        for k, step in enumerate(steps, start):
+            need = needs[k + 1 - start]
+            if isinstance(step, Save):
+                stack.append(self._copy(need[1][-1], state, k))
+                state = self._moved(self._copy(need[0], state, k), state)
+            elif isinstance(step, Swap):
+                state, stack[-1] = stack[-1], state
+            elif isinstance(step, Add):
+                saved = stack.pop()
+                self.add(Scatter(k, saved.lines, state.find(saved.codes)))
+                self.memory.give(saved.lines)
+            else:
+                state = self._step(k, step, state, need[0])
+        return [state, *stack]
+
+    def _step(self, k, step, state, codes):
+        """Operations of a step that leaves the stack alone, for the pairs that are needed then."""
+        if isinstance(step, Convolve):
+            return self._convolve(k, step, state, codes)
+        if isinstance(step, Last):
+            last = self._copy(np.array([state.n**2 - 1]), state, k)
+            return self._moved(_Area(codes, last.lines, 1), state)
+        if isinstance(step, Recur):
+            return self._recur(k, state)
+        if isinstance(step, Pointwise) and isinstance(self.steps[k - 1], Recur):  # was part of it
+            is_more = len(codes) < len(state.codes)
+            return self._moved(self._copy(codes, state, k), state) if is_more else state
+        if not isinstance(step, Output):
+            self._map(k, state)
+        return state
+
+    def _moved(self, area, old):
+        """The new area, once the old one is given back."""
+        self.memory.give(old.lines)
+        return area
+
+    def _copy(self, codes, source, step):
+        area = self._area(codes, source.n)
+        if len(codes):
+            lines = source.find(codes)[:, None]
+            self.add(Gather(step, int(area.lines[0]), lines))
+        return area
+
+    def _outside(self, k, left, right, area):
+        """Lines of pairs, with lines of their own for those that are outside in one row."""
+        n = area.n
+        inside = (left >= 0) & (right >= 0)
+        lines = np.full(left.shape, ZERO)
+        lines[inside] = area.find((left * n + right)[inside])
+        outside = (left >= 0) ^ (right >= 0)
+        if not outside.any():
+            return lines, None
+        kinds = np.where(left >= 0, left, n + right)[outside]  # the larger one is the right one
+        found = unique(kinds)
+        inverse = np.searchsorted(found, kinds)
+        extra = self._area(found, n)
+        lines[outside] = extra.lines[inverse]
+        is_right, places = np.divmod(found, n)
+        self.add(Extend(k, int(extra.lines[0]), is_right, places))
+        return lines, extra
+
+    def _convolve(self, k, step, area, codes):
+        left, right = seen(step, codes, self.sizes[k + 1])
+        lines, extra = self._outside(k, left, right, area)
+        out = self._area(codes, self.sizes[k + 1])
+        self.add(Gather(k, int(out.lines[0]), lines))
+        self.memory.give(area.lines)
+        if extra:
+            self.memory.give(extra.lines)
+        return out
+
+    def _recur(self, k, area):
+        """All times of a recurrence, each with the activation, the step behind it."""
+        n = area.n
+        left, right = np.divmod(area.codes, n)
+        order = np.lexsort((area.codes, np.minimum(left, right)))
+        lines = np.empty(len(order), np.int64)
+        lines[order] = self.memory.take(len(order)) + np.arange(len(order))
+        out = _Area(area.codes, lines, n)
+        # lines from outside need the variances of all times, which single rows know
+        previous, extra = self._outside(k, left - 1, right - 1, out)
+        ranks = np.minimum(left, right)[order]
+        for rank in range(ranks[-1] + 1):
+            part = order[slice(*np.searchsorted(ranks, [rank, rank + 1]))]
+            first, places = int(lines[part[0]]), (left[part], right[part])
+            self.add(Blend(k, first, previous[part], area.lines[part], *places))
+            self.add(Map(k + 1, first, *places))
+        self.memory.give(area.lines)
+        if extra:
+            self.memory.give(extra.lines)
+        return out
+
+
+def _differences(codes, grid, is_ring):
+    """A number for the difference of both positions of each pair."""
+    left, right = np.divmod(codes, int(np.prod(grid)))
+    key = np.zeros(len(codes), np.int64)
+    at = grids.places(grid)
+    for axis, size in enumerate(grid):
+        move = at[right, axis] - at[left, axis]
+        key = key * (2 * size) + (move % size if is_ring else move + size)
+    return key
+
+
+_GEOMETRY = ("grid", "window", "strides", "padding")
+
+
+def _outline(program):
+    """The program without all that a schedule does not depend on."""
+    steps = (
+        step._replace(**dict.fromkeys(set(step._fields).difference(_GEOMETRY)))
+        for step in program.steps
+    )
+    return program._replace(steps=tuple(steps))
+
+
+def schedule(program, portion=PORTION, diagonal=False):
+    """Schedule of a program, in portions of about so many lines or, with None, all at once.
+
+    ``diagonal`` also asks for the pairs of equal positions behind each mixing step, from which the
+    variances of a row follow.
+    """
+    return _schedule(_outline(program), portion, diagonal)
+
+
+@lru_cache(8)
+def _schedule(program, portion, diagonal):
+    return _Writer(program, portion, diagonal).write()

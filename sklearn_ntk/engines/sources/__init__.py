@@ -1,0 +1,1 @@
+"""Sources of compiled loops, written from the traces of the formulas."""

@@ -1,0 +1,315 @@
+"""Sources of the compiled loops over lines, written from the formulas of `distances`.
+
+A loop is one flat function of the number ``o`` of an operation and a `Lines` (see
+`_numba._positions`). A line is ``LANES`` numbers of each part of the state, one for each pair of
+rows, side by side: the inner loop has a fixed length and turns to a few vector instructions.
+``fetch(array, place)`` reads what no ``put`` in the same loop writes.
+"""
+
+import re
+
+from ...formulas import distances, gaps
+from ...formulas.tracing import statements
+from ..packing.tiles import place_of
+from .tiles import Scalars, indent, text_of
+
+N_LANES = {"float64": 16, "float32": 32}
+"""Pairs of rows that a line holds; the sources call it ``LANES``."""
+
+HEAD = """\
+def loop(o, tile):
+    ops, tables, steps, numbers = tile.ops, tile.tables, tile.steps, tile.numbers
+    lines, x, y, j0 = tile.lines, tile.left.records, tile.right.records, tile.j0
+    nx, ny = tile.i * tile.left.n, tile.right.n
+    k, out, n, t = ops[o, 1], ops[o, 2], ops[o, 3], ops[o, 4]
+    first, count, width = steps[k, 0], steps[k, 1], steps[k, 2]
+"""
+
+SHORT = """\
+    lanes, whole = opaque(LANES), opaque({size})
+"""
+"""Trip counts of short loops, which the compiler would otherwise unroll instead of vectorise."""
+
+ROWS = """\
+    for e in range(n):
+        at = {size} * (out + e)
+        xb = {left}
+        yb = ny * (first + tables[t + n + e]) + j0
+"""
+
+_SAME = """\
+        if xb == yb:
+            for j in range(lanes):
+"""
+"""One row at one position: its distance is exactly zero."""
+
+
+def rows(own, gradient):
+    """Lines that begin the loop over lines; ``own`` pairs each row with itself.
+
+    Rows on the left are then those of the lanes, too, and their records stand side by side.
+    """
+    left = "ny * (first + tables[t + e]) + j0" if own else "nx + first + tables[t + e]"
+    return ROWS.format(size=line_size(gradient), left=left).splitlines()
+
+
+def of_left(slot, own, base="xb"):
+    """A record of the left row, from the place of the first one."""
+    return f"fetch(y, {base} + ny * count * {slot} + j)" if own else f"x[{base} + count * {slot}]"
+
+
+def short(gradient):
+    """First lines of a function whose loops are short."""
+    return HEAD.splitlines() + SHORT.format(size=line_size(gradient)).splitlines()
+
+
+def line_size(gradient):
+    """Numbers of a line, as a text."""
+    return f"LANES * {6 if gradient else 2}"
+
+
+def slot_of(index, p):
+    """Place of a part of a record among those of a step: values, then rates along directions."""
+    return f"({index} + {p + 1} * width)" if p is not None else f"{index}"
+
+
+class _Reads:
+    """Where the inputs of a trace are found: lines before the loops, per line and per lane.
+
+    ``affine`` is the step with the affine map. The state is in the line ``at``, or else the sum of
+    lines that begin at ``sources``.
+    """
+
+    def __init__(self, names, cls, own, affine, sources):
+        self.own, self.sources = own, sources
+        self.before, self.rows, self.lanes = [], [], []
+        for name in names:
+            if name in gaps.NUMBERS:
+                self.before.append(f"{name} = numbers[{affine}, {gaps.NUMBERS.index(name)}]")
+            elif name.startswith("self_"):
+                place = place_of(name.removeprefix("self_"), cls)
+                self.before.append(f"{name} = numbers[k, {place}]")
+            else:
+                self._line(name, *re.fullmatch(r"([sxyd])(\d+)(?:_(\d))?", name).groups())
+
+    def _line(self, name, letter, index, p):
+        slot = slot_of(int(index), None if p is None else int(p))
+        if letter == "x":
+            target = self.lanes if self.own else self.rows
+            target.append(f"{name} = {of_left(slot, self.own)}")
+        elif letter == "y":
+            self.rows.append(f"place_{name} = yb + ny * count * {slot}")
+            self.lanes.append(f"{name} = fetch(y, place_{name} + j)")
+        elif letter == "d":
+            self.lanes.append(f"{name} = load(work, LANES * {index} + j)")
+        else:
+            place = f"LANES * {index} + j"
+            terms = [f"fetch(lines, {begin} + {place})" for begin in self.sources]
+            self.lanes.append(f"{name} = {' + '.join(terms) or f'load(lines, at + {place})'}")
+
+
+def mapping(
+    outputs, cls, is_long, own, gradient, single, before=(), after=(), affine="k", sources=()
+):
+    """Lines of the loops that replace the state of lines by the outputs.
+
+    ``before`` and ``after`` are lines around the loop over lanes; for the others see `_Reads`.
+    """
+    writer = Scalars(single)
+    inputs, body, texts = statements(outputs, writer)
+    reads = _Reads(inputs, cls, own, affine, sources)
+    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
+    return [
+        *indent(1, reads.before),
+        *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
+        *rows(own, gradient),
+        *indent(2, before),
+        *indent(2, reads.rows),
+        f"        for j in range({'LANES' if is_long else 'lanes'}):",
+        *indent(3, [*reads.lanes, *body, *ends]),
+        *(same(gradient, after) if own else ()),
+    ]
+
+
+def same(gradient, after=()):
+    """Lines for the pairs of a position with itself."""
+    zeros = (
+        f"put(lines, at + LANES * {part} + j, F(0.0))" for part in (0, 2, 3)[: 3 if gradient else 1]
+    )
+    return [*_SAME.splitlines(), *indent(4, [*zeros, *after])]
+
+
+def mapped(kind, cls, own, gradient, single):
+    """Source of an operation that maps lines, for a kind of `distances` and an activation class."""
+    outputs, after = distances.trace_pair(kind, cls, gradient), []
+    if kind == "drop":  # the noise of a row is the same as its own
+        for part in (1, 4, 5)[: 3 if gradient else 1]:
+            place = f"at + LANES * {part} + j"
+            after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
+    lines = mapping(outputs, cls, kind == "pointwise", own, gradient, single, after=after)
+    return text_of([*short(gradient), *lines])
+
+
+def joined(cls, n_sources, own, gradient, single):
+    """Source of an affine map, the step before, and an activation.
+
+    The state is the sum of so many lines, of which the operation knows the table, or where it will
+    be if there are none.
+    """
+    names = [f"p{q}" for q in range(n_sources)]
+    before = [
+        f"{name} = {line_size(gradient)} * tables[ops[o, 5] + {n_sources} * e + {q}]"
+        for q, name in enumerate(names)
+    ]
+    outputs = distances.trace_pair("joined", cls, gradient)
+    lines = mapping(
+        outputs, cls, True, own, gradient, single, before, affine="k - 1", sources=names
+    )
+    return text_of([*short(gradient), *lines])
+
+
+# --- Sums of lines --------------------------------------------------------------------------------
+
+
+def gather(own, gradient, single):
+    """Source of sums of lines: the sources of each come one after the other in the table."""
+    size = line_size(gradient)
+    sums = {1: "a", 2: "a + b", 3: "a + b + c"}
+    lines = [*short(gradient), "    terms = ops[o, 5]", "    for e in range(n):"]
+    lines += [f"        at, s = {size} * (out + e), t + terms * e"]
+    for n, text in sums.items():
+        lines += [f"        {'el' * (n > 1)}if terms {'==' if n < 3 else '>='} {n}:"]
+        names = "abc"[:n]
+        lines += [f"            p{c} = {size} * tables[s + {q}]" for q, c in enumerate(names)]
+        lines += ["            for j in range(whole):"]
+        lines += [f"                {c} = fetch(lines, p{c} + j)" for c in names]
+        lines += [f"                put(lines, at + j, {text})"]
+    lines += [
+        "        for q in range(3, terms):",
+        f"            pa = {size} * tables[s + q]",
+        "            for j in range(whole):",
+        "                put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
+    ]
+    return text_of(lines)
+
+
+def scatter(own, gradient, single):
+    """Source of additions of lines to others."""
+    size = line_size(gradient)
+    return text_of([
+        *short(gradient),
+        "    for e in range(n):",
+        f"        pa, at = {size} * tables[t + e], {size} * tables[t + n + e]",
+        "        for j in range(whole):",
+        "            put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
+    ])  # fmt: skip
+
+
+def clear(own, gradient, single):
+    """Source of lines that become zero."""
+    size = line_size(gradient)
+    return text_of([
+        *short(gradient),
+        f"    for j in range({size} * out, {size} * (out + n)):",
+        "        store(lines, j, F(0.0))",
+    ])  # fmt: skip
+
+
+def begin(own, gradient, single):
+    """Source of the distances of the rows themselves."""
+    size = line_size(gradient)
+    apart = [
+        "place = ny * (yb + c) + j0",
+        *([] if own else ["a = xs[nx + xb + c]"]),
+        "for j in range(lanes):",
+        *(["    a = fetch(ys, ny * (xb + c) + j0 + j)"] if own else []),
+        "    apart = a - fetch(ys, place + j)",
+    ]
+    return text_of([
+        *short(gradient),
+        "    xs, ys, channels = tile.left.X, tile.right.X, tile.channels",
+        "    nx = tile.i * tile.entries",
+        "    scale = F(1.0) / F(channels)",
+        "    for e in range(n):",
+        f"        at, c = {size} * (out + e), 0",
+        "        xb, yb = channels * tables[t + e], channels * tables[t + n + e]",
+        *indent(2, apart),
+        "            put(lines, at + j, scale * apart * apart)",
+        "        for j in range(lanes, whole):",
+        "            put(lines, at + j, F(0.0))",
+        "        for c in range(1, channels):",
+        *indent(3, apart),
+        "                put(lines, at + j, load(lines, at + j) + scale * apart * apart)",
+    ])  # fmt: skip
+
+
+def extend(own, gradient, single):
+    """Source of distances from outside: variances, with their rates, which are the last slots."""
+    size = line_size(gradient)
+    lines = [*short(gradient), f"    slot = {3 if gradient else 1} * width"]
+    lines += ["    for e in range(n):", f"        at = {size} * (out + e)"]
+    lines += ["        for j in range(whole):", "            put(lines, at + j, F(0.0))"]
+    lines += ["        place = tables[t + n + e]"]
+    lines += ["        if False:" if own else "        if tables[t + e] == 0:"]
+    parts = list(enumerate((0, 2, 3) if gradient else (0,)))
+    for q, part in parts:
+        lines += [
+            f"            a = x[nx + first + count * (slot + {q}) + place]",
+            "            for j in range(lanes):",
+            f"                put(lines, at + LANES * {part} + j, a)",
+        ]
+    lines += ["        else:"]
+    for q, part in parts:
+        lines += [
+            f"            yb = ny * (first + count * (slot + {q}) + place) + j0",
+            "            for j in range(lanes):",
+            f"                put(lines, at + LANES * {part} + j, fetch(y, yb + j))",
+        ]
+    return text_of(lines)
+
+
+def embed(own, gradient, single):
+    """Source of the covariance of positions, in a table of numbers."""
+    size = line_size(gradient)
+    return text_of([
+        *short(gradient),
+        "    trained, table, start = numbers[k, 0], tile.constants, steps[k, 3]",
+        "    for e in range(n):",
+        f"        at, p, q = {size} * (out + e), tables[t + e], tables[t + n + e]",
+        "        both = table[start + count * p + q]",
+        "        apart = table[start + count * p + p] + table[start + count * q + q]",
+        "        apart = apart - F(2.0) * both",
+        "        for j in range(lanes):",
+        "            put(lines, at + j, load(lines, at + j) + apart)",
+        "            put(lines, at + LANES + j, load(lines, at + LANES + j) + trained * both)",
+    ])  # fmt: skip
+
+
+def blend(own, gradient, single):
+    """Source of one time of a recurrence, without the activation."""
+    size = line_size(gradient)
+    lines = [*short(gradient)]
+    lines += ["    recurrent, weight, trained = numbers[k, 0], numbers[k, 1], numbers[k, 2]"]
+    lines += ["    moved, drift = numbers[k, 3], numbers[k, 4]"] * gradient
+    lines += rows(own, gradient)
+    lines += [f"        pa, pb = {size} * tables[t + 2 * n + e], {size} * tables[t + 3 * n + e]"]
+    lefts = [f"x0 = {of_left(0, own)}"]
+    for p in range(2) if gradient else ():
+        lefts += [f"x0_{p} = {of_left(slot_of(0, p), own)}"]
+    lines += [] if own else indent(2, lefts)
+    lines += ["        for j in range(lanes):"]
+    lines += indent(3, lefts) if own else []
+    body = ["half = F(0.5) * trained"]
+    parts = range(6) if gradient else range(2)
+    for part in parts:
+        body += [f"a{part} = fetch(lines, pa + LANES * {part} + j)"]
+        body += [f"b{part} = fetch(lines, pb + LANES * {part} + j)"]
+        body += [f"s{part} = recurrent * a{part} + weight * b{part}"]
+    if gradient:
+        body += ["s2 += moved * a0 + drift * b0", "s4 += moved * a1 + drift * b1"]
+    body += ["s1 += half * (x0 + fetch(y, yb + j) - s0)"]
+    for p in range(2) if gradient else ():
+        place = f"yb + ny * count * {slot_of(0, p)} + j"
+        body += [f"s{4 + p} += half * (x0_{p} + fetch(y, {place}) - s{2 + p})"]
+    body += [f"put(lines, at + LANES * {part} + j, s{part})" for part in parts]
+    return text_of([*lines, *indent(3, body), *(same(gradient) if own else ())])

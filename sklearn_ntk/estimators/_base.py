@@ -1,0 +1,226 @@
+"""What the regressor and the classifier have in common: parameters, kernels and rows."""
+
+import numbers
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.gaussian_process.kernels import Kernel
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._compat import Interval, StrOptions, _check_sample_weight
+from .._runtime.memory import check_memory
+from ..kernels._network import NNGPKernel, NTKKernel
+from ..solvers.ridge import default_ridges, fit_ridge, select_ridge
+from ..solvers.stopping import default_times, fit_time, select_time
+
+CHUNK = 2**23
+"""Entries of the Gram matrix between new and training rows that are held at a time."""
+
+COPIES, SPECTRAL_COPIES = 3.2, 4.1
+"""Memory of a fit of many rows, in units of its Gram matrix, and of one that takes eigenvectors."""
+
+
+class NetworkEstimator(BaseEstimator):
+    """Kernel ridge regression on the kernel of a network."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "kernel": [StrOptions({"ntk", "nngp", "precomputed"}), Kernel],
+        "depth": [Interval(numbers.Integral, 0, None, closed="left")],
+        "activation": "no_validation",  # the kernel's error lists the valid ones
+        "weight_var": [Interval(numbers.Real, 0, None, closed="neither")],
+        "bias_var": [Interval(numbers.Real, 0, None, closed="left")],
+        "n_frozen": [Interval(numbers.Integral, 0, None, closed="left")],
+        "architecture": [tuple, list, None],
+        "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
+        "training_time": [
+            StrOptions({"auto"}),
+            Interval(numbers.Real, 0, None, closed="left"),
+            None,
+        ],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        kernel="ntk",
+        *,
+        depth=2,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=1.0,
+        n_frozen=0,
+        architecture=None,
+        alpha="auto",
+        training_time=None,
+        learning_rate=1.0,
+        verbose=0,
+    ):
+        self.kernel = kernel
+        self.depth = depth
+        self.activation = activation
+        self.weight_var = weight_var
+        self.bias_var = bias_var
+        self.n_frozen = n_frozen
+        self.architecture = architecture
+        self.alpha = alpha
+        self.training_time = training_time
+        self.learning_rate = learning_rate
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = isinstance(self.kernel, str) and self.kernel == "precomputed"
+        return tags
+
+    def _make_kernel(self):
+        """The kernel that the parameters stand for; None if it is precomputed."""
+        if not isinstance(self.kernel, str):
+            return clone(self.kernel)
+        parameters = {
+            "depth": self.depth,
+            "activation": self.activation,
+            "weight_var": self.weight_var,
+            "bias_var": self.bias_var,
+            "architecture": self.architecture,
+            "verbose": self.verbose,
+        }
+        if self.kernel == "ntk":
+            return NTKKernel(**parameters, n_frozen=self.n_frozen)
+        return NNGPKernel(**parameters) if self.kernel == "nngp" else None
+
+    def _fit_rows(self, X, Y, weights):
+        """Solve for the targets ``Y`` of shape (n, k); sets the attributes that `_scores` needs."""
+        K, kept, group = self._gram(X, weights)
+        Y, weights, scatter = merge(Y[kept], weights[kept], group)
+        shares = weights / weights.sum()
+        self._kernel_variance = shares @ K.diagonal() - shares @ K @ shares
+        self.training_time_, self.training_times_ = None, np.empty(0)
+        if self.training_time is not None:
+            solution = self._train(K, Y, weights)
+            self.training_time_, self.training_times_ = solution.time, solution.times
+        elif self.alpha == "auto":
+            solution = select_ridge(K, Y, weights, default_ridges(K, weights, len(K)))
+        else:
+            solution = fit_ridge(K, Y, weights, self.alpha)
+        self.dual_coef_, self.intercept_ = solution.dual, solution.intercept
+        self.alpha_ = solution.ridge
+        self.alphas_, self.loo_errors_ = solution.ridges, solution.errors
+        return solution, Y, weights, scatter
+
+    def _train(self, K, Y, weights):
+        """Solution at the given time, or at the best one of the default."""
+        alpha = 0.0 if self.alpha == "auto" else self.alpha
+        ends = {"alpha": alpha, "learning_rate": self.learning_rate}
+        if self.training_time != "auto":
+            return fit_time(K, Y, weights, self.training_time, **ends)
+        times = default_times(K, weights, len(K), self.learning_rate)
+        return select_time(K, Y, weights, times, **ends)
+
+    def _is_spectral(self):
+        """Whether a fit of any number of rows takes eigenvectors."""
+        return self.training_time is not None
+
+    def _gram(self, X, weights):
+        """Gram matrix of the distinct rows of positive weight.
+
+        Also returns these rows, and for each of them its place among the distinct ones; those of a
+        Gram matrix all count as distinct.
+        """
+        self.kernel_, kept = self._make_kernel(), np.flatnonzero(weights)
+        if self.kernel_ is None:
+            check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
+            _check_symmetric(X)
+            self._kept = kept
+            return X[np.ix_(kept, kept)], kept, np.arange(len(kept))
+        first, group = distinct(X[kept])
+        self.X_fit_ = X[kept[first]] + 0.0
+        check_solve(len(first), "distinct rows", self._is_spectral())
+        return self.kernel_(self.X_fit_), kept, group
+
+    def _gram_blocks(self, X):
+        """Gram matrix between new and training rows, in blocks of rows."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        if self.kernel_ is None:
+            yield X[:, self._kept]
+            return
+        step = max(1, CHUNK // len(self.X_fit_))
+        for start in range(0, len(X), step):
+            yield self.kernel_(X[start : start + step], self.X_fit_)
+
+    def _scores(self, X):
+        """Values of the fitted functions at new rows, of shape (n, k)."""
+        blocks = [K @ self.dual_coef_ for K in self._gram_blocks(X)]
+        return np.concatenate(blocks) + self.intercept_
+
+
+def _check_symmetric(K):
+    """Raise ValueError for what is no Gram matrix of training rows."""
+    if K.shape[0] != K.shape[1]:
+        raise ValueError(f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}.")
+    step = max(1, CHUNK // len(K))
+    blocks = [slice(start, start + step) for start in range(0, len(K), step)]
+    skew = max(np.abs(K[rows] - K[:, rows].T).max() for rows in blocks)
+    if skew > 1e-8 * np.abs(K).max():
+        raise ValueError(
+            f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
+            f"{skew:.3g}: pass the Gram matrix of the training rows."
+        )
+
+
+def check_weights(sample_weight, X):
+    """Weights of the rows, ones if there are none; none is negative, and not all are zero."""
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if np.any(weights < 0):
+        raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}.")
+    if not np.any(weights):  # before 1.9 scikit-learn lets this pass
+        raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
+    return weights
+
+
+def check_solve(n, rows, is_spectral):
+    """Raise MemoryError if the solution for so many rows would not fit."""
+    check_memory(
+        (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n,
+        f"A fit of {n} {rows}",
+        "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a linear "
+        "model",
+    )
+
+
+def distinct(X):
+    """Places of the first of equal rows, and for each row the number of its first one."""
+    X = X + 0.0  # -0.0 and 0.0 are equal
+    places = {}
+    group = np.array([places.setdefault(row.tobytes(), len(places)) for row in X])
+    return np.unique(group, return_index=True)[1], group
+
+
+class Scatter(NamedTuple):
+    """How much the targets of equal rows differ.
+
+    ``squares`` are the weighted sums of squares about their means, and there are ``n`` more
+    different targets than distinct rows; ``unit`` is the mean weight of different targets.
+    """
+
+    squares: np.ndarray
+    n: int
+    unit: float
+
+
+def merge(Y, weights, group):
+    """Targets and weights of distinct rows: the means of the targets, the sums of the weights.
+
+    The solution stays the same, leaving out one row leaves out its copies as well, and thus an
+    integer weight is the same as a repetition for everything that is fitted. Also returns their
+    `Scatter`.
+    """
+    if group[-1] == len(group) - 1:
+        return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
+    total = np.bincount(group, weights)
+    mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
+    n_pairs = len(np.unique(np.column_stack([group, Y]), axis=0))  # copies tell nothing
+    squares = weights @ (Y - mean[group]) ** 2
+    return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)

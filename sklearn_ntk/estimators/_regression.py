@@ -1,0 +1,295 @@
+"""Regression with infinitely wide networks."""
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._compat import StrOptions, _fit_context
+from .._runtime.memory import check_memory
+from ..solvers.flow import GradientFlow
+from ..solvers.linalg import cholesky, variances
+from ..solvers.ridge import fit_spread
+from ._base import CHUNK, NetworkEstimator, check_weights
+
+
+class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
+    """Kernel ridge regression with the kernel of an infinitely wide network.
+
+    With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
+    the posterior of a wide Bayesian network. An intercept is fitted beside the kernel, and by
+    default the ridge is the one with the smallest leave-one-out error, which is known in closed
+    form. Scale the columns of ``X`` beforehand.
+
+    Parameters
+    ----------
+    kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
+        A kernel object is used as it is, with defaults of its own; then, as with "precomputed", the
+        parameters of the network are ignored.
+    depth : int, default=2
+        Number of hidden layers.
+    activation : str or object of `sklearn_ntk.activations`, default="relu"
+        Activation of all hidden layers.
+    weight_var, bias_var : float, default=2.0 and 1.0
+        Variances of the weights and biases.
+    n_frozen : int, default=0
+        So many of the first layers are not trained (NTK only).
+    architecture : tuple of layers, optional
+        Any network, in place of ``depth`` and ``activation``.
+    alpha : "auto" or float, default="auto"
+        Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
+        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, or is none with a
+        ``training_time``, which then is what regularises.
+    training_time : float, "auto" or None, default=None
+        How long gradient descent with infinitesimal steps trains the network on half the mean
+        squared error, from zero on and with the ridge as weight decay; None trains to the end.
+        "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
+    learning_rate : float, default=1.0
+        By which times are multiplied.
+    noise : {"auto", "ridge"}, default="auto"
+        Noise of the observations, for the uncertainty of `predict`: that which suits the
+        leave-one-out residuals best, since a ridge that predicts well is often smaller, or what the
+        ridge stands for.
+    verbose : int, default=0
+        Whether to print how far a Gram matrix is.
+
+    Attributes
+    ----------
+    kernel_ : Kernel or None
+        The kernel in use; None if it is precomputed.
+    X_fit_ : array of shape (n_distinct, n_features)
+        Training rows, equal ones merged; absent if the kernel is precomputed.
+    dual_coef_ : array of shape (n_distinct, n_outputs)
+    intercept_ : array of shape (n_outputs,)
+    alpha_ : float
+        The ridge in use.
+    alphas_, loo_errors_ : arrays
+        The ridges that were tried, and the mean squared error of leaving out one row for each, in
+        units of the variance of the targets; the errors are empty if ``alpha`` was given.
+    training_time_, training_times_ : float or None, array
+        The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
+        belong.
+    amplitude_, noise_ : arrays of shape (n_outputs,)
+        Variance of the Gaussian process in units of the kernel, and that of the noise beyond
+        ``alpha_`` of these units, for `predict`'s uncertainty.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKClassifier : The same for classes.
+    NTKKernel : The kernel, for scikit-learn's Gaussian processes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    >>> model = make_pipeline(StandardScaler(), NTKRegressor()).fit(X, y)
+    >>> round(model.score(X_test, y_test), 1)
+    0.4
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkEstimator._parameter_constraints,
+        "noise": [StrOptions({"auto", "ridge"})],
+    }
+
+    def __init__(
+        self,
+        kernel="ntk",
+        *,
+        depth=2,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=1.0,
+        n_frozen=0,
+        architecture=None,
+        alpha="auto",
+        training_time=None,
+        learning_rate=1.0,
+        noise="auto",
+        verbose=0,
+    ):
+        super().__init__(
+            kernel,
+            depth=depth,
+            activation=activation,
+            weight_var=weight_var,
+            bias_var=bias_var,
+            n_frozen=n_frozen,
+            architecture=architecture,
+            alpha=alpha,
+            training_time=training_time,
+            learning_rate=learning_rate,
+            verbose=verbose,
+        )
+        self.noise = noise
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the network to data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows, or their Gram matrix if the kernel is precomputed.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights; an integer weight is the same as a repetition of the row (with a precomputed
+            kernel, whose equal rows cannot be told, only if ``alpha`` is given).
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
+        )
+        self._is_flat = y.ndim == 1
+        targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        weights = check_weights(sample_weight, X)
+        solution, Y, self._weights, scatter = self._fit_rows(X, targets, weights)
+        is_noisy = self.noise == "auto"
+        spreads = [
+            fit_spread(solution, k, self._weights, more, scatter.n, is_noisy)
+            for k, more in enumerate(scatter.squares)
+        ]
+        self.amplitude_, self.noise_ = np.array(spreads).T
+        self._reach, self._amplitude_beyond = np.inf, self.amplitude_
+        if is_noisy and self._kernel_variance > 0.0:
+            rest = (self.alpha_ * self.amplitude_ + self.noise_) / scatter.unit
+            least = (variances(Y, self._weights) - rest) / self._kernel_variance
+            self._amplitude_beyond = np.maximum(self.amplitude_, least)
+            self._reach = np.max(1.0 / solution.precision - self.alpha_ / self._weights)
+        self._unit = scatter.unit
+        return self
+
+    def predict(self, X, return_std=False, return_cov=False):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool
+            Also return the standard deviation of a new observation, noise included.
+        return_cov : bool
+            Also return the covariance of new observations.
+
+        Returns
+        -------
+        mean : array of shape (n_samples,) or (n_samples, n_outputs)
+        std : array of the same shape, if ``return_std``
+        cov : array of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs), if
+            ``return_cov``
+
+        Notes
+        -----
+        The uncertainty is that of the Gaussian process with this kernel and noise ``alpha_`` (with
+        the NNGP, the posterior of a Bayesian network), ``amplitude_`` times, and ``noise_`` more:
+        the two for which the leave-one-out residuals, and the scatter of the targets of equal rows,
+        are most likely. Farther from the data than rows are from each other, the amplitude is at
+        least such that functions vary as much as the targets do. A new observation counts as much
+        as one of the training rows on average, where copies of a row with its target are one row.
+        It costs a factorisation at every call.
+
+        With a ``training_time`` the posterior gives way to the distribution of networks that start
+        as draws of this Gaussian process and are trained for this time (J. Lee et al., NeurIPS
+        2019), which tends to the posterior.
+        """
+        if return_std and return_cov:
+            raise ValueError("At most one of return_std and return_cov can be requested.")
+        check_is_fitted(self)
+        if return_cov and self.kernel_ is not None:
+            n = np.shape(X)[0]
+            check_memory(
+                16.0 * n * (n + len(self.X_fit_)),
+                f"The covariance of {n} rows",
+                "take fewer rows, or return_std=True",
+            )
+        scores = self._scores(X)
+        mean = scores[:, 0] if self._is_flat else scores
+        if not (return_std or return_cov):
+            return mean
+        if self.kernel_ is None:
+            raise ValueError(
+                "return_std and return_cov need the kernel between new rows, which a precomputed "
+                "Gram matrix lacks: pass the kernel itself."
+            )
+        if len(self.X_fit_) < 2:
+            raise ValueError(
+                "return_std and return_cov need at least 2 distinct training rows to learn the "
+                "noise from; got 1."
+            )
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        latent = self._latent_covariance(X) if return_cov else self._latent_variance(X)
+        scale = self._scale_latent(np.diagonal(latent) if return_cov else latent)
+        spread = latent[..., None] * scale
+        if return_cov:
+            root = np.sqrt(scale)
+            spread = latent[..., None] * root[:, None] * root
+        noise = (self.alpha_ * self.amplitude_ + self.noise_) / self._unit
+        spread = spread + (np.eye(len(X))[..., None] if return_cov else 1.0) * noise
+        spread = spread[..., 0] if self._is_flat else spread
+        return mean, spread if return_cov else np.sqrt(spread)
+
+    def _scale_latent(self, variance):
+        """Amplitudes (n, k) of new rows with these variances in units of the kernel.
+
+        Up to the largest variance that was met in leaving out one row it is that which suits the
+        residuals. They tell nothing of what is beyond; there functions vary as the targets do.
+        """
+        reach = min(max(self._reach, 0.0), np.finfo(float).max)
+        share = 1.0 - reach / np.maximum(variance, max(reach, np.finfo(float).tiny))[:, None]
+        return (1.0 - share) * self.amplitude_ + share * self._amplitude_beyond
+
+    def _posterior(self):
+        """Function that maps new rows to ``V``, ``A`` and ``B``: the prior less ``V'V - A'B``.
+
+        The second term is the uncertainty of the intercept.
+        """
+        if self.training_time_ is not None:
+            return self._trained()
+        root = np.sqrt(self._weights)
+        K = self.kernel_(self.X_fit_) * np.outer(root, root)
+        K[np.diag_indices_from(K)] += self.alpha_
+        factor = cholesky(K)
+        ones = factor.half_solve(root)
+
+        def project(X):
+            V = factor.half_solve((self.kernel_(X, self.X_fit_) * root).T)
+            r = (1.0 - ones @ V)[None] / np.sqrt(ones @ ones)
+            return V, r, r
+
+        return project
+
+    def _trained(self):
+        """The same for networks at the end of their time."""
+        K = self.kernel_(self.X_fit_)
+        flow = GradientFlow(K, self._weights, self.alpha_, self.learning_rate)
+
+        def project(X):
+            V, u = flow.reduction(self.kernel_(X, self.X_fit_), self.training_time_)
+            return V, np.stack([u, np.ones(len(u))]), np.stack([np.ones(len(u)), u])
+
+        return project
+
+    def _latent_variance(self, X):
+        project = self._posterior()
+        variance = self.kernel_.diag(X)
+        step = max(1, CHUNK // len(self.X_fit_))
+        for start in range(0, len(X), step):
+            rows = slice(start, start + step)
+            V, A, B = project(X[rows])
+            variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
+        return np.maximum(variance, 0.0)
+
+    def _latent_covariance(self, X):
+        V, A, B = self._posterior()(X)
+        return self.kernel_(X) - V.T @ V + A.T @ B

@@ -1,0 +1,211 @@
+"""Branch-free special functions and the arithmetic of gaps.
+
+Everything here is written once, with NumPy ufuncs and arithmetic masks instead of branches, so that
+the same source runs on scalars inside compiled loops, on NumPy arrays and on any array type that
+speaks the NumPy protocols. Selections are products with booleans: ``np.where`` on scalars keeps a
+compiled loop from being vectorised.
+"""
+
+import numbers
+
+import numpy as np
+
+from .tracing import NOISE, TINY, formula
+
+
+def polynomial(coefficients, x):
+    """Polynomial with these coefficients, from degree 0 up, by Estrin's scheme.
+
+    Its chains of dependent operations are short: a processor computes them side by side.
+    """
+    first, *terms = coefficients
+    power = x
+    while len(terms) > 1:
+        terms += [0.0] * (len(terms) % 2)
+        terms = [low + high * power for low, high in zip(terms[::2], terms[1::2], strict=True)]
+        power = power * power
+    return first + terms[0] * x
+
+
+# Chebyshev fits with a maximal error of 3e-17.
+
+_ARC_RATIO = (
+    1.0,
+    0.3333333333333334,
+    0.13333333333325953,
+    0.057142857152906956,
+    0.02539682486450752,
+    0.011544025959186025,
+    0.00532777851407229,
+    0.002488614907840171,
+    0.0011563299153952086,
+    0.0006082893079749518,
+    0.00013564579639379793,
+    0.0002862432851607345,
+)
+"""``acos(1 - y) / sqrt(y (2 - y))`` on [0, 1 - sqrt(1/2)], in powers of ``y``."""
+
+_ARCTANGENT_RATIO = (
+    1.0,
+    -0.3333333333333286,
+    0.19999999999929946,
+    -0.14285714281592693,
+    0.11111110982087126,
+    -0.09090906605656898,
+    0.0769227555520563,
+    -0.06666371187721098,
+    0.05880342002401543,
+    -0.052527255573225747,
+    0.04719723992321112,
+    -0.042125723963855326,
+    0.03651081352721035,
+    -0.02970071773623423,
+    0.021740213830758134,
+    -0.013674139288399478,
+    0.007038646202989813,
+    -0.0028047655531701315,
+    0.0008033604181626027,
+    -0.00014617088163625013,
+    1.2631178430477426e-05,
+)
+"""``atan(sqrt(g)) / sqrt(g)`` on [0, 1], in powers of ``g``."""
+
+
+_SATURATION_RATIO = (
+    1.0,
+    -0.49999999999999833,
+    0.16666666666655955,
+    -0.04166666666398397,
+    0.008333333298848701,
+    -0.001388888629991145,
+    0.00019841148451736398,
+    -2.479792152194681e-05,
+    2.7485841659719177e-06,
+    -2.668297795582208e-07,
+    1.8852790972201864e-08,
+)
+"""``(1 - exp(-x)) / x`` on [0, 5/8]."""
+
+
+def _angle_rate(arguments, rates, result):
+    (y, x), (dy, dx) = arguments, rates
+    size = np.abs(x) + np.abs(y) + TINY
+    x, y = x / size, y / size
+    return (x * dy - y * dx) / (size * (x * x + y * y) + TINY)
+
+
+@formula(_angle_rate)
+def angle(y, x):
+    """Angle of the point ``(x, y)`` with ``y >= 0``, in ``[0, pi]``; zero at the origin."""
+    width = np.abs(x)
+    steep = y > width
+    flat = y <= width
+    ratio = (flat * y + steep * width) / (flat * width + steep * y + TINY)
+    value = ratio * polynomial(_ARCTANGENT_RATIO, ratio * ratio)
+    value = flat * value + steep * (0.5 * np.pi - value)
+    behind = x < 0.0
+    return (1.0 - 2.0 * behind) * value + behind * np.pi
+
+
+def _arc_rate(arguments, rates, result):
+    far, g, t, sine, _ = (result.graph.node("item", result, i) for i in range(5))
+    dg = (1.0 - 2.0 * far) * rates[0] * (g > 0.0)  # rounding would blow up at the ends
+    dt = 2.0 * dg / (sine + TINY)
+    return 0.0, dg, dt, (1.0 - 2.0 * g) * dt, 2.0 * t * dg
+
+
+@formula(_arc_rate, n_results=5)
+def arc(h):
+    """Folded angle from its squared half chord ``h = sin(t / 2)^2``.
+
+    Returns whether ``t`` exceeds a right angle, and for ``t``, or else for ``pi - t``, the squared
+    half chord, the angle, its sine, and the wedge ``sin t - t cos t``. Rows that are opposite but
+    for rounding count as opposite. The wedge is exact up to rounding of the sine, as is then the
+    angle that the next layer makes of a gap with it, however close the rows.
+    """
+    far, g, chord, cosine, ratio = _fold(h)
+    wedge = chord * (cosine - ratio * (1.0 - 2.0 * g))
+    return far, g, chord * ratio, chord * cosine, wedge
+
+
+def _bent_arc_rate(arguments, rates, result):
+    h, bend = arguments
+    _, theta, sine = (result.graph.node("item", result, i) for i in range(3))
+    dh = 2.0 * rates[0] * (sine > 0.0)  # rounding would blow up at the ends
+    turned = dh / (sine + TINY)
+    return dh - dh * bend / np.pi * theta, turned, (1.0 - 2.0 * h) * turned
+
+
+@formula(_bent_arc_rate, n_results=3)
+def bent_arc(h, bend):
+    """``1 - cos t - (bend / pi) (sin t - t cos t)``, the angle ``t``, and its sine.
+
+    ``h`` is the squared half chord, ``bend`` a constant; errors are those of `arc`. A processor
+    waits for the polynomial: it enters as late as may be.
+    """
+    far, g, chord, cosine, ratio = _fold(h)
+    twice = g + g
+    turn, bent = 1.0 - twice, bend / np.pi * chord
+    moved = (twice + far * ((2.0 - bend) * turn)) - bent * (cosine - turn * ratio)
+    t = chord * ratio
+    return moved, t + far * (np.pi - 2.0 * t), chord * cosine
+
+
+def _fold(h):
+    """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
+
+    The argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord, the
+    chord, the cosine of half, and the ratio of the angle to the chord.
+    """
+    rest = 1.0 - h
+    g = np.maximum(np.minimum(h, rest), 0.0) * (rest > NOISE)
+    chord, cosine = np.sqrt(g), np.sqrt(np.maximum(h, rest))
+    return h > 0.5, g, chord + chord, cosine, polynomial(_ARC_RATIO, 1.0 - cosine)
+
+
+def _saturation_rate(arguments, rates, result):
+    return (1.0 - result) * rates[0]
+
+
+@formula(_saturation_rate)
+def saturation(x):
+    """``1 - exp(-x)`` for ``x >= 0``, to all digits of small arguments."""
+    x = np.minimum(x, 40.0) / 64.0  # for six doublings of the argument
+    y = x * polynomial(_SATURATION_RATIO, x)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    y = y * (2.0 - y)
+    return y * (2.0 - y)
+
+
+# The gap of two rows is q = 2 (sqrt(K(x, x) K(y, y)) - K(x, y)), which is K(x, x) |u - v|^2 for
+# rows of equal norm and directions u, v. Let two kernels with standard deviations a1 and a2 of the
+# first row, b1 and b2 of the second, sum up to one with a and b. Its gap is q1 + q2 + m, where
+# m = 2 (a b - a1 b1 - a2 b2) = 4 a b sin((s - t) / 2)^2 for angles s of (a1, a2) and t of (b1, b2).
+# Half angles make that a square of numbers that belong to single rows, so that nothing cancels and
+# rows that are 1e-8 apart, or exactly parallel, keep all their digits.
+
+
+def halves(part, rest, whole):
+    """``sqrt(2 whole)`` times cosine and sine of half the angle of ``(part, rest)``."""
+    cosine = np.sqrt(whole + part)
+    return cosine, rest / (cosine + (cosine == 0.0))
+
+
+def mixing(left, right):
+    """Gap that a sum of two kernels has beyond their gaps, from the `halves` of both rows."""
+    cross = left[0] * right[1] - left[1] * right[0]
+    return cross * cross
+
+
+def safe_inverse(x):
+    """Elementwise ``1 / x``, and zero where ``x`` is zero."""
+    return (x != 0.0) / (x + (x == 0.0))
+
+
+def is_variance(value):
+    """Whether ``value`` is a finite real number that is not negative."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    return is_real and bool(0.0 <= value < np.inf)

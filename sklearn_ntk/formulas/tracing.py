@@ -1,0 +1,311 @@
+"""Tracing of formulas: record one as a graph, differentiate it, and write it out as source code.
+
+Formulas are plain functions made of arithmetic, comparisons and NumPy ufuncs, without branches.
+Called with nodes instead of numbers, they leave the graph of their operations behind. From it
+follow their exact derivatives and flat source code, for compilers that cannot look into NumPy.
+"""
+
+from functools import cache
+
+import numpy as np
+
+TINY = 1e-300
+"""Added to denominators that vanish only together with their numerators."""
+
+ROUNDING = 1e-15
+"""What is below this, relative to one, is taken for rounding."""
+
+NOISE = 8e-15
+"""What is below this, relative to the sums that it is the difference of, is taken for rounding."""
+
+_BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+_COMPARISONS = {
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "equal": "==",
+    "not_equal": "!=",
+}
+_UNARY = ("sqrt", "exp", "expm1", "cos", "sin", "abs")
+_OTHER = ("arctan2", "maximum", "minimum")
+
+
+class Graph:
+    """Nodes in the order of their creation, each operation on the same arguments only once."""
+
+    def __init__(self):
+        self.nodes = []
+        self._known = {}
+
+    def node(self, operation, *arguments):
+        """The node of an operation; arguments are nodes, or anything hashable for inputs."""
+        key = (operation, *(a.index if isinstance(a, Node) else a for a in arguments))
+        if key not in self._known:
+            self._known[key] = Node(self, operation, arguments, len(self.nodes))
+            self.nodes.append(self._known[key])
+        return self._known[key]
+
+    def constant(self, number):
+        """A number in the graph."""
+        return self.node("constant", float(number))
+
+    def inputs(self, *names):
+        """A tuple of inputs."""
+        return tuple(self.node("input", name) for name in names)
+
+    def apply(self, operation, *arguments):
+        """The node of an operation on nodes or numbers, after the simplest simplifications."""
+        arguments = [a if isinstance(a, Node) else self.constant(a) for a in arguments]
+        numbers = [a.arguments[0] if a.operation == "constant" else None for a in arguments]
+        if operation in _BINARY and None not in numbers:
+            return self.constant(getattr(np, operation)(*numbers))
+        if operation == "multiply" and 0.0 in numbers:
+            return self.constant(0.0)
+        if operation == "divide" and numbers[0] == 0.0:
+            return self.constant(0.0)
+        if operation in ("multiply", "divide") and numbers[1] == 1.0:
+            return arguments[0]
+        if operation == "multiply" and numbers[0] == 1.0:
+            return arguments[1]
+        if operation in ("add", "subtract") and numbers[1] == 0.0:
+            return arguments[0]
+        if operation == "add" and numbers[0] == 0.0:
+            return arguments[1]
+        return self.node(operation, *arguments)
+
+
+class Node:
+    """One operation of a graph; arithmetic and ufuncs with it make further nodes."""
+
+    def __init__(self, graph, operation, arguments, index):
+        self.graph, self.operation, self.arguments, self.index = graph, operation, arguments, index
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        name = {"absolute": "abs", "true_divide": "divide"}.get(ufunc.__name__, ufunc.__name__)
+        if name == "negative":
+            return 0.0 - inputs[0]
+        known = name in _BINARY or name in _COMPARISONS or name in (*_UNARY, *_OTHER)
+        if method != "__call__" or options or not known:
+            return NotImplemented
+        return self.graph.apply(name, *inputs)
+
+    def __bool__(self):
+        raise TypeError(
+            "A formula must be free of branches: use np.maximum, np.minimum, or products with "
+            "comparisons, not if, and, or, np.where."
+        )
+
+    def __pow__(self, exponent):
+        if isinstance(exponent, Node) or exponent not in (1, 2, 3, 4):
+            return NotImplemented
+        result = self
+        for _ in range(int(exponent) - 1):
+            result = result * self
+        return result
+
+    def __neg__(self):
+        return 0.0 - self
+
+    def __abs__(self):
+        return self.graph.apply("abs", self)
+
+
+def _forward(name):
+    return lambda self, other: self.graph.apply(name, self, other)
+
+
+def _reflected(name):
+    return lambda self, other: self.graph.apply(name, other, self)
+
+
+_METHODS = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv"}
+for _name, _method in _METHODS.items():
+    setattr(Node, f"__{_method}__", _forward(_name))
+    setattr(Node, f"__r{_method}__", _reflected(_name))
+for _name, _method in zip(_COMPARISONS, ("lt", "le", "gt", "ge", "eq", "ne"), strict=True):
+    setattr(Node, f"__{_method}__", _forward(_name))
+Node.__hash__ = lambda self: self.index
+
+
+class Formula:
+    """A branch-free function that is kept whole in a graph, with a derivative of its own.
+
+    ``rule(arguments, rates, results)`` returns the rates of the results.
+    """
+
+    def __init__(self, function, rule, n_results):
+        self.function, self.rule, self.n_results = function, rule, n_results
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+
+    def __call__(self, *arguments):
+        """Node of a call with nodes, or the values of one with numbers."""
+        graphs = [a.graph for a in arguments if isinstance(a, Node)]
+        if not graphs:
+            return self.function(*arguments)
+        call = graphs[0].apply(self, *arguments)
+        if self.n_results == 1:
+            return call
+        return tuple(graphs[0].node("item", call, i) for i in range(self.n_results))
+
+
+def formula(rule, n_results=1):
+    """Make a function a `Formula`, as a decorator."""
+    return lambda function: Formula(function, rule, n_results)
+
+
+def differentiate(outputs, seeds):
+    """Rates of change of the nodes ``outputs`` when inputs change at the rates ``seeds``.
+
+    ``seeds`` maps input nodes to nodes or numbers; inputs that are not in it stay as they are.
+    Where a square root is zero its rate is taken as zero, the limit for rows that coincide.
+    """
+    graph = next(iter(seeds)).graph
+    rates = {node.index: rate for node, rate in seeds.items()}
+    for node in graph.nodes[: max(output.index for output in outputs) + 1]:
+        if node.operation not in ("constant", "input") and node.index not in rates:
+            inner = [rates.get(a.index, 0.0) for a in node.arguments if isinstance(a, Node)]
+            moving = any(isinstance(rate, Node) or np.any(rate != 0.0) for rate in inner)
+            rates[node.index] = _rate(node, inner, rates) if moving else 0.0
+    return [rates.get(output.index, 0.0) for output in outputs]
+
+
+def _rate(node, inner, rates):
+    """Rate of a node from the rates of its arguments."""
+    operation, arguments = node.operation, node.arguments
+    if isinstance(operation, Formula):
+        return operation.rule(arguments, inner, node)
+    if operation == "item":
+        return rates[arguments[0].index][arguments[1]]
+    if operation in _COMPARISONS:
+        return 0.0
+    return _RULES[operation](node, *arguments, *inner)
+
+
+_RULES = {
+    "add": lambda z, x, y, dx, dy: dx + dy,
+    "subtract": lambda z, x, y, dx, dy: dx - dy,
+    "multiply": lambda z, x, y, dx, dy: dx * y + x * dy,
+    "divide": lambda z, x, y, dx, dy: (dx - z * dy) / y,
+    "sqrt": lambda z, x, dx: (z > 0.0) * (0.5 * dx / (z + TINY)),
+    "exp": lambda z, x, dx: z * dx,
+    "expm1": lambda z, x, dx: (z + 1.0) * dx,
+    "cos": lambda z, x, dx: -np.sin(x) * dx,
+    "sin": lambda z, x, dx: np.cos(x) * dx,
+    "abs": lambda z, x, dx: (1.0 - 2.0 * (x < 0.0)) * dx,
+    "arctan2": lambda z, y, x, dy, dx: (
+        (np.cos(z) * dy - np.sin(z) * dx) / (np.cos(z) * x + np.sin(z) * y + TINY)
+    ),
+    "maximum": lambda z, x, y, dx, dy: (x > y) * dx + (x <= y) * dy,
+    "minimum": lambda z, x, y, dx, dy: (x < y) * dx + (x >= y) * dy,
+}
+
+
+def expand(outputs):
+    """The same outputs, nodes or nested tuples, with every `Formula` written out."""
+    graph, new = Graph(), {}
+    for node in _needed(_nodes(outputs)):
+        arguments = [new[a.index] if isinstance(a, Node) else a for a in node.arguments]
+        if isinstance(node.operation, Formula):
+            new[node.index] = node.operation.function(*arguments)
+        elif node.operation == "item":
+            new[node.index] = arguments[0][arguments[1]]
+        elif node.operation in ("constant", "input"):
+            new[node.index] = graph.node(node.operation, *arguments)
+        else:
+            new[node.index] = graph.apply(node.operation, *arguments)
+    return _replaced(outputs, new)
+
+
+def _nodes(outputs):
+    """All nodes in nested tuples."""
+    if isinstance(outputs, tuple):
+        return [node for output in outputs for node in _nodes(output)]
+    return [outputs] if isinstance(outputs, Node) else []
+
+
+def _replaced(outputs, new):
+    if isinstance(outputs, tuple):
+        return tuple(_replaced(output, new) for output in outputs)
+    return new[outputs.index] if isinstance(outputs, Node) else outputs
+
+
+def _needed(nodes):
+    """Nodes on which the given ones depend, in order."""
+    found, waiting = {}, list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node.index not in found:
+            found[node.index] = node
+            waiting.extend(a for a in node.arguments if isinstance(a, Node))
+    return [found[index] for index in sorted(found)]
+
+
+class Writer:
+    """How constants and operations are written: here as Python for arrays."""
+
+    def constant(self, number):
+        """Text of a number."""
+        return repr(number)
+
+    def operation(self, name, texts, are_truths):
+        """Text of an operation, and of which of its arguments are truth values."""
+        symbol = {**_BINARY, **_COMPARISONS}.get(name)
+        return f" {symbol} ".join(texts) if symbol else f"np.{name}({', '.join(texts)})"
+
+
+def statements(outputs, writer):
+    """Statements that compute the outputs: the inputs used, lines, and texts of results."""
+    outputs = expand(outputs)
+    inputs, lines, text = [], [], {}
+    for node in _needed(_nodes(outputs)):
+        if node.operation == "input":
+            text[node.index] = node.arguments[0]
+            inputs.append(node.arguments[0])
+        elif node.operation == "constant":
+            text[node.index] = writer.constant(node.arguments[0])
+        else:
+            texts = [text[a.index] for a in node.arguments]
+            are_truths = [a.operation in _COMPARISONS for a in node.arguments]
+            text[node.index] = f"t{node.index}"
+            line = writer.operation(node.operation, texts, are_truths)
+            lines.append(f"t{node.index} = {line}")
+    return inputs, lines, _nested(outputs, text, writer)
+
+
+def _nested(outputs, text, writer):
+    if isinstance(outputs, tuple):
+        return tuple(_nested(output, text, writer) for output in outputs)
+    return text[outputs.index] if isinstance(outputs, Node) else writer.constant(float(outputs))
+
+
+def source(name, signature, outputs):
+    """Flat Python source of a function that returns ``outputs``, nodes or nested tuples of them.
+
+    ``signature`` holds the parameters and, after each, the inputs that it is unpacked to, if any.
+    """
+    _, lines, texts = statements(outputs, Writer())
+    heads = [
+        f"{', '.join(parts)}, = {parameter}" for parameter, parts in signature.items() if parts
+    ]
+    body = "\n    ".join([*heads, *lines, f"return {_written(texts)}"])
+    return f"def {name}({', '.join(signature)}):\n    {body}\n"
+
+
+def _written(texts):
+    if isinstance(texts, tuple):
+        return "(" + "".join(f"{_written(text)}, " for text in texts) + ")"
+    return texts
+
+
+@cache
+def built(make, *arguments):
+    """Function from the source that ``make`` writes."""
+    return build(make(*arguments))
+
+
+def build(text, filename="<formula>", **names):
+    """Function from source; ``names`` are known to it besides ``np``."""
+    space = {"__name__": __name__, "np": np, **names}
+    exec(compile(text, filename, "exec"), space)
+    return space[text[len("def ") : text.index("(")]]

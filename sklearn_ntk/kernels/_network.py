@@ -1,0 +1,284 @@
+"""Kernels of infinitely wide networks on scikit-learn's Gaussian-process kernel API."""
+
+import numbers
+
+import numpy as np
+from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
+from sklearn.utils import check_array
+
+from ..activations import as_activation
+from ..architectures import mlp
+from ..formulas.special import is_variance
+from ..gram import diagonal, gram
+from ..layers import lower
+
+_TIED = ("weight_var", "bias_var")
+_DTYPES = ("float64", "float32")
+
+
+class _NetworkKernel(Kernel):
+    """What the kernels of a network share; ``_get`` names which of its kernels this is."""
+
+    n_frozen = 0
+
+    @property
+    def hyperparameter_weight_var(self):
+        """The variance of all weights that the architecture leaves to the kernel."""
+        return self._hyperparameter("weight_var")
+
+    @property
+    def hyperparameter_bias_var(self):
+        """The variance of all biases that the architecture leaves to the kernel."""
+        return self._hyperparameter("bias_var")
+
+    def _hyperparameter(self, name):
+        tied = self._program().ties[_TIED.index(name)]
+        bounds = getattr(self, f"{name}_bounds")
+        free = tied and getattr(self, name) > 0
+        return Hyperparameter(name, "numeric", bounds if free else "fixed")
+
+    def _check_parameters(self):
+        for name in _TIED:
+            value = getattr(self, name)
+            if not is_variance(value) or (name == "weight_var" and value == 0):
+                sign = ">" if name == "weight_var" else ">="
+                raise ValueError(f"{name} must be a finite number {sign} 0; got {value!r}.")
+        for name in ("depth", "n_frozen"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+                raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
+        if getattr(self.dtype, "__name__", self.dtype) not in _DTYPES:  # np.float32 has a name
+            raise ValueError(f"dtype must be 'float64' or 'float32'; got {self.dtype!r}.")
+
+    def _program(self):
+        """The network as a program; this is where the parameters are checked."""
+        self._check_parameters()
+        layers = self.architecture
+        if layers is None:
+            layers = mlp(self.depth, as_activation(self.activation))
+        program = lower(layers, self.weight_var, self.bias_var, self.n_frozen)
+        if program.n_outputs > 1:
+            raise ValueError(
+                f"A kernel needs a network with one output, its end; got {program.n_outputs}: "
+                f"remove the Output layers, or use sklearn_ntk.gram.gram."
+            )
+        if self._get == "ntk" and not program.is_trained:
+            raise ValueError(
+                "The NTK of a network without a trained layer is zero: leave one unfrozen."
+            )
+        return program
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        """Gram matrix of the rows of ``X``, or between those of ``X`` and ``Y``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        Y : array-like of shape (m, d), optional
+            If left out, or the same object as ``X``, the matrix is symmetric to the bit.
+        eval_gradient : bool
+            Also return the gradient with respect to the logarithms of the free hyperparameters,
+            in the order of `theta`; only without ``Y``.
+
+        Returns
+        -------
+        K : array of shape (n, m)
+        gradient : array of shape (n, n, n_free), if ``eval_gradient``
+        """
+        if eval_gradient and Y is not None:
+            raise ValueError("Gradient can only be evaluated when Y is None.")
+        program = self._program()
+        same = Y is None or Y is X
+        X = _check_rows(X)
+        Y = X if same else _check_rows(Y)
+        if not eval_gradient:
+            return gram(program, X, Y, self._get, dtype=self.dtype, verbose=self.verbose)
+        how = {"dtype": self.dtype, "verbose": self.verbose}
+        K, rates = gram(program, X, get=self._get, gradient=True, **how)
+        # theta is alphabetical, bias_var before weight_var, while gram has the weights first
+        free = [_TIED.index(h.name) for h in self.hyperparameters if not h.fixed]
+        return K, rates[..., ::-1] if len(free) == 2 else rates[..., free]
+
+    def diag(self, X):
+        """Diagonal of the Gram matrix of the rows of ``X``, in linear time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        return diagonal(self._program(), _check_rows(X), get=self._get, dtype=self.dtype)
+
+    def is_stationary(self):
+        """Whether the kernel depends on differences only: it does not."""
+        return False
+
+    def __repr__(self):
+        shown = [("depth", self.depth), ("activation", self.activation)]
+        if self.architecture is not None:
+            shown = [("architecture", self.architecture)]
+        if self.n_frozen:
+            shown.append(("n_frozen", self.n_frozen))
+        if self.dtype != "float64":
+            shown.append(("dtype", self.dtype))
+        texts = [f"{name}={value!r}" for name, value in shown]
+        for name in _TIED:
+            value = getattr(self, name)
+            texts.append(f"{name}={value:.3g}" if is_variance(value) else f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(texts)})"
+
+
+def _check_rows(X):
+    return check_array(X, dtype=np.float64, input_name="X")
+
+
+class NTKKernel(_NetworkKernel):
+    """Neural tangent kernel of an infinitely wide network.
+
+    Gradient descent on a wide network is kernel regression with this kernel. A dense layer is
+    ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b`` with standard normal entries, and rows
+    of length ``d`` enter with covariance ``x.y / d``.
+
+    Parameters
+    ----------
+    depth : int, default=3
+        Number of hidden layers; 0 is a linear model.
+    activation : str or object of `sklearn_ntk.activations`, default="relu"
+        Activation of all hidden layers.
+    weight_var : float, default=2.0
+        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+    bias_var : float, default=0.1
+        Variance of the biases; 0 is allowed, and then it is not optimised.
+    n_frozen : int, default=0
+        So many of the first layers are not trained.
+    architecture : tuple of layers, optional
+        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
+        None take those of the kernel.
+    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+    dtype : {"float64", "float32"}
+        Precision of the matrices; single precision takes half of the memory and of the time.
+    verbose : int, default=0
+        Whether to print how far a Gram matrix is and how long it will take.
+
+    See Also
+    --------
+    NNGPKernel : Kernel of the same network at random initialisation.
+
+    References
+    ----------
+    A. Jacot, F. Gabriel and C. Hongler, "Neural tangent kernel: convergence and generalization in
+    neural networks", NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.gaussian_process import GaussianProcessRegressor
+    >>> from sklearn.gaussian_process.kernels import WhiteKernel
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ntk import NTKKernel
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> kernel = NTKKernel(depth=2) + WhiteKernel()
+    >>> gpr = GaussianProcessRegressor(kernel, normalize_y=True).fit(scale(X), y)
+    >>> print(f"{gpr.score(scale(X), y):.2f}")
+    0.65
+    """
+
+    _get = "ntk"
+
+    def __init__(
+        self,
+        depth=3,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=0.1,
+        *,
+        n_frozen=0,
+        architecture=None,
+        weight_var_bounds=(1e-3, 1e3),
+        bias_var_bounds=(1e-5, 1e2),
+        dtype="float64",
+        verbose=0,
+    ):
+        self.depth = depth
+        self.activation = activation
+        self.weight_var = weight_var
+        self.bias_var = bias_var
+        self.n_frozen = n_frozen
+        self.architecture = architecture
+        self.weight_var_bounds = weight_var_bounds
+        self.bias_var_bounds = bias_var_bounds
+        self.dtype = dtype
+        self.verbose = verbose
+
+
+class NNGPKernel(_NetworkKernel):
+    """Neural network Gaussian-process kernel: the prior of an infinitely wide random network.
+
+    The covariance of the outputs of a network whose weights are drawn at random. A Gaussian
+    process with this kernel is the exact Bayesian posterior of the infinitely wide network.
+
+    Parameters
+    ----------
+    depth : int, default=3
+        Number of hidden layers; 0 is a linear model.
+    activation : str or object of `sklearn_ntk.activations`, default="relu"
+        Activation of all hidden layers.
+    weight_var : float, default=2.0
+        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+    bias_var : float, default=0.1
+        Variance of the biases; 0 is allowed, and then it is not optimised.
+    architecture : tuple of layers, optional
+        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
+        None take those of the kernel.
+    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+    dtype : {"float64", "float32"}
+        Precision of the matrices; single precision takes half of the memory and of the time.
+    verbose : int, default=0
+        Whether to print how far a Gram matrix is and how long it will take.
+
+    See Also
+    --------
+    NTKKernel : Kernel of the same network under training by gradient descent.
+
+    References
+    ----------
+    J. Lee et al., "Deep neural networks as Gaussian processes", ICLR 2018.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> kernel = NNGPKernel(depth=1, bias_var=0.0)
+    >>> kernel([[1.0, 0.0], [0.0, 1.0]]).round(4)
+    array([[1.    , 0.3183],
+           [0.3183, 1.    ]])
+    """
+
+    _get = "nngp"
+
+    def __init__(
+        self,
+        depth=3,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=0.1,
+        *,
+        architecture=None,
+        weight_var_bounds=(1e-3, 1e3),
+        bias_var_bounds=(1e-5, 1e2),
+        dtype="float64",
+        verbose=0,
+    ):
+        self.depth = depth
+        self.activation = activation
+        self.weight_var = weight_var
+        self.bias_var = bias_var
+        self.architecture = architecture
+        self.weight_var_bounds = weight_var_bounds
+        self.bias_var_bounds = bias_var_bounds
+        self.dtype = dtype
+        self.verbose = verbose

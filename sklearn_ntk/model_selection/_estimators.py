@@ -1,0 +1,380 @@
+"""Choice among networks: all candidates in one fit, by closed forms or on one Gram matrix each."""
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin, clone
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._compat import StrOptions, _fit_context
+from ..estimators._base import NetworkEstimator, check_weights
+from ..estimators._classification import NTKClassifier, ScoreClassifier, read_classes
+from ..estimators._regression import NTKRegressor
+from ..solvers.scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
+from ..solvers.stacking import by_log_loss, mix_classes
+from ._candidates import left_out
+from ._search import NetworkCV
+
+BOTH = ["ntk", "nngp"]
+
+
+def precomputed(estimator, X):
+    """An estimator for a precomputed kernel, and the Gram matrix that takes the place of ``X``.
+
+    Scikit-learn's functions that fit the same rows again and again, such as `cross_validate` and
+    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows.
+
+    Parameters
+    ----------
+    estimator : NTKRegressor or NTKClassifier
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    estimator : the same with ``kernel="precomputed"``
+    K : array of shape (n_samples, n_samples)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ntk import NTKClassifier
+    >>> from sklearn_ntk.model_selection import precomputed
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model, K = precomputed(NTKClassifier(depth=3), scale(X))
+    >>> print(f"{cross_validate(model, K, y, cv=5)['test_score'].mean():.1f}")
+    1.0
+    """
+    if not isinstance(estimator, NetworkEstimator):
+        raise TypeError(
+            f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
+        )
+    estimator._validate_params()
+    kernel = estimator._make_kernel()
+    if kernel is None:
+        raise ValueError("The kernel of the estimator is precomputed already.")
+    return clone(estimator).set_params(kernel="precomputed"), kernel(np.asarray(X, dtype=float))
+
+
+class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
+    """Regression with infinitely wide networks that leave-one-out errors choose.
+
+    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
+    ridge. Scale the columns of ``X`` beforehand.
+
+    Parameters
+    ----------
+    param_grid : dict, or list of dicts, optional
+        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKRegressor`, as for
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
+        frozen than hidden layers, and those that are the same, are left out.
+    alphas : "auto", array-like or None, default="auto"
+        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
+        of each Gram matrix; None tries only ``training_times``.
+    training_times : "auto", array-like or None, default=None
+        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKRegressor`.
+    scoring : str, default="neg_mean_squared_error"
+        By what to choose, the larger the better: "neg_mean_squared_error", "r2",
+        "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the
+        Gaussian process at its best amplitude); the last two are scores of all rows, without
+        ``cv``.
+    cv : int, splitter or iterable, optional
+        Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
+        each Gram matrix is computed once.
+    combine : {"stack", "average"} or None, default="stack"
+        What predicts: the best candidate (None); or several, each with its best ridge, with the
+        weights for which their joint predictions of the rows left out have the smallest squared
+        error (L. Breiman, "Stacked regressions", 1996), or with the weights
+        ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
+        than a hundredth of the largest weight and count.
+    n_jobs : int, optional
+        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
+        layers or kernel only stay together. Each Gram matrix uses several threads anyway.
+    verbose : int, default=0
+        Whether to print how far the choice is.
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
+        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
+        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
+    best_index_, best_params_, best_score_ : int, dict and float
+        The line with the largest score, its parameters and its score.
+    estimators_ : list of `NTKRegressor`
+        What predicts, fitted to all rows.
+    weights_ : array of shape (n_estimators,)
+        Their weights, in decreasing order, which sum to one.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKRegressor : One network, of which only the ridge is chosen.
+
+    Notes
+    -----
+    By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
+    rough, and of GELU and sine networks, up to three hidden layers.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKRegressorCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> search = NTKRegressorCV({"depth": [1, 2], "activation": ["relu", "erf"]})
+    >>> model = make_pipeline(StandardScaler(), search).fit(X, y)
+    >>> search.best_score_ > -3000.0
+    np.True_
+    """
+
+    _base = NTKRegressor
+    _grid = (
+        {"kernel": BOTH, "depth": [1, 2, 3], "bias_var": [0.0, 0.1, 1.0]},
+        {
+            "kernel": BOTH,
+            "depth": [1, 2, 3],
+            "activation": ["erf"],
+            "weight_var": [3.0, 10.0, 30.0],
+        },
+        {"kernel": BOTH, "depth": [1, 2], "activation": ["gelu"], "bias_var": [0.1, 1.0]},
+        {"depth": [1, 2], "activation": ["sin"], "weight_var": [1.0], "bias_var": [0.1]},
+    )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Choose among the candidates, and fit what was chosen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, also of the errors; without ``cv`` an integer weight is the same as a
+            repetition of the row.
+        groups : array-like of shape (n_samples,), optional
+            Groups of rows, for a splitter that takes them.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
+        )
+        if self.scoring in OF_CLASSES:
+            raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
+        weights = check_weights(sample_weight, X)
+        Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        self._fit_members(X, y, sample_weight, *self._choose(X, y, Y, weights, groups))
+        return self
+
+    def predict(self, X, return_std=False, return_cov=False):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std, return_cov : bool
+            Also return the standard deviation or the covariance of new observations: of the mixture
+            of the Gaussian processes of ``estimators_``, see `NTKRegressor.predict`.
+
+        Returns
+        -------
+        mean : array of shape (n_samples,) or (n_samples, n_outputs)
+        std or cov : array, if asked for, of the shapes that `NTKRegressor.predict` has
+        """
+        if not (return_std or return_cov):
+            return self._mean("predict", X)
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        parts = [model.predict(X, return_std, return_cov) for model in self.estimators_]
+        means, spreads = (np.array(items) for items in zip(*parts, strict=True))
+        mean = np.tensordot(self.weights_, means, 1)
+        away = means - mean
+        if return_std:
+            return mean, np.sqrt(np.tensordot(self.weights_, spreads**2 + away**2, 1))
+        return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
+
+
+class NTKClassifierCV(ScoreClassifier, NetworkCV):
+    """Classification with infinitely wide networks that leave-one-out errors choose.
+
+    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
+    ridge. Classes are regressed on as by `NTKClassifier`. Scale the columns of ``X`` beforehand.
+
+    Parameters
+    ----------
+    param_grid : dict, or list of dicts, optional
+        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKClassifier`, as for
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
+        frozen than hidden layers, and those that are the same, are left out.
+    alphas : "auto", array-like or None, default="auto"
+        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
+        of each Gram matrix; None tries only ``training_times``.
+    training_times : "auto", array-like or None, default=None
+        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKClassifier`.
+    scoring : str, default="neg_mean_squared_error"
+        By what to choose, the larger the better: "neg_mean_squared_error", "accuracy",
+        "neg_log_loss", "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood"
+        (restricted, of the Gaussian process at its best amplitude); the last two are scores of all
+        rows, without ``cv``.
+    cv : int, splitter or iterable, optional
+        Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
+        each Gram matrix is computed once.
+    combine : {"stack", "average"} or None, default="stack"
+        What predicts: the best candidate (None); or several, each with its best ridge, with the
+        weights for which their joint scores of the rows left out have the smallest log loss, or
+        with the weights ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At
+        most ten have more than a hundredth of the largest weight and count.
+    class_weight : dict or "balanced", optional
+        Weights of the classes, as in `NTKClassifier`.
+    n_jobs : int, optional
+        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
+        layers or kernel only stay together. Each Gram matrix uses several threads anyway.
+    verbose : int, default=0
+        Whether to print how far the choice is.
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
+        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
+        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
+    best_index_, best_params_, best_score_ : int, dict and float
+        The line with the largest score, its parameters and its score.
+    estimators_ : list of `NTKClassifier`
+        What predicts, fitted to all rows.
+    weights_ : array of shape (n_estimators,)
+        Their weights, in decreasing order, which sum to one.
+    classes_ : array of shape (n_classes,)
+    temperature_ : float
+        Scores are divided by it before the softmax: it gives the joint scores of the rows left out
+        the smallest log loss.
+    class_map_ : array of shape (n_classes, n_classes) or None
+        Scores of a stack of more than two classes are multiplied by it, see the notes.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKClassifier : One network, of which only the ridge is chosen.
+
+    Notes
+    -----
+    By default the NTK of rectifiers, without and with biases, the first layer frozen or not, and
+    of erf networks, up to four hidden layers. Squared errors choose better than accuracies, which
+    many candidates share. Regression on indicators hides classes that lie between others: a stack
+    finds them by logistic regression on the scores of rows left out, if that helps in five folds.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKClassifierCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> search = NTKClassifierCV({"depth": [1, 2, 3], "n_frozen": [0, 1]})
+    >>> model = make_pipeline(StandardScaler(), search).fit(X, y)
+    >>> round(search.weights_.sum(), 3)
+    np.float64(1.0)
+    """
+
+    _base = NTKClassifier
+    _grid = (
+        {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
+        {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0, 8.0]},
+    )
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkCV._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _stack = staticmethod(by_log_loss)
+
+    def __init__(
+        self,
+        param_grid=None,
+        *,
+        alphas="auto",
+        training_times=None,
+        scoring="neg_mean_squared_error",
+        cv=None,
+        combine="stack",
+        class_weight=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        super().__init__(
+            param_grid,
+            alphas=alphas,
+            training_times=training_times,
+            scoring=scoring,
+            cv=cv,
+            combine=combine,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def _member(self, **settings):
+        return super()._member(**settings, class_weight=self.class_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Choose among the candidates, and fit what was chosen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels, numbers or strings.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, also of the errors; without ``cv`` an integer weight is the same as a
+            repetition of the row.
+        groups : array-like of shape (n_samples,), optional
+            Groups of rows, for a splitter that takes them.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, order="C")
+        check_classification_targets(y)
+        if self.scoring in OF_NUMBERS:
+            raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
+        weights = check_weights(sample_weight, X)
+        found = read_classes(y, weights, self.class_weight, type(self).__name__)
+        self.classes_, Y, weights = found
+        settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
+        members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
+        scores = sum(share * outcome.predictions for outcome, share in members)
+        rows, (scores,), *ends = left_out(scores[None], problem)
+        self.temperature_ = fit_temperature(scores, *ends)
+        self.class_map_ = None
+        if self.combine == "stack" and len(self.classes_) > 2:
+            self.class_map_ = mix_classes(scores, *ends, self.temperature_, problem.X[rows])
+        return self
+
+    def decision_function(self, X):
+        """Scores of the classes, the largest of which wins.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+            For two classes one score, positive for the second class.
+        """
+        scores = self._mean("decision_function", X)
+        return scores if self.class_map_ is None else scores @ self.class_map_
