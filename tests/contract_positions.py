@@ -4,8 +4,8 @@ import numpy as np
 
 import sklearn_ntk.layers as package
 from sklearn_ntk.activations import ACTIVATIONS
-from sklearn_ntk.engines.packing import line_pairs as positions
 from sklearn_ntk.engines.reference import lines as _positions
+from sklearn_ntk.engines.rows import blocks as positions
 from sklearn_ntk.gram import gram
 
 BOTH = ("nngp", "ntk")

@@ -38,8 +38,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk.activations import ACTIVATIONS, activation
 from sklearn_ntk.architectures import mlp, resmlp
+from sklearn_ntk.engines.packing.sides import NEAR
 from sklearn_ntk.engines.reference import tiles as _numpy
-from sklearn_ntk.gram import NEAR, diagonal, gram
+from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, Output, Residual, lower
 
 DATA = Path(__file__).parent / "data"

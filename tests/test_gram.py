@@ -18,11 +18,11 @@ from numba.core.event import install_recorder
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits
 
-from sklearn_ntk import gram as module
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.architectures import mlp, resmlp
+from sklearn_ntk.engines.numba import tile_work
 from sklearn_ntk.engines.numba import tiles as _numba
-from sklearn_ntk.engines.packing import pairs
+from sklearn_ntk.engines.packing import sides
 from sklearn_ntk.engines.reference import tiles as _numpy
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
@@ -45,7 +45,7 @@ def assert_close(actual, desired, tolerance=1e-14):
 @pytest.fixture
 def set_threads(monkeypatch):
     """Function that sets the number of threads, however many cores there are and little to do."""
-    monkeypatch.setattr(module, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(tile_work, "WORK_PER_THREAD", 1)
     return lambda n: monkeypatch.setattr(_numba, "get_num_threads", lambda: n)
 
 
@@ -55,7 +55,7 @@ def set_threads(monkeypatch):
 @pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 255, 256, 257, 400])
 def test_symmetric_to_the_bit(n, monkeypatch):
     """So are the derivatives; the diagonal is that of `diagonal`."""
-    monkeypatch.setattr(pairs, "BLOCK_COLUMNS", 320)
+    monkeypatch.setattr(sides, "BLOCK_COLUMNS", 320)
     X = draw(n)
     values, rates = gram(PROGRAM, X, get=BOTH, gradient=True)
     diagonals, diagonal_rates = diagonal(PROGRAM, X, BOTH, gradient=True)
@@ -85,12 +85,12 @@ def test_blocks_of_rows_and_columns(n, m, monkeypatch):
     assert_close(np.stack(whole)[:, ::20, ::50], np.moveaxis(single[..., 0, 0], -1, 0))
     assert_close(np.swapaxes(gram(PROGRAM, Y, X, BOTH), 1, 2), whole)
     for columns in (1, 64, 300):
-        monkeypatch.setattr(pairs, "BLOCK_COLUMNS", columns)
+        monkeypatch.setattr(sides, "BLOCK_COLUMNS", columns)
         assert_close(gram(PROGRAM, X, Y, BOTH), whole)
 
 
 def test_more_columns_than_a_block():
-    n = pairs.BLOCK_COLUMNS + 1
+    n = sides.BLOCK_COLUMNS + 1
     X, Y = draw(2), draw(n, seed=1)
     whole = gram(PROGRAM, X, Y)
     assert_close(whole[:, n - 3 :], gram(PROGRAM, X, Y[n - 3 :]))
@@ -280,7 +280,7 @@ def blas_threads():
 @pytest.mark.usefixtures("blas_threads")
 @pytest.mark.parametrize("n_threads", [2, 3, 50])
 def test_number_of_threads(n_threads, set_threads, monkeypatch):
-    monkeypatch.setattr(pairs, "BLOCK_COLUMNS", 256)
+    monkeypatch.setattr(sides, "BLOCK_COLUMNS", 256)
     X, Y = draw(600), draw(300, seed=1)
     set_threads(1)
     expected = gram(PROGRAM, X, get=BOTH), gram(PROGRAM, X, Y, BOTH)

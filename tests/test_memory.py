@@ -105,7 +105,6 @@ def test_refusal(request_, needed, monkeypatch):
     """It comes before anything large is allocated, and says what is needed, free, and of use."""
     gram(PROGRAM, X[:2])  # loads the engine
     set_free(monkeypatch, needed - 1e6)
-    monkeypatch.setattr("sklearn_ntk.gram._results.aligned_empty", None)  # what it takes is not traced
     tracemalloc.start()
     try:
         with pytest.raises(MemoryError) as caught:

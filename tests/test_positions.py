@@ -27,8 +27,9 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
-from sklearn_ntk.engines.packing import line_pairs as positions
+from sklearn_ntk.engines.numba import line_scan, line_work
 from sklearn_ntk.engines.reference import lines as _positions
+from sklearn_ntk.engines.rows import blocks
 from sklearn_ntk.engines.rows import lines as _position_rows
 from sklearn_ntk.engines.rows.tiles import check_rows
 from sklearn_ntk.engines.schedule import writer as _schedule
@@ -126,7 +127,7 @@ def test_portions(name, portion, monkeypatch):
     X, program = rows_of(name, 5), program_of(name)
     expected = run_gram(program, X, X[:2])
     monkeypatch.setattr(
-        positions,
+        line_work,
         "schedule",
         lambda p, _=None, diagonal=False: _schedule.schedule(p, portion, True),
     )
@@ -138,10 +139,11 @@ def test_portions(name, portion, monkeypatch):
 def test_compiled_scan_of_rows(name, gradient, monkeypatch):
     """Single rows come out the same from compiled loops, whatever their number."""
     X, program = rows_of(name, 35), program_of(name)
-    X = positions.check_shape(X, program.shape)
+    X = blocks.check_shape(X, program.shape)
     expected = _positions.scan_rows(program, X, gradient)
-    monkeypatch.setattr(positions, "COMPILED_LINES", 0)
-    found = positions.scan(program, [(X.reshape(len(X), -1), None)], gradient)
+    monkeypatch.setattr(line_scan, "COMPILED_LINES", 0)
+    ends = gradient, np.float64, line_scan.scan_blocks
+    found = blocks.scan(program, [(X.reshape(len(X), -1), None)], *ends)
     for part, other in zip(flat(found), flat(expected), strict=True):
         size = np.abs(other).max(initial=1e-3)
         np.testing.assert_allclose(part, other, rtol=0, atol=1e-10 * size)
@@ -218,7 +220,9 @@ def test_ring_of_rows(name, n, dtype):
 def test_joined_operations(layers, steps):
     """The sum of three lines, an affine map and an activation alone are one loop."""
     program = lower((Input(6, 6, 1), *layers, GlobalAvgPool(), Dense()), 2.0, 0.1)
-    work = positions.Pairs(program, [check_rows(np.eye(36)[:2])], False, np.dtype("float64"))
+    work = line_work.LineWork(
+        program, [check_rows(np.eye(36)[:2])], ("ntk",), False, np.dtype("float64")
+    )
     operations = _schedule.schedule(program, diagonal=True).operations
     kinds = zip(operations, work._plan.ops, strict=True)
     left_out = {op.step for op, row in kinds if isinstance(op, (Gather, Map)) and row[3] == 0}
@@ -425,7 +429,7 @@ def test_rows_that_do_not_fill_the_shape():
 def test_scan_stops_at_the_output():
     """The last record of a scan is the variance of the output."""
     program = program_of("conv pooled")
-    X = positions.check_shape(rows_of("conv pooled", 4), program.shape)
+    X = blocks.check_shape(rows_of("conv pooled", 4), program.shape)
     scanned = _positions.scan_rows(program, X)
     assert isinstance(scanned, _position_rows.Rows)
     np.testing.assert_array_equal(scanned.records[-1][0][0], scanned.variance)

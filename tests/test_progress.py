@@ -86,8 +86,8 @@ def test_no_warning_below_an_hour(clock):
 @pytest.mark.parametrize("network", [None, POOLED], ids=["dense", "images"])
 def test_kernels_and_estimators_pass_it_on(network, images, capsys, monkeypatch):
     """``verbose`` of kernels and estimators reaches the Gram matrix."""
-    monkeypatch.setattr("sklearn_ntk.engines.packing.pairs.BLOCK_COLUMNS", 16)
-    monkeypatch.setattr("sklearn_ntk.engines.packing.line_pairs.BLOCK_SECONDS", 1e-3)
+    monkeypatch.setattr("sklearn_ntk.engines.packing.sides.BLOCK_COLUMNS", 16)
+    monkeypatch.setattr("sklearn_ntk.engines.numba.line_work.BLOCK_SECONDS", 1e-3)
     X = np.tile(images, (8, 1))[:300] + np.arange(300)[:, None]
     n = 300 if network is None else 40
     NTKKernel(architecture=network, verbose=1)(X[:n])
@@ -102,7 +102,7 @@ def test_long_gram_matrix_warns(images, monkeypatch):
     """The warning comes out of a real computation, whichever thread finds it."""
     monkeypatch.setattr(_progress, "LONG", 0.0)
     monkeypatch.setattr(_progress, "INTERVAL", 0.0)
-    monkeypatch.setattr("sklearn_ntk.engines.packing.line_pairs.BLOCK_SECONDS", 1e-3)
+    monkeypatch.setattr("sklearn_ntk.engines.numba.line_work.BLOCK_SECONDS", 1e-3)
     with pytest.warns(UserWarning, match=r"Gram matrix of 40 x 40 rows will take about 0\.0 hours"):
         NTKKernel(architecture=POOLED)(images)
 

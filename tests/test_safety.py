@@ -21,9 +21,9 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics.pairwise import pairwise_kernels
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
-from sklearn_ntk import gram as module
 from sklearn_ntk.activations import ACTIVATIONS, ELU, Erf, LeakyReLU, as_activation
 from sklearn_ntk.architectures import mlp, resmlp
+from sklearn_ntk.engines.numba import tile_work
 from sklearn_ntk.engines.numba import tiles as _numba
 from sklearn_ntk.engines.numba.compiling import compiled
 from sklearn_ntk.gram import gram
@@ -50,7 +50,7 @@ def rows(n, d=5, seed=0):
 @pytest.fixture(autouse=True)
 def helpers(monkeypatch):
     """A second thread, however many cores there are and little to do."""
-    monkeypatch.setattr(module, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(tile_work, "WORK_PER_THREAD", 1)
     monkeypatch.setattr(_numba, "get_num_threads", lambda: 2)
 
 
@@ -165,9 +165,9 @@ import os, sys, threading, time, warnings
 import numpy as np
 from sklearn_ntk import NTKKernel
 import sklearn_ntk.gram
-from sklearn_ntk.engines import _numba
+from sklearn_ntk.engines.numba import tiles as _numba
 
-sys.modules["sklearn_ntk.gram"].WORK_PER_THREAD = 1
+sys.modules["sklearn_ntk.engines.numba.tile_work"].WORK_PER_THREAD = 1
 _numba.get_num_threads = lambda: 2
 warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
 X, Y = (np.random.default_rng(0).standard_normal((n, 5)) for n in (300, 2000))
@@ -380,7 +380,7 @@ from numba.core.event import install_recorder
 from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
 from sklearn_ntk.activations import LeakyReLU
 from sklearn_ntk.architectures import mlp, resmlp
-from sklearn_ntk.engines import _numba
+from sklearn_ntk.engines.numba import tiles as _numba
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, Residual, lower
 
@@ -489,7 +489,7 @@ def test_processes_compile_at_once(monkeypatch, tmp_path):
 FULL_DISK = """
 import resource, signal
 from sklearn_ntk import NTKKernel
-import sklearn_ntk.engines._numba
+import sklearn_ntk.engines.numba.tiles
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 print(NTKKernel(0, bias_var=0.0)([[1.0]])[0, 0])

@@ -1,29 +1,19 @@
 """Gram matrices and diagonals of a program, tile by tile on all threads."""
 
-from collections import deque
 from contextlib import nullcontext
 from functools import partial
-from itertools import product
 
 import numpy as np
 
 from .._runtime.blas import single_threaded_blas
 from .._runtime.progress import Progress
 from .._runtime.threads import run
-from ..engines.packing import line_pairs
-from ..engines.packing.pairs import Pairs
+from ..engines._work import engine_for, n_pairs
 from ..engines.packing.tiles import has_series
-from ..engines.rows.tiles import SLAB, check_rows, scan
-from ._results import NAMES, allocate, names_of, select
+from ..engines.rows.tiles import check_rows
+from ._results import allocate, names_of, select
 
-WORK_PER_THREAD = 500_000
-"""Pairs times steps, about two milliseconds, below which another thread does not pay."""
-
-NEAR = {"float64": 1e-5, "float32": 1e-2}
-"""Squared distance of directions, or of opposite ones, up to which differences are summed."""
-
-SERIES_COLUMNS = 2 * SLAB
-"""Columns of a block that makes the coefficients of series for itself."""
+__all__ = ["diagonal", "gram"]
 
 
 def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0, out=None):
@@ -46,9 +36,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     verbose : int
         Whether to print how far the computation is and how long it will take.
     out : array, or tuple of them, optional
-        Where to put what is returned, of its structure, shapes and ``dtype``. By default large
-        results take over the memory of earlier ones that nobody refers to any more: the system
-        would have to clear fresh memory, which is a good part of the time of shallow networks.
+        Where to put what is returned, of its structure, shapes and ``dtype``. The system has to
+        clear fresh memory, which is a good part of the time of shallow networks.
 
     Returns
     -------
@@ -79,80 +68,18 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     array([[2.    , 0.3183],
            [0.3183, 2.    ]])
     """
-    dtype = np.dtype(dtype)
-    symmetric = Y is None or Y is X
-    rows = [check_rows(Z) for Z in ((X,) if symmetric else (X, Y))]
-    shape, widths = [len(rows[i][0]) for i in (0, -1)], [rows[i][0].shape[1] for i in (0, -1)]
-    if widths[0] != widths[1]:
-        raise ValueError(
-            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
-        )
+    names, dtype, engine = names_of(get), np.dtype(dtype), engine_for(X)
     _check_gradient(program, gradient)
-    results = allocate(program, shape, get, gradient, dtype, out, rows)
-    title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
-    if 0 not in shape:
-        fill = _fill if program.shape is None else _fill_positions
-        fill(program, rows, gradient, results, title, verbose)
+    rows = _check_pairs(X, Y)
+    n, m = (len(rows[i][0]) for i in (0, -1))
+    results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine.empty)
+    if n and m:
+        with single_threaded_blas if _wakes_blas(program, rows) else nullcontext():
+            work = engine.work(program, rows, names, gradient, dtype)
+            _run(work, results, f"Gram matrix of {n} x {m} rows", verbose)
+        if len(rows) == 1:
+            _set_diagonal(results, work.diagonals)
     return select(program, get, gradient, results) if out is None else out
-
-
-def _fill(program, rows, gradient, results, title, verbose):
-    """Compute the results for rows without positions."""
-    from ..engines.numba import tiles  # compiles or loads code: not before a kernel is wanted
-
-    symmetric = len(rows) == 1
-    names = [name for name, result in zip(NAMES, results, strict=False) if result.size]
-    X, dtype = rows[0][0], results.ntk.dtype
-    shape = len(X), len(rows[-1][0])
-
-    def compute(left, block):
-        i0, i1, j0, j1 = block
-        right = pairs.right(left, j0, j1)
-        for i, j in product(range(i0, i1, tiles.BLOCK_ROWS), range(j0, j1, pairs.block_columns)):
-            ends = min(i + tiles.BLOCK_ROWS, i1), min(j + pairs.block_columns, j1)
-            inner = pairs.inner_products(i, ends[0], j, ends[1])
-            tiles.fill(plan, left, right, near, i, j, symmetric, inner, results)
-
-    n_threads = tiles.get_num_threads()
-    with single_threaded_blas if _wakes_blas(program, *shape, X.shape[1]) else nullcontext():
-        pairs = Pairs(program, rows, gradient, names, dtype, n_threads)
-        plan = tiles.make_plan(program, pairs.spans, gradient, dtype)
-        near = dtype.type(NEAR[dtype.name])
-        parts = [
-            (
-                lambda place=place: partial(compute, pairs.side(0, *place)),
-                _blocks(*place, shape[1], symmetric, pairs, tiles.BLOCK_ROWS),
-            )
-            for place in pairs.parts()
-        ]
-        work = sum(_size(block) for _, blocks in parts for block in blocks) * len(program.steps)
-        _run(parts, min(n_threads, 1 + work // WORK_PER_THREAD), title, verbose)
-    if symmetric:
-        _set_diagonal(results, pairs.diagonals)
-
-
-def _fill_positions(program, rows, gradient, results, title, verbose):
-    """Compute the results for rows that have positions."""
-    from ..engines.numba import tiles
-
-    work = line_pairs.Pairs(program, rows, gradient, results.ntk.dtype)
-    with single_threaded_blas:
-        parts = [(lambda: partial(work.compute, results=results), work.blocks())]
-        _run(parts, tiles.get_num_threads(), title, verbose)
-    if work.is_symmetric:
-        _set_diagonal(results, _diagonals(work.scan))
-
-
-def _set_diagonal(results, found):
-    for result, diagonals in zip(results, found, strict=True):
-        if result.size:
-            index = np.arange(result.shape[1])
-            result[:, index, index] = diagonals
-
-
-def _wakes_blas(program, n, m, d):
-    """Whether a product of matrices would start threads, beside which nobody may fork."""
-    return has_series(program) or n * m * d > 2**18 or (n + m) * d > 2**13
 
 
 def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
@@ -168,16 +95,31 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
+    names, dtype, engine = names_of(get), np.dtype(dtype), engine_for(X)
     _check_gradient(program, gradient)
-    dtype = np.dtype(dtype)
     rows = [check_rows(X)]
-    if program.shape is None:
-        with single_threaded_blas if has_series(program) else nullcontext():
-            scanned, _ = scan(program, rows, gradient, names_of(get), dtype)
-    else:
-        scanned = line_pairs.scan(program, rows, gradient, dtype)
-    found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
+    with single_threaded_blas if has_series(program) else nullcontext():
+        found = engine.diagonals(program, rows, names, gradient, dtype)
+    found = [None if part is None else part.astype(dtype) for part in found]
     return select(program, get, gradient, found)
+
+
+def _check_pairs(X, Y):
+    """Rows of both sides with their norms, or of one if both are the same object."""
+    rows = [check_rows(Z) for Z in ((X,) if Y is None or Y is X else (X, Y))]
+    widths = [rows[i][0].shape[1] for i in (0, -1)]
+    if widths[0] != widths[1]:
+        raise ValueError(
+            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
+        )
+    return rows
+
+
+def _wakes_blas(program, rows):
+    """Whether a product of matrices would start threads, beside which nobody may fork."""
+    (n, d), m = rows[0][0].shape, len(rows[-1][0])
+    is_large = n * m * d > 2**18 or (n + m) * d > 2**13
+    return is_large or program.shape is not None or has_series(program)
 
 
 def _check_gradient(program, gradient):
@@ -185,54 +127,27 @@ def _check_gradient(program, gradient):
         raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
 
 
-def _diagonals(scanned):
-    """Diagonals of NNGP, NTK and their derivatives, one for each output along the first axis."""
-    found = (scanned.variance, scanned.ntk, scanned.dvariance, scanned.dntk)
-    n_axes = (2, 2, 3, 3)
-    return tuple(
-        part if part is None or part.ndim == n else part[None]
-        for part, n in zip(found, n_axes, strict=True)
-    )
+def _set_diagonal(results, found):
+    for result, diagonals in zip(results, found, strict=True):
+        if result.size:
+            index = np.arange(result.shape[1])
+            result[:, index, index] = diagonals
 
 
-def _blocks(start, stop, m, symmetric, pairs, n_rows):
-    """Blocks of some rows and their columns, the most expensive ones first."""
-    blocks = deque()
-    if pairs.is_held or symmetric:
-        for i0 in range(start, stop, n_rows):
-            i1 = min(i0 + n_rows, stop)
-            end = i1 if symmetric else m
-            for j0 in range(start, end, pairs.block_columns):
-                blocks.appendleft((i0, i1, j0, min(j0 + pairs.block_columns, end)))
-    if not pairs.is_held:  # the coefficients of columns are made once for all of these rows
-        end = start if symmetric else m
-        for j0 in reversed(range(0, end, SERIES_COLUMNS)):
-            blocks.appendleft((start, stop, j0, min(j0 + SERIES_COLUMNS, end)))
-    return blocks
-
-
-def _size(block):
-    """Number of pairs of a block."""
-    i0, i1, j0, j1 = block
-    return (i1 - i0) * (j1 - j0)
-
-
-def _run(parts, n_threads, title, verbose):
-    """Run all blocks: each part is what makes a function of blocks, and the blocks.
-
-    The first block, one of the smallest, is done alone: it may compile.
-    """
+def _run(work, results, title, verbose):
+    """Run all blocks. The first one, one of the smallest, is done alone: it may compile."""
     remedy = "take fewer rows, dtype='float32', or a network with fewer positions"
-    total, progress = sum(_size(block) for _, blocks in parts for block in blocks), None
+    parts, progress = list(work.parts()), None
+    total = sum(n_pairs(block) for part in parts for block in part.blocks)
     for prepare, blocks in parts:
-        compute = prepare()
+        compute = partial(prepare(), results=results)
         if progress is None and blocks:
             first = blocks.pop()
             compute(first)
-            progress = Progress(total - _size(first), title, remedy, verbose)
-        run(compute, blocks, n_threads, partial(_count, progress))
+            progress = Progress(total - n_pairs(first), title, remedy, verbose)
+        run(compute, blocks, work.n_threads, partial(_count, progress))
         del compute  # before the next part takes memory
 
 
 def _count(progress, block):
-    progress.add(_size(block))
+    progress.add(n_pairs(block))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._runtime.memory import aligned_empty, check_memory
+from .._runtime.memory import check_memory
 from ..engines.packing.tile import Results
 
 NAMES = ("nngp", "ntk")
@@ -18,8 +18,11 @@ def names_of(get):
     return names
 
 
-def allocate(program, shape, get, gradient, dtype, out, rows):
-    """Arrays for NNGP, NTK and their derivatives, empty ones for those that are not wanted."""
+def allocate(program, shape, get, gradient, dtype, out, rows, empty):
+    """Arrays for NNGP, NTK and their derivatives, without entries for those that are not wanted.
+
+    They are those of ``out``, or made by ``empty(shape, dtype)``.
+    """
     names = names_of(get)
     numbers = (program.n_outputs, program.n_outputs * (program.n_ntks or 1))
     sizes = [n * (name in names) for n, name in zip(numbers, NAMES, strict=True)]
@@ -34,7 +37,7 @@ def allocate(program, shape, get, gradient, dtype, out, rows):
         f"take fewer rows, {single}or sklearn.kernel_approximation.Nystroem with this kernel and a "
         f"linear model",
     )
-    return Results(*(aligned_empty(s, dtype) for s in shapes))
+    return Results(*(empty(s, dtype) for s in shapes))
 
 
 def _within(program, shapes, get, gradient, dtype, out, rows):

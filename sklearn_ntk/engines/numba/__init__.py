@@ -1,4 +1,28 @@
 """The compiled engine: an interpreter that carries tiles and lines through a program in cache.
 
-The only package that imports numba.
+The only package that imports numba, when something is to be compiled or loaded, and not before.
 """
+
+from ..._runtime.memory import aligned_empty as empty
+from .._work import diagonals_of
+from ..rows import blocks
+from ..rows.tiles import scan
+from .line_scan import scan_blocks
+
+__all__ = ["diagonals", "empty", "work"]
+
+
+def work(program, rows, names, gradient, dtype):
+    """`Work` for kernels of these names between rows from `rows.tiles.check_rows`."""
+    if program.shape is None:
+        from .tile_work import TileWork as Work
+    else:
+        from .line_work import LineWork as Work
+    return Work(program, rows, names, gradient, dtype)
+
+
+def diagonals(program, rows, names, gradient, dtype):
+    """Diagonals as `Work` has them."""
+    if program.shape is None:
+        return diagonals_of(scan(program, rows, gradient, names, dtype)[0])
+    return diagonals_of(blocks.scan(program, rows, gradient, dtype, scan_blocks))

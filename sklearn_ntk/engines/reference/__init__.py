@@ -1,1 +1,18 @@
 """The reference engine: programs on whole arrays, slow and readable."""
+
+from numpy import empty
+
+__all__ = ["diagonals", "empty", "work"]
+
+
+def work(program, rows, names, gradient, dtype):
+    """`Work` for kernels of these names between rows from `rows.tiles.check_rows`."""
+    from .work import LineWork, TileWork  # which need the modules of this package
+
+    kind = TileWork if program.shape is None else LineWork
+    return kind(program, rows, names, gradient, dtype)
+
+
+def diagonals(program, rows, names, gradient, dtype):
+    """Diagonals as `Work` has them."""
+    return work(program, rows, names, gradient, dtype).diagonals

@@ -113,7 +113,8 @@ class Carrier:
     def _carry_slab(self, start, stop):
         """`Rows` of a slab, carried with the extreme ones, which need the most terms."""
         v = self.variances
-        return _cut(self._carry(np.concatenate([v[start:stop], [v.min(), v.max()]])), stop - start)
+        extremes = [v.min(), v.max()]
+        return cut(self._carry(np.concatenate([v[start:stop], extremes])), slice(stop - start))
 
     def _empty(self, n):
         """Zeros for the coefficients of so many rows."""
@@ -144,11 +145,11 @@ def _slabs(sizes):
             yield first, min(first + SLAB, stop)
 
 
-def _cut(rows, n):
-    """The first so many of rows."""
-    records = [tuple(x[:n] for x in record) for record in rows.records]
-    rates = [tuple(tuple(x[:n] for x in side) for side in sides) for sides in rows.rates]
-    return Rows(records, rates, *(x if x is None else x[:, :n] for x in rows[2:]))
+def cut(rows, part):
+    """What is known of some rows."""
+    records = [tuple(x[part] for x in record) for record in rows.records]
+    rates = [tuple(tuple(x[part] for x in side) for side in sides) for sides in rows.rates]
+    return Rows(records, rates, *(x if x is None else x[:, part] for x in rows[2:]))
 
 
 def _without_series(rows, lengths):

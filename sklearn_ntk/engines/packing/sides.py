@@ -1,10 +1,11 @@
-"""What the pairs of rows need to know of their rows, prepared for the compiled engine."""
+"""Rows and columns of a Gram matrix of rows without positions, as compiled engines take them."""
 
 from functools import partial
 
 import numpy as np
 
 from ...formulas.special import safe_inverse
+from .._work import diagonals_of
 from ..rows.tiles import SLAB, scan
 from . import tiles as packing
 from .tile import Side
@@ -14,6 +15,9 @@ BLOCK_COLUMNS = 4096
 
 BLOCK_ENTRIES = 1_000_000
 """Largest number of entries of the directions that are held at a time."""
+
+NEAR = {"float64": 1e-5, "float32": 1e-2}
+"""Squared distance of directions, or of opposite ones, up to which differences are summed."""
 
 OFFSET = 0.25
 """Squared norm of the mean direction above which it is subtracted."""
@@ -58,7 +62,7 @@ class _Side:
         return ones, np.concatenate(squares).astype(self.dtype)
 
 
-class Pairs:
+class Sides:
     """Rows and columns of a Gram matrix; they are the same if only one set of rows is given.
 
     Where the coefficients of series are not all held, those of a part of the rows are, and those of
@@ -68,7 +72,7 @@ class Pairs:
     def __init__(self, program, rows, gradient, names, dtype, n_threads=1):
         # of all rows: series get as many terms on both sides
         scanned, self._carrier = scan(program, rows, gradient, names, dtype, n_threads)
-        self.diagonals, self.spans = scanned[2:], self._carrier.spans
+        self.diagonals, self.spans = diagonals_of(scanned), self._carrier.spans
         self.is_held = self._carrier.held is not None
         mean = _offset(rows)
         is_small = sum(X.size for X, _ in rows) <= BLOCK_ENTRIES
