@@ -7,7 +7,7 @@ __all__ = ["diagonals", "empty", "work"]
 
 def work(program, rows, names, gradient, dtype):
     """`Work` for kernels of these names between rows from `rows.tiles.check_rows`."""
-    from .work import LineWork, TileWork  # which need the modules of this package
+    from .works import LineWork, TileWork  # which need the modules of this package
 
     kind = TileWork if program.shape is None else LineWork
     return kind(program, rows, names, gradient, dtype)
