@@ -39,6 +39,7 @@ from sklearn_ntk.layers import (
     Flatten,
     GlobalAvgPool,
     Input,
+    LayerNorm,
     Recurrent,
     lower,
 )
@@ -132,10 +133,10 @@ PARTS = {"pooled": np.ones((2, 2)) / 4.0, "flattened": np.eye(2) / 2.0}
 """Shares of the pairs of two positions."""
 
 
-def means_of_patches(act, readout, X, Y, gradient):
+def means_of_patches(body, readout, X, Y, gradient):
     """Kernels of `patches`, which are means of those of all patches as rows of a perceptron."""
     rows = [Z[:, [[0, 1], [1, 2]]].reshape(-1, 2) for Z in (X, Y)]
-    found = contract.run_numpy(lower((Dense(), act, Dense()), W, B), *rows, gradient)
+    found = contract.run_numpy(lower((Dense(), *body, Dense()), W, B), *rows, gradient)
     axes = len(X), 2, len(Y), 2
     return [
         np.einsum("kipjq...,pq->kij...", part.reshape(2, *axes, *part.shape[3:]), PARTS[readout])
@@ -143,8 +144,9 @@ def means_of_patches(act, readout, X, Y, gradient):
     ]
 
 
-def patches(act, readout):
-    return lower((Input(3, 1), Conv(2, padding="valid"), act, READOUTS[readout], Dense()), W, B)
+def patches(body, readout):
+    network = (Input(3, 1), Conv(2, padding="valid"), *body, READOUTS[readout], Dense())
+    return lower(network, W, B)
 
 
 def rows_of_patches():
@@ -155,17 +157,18 @@ def rows_of_patches():
 
 
 @few_terms
-@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("rule", [(), (LayerNorm(),)], ids=len)
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
-def test_every_activation(cls, readout, gradient):
-    """On the reference engine; `rbf` has a constant variance."""
-    act, (X, Y) = contract.varied(cls), rows_of_patches()
-    expected = means_of_patches(act, readout, X, Y, gradient)
-    found = run_numpy(patches(act, readout), X, Y, gradient)
-    for part, wanted in zip(found if gradient else [found], expected, strict=True):
+def test_every_activation(cls, readout, rule):
+    """On the reference engine, with derivatives and without."""
+    body, (X, Y) = (*rule, contract.varied(cls)), rows_of_patches()
+    expected, rates = means_of_patches(body, readout, X, Y, True)
+    scale, program = np.abs(expected).max(), patches(body, readout)
+    found, moves = run_numpy(program, X, Y, True)
+    for part, wanted in ((found, expected), (moves, rates), (run_numpy(program, X, Y), expected)):
         assert part.shape == wanted.shape
-        assert np.abs(part - wanted).max() <= 1e-12 * np.abs(expected[0]).max()
+        assert np.abs(part - wanted).max() <= 1e-12 * scale
 
 
 NEW_CODE = [name for name in ACTIVATIONS if name not in ("relu", "rbf", "tanh")]
@@ -179,11 +182,11 @@ NEW_CODE = [name for name in ACTIVATIONS if name not in ("relu", "rbf", "tanh")]
 )
 def test_every_compiled_activation(name, dtype):
     """Code for most is compiled for this test alone."""
-    act, (X, Y) = contract.varied(ACTIVATIONS[name]), rows_of_patches()
+    body, (X, Y) = (contract.varied(ACTIVATIONS[name]),), rows_of_patches()
     tolerance = 1e-12 if dtype == "float64" else 5e-6
     for readout in READOUTS:
-        expected, rates = means_of_patches(act, readout, X, Y, True)
-        program = patches(act, readout)
+        expected, rates = means_of_patches(body, readout, X, Y, True)
+        program = patches(body, readout)
         found = gram(program, X, Y, BOTH, dtype=dtype)
         with_rates = gram(program, X, Y, BOTH, gradient=True, dtype=dtype)
         scale = np.abs(expected).max()
