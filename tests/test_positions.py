@@ -133,14 +133,14 @@ PARTS = {"pooled": np.ones((2, 2)) / 4.0, "flattened": np.eye(2) / 2.0}
 """Shares of the pairs of two positions."""
 
 
-def means_of_patches(body, readout, X, Y, gradient):
-    """Kernels of `patches`, which are means of those of all patches as rows of a perceptron."""
+def means_of_patches(body, readout, X, Y):
+    """Kernels of `patches` and their derivatives: means of those of patches as rows."""
     rows = [Z[:, [[0, 1], [1, 2]]].reshape(-1, 2) for Z in (X, Y)]
-    found = contract.run_numpy(lower((Dense(), *body, Dense()), W, B), *rows, gradient)
+    found = contract.run_numpy(lower((Dense(), *body, Dense()), W, B), *rows, True)
     axes = len(X), 2, len(Y), 2
     return [
         np.einsum("kipjq...,pq->kij...", part.reshape(2, *axes, *part.shape[3:]), PARTS[readout])
-        for part in (found if gradient else [found])
+        for part in found
     ]
 
 
@@ -163,7 +163,7 @@ def rows_of_patches():
 def test_every_activation(cls, readout, rule):
     """On the reference engine, with derivatives and without."""
     body, (X, Y) = (*rule, contract.varied(cls)), rows_of_patches()
-    expected, rates = means_of_patches(body, readout, X, Y, True)
+    expected, rates = means_of_patches(body, readout, X, Y)
     scale, program = np.abs(expected).max(), patches(body, readout)
     found, moves = run_numpy(program, X, Y, True)
     for part, wanted in ((found, expected), (moves, rates), (run_numpy(program, X, Y), expected)):
@@ -185,7 +185,7 @@ def test_every_compiled_activation(name, dtype):
     body, (X, Y) = (contract.varied(ACTIVATIONS[name]),), rows_of_patches()
     tolerance = 1e-12 if dtype == "float64" else 5e-6
     for readout in READOUTS:
-        expected, rates = means_of_patches(body, readout, X, Y, True)
+        expected, rates = means_of_patches(body, readout, X, Y)
         program = patches(body, readout)
         found = gram(program, X, Y, BOTH, dtype=dtype)
         with_rates = gram(program, X, Y, BOTH, gradient=True, dtype=dtype)
