@@ -62,6 +62,7 @@ CASES = {
     "folded": waves(lambda v: 1.0 + 0.0 * v),
     "root": waves(lambda v: np.sqrt(1.0 + 0.0 * v)),
     "truth": waves(lambda v: v > 0.0),
+    "constant truth": waves(lambda v: 1.0 + 0.0 * v > 0.5),
     "product with a truth": waves(lambda v: 1.0 * (v > 0.0)),
     "root of a truth": waves(lambda v: np.sqrt(1.0 * (v > 0.0))),
     "root of a bare truth": waves(lambda v: np.sqrt(v > 0.0)),
@@ -81,6 +82,7 @@ CASES = {
     "constant slope": line(lambda q, x, y: 1.0),
     "whole slope": line(lambda q, x, y: 1),
     "folded slope": line(lambda q, x, y: 1.0 + 0.0 * q),
+    "constant truth as a slope": line(lambda q, x, y: 1.0 + 0.0 * q > 0.5),
     "truth as a slope": line(lambda q, x, y: q >= 0.0),
     "product with one": line(lambda q, x, y: (q >= 0.0) * 1.0, lambda q, x, y: 1.0 * q + 0.0),
 }
@@ -131,6 +133,7 @@ def expected_kernels(case, share, normal, w, b):
 READOUTS = {"pooled": (GlobalAvgPool(), 0.25), "flattened": (Flatten(), 0.5 * np.eye(2))}
 each_case = pytest.mark.parametrize("own", CASES, indirect=True)
 COMPILED = ["number", "truth", "sum of truths", "truths as a gap", "constant gap", "whole slope"]
+COMPILED += ["constant truth as a slope"]
 some_cases = pytest.mark.parametrize("own", COMPILED, indirect=True)
 
 
