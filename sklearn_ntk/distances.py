@@ -36,7 +36,7 @@ def _trained(trained, ntk, distance, variance, other):
 
 def pointwise_row(act, weight, bias, variance):
     """Activation and affine map; the record is the new variance and the features."""
-    features = act.features(variance)
+    features = formulas.features_of(act, variance)
     new = weight * (features[1] * features[1]) + bias
     return new, (new, *features)
 
@@ -173,7 +173,7 @@ def pair_source(kind, cls, gradient):
         for p in range(2):
             names = formulas.record_names(letter, record_length(kind, cls), p)
             signature[f"{name}{p}"] = names
-    return source("map_pair", signature, trace_pair(kind, cls, gradient))
+    return source("map_pair", signature, trace_pair(kind, cls, gradient), signature["state"])
 
 
 def _trace_row(kind, cls, numbers, variance):
@@ -197,7 +197,8 @@ def row_source(kind, cls):
         "numbers": formulas.ROW_NUMBERS,
         "variance": [],
     }
-    return source("map_row", signature, _trace_row(kind, cls, numbers, variance))
+    outputs = _trace_row(kind, cls, numbers, variance)
+    return source("map_row", signature, outputs, ["variance"])
 
 
 @cache
@@ -214,4 +215,4 @@ def row_rates_source(kind, cls):
         "numbers": formulas.ROW_NUMBERS,
         "state": formulas.state_names("s")[:4],
     }
-    return source("map_row", signature, ((new, *moves[0]), record, by_direction))
+    return source("map_row", signature, ((new, *moves[0]), record, by_direction), ["s0"])

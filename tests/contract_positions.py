@@ -107,7 +107,7 @@ def residual(*body, shortcut=()):
     return "residual", {"body": list(body), "shortcut": list(shortcut)}
 
 
-RELU, ERF, GELU, TANH = map(act, ("relu", "erf", "gelu", "tanh"))
+RELU, ERF, GELU, TANH, RBF = map(act, ("relu", "erf", "gelu", "tanh", "rbf"))
 FLATTEN, MEAN, SUM = ("flatten", {}), ("global_avg_pool", {}), ("global_sum_pool", {})
 NORM, DROPOUT = ("layer_norm", {}), ("dropout", {"rate": 0.3})
 
@@ -149,6 +149,7 @@ NETWORKS = {
     ),
     "layer norm": image(conv(3), NORM, RELU, conv(3), NORM, ERF, MEAN),
     "layer norm of a residual": image(conv(3), residual(RELU, conv(3)), NORM, RELU, FLATTEN),
+    "constant variance": image(conv(2), RBF, conv((2, 1)), NORM, RBF, MEAN),
     "dropout": image(conv(3), RELU, DROPOUT, conv(3), RELU, MEAN, DROPOUT),
     "dropout flatten": image(DROPOUT, conv(3), RELU, DROPOUT, FLATTEN),
     "softmax": sequence(dense(), RELU, attention("softmax"), RELU, MEAN),

@@ -22,7 +22,7 @@ from sklearn.svm import SVC, SVR
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.activations import Abs, Erf, Identity, ReLU
-from sklearn_ntk.layers import Dense, Residual
+from sklearn_ntk.layers import Dense, LayerNorm, Residual
 
 UNTIED = (Dense(1.5, 0.2), "relu", Dense(1.2, 0.0, frozen=True), "relu", Dense(0.7, 0.3))
 WEIGHTS_TIED = (Dense(bias_var=0.2), "relu", Dense(bias_var=0.3))
@@ -231,6 +231,34 @@ def test_gradient_is_symmetric_fresh_and_writable(kernel):
     kept = gradient.copy()
     gradient *= 3.0  # in place, as the powers of kernels do
     assert_array_equal(kernel(X, eval_gradient=True)[1], kept)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_next_to_a_gradient(dtype):
+    """A sine of rows of unit variance has the squares of a sine and a cosine on the diagonal."""
+    network = (Dense(), LayerNorm(), "sin", Dense(1.0, 0.0))
+    kernel = NTKKernel(architecture=network, dtype=dtype)
+    X = [[1.0, 2.0], [3.0, -1.0]]
+    values = kernel(X, eval_gradient=True)[0]
+    assert_allclose(np.diag(values), 1.0, rtol=1e-15 if dtype == "float64" else 1e-7)
+    assert_array_equal(values, kernel(X))
+
+
+@pytest.mark.parametrize("bias_var", [0.1, 0.0])
+@pytest.mark.parametrize("act", ["elu", "sin", "relu"])
+def test_gpr_likelihood_next_to_a_gradient(act, bias_var):
+    """With a zero row, which has no derivative without bias, before a normalisation."""
+    network = (Dense(), LayerNorm(), act, Dense(1.0, 0.0))
+    X = np.vstack([np.random.default_rng(0).standard_normal((8, 3)), np.zeros(3)])
+    y = X[:, 0] + X[:, 1] ** 2
+    kernel = NTKKernel(architecture=network, bias_var=bias_var) + WhiteKernel(0.1)
+    process = GaussianProcessRegressor(kernel, optimizer=None).fit(X, y)
+    theta = kernel.theta
+    value, gradient = process.log_marginal_likelihood(theta, eval_gradient=True)
+    assert value == pytest.approx(process.log_marginal_likelihood(theta), rel=1e-14)
+    for place, move in enumerate(1e-5 * np.eye(len(theta))):
+        ends = [process.log_marginal_likelihood(theta + sign * move) for sign in (1.0, -1.0)]
+        assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6, abs=1e-7)
 
 
 def test_gradient_without_free_hyperparameters_is_empty():

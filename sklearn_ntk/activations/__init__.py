@@ -8,8 +8,8 @@ An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with va
 ``variance(v)``
     ``E[f(u)^2]`` for ``u ~ N(0, v)``;
 ``features(v)``
-    a tuple of up to six arrays: what `dual` needs to know of one row. The first two are the
-    standard deviations before and after the activation;
+    a tuple of up to six arrays, or numbers where rows do not differ: what `dual` needs to know of
+    one row. The first two are the standard deviations before and after the activation;
 ``dual(q, left, right)``
     the gap after the activation and the slope ``E[f'(u) f'(v)]``, from the gap before it and the
     features of the two rows.

@@ -51,7 +51,8 @@ def activation(name, **domains):
     """Register a class under ``name``; ``domains`` names the `Domain` of each field but `FINITE`.
 
     Its formulas may use arithmetic, integer powers up to 4, comparisons, and the ufuncs sqrt, exp,
-    expm1, cos, sin, abs, arctan2, maximum and minimum.
+    expm1, cos, sin, abs, arctan2, maximum and minimum. A comparison times a number selects it; a
+    sum of comparisons alone is "or", a product "and", as in NumPy.
     """
 
     def register(cls):

@@ -260,20 +260,10 @@ def map_rows(step, state):
     act, cls = (step.activation, type(step.activation)) if kind == "pointwise" else ((), None)
     if len(state) > 1:
         function = built(distances.row_rates_source, kind, cls)
-        return _filled(*function(act, numbers, (state[0], 0.0, *state[1:])))
+        return function(act, numbers, (state[0], 0.0, *state[1:]))
     function = built(distances.row_source, kind, cls)
     new, record = function(act, numbers, state[0])
-    return _filled((new,), record, ())
-
-
-def _filled(state, record, rates):
-    """Numbers that are the same for all rows, as arrays."""
-    zero = 0.0 * state[0]
-
-    def fill(parts):
-        return tuple(zero + part for part in parts)
-
-    return fill(state), fill(record), tuple(map(fill, rates))
+    return (new,), record, ()
 
 
 def _series(step, numbers, state):
