@@ -90,7 +90,7 @@ def as_activation(spec):
     --------
     >>> from sklearn_ntk.activations import as_activation
     >>> as_activation("leaky_relu")
-    LeakyReLU(leak=0.01)
+    LeakyReLU()
     """
     if isinstance(spec, str):
         if spec not in ACTIVATIONS:
