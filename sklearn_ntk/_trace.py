@@ -54,8 +54,16 @@ _NEUTRAL = {
 """Places and values of arguments that leave the other one as it is."""
 
 _SYMBOLS = {**_BINARY, **_COMPARISONS, "logical_or": "|", "logical_and": "&"}
-_UNARY = ("sqrt", "exp", "expm1", "cos", "sin", "abs")
+_UNARY = ("sqrt", "exp", "expm1", "log", "cos", "sin", "abs")
 _OTHER = ("arctan2", "maximum", "minimum")
+_COMPOSED = {
+    "negative": lambda x: 0.0 - x,
+    "square": lambda x: x * x,
+    "arctan": lambda x: np.arctan2(x, 1.0),
+    "arcsin": lambda x: np.arctan2(x, np.sqrt(np.maximum((1.0 - x) * (1.0 + x), 0.0))),
+    "arccos": lambda x: np.arctan2(np.sqrt(np.maximum((1.0 - x) * (1.0 + x), 0.0)), x),
+}
+"""Operations that are made of others."""
 
 
 class Graph:
@@ -120,11 +128,11 @@ class Node:
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         name = {"absolute": "abs", "true_divide": "divide"}.get(ufunc.__name__, ufunc.__name__)
-        if name == "negative":
-            return 0.0 - inputs[0]
+        if name in _COMPOSED and method == "__call__" and not options:
+            return _COMPOSED[name](*inputs)
         known = name in _BINARY or name in _COMPARISONS or name in (*_UNARY, *_OTHER)
         if method != "__call__" or options or not known:
-            return NotImplemented
+            raise TypeError(f"A formula cannot use {ufunc.__name__}, or not in this way.")
         return self.graph.apply(name, *inputs)
 
     def __bool__(self):
@@ -233,6 +241,7 @@ _RULES = {
     "sqrt": lambda z, x, dx: (z > 0.0) * (0.5 * dx / (z + TINY)),
     "exp": lambda z, x, dx: z * dx,
     "expm1": lambda z, x, dx: (z + 1.0) * dx,
+    "log": lambda z, x, dx: dx / x,
     "cos": lambda z, x, dx: -np.sin(x) * dx,
     "sin": lambda z, x, dx: np.cos(x) * dx,
     "abs": lambda z, x, dx: (1.0 - 2.0 * (x < 0.0)) * dx,

@@ -164,8 +164,8 @@ OPEN = Residual((TIED, "relu"))
 @pytest.mark.parametrize(
     ("network", "position", "message"),
     [
-        (("relu", TIED), "architecture[0]", f"the activation ReLU(gain=1.0) {GAUSSIAN}"),
-        ((TIED, "erf", Erf(), TIED), "architecture[2]", f"Erf(scale=1.0, rate=1.0) {GAUSSIAN}"),
+        (("relu", TIED), "architecture[0]", f"the activation ReLU() {GAUSSIAN}"),
+        ((TIED, "erf", Erf(), TIED), "architecture[2]", f"the activation Erf() {GAUSSIAN}"),
         ((Residual((TIED,)), "relu", TIED), "architecture[1]", GAUSSIAN),
         ((TIED, "relu", Residual((TIED,)), "relu", TIED), "architecture[3]", GAUSSIAN),
         ((TIED, "relu", Residual(("relu", TIED)), TIED), "architecture[2].body[0]", GAUSSIAN),

@@ -35,13 +35,14 @@ A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurI
 """
 
 from ._arcsine import GELU, Erf, SigmoidLike
+from ._elementwise import Elementwise
 from ._elu import ELU, SELU
 from ._expand import Rows
-from ._gaussian import Exp, Gaussian
+from ._gaussian import Exp, ExpNormalized, Gabor, Gaussian
 from ._jumps import RectifiedMonomial, Sign, Step
 from ._numerical import Numerical
 from ._polynomials import Hermite, Monomial, Polynomial
-from ._rectifiers import Abs, Identity, LeakyReLU, ReLU
+from ._rectifiers import ABReLU, Abs, Identity, LeakyReLU, ReLU
 from ._registry import (
     ACTIVATIONS,
     FINITE,
@@ -69,11 +70,15 @@ __all__ = [
     "POSITIVE",
     "RBF",
     "SELU",
+    "ABReLU",
     "Abs",
     "Cos",
     "Domain",
+    "Elementwise",
     "Erf",
     "Exp",
+    "ExpNormalized",
+    "Gabor",
     "Gaussian",
     "Hermite",
     "Identity",

@@ -41,9 +41,9 @@ class Context:
         return bool(found)
 
     def activation(self, given):
-        """The activation that a name or an object stands for."""
+        """The activation that a name or an object stands for, as a value of numbers."""
         try:
-            return as_activation(given)
+            return as_activation(given).traced()
         except (TypeError, ValueError) as error:
             raise type(error)(f"Invalid network at {'.'.join(self.path)}: {error}") from None
 

@@ -46,7 +46,7 @@ class AvgPool(NamedTuple):
     --------
     >>> from sklearn_ntk.layers import AvgPool
     >>> AvgPool(2)
-    AvgPool(window=2, strides=None, padding='valid')
+    AvgPool(window=2)
     """
 
     window: int | tuple
