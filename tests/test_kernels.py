@@ -550,7 +550,7 @@ BAD_PARAMETERS = [
     ({"n_frozen": 4}, ValueError, "n_frozen must be less than .*, which is 4; got 4"),
     ({"architecture": 5}, TypeError, "architecture must be a tuple of layers; got 5"),
     ({"architecture": Dense}, TypeError, "architecture must be a tuple of layers; got .*Dense"),
-    ({"architecture": ()}, ValueError, "must end in a layer with weights. Append Dense"),
+    ({"architecture": ()}, ValueError, "a network must have layers. Append Dense"),
     ({"architecture": (Dense(), "relu")}, ValueError, "end in a layer with weights. Append Dense"),
     ({"architecture": ("relu", Dense())}, ValueError, r"architecture\[0\].*Put Dense\(\) before"),
     ({"architecture": (Dense(), 3)}, TypeError, r"architecture\[1\]: 3 is neither a layer nor"),

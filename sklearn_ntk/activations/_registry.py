@@ -60,6 +60,7 @@ def activation(name, **domains):
         cls.name = name
         cls.domains = domains
         cls.is_series = hasattr(cls, "expand")
+        cls.is_linear = getattr(cls, "is_linear", False)
         if not cls.is_series:
             _check_features(cls)
         if cls.__module__.startswith(__package__):

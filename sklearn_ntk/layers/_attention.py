@@ -54,8 +54,6 @@ class SelfAttention(NamedTuple):
     def lower(self, context):
         """Instructions of this layer: attention, values, output."""
         need_positions(context, "SelfAttention")
-        if context.n_weights == 0:
-            context.fail("SelfAttention must follow a layer with weights", "Put Dense() before it")
         for name, known in (("mechanism", MECHANISMS), ("scaling", SCALINGS)):
             if getattr(self, name) not in known:
                 context.fail(
@@ -75,7 +73,7 @@ class SelfAttention(NamedTuple):
         yield program.Attend(context.grid, self.mechanism, self.scaling, scale, is_trained)
         yield Pointwise(Identity(), float(self.value_var), 0.0, is_trained)
         yield Pointwise(Identity(), float(self.out_var), bias, is_trained, bias_tied=bias_tied)
-        context.gaussian = context.independent = True
+        context.weigh()
 
 
 @value
@@ -108,9 +106,10 @@ class PositionalEmbedding(NamedTuple):
     def lower(self, context):
         """Instructions of this layer."""
         need_positions(context, "PositionalEmbedding")
-        if context.n_weights == 0:
+        if not context.signal.wide:
             context.fail(
-                "PositionalEmbedding must follow a layer with weights, which makes rows wide",
+                "PositionalEmbedding must follow a layer with weights: in the few channels of the "
+                "rows themselves its products would not average out",
                 "Put Dense() before it",
             )
         scale = 0.0 if self.length_scale is None else self.length_scale

@@ -63,4 +63,4 @@ class Conv(NamedTuple):
                 yield Convolve(context.grid, part, step, self.padding)
                 context.grid = (*grid[: axis + 1], *context.grid[axis + 1 :])
         yield Pointwise(Identity(), weight / n, bias, context.is_trained(self), *tied)
-        context.gaussian = context.independent = True
+        context.weigh()

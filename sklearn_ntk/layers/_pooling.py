@@ -123,7 +123,8 @@ class Flatten(NamedTuple):
 
     def lower(self, context):
         """Instructions of this layer."""
-        need_positions(context, "Flatten")
+        if not context.grid:  # a vector already
+            return
         yield program.Flatten(context.grid)
         context.grid = ()
-        context.gaussian = context.independent = False  # one mean of many variances
+        context.change(gaussian=False)  # entries have many variances
