@@ -198,7 +198,9 @@ NETWORKS = {
     "volume": volume(
         conv(2), RELU, conv((3, 2, 5), padding="circular", strides=(1, 2, 1)), ERF, MEAN
     ),
-    "volume flatten": volume(conv((1, 3, 2)), RELU, conv((2, 2, 1), padding="valid"), NORM, FLATTEN),
+    "volume flatten": volume(
+        conv((1, 3, 2)), RELU, conv((2, 2, 1), padding="valid"), NORM, FLATTEN
+    ),
     "volume pools": volume(
         dense(), ("positional_embedding", {"var": 0.5, "length_scale": 1.5}), RELU,
         avg_pool((1, 2, 2)), residual(conv(1)), attention("softmax"), RELU, MEAN,
@@ -209,7 +211,7 @@ NETWORKS = {
     "identity anywhere": image(
         NOTHING, conv(2), DROPOUT, NOTHING, NORM, conv(2), RELU, DROPOUT, NOTHING, FLATTEN, NOTHING
     ),
-    "features": image(conv(2), RELU, conv((1, 2)), GELU)[:-1] + [MEAN],
+    "features": [*image(conv(2), RELU, conv((1, 2)), GELU)[:-1], MEAN],
     "features of sequences": sequence(conv(2), RELU, attention("relu"), FLATTEN, DROPOUT)[:-1],
     "features of recurrences": sequence(recurrent("erf"))[:-1],
     "residual of features": sequence(

@@ -196,7 +196,11 @@ MOVED = "Put Dense() before it, or move it before the Dropout or Flatten."
         ((TIED, Residual((TIED, "relu"), (TIED, "erf")), TIED), "architecture[1]", BODY),
         ((TIED, Residual(()), TIED), "architecture[1]", BODY),
         ((TIED, Residual((Residual(()), TIED)), TIED), "architecture[1].body[0]", BODY),
-        ((TIED, Residual((TIED,), (Residual(()), TIED)), TIED), "architecture[1].shortcut[0]", BODY),
+        (
+            (TIED, Residual((TIED,), (Residual(()), TIED)), TIED),
+            "architecture[1].shortcut[0]",
+            BODY,
+        ),
         ((TIED, Residual((Residual((TIED,)),)), TIED), "architecture[1]", BODY),
         ((TIED, Residual((Residual((TIED,), ("relu",)),)), TIED), "architecture[1]", BODY),
     ],
@@ -271,8 +275,8 @@ TIMES = module.Input(4, 2)
         ),
         (
             module.SelfAttention(scaling="sqrt"),
-            "the scaling 'sqrt' has no closed form with the mechanism 'softmax'. Take the mechanism "
-            "'identity', or the scaling 'linear'.",
+            "the scaling 'sqrt' has no closed form with the mechanism 'softmax'. Take the "
+            "mechanism 'identity', or the scaling 'linear'.",
         ),
         (
             module.Conv(5, padding="valid"),
@@ -298,7 +302,10 @@ def test_invalid_layer(layer, message):
     [
         ((), "along at least one axis, and channels; got ().*Input(8, 1)."),
         ((5,), "along at least one axis, and channels; got (5,).*Input(5, 1)."),
-        ((8, 0, 1), "positive integers; got (8, 0, 1).*then that of channels, as in Input(8, 8, 1)."),
+        (
+            (8, 0, 1),
+            "positive integers; got (8, 0, 1).*then that of channels, as in Input(8, 8, 1).",
+        ),
         (((8, 8, 1),), "positive integers; got ((8, 8, 1),).*as in Input(8, 8, 1)."),
         ((8, 8, 8.0, 1), "positive integers; got (8, 8, 8.0, 1).*as in Input(8, 8, 1)."),
         ((True, 1), "positive integers; got (True, 1).*as in Input(8, 8, 1)."),
@@ -313,7 +320,9 @@ def test_wrong_input(given, message):
 
 @pytest.mark.parametrize("network", [(TIMES,), (TIMES, module.Conv(2), "relu")], ids=str)
 def test_positions_that_are_left(network):
-    message = r"ends with \(4,\) positions, and a kernel has one number for each pair of rows. Append"
+    message = (
+        r"ends with \(4,\) positions, and a kernel has one number for each pair of rows. Append"
+    )
     with pytest.raises(ValueError, match=message):
         lower(network)
 
