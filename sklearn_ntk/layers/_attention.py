@@ -20,7 +20,8 @@ class SelfAttention(NamedTuple):
     J. Hron et al., "Infinite attention: NNGP and NTK for deep attention networks", ICML 2020. With
     linear scaling, queries and keys have the same weights, and the scores of a row are a multiple
     of its own covariances, ``sqrt(query_var key_var) K(x, x)``. With the scaling "sqrt" the scores
-    stay random, and only the identity has a closed form.
+    stay random, and only the identity has a closed form. As `Dense` and `Conv` it may stand on the
+    rows themselves and behind an activation.
 
     Parameters
     ----------

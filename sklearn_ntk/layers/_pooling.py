@@ -40,7 +40,7 @@ class AvgPool(NamedTuple):
     strides : int or tuple of int, optional
         Steps of the window; by default it does not overlap itself.
     padding : {"valid", "same", "circular"}
-        As in `Conv`; zeros outside count as entries of the mean.
+        As in `Conv`; zeros outside, and positions seen twice, count as entries of the mean.
 
     Examples
     --------
@@ -113,6 +113,8 @@ class GlobalSumPool(NamedTuple):
 @value
 class Flatten(NamedTuple):
     """Make one vector of the channels of all positions; the next layer weighs each on its own.
+
+    Rows that are vectors already stay as they are.
 
     Examples
     --------
