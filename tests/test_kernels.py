@@ -551,15 +551,19 @@ BAD_PARAMETERS = [
     ({"architecture": 5}, TypeError, "architecture must be a tuple of layers; got 5"),
     ({"architecture": Dense}, TypeError, "architecture must be a tuple of layers; got .*Dense"),
     ({"architecture": ()}, ValueError, "a network must have layers. Append Dense"),
-    ({"architecture": (Dense(), "relu")}, ValueError, "end in a layer with weights. Append Dense"),
+    (
+        {"architecture": ("identity",)},
+        ValueError,
+        "NTK of a network without a trained layer is zero",
+    ),
     ({"architecture": ("relu", Dense())}, ValueError, r"architecture\[0\].*Put Dense\(\) before"),
     ({"architecture": (Dense(), 3)}, TypeError, r"architecture\[1\]: 3 is neither a layer nor"),
     ({"architecture": (Dense,)}, TypeError, r"architecture\[0\]: .* is neither a layer nor"),
     ({"architecture": (Dense(-1.0),)}, ValueError, r"architecture\[0\]: weight_var .* got -1.0"),
     (
-        {"architecture": (Dense(), Residual((Dense(), "relu")), Dense())},
+        {"architecture": (Dense(), Residual(("relu",)), Dense())},
         ValueError,
-        r"architecture\[1\]: the body of a Residual must end .*End it in Dense",
+        r"architecture\[1\]: one path of a Residual must end .*End the body in Dense",
     ),
     (
         {"architecture": (Dense(), Residual(("relu", Dense(0.1, "x"))), Dense())},
