@@ -104,11 +104,11 @@ def drop_pair(distance, ntk, left, right):
 def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
-    A record is the scaled sum of variances, the number of positions, and the variance of the mean.
-    Rows that are equal but for rounding count as equal.
+    A record is half of the scaled sum of distances inside the row, the number of positions, and the
+    scaled sum of variances. Rows that are equal but for rounding count as equal.
     """
-    whole = scale * distance
-    rest = whole - (left[0] * right[1] - left[2]) - (right[0] * left[1] - right[2])
+    whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
+    rest = whole - left[0] - right[0] + uneven
     return rest * (rest > NOISE * whole), scale * ntk
 
 

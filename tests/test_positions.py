@@ -48,7 +48,7 @@ from sklearn_ntk.rows import check_rows
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(
     path.relative_to(DATA).with_suffix("").as_posix()
-    for pattern in ("cnn*", "resnet*", "attention*", "transformer*", "layer_norm/*")
+    for pattern in ("cnn*", "resnet*", "attention*", "transformer*", "layer_norm/*", "unusual/*")
     for path in DATA.glob(f"{pattern}.json")
 )
 W, B = 1.5, 0.2

@@ -168,6 +168,8 @@ class Identity(NamedTuple):
 
     gain: float = 1.0
 
+    is_linear = True  # and so stands where a signal is not Gaussian, too
+
     def fn(self, x):
         return self.gain * x
 

@@ -70,6 +70,7 @@ def activation(name, **domains):
         cls.name = name
         cls.domains = domains
         cls.is_series = hasattr(cls, "expand")
+        cls.is_linear = getattr(cls, "is_linear", False)
         if not hasattr(cls, "traced"):
             cls.traced = lambda self: self
             if not cls.is_series:

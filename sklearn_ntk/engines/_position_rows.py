@@ -192,11 +192,12 @@ def _pool(scan, step, pairs):
     table, scale = grids.sources(*step[:4]), step.scale
     count = (table >= 0).sum(axis=1)[:, None] + 0.0 * pairs[0]
     sums = tuple(scale * part for part in _windows(table, scan.state))
-    both = zip(sums, pairs, strict=True)
-    new = tuple(part * count - 0.5 * scale * inside for part, inside in both)
+    inside = tuple(0.5 * scale * part for part in pairs)
+    both = list(zip(inside, sums, strict=True))
+    new = tuple(part * count - less for less, part in both)
     new = (np.maximum(new[0], 0.0), *new[1:])
-    rates = tuple((part, 0.0 * count, move) for part, move in zip(sums[1:], new[1:], strict=True))
-    return new, (sums[0], count, new[0]), rates, ()
+    rates = tuple((less, 0.0 * count, part) for less, part in both[1:])
+    return new, (inside[0], count, sums[0]), rates, ()
 
 
 def _flatten(scan, step, pairs):

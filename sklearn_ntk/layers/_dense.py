@@ -35,4 +35,4 @@ class Dense(NamedTuple):
         """Instructions of this layer."""
         weight, bias, tied = context.variances(self)
         yield Pointwise(Identity(), weight, bias, context.is_trained(self), *tied)
-        context.gaussian = context.independent = True
+        context.weigh()
