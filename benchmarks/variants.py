@@ -6,7 +6,7 @@ import time
 import numba
 import numpy as np
 
-from sklearn_ntk._reserve import release
+from sklearn_ntk._runtime.memory import release
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, lower

@@ -1,7 +1,7 @@
 """Families of networks: functions that return a tuple of layers, to be read and edited.
 
 Networks on images and sequences begin with the shape of the rows, ``(height, width, channels)`` or
-``(time, channels)``, in the order of ``ravel()``.
+``(time, channels)``, in the order of ``ravel()``; volumes have an axis more.
 """
 
 from .layers import (
@@ -123,7 +123,7 @@ def myrtle(shape, n_layers=5, activation="relu"):
     Parameters
     ----------
     shape : tuple of int
-        Of the rows; at least 5 pixels along each axis.
+        Of the rows; at least 4 pixels along each axis.
     n_layers : {5, 7, 10}
         Number of layers with weights.
     activation : str or activation

@@ -96,6 +96,10 @@ def sequence(*layers):
     return [("input", {"shape": (4, 2)}), *layers, dense(1.0, "b")]
 
 
+def volume(*layers):
+    return [("input", {"shape": (2, 3, 2, 2)}), *layers, dense(1.0, "b")]
+
+
 def attention(mechanism, scaling="linear"):
     others = {"mechanism": mechanism, "scaling": scaling, "bias_var": "b"}
     return "self_attention", {
@@ -107,7 +111,8 @@ def residual(*body, shortcut=()):
     return "residual", {"body": list(body), "shortcut": list(shortcut)}
 
 
-RELU, ERF, GELU, TANH = map(act, ("relu", "erf", "gelu", "tanh"))
+NAMES = ("relu", "erf", "gelu", "tanh", "rbf", "identity")
+RELU, ERF, GELU, TANH, RBF, NOTHING = map(act, NAMES)
 FLATTEN, MEAN, SUM = ("flatten", {}), ("global_avg_pool", {}), ("global_sum_pool", {})
 NORM, DROPOUT = ("layer_norm", {}), ("dropout", {"rate": 0.3})
 
@@ -149,6 +154,7 @@ NETWORKS = {
     ),
     "layer norm": image(conv(3), NORM, RELU, conv(3), NORM, ERF, MEAN),
     "layer norm of a residual": image(conv(3), residual(RELU, conv(3)), NORM, RELU, FLATTEN),
+    "constant variance": image(conv(2), RBF, conv((2, 1)), NORM, RBF, MEAN),
     "dropout": image(conv(3), RELU, DROPOUT, conv(3), RELU, MEAN, DROPOUT),
     "dropout flatten": image(DROPOUT, conv(3), RELU, DROPOUT, FLATTEN),
     "softmax": sequence(dense(), RELU, attention("softmax"), RELU, MEAN),
@@ -181,6 +187,38 @@ NETWORKS = {
     "frozen attention": sequence(dense(), (attention("softmax")[0],
                                            {**attention("softmax")[1], "frozen": True}), MEAN),
     "frozen recurrence": sequence(dense(), recurrent("relu", frozen=True)),
+    "wide filters": sequence(
+        conv(11), RELU, conv(6, padding="circular", strides=2), ERF, conv((7,)), RELU, MEAN
+    ),
+    "wide filters flatten": image(
+        conv((9, 4)), RELU, conv((5, 7), padding="circular", strides=(3, 1)), RELU, FLATTEN
+    ),
+    "wide windows": sequence(
+        conv(2), RELU, avg_pool(9, strides=2, padding="same"), dense(), RELU,
+        ("sum_pool", {"window": 5, "strides": 1, "padding": "circular"}), dense(), RELU, MEAN,
+    ),
+    "volume": volume(
+        conv(2), RELU, conv((3, 2, 5), padding="circular", strides=(1, 2, 1)), ERF, MEAN
+    ),
+    "volume flatten": volume(
+        conv((1, 3, 2)), RELU, conv((2, 2, 1), padding="valid"), NORM, FLATTEN
+    ),
+    "volume pools": volume(
+        dense(), ("positional_embedding", {"var": 0.5, "length_scale": 1.5}), RELU,
+        avg_pool((1, 2, 2)), residual(conv(1)), attention("softmax"), RELU, MEAN,
+    ),
+    "attention of rows": sequence(attention("softmax"), RELU, MEAN),
+    "attention of rows sqrt": sequence(attention("identity", "sqrt"), RELU, FLATTEN),
+    "attention behind pools": image(avg_pool(2), attention("abs"), ERF, MEAN),
+    "identity anywhere": image(
+        NOTHING, conv(2), DROPOUT, NOTHING, NORM, conv(2), RELU, DROPOUT, NOTHING, FLATTEN, NOTHING
+    ),
+    "features": [*image(conv(2), RELU, conv((1, 2)), GELU)[:-1], MEAN],
+    "features of sequences": sequence(conv(2), RELU, attention("relu"), FLATTEN, DROPOUT)[:-1],
+    "features of recurrences": sequence(recurrent("erf"))[:-1],
+    "residual of features": sequence(
+        dense(), residual(dense(), RELU), conv(2), residual(ERF, shortcut=[conv(2)]), MEAN
+    ),
     "dense behind": image(conv(2), RELU, MEAN, dense(), RELU, dense(), ERF),
     "dense behind flatten": image(conv(2), RELU, FLATTEN, dense(), RELU, DROPOUT, dense(), NORM),
 }  # fmt: skip

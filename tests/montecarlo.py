@@ -56,6 +56,29 @@ def gaussian(scale=1.0, rate=-1.0):
     )
 
 
+def gabor(scale=1.0, rate=-1.0, frequency=1.0):
+    """Return ``scale * exp(rate * x^2) * sin(frequency * x)`` and its derivative."""
+    window, slope = gaussian(scale, rate)
+    wave, turn = sin(1.0, frequency)
+    return lambda x: window(x) * wave(x), lambda x: window(x) * turn(x) + slope(x) * wave(x)
+
+
+def exp_normalized(gamma=1.0, shift=-1.0):
+    """Return an exponential of the signals over their root mean square, and its derivative.
+
+    The derivative of the mean square is left out, as the kernel has it.
+    """
+
+    def value(x):
+        std = np.sqrt(np.mean(x * x, axis=-1, keepdims=True))
+        return std * np.exp(np.sqrt(gamma) * x / std + gamma * (shift - 1.0) / 2.0)
+
+    def derivative(x):
+        return np.sqrt(gamma / np.mean(x * x, axis=-1, keepdims=True)) * value(x)
+
+    return value, derivative
+
+
 def polynomial(coefficients):
     """Return a polynomial and its derivative."""
     function = np.polynomial.Polynomial(coefficients)
@@ -82,12 +105,17 @@ ACTIVATIONS = {
     "relu": relu,
     "leaky_relu": leaky_relu,
     "abs": lambda: (np.abs, np.sign),
-    "erf": lambda: (erf, lambda x: 2 / SQRT_PI * np.exp(-x * x)),
+    "erf": lambda scale=1.0, rate=1.0, constant=0.0: (
+        lambda x: scale * erf(rate * x) + constant,
+        lambda x: 2 / SQRT_PI * scale * rate * np.exp(-((rate * x) ** 2)),
+    ),
     "gelu": gelu,
     "sin": sin,
     "cos": cos,
     "rbf": rbf,
     "gaussian": gaussian,
+    "gabor": gabor,
+    "exp_normalized": exp_normalized,
     "identity": lambda: (lambda x: x, np.ones_like),
     "sign": lambda: (np.sign, np.zeros_like),
     "step": lambda: rectified_monomial(0),

@@ -59,10 +59,12 @@ def absolute(a, b, c):
     return two_slopes(mpf(-1), mpf(1), a, b, c)
 
 
-def erf(a, b, c):
-    """Dual of ``erf(x)``."""
+def erf(a, b, c, scale=1, rate=1, constant=0):
+    """Dual of ``scale * erf(rate * x) + constant``."""
+    a, b, c = (rate**2 * x for x in (a, b, c))
     v = mp.sqrt(1 + 2 * a + 2 * b + 4 * determinant(a, b, c))
-    return 2 / mp.pi * mp.atan2(2 * c, v), 4 / (mp.pi * v)
+    k = scale**2 * 2 / mp.pi * mp.atan2(2 * c, v) + constant**2
+    return k, scale**2 * rate**2 * 4 / (mp.pi * v)
 
 
 def gelu(a, b, c):
@@ -101,6 +103,20 @@ def gaussian(a, b, c, scale=1, rate=-1):
     return scale**2 / mp.sqrt(v), 4 * scale**2 * rate**2 * c / (v * mp.sqrt(v))
 
 
+def gabor(a, b, c, scale=1, rate=-1, frequency=1):
+    """Dual of ``scale * exp(rate * x^2) * sin(frequency * x)``, and its derivative by c."""
+    k, delta = -2 * rate, determinant(a, b, c)
+    v, dv = 1 + k * (a + b) + k**2 * delta, -2 * k**2 * c
+    half = scale**2 / (2 * mp.sqrt(v))
+    value = slope = mpf(0)
+    for sign in (1, -1):
+        p, dp = a + b + 2 * k * delta - sign * 2 * c, -4 * k * c - sign * 2
+        wave = sign * half * mp.exp(-(frequency**2) * p / (2 * v))
+        value += wave
+        slope -= wave * (dv / (2 * v) + frequency**2 / mpf(2) * (dp / v - p * dv / v**2))
+    return value, slope
+
+
 def sign(a, b, c):
     """Dual of ``sign(x)``; its derivative vanishes almost everywhere."""
     angle = mp.atan2(mp.sqrt(determinant(a, b, c)), c)
@@ -129,6 +145,13 @@ def exp(a, b, c, scale=1, rate=1):
     """Dual of ``scale * exp(rate x)``."""
     k = scale**2 * mp.exp(rate**2 * (a + b + 2 * c) / 2)
     return k, rate**2 * k
+
+
+def exp_normalized(a, b, c, gamma=1, shift=-1):
+    """Dual ``sqrt(ab) exp(gamma (c / sqrt(ab) + shift))``, zero for a row of zeros."""
+    n = mp.sqrt(a * b)
+    k = mp.exp(gamma * ((c / n if n else mpf(1)) + shift))
+    return n * k, gamma * k
 
 
 def rectified_monomial(a, b, c, degree=2):
@@ -297,6 +320,8 @@ DUALS = {
     "cos": cos,
     "rbf": rbf,
     "gaussian": gaussian,
+    "gabor": gabor,
+    "exp_normalized": exp_normalized,
     "identity": identity,
     "sign": sign,
     "step": step,

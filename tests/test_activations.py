@@ -7,11 +7,14 @@ import numpy as np
 import oracle
 import pytest
 from numpy.testing import assert_allclose
-from sklearn_ntk.formulas.gaps.gaps import N_FEATURES
+from scipy import special
 
 from sklearn_ntk import activations
 from sklearn_ntk.activations import (
     ACTIVATIONS,
+    ABReLU,
+    Elementwise,
+    ExpNormalized,
     LeakyReLU,
     Monomial,
     Numerical,
@@ -23,8 +26,11 @@ from sklearn_ntk.activations import (
     as_activation,
 )
 from sklearn_ntk.activations._registry import MOST_FEATURES
-from sklearn_ntk.formulas.gaps import series
-from sklearn_ntk.layers import Dense
+from sklearn_ntk.architectures import mlp
+from sklearn_ntk.formulas import series
+from sklearn_ntk.formulas.gaps import N_FEATURES
+from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import Dense, lower
 
 
 def versions(cls):
@@ -35,8 +41,31 @@ def versions(cls):
     return dict.fromkeys((cls(), cls(**others), cls(**{**others, **turned})))
 
 
+def sine_dual(cov12, var1, var2):
+    """Dual of the sine, as a user would write it."""
+    return 0.5 * np.exp(-0.5 * (var1 + var2) - cov12) * np.expm1(2.0 * cov12)
+
+
+def erf(x):
+    """Error function."""
+    return special.erf(x)
+
+
+def erf_dual(cov12, var1, var2):
+    """Dual of the error function, as the documentation of neural-tangents has it."""
+    product = (1.0 + 2.0 * var1) * (1.0 + 2.0 * var2)
+    return np.arcsin(2.0 * cov12 / np.sqrt(product)) * 2.0 / np.pi
+
+
+def erf_slope(cov12, var1, var2):
+    """Dual of its derivative."""
+    return 4.0 / np.pi / np.sqrt((1.0 + 2.0 * var1) * (1.0 + 2.0 * var2) - 4.0 * cov12**2)
+
+
 VERSIONS = [act for cls in ACTIVATIONS.values() for act in versions(cls)]
 VERSIONS += [Numerical(np.sin), Numerical(np.cos)]
+GIVEN = [Elementwise(np.sin, sine_dual), Elementwise(erf, erf_dual, erf_slope)]
+VERSIONS += [ABReLU(-0.3, 1.2), ABReLU(0.4, -0.7), *GIVEN]
 CLOSED = [act for act in VERSIONS if not act.is_series]
 SERIES = [act for act in VERSIONS if act.is_series]
 JUMPING = (Sign, Step)
@@ -62,13 +91,21 @@ def panels(edges, n_nodes):
     return (middle + half * nodes).ravel(), (half * weights).ravel()
 
 
+def function_of(act, variance):
+    """The function, on normal numbers of that variance."""
+    if isinstance(act, ExpNormalized):  # normalises them
+        std, square = np.sqrt(variance), 0.5 * act.gamma * (act.shift - 1.0)
+        return lambda x: std * np.exp(np.sqrt(act.gamma) * x / std + square)
+    return act.fn
+
+
 def mean_of(function, variance):
     """``E[function(u)]`` for ``u ~ N(0, variance)``; the function may have a kink at zero."""
     z, weight = panels(np.linspace(-12.0, 12.0, 9), 60)
     return (weight * np.exp(-0.5 * z * z)) @ function(np.sqrt(variance) * z) / np.sqrt(2.0 * np.pi)
 
 
-def duals_by_quadrature(fn, a, b, c):
+def duals_by_quadrature(act, a, b, c):
     """``E[f(u) f(v)]``, and ``E[f'(u) f'(v)]`` by parts, in polar panels cut at u = 0 and v = 0."""
     v1, v2 = c / np.sqrt(a), np.sqrt(b - c * c / a)
     lines = 0.5 * np.pi + np.pi * np.arange(2)[:, None] + [0.0, np.arctan2(v2, v1)]
@@ -80,7 +117,7 @@ def duals_by_quadrature(fn, a, b, c):
     v = np.outer(radius, v1 * np.cos(angle) + v2 * np.sin(angle))
     determinant = a * b - c * c
     score = (b * u - c * v) * (a * v - c * u) / determinant**2 + c / determinant
-    products = fn(u) * fn(v)
+    products = function_of(act, a)(u) * function_of(act, b)(v)
     return [radius_weight @ (products * factor) @ angle_weight for factor in (1.0, score)]
 
 
@@ -110,7 +147,8 @@ def duals(act, a, b, c):
 @each_version
 @pytest.mark.parametrize("variance", VARIANCES)
 def test_variance(act, variance):
-    expected = mean_of(lambda x: act.fn(x) ** 2, variance)
+    fn = function_of(act, variance)
+    expected = mean_of(lambda x: fn(x) ** 2, variance)
     (features,) = features_of(act, variance)
     std = dual_of(act, 0.0, features, features)[0]
     assert_allclose(std**2, expected, rtol=1e-13)
@@ -122,7 +160,7 @@ def test_variance(act, variance):
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
 def test_dual(act, covariance):
     nngp, slope = duals(act, *covariance)
-    expected_nngp, expected_slope = duals_by_quadrature(act.fn, *covariance)
+    expected_nngp, expected_slope = duals_by_quadrature(act, *covariance)
     a, b = (duals(act, v, v, v)[0] for v in covariance[:2])
     assert_allclose(nngp, expected_nngp, rtol=0.0, atol=1e-13 * np.sqrt(a * b))
     if not isinstance(act, JUMPING):
@@ -145,10 +183,8 @@ def test_slope_is_the_derivative(act, covariance):
 @pytest.mark.parametrize("variance", VARIANCES)
 def test_slope_of_equal_rows(act, variance):
     """``E[f'(u)^2]``, by differences of the function."""
-    step = 1e-6 * np.sqrt(variance)
-    expected = mean_of(
-        lambda x: ((act.fn(x + step) - act.fn(x - step)) / (2 * step)) ** 2, variance
-    )
+    step, fn = 1e-6 * np.sqrt(variance), function_of(act, variance)
+    expected = mean_of(lambda x: ((fn(x + step) - fn(x - step)) / (2 * step)) ** 2, variance)
     (features,) = features_of(act, variance)
     if isinstance(act, JUMPING):
         expected = 0.0
@@ -170,8 +206,8 @@ def test_features(act):
 @few_terms
 @each_version
 def test_equal_rows_have_no_gap(act):
-    growing = ("exp", "monomial", "rectified_monomial", "polynomial", "hermite", "numerical")
-    large = [] if act.name in growing else [1e4, 1e300]
+    growing = ("exp", "monomial", "rectified_monomial", "polynomial", "hermite")
+    large = [] if act.name in (*growing, "numerical", "elementwise") else [1e4, 1e300]
     (features,) = features_of(act, np.r_[0.0, 1e-300, VARIANCES, large])
     _, _, gap, slope = dual_of(act, np.zeros_like(features[0]), features, features)
     assert np.all(gap == 0.0)
@@ -228,7 +264,57 @@ def test_parameters_of_zero(cls):
     std, other, gap, slope = dual_of(act, np.array([0.0, 0.4, 2.1]), left, right)
     assert np.all(np.isfinite(gap)) and np.all(np.isfinite(slope))
     covariance = std * other - 0.5 * gap
-    assert_allclose(covariance[1], duals_by_quadrature(act.fn, 0.5, 0.5, 0.3)[0], atol=1e-15)
+    assert_allclose(covariance[1], duals_by_quadrature(act, 0.5, 0.5, 0.3)[0], atol=1e-15)
+
+
+OF_NEURAL_TANGENTS = {
+    "ABReLU(-0.3, 1.2)": [
+        [2.12153178125, 1.676637783534, 2.8128288125],
+        [5.73509534375, 2.218709883118, 7.8089864375],
+    ],
+    "Erf(0.7, 1.3, 0.4)": [
+        [0.8362957977363, 0.5970097173138, 0.8421321534935],
+        [1.756659626905, 0.7415666327848, 1.847297678994],
+    ],
+    "ExpNormalized()": [
+        [3.39125, 2.212715522484, 4.5725],
+        [9.47375, 2.911202859963, 13.0175],
+    ],
+    "ExpNormalized(0.8, -0.6)": [
+        [6.096338671591, 4.642290706188, 8.33655671027],
+        [14.32265782793, 6.097306452981, 19.78878984231],
+    ],
+    "Gabor()": [
+        [0.3208681574869, 0.267771466679, 0.3203312263057],
+        [0.8465283170698, 0.3506960946318, 0.9228040284257],
+    ],
+}
+"""K and T of two rows, equal and different, in networks of depth 2 by neural-tangents 0.6.5."""
+
+
+@pytest.mark.parametrize("text", OF_NEURAL_TANGENTS)
+def test_values_of_neural_tangents(text):
+    network = mlp(2, eval(text, vars(activations)))
+    X = np.array([[0.3, -1.2, 0.8], [1.5, 0.4, -0.9]])
+    both = np.stack(gram(lower(network, 1.5, 0.2), X, get=("nngp", "ntk")))
+    expected = OF_NEURAL_TANGENTS[text]
+    assert_allclose(both.reshape(2, 4)[:, [0, 1, 3]], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("low, same", [(0.2, LeakyReLU(0.2)), (-1.0, activations.Abs())], ids=str)
+def test_two_slopes(low, same):
+    """Other rectifiers are special cases, to the bit."""
+    left, right = features_of(same, np.array([0.3, 1.0]), np.array([0.5, 1.0]))
+    q = np.array([0.1, 1.9])
+    ours, theirs = (dual_of(act, q, left, right) for act in (ABReLU(low, 1.0), same))
+    assert all(np.array_equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+def test_function_of_normalised_signals():
+    """It is the one whose dual the class has, where the mean square is the variance."""
+    act, x = ExpNormalized(0.7, -0.4), np.array([[1.0, -1.0], [0.5, -0.5], [0.0, 0.0]])
+    expected = [function_of(act, 1.0)(x[0]), function_of(act, 0.25)(x[1]), [0.0, 0.0]]
+    assert_allclose(act.fn(x), expected, rtol=1e-15)
 
 
 # --- Names and values -----------------------------------------------------------------------------
@@ -248,7 +334,8 @@ def test_value(act):
     """A copy is equal and has the same hash; the representation can be evaluated."""
     copy = pickle.loads(pickle.dumps(act))
     assert copy == act and type(copy) is type(act) and hash(copy) == hash(act)
-    assert eval(repr(act), vars(activations) | {"sin": np.sin, "cos": np.cos}) == act
+    names = {"sin": np.sin, "cos": np.cos}
+    assert eval(repr(act), vars(activations) | globals() | names) == act
     assert str(act) in (act.name, repr(act))
     assert as_activation(act) == act
     with pytest.raises(AttributeError):

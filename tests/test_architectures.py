@@ -31,8 +31,12 @@ ON_POSITIONS = {
     "cnn": cnn(IMAGE),
     "cnn flatten": cnn(IMAGE, 2, "flatten", "erf", (3, 2)),
     "cnn over time": cnn(SEQUENCE, 2),
+    "cnn of one position": cnn((1, 16), 2),
+    "cnn of volumes": cnn((3, 2, 2, 2), 2),
     "myrtle": myrtle(IMAGE),
+    "myrtle on few pixels": myrtle((4, 4, 1)),
     "resnet": resnet(IMAGE),
+    "resnet on few pixels": resnet((4, 4, 1)),
     "resnet over time": resnet(SEQUENCE, n_stages=2),
     "recurrent": recurrent(SEQUENCE),
     "recurrent mean": recurrent(SEQUENCE, 2, readout="mean"),
@@ -200,6 +204,6 @@ def test_bad_parameters(make, message):
 
 
 def test_shapes_that_do_not_fit():
-    for network in (myrtle((4, 4, 1)), resnet((4, 4, 1)), recurrent((4, 4, 1))):
+    for network in (myrtle((3, 4, 1)), recurrent((4, 4, 1))):
         with pytest.raises(ValueError, match=r"Invalid network at architecture\["):
             lower(network)

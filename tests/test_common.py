@@ -431,7 +431,7 @@ BAD_PARAMETERS = [
     ({"n_frozen": -1}, "'n_frozen' parameter .* Got -1"),
     ({"n_frozen": 3}, "n_frozen must be less than .* 3; got 3"),
     ({"architecture": "mlp"}, "'architecture' parameter .* Got 'mlp'"),
-    ({"architecture": (Dense(), "relu")}, "must end in a layer with weights"),
+    ({"architecture": ("relu", Dense())}, "must follow a layer with weights"),
     ({"alpha": -0.5}, "'alpha' parameter .* Got -0.5"),
     ({"alpha": "best"}, "'alpha' parameter .* Got 'best'"),
     ({"alpha": None}, "'alpha' parameter .* Got None"),

@@ -46,6 +46,7 @@ from sklearn_ntk.layers import Dense, Dropout, LayerNorm, Output, Residual, lowe
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(path.stem for path in DATA.glob("*mlp_*.json"))
 engines = pytest.mark.parametrize("run", ENGINES.values(), ids=ENGINES)
+few_terms = pytest.mark.filterwarnings("ignore:The Hermite series")
 
 
 # --- Stored values --------------------------------------------------------------------------------
@@ -320,6 +321,38 @@ def test_engines_agree(cls, network):
     for p in range(2):
         error = errors(rates[..., p], expected_rates[..., p], program, X, Y)
         assert error.max() <= 1e-12
+
+
+@few_terms
+@engines
+@pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_values_with_derivatives(cls, run):
+    """They are those without, also around instructions without weights."""
+    X, Y = rows_of_all_kinds()
+    network = (Dense(), LayerNorm(), cls(), Dropout(0.8), Dense(1.0, 0.0))
+    program = lower(network, 1.7, 0.1)
+    expected, (values, rates) = run(program, X, Y), run(program, X, Y, gradient=True)
+    assert errors(values, expected, program, X, Y).max() <= 1e-15
+    for place, moves in enumerate(np.exp(1e-5 * np.eye(2))):
+        ends = [run(lower(network, 1.7 * w, 0.1 * b), X, Y) for w, b in (moves, 1.0 / moves)]
+        error = errors(rates[..., place], (ends[0] - ends[1]) / 2e-5, program, X, Y)
+        assert np.median(error) <= 1e-9
+
+
+@few_terms
+@engines
+@pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_zero_rows_before_a_normalisation(cls, run):
+    """Without bias they stay zero there, and no weight in front of it counts."""
+    X, Y = rows_of_all_kinds()
+    assert not Y[7].any()
+    for network in ((Dense(), LayerNorm(), cls(), Dense(1.0, 0.0)), (Dense(), LayerNorm())):
+        program = lower(network, 1.7, 0.0)
+        values, rates = run(program, X, Y, gradient=True)
+        assert errors(values, run(program, X, Y), program, X, Y).max() <= 1e-15
+        assert_array_equal(rates[:, :, 7], 0.0)
+        error = errors(rates[..., 0], 0.0, program, X, Y)
+        assert np.median(error) <= 1e-14 and error.max() <= 1e-6
 
 
 def test_start_from_inner_products():

@@ -22,7 +22,7 @@ from sklearn.svm import SVC, SVR
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.activations import Abs, Erf, Identity, ReLU
-from sklearn_ntk.layers import Dense, Residual
+from sklearn_ntk.layers import Dense, LayerNorm, Residual
 
 UNTIED = (Dense(1.5, 0.2), "relu", Dense(1.2, 0.0, frozen=True), "relu", Dense(0.7, 0.3))
 WEIGHTS_TIED = (Dense(bias_var=0.2), "relu", Dense(bias_var=0.3))
@@ -231,6 +231,34 @@ def test_gradient_is_symmetric_fresh_and_writable(kernel):
     kept = gradient.copy()
     gradient *= 3.0  # in place, as the powers of kernels do
     assert_array_equal(kernel(X, eval_gradient=True)[1], kept)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_next_to_a_gradient(dtype):
+    """A sine of rows of unit variance has the squares of a sine and a cosine on the diagonal."""
+    network = (Dense(), LayerNorm(), "sin", Dense(1.0, 0.0))
+    kernel = NTKKernel(architecture=network, dtype=dtype)
+    X = [[1.0, 2.0], [3.0, -1.0]]
+    values = kernel(X, eval_gradient=True)[0]
+    assert_allclose(np.diag(values), 1.0, rtol=1e-15 if dtype == "float64" else 1e-7)
+    assert_array_equal(values, kernel(X))
+
+
+@pytest.mark.parametrize("bias_var", [0.1, 0.0])
+@pytest.mark.parametrize("act", ["elu", "sin", "relu"])
+def test_gpr_likelihood_next_to_a_gradient(act, bias_var):
+    """With a zero row, which has no derivative without bias, before a normalisation."""
+    network = (Dense(), LayerNorm(), act, Dense(1.0, 0.0))
+    X = np.vstack([np.random.default_rng(0).standard_normal((8, 3)), np.zeros(3)])
+    y = X[:, 0] + X[:, 1] ** 2
+    kernel = NTKKernel(architecture=network, bias_var=bias_var) + WhiteKernel(0.1)
+    process = GaussianProcessRegressor(kernel, optimizer=None).fit(X, y)
+    theta = kernel.theta
+    value, gradient = process.log_marginal_likelihood(theta, eval_gradient=True)
+    assert value == pytest.approx(process.log_marginal_likelihood(theta), rel=1e-14)
+    for place, move in enumerate(1e-5 * np.eye(len(theta))):
+        ends = [process.log_marginal_likelihood(theta + sign * move) for sign in (1.0, -1.0)]
+        assert gradient[place] == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6, abs=1e-7)
 
 
 def test_gradient_without_free_hyperparameters_is_empty():
@@ -550,16 +578,20 @@ BAD_PARAMETERS = [
     ({"n_frozen": 4}, ValueError, "n_frozen must be less than .*, which is 4; got 4"),
     ({"architecture": 5}, TypeError, "architecture must be a tuple of layers; got 5"),
     ({"architecture": Dense}, TypeError, "architecture must be a tuple of layers; got .*Dense"),
-    ({"architecture": ()}, ValueError, "must end in a layer with weights. Append Dense"),
-    ({"architecture": (Dense(), "relu")}, ValueError, "end in a layer with weights. Append Dense"),
+    ({"architecture": ()}, ValueError, "a network must have layers. Append Dense"),
+    (
+        {"architecture": ("identity",)},
+        ValueError,
+        "NTK of a network without a trained layer is zero",
+    ),
     ({"architecture": ("relu", Dense())}, ValueError, r"architecture\[0\].*Put Dense\(\) before"),
     ({"architecture": (Dense(), 3)}, TypeError, r"architecture\[1\]: 3 is neither a layer nor"),
     ({"architecture": (Dense,)}, TypeError, r"architecture\[0\]: .* is neither a layer nor"),
     ({"architecture": (Dense(-1.0),)}, ValueError, r"architecture\[0\]: weight_var .* got -1.0"),
     (
-        {"architecture": (Dense(), Residual((Dense(), "relu")), Dense())},
+        {"architecture": (Dense(), Residual(("relu",)), Dense())},
         ValueError,
-        r"architecture\[1\]: the body of a Residual must end .*End it in Dense",
+        r"architecture\[1\]: one path of a Residual must end .*End the body in Dense",
     ),
     (
         {"architecture": (Dense(), Residual(("relu", Dense(0.1, "x"))), Dense())},

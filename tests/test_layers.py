@@ -77,12 +77,14 @@ def test_output():
     assert program.steps[1] == END and program.steps[-1] == END
     assert lower((TIED, Output(), "relu", FIXED)) == program
     for network, reason in [
-        ((Output(), TIED), "must follow a layer with weights"),
-        ((TIED, "relu", Output(), TIED), "must follow a layer with weights"),
         ((TIED, Residual((TIED, Output()))), "cannot be inside a branch"),
+        ((module.Input(2, 1), Output(), module.Flatten()), "all pairs of positions, has its end"),
     ]:
         with pytest.raises(ValueError, match=f"Invalid network at architecture.*{reason}"):
             lower(network)
+
+
+OPEN = Residual((TIED, "relu"))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,14 @@ def test_output():
         (TIED, Residual((TIED, Residual(("relu", TIED)))), "relu", TIED),
         (TIED, Residual(("relu", TIED), ("erf", TIED, Residual(("erf", TIED)))), "relu", TIED),
         (TIED, Residual(("relu", TIED), ("erf",)), TIED),
+        (TIED, OPEN, TIED),
+        (TIED, Residual((TIED, OPEN, TIED)), TIED),
+        (TIED, Residual((), (TIED,)), TIED),
+        (TIED, Residual(("relu",), (TIED,)), TIED),
+        (TIED, "relu", Residual(("identity",), (TIED,)), TIED),
+        (TIED, Residual((TIED,), (OPEN, TIED)), TIED),
+        (TIED, Residual((Residual((TIED,), (TIED,)),)), TIED),
+        (Residual((TIED,), ("identity",)), TIED),
     ],
     ids=str,
 )
@@ -155,31 +165,42 @@ def test_several_n_frozen():
 # --- Errors ---------------------------------------------------------------------------------------
 
 GAUSSIAN = "must follow a layer with weights, whose output is Gaussian. Put Dense() before it."
-ENDING = "a network must end in a layer with weights. Append Dense()."
-BODY = "the body of a Residual must end in a layer with weights, or the two paths would be "
-BODY += "correlated. End it in Dense()."
-OPEN = Residual((TIED, "relu"))
+EMPTY = "a network must have layers. Append Dense()."
+BODY = "one path of a Residual must end in a layer with weights, or the two would be correlated. "
+BODY += "End the body in Dense()."
+MEAN_ZERO = "LayerNorm must follow a layer with weights, whose output has mean zero. Put it behind "
+MEAN_ZERO += "Dense() or Conv(), before the activation."
+MOVED = "Put Dense() before it, or move it before the Dropout or Flatten."
 
 
 @pytest.mark.parametrize(
     ("network", "position", "message"),
     [
-        (("relu", TIED), "architecture[0]", f"the activation ReLU(gain=1.0) {GAUSSIAN}"),
-        ((TIED, "erf", Erf(), TIED), "architecture[2]", f"Erf(scale=1.0, rate=1.0) {GAUSSIAN}"),
+        (("relu", TIED), "architecture[0]", f"the activation ReLU() {GAUSSIAN}"),
+        ((TIED, "erf", Erf(), TIED), "architecture[2]", f"the activation Erf() {GAUSSIAN}"),
         ((Residual((TIED,)), "relu", TIED), "architecture[1]", GAUSSIAN),
         ((TIED, "relu", Residual((TIED,)), "relu", TIED), "architecture[3]", GAUSSIAN),
         ((TIED, "relu", Residual(("relu", TIED)), TIED), "architecture[2].body[0]", GAUSSIAN),
         ((TIED, "relu", Residual((TIED,), ("erf",))), "architecture[2].shortcut[0]", GAUSSIAN),
         ((TIED, Residual((TIED,), ("relu",)), "erf", TIED), "architecture[2]", GAUSSIAN),
-        ((), "architecture", ENDING),
-        ((TIED, "relu"), "architecture", ENDING),
-        ((TIED, "relu", Residual((TIED,))), "architecture", ENDING),
-        ((TIED, Residual((TIED,), ("relu",))), "architecture", ENDING),
-        ((TIED, OPEN, TIED), "architecture[1]", BODY),
+        ((TIED, Residual((TIED, "relu")), "erf"), "architecture[2]", GAUSSIAN),
+        ((TIED, module.Dropout(0.1), "relu"), "architecture[2]", MOVED),
+        ((module.Input(2, 1), TIED, module.Flatten(), "erf"), "architecture[3]", MOVED),
+        ((), "architecture", EMPTY),
+        ((module.LayerNorm(), TIED), "architecture[0]", MEAN_ZERO),
+        ((TIED, "relu", module.LayerNorm(), TIED), "architecture[2]", MEAN_ZERO),
+        ((TIED, OPEN, module.LayerNorm(), TIED), "architecture[2]", MEAN_ZERO),
+        ((TIED, "relu", OPEN, TIED), "architecture[2]", BODY),
+        ((TIED, Residual(("relu",)), TIED), "architecture[1]", BODY),
+        ((TIED, Residual(("relu",), ("erf",)), TIED), "architecture[1]", BODY),
+        ((TIED, Residual((TIED, "relu"), (TIED, "erf")), TIED), "architecture[1]", BODY),
         ((TIED, Residual(()), TIED), "architecture[1]", BODY),
-        ((TIED, Residual((), (TIED,)), TIED), "architecture[1]", BODY),
-        ((TIED, Residual((TIED, OPEN, TIED)), TIED), "architecture[1].body[1]", BODY),
-        ((TIED, Residual((TIED,), (OPEN, TIED)), TIED), "architecture[1].shortcut[0]", BODY),
+        ((TIED, Residual((Residual(()), TIED)), TIED), "architecture[1].body[0]", BODY),
+        (
+            (TIED, Residual((TIED,), (Residual(()), TIED)), TIED),
+            "architecture[1].shortcut[0]",
+            BODY,
+        ),
         ((TIED, Residual((Residual((TIED,)),)), TIED), "architecture[1]", BODY),
         ((TIED, Residual((Residual((TIED,), ("relu",)),)), TIED), "architecture[1]", BODY),
     ],
@@ -249,12 +270,23 @@ TIMES = module.Input(4, 2)
         ),
         (
             module.PositionalEmbedding(),
-            "PositionalEmbedding must follow a layer with weights, which makes rows wide. Put "
-            "Dense() before it.",
+            "PositionalEmbedding must follow a layer with weights: in the few channels of the rows "
+            "themselves its products would not average out. Put Dense() before it.",
         ),
         (
-            module.SelfAttention(),
-            "SelfAttention must follow a layer with weights. Put Dense() before it.",
+            module.SelfAttention(scaling="sqrt"),
+            "the scaling 'sqrt' has no closed form with the mechanism 'softmax'. Take the "
+            "mechanism 'identity', or the scaling 'linear'.",
+        ),
+        (
+            module.Conv(5, padding="valid"),
+            "a filter of (5,) has no place inside a grid of (4,) positions, where the padding "
+            "'valid' keeps it. Make it smaller, pool less before it, or take the padding 'same'.",
+        ),
+        (
+            module.AvgPool(5),
+            "a window of (5,) has no place inside a grid of (4,) positions, where the padding "
+            "'valid' keeps it. Make it smaller, pool less before it, or take the padding 'same'.",
         ),
     ],
     ids=str,
@@ -263,6 +295,36 @@ def test_invalid_layer(layer, message):
     with pytest.raises(ValueError) as error:
         lower((TIMES, layer, module.Flatten(), TIED))
     assert str(error.value) == f"Invalid network at architecture[1]: {message}"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((), "along at least one axis, and channels; got ().*Input(8, 1)."),
+        ((5,), "along at least one axis, and channels; got (5,).*Input(5, 1)."),
+        (
+            (8, 0, 1),
+            "positive integers; got (8, 0, 1).*then that of channels, as in Input(8, 8, 1).",
+        ),
+        (((8, 8, 1),), "positive integers; got ((8, 8, 1),).*as in Input(8, 8, 1)."),
+        ((8, 8, 8.0, 1), "positive integers; got (8, 8, 8.0, 1).*as in Input(8, 8, 1)."),
+        ((True, 1), "positive integers; got (True, 1).*as in Input(8, 8, 1)."),
+    ],
+    ids=str,
+)
+def test_wrong_input(given, message):
+    pattern = re.escape(message).replace(re.escape(".*"), ".*")
+    with pytest.raises(ValueError, match=f"at architecture.0.: Input takes .*{pattern}$"):
+        lower((module.Input(*given), module.Flatten(), TIED))
+
+
+@pytest.mark.parametrize("network", [(TIMES,), (TIMES, module.Conv(2), "relu")], ids=str)
+def test_positions_that_are_left(network):
+    message = (
+        r"ends with \(4,\) positions, and a kernel has one number for each pair of rows. Append"
+    )
+    with pytest.raises(ValueError, match=message):
+        lower(network)
 
 
 @pytest.mark.parametrize("n_frozen", [1.5, -1, "1", (), (0, -1), (0, "1")])

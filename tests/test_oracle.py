@@ -15,6 +15,7 @@ ACTIVATIONS = [
     ("leaky_relu", {"leak": 0.2}),
     ("abs", {}),
     ("erf", {}),
+    ("erf", {"scale": 0.7, "rate": 1.6, "constant": 0.3}),
     ("gelu", {}),
     ("sin", {}),
     ("sin", {"scale": 0.7, "frequency": 1.6, "shift": 0.3}),
@@ -23,6 +24,8 @@ ACTIVATIONS = [
     ("rbf", {"gamma": 0.6}),
     ("gaussian", {}),
     ("gaussian", {"scale": 1.3, "rate": -0.4}),
+    ("gabor", {}),
+    ("gabor", {"scale": 1.3, "rate": -0.4, "frequency": 1.6}),
     ("identity", {}),
     ("sign", {}),
     ("step", {}),
@@ -36,6 +39,8 @@ ACTIVATIONS = [
     ("polynomial", {"coefficients": (0.3, -0.5, 0.2, 0.1)}),
     ("hermite", {"degree": 3}),
 ]
+ELEMENTWISE = list(ACTIVATIONS)
+ACTIVATIONS += [("exp_normalized", {}), ("exp_normalized", {"gamma": 0.4, "shift": 0.3})]
 JUMPING = ("sign", "step")
 SLOW = [("elu", {}), ("elu", {"alpha": 0.3}), ("selu", {})]
 SMOOTH = [(name, {}) for name in oracle.SMOOTH]
@@ -83,12 +88,35 @@ def expectation(f, a, b, c):
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
-@pytest.mark.parametrize("name, parameters", ACTIVATIONS + SLOW + SMOOTH, ids=str)
+@pytest.mark.parametrize("name, parameters", ELEMENTWISE + SLOW + SMOOTH, ids=str)
 def test_dual_is_the_expectation(name, parameters, covariance):
     """Both duals agree with quadrature of the function and of its derivative in the plane."""
     expected = [expectation(f, *covariance) for f in montecarlo.ACTIVATIONS[name](**parameters)]
     actual = oracle.dual(name, parameters, *map(mpf, covariance))
     assert_allclose(np.array(actual, dtype=float), expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
+@pytest.mark.parametrize("gamma, shift", [(1.0, -1.0), (0.4, 0.3)])
+def test_dual_of_normalised_signals_is_the_expectation(gamma, shift, covariance):
+    """Quadrature with both standard deviations known."""
+    a, b, c = covariance
+    root = np.sqrt(gamma)
+    exponents = root / np.sqrt(a), root / np.sqrt(b)
+    product = expectation_of_exponentials(*exponents, a, b, c)
+    factor = np.sqrt(a * b) * np.exp(gamma * (shift - 1.0))
+    actual = oracle.dual("exp_normalized", {"gamma": gamma, "shift": shift}, *map(mpf, covariance))
+    expected = [factor * product, factor * exponents[0] * exponents[1] * product]
+    assert_allclose(np.array(actual, dtype=float), expected, rtol=1e-12)
+
+
+def expectation_of_exponentials(s, t, a, b, c):
+    """Integrate exp(s u + t v) over the plane by the trapezoid rule."""
+    z = np.linspace(-14.0, 14.0, 401)
+    weight = np.exp(-0.5 * z * z) * (z[1] - z[0]) / np.sqrt(2.0 * np.pi)
+    v1, v2 = c / np.sqrt(a), np.sqrt(b - c * c / a)
+    u, v = np.sqrt(a) * z[:, None], v1 * z[:, None] + v2 * z
+    return weight @ np.exp(s * u + t * v) @ weight
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)

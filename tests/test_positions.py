@@ -4,6 +4,7 @@ import json
 import pickle
 from pathlib import Path
 
+import contract
 import numpy as np
 import oracle_positions as oracle
 import pytest
@@ -27,6 +28,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.engines.numba import line_scan, line_work
 from sklearn_ntk.engines.reference import lines as _positions
 from sklearn_ntk.engines.rows import blocks
@@ -35,12 +37,22 @@ from sklearn_ntk.engines.rows.tiles import check_rows
 from sklearn_ntk.engines.schedule import writer as _schedule
 from sklearn_ntk.engines.schedule.operations import Gather, Map
 from sklearn_ntk.gram import diagonal, gram
-from sklearn_ntk.layers import AvgPool, Conv, Dense, Flatten, GlobalAvgPool, Input, Recurrent, lower
+from sklearn_ntk.layers import (
+    AvgPool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    Input,
+    LayerNorm,
+    Recurrent,
+    lower,
+)
 
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(
     path.relative_to(DATA).with_suffix("").as_posix()
-    for pattern in ("cnn*", "resnet*", "attention*", "transformer*", "layer_norm/*")
+    for pattern in ("cnn*", "resnet*", "attention*", "transformer*", "layer_norm/*", "unusual/*")
     for path in DATA.glob(f"{pattern}.json")
 )
 W, B = 1.5, 0.2
@@ -115,6 +127,87 @@ def test_reference_implementation(case):
         assert np.abs(K - square)[pairs].max() <= 1e-10 * scale
         assert np.abs(np.diag(K) - np.diag(square)).max() <= 2e-9 * scale
         assert np.abs(gram(program, X, Y, kind) - data[f"{kind}_x1_x2"]).max() <= 1e-10 * scale
+
+
+# --- Every activation -----------------------------------------------------------------------------
+
+few_terms = pytest.mark.filterwarnings("ignore:The Hermite series")
+READOUTS = {"pooled": GlobalAvgPool(), "flattened": Flatten()}
+PARTS = {"pooled": np.ones((2, 2)) / 4.0, "flattened": np.eye(2) / 2.0}
+"""Shares of the pairs of two positions."""
+
+
+def means_of_patches(body, readout, X, Y):
+    """Kernels of `patches` and their derivatives: means of those of patches as rows."""
+    rows = [Z[:, [[0, 1], [1, 2]]].reshape(-1, 2) for Z in (X, Y)]
+    found = contract.run_numpy(lower((Dense(), *body, Dense()), W, B), *rows, True)
+    axes = len(X), 2, len(Y), 2
+    return [
+        np.einsum("kipjq...,pq->kij...", part.reshape(2, *axes, *part.shape[3:]), PARTS[readout])
+        for part in found
+    ]
+
+
+def patches(body, readout):
+    network = (Input(3, 1), Conv(2, padding="valid"), *body, READOUTS[readout], Dense())
+    return lower(network, W, B)
+
+
+def rows_of_patches():
+    """Rows of all signs and sizes; one is zero, one constant, two are equal."""
+    X = np.random.default_rng(0).standard_normal((6, 3))
+    X[1], X[2], X[3], X[-1] = 0.0, 0.7, 3.0 * X[3], X[0]
+    return X[:4], X[3:]
+
+
+@few_terms
+@pytest.mark.parametrize("rule", [(), (LayerNorm(),)], ids=len)
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_every_activation(cls, readout, rule):
+    """On the reference engine, with derivatives and without."""
+    body, (X, Y) = (*rule, contract.varied(cls)), rows_of_patches()
+    expected, rates = means_of_patches(body, readout, X, Y)
+    scale, program = np.abs(expected).max(), patches(body, readout)
+    found, moves = run_numpy(program, X, Y, True)
+    for part, wanted in ((found, expected), (moves, rates), (run_numpy(program, X, Y), expected)):
+        assert part.shape == wanted.shape
+        assert np.abs(part - wanted).max() <= 1e-12 * scale
+
+
+NEW_CODE = [name for name in ACTIVATIONS if name not in ("relu", "rbf", "tanh")]
+
+
+@few_terms
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in NEW_CODE)) for name in ACTIVATIONS],
+)
+def test_every_compiled_activation(name, dtype):
+    """Code for most is compiled for this test alone."""
+    body, (X, Y) = (contract.varied(ACTIVATIONS[name]),), rows_of_patches()
+    tolerance = 1e-12 if dtype == "float64" else 5e-6
+    for readout in READOUTS:
+        expected, rates = means_of_patches(body, readout, X, Y)
+        program = patches(body, readout)
+        found = gram(program, X, Y, BOTH, dtype=dtype)
+        with_rates = gram(program, X, Y, BOTH, gradient=True, dtype=dtype)
+        scale = np.abs(expected).max()
+        for part in (found, with_rates[0]):
+            assert np.abs(np.stack(part) - expected).max() <= tolerance * scale
+        assert np.abs(np.stack(with_rates[1]) - rates).max() <= 10.0 * tolerance * scale
+
+
+@pytest.mark.parametrize("run", ENGINES.values(), ids=ENGINES)
+def test_constant_variance(run):
+    """The RBF activation, whose variance traces fold to a number."""
+    convolution = Conv(2, padding="valid", weight_var=1.0, bias_var=0.0)
+    network = (Input(3, 1), convolution, "rbf", GlobalAvgPool(), Dense(1.0, 0.0))
+    X = np.array([[1.0, 2.0, -1.0], [0.5, -1.0, 1.0]])
+    expected = [[3.00336897, 0.28255467], [0.28255467, 1.30151577]]
+    np.testing.assert_allclose(run(lower(network), X, X)[1], expected, rtol=1e-7)
+    np.testing.assert_allclose(run(lower(network), X, X, True)[0][1], expected, rtol=1e-7)
 
 
 # --- Engines and schedules ------------------------------------------------------------------------

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sklearn_ntk.activations import Abs, Erf, Identity, LeakyReLU, ReLU
+from sklearn_ntk import program as instructions
+from sklearn_ntk.activations import ACTIVATIONS, Abs, Erf, Identity, LeakyReLU, ReLU
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.engines.reference import tiles as _numpy
-from sklearn_ntk.layers import Dense, Residual, lower
-from sklearn_ntk.program import Add, Output, Pointwise, Program, Save, Swap, assemble
+from sklearn_ntk.gram import diagonal, gram
+from sklearn_ntk.layers import Dense, Dropout, Flatten, LayerNorm, Output, Residual, lower
+from sklearn_ntk.program import Add, Pointwise, Program, Save, Swap, assemble
 
 TIED, FIXED = Dense(), Dense(1.5, 0.3)
 UNIT = Dense(1.0, 0.0, frozen=True)
+END = instructions.Output()
 RELU, MAP = Pointwise(ReLU()), Pointwise(Identity(), 1.5, 0.3, True)
 
 
@@ -31,8 +34,8 @@ RELU, MAP = Pointwise(ReLU()), Pointwise(Identity(), 1.5, 0.3, True)
         ([Pointwise(Identity(2.0)), MAP], (MAP._replace(activation=Identity(2.0)),)),
         ([MAP, Pointwise(Identity(2.0))], (MAP, Pointwise(Identity(2.0)))),
         ([RELU, Pointwise(Erf())], (RELU, Pointwise(Erf()))),
-        ([RELU, Output(), MAP], (RELU, Output(), MAP)),
-        ([MAP, Output(), Output()], (MAP, Output())),
+        ([RELU, END, MAP], (RELU, END, MAP)),
+        ([MAP, END, END], (MAP, END)),
     ],
     ids=str,
 )
@@ -83,6 +86,50 @@ def test_equal_networks(one, other):
     expected = kernels(other)
     assert_allclose(kernels(one), expected, rtol=0.0, atol=1e-13 * np.abs(expected).max())
     assert np.abs(expected - kernels((FIXED, "relu", FIXED))).max() > 1e-3
+
+
+ENDS = {
+    **{name: (TIED, "erf", TIED, name) for name in ACTIVATIONS},
+    "dropout": (TIED, "relu", Dropout(0.3)),
+    "norm": (TIED, "relu", TIED, Dropout(0.3), LayerNorm()),
+    "residual": (TIED, Residual((TIED, "relu"))),
+    "without weights": ("identity", Flatten()),
+}
+
+
+@pytest.mark.parametrize(
+    ("end", "dtype"),
+    [*((end, "float64") for end in ENDS), ("relu", "float32"), ("tanh", "float32")],
+)
+def test_ends_without_weights(end, dtype):
+    """The kernels of features are those behind fixed weights of variance one."""
+    network = ENDS[end]
+    X = np.random.default_rng(0).standard_normal((5, 3))
+    X[1], X[2] = 0.0, X[0]
+    program, other = lower(network, 1.7, 0.2), lower((*network, UNIT), 1.7, 0.2)
+    values, rates = gram(program, X, get=("ntk", "nngp"), gradient=True, dtype=dtype)
+    expected, moves = gram(other, X, get=("ntk", "nngp"), gradient=True, dtype=dtype)
+    own, own_rates = diagonal(program, X, ("ntk", "nngp"), gradient=True, dtype=dtype)
+    some = gram(program, X[:2], X[2:], ("ntk", "nngp"), dtype=dtype)
+    tolerance = 1e-13 if dtype == "float64" else 1e-5
+    for K, L, diagonals in zip(
+        (*values, *rates), (*expected, *moves), (*own, *own_rates), strict=True
+    ):
+        assert_allclose(K, L, rtol=0.0, atol=tolerance * max(1.0, np.abs(L).max()))
+        np.testing.assert_array_equal(K[np.arange(5), np.arange(5)], diagonals)
+    for K, part in zip(values, some, strict=True):
+        assert_allclose(part[:1], K[:1, 2:], rtol=0.0, atol=tolerance * np.abs(K).max())
+
+
+def test_outputs_anywhere():
+    """On the rows, and behind an activation."""
+    X = np.random.default_rng(0).standard_normal((4, 3))
+    found = gram(lower((Output(), TIED, "relu", Output(), TIED)), X, get=("nngp", "ntk"))
+    for name, K in zip(("nngp", "ntk"), found, strict=True):
+        assert_allclose(K[1], gram(lower((TIED, "relu")), X, get=name), rtol=1e-14)
+        assert_allclose(K[2], gram(lower((TIED, "relu", TIED)), X, get=name), rtol=1e-14)
+    assert_allclose(found[0][0], X @ X.T / 3, rtol=1e-14)
+    assert not found[1][0].any()
 
 
 INNER = Residual(("relu", TIED))

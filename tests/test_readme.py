@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sklearn_ntk import activations
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -46,3 +48,17 @@ def test_examples_import_without_running(path, monkeypatch, capsys):
     names = runpy.run_path(str(path))
     assert names["__doc__"]
     assert capsys.readouterr().out == ""
+
+
+def test_activations_page():
+    """Its code runs, and its table names a class for each activation of neural-tangents."""
+    path = ROOT / "doc" / "activations.md"
+    failed, tried = doctest.testfile(str(path), module_relative=False, optionflags=OPTIONS)
+    assert failed == 0 < tried
+    rows = re.findall(
+        r"^\| (`[A-Z].*?) \| (.*?) \|", path.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 20
+    for theirs, ours in rows:
+        names, own = (re.findall(r"`([A-Z]\w+)", cell) for cell in (theirs, ours))
+        assert len(names) == len(own) and all(hasattr(activations, name) for name in own)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_array_equal
-from sklearn_ntk.formulas.gaps.special import (
+
+from sklearn_ntk.formulas.special import (
     angle,
     arc,
     bent_arc,

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn_ntk.formulas.gaps.tracing import (
+
+from sklearn_ntk.engines.sources.tiles import Scalars
+from sklearn_ntk.formulas import special as _special
+from sklearn_ntk.formulas.tracing import (
     ROUNDING,
     TINY,
     Graph,
@@ -17,9 +20,6 @@ from sklearn_ntk.formulas.gaps.tracing import (
     source,
     statements,
 )
-
-from sklearn_ntk.engines.sources.tiles import Scalars
-from sklearn_ntk.formulas.gaps import special as _special
 
 
 def names(n):
@@ -78,6 +78,22 @@ def test_simplifications(xy):
         assert other is not x and other.operation != "constant"
 
 
+def test_simplifications_keep_types(xy):
+    """What leaves a number as it is makes a number of a truth value."""
+    truth = xy[0] > 0.0
+    numbers = (truth * 1.0, 1.0 * truth, truth / 1.0, truth + 0.0, 0.0 + truth, truth - 0.0)
+    for number in (*numbers, truth**1, truth**2 * 1.0):
+        assert truth.is_truth and not number.is_truth
+    assert all(number is numbers[0] for number in numbers)
+    assert constant(truth * 0.0) == constant(0.0 / truth) == 0.0
+    far = _special.arc(xy[0])[0]
+    assert far.is_truth and not (1.0 * far).is_truth and not _special.arc(xy[0])[1].is_truth
+    for both in (truth + far, truth * far, np.maximum(far, truth), np.minimum(far, truth)):
+        assert both.is_truth and not (both * xy[1]).is_truth
+    for number in (np.sqrt(truth), -truth, truth - far, truth / far, abs(truth), np.exp(far)):
+        assert not number.is_truth
+
+
 def test_constants_are_folded(xy):
     two, three = (xy[0].graph.constant(number) for number in (2, 3.0))
     results = [two + three, two - three, two * three, two / three, 1.0 + two, 1 / two]
@@ -123,6 +139,11 @@ OPERATIONS = {
     "sqrt": lambda x, y: np.sqrt(x),
     "exp": lambda x, y: np.exp(x - y),
     "expm1": lambda x, y: np.expm1(x - y),
+    "log": lambda x, y: np.log(x * x + y * y),
+    "square": lambda x, y: np.square(x - y) - np.negative(x),
+    "arctan": lambda x, y: np.arctan(x / y),
+    "arcsin": lambda x, y: np.arcsin(np.cos(x) * np.sin(y)),
+    "arccos": lambda x, y: np.arccos(np.cos(x) * np.sin(y)),
     "cos": lambda x, y: np.cos(x * y),
     "sin": lambda x, y: np.sin(x * y),
     "abs": lambda x, y: np.abs(x - y) + abs(y - x) + np.absolute(x),
@@ -143,6 +164,11 @@ OPERATIONS = {
     "mixing": lambda x, y: _special.mixing((x, y), (y, x + 1.0)),
     "halves": lambda x, y: _special.halves(x, y, x + y)[0] * _special.halves(y, x, x + y)[1],
     "constant": lambda x, y: 3.0 + 0.0 * x,
+    "truths": lambda x, y: np.sqrt(1.0 * (x > y)) + np.exp((y > 1.0) / 1.0) + (0.0 + (x < y)) * x,
+    "or": lambda x, y: ((x > y) + (x > 1.0)) * y + np.maximum(y > 1.0, x > y) / x,
+    "and": lambda x, y: ((x > y) * (x > 1.0)) * y + np.minimum(y > 1.0, x < y) / x,
+    "number of truths": lambda x, y: 1.0 * (x > y) + 1.0 * (x > 1.0) + (y > 1.0),
+    "far": lambda x, y: np.sqrt(1.0 * _special.arc(0.3 * x)[0]) + y * _special.arc(0.2 * y)[0],
 }
 POINTS = np.array([[0.3, 1.7], [1.7, 0.3], [2.9, 2.1], [1.1, 0.9], [0.7, 0.7 + 1e-3]])
 each_operation = pytest.mark.parametrize("function", OPERATIONS.values(), ids=OPERATIONS)
@@ -157,6 +183,56 @@ def test_source_equals_direct_call(function):
     assert_allclose(actual + 0.0 * grid[0], function(*grid), rtol=1e-14)
     for point in POINTS:
         assert_allclose(made(point)[0], function(*point), rtol=1e-14)
+
+
+def random_number(rng, x, depth):
+    """A random expression of the arrays or nodes ``x`` that is a number."""
+    if depth == 0:
+        return x[rng.integers(len(x))]
+    kind = rng.integers(10)
+    if kind < 4:
+        truth = random_truth(rng, x, depth - 1)
+        number = random_number(rng, x, depth - 1) if kind == 0 else (0.0, 1.0, 0.5)[kind - 1]
+        joined = [
+            lambda a, b: a * b, lambda a, b: b * a, lambda a, b: a + b, lambda a, b: b - a,
+            lambda a, b: a / (1.0 + b), lambda a, b: np.maximum(a, b),
+        ][rng.integers(6)]  # fmt: skip
+        return joined(truth, number)
+    a, b = (random_number(rng, x, depth - 1) for _ in range(2))
+    functions = [
+        lambda: a + b, lambda: a * b, lambda: a - 1.0 * b, lambda: np.sqrt(np.abs(a)),
+        lambda: np.minimum(np.exp(np.minimum(a, 2.0)), b), lambda: a / (1.0 + b * b),
+    ]  # fmt: skip
+    return functions[kind - 4]()
+
+
+def random_truth(rng, x, depth):
+    """A random expression that is a truth value."""
+    kind = rng.integers(4 if depth else 2)
+    if kind < 2:
+        a, b = (random_number(rng, x, max(depth - 1, 0)) for _ in range(2))
+        return a > b if kind else a <= 0.5
+    a, b = (random_truth(rng, x, depth - 1) for _ in range(2))
+    return a + b if kind == 2 else a * b
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_expressions(seed):
+    """Numbers stay numbers of full precision, however they are made, on arrays and on scalars."""
+    points = np.random.default_rng(seed).standard_normal((2, 5))
+
+    def both(*x):
+        rng = np.random.default_rng(seed)
+        return random_number(rng, x, 4), random_truth(rng, x, 3)
+
+    expected = both(*points)
+    found = build(source("made", {"x": names(2)}, traced(both, 2)[1], ["x0"]))(points)
+    for part, wanted in zip(found, expected, strict=True):
+        assert part.dtype == np.float64 and part.shape == (5,)
+        assert_allclose(part, wanted, rtol=1e-13, atol=1e-14)
+    for single in (False, True):
+        result = [run_scalars(traced(both, 2)[1], single, x0=x, x1=y) for x, y in points.T]
+        assert_allclose(np.transpose(result)[0], expected[0], rtol=1e-4 if single else 1e-13)
 
 
 @each_operation
@@ -238,6 +314,7 @@ def test_outputs_that_do_not_move():
     (x, y), outputs = traced(lambda x, y: (x, np.sqrt(x), x * y, x > y), 2)
     by_x, by_sqrt, by_product, by_comparison = differentiate(outputs, {y: 1.0})
     assert by_x == by_sqrt == 0.0 and by_product is x and by_comparison == 0.0
+    assert differentiate([2.0, y, 3], {y: 1.0}) == [0.0, 1.0, 0.0]
     assert differentiate([y, x], {y: 3.0}) == [3.0, 0.0]
 
 
@@ -269,6 +346,29 @@ def test_parameters_are_unpacked():
     x, y, z = Graph().inputs("x", "y", "z")
     made = build(source("made", {"pair": ["x", "y"], "z": (), "one": ["u"]}, x - y * z))
     assert made((7.0, 2.0), 3.0, (1.0,)) == 1.0
+
+
+def test_outputs_have_the_shape_of_an_input():
+    """Constants, truth values, what depends on smaller inputs; what has it stays as it is."""
+    x, y = Graph().inputs("x", "y")
+    outputs = (x * 0.0 + 3.0, 2, (x > 1.0, y, np.sqrt(x)), 0.0 * x, x)
+    made = build(source("made", {"x": (), "y": ()}, outputs, ["x"]))
+    square = np.array([[1.0, 4.0], [9.0, 0.25]])
+    three, two, (truth, column, root), zero, same = made(square, square[:, :1])
+    assert same is square
+    assert_array_equal(np.stack([three, two, zero]), np.multiply.outer([3.0, 2.0, 0.0], square**0))
+    assert_array_equal(truth, [[0.0, 1.0], [1.0, 0.0]])
+    assert_array_equal(column, [[1.0, 1.0], [9.0, 9.0]])
+    assert_array_equal(root, np.sqrt(square))
+    assert {part.dtype.name for part in (three, two, truth, column, root, zero)} == {"float64"}
+    constants = build(source("made", {"x": ()}, (1.0, (0, True)), ["x"]))(square)
+    assert [part.shape for part in (constants[0], *constants[1])] == [(2, 2)] * 3
+
+
+def test_source_holds_only_what_is_to_come():
+    x, y = Graph().inputs("x", "y")
+    lines = source("name", {"x": (), "y": ()}, np.sqrt(x * y) * (x * y)).splitlines()
+    assert [line.partition("; ")[2] for line in lines] == ["", "", "", "del t2, t3", ""]
 
 
 def test_source_has_only_what_is_needed():

@@ -16,6 +16,7 @@ PARAMETERS = {
     "sin": {"shift": 0.3},
     "rbf": {"gamma": 0.6},
     "exp": {"rate": 0.3},
+    "exp_normalized": {"gamma": 0.3, "shift": -0.8},
     "rectified_monomial": {"degree": 2},
     "monomial": {"degree": 2},
     "polynomial": {"coefficients": (0.3, 1.0, 0.2)},

@@ -61,6 +61,7 @@ attend = variant(
 )
 recur = variant("recurrent", activation="erf", weight_var=1.2, recurrent_var=1.4, bias_var=0.2)
 IMAGE, SEQUENCE = make("input", shape=(4, 3, 2)), make("input", shape=(5, 2))
+VOLUME = make("input", shape=(2, 3, 2, 2))
 DENSE, FROZEN = (make("dense", weight_var=1.6, bias_var=0.2, frozen=x) for x in (False, True))
 RELU, ERF, NOTHING = (make("activation", name=name) for name in ("relu", "erf", "identity"))
 MEAN, TOTAL, FLAT = make("global_avg_pool"), make("global_sum_pool"), make("flatten")
@@ -72,6 +73,7 @@ def residual(*body, shortcut=()):
 
 
 WIDE, STRIDED = (RELU, conv(3)), (RELU, conv((3, 2), strides=2))
+WIDER = residual(RELU, DENSE, shortcut=[DENSE])
 SMOOTH, SCORES = {"length_scale": 1.0}, {"mechanism": "identity", "scaling": "sqrt"}
 ALL, TWO = {"return_sequences": True}, {"return_sequences": True, "activation": "relu"}
 CASES = {
@@ -103,6 +105,19 @@ CASES = {
     "sequence": Case(
         [SEQUENCE, conv(2), RELU, conv(3, strides=2), RELU, MEAN, DENSE],
         {"longer": Mistake(3, conv(5, strides=2))},
+    ),
+    "wide filters": Case(
+        [IMAGE, conv((9, 2)), RELU, conv(7, "circular"), RELU, MEAN, DENSE],
+        {"same": Mistake(3, conv(7))},
+        n_networks=50,
+    ),
+    "volume": Case(
+        [VOLUME, conv(2), RELU, conv((2, 3, 1), "circular", strides=(1, 2, 1)), RELU, MEAN, DENSE],
+        {
+            "same": Mistake(3, conv((2, 3, 1), strides=(1, 2, 1))),
+            "other axis": Mistake(3, conv((2, 3, 1), "circular", strides=(1, 1, 2))),
+        },
+        n_networks=50,
     ),
     "frozen": Case(
         [SEQUENCE, conv(3), ERF, conv(2, frozen=True), RELU, MEAN, DENSE],
@@ -143,6 +158,14 @@ CASES = {
         },
         n_networks=40,
     ),
+    "residual of features": Case(
+        [SEQUENCE, DENSE, residual(DENSE, RELU), conv(2), RELU, MEAN, DENSE],
+        {"same weights": Mistake(2, residual(RELU)), "other order": Mistake(2, WIDER)},
+    ),
+    "weights on the shortcut": Case(
+        [SEQUENCE, DENSE, residual(RELU, shortcut=[DENSE]), conv(2), RELU, MEAN, DENSE],
+        {"no weights": Mistake(2, residual(RELU)), "on both": Mistake(2, WIDER)},
+    ),
     "embedding": Case(
         [SEQUENCE, DENSE, embed(), RELU, conv(2), RELU, MEAN, DENSE],
         {
@@ -167,6 +190,14 @@ CASES = {
         {
             "uniform": Mistake(2, attend(query_var=0.0)),
             "values or outputs": Mistake(2, attend(frozen=True), 0.5),
+        },
+        bound=4.0,
+    ),
+    "attention of rows": Case(
+        [SEQUENCE, attend(), RELU, MEAN, DENSE],
+        {
+            "uniform": Mistake(1, attend(query_var=0.0)),
+            "values or outputs": Mistake(1, attend(frozen=True), 0.5),
         },
         bound=4.0,
     ),

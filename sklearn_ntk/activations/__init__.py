@@ -8,8 +8,8 @@ An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with va
 ``variance(v)``
     ``E[f(u)^2]`` for ``u ~ N(0, v)``;
 ``features(v)``
-    a tuple of up to six arrays: what `dual` needs to know of one row. The first two are the
-    standard deviations before and after the activation;
+    a tuple of up to six arrays, or numbers where rows do not differ: what `dual` needs to know of
+    one row. The first two are the standard deviations before and after the activation;
 ``dual(q, left, right)``
     the gap after the activation and the slope ``E[f'(u) f'(v)]``, from the gap before it and the
     features of the two rows.
@@ -35,13 +35,14 @@ A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurI
 """
 
 from ._arcsine import GELU, Erf, SigmoidLike
+from ._elementwise import Elementwise
 from ._elu import ELU, SELU
 from ._expand import Rows
-from ._gaussian import Exp, Gaussian
+from ._gaussian import Exp, ExpNormalized, Gabor, Gaussian
 from ._jumps import RectifiedMonomial, Sign, Step
 from ._numerical import Numerical
 from ._polynomials import Hermite, Monomial, Polynomial
-from ._rectifiers import Abs, Identity, LeakyReLU, ReLU
+from ._rectifiers import ABReLU, Abs, Identity, LeakyReLU, ReLU
 from ._registry import (
     ACTIVATIONS,
     FINITE,
@@ -69,11 +70,15 @@ __all__ = [
     "POSITIVE",
     "RBF",
     "SELU",
+    "ABReLU",
     "Abs",
     "Cos",
     "Domain",
+    "Elementwise",
     "Erf",
     "Exp",
+    "ExpNormalized",
+    "Gabor",
     "Gaussian",
     "Hermite",
     "Identity",

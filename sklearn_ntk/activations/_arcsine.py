@@ -68,12 +68,14 @@ def _erf_dual(scale, rate, q, left, right):
 
 @activation("erf")
 class Erf(NamedTuple):
-    """Error function, ``scale * erf(rate * x)`` (Williams, NeurIPS 1996).
+    """Error function, ``scale * erf(rate * x) + constant`` (Williams, NeurIPS 1996).
 
     Parameters
     ----------
     scale, rate : float
         Factors of the value and of the argument.
+    constant : float
+        Adds to the kernel, and not to distances.
 
     Examples
     --------
@@ -85,15 +87,16 @@ class Erf(NamedTuple):
 
     scale: float = 1.0
     rate: float = 1.0
+    constant: float = 0.0
 
     def fn(self, x):
-        return self.scale * special.erf(self.rate * x)
+        return self.scale * special.erf(self.rate * x) + self.constant
 
     def variance(self, v):
-        return _erf_variance(self.scale, self.rate, 0.0, v)
+        return _erf_variance(self.scale, self.rate, self.constant, v)
 
     def features(self, v):
-        return _erf_features(self.scale, self.rate, 0.0, v)
+        return _erf_features(self.scale, self.rate, self.constant, v)
 
     def dual(self, q, left, right):
         return _erf_dual(self.scale, self.rate, q, left, right)

@@ -35,10 +35,6 @@ class Numerical(NamedTuple):
 
     fn: Any
 
-    def __repr__(self):
-        name = getattr(self.fn, "__qualname__", None) or getattr(self.fn, "__name__", None)
-        return f"Numerical(fn={name or repr(self.fn)})"
-
     def expand(self, variance):
         level = float(_values(self, np.zeros(1))[0])
 

@@ -84,6 +84,39 @@ class LeakyReLU(NamedTuple):
         return _rectifier_dual(self.leak, 1.0, q, left, right)
 
 
+@activation("ab_relu")
+class ABReLU(NamedTuple):
+    """Rectifier of any two slopes, ``low * min(x, 0) + high * max(x, 0)`` (Tsuchida et al., 2018).
+
+    Parameters
+    ----------
+    low, high : float
+        The slopes on the left and on the right.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.activations import ABReLU
+    >>> NTKKernel(depth=1, activation=ABReLU(-0.5, 1.5)).diag([[1.0, 2.0]]).round(3)
+    array([25.6])
+    """
+
+    low: float
+    high: float
+
+    def fn(self, x):
+        return self.low * np.minimum(x, 0.0) + self.high * np.maximum(x, 0.0)
+
+    def variance(self, v):
+        return 0.5 * (self.low**2 + self.high**2) * v
+
+    def features(self, v):
+        return _rectifier_features(self.low, self.high, v)
+
+    def dual(self, q, left, right):
+        return _rectifier_dual(self.low, self.high, q, left, right)
+
+
 @activation("abs")
 class Abs(NamedTuple):
     """Absolute value, ``gain * |x|``, a rectifier of slopes -1 and 1.
@@ -134,6 +167,8 @@ class Identity(NamedTuple):
     """
 
     gain: float = 1.0
+
+    is_linear = True  # and so stands where a signal is not Gaussian, too
 
     def fn(self, x):
         return self.gain * x

@@ -43,6 +43,12 @@ NEGATIVE = Domain(lambda x: _is_number(x) and x < 0, "a negative number")
 NUMBERS = Domain(_is_numbers, "a tuple of finite numbers", lambda x: tuple(map(float, x)))
 FUNCTION = Domain(callable, "a function of arrays", lambda x: x)
 
+UFUNCS = (
+    "sqrt, exp, expm1, log, cos, sin, arctan2, arctan, arcsin, arccos, abs, square, maximum and "
+    "minimum"
+)
+"""Functions that formulas may use."""
+
 ACTIVATIONS = {}
 """Registered classes whose parameters have defaults, by their snake_case name."""
 
@@ -50,8 +56,12 @@ ACTIVATIONS = {}
 def activation(name, **domains):
     """Register a class under ``name``; ``domains`` names the `Domain` of each field but `FINITE`.
 
-    Its formulas may use arithmetic, integer powers up to 4, comparisons, and the ufuncs sqrt, exp,
-    expm1, cos, sin, abs, arctan2, maximum and minimum.
+    Its formulas may use arithmetic, integer powers up to 4, comparisons, and the ufuncs `UFUNCS`. A
+    comparison times a number selects it; a sum of comparisons alone is "or", a product "and", as in
+    NumPy.
+
+    A class with fields other than numbers has a method ``traced``, which returns the same as a
+    value of numbers only, of a class whose formulas have the other fields written out in them.
     """
 
     def register(cls):
@@ -60,16 +70,26 @@ def activation(name, **domains):
         cls.name = name
         cls.domains = domains
         cls.is_series = hasattr(cls, "expand")
-        if not cls.is_series:
-            _check_features(cls)
+        cls.is_linear = getattr(cls, "is_linear", False)
+        if not hasattr(cls, "traced"):
+            cls.traced = lambda self: self
+            if not cls.is_series:
+                _check_features(cls)
         if cls.__module__.startswith(__package__):
             cls.__module__ = __package__  # where users find it, and pickles of later versions
-        if set(cls._field_defaults) == set(cls._fields):
+        if _defaults_serve(cls):
             ACTIVATIONS[name] = cls
             cls.__str__ = lambda self: str(self.name) if self == cls() else repr(self)
         return value(cls)
 
     return register
+
+
+def _defaults_serve(cls):
+    """Whether all parameters have defaults, and these are in the domains."""
+    defaults = cls._field_defaults
+    tests = (cls.domains.get(field, FINITE).test(x) for field, x in defaults.items())
+    return len(defaults) == len(cls._fields) and all(tests)
 
 
 def _check_features(cls):
@@ -90,7 +110,7 @@ def as_activation(spec):
     --------
     >>> from sklearn_ntk.activations import as_activation
     >>> as_activation("leaky_relu")
-    LeakyReLU(leak=0.01)
+    LeakyReLU()
     """
     if isinstance(spec, str):
         if spec not in ACTIVATIONS:
@@ -109,7 +129,9 @@ def as_activation(spec):
             f"activation must be a name or an object of sklearn_ntk.activations{hint}; "
             f"got {spec!r}."
         )
-    return type(spec)(*map(_checked, [spec] * len(spec), spec._fields, spec))
+    act = type(spec)(*map(_checked, [spec] * len(spec), spec._fields, spec))
+    act.traced()  # or an error
+    return act
 
 
 def _checked(owner, field, parameter):

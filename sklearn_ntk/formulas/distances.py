@@ -36,7 +36,7 @@ def _trained(trained, ntk, distance, variance, other):
 
 def pointwise_row(act, weight, bias, variance):
     """Activation and affine map; the record is the new variance and the features."""
-    features = act.features(variance)
+    features = gaps.features_of(act, variance)
     new = weight * (features[1] * features[1]) + bias
     return new, (new, *features)
 
@@ -104,11 +104,11 @@ def drop_pair(distance, ntk, left, right):
 def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
-    A record is the scaled sum of variances, the number of positions, and the variance of the mean.
-    Rows that are equal but for rounding count as equal.
+    A record is half of the scaled sum of distances inside the row, the number of positions, and the
+    scaled sum of variances. Rows that are equal but for rounding count as equal.
     """
-    whole = scale * distance
-    rest = whole - (left[0] * right[1] - left[2]) - (right[0] * left[1] - right[2])
+    whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
+    rest = whole - left[0] - right[0] + uneven
     return rest * (rest > NOISE * whole), scale * ntk
 
 
@@ -173,7 +173,7 @@ def pair_source(kind, cls, gradient):
         for p in range(2):
             names = gaps.record_names(letter, record_length(kind, cls), p)
             signature[f"{name}{p}"] = names
-    return source("map_pair", signature, trace_pair(kind, cls, gradient))
+    return source("map_pair", signature, trace_pair(kind, cls, gradient), signature["state"])
 
 
 def _trace_row(kind, cls, numbers, variance):
@@ -197,7 +197,8 @@ def row_source(kind, cls):
         "numbers": gaps.ROW_NUMBERS,
         "variance": [],
     }
-    return source("map_row", signature, _trace_row(kind, cls, numbers, variance))
+    outputs = _trace_row(kind, cls, numbers, variance)
+    return source("map_row", signature, outputs, ["variance"])
 
 
 @cache
@@ -214,4 +215,4 @@ def row_rates_source(kind, cls):
         "numbers": gaps.ROW_NUMBERS,
         "state": gaps.state_names("s")[:4],
     }
-    return source("map_row", signature, ((new, *moves[0]), record, by_direction))
+    return source("map_row", signature, ((new, *moves[0]), record, by_direction), ["s0"])

@@ -32,10 +32,15 @@ ROW_NUMBERS = ("weight", "bias", "trained", "weight_rate", "bias_rate")
 
 def map_row(act, weight, bias, trained, variance, ntk):
     """`Pointwise` on a row: its new variance and NTK, and its record."""
-    features = act.features(variance)
+    features = features_of(act, variance)
     slope = act.dual(0.0 * variance, features, features)[1]
     new, ntk, sums = affine_row(weight, bias, trained, features[1], slope, ntk)
     return new, ntk, (*sums, *features)
+
+
+def features_of(act, variance):
+    """Features of a row, truth values among them as the numbers that pairs read."""
+    return tuple(1.0 * feature for feature in act.features(variance))
 
 
 def affine_row(weight, bias, trained, std, slope, ntk):
@@ -201,89 +206,109 @@ def trace_rule_pair(name, gradient):
 # --- Functions for arrays -------------------------------------------------------------------------
 
 
-def _sides(n):
-    """Parameters of a function of two records and their rates, and what they unpack to."""
+#
+# With ``gradient`` states have rates, and records have theirs, along one direction after the other.
+
+
+def _state(letter, gradient):
+    """What a state unpacks to."""
+    return state_names(letter)[: 6 if gradient else 2]
+
+
+def _sides(n, gradient):
+    """Parameters of a function of two records, and what they unpack to."""
     sides = {"left": record_names("x", n), "right": record_names("y", n)}
-    for name, letter in (("dleft", "x"), ("dright", "y")):
+    for name, letter in (("dleft", "x"), ("dright", "y")) if gradient else ():
         sides |= {f"{name}{p}": record_names(letter, n, p) for p in range(2)}
     return sides
 
 
-@cache
-def map_pair_rates_source(cls):
-    """Source of `map_pair` with its rates, for an activation class."""
-    signature = {"act": parameter_names(cls), "numbers": NUMBERS, "state": state_names("s")}
-    signature |= _sides(3 + count_features(cls))
-    return source("map_pair_rates", signature, trace_map_pair(cls, True))
+def _source(name, signature, outputs, gradient):
+    """Source of a function of a state; all that it returns has the shape of the state."""
+    return source(name, signature, outputs, _state("s", gradient))
 
 
 @cache
-def add_pair_rates_source():
-    """Source of `add_pair` with its rates."""
-    signature = {"state": state_names("s"), "saved": state_names("z")} | _sides(3)
-    return source("add_pair_rates", signature, trace_add_pair(True))
+def map_pair_source(cls, gradient):
+    """Source of `map_pair`, for an activation class."""
+    signature = {"act": parameter_names(cls), "numbers": NUMBERS, "state": _state("s", gradient)}
+    signature |= _sides(3 + count_features(cls), gradient)
+    return _source("map_pair", signature, trace_map_pair(cls, gradient), gradient)
 
 
-def _row_outputs(values, states, numbers=()):
-    """New state of a row with its rates, its record, and the rates of the record."""
+@cache
+def affine_pair_source(gradient):
+    """Source of `affine_pair`."""
+    signature = {"numbers": NUMBERS}
+    signature |= {"state": _state("s", gradient), "duals": _state("d", gradient)}
+    signature |= _sides(3, gradient)
+    return _source("affine_pair", signature, trace_affine_pair(gradient), gradient)
+
+
+@cache
+def add_pair_source(gradient):
+    """Source of `add_pair`."""
+    signature = {"state": _state("s", gradient), "saved": _state("z", gradient)}
+    signature |= _sides(3, gradient)
+    return _source("add_pair", signature, trace_add_pair(gradient), gradient)
+
+
+@cache
+def rule_pair_source(name, gradient):
+    """Source of the rule of an instruction without weights, for pairs."""
+    signature = {"state": _state("s", gradient)} | _sides(3, gradient)
+    return _source("rule_pair", signature, trace_rule_pair(name, gradient), gradient)
+
+
+def _row_outputs(values, states, gradient, numbers=()):
+    """New state of a row, its record, and the rates of the record."""
     new, ntk, record = values
+    if not gradient:
+        return (new, ntk), record, ()
     rates = rates_of((new, ntk, *record), states, numbers)
     by_direction = tuple(zip(*rates[2:], strict=True))
     return (new, ntk, *rates[0], *rates[1]), record, by_direction
 
 
 @cache
-def map_row_rates_source(cls):
-    """Source of `map_row` with its rates, for an activation class."""
+def map_row_source(cls, gradient):
+    """Source of `map_row`, for an activation class."""
     graph = Graph()
     act = cls(*graph.inputs(*parameter_names(cls)))
     weight, bias, trained, *rates = graph.inputs(*ROW_NUMBERS)
     values = map_row(act, weight, bias, trained, *graph.inputs("s0", "s1"))
     numbers = ((weight, rates[0]), (bias, rates[1]))
-    signature = {"act": parameter_names(cls), "numbers": ROW_NUMBERS, "state": state_names("s")}
-    return source("map_row_rates", signature, _row_outputs(values, "s", numbers))
+    signature = {"act": parameter_names(cls), "numbers": ROW_NUMBERS}
+    signature |= {"state": _state("s", gradient)}
+    return _source("map_row", signature, _row_outputs(values, "s", gradient, numbers), gradient)
 
 
 @cache
-def affine_row_rates_source():
-    """Source of `affine_row` with its rates; ``d0`` and ``d1`` are standard deviation and slope."""
+def affine_row_source(gradient):
+    """Source of `affine_row`; ``d0`` and ``d1`` are standard deviation and slope."""
     graph = Graph()
     weight, bias, trained, *rates = graph.inputs(*ROW_NUMBERS)
     values = affine_row(weight, bias, trained, *graph.inputs("d0", "d1", "s1"))
     numbers = ((weight, rates[0]), (bias, rates[1]))
-    signature = {"numbers": ROW_NUMBERS, "state": state_names("s"), "duals": state_names("d")}
-    return source("affine_row_rates", signature, _row_outputs(values, "sd", numbers))
+    signature = {"numbers": ROW_NUMBERS}
+    signature |= {"state": _state("s", gradient), "duals": _state("d", gradient)}
+    outputs = _row_outputs(values, "sd", gradient, numbers)
+    return _source("affine_row", signature, outputs, gradient)
 
 
 @cache
-def affine_pair_rates_source():
-    """Source of `affine_pair` with its rates."""
-    signature = {"numbers": NUMBERS, "state": state_names("s"), "duals": state_names("d")} | _sides(
-        3
-    )
-    return source("affine_pair_rates", signature, trace_affine_pair(True))
-
-
-@cache
-def add_row_rates_source():
-    """Source of `add_row` with its rates."""
+def add_row_source(gradient):
+    """Source of `add_row`."""
     graph = Graph()
     values = add_row(*graph.inputs("s0", "s1", "z0", "z1"))
-    signature = {"state": state_names("s"), "saved": state_names("z")}
-    return source("add_row_rates", signature, _row_outputs(values, "sz"))
+    signature = {"state": _state("s", gradient), "saved": _state("z", gradient)}
+    return _source("add_row", signature, _row_outputs(values, "sz", gradient), gradient)
 
 
 @cache
-def rule_pair_rates_source(name):
-    """Source of the rule of an instruction without weights, for pairs, with its rates."""
-    signature = {"state": state_names("s")} | _sides(3)
-    return source("rule_pair_rates", signature, trace_rule_pair(name, True))
-
-
-@cache
-def rule_row_rates_source(name):
-    """Source of the rule of an instruction without weights, for rows, with its rates."""
+def rule_row_source(name, gradient):
+    """Source of the rule of an instruction without weights, for rows."""
     graph = Graph()
     values = RULES[name][0](*graph.inputs("kept", "s0", "s1"))
-    signature = {"kept": [], "state": state_names("s")}
-    return source("rule_row_rates", signature, _row_outputs(values, "s"))
+    signature = {"kept": [], "state": _state("s", gradient)}
+    return _source("rule_row", signature, _row_outputs(values, "s", gradient), gradient)

@@ -22,13 +22,13 @@ OPPOSITE = 1.0 - NOISE
 """Half of ``delta`` above which rows are opposite but for rounding."""
 
 
-def map_row(step, numbers, variance, ntk):
-    """`Pointwise` on a row: its new variance and NTK, and its record."""
-    rows = step.activation.expand(variance)
+def map_row(step, numbers, state):
+    """`Pointwise` on a row: its new state, its record, and no rates."""
+    rows = step.activation.expand(state[0])
     order = np.arange(len(rows.unit))[:, None]
-    slope = rows.gain**2 * (order * rows.unit**2).sum(axis=0)
-    new, ntk, sums = gaps.affine_row(*numbers, rows.std, slope, ntk)
-    return new, ntk, (*sums, *head(rows, variance), *rows.unit)
+    duals = (rows.std, rows.gain**2 * (order * rows.unit**2).sum(axis=0))
+    new, sums, _ = built(gaps.affine_row_source, False)(numbers, state, duals)
+    return new, (*sums, *head(rows, state[0]), *rows.unit), ()
 
 
 def head(rows, variance):
@@ -52,7 +52,7 @@ def map_row_rates(step, numbers, state):
     duals = (std, gain**2 * order_mean)
     duals += tuple(rows.dstd * speed for speed in speeds)
     duals += tuple(slope_rate * speed for speed in speeds)
-    new, sums, sum_rates = built(gaps.affine_row_rates_source)(numbers, state, duals)
+    new, sums, sum_rates = built(gaps.affine_row_source, True)(numbers, state, duals)
     heads = [
         (rows.dstd * speed, -0.5 * inverse * speed, gain_rate * speed, speed) for speed in speeds
     ]

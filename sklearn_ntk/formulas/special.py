@@ -205,6 +205,13 @@ def safe_inverse(x):
     return (x != 0.0) / (x + (x == 0.0))
 
 
+def within_rounding(gap, whole, part):
+    """A gap, from 0 to ``2 whole``, brought as close to ``whole - part`` as rounding of it is."""
+    rough, noise = whole - part, NOISE * whole
+    gap = np.minimum(np.maximum(gap, rough - noise), rough + noise)
+    return np.minimum(np.maximum(gap, 0.0), 2.0 * whole)
+
+
 def is_variance(value):
     """Whether ``value`` is a finite real number that is not negative."""
     is_real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))

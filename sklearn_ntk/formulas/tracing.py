@@ -3,9 +3,14 @@
 Formulas are plain functions made of arithmetic, comparisons and NumPy ufuncs, without branches.
 Called with nodes instead of numbers, they leave the graph of their operations behind. From it
 follow their exact derivatives and flat source code, for compilers that cannot look into NumPy.
+
+A node is a number or a truth value, and no simplification changes that. As in NumPy, sums and
+products of truth values are truth values: "or" and "and". Whatever else they meet takes them for
+the numbers 0.0 and 1.0.
 """
 
-from functools import cache
+import re
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -27,8 +32,38 @@ _COMPARISONS = {
     "equal": "==",
     "not_equal": "!=",
 }
-_UNARY = ("sqrt", "exp", "expm1", "cos", "sin", "abs")
+_LOGICAL = {
+    "add": "logical_or",
+    "maximum": "logical_or",
+    "logical_or": "logical_or",
+    "multiply": "logical_and",
+    "minimum": "logical_and",
+    "logical_and": "logical_and",
+}
+"""What operations on truth values alone are."""
+
+_ABSORBING = {"multiply": 2, "divide": 1}
+"""Number of first arguments of which one that is zero makes the result zero."""
+
+_NEUTRAL = {
+    "add": ((0, 0.0), (1, 0.0)),
+    "subtract": ((1, 0.0),),
+    "multiply": ((0, 1.0), (1, 1.0)),
+    "divide": ((1, 1.0),),
+}
+"""Places and values of arguments that leave the other one as it is."""
+
+_SYMBOLS = {**_BINARY, **_COMPARISONS, "logical_or": "|", "logical_and": "&"}
+_UNARY = ("sqrt", "exp", "expm1", "log", "cos", "sin", "abs")
 _OTHER = ("arctan2", "maximum", "minimum")
+_COMPOSED = {
+    "negative": lambda x: 0.0 - x,
+    "square": lambda x: x * x,
+    "arctan": lambda x: np.arctan2(x, 1.0),
+    "arcsin": lambda x: np.arctan2(x, np.sqrt(np.maximum((1.0 - x) * (1.0 + x), 0.0))),
+    "arccos": lambda x: np.arctan2(np.sqrt(np.maximum((1.0 - x) * (1.0 + x), 0.0)), x),
+}
+"""Operations that are made of others."""
 
 
 class Graph:
@@ -54,24 +89,26 @@ class Graph:
         """A tuple of inputs."""
         return tuple(self.node("input", name) for name in names)
 
+    def number(self, value):
+        """A node or a number as it is, a truth value as the number 0.0 or 1.0."""
+        is_truth = isinstance(value, Node) and value.is_truth
+        return self.node("multiply", self.constant(1.0), value) if is_truth else value
+
     def apply(self, operation, *arguments):
         """The node of an operation on nodes or numbers, after the simplest simplifications."""
         arguments = [a if isinstance(a, Node) else self.constant(a) for a in arguments]
+        if operation in _LOGICAL and all(a.is_truth for a in arguments):
+            return self.node(_LOGICAL[operation], *arguments)
+        if operation != "multiply":  # in a product, a truth value selects
+            arguments = [self.number(a) for a in arguments]
         numbers = [a.arguments[0] if a.operation == "constant" else None for a in arguments]
         if operation in _BINARY and None not in numbers:
             return self.constant(getattr(np, operation)(*numbers))
-        if operation == "multiply" and 0.0 in numbers:
+        if 0.0 in numbers[: _ABSORBING.get(operation, 0)]:
             return self.constant(0.0)
-        if operation == "divide" and numbers[0] == 0.0:
-            return self.constant(0.0)
-        if operation in ("multiply", "divide") and numbers[1] == 1.0:
-            return arguments[0]
-        if operation == "multiply" and numbers[0] == 1.0:
-            return arguments[1]
-        if operation in ("add", "subtract") and numbers[1] == 0.0:
-            return arguments[0]
-        if operation == "add" and numbers[0] == 0.0:
-            return arguments[1]
+        for place, neutral in _NEUTRAL.get(operation, ()):
+            if numbers[place] == neutral:
+                return self.number(arguments[1 - place])
         return self.node(operation, *arguments)
 
 
@@ -81,13 +118,21 @@ class Node:
     def __init__(self, graph, operation, arguments, index):
         self.graph, self.operation, self.arguments, self.index = graph, operation, arguments, index
 
+    @cached_property
+    def is_truth(self):
+        """Whether this is a truth value rather than a number."""
+        call, place = self.arguments if self.operation == "item" else (self, 0)
+        if isinstance(call.operation, Formula):
+            return call.operation.truths[place]
+        return call.operation in _COMPARISONS or call.operation in ("logical_or", "logical_and")
+
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         name = {"absolute": "abs", "true_divide": "divide"}.get(ufunc.__name__, ufunc.__name__)
-        if name == "negative":
-            return 0.0 - inputs[0]
+        if name in _COMPOSED and method == "__call__" and not options:
+            return _COMPOSED[name](*inputs)
         known = name in _BINARY or name in _COMPARISONS or name in (*_UNARY, *_OTHER)
         if method != "__call__" or options or not known:
-            return NotImplemented
+            raise TypeError(f"A formula cannot use {ufunc.__name__}, or not in this way.")
         return self.graph.apply(name, *inputs)
 
     def __bool__(self):
@@ -99,9 +144,9 @@ class Node:
     def __pow__(self, exponent):
         if isinstance(exponent, Node) or exponent not in (1, 2, 3, 4):
             return NotImplemented
-        result = self
+        result = base = self.graph.number(self)
         for _ in range(int(exponent) - 1):
-            result = result * self
+            result = result * base
         return result
 
     def __neg__(self):
@@ -148,6 +193,13 @@ class Formula:
             return call
         return tuple(graphs[0].node("item", call, i) for i in range(self.n_results))
 
+    @cached_property
+    def truths(self):
+        """Which of the results are truth values."""
+        results = self.function(*Graph().inputs(*range(self.function.__code__.co_argcount)))
+        results = results if isinstance(results, tuple) else (results,)
+        return [isinstance(result, Node) and result.is_truth for result in results]
+
 
 def formula(rule, n_results=1):
     """Make a function a `Formula`, as a decorator."""
@@ -155,19 +207,19 @@ def formula(rule, n_results=1):
 
 
 def differentiate(outputs, seeds):
-    """Rates of change of the nodes ``outputs`` when inputs change at the rates ``seeds``.
+    """Rates of change of ``outputs``, nodes or numbers, when inputs change at the rates ``seeds``.
 
     ``seeds`` maps input nodes to nodes or numbers; inputs that are not in it stay as they are.
     Where a square root is zero its rate is taken as zero, the limit for rows that coincide.
     """
     graph = next(iter(seeds)).graph
     rates = {node.index: rate for node, rate in seeds.items()}
-    for node in graph.nodes[: max(output.index for output in outputs) + 1]:
+    for node in graph.nodes[: max((node.index for node in _nodes(outputs)), default=-1) + 1]:
         if node.operation not in ("constant", "input") and node.index not in rates:
             inner = [rates.get(a.index, 0.0) for a in node.arguments if isinstance(a, Node)]
             moving = any(isinstance(rate, Node) or np.any(rate != 0.0) for rate in inner)
             rates[node.index] = _rate(node, inner, rates) if moving else 0.0
-    return [rates.get(output.index, 0.0) for output in outputs]
+    return [rates.get(getattr(output, "index", None), 0.0) for output in outputs]
 
 
 def _rate(node, inner, rates):
@@ -190,6 +242,7 @@ _RULES = {
     "sqrt": lambda z, x, dx: (z > 0.0) * (0.5 * dx / (z + TINY)),
     "exp": lambda z, x, dx: z * dx,
     "expm1": lambda z, x, dx: (z + 1.0) * dx,
+    "log": lambda z, x, dx: dx / x,
     "cos": lambda z, x, dx: -np.sin(x) * dx,
     "sin": lambda z, x, dx: np.cos(x) * dx,
     "abs": lambda z, x, dx: (1.0 - 2.0 * (x < 0.0)) * dx,
@@ -202,7 +255,7 @@ _RULES = {
 
 
 def expand(outputs):
-    """The same outputs, nodes or nested tuples, with every `Formula` written out."""
+    """The same outputs, nodes or nested tuples, as numbers and with every `Formula` written out."""
     graph, new = Graph(), {}
     for node in _needed(_nodes(outputs)):
         arguments = [new[a.index] if isinstance(a, Node) else a for a in node.arguments]
@@ -214,20 +267,21 @@ def expand(outputs):
             new[node.index] = graph.node(node.operation, *arguments)
         else:
             new[node.index] = graph.apply(node.operation, *arguments)
-    return _replaced(outputs, new)
+    return _replaced(outputs, lambda node: graph.number(new[node.index]))
 
 
 def _nodes(outputs):
-    """All nodes in nested tuples."""
-    if isinstance(outputs, tuple):
+    """All nodes in nested tuples or lists."""
+    if isinstance(outputs, (tuple, list)):
         return [node for output in outputs for node in _nodes(output)]
     return [outputs] if isinstance(outputs, Node) else []
 
 
-def _replaced(outputs, new):
+def _replaced(outputs, of_node):
+    """The same nested tuples with other nodes."""
     if isinstance(outputs, tuple):
-        return tuple(_replaced(output, new) for output in outputs)
-    return new[outputs.index] if isinstance(outputs, Node) else outputs
+        return tuple(_replaced(output, of_node) for output in outputs)
+    return of_node(outputs) if isinstance(outputs, Node) else outputs
 
 
 def _needed(nodes):
@@ -250,7 +304,7 @@ class Writer:
 
     def operation(self, name, texts, are_truths):
         """Text of an operation, and of which of its arguments are truth values."""
-        symbol = {**_BINARY, **_COMPARISONS}.get(name)
+        symbol = _SYMBOLS.get(name)
         return f" {symbol} ".join(texts) if symbol else f"np.{name}({', '.join(texts)})"
 
 
@@ -266,7 +320,7 @@ def statements(outputs, writer):
             text[node.index] = writer.constant(node.arguments[0])
         else:
             texts = [text[a.index] for a in node.arguments]
-            are_truths = [a.operation in _COMPARISONS for a in node.arguments]
+            are_truths = [a.is_truth for a in node.arguments]
             text[node.index] = f"t{node.index}"
             line = writer.operation(node.operation, texts, are_truths)
             lines.append(f"t{node.index} = {line}")
@@ -279,17 +333,45 @@ def _nested(outputs, text, writer):
     return text[outputs.index] if isinstance(outputs, Node) else writer.constant(float(outputs))
 
 
-def source(name, signature, outputs):
+def source(name, signature, outputs, like=()):
     """Flat Python source of a function that returns ``outputs``, nodes or nested tuples of them.
 
     ``signature`` holds the parameters and, after each, the inputs that it is unpacked to, if any.
+    Every output has the shape of the inputs ``like``, also if it does not depend on them.
     """
-    _, lines, texts = statements(outputs, Writer())
+    outputs = expand(outputs)
+    _, lines, texts = statements(_shaped(outputs, like) if like else outputs, Writer())
     heads = [
         f"{', '.join(parts)}, = {parameter}" for parameter, parts in signature.items() if parts
     ]
-    body = "\n    ".join([*heads, *lines, f"return {_written(texts)}"])
+    end = f"return {_written(texts)}"
+    body = "\n    ".join([*heads, *_freed(lines, end), end])
     return f"def {name}({', '.join(signature)}):\n    {body}\n"
+
+
+def _shaped(outputs, like):
+    """The outputs, those that depend on none of the inputs ``like`` with zeros of their shape."""
+    graph = next((node.graph for node in _nodes(outputs)), Graph())
+    likes = graph.inputs(*like)
+    zeros, places = graph.apply("zeros_like", likes[0]), {node.index for node in likes}
+
+    def shape(output):
+        if isinstance(output, tuple):
+            return tuple(map(shape, output))
+        found = places.intersection(node.index for node in _needed(_nodes(output)))
+        return output if found else zeros + output
+
+    return shape(outputs)
+
+
+def _freed(lines, end):
+    """The lines, each of which also deletes what no later one needs: little memory is held."""
+    later, found = set(re.findall(r"\bt\d+\b", end)), []
+    for line in reversed(lines):
+        names = sorted(set(re.findall(r"\bt\d+\b", line)) - later)
+        later.update(names)
+        found.append(f"{line}; del {', '.join(names)}" if names else line)
+    return found[::-1]
 
 
 def _written(texts):

@@ -7,7 +7,7 @@ Examples
 >>> block = Residual((Dense(), ReLU(), Dense()))
 >>> network = (Dense(), block, ReLU(), Dense(1.0, 0.0))
 >>> network[-1]
-Dense(weight_var=1.0, bias_var=0.0, frozen=False)
+Dense(weight_var=1.0, bias_var=0.0)
 """
 
 from ._attention import PositionalEmbedding, SelfAttention

@@ -20,7 +20,8 @@ class SelfAttention(NamedTuple):
     J. Hron et al., "Infinite attention: NNGP and NTK for deep attention networks", ICML 2020. With
     linear scaling, queries and keys have the same weights, and the scores of a row are a multiple
     of its own covariances, ``sqrt(query_var key_var) K(x, x)``. With the scaling "sqrt" the scores
-    stay random, and only the identity has a closed form.
+    stay random, and only the identity has a closed form. As `Dense` and `Conv` it may stand on the
+    rows themselves and behind an activation.
 
     Parameters
     ----------
@@ -54,8 +55,6 @@ class SelfAttention(NamedTuple):
     def lower(self, context):
         """Instructions of this layer: attention, values, output."""
         need_positions(context, "SelfAttention")
-        if context.n_weights == 0:
-            context.fail("SelfAttention must follow a layer with weights", "Put Dense() before it")
         for name, known in (("mechanism", MECHANISMS), ("scaling", SCALINGS)):
             if getattr(self, name) not in known:
                 context.fail(
@@ -75,7 +74,7 @@ class SelfAttention(NamedTuple):
         yield program.Attend(context.grid, self.mechanism, self.scaling, scale, is_trained)
         yield Pointwise(Identity(), float(self.value_var), 0.0, is_trained)
         yield Pointwise(Identity(), float(self.out_var), bias, is_trained, bias_tied=bias_tied)
-        context.gaussian = context.independent = True
+        context.weigh()
 
 
 @value
@@ -108,9 +107,10 @@ class PositionalEmbedding(NamedTuple):
     def lower(self, context):
         """Instructions of this layer."""
         need_positions(context, "PositionalEmbedding")
-        if context.n_weights == 0:
+        if not context.signal.wide:
             context.fail(
-                "PositionalEmbedding must follow a layer with weights, which makes rows wide",
+                "PositionalEmbedding must follow a layer with weights: in the few channels of the "
+                "rows themselves its products would not average out",
                 "Put Dense() before it",
             )
         scale = 0.0 if self.length_scale is None else self.length_scale

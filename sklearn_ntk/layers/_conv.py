@@ -18,11 +18,12 @@ class Conv(NamedTuple):
     Parameters
     ----------
     filter_size : int or tuple of int
-        Positions that the filter spans along each axis.
+        Positions that the filter spans along each axis; more than there are if it is padded.
     strides : int or tuple of int
         Steps of the filter; greater ones leave fewer positions.
     padding : {"same", "valid", "circular"}
-        What is outside: zeros, nothing (the filter stays inside), or the opposite end.
+        What is outside: zeros, nothing (the filter stays inside), or the opposite end, around the
+        circle as often as the filter reaches: positions seen twice have two weights.
     weight_var, bias_var : float or None
         Variances of weights and biases; None takes the kernel's.
     frozen : bool
@@ -63,4 +64,4 @@ class Conv(NamedTuple):
                 yield Convolve(context.grid, part, step, self.padding)
                 context.grid = (*grid[: axis + 1], *context.grid[axis + 1 :])
         yield Pointwise(Identity(), weight / n, bias, context.is_trained(self), *tied)
-        context.gaussian = context.independent = True
+        context.weigh()

@@ -24,7 +24,7 @@ class Dense(NamedTuple):
     --------
     >>> from sklearn_ntk.layers import Dense
     >>> Dense(2.0, 0.1)
-    Dense(weight_var=2.0, bias_var=0.1, frozen=False)
+    Dense(weight_var=2.0, bias_var=0.1)
     """
 
     weight_var: float | None = None
@@ -35,4 +35,4 @@ class Dense(NamedTuple):
         """Instructions of this layer."""
         weight, bias, tied = context.variances(self)
         yield Pointwise(Identity(), weight, bias, context.is_trained(self), *tied)
-        context.gaussian = context.independent = True
+        context.weigh()

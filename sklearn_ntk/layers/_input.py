@@ -14,7 +14,8 @@ class Input(tuple):
     Parameters
     ----------
     *shape : int
-        ``(height, width, channels)`` of images or ``(time, channels)`` of sequences.
+        ``(height, width, channels)`` of images, ``(time, channels)`` of sequences, or
+        ``(depth, height, width, channels)`` of volumes: any number of axes of positions.
 
     Examples
     --------
@@ -37,11 +38,15 @@ class Input(tuple):
         if context.path != ["architecture[0]"]:
             context.fail("Input must be the first layer", "Move it to the front")
         sizes = [n for n in self if isinstance(n, numbers.Integral) and not isinstance(n, bool)]
-        if len(sizes) != len(self) or len(self) not in (2, 3) or min(self, default=0) < 1:
+        if len(sizes) != len(self) or min(self, default=1) < 1:
             context.fail(
-                f"Input takes positive integers, (height, width, channels) or (time, channels); "
-                f"got {tuple(self)!r}",
-                "Give single numbers a channel of their own: Input(8, 8, 1)",
+                f"Input takes positive integers; got {tuple(self)!r}",
+                "Give the numbers of positions, then that of channels, as in Input(8, 8, 1)",
+            )
+        if len(self) < 2:
+            context.fail(
+                f"Input takes positions along at least one axis, and channels; got {tuple(self)!r}",
+                f"Give single numbers a channel of their own: Input({(*self, 8)[0]}, 1)",
             )
         context.shape = tuple(map(int, self))
         context.grid = context.shape[:-1]

@@ -1,29 +1,51 @@
 """From a tuple of layers to a program: the one place where a network is checked."""
 
 import numbers
+from typing import NamedTuple
 
 from ..activations import as_activation, is_activation
 from ..formulas.special import is_variance
 from ..program import Output, Pointwise, assemble
 
 
+class Signal(NamedTuple):
+    """What lowering knows of the signal that a layer meets.
+
+    ``gaussian`` tells whether all entries are Gaussian, as an activation demands; ``centred``
+    whether their mean is zero; ``wide`` whether they have passed weights, behind which there are
+    infinitely many, and ``fresh`` whether they have done so since the branch at hand began.
+    """
+
+    gaussian: bool = False
+    centred: bool = False
+    wide: bool = False
+    fresh: bool = False
+
+
 class Context:
     """What lowering knows of the network so far.
 
-    ``gaussian`` tells whether the signal is Gaussian, as an activation demands; ``independent``
-    whether it has passed weights of its own since the branch at hand began; ``path`` where it is.
-    ``shape`` is that of the rows and ``grid`` that of the positions; both are None where rows have
-    no positions, and the grid is empty where none are left.
+    ``signal`` is what is known of the `Signal` and ``path`` where it is. ``shape`` is that of the
+    rows and ``grid`` that of the positions; both are None where rows have no positions, and the
+    grid is empty where none are left.
     """
 
     def __init__(self, weight_var, bias_var, n_frozen):
         self.weight_var = weight_var
         self.bias_var = bias_var
         self.n_frozen = n_frozen
-        self.gaussian = self.independent = False
+        self.signal = Signal()
         self.n_weights = 0
         self.shape = self.grid = None
         self.path = []
+
+    def weigh(self):
+        """The signal has passed weights of its own."""
+        self.signal = Signal(True, True, True, True)
+
+    def change(self, **known):
+        """Something else is known of the signal now."""
+        self.signal = self.signal._replace(**known)
 
     def is_trained(self, layer):
         """Count a layer with weights, and tell whether it is trained, for each `n_frozen`."""
@@ -41,9 +63,9 @@ class Context:
         return bool(found)
 
     def activation(self, given):
-        """The activation that a name or an object stands for."""
+        """The activation that a name or an object stands for, as a value of numbers."""
         try:
-            return as_activation(given)
+            return as_activation(given).traced()
         except (TypeError, ValueError) as error:
             raise type(error)(f"Invalid network at {'.'.join(self.path)}: {error}") from None
 
@@ -82,13 +104,9 @@ class Context:
     def _lower_one(self, layer):
         if isinstance(layer, str) or is_activation(layer):
             layer = self.activation(layer)
-            if not self.gaussian:
-                self.fail(
-                    f"the activation {layer!r} must follow a layer with weights, whose output is "
-                    "Gaussian",
-                    "Put Dense() before it",
-                )
-            self.gaussian = self.independent = False
+            if not layer.is_linear:
+                self._check_gaussian(layer)
+                self.change(gaussian=False, centred=False)
             yield Pointwise(layer)
         elif isinstance(layer, type) or not hasattr(layer, "lower"):
             raise TypeError(
@@ -98,6 +116,15 @@ class Context:
         else:
             yield from layer.lower(self)
 
+    def _check_gaussian(self, layer):
+        if self.signal.gaussian:
+            return
+        elsewhere = ", or move it before the Dropout or Flatten" if self.signal.centred else ""
+        self.fail(
+            f"the activation {layer!r} must follow a layer with weights, whose output is Gaussian",
+            f"Put Dense() before it{elsewhere}",
+        )
+
 
 def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
     """Lower a network to a `Program`, checking it on the way.
@@ -105,7 +132,8 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
     Parameters
     ----------
     layers : tuple of layers and activations
-        The network from input to output; it ends in a layer with weights.
+        The network from input to output. One that ends without weights has the kernels of its
+        features: the means over them of products, and of inner products of gradients.
     weight_var, bias_var : float
         Variances of the layers that leave theirs at None.
     n_frozen : int or tuple of int
@@ -126,21 +154,21 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
         raise ValueError(f"n_frozen must be a whole number >= 0; got {n_frozen!r}.")
     context = Context(weight_var, bias_var, n_frozen)
     instructions = list(context.walk(layers, "architecture"))
-    if not context.gaussian:
-        context.path = ["architecture"]
-        context.fail("a network must end in a layer with weights", "Append Dense()")
+    context.path = ["architecture"]
+    if not len(layers):
+        context.fail("a network must have layers", "Append Dense()")
     if context.grid:
-        context.path = ["architecture"]
         context.fail(
-            f"the network ends with {context.grid} positions",
-            "Put Flatten(), GlobalAvgPool() or a Recurrent layer before the last Dense()",
+            f"the network ends with {context.grid} positions, and a kernel has one number for "
+            f"each pair of rows",
+            "Append Flatten(), GlobalAvgPool() or a Recurrent layer",
         )
     program = assemble([*instructions, Output()], context.shape)
     if program.n_ntks is not None and program.shape is not None:
         raise ValueError(
             f"a network over positions takes one n_frozen at a time; got {n_frozen!r}."
         )
-    if max(counts) >= context.n_weights:
+    if max(counts) >= max(1, context.n_weights):
         raise ValueError(
             f"n_frozen must be less than the number of layers with weights, which is "
             f"{context.n_weights}; got {n_frozen}."

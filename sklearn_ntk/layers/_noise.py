@@ -24,7 +24,7 @@ class LayerNorm(NamedTuple):
 
     def lower(self, context):
         """Instructions of this layer."""
-        if not context.gaussian:
+        if not context.signal.centred:
             context.fail(
                 "LayerNorm must follow a layer with weights, whose output has mean zero",
                 "Put it behind Dense() or Conv(), before the activation",
@@ -64,5 +64,5 @@ class Dropout(NamedTuple):
             context.fail(
                 f"rate must be a number from 0 to less than 1; got {self.rate!r}", "Correct it"
             )
-        context.gaussian = False
+        context.change(gaussian=False)
         yield program.Drop(1.0 - float(self.rate))

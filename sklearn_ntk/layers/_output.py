@@ -27,7 +27,9 @@ class Output(NamedTuple):
         if len(context.path) > 1:
             context.fail("an Output cannot be inside a branch", "Put it before or behind")
         if context.shape is not None:
-            context.fail("a network with an Input has its end as the only output", "Remove it")
-        if not context.gaussian:
-            context.fail("an Output must follow a layer with weights", "Put Dense() before it")
+            context.fail(
+                "a network with an Input, whose kernels on the way are those of all pairs of "
+                "positions, has its end as the only output",
+                "Remove it",
+            )
         yield program.Output()

@@ -40,13 +40,13 @@ class AvgPool(NamedTuple):
     strides : int or tuple of int, optional
         Steps of the window; by default it does not overlap itself.
     padding : {"valid", "same", "circular"}
-        As in `Conv`; zeros outside count as entries of the mean.
+        As in `Conv`; zeros outside, and positions seen twice, count as entries of the mean.
 
     Examples
     --------
     >>> from sklearn_ntk.layers import AvgPool
     >>> AvgPool(2)
-    AvgPool(window=2, strides=None, padding='valid')
+    AvgPool(window=2)
     """
 
     window: int | tuple
@@ -114,6 +114,8 @@ class GlobalSumPool(NamedTuple):
 class Flatten(NamedTuple):
     """Make one vector of the channels of all positions; the next layer weighs each on its own.
 
+    Rows that are vectors already stay as they are.
+
     Examples
     --------
     >>> from sklearn_ntk.layers import Flatten
@@ -123,7 +125,8 @@ class Flatten(NamedTuple):
 
     def lower(self, context):
         """Instructions of this layer."""
-        need_positions(context, "Flatten")
+        if not context.grid:  # a vector already
+            return
         yield program.Flatten(context.grid)
         context.grid = ()
-        context.gaussian = context.independent = False  # one mean of many variances
+        context.change(gaussian=False)  # entries have many variances

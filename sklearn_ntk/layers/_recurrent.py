@@ -59,4 +59,5 @@ class Recurrent(NamedTuple):
         if not context.flag(self, "return_sequences"):
             yield program.Last(context.grid)
             context.grid = ()
-        context.gaussian = context.independent = False
+        context.weigh()
+        context.change(gaussian=False, centred=False)

@@ -13,7 +13,8 @@ class Residual(NamedTuple):
     Parameters
     ----------
     body : tuple of layers
-        Ends in a layer with weights, so that the two summands are uncorrelated.
+        Ends in a layer with weights, unless the shortcut does: the two summands must be
+        uncorrelated. It is enough if one path has weights and one of both the mean zero.
     shortcut : tuple of layers
         What the input passes on the other path.
 
@@ -30,30 +31,36 @@ class Residual(NamedTuple):
 
     def lower(self, context):
         """Instructions of both paths and of their sum."""
-        before, grid = (context.gaussian, context.independent), context.grid
-        context.independent = False
+        start, grid = context.signal, context.grid
+        context.change(fresh=False)
         yield Save()
         yield from context.walk(self.body, "body")
-        if not context.independent:
-            context.fail(
-                "the body of a Residual must end in a layer with weights, or the two paths would "
-                "be correlated",
-                "End it in Dense()",
-            )
-        is_gaussian = context.gaussian
+        body, context.signal = context.signal, start._replace(fresh=False)
+        after, context.grid = context.grid, grid
         if self.shortcut:
-            context.gaussian, context.independent = before
             yield Swap()
-            after, context.grid = context.grid, grid
             yield from context.walk(self.shortcut, "shortcut")
-            before, grid = (context.gaussian, context.independent), context.grid
-            context.grid = after
-        if context.grid != grid:
-            context.fail(
-                f"the body of a Residual ends with {context.grid} positions and the shortcut with "
-                f"{grid}",
-                "Give the shortcut layers with the same strides, such as Conv(1, strides=2)",
-            )
+        shortcut = context.signal
+        _check_paths(context, body, shortcut, after)
         yield Add()
-        # The sum is Gaussian if both paths are; its parts are fresh only if the shortcut's are.
-        context.gaussian, context.independent = before[0] and is_gaussian, before[1]
+        both = type(start)(*map(min, body, shortcut))
+        context.signal = both._replace(
+            wide=body.wide or shortcut.wide, fresh=start.fresh or both.fresh
+        )
+
+
+def _check_paths(context, body, shortcut, after):
+    """Fail where the paths would be correlated, or end with different positions."""
+    is_fresh, is_centred = body.fresh or shortcut.fresh, body.centred or shortcut.centred
+    if not (is_fresh and is_centred):
+        context.fail(
+            "one path of a Residual must end in a layer with weights, or the two would be "
+            "correlated",
+            "End the body in Dense()",
+        )
+    if context.grid != after:
+        context.fail(
+            f"the body of a Residual ends with {after} positions and the shortcut with "
+            f"{context.grid}",
+            "Give the shortcut layers with the same strides, such as Conv(1, strides=2)",
+        )

@@ -22,12 +22,11 @@ def check_window(context, what, window, strides, padding):
     """Grid of the places of a window, or the error if it does not fit."""
     if padding not in grids.PADDINGS:
         context.fail(f"padding must be one of {grids.PADDINGS}; got {padding!r}", "Correct it")
-    largest = [2 * n - 1 if padding == "same" else n for n in context.grid]
-    if any(w > most for w, most in zip(window, largest, strict=True)):
+    if padding == "valid" and any(w > n for w, n in zip(window, context.grid, strict=True)):
         context.fail(
-            f"a {what} of {window} is larger than the grid of {context.grid} positions allows with "
-            f"padding {padding!r}",
-            "Make it smaller, or pool less before it",
+            f"a {what} of {window} has no place inside a grid of {context.grid} positions, where "
+            "the padding 'valid' keeps it",
+            "Make it smaller, pool less before it, or take the padding 'same'",
         )
     return grids.after(context.grid, window, strides, padding)
 
@@ -37,7 +36,8 @@ def need_positions(context, layer):
     if context.grid is None:
         context.fail(
             f"{layer} needs rows with positions",
-            "Begin the network with Input(height, width, channels) or Input(time, channels)",
+            "Begin the network with Input, such as Input(height, width, channels) or "
+            "Input(time, channels)",
         )
     if context.grid == ():
         context.fail(

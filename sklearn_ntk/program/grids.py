@@ -1,6 +1,6 @@
 """Positions of images and sequences: which ones a window sees.
 
-Positions of a grid, of one or two axes, are numbered in C order; -1 stands for one outside.
+Positions of a grid are numbered in C order; -1 stands for one outside.
 """
 
 from functools import cache

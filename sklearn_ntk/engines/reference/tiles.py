@@ -35,8 +35,7 @@ class Rows(NamedTuple):
 
 def scan_rows(program, variance, gradient=False):
     """Carry the variance and NTK of single rows, with their rates, through a program."""
-    zero = 0.0 * variance
-    state = (variance,) + (zero,) * (5 if gradient else 1)
+    state = (variance,) + (0.0 * variance,) * (5 if gradient else 1)
     stack, records, rates, outputs = [], [], [], []
     for step in program.steps:
         record, rate = (), ()
@@ -48,11 +47,9 @@ def scan_rows(program, variance, gradient=False):
             outputs.append(state)
             record, rate = _row_of_output(state)
         else:
-            arguments = (step, state, stack.pop() if isinstance(step, Add) else None)
-            state, record, rate = (_row_with_rates if gradient else _row)(*arguments)
-        state = _filled(state, zero)
-        records.append(_filled(record, zero))
-        rates.append(tuple(_filled(r, zero) for r in rate))
+            state, record, rate = _row(step, state, stack.pop() if isinstance(step, Add) else None)
+        records.append(record)
+        rates.append(rate)
     variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
     ntk = _one_axis(program, ntk, 1)
     pairs = [np.stack(moves[i : i + 2], axis=-1) for i in (0, 2)] if gradient else (None, None)
@@ -73,11 +70,6 @@ def _trained(step, n_axes):
     return np.reshape(flags, (-1, *[1] * n_axes)) if isinstance(flags, tuple) else flags
 
 
-def _filled(record, zero):
-    """The record with one entry for each row where it is constant."""
-    return tuple(zero + x if isinstance(x, float) else x for x in record)
-
-
 def _row_of_output(state):
     """Only the standard deviation is of use."""
     zero, std = 0.0 * state[0], np.sqrt(state[0])
@@ -86,30 +78,17 @@ def _row_of_output(state):
 
 
 def _row(step, state, saved):
+    gradient = len(state) > 2
     if type(step) in _RULES:
-        *state, record = gaps.RULES[_RULES[type(step)]][0](getattr(step, "kept", 1.0), *state)
-    elif saved is not None:
-        *state, record = gaps.add_row(*state, *saved)
-    else:
-        numbers = (step.weight_var, step.bias_var, _trained(step, 1))
-        if step.activation.is_series:
-            *state, record = series.map_row(step, numbers, *state)
-        else:
-            *state, record = gaps.map_row(step.activation, *numbers, *state)
-    return tuple(state), record, ()
-
-
-def _row_with_rates(step, state, saved):
-    if type(step) in _RULES:
-        function = built(gaps.rule_row_rates_source, _RULES[type(step)])
+        function = built(gaps.rule_row_source, _RULES[type(step)], gradient)
         return function(getattr(step, "kept", 1.0), state)
     if saved is not None:
-        return built(gaps.add_row_rates_source)(state, saved)
+        return built(gaps.add_row_source, gradient)(state, saved)
     drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
-    numbers = (step.weight_var, step.bias_var, step.trained, *drift)
+    numbers = (step.weight_var, step.bias_var, _trained(step, 1), *drift)
     if step.activation.is_series:
-        return series.map_row_rates(step, numbers, state)
-    function = built(gaps.map_row_rates_source, type(step.activation))
+        return (series.map_row_rates if gradient else series.map_row)(step, numbers, state)
+    function = built(gaps.map_row_source, type(step.activation), gradient)
     return function(step.activation, numbers, state)
 
 
@@ -159,10 +138,7 @@ def run(program, gap, rows_x, rows_y, gradient=False):
                 outputs.append(_kernels(state, left, right, dleft, dright))
                 continue
             saved = stack.pop() if isinstance(step, Add) else None
-            if gradient:
-                state = _pair_with_rates(step, state, saved, left, right, dleft, dright)
-            else:
-                state = _pair(step, state, saved, left, right)
+            state = _pair(step, state, saved, left, right, *dleft, *dright)
     nngp, ntk, *rates = (np.stack(parts) for parts in zip(*outputs, strict=True))
     return nngp, _one_axis(program, ntk, 2), *rates
 
@@ -182,29 +158,23 @@ def _kernels(state, left, right, dleft, dright):
     return nngp, state[1], np.stack(rates, axis=-1), np.stack(state[4:6], axis=-1)
 
 
-def _pair(step, state, saved, left, right):
+def _pair(step, state, saved, *sides):
+    gradient = len(state) > 2
     if type(step) in _RULES:
-        return gaps.RULES[_RULES[type(step)]][1](*state, left, right)
+        return built(gaps.rule_pair_source, _RULES[type(step)], gradient)(state, *sides)
     if saved is not None:
-        return gaps.add_pair(*state, *saved, left, right)
-    numbers = (step.weight_var, _trained(step, 2))
+        return built(gaps.add_pair_source, gradient)(state, saved, *sides)
+    numbers = (step.weight_var, _trained(step, 2), step.weight_var * step.weight_tied)
     if step.activation.is_series:
-        duals = series.dual(state[0], left[3:], right[3:])
-        return gaps.affine_pair(*numbers, *duals, state[1], left, right)
-    return gaps.map_pair(step.activation, *numbers, *state, left, right)
+        heads = (record[:3] for record in sides)
+        duals = _duals(state, *(record[3:] for record in sides))
+        return built(gaps.affine_pair_source, gradient)(numbers, state, duals, *heads)
+    function = built(gaps.map_pair_source, type(step.activation), gradient)
+    return function(step.activation, numbers, state, *sides)
 
 
-def _pair_with_rates(step, state, saved, left, right, dleft, dright):
-    if type(step) in _RULES:
-        function = built(gaps.rule_pair_rates_source, _RULES[type(step)])
-        return function(state, left, right, *dleft, *dright)
-    if saved is not None:
-        return built(gaps.add_pair_rates_source)(state, saved, left, right, *dleft, *dright)
-    numbers = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
-    if step.activation.is_series:
-        features = [tuple(record[3:] for record in side) for side in (dleft, dright)]
-        duals = series.dual_rates(state[0], state[2:4], left[3:], right[3:], *features)
-        sides = (record[:3] for record in (left, right, *dleft, *dright))
-        return built(gaps.affine_pair_rates_source)(numbers, state, duals, *sides)
-    function = built(gaps.map_pair_rates_source, type(step.activation))
-    return function(step.activation, numbers, state, left, right, *dleft, *dright)
+def _duals(state, left, right, *moves):
+    """Gap and slope behind a series, with their rates if those of the records are given."""
+    if not moves:
+        return series.dual(state[0], left, right)
+    return series.dual_rates(state[0], state[2:4], left, right, moves[:2], moves[2:])

@@ -192,11 +192,12 @@ def _pool(scan, step, pairs):
     table, scale = grids.sources(*step[:4]), step.scale
     count = (table >= 0).sum(axis=1)[:, None] + 0.0 * pairs[0]
     sums = tuple(scale * part for part in _windows(table, scan.state))
-    both = zip(sums, pairs, strict=True)
-    new = tuple(part * count - 0.5 * scale * inside for part, inside in both)
+    inside = tuple(0.5 * scale * part for part in pairs)
+    both = list(zip(inside, sums, strict=True))
+    new = tuple(part * count - less for less, part in both)
     new = (np.maximum(new[0], 0.0), *new[1:])
-    rates = tuple((part, 0.0 * count, move) for part, move in zip(sums[1:], new[1:], strict=True))
-    return new, (sums[0], count, new[0]), rates, ()
+    rates = tuple((less, 0.0 * count, part) for less, part in both[1:])
+    return new, (inside[0], count, sums[0]), rates, ()
 
 
 def _flatten(scan, step, pairs):
@@ -260,20 +261,10 @@ def map_rows(step, state):
     act, cls = (step.activation, type(step.activation)) if kind == "pointwise" else ((), None)
     if len(state) > 1:
         function = built(distances.row_rates_source, kind, cls)
-        return _filled(*function(act, numbers, (state[0], 0.0, *state[1:])))
+        return function(act, numbers, (state[0], 0.0, *state[1:]))
     function = built(distances.row_source, kind, cls)
     new, record = function(act, numbers, state[0])
-    return _filled((new,), record, ())
-
-
-def _filled(state, record, rates):
-    """Numbers that are the same for all rows, as arrays."""
-    zero = 0.0 * state[0]
-
-    def fill(parts):
-        return tuple(zero + part for part in parts)
-
-    return fill(state), fill(record), tuple(map(fill, rates))
+    return (new,), record, ()
 
 
 def _series(step, numbers, state):

@@ -43,18 +43,13 @@ class Scalars(Writer):
         return self.constants.setdefault(text, f"c{len(self.constants)}")
 
     def operation(self, name, texts, are_truths):
-        """Text of an operation; products with truth values select, and others make numbers."""
+        """Text of an operation; a truth value selects the other factor of a product."""
         if name == "multiply" and any(are_truths):
             place = are_truths.index(True)
-            texts[1 - place] = self._as_number(texts[1 - place], are_truths[1 - place])
             return f"select({texts[place]}, {texts[1 - place]}, F(0.0))"
-        texts = [self._as_number(*pair) for pair in zip(texts, are_truths, strict=True)]
         if name in _BUILTIN:  # NaN need not pass through
             return f"{_BUILTIN[name]}({', '.join(texts)})"
         return super().operation(name, texts, are_truths)
-
-    def _as_number(self, text, is_truth):
-        return f"select({text}, F(1.0), F(0.0))" if is_truth else text
 
 
 def indent(depth, lines):

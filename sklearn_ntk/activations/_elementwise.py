@@ -1,0 +1,147 @@
+"""Activations that are given by their dual kernels."""
+
+import numbers
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._values import value
+from ..formulas.special import safe_inverse, within_rounding
+from ..formulas.tracing import Graph, Node, build, differentiate, source
+from ._registry import FUNCTION, UFUNCS, Domain, activation
+
+STEP = 2.0**-10
+"""Relative step at which the distance of parallel rows is measured."""
+
+ARGUMENTS = ("cov12", "var1", "var2")
+DUAL = Domain(callable, "a function of a covariance and two variances", lambda x: x)
+
+
+def _or_none(domain):
+    test = lambda x: x is None or domain.test(x)  # noqa: E731
+    return Domain(test, f"{domain.wording}, or None", domain.convert)
+
+
+@activation("elementwise", fn=_or_none(FUNCTION), nngp_fn=DUAL, d_nngp_fn=_or_none(DUAL))
+class Elementwise(NamedTuple):
+    """An activation of your own, given by its dual kernel; arguments as in neural-tangents.
+
+    The kernel is a formula as those of the package: arithmetic, integer powers up to 4, comparisons
+    in place of branches, and the NumPy functions sqrt, exp, expm1, log, cos, sin, arctan2, arctan,
+    arcsin, arccos, abs, square, maximum and minimum. It is traced, differentiated and compiled,
+    once for each function object; where only the function ``f`` is known, `Numerical` finds its
+    kernel.
+
+    A distance of two rows is a difference of kernels. It has the digits that rounding leaves, but
+    for rows so close that all are lost: there the slope takes over. A square root of a difference
+    that rounding may turn negative needs ``np.maximum(..., 0.0)``, and where its derivative
+    grows without bounds for equal rows, ``d_nngp_fn`` has more digits.
+
+    Parameters
+    ----------
+    fn : callable, optional
+        The function f itself; kernels do not need it.
+    nngp_fn : callable
+        ``nngp_fn(cov12, var1, var2)`` is ``E[f(u) f(v)]`` for normal u and v with mean zero, these
+        variances and this covariance. Values are equal if their functions are the same objects; to
+        be pickled, functions must have a name in a module.
+    d_nngp_fn : callable, optional
+        ``E[f'(u) f'(v)]``, by default the derivative of ``nngp_fn`` by the covariance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.activations import Elementwise
+    >>> def squares(cov12, var1, var2):  # of x^2
+    ...     return 2.0 * cov12**2 + var1 * var2
+    >>> X = np.array([[1.0, 0.0], [0.6, 0.8]])
+    >>> ours, theirs = (NTKKernel(1, act) for act in (Elementwise(None, squares), "monomial"))
+    >>> bool(np.allclose(ours(X), theirs(X)))
+    True
+    """
+
+    fn: Any = None
+    nngp_fn: Any = None
+    d_nngp_fn: Any = None
+
+    def traced(self):
+        """The same as a value of numbers, of a class of its own."""
+        return _traced_class(self)()
+
+    def variance(self, v):
+        return self.features(v)[1] ** 2
+
+    def features(self, v):
+        return self.traced().features(v)
+
+    def dual(self, q, left, right):
+        return self.traced().dual(q, left, right)
+
+
+@cache
+def _traced_class(act):
+    """Class of an activation whose formulas have the functions of ``act`` written out in them."""
+    graph = Graph()
+    inputs = graph.inputs(*ARGUMENTS)
+    kernel = _called(act, "nngp_fn", inputs)
+    if act.d_nngp_fn is not None:
+        slope = _called(act, "d_nngp_fn", inputs)
+    else:
+        is_node = isinstance(kernel, Node)
+        (slope,) = differentiate([kernel], {inputs[0]: 1.0}) if is_node else (0.0,)
+    pair = build(source("pair", dict.fromkeys(ARGUMENTS, ()), (kernel, slope)))
+
+    @value
+    class Traced(NamedTuple):
+        def __repr__(self):
+            return repr(act)
+
+        def features(self, v):
+            return _features(pair, v)
+
+        def dual(self, q, left, right):
+            return _dual(pair, q, left, right)
+
+    Traced.is_series, Traced.name = False, act.name
+    return Traced
+
+
+def _called(act, name, inputs):
+    """What a function of the user makes of nodes."""
+    try:
+        result = getattr(act, name)(*inputs)
+    except Exception as error:
+        result, found = None, f"it raised {type(error).__name__}: {error}"
+    else:
+        found = f"it returned {type(result).__name__}"
+    if not isinstance(result, (Node, numbers.Real)):
+        raise TypeError(
+            f"{name} of {act!r} must be a formula of three numbers, of arithmetic, integer powers "
+            f"up to 4, comparisons and the NumPy functions {UFUNCS}, without branches; {found}"
+        )
+    return result
+
+
+def _features(pair, v):
+    """Standard deviations, the variance, and by how much lengths of parallel rows stretch."""
+    std = np.sqrt(v)
+    low, high = v * (1.0 - STEP) ** 2, v * (1.0 + STEP) ** 2
+    std_new, shorter, longer = (np.sqrt(_variance(pair, x)) for x in (v, low, high))
+    moved = 2.0 * (shorter * longer - pair(v * (1.0 - STEP**2), low, high)[0])
+    stretch = np.sqrt(np.maximum(moved, 0.0)) * safe_inverse(2.0 * STEP * std)
+    return std, std_new, 1.0 * v, stretch
+
+
+def _variance(pair, v):
+    return np.maximum(pair(v, v, v)[0] + 0.0 * v, 0.0)
+
+
+def _dual(pair, q, left, right):
+    """The gap as a difference, and within its rounding as that of rows that are close."""
+    apart = left[0] - right[0]
+    kernel, slope = pair(left[0] * right[0] - 0.5 * q, left[2], right[2])
+    close = q * slope + left[3] * right[3] * (apart * apart)
+    gap = within_rounding(close, 2.0 * left[1] * right[1], 2.0 * kernel)
+    return gap, slope + 0.0 * q
