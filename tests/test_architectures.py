@@ -108,7 +108,7 @@ def test_myrtle(n_layers, places):
         if layer == AvgPool(2)
     ]
     assert convolutions == places
-    grids = [step.grid for step in lower(network).steps if isinstance(step, Pool)]
+    grids = [step.windows.grid for step in lower(network).steps if isinstance(step, Pool)]
     assert grids == [(32, 32), (16, 16), (8, 8)]
 
 
@@ -120,7 +120,7 @@ def test_resnet():
     assert resnet((8, 8, 3), 2, 2) == (*ends[0], same, same, strided, same, *ends[1])
     small = Residual(("erf", Conv(3, 1), "erf", Conv(3, weight_var=0.5)))
     assert resnet((5, 1), 1, 1, "erf", 0.5)[2] == small
-    grids = [step.grid for step in lower(resnet((8, 8, 3))).steps if isinstance(step, Pool)]
+    grids = [step.windows.grid for step in lower(resnet((8, 8, 3))).steps if isinstance(step, Pool)]
     assert grids == [(2, 2)]
 
 

@@ -7,6 +7,7 @@ position of each row. Names of inputs in traces are those of `formulas`: ``s0`` 
 """
 
 from functools import cache
+from inspect import signature
 
 import numpy as np
 
@@ -60,13 +61,19 @@ def drop_row(kept, variance):
     return new, (new - variance,)
 
 
+def recur_row(recurrent, weight, bias, variance, inputs):
+    """One time of a recurrence, before the activation; the record is the new variance."""
+    new = recurrent * variance + weight * inputs + bias
+    return new, (new,)
+
+
 # --- Pairs: the new distance and NTK --------------------------------------------------------------
 
 
 def pointwise_pair(act, weight, trained, distance, ntk, left, right):
     """Activation and affine map."""
     duals = act.dual(_gap(distance, left[1], right[1]), left[1:], right[1:])
-    return weigh_pair(weight, trained, *duals, ntk, left, right, 2)
+    return weigh_pair(weight, trained, *duals, ntk, left, right)
 
 
 def joined_pair(act, weight, trained, distance, ntk, left, right):
@@ -77,9 +84,9 @@ def joined_pair(act, weight, trained, distance, ntk, left, right):
     return _distance(passed, left[2], right[2]), slope * ntk
 
 
-def weigh_pair(weight, trained, passed, slope, ntk, left, right, place):
-    """Affine map behind an activation, whose standard deviation has this place in the records."""
-    new = weight * _distance(passed, left[place], right[place])
+def weigh_pair(weight, trained, passed, slope, ntk, left, right):
+    """Affine map behind an activation; records have the standard deviation there in third place."""
+    new = weight * _distance(passed, left[2], right[2])
     return new, _trained(trained, slope * (weight * ntk), new, left[0], right[0])
 
 
@@ -101,6 +108,22 @@ def drop_pair(distance, ntk, left, right):
     return distance + left[0] + right[0], ntk
 
 
+def recur_pair(recurrent, weight, trained, distance, ntk, inputs, input_ntk, left, right):
+    """One time of a recurrence, before the activation."""
+    new = recurrent * distance + weight * inputs
+    return new, _trained(trained, recurrent * ntk + weight * input_ntk, new, left[0], right[0])
+
+
+def embed_pair(trained, distance, ntk, both, own_left, own_right):
+    """Sum with a signal of which this is the covariance, and the variance at both positions."""
+    return distance + (own_left + own_right - 2.0 * both), ntk + trained * both
+
+
+def mean_pair(scale, distance, ntk):
+    """Mean from a sum over equal positions."""
+    return scale * distance, scale * ntk
+
+
 def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
@@ -114,105 +137,146 @@ def settle_pair(scale, distance, ntk, left, right):
 
 # --- Traces ---------------------------------------------------------------------------------------
 
+ROWS = {
+    "pointwise": pointwise_row,
+    "affine": affine_row,
+    "normalize": normalize_row,
+    "drop": drop_row,
+    "recur": recur_row,
+}
+"""Formulas of rules for rows."""
+
+PAIRS = {
+    "pointwise": pointwise_pair,
+    "joined": joined_pair,
+    "series": weigh_pair,
+    "affine": affine_pair,
+    "normalize": normalize_pair,
+    "drop": drop_pair,
+    "recur": recur_pair,
+    "embed": embed_pair,
+    "mean": mean_pair,
+    "settle": settle_pair,
+}
+"""Formulas of rules for pairs.
+
+The gap and the slope of a series come from its sums. The numbers of a joined map are those of its
+affine map, which is the step before.
+"""
+
+NOISY = ("drop",)
+"""Rules with noise of each row's own: the NTK of a row at one position with itself is divided by
+the first number."""
+
+_RECURRENT, _RATES = ("recurrent", "weight"), ("recurrent_rate", "weight_rate")
+_ROW_NUMBERS = {"drop": ("kept",), "recur": (*_RECURRENT, "bias", *_RATES, "bias_rate")}
+_PAIR_NUMBERS = {
+    "drop": ("kept",),
+    "recur": (*_RECURRENT, "trained", *_RATES),
+    "embed": ("trained",),
+    "mean": ("scale",),
+    "settle": ("scale",),
+    "attend_sqrt": ("square", "twice"),
+}
+_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "recur": 1, "settle": 3}
+
+_STATES = {
+    "variance": "s0", "distance": "s0", "ntk": "s1", "passed": "d0", "slope": "d1", "inputs": "z0",
+    "input_ntk": "z1",
+}  # fmt: skip
+"""Names in traces of what changes from step to step."""
+
 SERIES_HEAD = 6
 """Length of the record of a series before its coefficients."""
 
-_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "settle": 3}
+
+def row_numbers(rule):
+    """Names of the numbers that a rule reads for rows."""
+    return _ROW_NUMBERS.get(rule, gaps.ROW_NUMBERS)
 
 
-def record_length(kind, cls=None):
-    """Entries of the records that a kind of map reads."""
-    has_features = kind in ("pointwise", "joined")
-    return 1 + gaps.count_features(cls) if has_features else _LENGTHS[kind]
+def pair_numbers(rule):
+    """Names of the numbers that a rule reads for pairs."""
+    return _PAIR_NUMBERS.get(rule, gaps.NUMBERS)
 
 
-def trace_pair(kind, cls, gradient):
-    """Outputs of a kind of map: the new state, with rates if wanted.
+def record_length(rule, cls=None):
+    """Entries of the records that a rule reads."""
+    has_features = rule in ("pointwise", "joined")
+    return 1 + gaps.count_features(cls) if has_features else _LENGTHS.get(rule, 0)
 
-    The map behind a series has ``d0`` and ``d1``, the gap and the slope that the series found. The
-    numbers of a joined map are those of its affine map, which is the step before.
+
+def _trace(formula, names, cls, n=0):
+    """Outputs of a formula for inputs by the names of its parameters, and the rates of numbers.
+
+    ``names`` are those of numbers; records have ``n`` entries.
     """
-    graph, n = Graph(), record_length(kind, cls)
-    weight, trained, weight_rate = graph.inputs(*gaps.NUMBERS)
-    left, right = (graph.inputs(*gaps.record_names(letter, n)) for letter in "xy")
-    state, states = graph.inputs("s0", "s1"), "s"
-    if kind in ("pointwise", "joined"):
-        act = cls(*graph.inputs(*gaps.parameter_names(cls)))
-        pair = pointwise_pair if kind == "pointwise" else joined_pair
-        outputs = pair(act, weight, trained, *state, left, right)
-    elif kind == "affine":
-        outputs = affine_pair(weight, trained, *state, left, right)
-    elif kind == "series":
-        duals, states = graph.inputs("d0", "d1"), "sd"
-        outputs = weigh_pair(weight, trained, *duals, state[1], left, right, 2)
-    elif kind == "normalize":
-        outputs = normalize_pair(*state, left, right)
-    elif kind == "drop":
-        outputs = drop_pair(*state, left, right)
-    else:
-        outputs = settle_pair(weight, *state, left, right)
+    graph = Graph()
+    known = dict(zip(names, graph.inputs(*names), strict=True))
+    known |= {
+        side: graph.inputs(*gaps.record_names(letter, n))
+        for side, letter in (("left", "x"), ("right", "y"))
+    }
+    arguments = {
+        name: known[name] if name in known else graph.inputs(_STATES.get(name, name))[0]
+        for name in signature(formula).parameters
+        if name != "act"
+    }
+    if cls is not None:
+        arguments["act"] = cls(*graph.inputs(*gaps.parameter_names(cls)))
+    tied = [name for name in names if f"{name}_rate" in names]
+    rates = [
+        {known[name]: known[f"{name}_rate"] for name in tied if (name == "bias") == p}
+        for p in range(2)
+    ]
+    return formula(**arguments), rates
+
+
+def trace_pair(rule, cls, gradient):
+    """Outputs of a rule: the new state, with rates if wanted."""
+    n = record_length(rule, cls)
+    outputs, rates = _trace(PAIRS[rule], pair_numbers(rule), cls, n)
     if not gradient:
         return outputs
-    numbers = ((weight, weight_rate),)
-    rates = gaps.rates_of(outputs, states, numbers, (("x", n), ("y", n)))
-    return *outputs, *sum(rates, ())
+    return *outputs, *sum(gaps.rates_of(outputs, "sdz", rates, (("x", n), ("y", n))), ())
 
 
 @cache
-def pair_source(kind, cls, gradient):
-    """Source of a map of pairs, for arrays."""
-    signature = {
-        "act": gaps.parameter_names(cls) if kind == "pointwise" else [],
-        "numbers": gaps.NUMBERS,
-        "state": gaps.state_names("s")[: None if gradient else 2],
-        "duals": gaps.state_names("d")[: None if gradient else 2] if kind == "series" else [],
-        "left": gaps.record_names("x", record_length(kind, cls)),
-        "right": gaps.record_names("y", record_length(kind, cls)),
+def pair_source(rule, cls, gradient):
+    """Source of a rule for pairs, for arrays.
+
+    Its ``others`` are what comes from elsewhere: the state that a series found, or the inputs of a
+    recurrence, or covariances of an embedding.
+    """
+    parts, n = None if gradient else 2, record_length(rule, cls)
+    others = {"series": gaps.state_names("d")[:parts], "recur": gaps.state_names("z")[:parts]}
+    others["embed"] = ["both", "own_left", "own_right"]
+    parameters = {
+        "act": gaps.parameter_names(cls) if cls else [],
+        "numbers": pair_numbers(rule),
+        "state": gaps.state_names("s")[:parts],
+        "others": others.get(rule, []),
+        "left": gaps.record_names("x", n),
+        "right": gaps.record_names("y", n),
     }
     for name, letter in (("dleft", "x"), ("dright", "y")) if gradient else ():
-        for p in range(2):
-            names = gaps.record_names(letter, record_length(kind, cls), p)
-            signature[f"{name}{p}"] = names
-    return source("map_pair", signature, trace_pair(kind, cls, gradient), signature["state"])
-
-
-def _trace_row(kind, cls, numbers, variance):
-    """New variance and record of a kind of map."""
-    weight, bias = numbers[:2]
-    if kind == "pointwise":
-        act = cls(*variance.graph.inputs(*gaps.parameter_names(cls)))
-        return pointwise_row(act, weight, bias, variance)
-    if kind == "affine":
-        return affine_row(weight, bias, variance)
-    return normalize_row(variance) if kind == "normalize" else drop_row(weight, variance)
+        parameters |= {f"{name}{p}": gaps.record_names(letter, n, p) for p in range(2)}
+    return source("map_pair", parameters, trace_pair(rule, cls, gradient), parameters["state"])
 
 
 @cache
-def row_source(kind, cls):
-    """Source of a map of rows: the new variance and the record."""
-    graph = Graph()
-    numbers, (variance,) = graph.inputs(*gaps.ROW_NUMBERS), graph.inputs("variance")
-    signature = {
-        "act": gaps.parameter_names(cls) if kind == "pointwise" else [],
-        "numbers": gaps.ROW_NUMBERS,
-        "variance": [],
+def row_source(rule, cls, gradient):
+    """Source of a rule for rows: the new variance with its rates, the record, and its rates."""
+    names = row_numbers(rule)
+    (new, record), rates = _trace(ROWS[rule], names, cls)
+    moves = gaps.rates_of((new, *record), "sz", rates) if gradient else ((),)
+    parts = [0, 2, 3] if gradient else [0]
+    parameters = {
+        "act": gaps.parameter_names(cls) if cls else [],
+        "numbers": names,
+        "state": [gaps.state_names("s")[part] for part in parts],
     }
-    outputs = _trace_row(kind, cls, numbers, variance)
-    return source("map_row", signature, outputs, ["variance"])
-
-
-@cache
-def row_rates_source(kind, cls):
-    """Source of a map of rows: the new variance, its rates, the record, and the record's rates."""
-    graph = Graph()
-    numbers, variance = graph.inputs(*gaps.ROW_NUMBERS), graph.inputs("s0")[0]
-    new, record = _trace_row(kind, cls, numbers, variance)
-    tied = tuple(zip(numbers[:2], numbers[3:], strict=True))
-    moves = gaps.rates_of((new, *record), "s", tied)
-    by_direction = tuple(zip(*moves[1:], strict=True))
-    signature = {
-        "act": gaps.parameter_names(cls) if kind == "pointwise" else [],
-        "numbers": gaps.ROW_NUMBERS,
-        "state": gaps.state_names("s")[:4],
-    }
-    return source("map_row", signature, ((new, *moves[0]), record, by_direction), ["s0"])
+    if rule == "recur":
+        parameters["inputs"] = [gaps.state_names("z")[part] for part in parts]
+    outputs = (new, *moves[0]), record, tuple(zip(*moves[1:], strict=True))
+    return source("map_row", parameters, outputs, ["s0"])

@@ -134,13 +134,12 @@ def count_features(cls):
 def rates_of(outputs, states, numbers=(), records=()):
     """Rates of the outputs along both directions, one pair for each of them.
 
-    ``numbers`` holds pairs of an input and its rate, one for each direction; ``records`` their
-    letters and lengths.
+    ``numbers`` holds the rates of inputs along each direction, ``records`` letters and lengths.
     """
     graph = next(output.graph for output in outputs if hasattr(output, "graph"))
     rates = []
     for p in range(2):
-        seeds = dict(numbers[p : p + 1])
+        seeds = dict(*numbers[p : p + 1])
         for letter in states:
             s = graph.inputs(*state_names(letter))
             seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})
@@ -166,7 +165,7 @@ def trace_map_pair(cls, gradient):
     outputs = map_pair(act, weight, trained, *graph.inputs("s0", "s1"), left, right)
     if not gradient:
         return outputs
-    numbers = ((weight, weight_rate),)
+    numbers = ({weight: weight_rate},)
     return *outputs, *sum(rates_of(outputs, "s", numbers, (("x", n), ("y", n))), ())
 
 
@@ -179,7 +178,7 @@ def trace_affine_pair(gradient):
     outputs = affine_pair(weight, trained, passed, slope, ntk, left, right)
     if not gradient:
         return outputs
-    numbers = ((weight, weight_rate),)
+    numbers = ({weight: weight_rate},)
     return *outputs, *sum(rates_of(outputs, "sd", numbers, (("x", 3), ("y", 3))), ())
 
 
@@ -277,7 +276,7 @@ def map_row_source(cls, gradient):
     act = cls(*graph.inputs(*parameter_names(cls)))
     weight, bias, trained, *rates = graph.inputs(*ROW_NUMBERS)
     values = map_row(act, weight, bias, trained, *graph.inputs("s0", "s1"))
-    numbers = ((weight, rates[0]), (bias, rates[1]))
+    numbers = {weight: rates[0]}, {bias: rates[1]}
     signature = {"act": parameter_names(cls), "numbers": ROW_NUMBERS}
     signature |= {"state": _state("s", gradient)}
     return _source("map_row", signature, _row_outputs(values, "s", gradient, numbers), gradient)
@@ -289,7 +288,7 @@ def affine_row_source(gradient):
     graph = Graph()
     weight, bias, trained, *rates = graph.inputs(*ROW_NUMBERS)
     values = affine_row(weight, bias, trained, *graph.inputs("d0", "d1", "s1"))
-    numbers = ((weight, rates[0]), (bias, rates[1]))
+    numbers = {weight: rates[0]}, {bias: rates[1]}
     signature = {"numbers": ROW_NUMBERS}
     signature |= {"state": _state("s", gradient), "duals": _state("d", gradient)}
     outputs = _row_outputs(values, "sd", gradient, numbers)

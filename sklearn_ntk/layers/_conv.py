@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 from .._values import value
-from ..activations import Identity
-from ..program import Convolve, Pointwise
-from ._windows import as_window, check_window, need_positions
+from ..program import grids
+from ._windows import convolve
 
 
 @value
@@ -48,20 +47,5 @@ class Conv(NamedTuple):
     frozen: bool = False
 
     def lower(self, context):
-        """Instructions of this layer: a sum along each axis, then an affine map."""
-        need_positions(context, "Conv")
-        window = as_window(context, "filter_size", self.filter_size)
-        strides = as_window(context, "strides", self.strides)
-        grid = check_window(context, "filter", window, strides, self.padding)
-        weight, bias, tied = context.variances(self)
-        n = 1
-        for axis, (size, stride) in enumerate(zip(window, strides, strict=True)):
-            n *= size
-            if size > 1 or stride > 1:
-                one = [(1, 1)] * len(window)
-                one[axis] = size, stride
-                part, step = zip(*one, strict=True)
-                yield Convolve(context.grid, part, step, self.padding)
-                context.grid = (*grid[: axis + 1], *context.grid[axis + 1 :])
-        yield Pointwise(Identity(), weight / n, bias, context.is_trained(self), *tied)
-        context.weigh()
+        """Instructions of this layer."""
+        return convolve(context, self, grids.Windows)

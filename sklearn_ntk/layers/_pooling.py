@@ -4,28 +4,30 @@ from typing import NamedTuple
 
 from .. import program
 from .._values import value
-from ._windows import as_window, check_window, need_positions
+from ._windows import as_window, check_windows, need_positions
 
 
 def _lower(layer, context, is_mean):
     need_positions(context, type(layer).__name__)
     window = as_window(context, "window", layer.window)
     strides = window if layer.strides is None else as_window(context, "strides", layer.strides)
-    grid = check_window(context, "window", window, strides, layer.padding)
-    yield from _pool(context, window, strides, layer.padding, is_mean)
-    context.grid = grid
+    windows = program.grids.Windows(context.grid, window, strides, layer.padding)
+    check_windows(context, "window", windows)
+    yield _pool(windows, is_mean)
+    context.grid = windows.after
 
 
-def _pool(context, window, strides, padding, is_mean):
+def _pool(windows, is_mean):
     n = 1
-    for size in window:
+    for size in windows.window:
         n *= size
-    yield program.Pool(context.grid, window, strides, padding, 1.0 / n**2 if is_mean else 1.0)
+    return program.Pool(windows, 1.0 / n**2 if is_mean else 1.0)
 
 
 def _lower_global(layer, context, is_mean):
     need_positions(context, type(layer).__name__)
-    yield from _pool(context, context.grid, (1,) * len(context.grid), "valid", is_mean)
+    ones = (1,) * len(context.grid)
+    yield _pool(program.grids.Windows(context.grid, context.grid, ones, "valid"), is_mean)
     context.grid = ()
 
 

@@ -57,7 +57,7 @@ class Recurrent(NamedTuple):
         yield program.Recur(context.grid, *numbers, weight_tied, recurrent_tied, bias_tied)
         yield Pointwise(context.activation(self.activation))
         if not context.flag(self, "return_sequences"):
-            yield program.Last(context.grid)
+            yield program.Convolve(program.grids.Last(context.grid))
             context.grid = ()
         context.weigh()
         context.change(gaussian=False, centred=False)

@@ -1,8 +1,9 @@
-"""What layers with a window share: their checks, and the grid behind them."""
+"""What layers with a window share: their checks, and what a filter does along each axis."""
 
 import numbers
 
-from ..program import grids
+from ..activations import Identity
+from ..program import Convolve, Pointwise, grids
 
 
 def as_window(context, name, given):
@@ -18,17 +19,38 @@ def as_window(context, name, given):
     return tuple(map(int, whole))
 
 
-def check_window(context, what, window, strides, padding):
-    """Grid of the places of a window, or the error if it does not fit."""
-    if padding not in grids.PADDINGS:
-        context.fail(f"padding must be one of {grids.PADDINGS}; got {padding!r}", "Correct it")
-    if padding == "valid" and any(w > n for w, n in zip(window, context.grid, strict=True)):
+def check_windows(context, what, windows):
+    """Fail where windows have no place."""
+    if windows.padding not in grids.PADDINGS:
         context.fail(
-            f"a {what} of {window} has no place inside a grid of {context.grid} positions, where "
-            "the padding 'valid' keeps it",
+            f"padding must be one of {grids.PADDINGS}; got {windows.padding!r}", "Correct it"
+        )
+    if 0 in windows.after:
+        context.fail(
+            f"a {what} of {windows.window} has no place inside a grid of {context.grid} positions, "
+            "where the padding 'valid' keeps it",
             "Make it smaller, pool less before it, or take the padding 'same'",
         )
-    return grids.after(context.grid, window, strides, padding)
+
+
+def convolve(context, layer, geometry):
+    """Instructions of a layer with filters of this geometry: a sum along each axis, then a map."""
+    need_positions(context, type(layer).__name__)
+    window = as_window(context, "filter_size", layer.filter_size)
+    strides = as_window(context, "strides", layer.strides)
+    check_windows(context, "filter", geometry(context.grid, window, strides, layer.padding))
+    weight, bias, tied = context.variances(layer)
+    n = 1
+    for axis, (size, stride) in enumerate(zip(window, strides, strict=True)):
+        n *= size
+        if size > 1 or stride > 1:
+            ones = [1] * len(window)
+            part, step = ((*ones[:axis], k, *ones[axis + 1 :]) for k in (size, stride))
+            windows = geometry(context.grid, part, step, layer.padding)
+            yield Convolve(windows)
+            context.grid = windows.after
+    yield Pointwise(Identity(), weight / n, bias, context.is_trained(layer), *tied)
+    context.weigh()
 
 
 def need_positions(context, layer):

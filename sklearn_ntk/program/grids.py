@@ -1,51 +1,86 @@
-"""Positions of images and sequences: which ones a window sees.
+"""Geometry of positions: which ones each place of a window sees.
 
 Positions of a grid are numbered in C order; -1 stands for one outside.
 """
 
 from functools import cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
+
+from .._values import value
 
 PADDINGS = ("same", "valid", "circular")
 
 
-def n_windows(size, window, stride, padding):
-    """Number of places of a window along an axis; zero if it does not fit."""
-    if padding == "valid":
-        return max(0, (size - window) // stride + 1)
-    return -(-size // stride)
+@value
+class Windows(NamedTuple):
+    """Windows over a grid: along an axis place ``p`` sees ``p stride - before + s``.
+
+    The padding "valid" keeps them inside. Else there is a place for each stride that begins, and
+    the windows overhang on both sides, on the left by the smaller half.
+    """
+
+    grid: tuple
+    window: tuple
+    strides: tuple
+    padding: str
+
+    @property
+    def is_ring(self):
+        """Whether what is outside is at the opposite end."""
+        return self.padding == "circular"
+
+    @property
+    def after(self):
+        """Grid of the places."""
+        return tuple(map(len, self._axes()))
+
+    @property
+    def table(self):
+        """Positions that each place sees, of shape (places, window positions)."""
+        return _table(self)
+
+    def _axes(self):
+        return [self._along(*axis) for axis in zip(*self[:3], strict=True)]
+
+    def _along(self, size, window, stride):
+        """Positions that each place sees along an axis, of shape (places, window)."""
+        is_inside = self.padding == "valid"
+        n = max(0, (size - window) // stride + 1) if is_inside else -(-size // stride)
+        before = 0 if is_inside else max(0, (n - 1) * stride + window - size) // 2
+        seen = np.arange(n)[:, None] * stride - before + np.arange(window)
+        if self.is_ring:
+            return seen % size
+        return np.where((seen >= 0) & (seen < size), seen, -1)
 
 
-def _along(size, window, stride, padding):
-    """Positions that each place of a window sees along an axis, of shape (places, window)."""
-    n = n_windows(size, window, stride, padding)
-    before = 0 if padding == "valid" else max(0, (n - 1) * stride + window - size) // 2
-    seen = np.arange(n)[:, None] * stride - before + np.arange(window)
-    if padding == "circular":
-        return seen % size
-    return np.where((seen >= 0) & (seen < size), seen, -1)
+@value
+class Last(NamedTuple):
+    """The last position of a grid, seen by the only place."""
 
+    grid: tuple
 
-def after(grid, window, strides, padding):
-    """Grid of the places of a window."""
-    axes = zip(grid, window, strides, strict=True)
-    return tuple(n_windows(*axis, padding) for axis in axes)
+    is_ring, after = False, ()
+
+    @property
+    def table(self):
+        """Positions that each place sees, of shape (places, window positions)."""
+        return np.array([[int(np.prod(self.grid)) - 1]])
 
 
 @cache
-def sources(grid, window, strides, padding):
-    """Positions that a window sees at each of its places, of shape (places, window positions)."""
-    seen = [_along(*axis, padding) for axis in zip(grid, window, strides, strict=True)]
-    n = [len(part) for part in seen]
-    result = np.zeros((*n, *window), dtype=np.int64)
-    for axis, (part, size) in enumerate(zip(seen, grid, strict=True)):
-        shape = [1] * (2 * len(grid))
-        shape[axis], shape[len(grid) + axis] = part.shape
+def _table(windows):
+    seen = windows._axes()
+    n_axes, n_places = len(seen), [len(part) for part in seen]
+    result = np.zeros((*n_places, *windows.window), dtype=np.int64)
+    for axis, (part, size) in enumerate(zip(seen, windows.grid, strict=True)):
+        shape = [1] * (2 * n_axes)
+        shape[axis], shape[n_axes + axis] = part.shape
         part = part.reshape(shape)
         result = np.where((result < 0) | (part < 0), -1, result * size + part)
-    result = result.reshape(int(np.prod(n)), -1)
+    result = result.reshape(int(np.prod(n_places)), -1)
     result.setflags(write=False)
     return result
 
@@ -57,3 +92,9 @@ def places(grid):
     found = found.reshape(int(np.prod(grid)), len(grid))
     found.setflags(write=False)
     return found
+
+
+def unique(numbers):
+    """Different ones of the numbers, sorted; NumPy's own takes four times as long."""
+    numbers = np.sort(numbers, axis=None)
+    return numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]

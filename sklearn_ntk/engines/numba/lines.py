@@ -6,17 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 
-from ...program import is_bare
-from ..packing.lines import (
-    Side,
-    head_of,
-    pack_embeddings,
-    pack_numbers,
-    pack_side,
-    set_places,
-    tables_of,
-)
+from ..packing.lines import Side, pack_embeddings, pack_numbers, pack_side, set_places
 from ..rows import lines as rows
+from ..rows.lines import formula_of
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ..sources import attention, line_series
 from ..sources import lines as sources
@@ -91,7 +83,7 @@ def _operation(make, *arguments):
     return function, address_of(function, _signature(dtype))
 
 
-_SOURCES = {
+_OPERATIONS = {
     Begin: sources.begin,
     Extend: sources.extend,
     Gather: sources.gather,
@@ -99,20 +91,21 @@ _SOURCES = {
     Clear: sources.clear,
     Blend: sources.blend,
 }
+_RULES = {
+    "embed": sources.embed,
+    "series": line_series.series,
+    "attend_linear": attention.linear,
+    "attend_sqrt": attention.square_root,
+}
+"""Functions that write the sources of operations, or of rules with one of their own."""
 
 
 def _source_of(op, program):
     """Function that writes the source of an operation, and its first arguments."""
-    if type(op) in _SOURCES:
-        return (_SOURCES[type(op)],)
+    if type(op) in _OPERATIONS:
+        return (_OPERATIONS[type(op)],)
     step = program.steps[op.step]
-    if isinstance(op, Mix):
-        is_linear = step.scaling == "linear"
-        return (attention.linear if is_linear else attention.square_root,)
-    kind = rows.kind_of(step)
-    if kind in ("embed", "series"):
-        return (sources.embed if kind == "embed" else line_series.series,)
-    return sources.mapped, kind, type(step.activation) if kind == "pointwise" else None
+    return (_RULES[step.rule],) if step.rule in _RULES else (sources.mapped, *formula_of(step)[0])
 
 
 def _is_joined(affine, op, program):
@@ -120,9 +113,9 @@ def _is_joined(affine, op, program):
     if not isinstance(affine, Map) or not isinstance(op, Map) or affine.out != op.out:
         return False
     steps = [program.steps[some.step] for some in (affine, op)]
-    kinds = [rows.kind_of(step) for step in steps]
+    rules = [step.rule for step in steps]
     is_next = op.step == affine.step + 1 and len(affine.left) == len(op.left)
-    return kinds == ["affine", "pointwise"] and is_next and is_bare(steps[1])
+    return rules == ["affine", "pointwise"] and is_next and steps[1].is_bare
 
 
 def _is_gathered(gather, op):
@@ -150,8 +143,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     operations = schedule.operations
     counts = _count_joined(operations, program)
     for op, n_joined in zip(operations, counts, strict=True):
-        parts, (step, out, n, extra) = tables_of(op), head_of(op)
-        source = _source_of(op, program)
+        source, extra = _source_of(op, program), op.more
         if n_joined:
             source = sources.joined, source[-1], N_SOURCES * (n_joined == 2)
         _, address = _operation(*source, *flags)
@@ -159,9 +151,9 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
             extra = rows[-2][4]  # place of the table of the sums
         for row in rows[len(rows) - n_joined :]:  # they have no lines of their own then
             row[3] = 0
-        rows.append([address, step, out, n, place, extra])
-        tables += parts
-        place += sum(map(len, parts))
+        rows.append([address, max(op.step, 0), op.out, op.n_lines, place, extra])
+        tables += op.tables
+        place += sum(map(len, op.tables))
     constants, begins = pack_embeddings(program, dtype)
     steps = np.zeros((len(program.steps), 4), np.int64)
     steps[:, 3] = begins
@@ -247,11 +239,11 @@ def scan_rows(program, schedule, plan, X, gradient):
     ops, first, pairs = schedule.operations, 0, None
     stops = [o for o, op in enumerate(ops) if rows.needs_pairs(op, program)]
     for stop in [*stops, len(ops)]:
-        ahead = (op.step for op in ops[first:stop] if not isinstance(op, Scatter))
+        ahead = (op.step for op in ops[first:stop] if op.reads_rows)
         scan.advance(max(ahead, default=-1), pairs)
         set_places(plan.steps, program, scan)
         run(plan, first, stop, pack_side(scan, X, False, np.dtype(np.float64)), lines)
         if stop < len(ops):
-            pairs = rows.pairs_of(ops[stop], take, gradient)
+            pairs = rows.pairs_of(ops[stop], program.steps[ops[stop].step], take, gradient)
         first = stop
     return scan.finish(take([schedule.result])[:, 0], n)

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_num_threads
 
-from ...formulas.gaps import WIDTH
-from ...program import Add, Drop, Normalize, Output, Save, Swap
+from ...formulas.gaps import RULES, WIDTH
 from ..packing import tiles as packing
 from ..packing.tile import TILE_COLUMNS, TILE_ROWS, Tile
 from ..sources import tiles as sources
@@ -44,27 +43,31 @@ def _step(make, *arguments):
     return from_source(make(*arguments), arguments[-1]) if arguments else compiled(make, INNER)
 
 
+_STACK = {"save": steps.save, "swap": steps.swap}
+
+
+def _source_of(step):
+    """Function that writes the source of a step, and its first arguments."""
+    if step.rule == "series":
+        return (sources.series,)
+    if step.rule in RULES:
+        return sources.rule, step.rule
+    return sources.pointwise, type(step.activation)
+
+
 def _make_steps(step, gradient, several, single):
     """Compiled steps that one step of a program stands for.
 
     ``several`` tells whether there are further NTKs, which follow the first one.
     """
-    if isinstance(step, Save):
-        return [_step(steps.save)]
-    if isinstance(step, Swap):
-        return [_step(steps.swap)]
-    if isinstance(step, Add):
+    if step.rule in _STACK:
+        return [_step(_STACK[step.rule])]
+    if step.rule == "add":
         return [_step(sources.add, gradient, single)] + [_step(steps.add_others)] * several
-    if isinstance(step, Output):
+    if step.rule == "output":
         first = steps.put_out_rates if gradient else steps.put_out_others
         return [_step(first)] * (gradient or several) + [_step(steps.put_out)]
-    kinds = gradient, several, single
-    if isinstance(step, (Normalize, Drop)):
-        made = _step(sources.rule, type(step).__name__.lower(), *kinds)
-    elif step.activation.is_series:
-        made = _step(sources.series, *kinds)
-    else:
-        made = _step(sources.pointwise, type(step.activation), *kinds)
+    made = _step(*_source_of(step), gradient, several, single)
     return [made] + [_step(steps.follow)] * several
 
 

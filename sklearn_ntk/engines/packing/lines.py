@@ -4,9 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...program import Attend, Embed, Pointwise, Recur
-from ..rows.lines import correlations, numbers_of
-from ..schedule.operations import Blend, Clear, Extend, Gather, Mix, Scatter
+from ...formulas.distances import pair_numbers
 from ..sources.lines import N_LANES
 
 
@@ -23,58 +21,18 @@ class Side(NamedTuple):
     n: object
 
 
-def tables_of(op):
-    """Tables of an operation, one after the other."""
-    if isinstance(op, Gather):
-        return (op.sources.ravel(),)
-    if isinstance(op, Scatter):
-        return op.sources, op.targets
-    if isinstance(op, Extend):
-        return op.is_right, op.places
-    if isinstance(op, (Clear, Mix)):
-        return ()
-    return (op.left, op.right, op.previous, op.inputs) if isinstance(op, Blend) else op[2:]
-
-
-def head_of(op):
-    """Step, first line, number of lines, and a number more."""
-    step, out = max(op.step, 0), getattr(op, "out", 0)
-    if isinstance(op, Gather):
-        return step, out, *op.sources.shape
-    if isinstance(op, Mix):
-        return step, out, op.n, op.source
-    return step, out, op.n if isinstance(op, Clear) else len(tables_of(op)[0]), 0
-
-
 def pack_numbers(program, dtype):
-    """What each step knows besides records."""
-    rows = [_numbers(step) for step in program.steps]
+    """What each step knows besides records: its numbers, then parameters of its activation."""
+    rows = [[*step.take(pair_numbers(step.rule)), *step.parameters] for step in program.steps]
     numbers = np.zeros((len(rows), max(map(len, rows))), dtype)
     for target, row in zip(numbers, rows, strict=True):
         target[: len(row)] = row
     return numbers
 
 
-def _numbers(step):
-    if isinstance(step, Recur):
-        moved = step.recurrent_var * step.recurrent_tied
-        drift = step.weight_var * step.weight_tied
-        return step.recurrent_var, step.weight_var, step.trained, moved, drift
-    if isinstance(step, Attend):
-        return step.score_scale**2, 2.0 * step.trained
-    if isinstance(step, Embed):
-        return (step.trained,)
-    weight, _, trained, drift, _ = numbers_of(step)
-    own = () if not isinstance(step, Pointwise) or step.activation.is_series else step.activation
-    return weight, trained, drift, *own
-
-
 def pack_embeddings(program, dtype):
     """Covariances of embeddings, and where those of each step begin."""
-    tables = [
-        correlations(step).ravel() if isinstance(step, Embed) else np.zeros(0)
-        for step in program.steps
-    ]
+    tables = [step.covariances.ravel() for step in program.steps]
     begins = np.cumsum([0, *map(len, tables)])[:-1]
     return np.concatenate([*tables, [0.0]]).astype(dtype), begins
 
@@ -95,9 +53,7 @@ def set_places(places, program, scan):
     begin = 0
     for k, row in enumerate(places[: len(scan.records)]):
         parts, width = _parts_of(scan, k)
-        count = len(parts[0]) if parts else 0
-        if isinstance(program.steps[k], Embed):
-            count = int(np.prod(program.steps[k].grid))  # of its table
+        count = len(parts[0]) if parts else int(np.prod(program.steps[k].grid))
         row[:3] = begin, count, width
         begin += sum(map(len, parts))
 

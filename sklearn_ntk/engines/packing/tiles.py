@@ -4,7 +4,6 @@ import numpy as np
 
 from ...formulas.gaps import NUMBERS, WIDTH
 from ...formulas.series import N_HEAD
-from ...program import Pointwise
 
 TERMS = 8
 """The terms of a series after the first come in blocks of so many; zeros fill the last."""
@@ -18,21 +17,14 @@ def pack_numbers(program, dtype):
 
     The last ones tell for each further NTK whether the step is trained.
     """
-    rows = [_numbers(step) if isinstance(step, Pointwise) else () for step in program.steps]
     n_ntks = program.n_ntks or 1
-    width = max(map(len, rows))
-    numbers = np.zeros((len(rows), width + n_ntks - 1), dtype)
-    for target, row, step in zip(numbers, rows, program.steps, strict=True):
-        target[: len(row)] = row
-        if row:
-            target[width:] = np.broadcast_to(step.trained, n_ntks)[1:]
+    width = len(NUMBERS) + max(len(step.parameters) for step in program.steps)
+    numbers = np.zeros((len(program.steps), width + n_ntks - 1), dtype)
+    for target, step in zip(numbers, program.steps, strict=True):
+        values = [np.ravel(number)[0] for number in step.take(NUMBERS)]
+        target[: len(values) + len(step.parameters)] = *values, *step.parameters
+        target[width:] = np.broadcast_to(step.trained, n_ntks)[1:]
     return numbers
-
-
-def _numbers(step):
-    trained = np.ravel(step.trained)[0]
-    values = (step.weight_var, trained, step.weight_var * step.weight_tied)
-    return values if step.activation.is_series else (*values, *step.activation)
 
 
 def place_of(field, cls):
@@ -43,18 +35,14 @@ def place_of(field, cls):
 def lengths_of_series(program, records):
     """Number of coefficients of each step, with those that fill the last block."""
     return [
-        1 + -(-(len(record) - HEAD - 1) // TERMS) * TERMS if _is_series(step) else 0
+        1 + -(-(len(record) - HEAD - 1) // TERMS) * TERMS if step.rule == "series" else 0
         for step, record in zip(program.steps, records, strict=True)
     ]
 
 
-def _is_series(step):
-    return isinstance(step, Pointwise) and step.activation.is_series
-
-
 def has_series(program):
     """Whether any step has coefficients."""
-    return any(map(_is_series, program.steps))
+    return any(step.rule == "series" for step in program.steps)
 
 
 def make_spans(lengths):

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...formulas import attention, distances, series
 from ...formulas.tracing import NOISE, built
-from ..rows.lines import Scan, correlations, kind_of, needs_pairs, numbers_of, pairs_of, variances
+from ..rows.lines import Scan, formula_of, needs_pairs, pairs_of, variances
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ..schedule.writer import schedule
 
@@ -67,14 +67,14 @@ class _Machine:
             self.lines[part, op.out : op.out + len(values)] = values
 
     def _begin(self, op):
-        self._clear(op, len(op.left))
+        self._clear(op)
         self._set(op, [0], [self.sides.distances(op.left, op.right)])
 
-    def _clear(self, op, n=None):
-        self.lines[:, op.out : op.out + (op.n if n is None else n)] = 0.0
+    def _clear(self, op):
+        self.lines[:, op.out : op.out + op.n_lines] = 0.0
 
     def _extend(self, op):
-        self._clear(op, len(op.places))
+        self._clear(op)
         for side, rows in enumerate(self.sides.rows):
             at = np.flatnonzero(op.is_right == side)
             for part, values in zip(self.distance, rows.outside[op.step], strict=True):
@@ -95,60 +95,45 @@ class _Machine:
             )
 
     def _map(self, op):
+        self._replace(op, self.lines[:, op.out : op.out + op.n_lines])
+
+    def _blend(self, op):
+        self._replace(op, self.lines[:, op.previous])
+
+    def _replace(self, op, state):
+        """Replace lines by what the formula of a step makes of a state."""
         step, places = self.steps[op.step], (op.left, op.right)
-        kind, (weight, _, trained, drift, _) = kind_of(step), numbers_of(step)
-        state = self.lines[:, op.out : op.out + len(op.left)]
-        if kind == "embed":
-            new = self._embed(step, op, state)
-        else:
-            act, cls = (
-                (step.activation, type(step.activation)) if kind == "pointwise" else ((), None)
-            )
-            left, right = self.sides.records(op.step, places)
-            moves = self.sides.rates(op.step, places) if self.gradient else []
-            duals = ()
-            if kind == "series":
-                duals = _duals(state, left, right, moves)
-                left, right, *moves = (part[:3] for part in (left, right, *moves))
-            function = built(distances.pair_source, kind, cls, self.gradient)
-            new = function(act, (weight, trained, drift), state, duals, left, right, *moves)
-        self._set(op, range(len(new)), new)
+        sides, others = self.sides.records(op.step, places), ()
+        sides += self.sides.rates(op.step, places) if self.gradient else []
+        if step.rule in _OTHERS:
+            others, sides = _OTHERS[step.rule](self, op, state, sides)
+        formula, act = formula_of(step)
+        function = built(distances.pair_source, *formula, self.gradient)
+        numbers = step.take(distances.pair_numbers(step.rule))
+        self._set(op, range(len(state)), function(act, numbers, state, others, *sides))
         if self.sides.are_same:
             self._mend(op, step)
 
-    def _embed(self, step, op, state):
-        table = correlations(step)
-        column = (slice(None),) + (None,) * (state[0].ndim - 1)
-        both = table[op.left, op.right][column]
-        own = table[op.left, op.left][column] + table[op.right, op.right][column]
-        return state[0] + own - 2.0 * both, state[1] + step.trained * both, *state[2:]
+    def _series(self, op, state, sides):
+        return _duals(state, *sides), [part[:3] for part in sides]
+
+    def _covariances(self, op, state, sides):
+        """Covariances of both positions, and variances of the left and of the right one."""
+        table, column = self.steps[op.step].covariances, (slice(None), *[None] * (state.ndim - 2))
+        places = (op.left, op.right), (op.left, op.left), (op.right, op.right)
+        return [table[place][column] for place in places], sides
+
+    def _inputs(self, op, state, sides):
+        return self.lines[:, op.inputs], sides
 
     def _mend(self, op, step):
-        """One row at one position: the distance is zero, and the noise of a dropout the same."""
+        """One row at one position: the distance is zero, and the noise the same."""
         lines = op.out + np.flatnonzero(op.left == op.right)
         for part in self.distance:
             self.lines[part, lines] = 0.0
-        if kind_of(step) == "drop":
+        if step.rule in distances.NOISY:
             for part in self.ntk:
                 self.lines[part, lines] /= step.kept
-
-    def _blend(self, op):
-        step, places = self.steps[op.step], (op.left, op.right)
-        before, inputs = self.lines[:, op.previous], self.lines[:, op.inputs]
-        new = step.recurrent_var * before + step.weight_var * inputs
-        if self.gradient:
-            drift = step.recurrent_var * step.recurrent_tied * before[:2]
-            new[[2, 4]] += drift + step.weight_var * step.weight_tied * inputs[:2]
-        left, right = self.sides.records(op.step, places)
-        sums = [left[0] + right[0]]
-        if self.gradient:
-            moves = self.sides.rates(op.step, places)
-            sums += [moves[p][0] + moves[2 + p][0] for p in range(2)]
-        for ntk, distance, total in zip(self.ntk, self.distance, sums, strict=True):
-            new[ntk] += step.trained * 0.5 * (total - new[distance])
-        self._set(op, range(len(new)), new)
-        if self.sides.are_same:
-            self._mend(op, step)
 
     def _mix(self, op):
         step, n = self.steps[op.step], op.n
@@ -191,7 +176,15 @@ _OPERATIONS = {
 }
 
 
-def _duals(state, left, right, moves):
+_OTHERS = {
+    "series": _Machine._series,
+    "embed": _Machine._covariances,
+    "recur": _Machine._inputs,
+}
+"""What formulas take from elsewhere, and the records that they read then."""
+
+
+def _duals(state, left, right, *moves):
     """Gap and slope behind a series, with their rates if those of the records are given."""
     apart = left[1] - right[1]
     gap = np.maximum(state[0] - apart * apart, 0.0)
@@ -214,8 +207,9 @@ def scan_rows(program, X, gradient=False):
     for op in plan.operations:
         pairs = None
         if needs_pairs(op, program):
-            pairs = pairs_of(op, lambda lines: machine.lines[:, lines], gradient)
-        if not isinstance(op, (Scatter, Clear, Begin)):
+            step = program.steps[op.step]
+            pairs = pairs_of(op, step, lambda lines: machine.lines[:, lines], gradient)
+        if op.reads_rows:
             scan.advance(op.step, pairs)
         machine.run(op)
     return scan.finish(machine.lines[:, plan.result], len(X))

@@ -10,10 +10,6 @@ import numpy as np
 
 from ...formulas import gaps, series
 from ...formulas.tracing import built
-from ...program import Add, Drop, Normalize, Output, Save, Swap
-
-_RULES = {Normalize: "normalize", Drop: "drop"}
-"""Instructions without weights, by the names of their `formulas`."""
 
 
 class Rows(NamedTuple):
@@ -39,15 +35,17 @@ def scan_rows(program, variance, gradient=False):
     stack, records, rates, outputs = [], [], [], []
     for step in program.steps:
         record, rate = (), ()
-        if isinstance(step, Save):
+        if step.rule == "save":
             stack.append(state)
-        elif isinstance(step, Swap):
+        elif step.rule == "swap":
             state, stack[-1] = stack[-1], state
-        elif isinstance(step, Output):
+        elif step.rule == "output":
             outputs.append(state)
             record, rate = _row_of_output(state)
+        elif step.rule == "add":
+            state, record, rate = built(gaps.add_row_source, gradient)(state, stack.pop())
         else:
-            state, record, rate = _row(step, state, stack.pop() if isinstance(step, Add) else None)
+            state, record, rate = _row(step, state)
         records.append(record)
         rates.append(rate)
     variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
@@ -77,16 +75,14 @@ def _row_of_output(state):
     return (zero, zero, std), rates
 
 
-def _row(step, state, saved):
+def _row(step, state):
     gradient = len(state) > 2
-    if type(step) in _RULES:
-        function = built(gaps.rule_row_source, _RULES[type(step)], gradient)
-        return function(getattr(step, "kept", 1.0), state)
-    if saved is not None:
-        return built(gaps.add_row_source, gradient)(state, saved)
-    drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
-    numbers = (step.weight_var, step.bias_var, _trained(step, 1), *drift)
-    if step.activation.is_series:
+    if step.rule in gaps.RULES:
+        function = built(gaps.rule_row_source, step.rule, gradient)
+        return function(*step.take(["kept"]), state)
+    numbers = step.take(gaps.ROW_NUMBERS)
+    numbers[2] = _trained(step, 1)
+    if step.rule == "series":
         return (series.map_row_rates if gradient else series.map_row)(step, numbers, state)
     function = built(gaps.map_row_source, type(step.activation), gradient)
     return function(step.activation, numbers, state)
@@ -127,18 +123,20 @@ def run(program, gap, rows_x, rows_y, gradient=False):
     state = (gap,) + (0.0 * gap,) * (5 if gradient else 1)
     stack, outputs = [], []
     for k, step in enumerate(program.steps):
-        if isinstance(step, Save):
+        if step.rule == "save":
             stack.append(state)
-        elif isinstance(step, Swap):
+        elif step.rule == "swap":
             state, stack[-1] = stack[-1], state
         else:
             left, right = _column(rows_x.records[k]), rows_y.records[k]
             dleft, dright = tuple(map(_column, rows_x.rates[k])), rows_y.rates[k]
-            if isinstance(step, Output):
+            sides = left, right, *dleft, *dright
+            if step.rule == "output":
                 outputs.append(_kernels(state, left, right, dleft, dright))
-                continue
-            saved = stack.pop() if isinstance(step, Add) else None
-            state = _pair(step, state, saved, left, right, *dleft, *dright)
+            elif step.rule == "add":
+                state = built(gaps.add_pair_source, gradient)(state, stack.pop(), *sides)
+            else:
+                state = _pair(step, state, *sides)
     nngp, ntk, *rates = (np.stack(parts) for parts in zip(*outputs, strict=True))
     return nngp, _one_axis(program, ntk, 2), *rates
 
@@ -158,14 +156,13 @@ def _kernels(state, left, right, dleft, dright):
     return nngp, state[1], np.stack(rates, axis=-1), np.stack(state[4:6], axis=-1)
 
 
-def _pair(step, state, saved, *sides):
+def _pair(step, state, *sides):
     gradient = len(state) > 2
-    if type(step) in _RULES:
-        return built(gaps.rule_pair_source, _RULES[type(step)], gradient)(state, *sides)
-    if saved is not None:
-        return built(gaps.add_pair_source, gradient)(state, saved, *sides)
-    numbers = (step.weight_var, _trained(step, 2), step.weight_var * step.weight_tied)
-    if step.activation.is_series:
+    if step.rule in gaps.RULES:
+        return built(gaps.rule_pair_source, step.rule, gradient)(state, *sides)
+    numbers = step.take(gaps.NUMBERS)
+    numbers[1] = _trained(step, 2)
+    if step.rule == "series":
         heads = (record[:3] for record in sides)
         duals = _duals(state, *(record[3:] for record in sides))
         return built(gaps.affine_pair_source, gradient)(numbers, state, duals, *heads)

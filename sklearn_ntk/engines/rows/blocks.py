@@ -5,7 +5,6 @@ from itertools import zip_longest
 import numpy as np
 
 from ..._runtime.memory import check_memory
-from ...program import Normalize
 from ..reference import lines as reference
 from ..rows.lines import Rows, cut
 from ..schedule.writer import schedule
@@ -68,7 +67,7 @@ def _largest(item):
 def _normalized(program, scanned):
     """Records of normalisations: pairs take a product of two inverses of deviations."""
     for step, record in zip(program.steps, scanned.records, strict=True):
-        if isinstance(step, Normalize):
+        if step.rule == "normalize":
             yield record
 
 

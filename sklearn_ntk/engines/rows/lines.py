@@ -8,27 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...activations import Identity
 from ...formulas import attention, distances, series
 from ...formulas.tracing import built
-from ...program import (
-    Add,
-    Attend,
-    Convolve,
-    Drop,
-    Embed,
-    Flatten,
-    Last,
-    Normalize,
-    Output,
-    Pointwise,
-    Pool,
-    Recur,
-    Save,
-    Swap,
-    grids,
-)
-from ..schedule.operations import Map, Mix
 
 
 class Rows(NamedTuple):
@@ -50,37 +31,6 @@ class Rows(NamedTuple):
     largest: float
 
 
-def kind_of(step):
-    """Kind of `distances` formula of a step that maps lines."""
-    if isinstance(step, Pointwise):
-        if step.activation == Identity():
-            return "affine"
-        return "series" if step.activation.is_series else "pointwise"
-    return {Normalize: "normalize", Drop: "drop", Embed: "embed"}.get(type(step), "settle")
-
-
-def numbers_of(step):
-    """Weight, bias, whether trained, and the rates of both along their own directions."""
-    if isinstance(step, Pointwise):
-        drift = (step.weight_var * step.weight_tied, step.bias_var * step.bias_tied)
-        return (step.weight_var, step.bias_var, float(step.trained), *drift)
-    scale = getattr(step, "kept", 1.0)
-    if isinstance(step, Pool):
-        scale = step.scale
-    elif isinstance(step, Flatten):
-        scale = 1.0 / np.prod(step.grid)
-    return (scale, 0.0, 0.0, 0.0, 0.0)
-
-
-def correlations(step):
-    """Covariance of an embedding between all positions."""
-    at = grids.places(step.grid)
-    if step.length_scale == 0.0:
-        return step.variance * np.eye(len(at))
-    apart = (at[:, None] - at) / step.length_scale
-    return step.variance * np.exp(-0.5 * (apart**2).sum(axis=2))
-
-
 def variances(X):
     """Variances (positions, n) of rows (n, positions, channels)."""
     return np.einsum("npc,npc->pn", X, X) / X.shape[2]
@@ -88,15 +38,13 @@ def variances(X):
 
 def needs_pairs(op, program):
     """Whether single rows must be known pair by pair before an operation runs."""
-    return isinstance(op, Mix) or (
-        isinstance(op, Map) and isinstance(program.steps[op.step], (Pool, Flatten))
-    )
+    return op.reads_rows and program.steps[op.step].mixes
 
 
-def pairs_of(op, take, gradient):
+def pairs_of(op, step, take, gradient):
     """What `Scan.advance` needs of the lines, of which ``take`` gets some as (parts, lines, n)."""
     parts = [0, 2, 3] if gradient else [0]
-    if isinstance(op, Mix):
+    if step.takes_all:
         pairs = take(np.arange(op.source, op.source + op.n**2))[parts]
         return pairs.reshape(len(parts), op.n, op.n, -1)
     return take(op.out + np.flatnonzero(op.left == op.right))[parts]
@@ -118,7 +66,7 @@ class Scan:
         """Go on up to and with step ``k``; ``pairs`` are the distances inside the rows there."""
         while self.n <= k:
             step = self.steps[self.n]
-            rule = _RULES.get(type(step), _map)
+            rule = _RULES.get(step.rule, _map)
             self.state, record, rates, outside = rule(self, step, pairs)
             self.records.append(record)
             self.rates.append(rates)
@@ -164,17 +112,14 @@ def _add(scan, step, pairs):
     return tuple(map(np.add, scan.state, scan.stack.pop())), (), _NO_RATES, ()
 
 
-def _last(scan, step, pairs):
-    return tuple(part[-1:] for part in scan.state), (), _NO_RATES, ()
-
-
 def _output(scan, step, pairs):
     rates = tuple((part,) for part in scan.state[1:])
     return scan.state, scan.state[:1], rates, ()
 
 
 def _convolve(scan, step, pairs):
-    return _windows(grids.sources(*step[:4]), scan.state), (), _NO_RATES, scan.state
+    table = step.windows.table
+    return _windows(table, scan.state), (), _NO_RATES, scan.state if (table < 0).any() else ()
 
 
 def _windows(table, parts):
@@ -184,12 +129,12 @@ def _windows(table, parts):
 
 
 def _embed(scan, step, pairs):
-    own = np.diag(correlations(step))[:, None]
+    own = np.diag(step.covariances)[:, None]
     return (scan.state[0] + own, *scan.state[1:]), (), _NO_RATES, ()
 
 
-def _pool(scan, step, pairs):
-    table, scale = grids.sources(*step[:4]), step.scale
+def _settle(scan, step, pairs):
+    table, scale = step.windows.table, step.scale
     count = (table >= 0).sum(axis=1)[:, None] + 0.0 * pairs[0]
     sums = tuple(scale * part for part in _windows(table, scan.state))
     inside = tuple(0.5 * scale * part for part in pairs)
@@ -200,10 +145,8 @@ def _pool(scan, step, pairs):
     return new, (inside[0], count, sums[0]), rates, ()
 
 
-def _flatten(scan, step, pairs):
-    state = tuple(part.mean(axis=0, keepdims=True) for part in scan.state)
-    zeros = (0.0 * state[0],) * 3
-    return state, zeros, (zeros,) * (len(state) - 1), ()
+def _mean(scan, step, pairs):
+    return tuple(part.mean(axis=0, keepdims=True) for part in scan.state), (), _NO_RATES, ()
 
 
 def _attend(scan, step, pairs):
@@ -219,13 +162,7 @@ def _recur(scan, step, pairs):
     """Variances before, and behind the activation at all times."""
     before, behind, last = [], [], tuple(0.0 * part[0] for part in scan.state)
     for inputs in zip(*scan.state, strict=True):
-        parts = zip(last, inputs, strict=True)
-        now = [step.recurrent_var * a + step.weight_var * b for a, b in parts]
-        if len(now) > 1:
-            now[1] = now[1] + step.recurrent_var * step.recurrent_tied * last[0]
-            now[1] = now[1] + step.weight_var * step.weight_tied * inputs[0]
-            now[2] = now[2] + step.bias_var * step.bias_tied
-        now[0] = now[0] + step.bias_var
+        now = map_rows(step, last, inputs)[0]
         before.append(now)
         activated = map_rows(scan.steps[scan.n + 1], tuple(part[None] for part in now))[0]
         last = tuple(part[0] for part in activated)
@@ -239,32 +176,41 @@ def _map(scan, step, pairs):
 
 
 _RULES = {
-    Save: _save,
-    Swap: _swap,
-    Add: _add,
-    Last: _last,
-    Output: _output,
-    Convolve: _convolve,
-    Embed: _embed,
-    Pool: _pool,
-    Flatten: _flatten,
-    Attend: _attend,
-    Recur: _recur,
+    "save": _save,
+    "swap": _swap,
+    "add": _add,
+    "output": _output,
+    "convolve": _convolve,
+    "settle": _settle,
+    "mean": _mean,
+    "embed": _embed,
+    "recur": _recur,
+    "attend_linear": _attend,
+    "attend_sqrt": _attend,
 }
+"""What is not here maps positions one by one."""
 
 
-def map_rows(step, state):
-    """New state, record and rates of the record for a step that maps positions one by one."""
-    kind, numbers = kind_of(step), numbers_of(step)
-    if kind == "series":
-        return _series(step, numbers, state)
-    act, cls = (step.activation, type(step.activation)) if kind == "pointwise" else ((), None)
-    if len(state) > 1:
-        function = built(distances.row_rates_source, kind, cls)
-        return function(act, numbers, (state[0], 0.0, *state[1:]))
-    function = built(distances.row_source, kind, cls)
-    new, record = function(act, numbers, state[0])
-    return (new,), record, ()
+def map_rows(step, state, *inputs):
+    """New state, record and rates of the record for a step that maps positions one by one.
+
+    A recurrence has ``inputs``, the variances that come in, with their rates.
+    """
+    names = distances.row_numbers(step.rule)
+    if step.rule == "series":
+        return _series(step, step.take(names), state)
+    formula, act = formula_of(step)
+    function = built(distances.row_source, *formula, len(state) > 1)
+    new, record, rates = function(act, step.take(names), state, *inputs)
+    return new, record, rates
+
+
+def formula_of(step):
+    """Rule and class of activation of the formula of a step, and the activation it takes."""
+    is_closed = step.rule == "pointwise"
+    return (step.rule, type(step.activation) if is_closed else None), (
+        *step.parameters,
+    ) * is_closed
 
 
 def _series(step, numbers, state):

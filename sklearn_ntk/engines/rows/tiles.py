@@ -10,7 +10,6 @@ from itertools import pairwise
 import numpy as np
 
 from ..._runtime.threads import run
-from ...program import Normalize
 from ..packing import tiles as packing
 from ..reference import tiles as reference
 from ..reference.tiles import Rows
@@ -61,7 +60,7 @@ def _is_within(program, scanned, variances, names, largest):
         within = [4.0 * variances]
         within += [4.0 * record[2] * record[2] for record in scanned.records if record]
         steps = zip(program.steps, scanned.records, strict=True)  # pairs multiply two inverses
-        within += [record[0] ** 2 for step, record in steps if isinstance(step, Normalize)]
+        within += [record[0] ** 2 for step, record in steps if step.rule == "normalize"]
         results = [("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk)]
         within += [part for name, part in results if name in names and part is not None]
         return all(bool((np.abs(part) <= largest).all()) for part in within)

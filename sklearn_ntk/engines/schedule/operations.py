@@ -12,6 +12,35 @@ ZERO = 0
 """Line for pairs of which both positions are outside."""
 
 
+class _Answers:
+    """What engines ask of an operation, with the answers of those that give no other."""
+
+    reads_rows = False
+    """Whether it reads what single rows know at its step."""
+
+    more = 0
+    """A number that compiled loops read, too."""
+
+    @property
+    def tables(self):
+        """Arrays that compiled loops read, one after the other: positions, then lines."""
+        return self.left, self.right
+
+    @property
+    def n_lines(self):
+        """Number of lines that it runs over."""
+        return len(self.tables[0])
+
+
+def _operation(cls):
+    """Make a NamedTuple an operation; usable as a decorator."""
+    for name, answer in vars(_Answers).items():
+        if not name.startswith("__") and not hasattr(cls, name):
+            setattr(cls, name, answer)
+    return cls
+
+
+@_operation
 class Begin(NamedTuple):
     """Distances of the rows themselves, for lines ``out`` on with positions ``left``, ``right``."""
 
@@ -21,6 +50,7 @@ class Begin(NamedTuple):
     right: np.ndarray
 
 
+@_operation
 class Extend(NamedTuple):
     """Distances from outside, the variance of the other: of the left position, or the right one."""
 
@@ -29,7 +59,15 @@ class Extend(NamedTuple):
     is_right: np.ndarray
     places: np.ndarray
 
+    reads_rows = True
 
+    @property
+    def tables(self):
+        """Sides and positions."""
+        return self.is_right, self.places
+
+
+@_operation
 class Gather(NamedTuple):
     """Lines ``out`` on are sums of other lines, one row of ``sources`` each."""
 
@@ -37,7 +75,23 @@ class Gather(NamedTuple):
     out: int
     sources: np.ndarray
 
+    @property
+    def tables(self):
+        """Sources of one line after the other."""
+        return (self.sources.ravel(),)
 
+    @property
+    def n_lines(self):
+        """Number of sums."""
+        return len(self.sources)
+
+    @property
+    def more(self):
+        """Number of terms."""
+        return self.sources.shape[1]
+
+
+@_operation
 class Scatter(NamedTuple):
     """Add lines ``sources`` to the lines ``targets``, one after the other."""
 
@@ -45,15 +99,26 @@ class Scatter(NamedTuple):
     sources: np.ndarray
     targets: np.ndarray
 
+    out = 0
 
+    @property
+    def tables(self):
+        """Lines on both ends."""
+        return self.sources, self.targets
+
+
+@_operation
 class Clear(NamedTuple):
-    """Set ``n`` lines to zero."""
+    """Set ``n_lines`` lines to zero."""
 
     step: int
     out: int
-    n: int
+    n_lines: int
+
+    tables = ()
 
 
+@_operation
 class Map(NamedTuple):
     """Replace lines ``out`` on by what the step of the program makes of each."""
 
@@ -62,7 +127,10 @@ class Map(NamedTuple):
     left: np.ndarray
     right: np.ndarray
 
+    reads_rows = True
 
+
+@_operation
 class Blend(NamedTuple):
     """One time of a recurrence: lines ``out`` on from those one time before and those of inputs."""
 
@@ -73,7 +141,15 @@ class Blend(NamedTuple):
     left: np.ndarray
     right: np.ndarray
 
+    reads_rows = True
 
+    @property
+    def tables(self):
+        """Positions, then lines."""
+        return self.left, self.right, self.previous, self.inputs
+
+
+@_operation
 class Mix(NamedTuple):
     """Attention, from all pairs of ``n`` positions in lines ``source`` on to lines ``out`` on."""
 
@@ -81,6 +157,18 @@ class Mix(NamedTuple):
     out: int
     source: int
     n: int
+
+    reads_rows, tables = True, ()
+
+    @property
+    def n_lines(self):
+        """Number of positions, of which the pairs have lines."""
+        return self.n
+
+    @property
+    def more(self):
+        """The first line of all pairs before the attention."""
+        return self.source
 
 
 class Schedule(NamedTuple):

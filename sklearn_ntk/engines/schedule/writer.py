@@ -13,20 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...program import (
-    Add,
-    Attend,
-    Convolve,
-    Flatten,
-    Last,
-    Output,
-    Pointwise,
-    Recur,
-    Save,
-    Swap,
-    grids,
-)
-from .needs import MIXERS, backwards, n_positions, seen, shapes, unique
+from ...program import grids
+from .needs import backwards, n_positions, shapes
 from .operations import ZERO, Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter, Schedule
 
 PORTION = 512
@@ -42,6 +30,11 @@ class _Area(NamedTuple):
 
     def find(self, codes):
         return self.lines[np.searchsorted(self.codes, codes)]
+
+    @property
+    def first(self):
+        """The first line."""
+        return int(self.lines.min()) if len(self.lines) else ZERO
 
     def positions(self):
         """Left and right positions of the lines in their order."""
@@ -99,7 +92,7 @@ class _Writer:
         """Operations, segment by segment: each one ends with a mixing step, or with the program."""
         final = np.array([0])
         needs = backwards(self.steps, self.sizes, final, (), self.diagonal)
-        ends = [k + 1 for k, step in enumerate(self.steps) if isinstance(step, MIXERS)]
+        ends = [k + 1 for k, step in enumerate(self.steps) if step.mixes]
         stores, start = None, 0
         for end in [*ends, len(self.steps)]:
             stores = self._segment(start, end, stores, needs)
@@ -107,10 +100,10 @@ class _Writer:
         return Schedule(self.operations, int(stores[0].lines[0]), self.memory.end)
 
     def _segment(self, start, end, stores, needs):
-        mixer = self.steps[end - 1] if isinstance(self.steps[end - 1], MIXERS) else None
+        mixer = self.steps[end - 1] if self.steps[end - 1].mixes else None
         stop = end - (mixer is not None)
         state, stack = needs[stop]
-        is_whole = mixer is None or isinstance(mixer, Attend)
+        is_whole = mixer is None or mixer.takes_all
         target = self._store(
             state if is_whole else needs[end][0], self.sizes[stop if is_whole else end], stop
         )
@@ -126,9 +119,9 @@ class _Writer:
                 self.memory.give(area.lines)
         for store in stores or ():
             self.memory.give(store.lines)
-        if isinstance(mixer, Attend):
+        if mixer is not None and is_whole:
             out = self._area(state, target.n)
-            self.add(Mix(stop, int(out.lines[0]), int(target.lines[0]), target.n))
+            self.add(Mix(stop, out.first, target.first, target.n))
             self.memory.give(target.lines)
             target = out
         elif mixer is not None:
@@ -142,15 +135,13 @@ class _Writer:
     def _store(self, codes, n, step):
         """Lines that portions are summed up in."""
         area = self._area(codes, n)
-        self.add(Clear(step - 1, int(area.lines[0]), len(codes)))
+        self.add(Clear(step - 1, area.first, len(codes)))
         return area
 
     def _links(self, mixer, target, stop):
         """For each pair that a mixing step takes, sorted, the line that it adds to."""
         n = self.sizes[stop]
-        if isinstance(mixer, Flatten):
-            return np.arange(n) * (n + 1), np.repeat(target.lines, n)
-        left, right = seen(mixer, target.codes, target.n)
+        left, right = mixer.seen(*np.divmod(target.codes, target.n))
         inside = (left >= 0) & (right >= 0)
         lines = np.broadcast_to(target.lines[:, None], left.shape)[inside]
         codes = (left * n + right)[inside]
@@ -169,17 +160,14 @@ class _Writer:
 
     def _map(self, step, area):
         if len(area.lines):
-            self.add(Map(step, int(area.lines.min()), *area.positions()))
+            self.add(Map(step, area.first, *area.positions()))
 
     def _portions(self, start, stop, state, stack):
         """Parts of the state, and of the stack, that need nothing of each other if possible."""
         if self.portion is None or len(state) <= self.portion:
             yield state, stack
             return
-        is_ring = any(
-            isinstance(step, Convolve) and step.padding == "circular"
-            for step in self.steps[start:stop]
-        )
+        is_ring = any(step.is_ring for step in self.steps[start:stop])
         parts = zip((state, *stack), self.shapes[stop], strict=True)
         keys = [_differences(codes, grid, is_ring) for codes, grid in parts]
         order = np.argsort(keys[0], kind="stable")
@@ -204,41 +192,39 @@ class _Writer:
         codes, *others = [needs[0][0], *needs[0][1]]
         if stores is None:
             areas = [self._area(codes, sizes[0])]
-            out = int(areas[0].lines[0])
-            self.add(Begin(-1, out, *areas[0].positions()))
+            self.add(Begin(-1, areas[0].first, *areas[0].positions()))
         else:
             parts = zip((codes, *others), stores, strict=True)
             areas = [self._copy(part, store, start - 1) for part, store in parts]
         state, stack = areas[0], areas[1:]
         for k, step in enumerate(steps, start):
-            need = needs[k + 1 - start]
-            if isinstance(step, Save):
-                stack.append(self._copy(need[1][-1], state, k))
-                state = self._moved(self._copy(need[0], state, k), state)
-            elif isinstance(step, Swap):
-                state, stack[-1] = stack[-1], state
-            elif isinstance(step, Add):
-                saved = stack.pop()
-                self.add(Scatter(k, saved.lines, state.find(saved.codes)))
-                self.memory.give(saved.lines)
-            else:
-                state = self._step(k, step, state, need[0])
+            rule = _RULES.get(step.rule, _Writer._replace)
+            state = rule(self, k, state, stack, needs[k + 1 - start])
         return [state, *stack]
 
-    def _step(self, k, step, state, codes):
-        """Operations of a step that leaves the stack alone, for the pairs that are needed then."""
-        if isinstance(step, Convolve):
-            return self._convolve(k, step, state, codes)
-        if isinstance(step, Last):
-            last = self._copy(np.array([state.n**2 - 1]), state, k)
-            return self._moved(_Area(codes, last.lines, 1), state)
-        if isinstance(step, Recur):
-            return self._recur(k, state)
-        if isinstance(step, Pointwise) and isinstance(self.steps[k - 1], Recur):  # was part of it
-            is_more = len(codes) < len(state.codes)
-            return self._moved(self._copy(codes, state, k), state) if is_more else state
-        if not isinstance(step, Output):
+    def _save(self, k, state, stack, need):
+        stack.append(self._copy(need[1][-1], state, k))
+        return self._moved(self._copy(need[0], state, k), state)
+
+    def _swap(self, k, state, stack, need):
+        stack.append(state)
+        return stack.pop(-2)
+
+    def _join(self, k, state, stack, need):
+        saved = stack.pop()
+        self.add(Scatter(k, saved.lines, state.find(saved.codes)))
+        self.memory.give(saved.lines)
+        return state
+
+    def _output(self, k, state, stack, need):
+        return state
+
+    def _replace(self, k, state, stack, need):
+        """Each line by itself; the activation of a recurrence has been a part of it."""
+        if not self.steps[k - 1].runs_next:
             self._map(k, state)
+        elif len(need[0]) < len(state.codes):
+            return self._moved(self._copy(need[0], state, k), state)
         return state
 
     def _moved(self, area, old):
@@ -250,7 +236,7 @@ class _Writer:
         area = self._area(codes, source.n)
         if len(codes):
             lines = source.find(codes)[:, None]
-            self.add(Gather(step, int(area.lines[0]), lines))
+            self.add(Gather(step, area.first, lines))
         return area
 
     def _outside(self, k, left, right, area):
@@ -263,25 +249,26 @@ class _Writer:
         if not outside.any():
             return lines, None
         kinds = np.where(left >= 0, left, n + right)[outside]  # the larger one is the right one
-        found = unique(kinds)
+        found = grids.unique(kinds)
         inverse = np.searchsorted(found, kinds)
         extra = self._area(found, n)
         lines[outside] = extra.lines[inverse]
         is_right, places = np.divmod(found, n)
-        self.add(Extend(k, int(extra.lines[0]), is_right, places))
+        self.add(Extend(k, extra.first, is_right, places))
         return lines, extra
 
-    def _convolve(self, k, step, area, codes):
-        left, right = seen(step, codes, self.sizes[k + 1])
+    def _convolve(self, k, area, stack, need):
+        codes, n = need[0], self.sizes[k + 1]
+        left, right = self.steps[k].seen(*np.divmod(codes, n))
         lines, extra = self._outside(k, left, right, area)
-        out = self._area(codes, self.sizes[k + 1])
-        self.add(Gather(k, int(out.lines[0]), lines))
+        out = self._area(codes, n)
+        self.add(Gather(k, out.first, lines))
         self.memory.give(area.lines)
         if extra:
             self.memory.give(extra.lines)
         return out
 
-    def _recur(self, k, area):
+    def _recur(self, k, area, stack, need):
         """All times of a recurrence, each with the activation, the step behind it."""
         n = area.n
         left, right = np.divmod(area.codes, n)
@@ -292,7 +279,7 @@ class _Writer:
         # lines from outside need the variances of all times, which single rows know
         previous, extra = self._outside(k, left - 1, right - 1, out)
         ranks = np.minimum(left, right)[order]
-        for rank in range(ranks[-1] + 1):
+        for rank in range(ranks.max(initial=-1) + 1):
             part = order[slice(*np.searchsorted(ranks, [rank, rank + 1]))]
             first, places = int(lines[part[0]]), (left[part], right[part])
             self.add(Blend(k, first, previous[part], area.lines[part], *places))
@@ -301,6 +288,21 @@ class _Writer:
         if extra:
             self.memory.give(extra.lines)
         return out
+
+
+_RULES = {
+    "save": _Writer._save,
+    "swap": _Writer._swap,
+    "add": _Writer._join,
+    "output": _Writer._output,
+    "convolve": _Writer._convolve,
+    "recur": _Writer._recur,
+}
+"""Operations of a step ``k``; what is not here replaces lines by what it makes of each.
+
+They take the area of the state, the areas on the stack, which they may change, and what is needed
+behind the step of both, and return the new area of the state.
+"""
 
 
 def _differences(codes, grid, is_ring):
@@ -314,25 +316,13 @@ def _differences(codes, grid, is_ring):
     return key
 
 
-_GEOMETRY = ("grid", "window", "strides", "padding")
-
-
-def _outline(program):
-    """The program without all that a schedule does not depend on."""
-    steps = (
-        step._replace(**dict.fromkeys(set(step._fields).difference(_GEOMETRY)))
-        for step in program.steps
-    )
-    return program._replace(steps=tuple(steps))
-
-
 def schedule(program, portion=PORTION, diagonal=False):
     """Schedule of a program, in portions of about so many lines or, with None, all at once.
 
     ``diagonal`` also asks for the pairs of equal positions behind each mixing step, from which the
     variances of a row follow.
     """
-    return _schedule(_outline(program), portion, diagonal)
+    return _schedule(program.outline, portion, diagonal)
 
 
 @lru_cache(8)

@@ -97,8 +97,7 @@ def series(own, gradient, single):
         "for j in range(lanes):",
         *indent(1, [*lefts * own, *coefficients * own, *ys, *dys, *ends]),
     ]
-    outputs = distances.trace_pair("series", None, gradient)
-    lines = mapping(outputs, None, False, own, gradient, single, before)
+    lines = mapping("series", None, own, gradient, single, before)
     return text_of(
         [*short(gradient), "    work = tile.work", *indent(1, [opposite(single)]), *lines]
     )

@@ -8,7 +8,7 @@ rows, side by side: the inner loop has a fixed length and turns to a few vector 
 
 import re
 
-from ...formulas import distances, gaps
+from ...formulas import distances
 from ...formulas.tracing import statements
 from ..packing.tiles import place_of
 from .tiles import Scalars, indent, text_of
@@ -76,21 +76,21 @@ def slot_of(index, p):
 class _Reads:
     """Where the inputs of a trace are found: lines before the loops, per line and per lane.
 
-    ``affine`` is the step with the affine map. The state is in the line ``at``, or else the sum of
-    lines that begin at ``sources``.
+    ``numbers`` are the names of those that the rule reads, of the step ``affine``. States, by their
+    letters, are the sums of lines that begin at ``sources``, or else that of the line ``at``.
     """
 
-    def __init__(self, names, cls, own, affine, sources):
+    def __init__(self, names, cls, own, numbers, affine, sources):
         self.own, self.sources = own, sources
         self.before, self.rows, self.lanes = [], [], []
         for name in names:
-            if name in gaps.NUMBERS:
-                self.before.append(f"{name} = numbers[{affine}, {gaps.NUMBERS.index(name)}]")
+            if name in numbers:
+                self.before.append(f"{name} = numbers[{affine}, {numbers.index(name)}]")
             elif name.startswith("self_"):
                 place = place_of(name.removeprefix("self_"), cls)
                 self.before.append(f"{name} = numbers[k, {place}]")
             else:
-                self._line(name, *re.fullmatch(r"([sxyd])(\d+)(?:_(\d))?", name).groups())
+                self._line(name, *re.fullmatch(r"([szxyd])(\d+)(?:_(\d))?", name).groups())
 
     def _line(self, name, letter, index, p):
         slot = slot_of(int(index), None if p is None else int(p))
@@ -104,20 +104,22 @@ class _Reads:
             self.lanes.append(f"{name} = load(work, LANES * {index} + j)")
         else:
             place = f"LANES * {index} + j"
-            terms = [f"fetch(lines, {begin} + {place})" for begin in self.sources]
+            terms = [f"fetch(lines, {begin} + {place})" for begin in self.sources.get(letter, ())]
             self.lanes.append(f"{name} = {' + '.join(terms) or f'load(lines, at + {place})'}")
 
 
 def mapping(
-    outputs, cls, is_long, own, gradient, single, before=(), after=(), affine="k", sources=()
+    rule, cls, own, gradient, single, before=(), after=(), affine="k", sources=None, given=()
 ):
-    """Lines of the loops that replace the state of lines by the outputs.
+    """Lines of the loops that replace the state of lines by what a rule makes of it.
 
-    ``before`` and ``after`` are lines around the loop over lanes; for the others see `_Reads`.
+    ``before`` and ``after`` are lines around the loop over lanes; the former find the inputs
+    ``given``. For the others see `_Reads`.
     """
     writer = Scalars(single)
-    inputs, body, texts = statements(outputs, writer)
-    reads = _Reads(inputs, cls, own, affine, sources)
+    inputs, body, texts = statements(distances.trace_pair(rule, cls, gradient), writer)
+    names = [name for name in inputs if name not in given]
+    reads = _Reads(names, cls, own, distances.pair_numbers(rule), affine, sources or {})
     ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
     return [
         *indent(1, reads.before),
@@ -125,7 +127,7 @@ def mapping(
         *rows(own, gradient),
         *indent(2, before),
         *indent(2, reads.rows),
-        f"        for j in range({'LANES' if is_long else 'lanes'}):",
+        f"        for j in range({'lanes' if cls is None else 'LANES'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
         *(same(gradient, after) if own else ()),
     ]
@@ -139,14 +141,14 @@ def same(gradient, after=()):
     return [*_SAME.splitlines(), *indent(4, [*zeros, *after])]
 
 
-def mapped(kind, cls, own, gradient, single):
-    """Source of an operation that maps lines, for a kind of `distances` and an activation class."""
-    outputs, after = distances.trace_pair(kind, cls, gradient), []
-    if kind == "drop":  # the noise of a row is the same as its own
+def mapped(rule, cls, own, gradient, single):
+    """Source of an operation that maps lines, for a rule and a class of activations."""
+    after = []
+    if rule in distances.NOISY:
         for part in (1, 4, 5)[: 3 if gradient else 1]:
             place = f"at + LANES * {part} + j"
             after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
-    lines = mapping(outputs, cls, kind == "pointwise", own, gradient, single, after=after)
+    lines = mapping(rule, cls, own, gradient, single, after=after)
     return text_of([*short(gradient), *lines])
 
 
@@ -161,10 +163,33 @@ def joined(cls, n_sources, own, gradient, single):
         f"{name} = {line_size(gradient)} * tables[ops[o, 5] + {n_sources} * e + {q}]"
         for q, name in enumerate(names)
     ]
-    outputs = distances.trace_pair("joined", cls, gradient)
-    lines = mapping(
-        outputs, cls, True, own, gradient, single, before, affine="k - 1", sources=names
-    )
+    sources = {"s": names}
+    lines = mapping("joined", cls, own, gradient, single, before, affine="k - 1", sources=sources)
+    return text_of([*short(gradient), *lines])
+
+
+def embed(own, gradient, single):
+    """Source of the sum with a signal of the positions, whose covariances are in a table."""
+    before = [
+        "p, q = tables[t + e], tables[t + n + e]",
+        "both = table[start + count * p + q]",
+        "own_left = table[start + count * p + p]",
+        "own_right = table[start + count * q + q]",
+    ]
+    given = "both", "own_left", "own_right"
+    return text_of([
+        *short(gradient),
+        "    table, start = tile.constants, steps[k, 3]",
+        *mapping("embed", None, own, gradient, single, before, given=given),
+    ])  # fmt: skip
+
+
+def blend(own, gradient, single):
+    """Source of one time of a recurrence, without the activation."""
+    size = line_size(gradient)
+    before = [f"pa, pb = {size} * tables[t + 2 * n + e], {size} * tables[t + 3 * n + e]"]
+    sources = {"s": ["pa"], "z": ["pb"]}
+    lines = mapping("recur", None, own, gradient, single, before, sources=sources)
     return text_of([*short(gradient), *lines])
 
 
@@ -266,50 +291,3 @@ def extend(own, gradient, single):
             f"                put(lines, at + LANES * {part} + j, fetch(y, yb + j))",
         ]
     return text_of(lines)
-
-
-def embed(own, gradient, single):
-    """Source of the covariance of positions, in a table of numbers."""
-    size = line_size(gradient)
-    return text_of([
-        *short(gradient),
-        "    trained, table, start = numbers[k, 0], tile.constants, steps[k, 3]",
-        "    for e in range(n):",
-        f"        at, p, q = {size} * (out + e), tables[t + e], tables[t + n + e]",
-        "        both = table[start + count * p + q]",
-        "        apart = table[start + count * p + p] + table[start + count * q + q]",
-        "        apart = apart - F(2.0) * both",
-        "        for j in range(lanes):",
-        "            put(lines, at + j, load(lines, at + j) + apart)",
-        "            put(lines, at + LANES + j, load(lines, at + LANES + j) + trained * both)",
-    ])  # fmt: skip
-
-
-def blend(own, gradient, single):
-    """Source of one time of a recurrence, without the activation."""
-    size = line_size(gradient)
-    lines = [*short(gradient)]
-    lines += ["    recurrent, weight, trained = numbers[k, 0], numbers[k, 1], numbers[k, 2]"]
-    lines += ["    moved, drift = numbers[k, 3], numbers[k, 4]"] * gradient
-    lines += rows(own, gradient)
-    lines += [f"        pa, pb = {size} * tables[t + 2 * n + e], {size} * tables[t + 3 * n + e]"]
-    lefts = [f"x0 = {of_left(0, own)}"]
-    for p in range(2) if gradient else ():
-        lefts += [f"x0_{p} = {of_left(slot_of(0, p), own)}"]
-    lines += [] if own else indent(2, lefts)
-    lines += ["        for j in range(lanes):"]
-    lines += indent(3, lefts) if own else []
-    body = ["half = F(0.5) * trained"]
-    parts = range(6) if gradient else range(2)
-    for part in parts:
-        body += [f"a{part} = fetch(lines, pa + LANES * {part} + j)"]
-        body += [f"b{part} = fetch(lines, pb + LANES * {part} + j)"]
-        body += [f"s{part} = recurrent * a{part} + weight * b{part}"]
-    if gradient:
-        body += ["s2 += moved * a0 + drift * b0", "s4 += moved * a1 + drift * b1"]
-    body += ["s1 += half * (x0 + fetch(y, yb + j) - s0)"]
-    for p in range(2) if gradient else ():
-        place = f"yb + ny * count * {slot_of(0, p)} + j"
-        body += [f"s{4 + p} += half * (x0_{p} + fetch(y, {place}) - s{2 + p})"]
-    body += [f"put(lines, at + LANES * {part} + j, s{part})" for part in parts]
-    return text_of([*lines, *indent(3, body), *(same(gradient) if own else ())])
