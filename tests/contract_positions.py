@@ -83,6 +83,10 @@ def conv(filter_size, weight_var="w", bias_var="b", **others):
     }  # fmt: skip
 
 
+def conv_transpose(filter_size, **others):
+    return "conv_transpose", conv(filter_size, **others)[1]
+
+
 def recurrent(activation, weight_var="w", recurrent_var="w", bias_var="b", **others):
     numbers = {"weight_var": weight_var, "recurrent_var": recurrent_var, "bias_var": bias_var}
     return "recurrent", {"activation": activation, **numbers, **others}
@@ -206,6 +210,22 @@ NETWORKS = {
     "volume pools": volume(
         dense(), ("positional_embedding", {"var": 0.5, "length_scale": 1.5}), RELU,
         avg_pool((1, 2, 2)), residual(conv(1)), attention("softmax"), RELU, MEAN,
+    ),
+    "transposed": sequence(conv_transpose(3, strides=2), RELU, MEAN),
+    "transposed flatten": sequence(
+        conv(2), RELU, conv_transpose(4, strides=3, padding="valid"), ERF, FLATTEN
+    ),
+    "transposed with gaps": sequence(conv_transpose(2, strides=3), NORM, RELU, MEAN),
+    "transposed circular": image(
+        conv_transpose((2, 3), strides=(1, 2), padding="circular"), RELU, avg_pool((2, 3)), dense(),
+        MEAN,
+    ),
+    "transposed volume": volume(
+        conv_transpose((1, 3, 2), strides=(1, 2, 1)), RELU, FLATTEN
+    ),
+    "there and back": sequence(
+        conv(3, strides=2), RELU, conv_transpose(5, strides=2, frozen=True),
+        residual(RELU, conv_transpose(2, padding="circular")), GELU, recurrent("erf"),
     ),
     "attention of rows": sequence(attention("softmax"), RELU, MEAN),
     "attention of rows sqrt": sequence(attention("identity", "sqrt"), RELU, FLATTEN),

@@ -66,16 +66,33 @@ def windows(n, size, stride, padding):
     return 1.0 * ((positions % n if padding == "circular" else positions) == np.arange(n))
 
 
-def selection(shape, size, strides, padding):
+def spread(n, size, stride, padding):
+    """Matrices, one for each output along an axis, of the inputs that each entry brings there."""
+    over, n_places = max(size - stride, 0), n * stride
+    full = np.zeros((n_places + over, size, n))
+    for position, entry in np.ndindex(n, size):
+        full[position * stride + entry, entry, position] = 1.0
+    if padding == "valid":
+        return full
+    kept = full[over // 2 : over // 2 + n_places].copy()
+    for place in range(len(full)) if padding == "circular" else ():
+        if not 0 <= place - over // 2 < n_places:
+            kept[(place - over // 2) % n_places] += full[place]
+    return kept
+
+
+def selection(shape, size, strides, padding, windows=windows):
     """Matrices for all axes together, and the shape of the windows."""
     sizes, strides = (np.broadcast_to(value, len(shape)) for value in (size, strides))
     axes = [windows(n, *pair, padding) for n, *pair in zip(shape, sizes, strides, strict=True)]
     return reduce(np.kron, axes), tuple(map(len, axes))
 
 
-def conv(rows, rng, width, filter_size, strides=1, padding="same", **dense_parameters):
+def conv(
+    rows, rng, width, filter_size, strides=1, padding="same", windows=windows, **dense_parameters
+):
     """Multiply the channels of the positions in each window."""
-    matrices, shape = selection(rows.shape[1:-1], filter_size, strides, padding)
+    matrices, shape = selection(rows.shape[1:-1], filter_size, strides, padding, windows)
     patches = np.einsum("wsp,npc->nwsc", matrices, flat(rows), optimize=True)
     joined = patches.reshape(*patches.shape[:2], -1)
     outputs, step = dense(joined, rng, width, **dense_parameters)
@@ -249,6 +266,7 @@ LAYERS = {
     "activation": activation,
     "avg_pool": pool,
     "conv": conv,
+    "conv_transpose": partial(conv, windows=spread),
     "dense": dense,
     "flatten": flatten,
     "global_avg_pool": global_pool,

@@ -84,6 +84,27 @@ def conv(state, filter_size, weight_var, bias_var, strides=1, padding="same", fr
     return affine(State(K, T, shape), weight_var, bias_var, frozen)
 
 
+def conv_transpose(
+    state, filter_size, weight_var, bias_var, strides=1, padding="same", frozen=False
+):
+    """Each position adds to the outputs of its filter, the same entry of it in both rows."""
+    window, strides = (np.broadcast_to(given, len(state.shape)) for given in (filter_size, strides))
+    over = np.maximum(window - strides, 0)
+    after = np.array(state.shape) * strides + (over if padding == "valid" else 0)
+    before = 0 * over if padding == "valid" else over // 2
+    total = []
+    for entry in product(*map(range, window)):
+        A = np.zeros((*after, *state.shape), dtype=int)
+        for position in product(*map(range, state.shape)):
+            place = np.array(position) * strides + entry - before
+            place = place % after if padding == "circular" else place
+            if ((place >= 0) & (place < after)).all():
+                A[(*place, *position)] = 1
+        total.append(A.reshape(np.prod(after, dtype=int), -1))
+    K, T = (sum(sandwich(A, L) for A in total) / mpf(len(total)) for L in state[:2])
+    return affine(State(K, T, tuple(map(int, after))), weight_var, bias_var, frozen)
+
+
 def softmax(scores):
     weights = np.frompyfunc(mp.exp, 1, 1)(scores - scores.max())
     return weights / weights.sum(axis=1, keepdims=True)
@@ -224,6 +245,7 @@ LAYERS = {
     "activation": activation,
     "avg_pool": pool,
     "conv": conv,
+    "conv_transpose": conv_transpose,
     "dense": affine,
     "dropout": dropout,
     "flatten": flatten,

@@ -24,6 +24,10 @@ def conv(filter_size, padding="same", **others):
     return ("conv", {"filter_size": filter_size, "padding": padding, **variances, **others})
 
 
+def conv_transpose(filter_size, padding="same", **others):
+    return ("conv_transpose", conv(filter_size, padding, **others)[1])
+
+
 def attention(mechanism="softmax", scaling="linear", **others):
     variances = dict(query_var=1.7, key_var=0.8, value_var=1.2, out_var=0.9, bias_var=0.3)
     return ("self_attention", {**variances, "mechanism": mechanism, "scaling": scaling, **others})
@@ -59,6 +63,14 @@ EMBEDDING = {"var": 0.7, "length_scale": 1.5}
 NETWORKS = {
     "conv": ([IMAGE, conv((3, 2)), ERF, conv(2, "valid"), ERF, FLATTEN, DENSE], ()),
     "circular": ([IMAGE, conv(3, "circular", strides=(1, 2)), ERF, FLATTEN, DENSE], ()),
+    "transposed": (
+        [SEQUENCE, conv_transpose(3, strides=2), ERF, conv_transpose(4, "valid"), FLATTEN, DENSE],
+        (),
+    ),
+    "transposed circular": (
+        [IMAGE, conv(2), ERF, conv_transpose((1, 3), "circular", strides=(1, 2)), AVERAGE, DENSE],
+        (),
+    ),
     "frozen": ([SEQUENCE, conv(3), ERF, conv(2, frozen=True), ERF, AVERAGE, DENSE], (1,)),
     "frozen dense": ([SEQUENCE, FROZEN, ERF, conv(2), AVERAGE, FROZEN], (0, 2)),
     "averages": (
@@ -169,6 +181,41 @@ def test_convolution_of_a_sequence():
     image, _ = forward(conv((3, 1), "circular", strides=(2, 1)), rows)
     sequence, _ = forward(conv(3, "circular", strides=2), rows[:, :, 0])
     assert_allclose(sequence, image[:, :, 0], rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("filter_size", "strides", "before", "after"),
+    [
+        ((3, 2), 1, (1, 0), (1, 1)),
+        ((3, 4), 2, (0, 1), (1, 1)),
+        ((5, 2), (2, 3), (1, 0), (2, 0)),
+        ((1, 2), (1, 2), (0, 0), (0, 0)),
+    ],
+)
+def test_transposed_convolution(filter_size, strides, before, after):
+    """Each entry of the rows brings a copy of the filter; borders are cut off, or wrap around."""
+    rows, window = normal((2, 4, 3, 3)), np.array(filter_size)
+    steps = np.broadcast_to(strides, 2)
+    layer = conv_transpose(filter_size, "valid", strides=strides)
+    actual, [weights] = forward(layer, rows)
+    filters = weights[:-1].reshape(*filter_size, 3, 5)
+    full = np.zeros((2, *((4, 3) * steps + np.maximum(window - steps, 0)), 5))
+    for i, j in np.ndindex(4, 3):
+        place = tuple(
+            slice(p * s, p * s + w) for p, s, w in zip((i, j), steps, window, strict=True)
+        )
+        full[:, *place] += np.einsum("nc,abco->nabo", rows[:, i, j], filters)
+    scale, bias = np.sqrt(1.4 / (3 * window.prod())), np.sqrt(0.3) * weights[-1]
+    assert_allclose(actual, scale * full + bias, rtol=1e-12, atol=1e-14)
+
+    cut = tuple(slice(b, n - a) for b, a, n in zip(before, after, full.shape[1:3], strict=True))
+    actual, _ = forward(conv_transpose(filter_size, strides=strides), rows)
+    assert_allclose(actual, (scale * full + bias)[:, *cut], rtol=1e-12, atol=1e-14)
+    ring = np.zeros_like(actual)
+    for i, j in np.ndindex(*full.shape[1:3]):
+        ring[:, (i - before[0]) % ring.shape[1], (j - before[1]) % ring.shape[2]] += full[:, i, j]
+    actual, _ = forward(conv_transpose(filter_size, "circular", strides=strides), rows)
+    assert_allclose(actual, scale * ring + bias, rtol=1e-12, atol=1e-14)
 
 
 def test_pooling():

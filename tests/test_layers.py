@@ -284,6 +284,19 @@ TIMES = module.Input(4, 2)
             "'valid' keeps it. Make it smaller, pool less before it, or take the padding 'same'.",
         ),
         (
+            module.ConvTranspose(2, padding="full"),
+            "padding must be one of ('same', 'valid', 'circular'); got 'full'. Correct it.",
+        ),
+        (
+            module.ConvTranspose((2, 2)),
+            "filter_size must be a positive integer, or one for each of the 1 axes; got (2, 2). "
+            "Correct it.",
+        ),
+        (
+            module.ConvTranspose(2, strides=0),
+            "strides must be a positive integer, or one for each of the 1 axes; got 0. Correct it.",
+        ),
+        (
             module.AvgPool(5),
             "a window of (5,) has no place inside a grid of (4,) positions, where the padding "
             "'valid' keeps it. Make it smaller, pool less before it, or take the padding 'same'.",

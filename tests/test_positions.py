@@ -52,7 +52,10 @@ from sklearn_ntk.layers import (
 DATA = Path(__file__).parent / "data"
 REFERENCES = sorted(
     path.relative_to(DATA).with_suffix("").as_posix()
-    for pattern in ("cnn*", "resnet*", "attention*", "transformer*", "layer_norm/*", "unusual/*")
+    for pattern in (
+        *("cnn*", "resnet*", "attention*", "transformer*", "layer_norm/*", "unusual/*"),
+        "transposed/*",
+    )
     for path in DATA.glob(f"{pattern}.json")
 )
 W, B = 1.5, 0.2
@@ -214,7 +217,10 @@ def test_constant_variance(run):
 
 
 @pytest.mark.parametrize("portion", [1, 7, None])
-@pytest.mark.parametrize("name", ["conv pooled", "overlapping pools", "transformer", "all times"])
+@pytest.mark.parametrize(
+    "name",
+    ["conv pooled", "overlapping pools", "transformer", "all times", "transposed with gaps"],
+)
 def test_portions(name, portion, monkeypatch):
     """Where a schedule is cut makes no difference."""
     X, program = rows_of(name, 5), program_of(name)

@@ -51,6 +51,10 @@ def conv(filter_size, padding="same", **others):
     return make("conv", filter_size=filter_size, padding=padding, **variances, **others)
 
 
+def conv_transpose(filter_size, padding="same", **others):
+    return make("conv_transpose", **conv(filter_size, padding, **others)[1])
+
+
 def average(window, **others):
     return make("avg_pool", window=window, **others)
 
@@ -118,6 +122,21 @@ CASES = {
             "other axis": Mistake(3, conv((2, 3, 1), "circular", strides=(1, 1, 2))),
         },
         n_networks=50,
+    ),
+    "transposed": Case(
+        [SEQUENCE, conv(3, strides=2), RELU, conv_transpose(3, strides=2), RELU, MEAN, DENSE],
+        {
+            "as many": Mistake(3, conv(3)),
+            "valid": Mistake(3, conv_transpose(3, "valid", strides=2)),
+            "circular": Mistake(3, conv_transpose(3, "circular", strides=2)),
+        },
+    ),
+    "transposed image": Case(
+        [IMAGE, conv_transpose((2, 3), "circular", strides=(1, 2)), RELU, FLAT, DENSE],
+        {
+            "other axis": Mistake(1, conv_transpose((3, 2), "circular", strides=(2, 1))),
+            "without strides": Mistake(1, conv_transpose((2, 3), "circular")),
+        },
     ),
     "frozen": Case(
         [SEQUENCE, conv(3), ERF, conv(2, frozen=True), RELU, MEAN, DENSE],

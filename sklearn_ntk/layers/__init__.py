@@ -12,6 +12,7 @@ Dense(weight_var=1.0, bias_var=0.0)
 
 from ._attention import PositionalEmbedding, SelfAttention
 from ._conv import Conv
+from ._conv_transpose import ConvTranspose
 from ._dense import Dense
 from ._input import Input
 from ._lowering import lower
@@ -24,6 +25,7 @@ from ._residual import Residual
 __all__ = [
     "AvgPool",
     "Conv",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Flatten",

@@ -57,6 +57,28 @@ class Windows(NamedTuple):
 
 
 @value
+class Transposed(Windows):
+    """Windows of which each position ``q`` fills places ``q stride + s - cut``, along an axis.
+
+    Each position has ``stride`` places. The padding "valid" keeps what windows overhang behind
+    them; else so much is cut on both sides, on the left the smaller half.
+    """
+
+    __slots__ = ()
+
+    def _along(self, size, window, stride):
+        over, n = max(0, window - stride), size * stride
+        cut = over // 2
+        if self.padding == "valid":
+            cut, n = 0, n + over
+        seen = np.arange(n)[:, None] + cut - np.arange(window)
+        if self.is_ring:
+            seen %= n
+        is_position = (seen >= 0) & (seen < size * stride) & (seen % stride == 0)
+        return np.where(is_position, seen // stride, -1)
+
+
+@value
 class Last(NamedTuple):
     """The last position of a grid, seen by the only place."""
 
