@@ -16,8 +16,16 @@ from ._trace import NOISE, Graph, source
 
 
 def _gap(distance, std, other):
-    apart = std - other
-    return np.maximum(distance - apart * apart, 0.0)
+    """The gap, which the kinks of activations take the root of.
+
+    It is between 0, of parallel positions, and ``4 std other``, of opposite ones. What is next to
+    these ends but for rounding of the distance is at the end.
+    """
+    apart, total = std - other, std + other
+    noise = NOISE * np.abs(apart * total)
+    is_opposite = total * total - distance <= noise
+    gap = np.maximum(distance - apart * apart, is_opposite * (4.0 * std * other))
+    return gap * (gap > noise)
 
 
 def _distance(gap, std, other):
