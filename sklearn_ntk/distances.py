@@ -16,11 +16,12 @@ from ._trace import NOISE, Graph, source
 
 
 def _gap(distance, std, other):
-    """The gap, which the kinks of activations take the root of.
+    apart = std - other
+    return np.maximum(distance - apart * apart, 0.0)
 
-    It is between 0, of parallel positions, and ``4 std other``, of opposite ones. What is next to
-    these ends but for rounding of the distance is at the end.
-    """
+
+def _sharp_gap(distance, std, other):
+    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for rounding."""
     apart, total = std - other, std + other
     noise = NOISE * np.abs(apart * total)
     is_opposite = total * total - distance <= noise
@@ -100,7 +101,7 @@ def affine_pair(weight, trained, distance, ntk, left, right):
 def normalize_pair(distance, ntk, left, right):
     """Division by both standard deviations."""
     scale = left[1] * right[1]
-    gap = _gap(distance, left[0], right[0]) * scale
+    gap = _sharp_gap(distance, left[0], right[0]) * scale
     return _distance(gap, left[2], right[2]), ntk * scale
 
 
@@ -140,7 +141,7 @@ def trace_pair(kind, cls, gradient):
     The map behind a series has ``d0`` and ``d1``, the gap and the slope that the series found. The
     numbers of a joined map are those of its affine map, which is the step before.
     """
-    graph, n = Graph(), record_length(kind, cls)
+    graph, n = Graph(NOISE), record_length(kind, cls)
     weight, trained, weight_rate = graph.inputs(*formulas.NUMBERS)
     left, right = (graph.inputs(*formulas.record_names(letter, n)) for letter in "xy")
     state, states = graph.inputs("s0", "s1"), "s"
