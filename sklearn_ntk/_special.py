@@ -151,8 +151,8 @@ def _bent_arc_rate(arguments, rates, result):
 def bent_arc(h, bend, noise=0.0):
     """``1 - cos t - (bend / pi) (sin t - t cos t)``, the angle ``t``, and its sine.
 
-    ``h`` is the squared half chord, ``bend`` a constant; noise and errors are those of `arc`. A processor
-    waits for the polynomial: it enters as late as may be.
+    ``h`` is the squared half chord, ``bend`` a constant; noise and errors are those of `arc`.
+    A processor waits for the polynomial: it enters as late as may be.
     """
     far, g, chord, cosine, ratio = _fold(h, noise)
     twice = g + g
@@ -165,8 +165,9 @@ def bent_arc(h, bend, noise=0.0):
 def _fold(h, noise):
     """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
 
-    The first argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord, the
-    chord, the cosine of half, and the ratio of the angle to the chord.
+    The first argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord,
+    the chord, the cosine of half, and the ratio of the angle to the chord. A processor waits for
+    these, and not for comparisons with numbers that are there before.
     """
     rest = 1.0 - h
     g = np.minimum(h, rest) * (h > noise) * (rest > np.maximum(noise, NOISE))

@@ -20,10 +20,9 @@ def _gap(distance, std, other):
     return np.maximum(distance - apart * apart, 0.0)
 
 
-def _sharp_gap(distance, std, other):
-    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for rounding."""
+def _sharp_gap(distance, std, other, noise):
+    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for noise."""
     apart, total = std - other, std + other
-    noise = NOISE * np.abs(apart * total)
     is_opposite = total * total - distance <= noise
     gap = np.maximum(distance - apart * apart, is_opposite * (4.0 * std * other))
     return gap * (gap > noise)
@@ -101,7 +100,9 @@ def affine_pair(weight, trained, distance, ntk, left, right):
 def normalize_pair(distance, ntk, left, right):
     """Division by both standard deviations."""
     scale = left[1] * right[1]
-    gap = _sharp_gap(distance, left[0], right[0]) * scale
+    std, other = left[0], right[0]
+    noise = NOISE * np.abs((std - other) * (std + other))
+    gap = _sharp_gap(distance, std, other, noise) * scale
     return _distance(gap, left[2], right[2]), ntk * scale
 
 
@@ -114,11 +115,12 @@ def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
     A record is the scaled sum of variances, the number of positions, and the variance of the mean.
-    Rows that are equal but for rounding count as equal.
+    Positions that are equal, parallel or opposite but for rounding count as such.
     """
     whole = scale * distance
     rest = whole - (left[0] * right[1] - left[2]) - (right[0] * left[1] - right[2])
-    return rest * (rest > NOISE * whole), scale * ntk
+    std, other = np.sqrt(left[2]), np.sqrt(right[2])
+    return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
 
 
 # --- Traces ---------------------------------------------------------------------------------------
