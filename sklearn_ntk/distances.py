@@ -20,6 +20,14 @@ def _gap(distance, std, other):
     return np.maximum(distance - apart * apart, 0.0)
 
 
+def _sharp_gap(distance, std, other, noise):
+    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for noise."""
+    apart, total = std - other, std + other
+    is_opposite = total * total - distance <= noise
+    gap = np.maximum(distance - apart * apart, is_opposite * (4.0 * std * other))
+    return gap * (gap > noise)
+
+
 def _distance(gap, std, other):
     apart = std - other
     return gap + apart * apart
@@ -92,7 +100,9 @@ def affine_pair(weight, trained, distance, ntk, left, right):
 def normalize_pair(distance, ntk, left, right):
     """Division by both standard deviations."""
     scale = left[1] * right[1]
-    gap = _gap(distance, left[0], right[0]) * scale
+    std, other = left[0], right[0]
+    noise = NOISE * np.abs((std - other) * (std + other))
+    gap = _sharp_gap(distance, std, other, noise) * scale
     return _distance(gap, left[2], right[2]), ntk * scale
 
 
@@ -105,11 +115,13 @@ def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
     A record is half of the scaled sum of distances inside the row, the number of positions, and the
-    scaled sum of variances. Rows that are equal but for rounding count as equal.
+    scaled sum of variances. Positions that are equal, parallel or opposite but for rounding count
+    as such.
     """
     whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
     rest = whole - left[0] - right[0] + uneven
-    return rest * (rest > NOISE * whole), scale * ntk
+    std, other = (np.sqrt(np.maximum(side[1] * side[2] - side[0], 0.0)) for side in (left, right))
+    return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
 
 
 # --- Traces ---------------------------------------------------------------------------------------
@@ -132,7 +144,7 @@ def trace_pair(kind, cls, gradient):
     The map behind a series has ``d0`` and ``d1``, the gap and the slope that the series found. The
     numbers of a joined map are those of its affine map, which is the step before.
     """
-    graph, n = Graph(), record_length(kind, cls)
+    graph, n = Graph(NOISE), record_length(kind, cls)
     weight, trained, weight_rate = graph.inputs(*formulas.NUMBERS)
     left, right = (graph.inputs(*formulas.record_names(letter, n)) for letter in "xy")
     state, states = graph.inputs("s0", "s1"), "s"

@@ -16,6 +16,9 @@ from ._packing import place_of
 N_LANES = {"float64": 16, "float32": 32}
 """Pairs of rows that a line holds; the sources call it ``LANES``."""
 
+RUN = 16
+"""Lines that are added up before they are added to another."""
+
 HEAD = """\
 def loop(o, tile):
     ops, tables, steps, numbers = tile.ops, tile.tables, tile.steps, tile.numbers
@@ -194,14 +197,30 @@ def gather(own, gradient, single):
 
 
 def scatter(own, gradient, single):
-    """Source of additions of lines to others."""
+    """Source of additions of lines to others.
+
+    Neighbours with the same target are first added up, some at a time: in long sums of one number
+    after the other, rounding would add up, too.
+    """
     size = line_size(gradient)
     return text_of([
         *short(gradient),
-        "    for e in range(n):",
-        f"        pa, at = {size} * tables[t + e], {size} * tables[t + n + e]",
+        "    work, e = tile.work, 0",
+        "    while e < n:",
+        f"        pa, target, stop = {size} * tables[t + e], tables[t + n + e], min(n, e + {RUN})",
+        f"        at, e = {size} * target, e + 1",
+        "        if e == n or tables[t + n + e] != target:",
+        "            for j in range(whole):",
+        "                put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
+        "            continue",
         "        for j in range(whole):",
-        "            put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
+        "            put(work, j, fetch(lines, pa + j))",
+        "        while e < stop and tables[t + n + e] == target:",
+        f"            pa, e = {size} * tables[t + e], e + 1",
+        "            for j in range(whole):",
+        "                put(work, j, load(work, j) + fetch(lines, pa + j))",
+        "        for j in range(whole):",
+        "            put(lines, at + j, load(lines, at + j) + load(work, j))",
     ])  # fmt: skip
 
 

@@ -192,6 +192,13 @@ def _operate(plan, left, right, i, j, lines, work, first, last):
         call(plan.ops[o, 0], o, tile)
 
 
+@njit(**INNER)
+def _aligned(n, like):
+    """So many numbers of the type of an array, from the beginning of a line of memory on."""
+    memory = np.empty(n + 64 // like.itemsize, like.dtype)
+    return memory[-memory.ctypes.data % 64 // like.itemsize :]
+
+
 @compiled
 def fill(plan, left, right, i0, i1, j0, j1, ring, out):
     """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
@@ -202,8 +209,8 @@ def fill(plan, left, right, i0, i1, j0, j1, ring, out):
     """
     n_parts, n_lanes = out.shape[0], plan.n_lanes
     size = n_parts * n_lanes
-    lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
-    work = np.empty(plan.n_work * n_lanes, plan.numbers.dtype)
+    lines = _aligned(plan.n_lines * size, plan.numbers)
+    work = _aligned(plan.n_work * n_lanes, plan.numbers)
     for j in range(j0, j1, n_lanes):
         for i in range(i0, i1 if ring == 0 or 2 * j < ring else min(i1, ring // 2)):
             column = (i + j) % ring if ring > 0 else j
