@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._compat import Interval, StrOptions, _check_sample_weight
+from ._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
 from ._memory import check_memory
 from .kernels import NNGPKernel, NTKKernel
 from .solvers import default_ridges, fit_ridge, select_ridge
@@ -21,7 +21,7 @@ COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Memory of a fit of many rows, in units of its Gram matrix, and of one that takes eigenvectors."""
 
 
-class NetworkEstimator(BaseEstimator):
+class NetworkEstimator(DocumentationLink, BaseEstimator):
     """Kernel ridge regression on the kernel of a network."""
 
     _parameter_constraints: ClassVar[dict] = {

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import check_solve, distinct, merge
 from ._candidates import Problem, combine, complete, evaluate, families, place_of_best
-from ._compat import StrOptions
+from ._compat import DocumentationLink, StrOptions
 from ._memory import check_memory
 from ._progress import Progress
 from ._scoring import IN_CLOSED_FORM, SCORES
@@ -52,7 +52,7 @@ def _numbers(name, values):
     return found
 
 
-class NetworkCV(BaseEstimator):
+class NetworkCV(DocumentationLink, BaseEstimator):
     """Choice among candidate networks, and a fit of the best one or of several."""
 
     _parameter_constraints: ClassVar[dict] = {

@@ -5,6 +5,7 @@ from itertools import product, zip_longest
 
 import numpy as np
 
+from ._errors import OutOfRange
 from ._memory import check_memory
 from ._threads import run
 from .engines import _positions
@@ -56,7 +57,7 @@ def scan(program, rows, gradient=False, dtype=np.float64):
     largest = max(map(_largest, ends))
     if not 4.0 * largest <= float(np.finfo(dtype).max):
         other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
-        raise ValueError(
+        raise OutOfRange(
             f"The kernel of this network overflows on rows whose largest entry is "
             f"{np.abs(X).max():.3g}: scale the data, or lower weight_var or the depth{other}."
         )

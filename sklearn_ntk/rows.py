@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ._errors import OutOfRange
 from ._threads import run
 from .engines import _numpy, _packing
 from .engines._numpy import Rows
@@ -46,7 +47,7 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     largest = np.finfo(dtype).max
     if scanned is None or not _is_within(program, scanned, carrier.variances, names, largest):
         other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
-        raise ValueError(
+        raise OutOfRange(
             f"The kernel of this network overflows on rows whose mean square reaches "
             f"{carrier.variances.max():.3g}: scale the data, or lower weight_var or the depth"
             f"{other}."
