@@ -19,7 +19,12 @@ from invariants import EstimatorTrial, KernelTrial, is_refusal
 LIMIT, SLOW = 300.0, 60.0
 """Seconds after which a trial hangs, or is shown; some compile for long."""
 
-EXPECTED = ("The Hermite series of .* too few", "The Gram matrix .* singular", ".*onverge")
+EXPECTED = (
+    "The Hermite series of .* too few",
+    "The Gram matrix .* singular",
+    ".*onverge",
+    "The optimal value found for dimension",
+)
 """Warnings that are given on purpose."""
 
 
