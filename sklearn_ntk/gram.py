@@ -14,7 +14,7 @@ from ._threads import run
 from .engines._packing import has_series
 from .linalg import single_threaded_blas
 from .pairs import Pairs
-from .rows import SLAB, check_rows, scan
+from .rows import SLAB, check_overflow, check_rows, scan
 
 WORK_PER_THREAD = 500_000
 """Pairs times steps, about two milliseconds, below which another thread does not pay."""
@@ -93,6 +93,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     if 0 not in shape:
         fill = _fill if program.shape is None else _fill_positions
         fill(program, rows, gradient, results, title, verbose)
+    if dtype == np.float32:  # what overflows on the way of pairs may not do so on that of rows
+        check_overflow(list(results), rows, dtype)
     return select(program, get, gradient, results) if out is None else out
 
 

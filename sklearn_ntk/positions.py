@@ -5,13 +5,13 @@ from itertools import product, zip_longest
 
 import numpy as np
 
-from ._errors import OutOfRange
 from ._memory import check_memory
 from ._threads import run
 from .engines import _positions
 from .engines._position_rows import Rows, cut
 from .engines._schedule import schedule
 from .program import Normalize
+from .rows import check_overflow
 
 SCAN_NUMBERS = 2**23
 """Numbers of the lines of single rows that a thread holds at a time."""
@@ -50,25 +50,11 @@ def scan(program, rows, gradient=False, dtype=np.float64):
     Raises ValueError if a kernel overflows in the precision of the pairs.
     """
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        scanned = _joined(_scan_blocks(program, X, gradient))
+    scanned = _joined(_scan_blocks(program, X, gradient))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
     ends += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
-    largest = max(map(_largest, ends))
-    if not 4.0 * largest <= float(np.finfo(dtype).max):
-        other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
-        raise OutOfRange(
-            f"The kernel of this network overflows on rows whose largest entry is "
-            f"{np.abs(X).max():.3g}: scale the data, or lower weight_var or the depth{other}."
-        )
+    check_overflow(ends, rows, dtype)
     return scanned
-
-
-def _largest(item):
-    """Largest absolute value in nested lists or tuples of arrays."""
-    if isinstance(item, (list, tuple)):
-        return max(map(_largest, item), default=0.0)
-    return 0.0 if item is None else float(np.abs(item).max(initial=0.0))
 
 
 def _normalized(program, scanned):
@@ -85,10 +71,10 @@ def _scan_blocks(program, X, gradient):
     if plan.cost * len(X) <= COMPILED_LINES:
         step = max(1, SCAN_NUMBERS // (n_parts * schedule(program, None, True).n_lines))
         starts = range(0, len(X), step)
-        found = [_positions.scan_rows(program, X[:step], gradient)]
+        found = [_scan(_positions, program, X[:step], gradient)]
         _check_records(found[0], len(X))
         more = (X[i : i + step] for i in starts[1:])
-        return found + [_positions.scan_rows(program, part, gradient) for part in more]
+        return found + [_scan(_positions, program, part, gradient) for part in more]
     from .engines._numba import _positions as engine
     from .engines._numba import get_num_threads
 
@@ -99,12 +85,18 @@ def _scan_blocks(program, X, gradient):
     found = {}
 
     def compute(i):
-        found[i] = engine.scan_rows(program, plan, compiled, X[i : i + step], gradient)
+        found[i] = _scan(engine, program, plan, compiled, X[i : i + step], gradient)
 
     compute(0)
     _check_records(found[0], len(X))
     run(compute, deque(range(step, len(X), step)), get_num_threads())
     return [found[i] for i in sorted(found)]
+
+
+def _scan(engine, *arguments):
+    """Scan of rows by an engine, in any thread; what overflows is found later."""
+    with np.errstate(all="ignore"):
+        return engine.scan_rows(*arguments)
 
 
 def _check_records(some, n):
@@ -148,7 +140,7 @@ def _joined(parts):
         None if parts[0][i] is None else np.concatenate([part[i] for part in parts])
         for i in range(3, 7)
     ]
-    return Rows(*lists, *ends, max(part.largest for part in parts))
+    return Rows(*lists, *ends, np.max([part.largest for part in parts]))
 
 
 def _some(scanned, rows):

@@ -322,7 +322,7 @@ def _solve(factor, Y, root):
     """
     dual, intercept, ones = _coefficients(factor, Y, root)
     total = root @ ones
-    precision = factor.inverse_diagonal() - ones**2 / total
+    precision = factor.inverse_diagonal() - ones * (ones / total)  # no squares: K may be tiny
     floor = np.finfo(float).tiny if len(root) > 1 else 1.0
     precision = root**2 * np.maximum(precision, floor)
     log_determinant = factor.log_determinant() + np.log(total)

@@ -225,3 +225,14 @@ def test_bad_parameters(params, message):
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ValueError, match=message):
         NTKClassifier(**params).fit(X, y)
+
+
+@pytest.mark.parametrize("exponent", [-480, -400, 480])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_rows_of_any_size(exponent, loss):
+    """The kernel without biases grows with rows, and nothing else does."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3)), np.arange(20) % 3
+    model, size = NTKClassifier(depth=1, bias_var=0.0, loss=loss), 2.0**exponent
+    expected = model.fit(X, y).predict_proba(X)
+    assert_allclose(model.fit(size * X, y).predict_proba(size * X), expected, rtol=1e-7)

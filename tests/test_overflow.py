@@ -10,10 +10,19 @@ from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessR
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NNGPKernel, NTKKernel
-from sklearn_ntk.activations import ACTIVATIONS, Hermite, Monomial, Numerical
+from sklearn_ntk.activations import ACTIVATIONS, Hermite, Monomial, Numerical, Sin
 from sklearn_ntk.architectures import cnn, mlp
 from sklearn_ntk.gram import diagonal, gram
-from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, LayerNorm, lower
+from sklearn_ntk.layers import (
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    Input,
+    LayerNorm,
+    Recurrent,
+    lower,
+)
 
 X = np.random.default_rng(0).standard_normal((7, 4))
 SINGLE = {"dtype": "float32"}
@@ -37,8 +46,38 @@ SINGLE = {"dtype": "float32"}
 def test_overflow(kernel, scale):
     calls = [kernel, kernel.diag, lambda Z: kernel(Z, eval_gradient=True)]
     for call in calls:
-        with pytest.raises(ValueError, match="overflows on rows whose mean square"):
+        with pytest.raises(ValueError, match="overflows on rows whose largest entry"):
             call(scale * X)
+
+
+@pytest.mark.parametrize("start", [(), (Input(4, 1),), (Input(2, 2, 1),)], ids=len)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_infinite_variance(name, start):
+    """Series raise no errors of their own, and bounded activations do not hide it."""
+    end = (GlobalAvgPool(),) if start else ()
+    networks = [(*start, Dense(), "exp", Dense(), "exp", Dense(), name, *end, Dense())]
+    if len(start) == 1 and len(start[0]) == 2:
+        networks += [(*start, Recurrent("exp"), Dense(), name, Dense())]
+        networks += [(*start, Dense(), "exp", Recurrent(name), Dense())]
+    for network in networks:
+        program = lower(network)
+        for how in ({}, {"gradient": True}, SINGLE):
+            for call in (gram, diagonal):
+                with pytest.raises(ValueError, match="of this network overflows on"):
+                    call(program, 1e3 * X, **how)
+
+
+@pytest.mark.parametrize("start", [(), (Input(2, 2),)], ids=["rows", "positions"])
+def test_ntk_overflows_on_the_way(start):
+    """It is smaller in the end, and so is the kernel that is asked for."""
+    steep, end = Sin(1.0, 1e10), (Flatten(),) if start else ()
+    network = (*start, Dense(), steep, Dense(), steep, Dense(), *end, Dense(1e-10))
+    program = lower(network, 1.0, 0.0)
+    double = gram(program, X, X.copy())
+    assert 1e28 < double.max() < 1e31
+    with pytest.raises(ValueError, match=r"overflows .* take dtype=.float64"):
+        gram(program, X, X.copy(), **SINGLE)
+    assert np.isfinite(gram(program, X, X.copy(), "nngp", **SINGLE)).all()
 
 
 @pytest.mark.parametrize("start", [(Dense(),), (Input(4, 1), Conv(3))], ids=["rows", "positions"])

@@ -184,7 +184,7 @@ def test_one_warning_for_all_rows(monkeypatch):
 def test_overflow_in_any_slab():
     X = np.ones((900, 1))
     X[700] = 1e80
-    with pytest.raises(ValueError, match="overflows on rows whose mean square reaches 1e"):
+    with pytest.raises(ValueError, match="overflows on rows whose largest entry is 1e"):
         gram(lower(mlp(1, Polynomial((0.0, 0.0, 1.0))), 2.0, 0.1), X)
 
 

@@ -185,10 +185,9 @@ def sums_on_grid(moved, level, std, half):
 def expand_rows(name, sums_of, level, variance):
     """`Rows` from a function that returns the `Sums` of some standard deviations."""
     shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
-    if not np.isfinite(std).all():
-        raise OverflowError(f"The variance of the pre-activations of {name} is not finite.")
-    is_zero, least = std == 0.0, LEAST_STD if level else TINY_STD
-    std = np.maximum(std, least)
+    is_zero, is_finite = std == 0.0, np.isfinite(std)
+    least = LEAST_STD if level else TINY_STD
+    std = np.maximum(np.where(is_finite, std, 1.0), least)
     parts = _alike(std)
     sums = [sums_of(std[part]) for part in parts]
     n_terms, worst = _count_terms(sums, [(std[part] > least) | (level == 0.0) for part in parts])
@@ -202,8 +201,8 @@ def expand_rows(name, sums_of, level, variance):
         fields = zip(*rows, strict=True)
         whole = Rows(*(np.concatenate(field, axis=-1)[..., back] for field in fields))
     whole = normalize(whole)
-    if not level:
-        whole = whole._replace(std=whole.std * ~is_zero)
+    new = np.where(is_finite, whole.std, np.inf)  # whoever asked finds out what overflows
+    whole = whole._replace(std=new if level else new * ~is_zero)
     return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in whole))
 
 
