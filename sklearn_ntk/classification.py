@@ -1,11 +1,14 @@
 """Classification with infinitely wide networks."""
 
 import numbers
+import warnings
+from functools import update_wrapper
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
@@ -16,6 +19,7 @@ from . import _logistic
 from ._base import NetworkEstimator, check_weights, merge
 from ._compat import Interval, StrOptions, _fit_context
 from ._scoring import fit_temperature, logits, ranks_of, shares_of
+from ._threads import run_apart
 from .solvers import default_ridges
 
 FITTED = (
@@ -29,6 +33,12 @@ FITTED = (
     "loo_errors_",
 )
 """Attributes that only some losses set."""
+
+MOST_STEPS = 1_000_000
+"""Of a support vector machine, which takes about ten times as many as there are rows."""
+
+LARGEST_C = 1e100
+"""What is infinite for rows whose kernel is about one: libsvm needs a number."""
 
 
 def read_classes(y, weights, class_weight, name):
@@ -75,10 +85,24 @@ def weigh_classes(class_weight, classes, y, weights):
 def _has_probabilities(model):
     if getattr(model, "loss", None) == "hinge":
         raise AttributeError(
-            "predict_proba is not available for loss='hinge': wrap the classifier in "
+            "loss='hinge' gives no probabilities: wrap the classifier in "
             "sklearn.calibration.CalibratedClassifierCV, or take another loss."
         )
     return True
+
+
+class _OfProbabilities:
+    """A method that `available_if` there are probabilities, whose absence comes with its reason."""
+
+    def __init__(self, method):
+        self._method = available_if(_has_probabilities)(method)
+        update_wrapper(self, method)
+
+    def __get__(self, model, owner=None):
+        try:
+            return self._method.__get__(model, owner)
+        except AttributeError as error:
+            raise AttributeError(f"{error}: {error.__cause__}") from error.__cause__
 
 
 class ScoreClassifier(ClassifierMixin):
@@ -103,7 +127,7 @@ class ScoreClassifier(ClassifierMixin):
             return self.classes_[(scores > 0).astype(int)]
         return self.classes_[scores.argmax(axis=1)]
 
-    @available_if(_has_probabilities)
+    @_OfProbabilities
     def predict_proba(self, X):
         """Predict probabilities of the classes.
 
@@ -116,9 +140,24 @@ class ScoreClassifier(ClassifierMixin):
         array of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
+        return np.exp(self.predict_log_proba(X))
+
+    @_OfProbabilities
+    def predict_log_proba(self, X):
+        """Predict logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
         scores = self.decision_function(X)
         scores = scores[:, None] if scores.ndim == 1 else scores
-        return softmax(logits(scores) / self.temperature_, axis=1)
+        return log_softmax(logits(scores) / self.temperature_, axis=1)
 
 
 class NTKClassifier(ScoreClassifier, NetworkEstimator):
@@ -163,8 +202,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         support vector machine, one class against another (`sklearn.svm.SVC`), without
         probabilities; or the log loss of all classes, multinomial kernel logistic regression.
     C : float, default=1.0
-        Weight of the rows in a support vector machine; only for ``loss="hinge"``, which ignores
-        ``alpha``.
+        Weight of the rows in a support vector machine, infinite for classes that can be separated;
+        only for ``loss="hinge"``, which ignores ``alpha``.
     class_weight : dict or "balanced", optional
         Weights of the classes, by which those of the rows are multiplied; "balanced" gives all
         classes the same sum of weights.
@@ -193,7 +232,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     temperature_ : float
         Scores are divided by it before the softmax; 1 for the log loss.
     svc_ : sklearn.svm.SVC
-        Only for ``loss="hinge"``, which then takes the place of the coefficients and ridges.
+        Only for ``loss="hinge"``, which then takes the place of the coefficients and ridges; its
+        Gram matrix is centred and scaled to a mean diagonal of about one.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -217,7 +257,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
         "loss": [StrOptions({"squared_error", "hinge", "log_loss"})],
-        "C": [Interval(numbers.Real, 0, None, closed="neither")],
+        "C": [Interval(numbers.Real, 0, None, closed="right")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
@@ -307,10 +347,11 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         ranks = self._ranks(len(K))
         found, merged = np.unique([ranks[group], codes], axis=1, return_inverse=True)
         self._group = np.argsort(ranks)[found[0]]
-        self.svc_ = SVC(kernel="precomputed", C=self.C)
-        K = K[np.ix_(self._group, self._group)]
+        K, self._means, self._exponent = _standardise(K[np.ix_(self._group, self._group)])
         total = np.bincount(merged.ravel(), weights)
-        self.svc_.fit(K, self.classes_[found[1]], sample_weight=total)
+        with np.errstate(over="ignore", under="ignore"):
+            C = np.ldexp(float(self.C), self._exponent)
+        self.svc_ = _fit_svc(K, self.classes_[found[1]], C, total)
 
     def _fit_log_loss(self, X, targets, weights):
         """Multinomial logistic regression; sets the attributes that `_scores` needs."""
@@ -340,8 +381,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     def _margins(self, method, X):
         """What the support vector machine says of new rows."""
-        blocks = (getattr(self.svc_, method)(K[:, self._group]) for K in self._gram_blocks(X))
-        return np.concatenate(list(blocks))
+        blocks = (
+            np.ldexp(K[:, self._group] - self._means, -self._exponent) for K in self._gram_blocks(X)
+        )
+        return np.concatenate([getattr(self.svc_, method)(K) for K in blocks])
 
     def decision_function(self, X):
         """Scores of the classes; but for the hinge loss the largest wins.
@@ -368,3 +411,37 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             return super()._labels(X)
         check_is_fitted(self)
         return self._margins("predict", X)
+
+
+def _standardise(K):
+    """A Gram matrix, centred and over a power of two: its means, and the exponent.
+
+    A support vector machine with a constant is the same for it, if C grows by this power, while
+    libsvm never comes to an end on entries that are large and nearly equal. K is overwritten.
+    """
+    shares = np.full(len(K), 1.0 / len(K))
+    means = shares @ K
+    K -= means
+    K -= (K @ shares)[:, None]
+    exponent = int(np.frexp(shares @ np.abs(K.diagonal()))[1])
+    return np.ldexp(K, -exponent), means, exponent
+
+
+def _fit_svc(K, y, C, weights):
+    """Support vector machine, with a warning if it comes to no end.
+
+    It is fitted in another thread, since libsvm does not listen to Ctrl-C.
+    """
+    C = float(np.clip(C, np.finfo(float).tiny, LARGEST_C))
+    model = SVC(kernel="precomputed", C=C, max_iter=MOST_STEPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it does not know of C
+        run_apart(lambda: model.fit(K, y, sample_weight=weights))
+    if model.fit_status_:
+        warnings.warn(
+            f"The hinge loss has not converged after {MOST_STEPS} steps: take a smaller C, or "
+            f"scale the data.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return model
