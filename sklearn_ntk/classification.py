@@ -20,10 +20,13 @@ from ._base import NetworkEstimator, check_weights, merge
 from ._compat import Interval, StrOptions, _fit_context
 from ._scoring import fit_temperature, logits, ranks_of, shares_of
 from ._threads import run_apart
+from ._units import normalise, scaled
 from .solvers import default_ridges
 
 FITTED = (
     "svc_",
+    "_dual",
+    "_constant",
     "dual_coef_",
     "intercept_",
     "alpha_",
@@ -156,8 +159,10 @@ class ScoreClassifier(ClassifierMixin):
             Columns in the order of ``classes_``.
         """
         scores = self.decision_function(X)
-        scores = scores[:, None] if scores.ndim == 1 else scores
-        return log_softmax(logits(scores) / self.temperature_, axis=1)
+        scores = logits(scores[:, None] if scores.ndim == 1 else scores)
+        with np.errstate(over="ignore"):  # scores of rows far away
+            behind = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_
+        return log_softmax(np.maximum(behind, -np.finfo(float).max), axis=1)
 
 
 class NTKClassifier(ScoreClassifier, NetworkEstimator):
@@ -334,6 +339,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             solution, targets, weights, _ = self._fit_rows(X, targets, weights)
             scores = targets - solution.residuals
             self.temperature_ = fit_temperature(scores, targets, weights)
+        if self.loss != "hinge":
+            self.dual_coef_, self.intercept_ = self._dual, self._constant
         return self
 
     def _is_spectral(self):
@@ -341,6 +348,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     def _fit_margins(self, X, y, weights):
         """Support vector machine."""
+        weights, unit = normalise(weights)
         K, kept, group = self._gram(X, weights)
         codes, weights = np.searchsorted(self.classes_, y[kept]), weights[kept]
         # equal rows of one class are merged, in an order that does not depend on that of the rows
@@ -349,8 +357,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         self._group = np.argsort(ranks)[found[0]]
         K, self._means, self._exponent = _standardise(K[np.ix_(self._group, self._group)])
         total = np.bincount(merged.ravel(), weights)
-        with np.errstate(over="ignore", under="ignore"):
-            C = np.ldexp(float(self.C), self._exponent)
+        C = scaled(float(self.C), self._exponent + unit)
         self.svc_ = _fit_svc(K, self.classes_[found[1]], C, total)
 
     def _fit_log_loss(self, X, targets, weights):
@@ -360,19 +367,20 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
                 "loss='log_loss' needs alpha > 0: without a ridge classes that can be separated "
                 "have no finite solution."
             )
+        weights, unit = normalise(weights)
         K, kept, group = self._gram(X, weights)
         targets, weights, _ = merge(targets[kept], weights[kept], group)
         problem = _logistic.make_problem(K, shares_of(targets), weights)
-        if self.alpha == "auto":
+        ridge, self.loo_errors_, self.alpha_ = self._given_alpha(unit), np.empty(0), self.alpha
+        self.alphas_ = np.array([self.alpha])
+        if ridge is None:
             ridges = default_ridges(K, weights, len(K))[::2]
             found = _logistic.losses_of_folds(problem, ridges, self._ranks(len(K)))
-            self.alphas_, self.loo_errors_ = found
-            self.alpha_ = self.alphas_[self.loo_errors_.argmin()]
-        else:
-            self.alpha_, self.loo_errors_ = self.alpha, np.empty(0)
-            self.alphas_ = np.array([self.alpha_])
-        coefficients = _logistic.solve(problem, self.alpha_)
-        self.dual_coef_, self.intercept_ = _logistic.dual_of(problem, coefficients)
+            ridges, self.loo_errors_ = found
+            ridge, self.alphas_ = ridges[self.loo_errors_.argmin()], scaled(ridges, unit)
+            self.alpha_ = scaled(ridge, unit)
+        coefficients = _logistic.solve(problem, ridge)
+        self._dual, self._constant = _logistic.dual_of(problem, coefficients)
         self.temperature_ = 1.0
 
     def _ranks(self, n):
@@ -382,7 +390,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     def _margins(self, method, X):
         """What the support vector machine says of new rows."""
         blocks = (
-            np.ldexp(K[:, self._group] - self._means, -self._exponent) for K in self._gram_blocks(X)
+            scaled(K[:, self._group] - self._means, -self._exponent) for K in self._gram_blocks(X)
         )
         return np.concatenate([getattr(self.svc_, method)(K) for K in blocks])
 
@@ -424,7 +432,7 @@ def _standardise(K):
     K -= means
     K -= (K @ shares)[:, None]
     exponent = int(np.frexp(shares @ np.abs(K.diagonal()))[1])
-    return np.ldexp(K, -exponent), means, exponent
+    return scaled(K, -exponent), means, exponent
 
 
 def _fit_svc(K, y, C, weights):

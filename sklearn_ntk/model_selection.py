@@ -13,6 +13,7 @@ from ._compat import StrOptions, _fit_context
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ._search import NetworkCV
 from ._stacking import by_log_loss, mix_classes
+from ._units import standardise
 from .classification import NTKClassifier, ScoreClassifier, read_classes
 from .regression import NTKRegressor
 
@@ -173,7 +174,9 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        self._fit_members(X, y, sample_weight, *self._choose(X, y, Y, weights, groups))
+        Y, units = standardise(Y, weights, is_common=True)
+        found = self._choose(X, y, Y, weights, groups, int(units.exponents[0]))
+        self._fit_members(X, y, sample_weight, *found)
         return self
 
     def predict(self, X, return_std=False, return_cov=False):
@@ -200,7 +203,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         mean = np.tensordot(self.weights_, means, 1)
         away = means - mean
         if return_std:
-            return mean, np.sqrt(np.tensordot(self.weights_, spreads**2 + away**2, 1))
+            shares = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
+            return mean, np.hypot.reduce(np.concatenate([shares * spreads, shares * away]))
         return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
 
 

@@ -257,7 +257,7 @@ import numpy as np
 from sklearn_ntk import NTKClassifier
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-X, y = np.repeat(np.random.default_rng(0).standard_normal((2000, 3)), 2, axis=0), np.arange(4000) % 2
+X, y = np.random.default_rng(0).standard_normal((2000, 3)).repeat(2, axis=0), np.arange(4000) % 2
 model = NTKClassifier(loss="hinge", C=np.inf).fit(X[1:40:2], y[:20])
 print("ready", flush=True)
 try:
