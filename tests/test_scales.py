@@ -90,9 +90,7 @@ def test_covariance(model):
         found = model.fit(X, factor * y).predict(new, return_cov=True)[1]
         assert_allclose(found / factor / factor, cov, rtol=1e-6, atol=1e-12)
     model.fit(X, 1e160 * y)
-    with pytest.raises(
-        ValueError, match="covariance of targets that reach .*e\\+1.* overflows: sc"
-    ):
+    with pytest.raises(ValueError, match=r"targets that reach \S+e\+1.. overflows: scale"):
         model.predict(new, return_cov=True)
 
 
@@ -133,9 +131,8 @@ def test_likelihood_is_a_density_of_the_targets(cls):
     first = search.fit(X, y, weights).best_score_
     assert_allclose(search.fit(X, y, 1e100 * weights).best_score_, first, rtol=1e-9)
     if cls is NTKRegressorCV:  # of 19 differences of 20 distinct rows
-        assert_allclose(
-            search.fit(X, 1e3 * y).best_score_ + 19.0 * np.log(1e3), search.fit(X, y).best_score_
-        )
+        found, expected = (search.fit(X, unit * y).best_score_ for unit in (1e3, 1.0))
+        assert_allclose(found + 19.0 * np.log(1e3), expected)
 
 
 @each_regressor
@@ -172,11 +169,12 @@ def test_unit_of_the_weights_of_classifiers(model, n_classes):
 @each_regressor
 def test_weights_of_very_different_size(model):
     """Rows of next to no weight are as good as absent."""
-    X, y, weights, new = data()
+    X, y, _, new = data()
     light = np.where(np.arange(24) < 4, 1e-300, 1.0)
     found = model.fit(X[:20], y[:20], light[:20]).predict(new, return_std=True)
     assert np.all(np.isfinite(found))
-    assert_allclose(found[0], model.fit(X[4:20], y[4:20]).predict(new), rtol=1e-3, atol=1e-3)
+    if getattr(model, "alpha", "auto") != "auto":  # the default depends on the number of rows
+        assert_allclose(found[0], model.fit(X[4:20], y[4:20]).predict(new), rtol=1e-7)
 
 
 # --- The parts ------------------------------------------------------------------------------------
@@ -200,7 +198,7 @@ def test_normalised_weights():
 
 
 def test_product_beyond_all_numbers():
-    K = np.array([[1e300, 1e300], [1.0, 2.0], [1e300, 0.0]])
-    B = np.array([[1e10, -1e10], [-1e10, 0.0]])
+    K, one = np.ldexp([[1.0, 1.0], [0.0, 2.0], [1.0, 0.0]], [[1000], [0], [1000]]), 2.0**50
+    B = np.array([[one, -one], [-one, 0.0]])
     largest = np.finfo(float).max
-    assert_array_equal(product(K, B), [[0.0, -largest], [-1e10, -1e10], [largest, -largest]])
+    assert_array_equal(product(K, B), [[0.0, -largest], [-2.0 * one, 0.0], [largest, -largest]])
