@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._check import skewness
 from ._compat import Interval, StrOptions, _check_sample_weight
 from ._memory import check_memory
 from ._units import normalise, product, scaled
@@ -171,10 +172,8 @@ def _check_symmetric(K):
     """Raise ValueError for what is no Gram matrix of training rows."""
     if K.shape[0] != K.shape[1]:
         raise ValueError(f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}.")
-    step = max(1, CHUNK // len(K))
-    blocks = [slice(start, start + step) for start in range(0, len(K), step)]
-    skew = max(np.abs(K[rows] - K[:, rows].T).max() for rows in blocks)
-    if skew > 1e-8 * np.abs(K).max():
+    skew, is_symmetric = skewness(K)
+    if not is_symmetric:
         raise ValueError(
             f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
             f"{skew:.3g}: pass the Gram matrix of the training rows."

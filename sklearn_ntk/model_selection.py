@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import NetworkEstimator, check_weights
 from ._candidates import left_out
+from ._check import read_rows
 from ._compat import StrOptions, _fit_context
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ._search import NetworkCV
@@ -56,7 +57,7 @@ def precomputed(estimator, X):
     kernel = estimator._make_kernel()
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
-    return clone(estimator).set_params(kernel="precomputed"), kernel(np.asarray(X, dtype=float))
+    return clone(estimator).set_params(kernel="precomputed"), kernel(read_rows(X))
 
 
 class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):

@@ -57,7 +57,7 @@ class SelfAttention(NamedTuple):
         if context.n_weights == 0:
             context.fail("SelfAttention must follow a layer with weights", "Put Dense() before it")
         for name, known in (("mechanism", MECHANISMS), ("scaling", SCALINGS)):
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 context.fail(
                     f"{name} must be one of {known}; got {getattr(self, name)!r}", "Correct it"
                 )

@@ -41,7 +41,7 @@ class Residual(NamedTuple):
                 "End it in Dense()",
             )
         is_gaussian = context.gaussian
-        if self.shortcut:
+        if type(self.shortcut) not in (tuple, list) or self.shortcut:  # LayerNorm() is empty, too
             context.gaussian, context.independent = before
             yield Swap()
             after, context.grid = context.grid, grid
