@@ -9,6 +9,9 @@ import numpy as np
 
 from .linalg import variances
 
+LEAST = 2.0**-1000
+"""The least weight in units of the largest."""
+
 
 class Units(NamedTuple):
     """How targets (n, k) were made: those in use are ``Y * 2**-exponents - shift``."""
@@ -41,6 +44,7 @@ def standardise(Y, weights, is_common=False):
     Columns that are constant but for rounding become zero. Rows without weight do not count.
     Columns keep their ratios if the units are ``is_common``.
     """
+    weights, _ = normalise(weights)
     rows = weights > 0.0
     first = _exponents(Y[rows], is_common)
     Y = scaled(Y, -first)
@@ -53,10 +57,12 @@ def standardise(Y, weights, is_common=False):
 def normalise(weights):
     """Weights, the largest about one, and the exponent by which they were divided.
 
-    It is even, so that the same holds for their roots.
+    It is even, so that the same holds for their roots. Weights whose inverse would overflow are
+    zero.
     """
     exponent = 2 * (int(np.frexp(weights.max())[1]) // 2)
-    return scaled(weights, -exponent), exponent
+    found = scaled(weights, -exponent)
+    return np.where(found < LEAST, 0.0, found), exponent
 
 
 def _exponents(Y, is_common=False):

@@ -74,15 +74,23 @@ def weigh_classes(class_weight, classes, y, weights):
         if not np.all(np.isfinite(factors)) or np.any(factors < 0.0):
             raise ValueError(f"class_weight must have finite weights >= 0; got {class_weight}.")
     if class_weight == "balanced":  # by weight: each class has the same sum
-        sums = [weights[y == label].sum() for label in classes]
-        factors = weights.sum() / (len(classes) * np.array(sums))
+        shares = normalise(weights)[0]
+        sums = [shares[y == label].sum() for label in classes]
+        factors = shares.sum() / (len(classes) * np.array(sums))
     else:
         kept = y[weights > 0]
         factors = compute_class_weight(class_weight, classes=classes, y=kept)
     if np.count_nonzero(factors) < 2:
         raise ValueError(f"class_weight must leave at least two classes; got {class_weight}.")
     places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
-    return weights * factors[places]
+    with np.errstate(over="ignore"):
+        found = weights * factors[places]
+    if not np.all(np.isfinite(found)):
+        raise ValueError(
+            f"sample_weight times class_weight must be finite; got {weights.max():.3g} times "
+            f"{factors.max():.3g}: take smaller weights."
+        )
+    return found
 
 
 def _has_probabilities(model):
@@ -432,7 +440,7 @@ def _standardise(K):
     K -= means
     K -= (K @ shares)[:, None]
     exponent = int(np.frexp(shares @ np.abs(K.diagonal()))[1])
-    return scaled(K, -exponent), means, exponent
+    return np.ldexp(K, -exponent, out=K), means, exponent
 
 
 def _fit_svc(K, y, C, weights):

@@ -74,6 +74,7 @@ class GradientFlow:
         self.learning_rate = read_number(learning_rate, "learning_rate", is_positive=True)
         self._root, self._total = np.sqrt(weights), weights.sum()
         self._shares = weights / self._total
+        self._rest = np.maximum(1.0 - self._shares, np.finfo(float).eps)
         self._means = K @ self._shares
         self._values, self._vectors = _without_constant(K, self._root)
         self._squares = self._vectors**2
@@ -145,7 +146,7 @@ class GradientFlow:
             kept = self._values[:, None] / (self._values[:, None] + ridges)
             parts = _product(self._squares[rows], kept) / _product(self._squares[rows], damped)
             spread = (weights / nodes * (ridges * parts)).real.sum(axis=1)
-            rest = 1.0 - self._shares[rows]
+            rest = self._rest[rows]
             least = 1e-10 * (self._squares[rows] @ self._values) / rest
             spread = np.maximum(spread, np.maximum(least, np.finfo(float).tiny))
             found[rows] = (self.alpha + spread) / (self._root[rows] ** 2 * rest)
@@ -234,7 +235,7 @@ class GradientFlow:
 
     def _contours(self, time):
         """Rows whose rest have about the same weight, and the contour integral for each."""
-        rest = 1.0 - self._shares
+        rest = self._rest
         if len(rest) < 2:  # there is nothing to learn from without the row
             return
         levels = np.floor(np.log2(rest))

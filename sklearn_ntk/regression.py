@@ -73,7 +73,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         belong.
     amplitude_, noise_ : arrays of shape (n_outputs,)
         Variance of the Gaussian process in units of the kernel, and that of the noise beyond
-        ``alpha_`` of these units, for `predict`'s uncertainty.
+        ``alpha_`` of these units, for `predict`'s uncertainty; infinite for targets beyond 1e154,
+        whose standard deviations are known all the same.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -248,8 +249,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         spread = units.variances(spread) if return_cov else units.differences(np.sqrt(spread))
         if not np.all(np.isfinite(spread)):
             raise ValueError(
-                f"The covariance of targets that reach {np.max(np.abs(mean)):.3g} overflows: scale "
-                "the targets, or take return_std=True."
+                f"The uncertainty of targets that reach {np.max(np.abs(mean)):.3g} overflows: "
+                f"scale the targets{', or take return_std=True' * return_cov}."
             )
         return mean, spread[..., 0] if self._is_flat else spread
 

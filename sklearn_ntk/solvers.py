@@ -321,8 +321,9 @@ def _solve(factor, Y, root):
     """
     dual, intercept, ones = _coefficients(factor, Y, root)
     total = root @ ones
-    precision = factor.inverse_diagonal() - ones**2 / total
-    floor = np.finfo(float).tiny if len(root) > 1 else 1.0
-    precision = root**2 * np.maximum(precision, floor)
+    whole = factor.inverse_diagonal()
+    precision = whole - ones**2 / total
+    floor = np.maximum(np.finfo(float).eps * whole, np.finfo(float).tiny)  # less is rounding
+    precision = root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)
     log_determinant = factor.log_determinant() + np.log(total) - 2.0 * np.log(root).sum()
     return Solution(dual, intercept, dual / precision[:, None], precision, log_determinant)

@@ -189,7 +189,31 @@ def test_standardised_targets():
     assert_array_equal(units.values(found[:2]), Y[:2])
 
 
+def test_extremes():
+    """Targets and weights at the ends of all numbers, and with ratios beyond them."""
+    X, y, _, _ = data()
+    mixed = 10.0 ** np.random.default_rng(1).uniform(-300.0, 300.0, 24)
+    for weights in (None, np.full(24, 1.7e308), np.full(24, 5e-324), mixed):
+        for model in (NTKRegressor(), NTKRegressor(training_time=1.0), NTKRegressorCV(GRID)):
+            for size in (1e-323, 1e308):
+                model.fit(X, size * y / np.abs(y).max(), weights)
+                assert np.all(np.isfinite(model.predict(X)))
+        for loss in ("squared_error", "hinge", "log_loss"):
+            model = NTKClassifier(loss=loss).fit(X, y > 0.3, weights)
+            assert np.all(np.isfinite(model.decision_function(X)))
+
+
+def test_weights_of_classes_and_rows_that_overflow():
+    X, y, _, _ = data()
+    model = NTKClassifier(class_weight={0: 1.0, 1: 1e300})
+    with pytest.raises(ValueError, match=r"finite; got 1e\+200 times 1e\+300: take smaller weig"):
+        model.fit(X, (y > 0.0).astype(int), np.full(24, 1e200))
+    balanced = NTKClassifier(class_weight="balanced").fit(X, y > 0.0, np.full(24, 1e307))
+    assert np.all(np.isfinite(balanced.decision_function(X)))
+
+
 def test_normalised_weights():
+    assert_array_equal(normalise(np.array([1e300, 1e-300]))[0] > 0.0, [True, False])
     for exponent in (-1060, -3, 0, 1, 900):
         weights = np.ldexp([1.5, 0.75], exponent)
         found, unit = normalise(weights)
