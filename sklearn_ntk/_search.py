@@ -15,8 +15,9 @@ from ._candidates import Problem, combine, complete, evaluate, families, place_o
 from ._compat import DocumentationLink, StrOptions
 from ._memory import check_memory
 from ._progress import Progress
-from ._scoring import IN_CLOSED_FORM, SCORES
+from ._scoring import IN_CLOSED_FORM, SCORES, restore
 from ._stacking import by_squares
+from ._units import normalise, scaled
 from .activations import as_activation
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
@@ -149,9 +150,14 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     # --- The choice -------------------------------------------------------------------------------
 
-    def _choose(self, X, y, Y, weights, groups):
-        """Score all candidates; sets the attributes of the choice."""
+    def _choose(self, X, y, Y, weights, groups, exponent=0):
+        """Score all candidates; sets the attributes of the choice.
+
+        Targets ``Y`` are in units of a power of two with this exponent.
+        """
         candidates, (ridges, times), folds = self._candidates(), self._paths(), None
+        weights, unit = normalise(weights)
+        ridges = None if ridges is None else scaled(ridges, -unit)
         kept = np.flatnonzero(weights)
         if self.cv is None:
             first, group = distinct(X[kept])
@@ -183,10 +189,11 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds, times)
+        units = {"exponent": exponent, "unit": unit}
+        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds, times, **units)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
-        self._report(points, outcomes)
+        self._report(points, outcomes, problem)
         return settings, outcomes, problem
 
     def _run(self, settings, problem):
@@ -202,9 +209,11 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             progress.add(len({outcome.index for outcome in outcomes}))
         if problem.is_searched:
             complete(found, settings, problem)
+        units = {"alpha": problem.unit, "training_time": 0}
+        found = [one._replace(values=scaled(one.values, units[one.name])) for one in found]
         return sorted(found, key=lambda outcome: outcome.index)
 
-    def _report(self, points, outcomes):
+    def _report(self, points, outcomes, problem):
         """Set ``cv_results_`` and the best candidate."""
         lines = [
             (points[outcome.index] | {outcome.name: float(value)}, outcome.scores[:, k])
@@ -217,11 +226,13 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         results = {"params": params}
         for name in dict.fromkeys(name for line in params for name in line):
             results[f"param_{name}"] = _column(name, params)
+        ends = (problem.exponent, problem.n_distinct, problem.Y.shape[1])
         if self.cv is not None:
-            results |= {f"split{k}_test_score": part for k, part in enumerate(scores.T)}
+            parts = restore(self.scoring, scores, *ends)
+            results |= {f"split{k}_test_score": part for k, part in enumerate(parts.T)}
             with np.errstate(invalid="ignore"):
-                results["std_test_score"] = scores.std(axis=1)
-        results["mean_test_score"] = mean
+                results["std_test_score"] = restore(self.scoring, scores.std(axis=1), *ends)
+        results["mean_test_score"] = restore(self.scoring, mean, *ends)
         behind = mean[:, None] < mean - 1e-9 * np.abs(mean)  # but for rounding
         results["rank_test_score"] = 1 + behind.sum(axis=1).astype(np.int32)
         self.cv_results_ = results
@@ -234,7 +245,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             )
         starts = np.cumsum([0, *(len(outcome.values) for outcome in outcomes)])
         self.best_index_ = int(starts[place] + best.best)
-        self.best_score_, self.best_params_ = mean[self.best_index_], params[self.best_index_]
+        self.best_score_ = results["mean_test_score"][self.best_index_]
+        self.best_params_ = params[self.best_index_]
 
     def _fit_members(self, X, y, sample_weight, settings, outcomes, problem):
         """Fit the best candidate, or those that are combined."""

@@ -6,10 +6,9 @@ speaks the NumPy protocols. Selections are products with booleans: ``np.where`` 
 compiled loop from being vectorised.
 """
 
-import numbers
-
 import numpy as np
 
+from ._check import is_number
 from ._trace import NOISE, TINY, Node, formula
 
 
@@ -226,5 +225,4 @@ def within_rounding(gap, whole, part):
 
 def is_variance(value):
     """Whether ``value`` is a finite real number that is not negative."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
-    return is_real and bool(0.0 <= value < np.inf)
+    return is_number(value) and bool(value >= 0.0)

@@ -1,6 +1,7 @@
 """Work that several threads share."""
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 
 
 def run(compute, tasks, n_threads, count=None):
@@ -32,3 +33,17 @@ def _drain(compute, tasks, count):
     except BaseException:  # also an interrupt: it stops the other threads, too
         tasks.clear()
         raise
+
+
+def run_apart(function):
+    """Result of a function that runs in another thread, which Ctrl-C leaves behind."""
+    found = Future()
+
+    def work():
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return found.result()

@@ -1,5 +1,6 @@
 """Gram matrices and diagonals of a program, tile by tile on all threads."""
 
+import reprlib
 from collections import deque
 from contextlib import nullcontext
 from functools import partial
@@ -14,6 +15,7 @@ from ._threads import run
 from .engines._packing import has_series
 from .linalg import single_threaded_blas
 from .pairs import Pairs
+from .program import Program
 from .rows import SLAB, check_overflow, check_rows, scan
 
 WORK_PER_THREAD = 500_000
@@ -79,15 +81,14 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     array([[2.    , 0.3183],
            [0.3183, 2.    ]])
     """
-    dtype = np.dtype(dtype)
+    dtype = _check(program, gradient, dtype)
     symmetric = Y is None or Y is X
-    rows = [check_rows(Z) for Z in ((X,) if symmetric else (X, Y))]
+    rows = [check_rows(X)] if symmetric else [check_rows(X), check_rows(Y, "Y")]
     shape, widths = [len(rows[i][0]) for i in (0, -1)], [rows[i][0].shape[1] for i in (0, -1)]
     if widths[0] != widths[1]:
         raise ValueError(
             f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
         )
-    _check_gradient(program, gradient)
     results = allocate(program, shape, get, gradient, dtype, out, rows)
     title = f"Gram matrix of {shape[0]} x {shape[1]} rows"
     if 0 not in shape:
@@ -170,21 +171,33 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
-    _check_gradient(program, gradient)
-    dtype = np.dtype(dtype)
+    dtype, names = _check(program, gradient, dtype), names_of(get)
     rows = [check_rows(X)]
     if program.shape is None:
         with single_threaded_blas if has_series(program) else nullcontext():
-            scanned, _ = scan(program, rows, gradient, names_of(get), dtype)
+            scanned, _ = scan(program, rows, gradient, names, dtype)
     else:
         scanned = positions.scan(program, rows, gradient, dtype)
     found = [None if part is None else part.astype(dtype) for part in _diagonals(scanned)]
     return select(program, get, gradient, found)
 
 
-def _check_gradient(program, gradient):
+def _check(program, gradient, dtype):
+    """The type of the results; raises TypeError or ValueError for what is wrong."""
+    if not isinstance(program, Program):
+        raise TypeError(
+            f"program must be a Program, as sklearn_ntk.layers.lower makes of a network; got "
+            f"{reprlib.repr(program)}."
+        )
     if gradient and program.n_ntks is not None:
         raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = None
+    if dtype is None or name not in NEAR:
+        raise ValueError(f"dtype must be 'float64' or 'float32'; got {dtype!r}.")
+    return np.dtype(name)
 
 
 def _diagonals(scanned):

@@ -9,10 +9,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import NetworkEstimator, check_weights
 from ._candidates import left_out
+from ._check import read_rows
 from ._compat import StrOptions, _fit_context
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ._search import NetworkCV
 from ._stacking import by_log_loss, mix_classes
+from ._units import standardise
 from .classification import NTKClassifier, ScoreClassifier, read_classes
 from .regression import NTKRegressor
 
@@ -55,7 +57,7 @@ def precomputed(estimator, X):
     kernel = estimator._make_kernel()
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
-    return clone(estimator).set_params(kernel="precomputed"), kernel(np.asarray(X, dtype=float))
+    return clone(estimator).set_params(kernel="precomputed"), kernel(read_rows(X))
 
 
 class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
@@ -173,7 +175,9 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        self._fit_members(X, y, sample_weight, *self._choose(X, y, Y, weights, groups))
+        Y, units = standardise(Y, weights, is_common=True)
+        found = self._choose(X, y, Y, weights, groups, int(units.exponents[0]))
+        self._fit_members(X, y, sample_weight, *found)
         return self
 
     def predict(self, X, return_std=False, return_cov=False):
@@ -200,7 +204,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         mean = np.tensordot(self.weights_, means, 1)
         away = means - mean
         if return_std:
-            return mean, np.sqrt(np.tensordot(self.weights_, spreads**2 + away**2, 1))
+            shares = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
+            return mean, np.hypot.reduce(np.concatenate([shares * spreads, shares * away]))
         return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ._check import read_rows
 from ._errors import OutOfRange
 from ._threads import run
 from .engines import _numpy, _packing
@@ -22,12 +23,9 @@ HELD = 30_000_000
 """Bytes of coefficients of series that are held at a time."""
 
 
-def check_rows(X):
+def check_rows(X, name="X"):
     """Rows in double precision and their norms, to the bit the same in every memory order."""
-    X = np.ascontiguousarray(X, dtype=np.float64)
-    if X.ndim != 2 or X.shape[1] == 0 or not np.isfinite(X).all():
-        kind = f"shape {X.shape}" if X.ndim != 2 or X.shape[1] == 0 else "numbers not finite"
-        raise ValueError(f"Rows must be an array (n, d) of finite numbers, d > 0; got {kind}.")
+    X = np.ascontiguousarray(read_rows(X, name))
     return X, np.sqrt(np.einsum("ij,ij->i", X, X))
 
 

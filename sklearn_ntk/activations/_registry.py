@@ -1,11 +1,11 @@
 """The table of activations, and what turns a name into one."""
 
 import difflib
-import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._check import is_number
 from .._trace import Graph
 from .._values import value
 
@@ -21,25 +21,20 @@ class Domain(NamedTuple):
     convert: Any = float
 
 
-def _is_number(x):
-    is_real = isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_))
-    return is_real and bool(np.isfinite(x))
-
-
 def _is_numbers(x):
-    return isinstance(x, (tuple, list, np.ndarray)) and len(x) > 0 and all(map(_is_number, x))
+    return isinstance(x, (tuple, list, np.ndarray)) and len(x) > 0 and all(map(is_number, x))
 
 
 def degrees(last):
     """Domain of a degree."""
     return Domain(
-        lambda x: _is_number(x) and x in range(last + 1), f"a whole number from 0 to {last}", int
+        lambda x: is_number(x) and x in range(last + 1), f"a whole number from 0 to {last}", int
     )
 
 
-FINITE = Domain(_is_number, "a finite number")
-POSITIVE = Domain(lambda x: _is_number(x) and x > 0, "a positive number")
-NEGATIVE = Domain(lambda x: _is_number(x) and x < 0, "a negative number")
+FINITE = Domain(is_number, "a finite number")
+POSITIVE = Domain(lambda x: is_number(x) and x > 0, "a positive number")
+NEGATIVE = Domain(lambda x: is_number(x) and x < 0, "a negative number")
 NUMBERS = Domain(_is_numbers, "a tuple of finite numbers", lambda x: tuple(map(float, x)))
 FUNCTION = Domain(callable, "a function of arrays", lambda x: x)
 
