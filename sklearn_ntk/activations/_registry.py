@@ -62,6 +62,8 @@ def activation(name, **domains):
         cls.is_series = hasattr(cls, "expand")
         if not cls.is_series:
             _check_features(cls)
+        elif not hasattr(cls, "orders"):
+            cls.orders = _all_orders
         if cls.__module__.startswith(__package__):
             cls.__module__ = __package__  # where users find it, and pickles of later versions
         if set(cls._field_defaults) == set(cls._fields):
@@ -70,6 +72,11 @@ def activation(name, **domains):
         return value(cls)
 
     return register
+
+
+def _all_orders(self, n):
+    """Orders of ``n`` coefficients, none of which is left out."""
+    return np.arange(float(n))
 
 
 def _check_features(cls):

@@ -189,7 +189,7 @@ def _pair(step, state, saved, left, right):
         return formulas.add_pair(*state, *saved, left, right)
     numbers = (step.weight_var, _trained(step, 2))
     if step.activation.is_series:
-        duals = series.dual(state[0], left[3:], right[3:])
+        duals = series.dual(step.activation, state[0], left[3:], right[3:])
         return formulas.affine_pair(*numbers, *duals, state[1], left, right)
     return formulas.map_pair(step.activation, *numbers, *state, left, right)
 
@@ -203,7 +203,8 @@ def _pair_with_rates(step, state, saved, left, right, dleft, dright):
     numbers = (step.weight_var, step.trained, step.weight_var * step.weight_tied)
     if step.activation.is_series:
         features = [tuple(record[3:] for record in side) for side in (dleft, dright)]
-        duals = series.dual_rates(state[0], state[2:4], left[3:], right[3:], *features)
+        heads = (state[0], state[2:4], left[3:], right[3:])
+        duals = series.dual_rates(step.activation, *heads, *features)
         sides = (record[:3] for record in (left, right, *dleft, *dright))
         return built(formulas.affine_pair_rates_source)(numbers, state, duals, *sides)
     function = built(formulas.map_pair_rates_source, type(step.activation))
