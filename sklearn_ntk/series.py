@@ -25,6 +25,9 @@ SUMS = ("fallen", "step", "turn", "rise", "apart")
 """``1 - rho^(n - 1)`` of the next order n, ``1 - rho^d`` of the distance to it, the sums of ``u_n
 v_n (1 - rho^n)`` and of ``n u_n v_n rho^(n - 1)``, and that of ``(u_n - v_n)^2``."""
 
+DOUBLING = 2
+"""Behind the first so many terms of a block, and no others, the distance may double."""
+
 _MOVED = {"s": SUMS[:4], "l": SUMS[2:], "r": SUMS[2:]}
 
 RATE_SUMS = tuple(f"{name}_{letter}" for letter, names in _MOVED.items() for name in names)
@@ -88,15 +91,19 @@ def share_of(gap, left, right):
     return 2.0 * (half + (rest < NOISE) * rest)
 
 
-def term(share, sums, order, doubles, u, v):
-    """The `SUMS` with a term more; ``doubles`` is one if the distance to the next order doubles."""
+def double(sums, doubles):
+    """The `SUMS` with twice the distance to the next order if ``doubles`` is one, not zero."""
+    fallen, step, *others = sums
+    return fallen, step + doubles * (step - step * step), *others
+
+
+def term(share, sums, order, u, v):
+    """The `SUMS` with a term more."""
     fallen, step, turn, rise, apart = sums
-    rest = 1.0 - fallen
+    rest, move = 1.0 - fallen, u - v
     turn = turn + u * v * (fallen + share * rest)
     rise = rise + order * u * v * rest
-    move = u - v
-    step = step + doubles * (step - step * step)
-    return fallen + step * rest, step, turn, rise, apart + move * move
+    return step + fallen * (1.0 - step), step, turn, rise, apart + move * move
 
 
 def end(sums, u, v, left, right):
@@ -115,7 +122,7 @@ def dual(act, gap, left, right):
     sums = (zero, share, zero, zero, zero)
     for order, doubles, x, y in zip(*orders_of(act, len(u)), u, v, strict=True):
         if order > 0.0:
-            sums = term(share, sums, order, doubles, x, y)
+            sums = term(share, double(sums, doubles), order, x, y)
     return end(sums, u[0], v[0], left, right)
 
 
@@ -125,10 +132,11 @@ def dual_rates(act, gap, gap_rates, left, right, dleft, dright):
     share = share_of(gap, left, right)
     zero, one = 0.0 * share, 1.0 + 0.0 * share
     sums = (zero, share, *(zero,) * 3, zero, one, *(zero,) * 8)
-    add = built(term_rates_source)
+    functions = [built(sums_rates_source, name) for name in ("double", "term")]
     for order, doubles, *terms in zip(*orders_of(act, len(sides[0])), *sides, strict=True):
         if order > 0.0:
-            sums = add(share, sums, order, doubles, terms)
+            for function in functions:
+                sums = function(share, sums, (order, doubles, *terms))
     heads = [side[:N_HEAD] for side in (left, right, *dleft, *dright)]
     firsts = [side[0] for side in sides]
     return built(end_rates_source)((gap, *gap_rates), sums, firsts, *heads)
@@ -152,11 +160,12 @@ def trace_share(is_position):
     return share_of(*_pair(Graph(), is_position))
 
 
-def trace_term(gradient):
-    """The new sums, and their rates if wanted."""
+def trace_sums(name, gradient):
+    """The sums after `double` or `term`, with their rates if wanted."""
     graph = Graph()
     share, order, doubles, u, v, du, dv = graph.inputs("share", *TERM)
-    outputs = term(share, graph.inputs(*SUMS), order, doubles, u, v)
+    sums = graph.inputs(*SUMS)
+    outputs = double(sums, doubles) if name == "double" else term(share, sums, order, u, v)
     rates = ()
     for letter, seed in {"s": {share: 1.0}, "l": {u: du}, "r": {v: dv}}.items() if gradient else ():
         moves = dict(zip(SUMS, differentiate(outputs, seed | _moving(graph, letter)), strict=True))
@@ -209,10 +218,10 @@ def _seeds(graph, is_position, p):
 
 
 @cache
-def term_rates_source():
-    """Source of `term` with its rates."""
-    signature = {"share": [], "sums": SUMS + RATE_SUMS, "order": [], "doubles": []}
-    return source("term_rates", signature | {"terms": TERM[2:]}, trace_term(True))
+def sums_rates_source(name):
+    """Source of `double` or `term` with its rates."""
+    signature = {"share": [], "sums": SUMS + RATE_SUMS, "terms": TERM}
+    return source(name, signature, trace_sums(name, True))
 
 
 @cache

@@ -26,7 +26,7 @@ N_TERMS = 417
 N_ALL = N_TERMS + 240
 """Coefficients from which follows how many are enough."""
 
-MOST_NUMBERS = 2**14
+MOST_NUMBERS = 2**11
 """Rows times coefficients that are made at a time, each a mean over some thirty numbers."""
 
 PER_OCTAVE = 6
@@ -62,9 +62,9 @@ _FURTHER = (
 """Weights of further octaves, in units of the distance of their terms."""
 
 
-@lru_cache(2)
+@lru_cache(4)
 def nodes(n):
-    """Numbers k of the first ``n`` terms, and their weights.
+    """Numbers k of the first ``n`` terms, and ``B_k`` times the roots of their weights.
 
     They are 0 to 11, then in octaves: 12 to 22 by twos, 24 to 44 by fours and so on. The weights,
     by a fit of non-negative least squares, sum ``k^-a exp(-t k)``, for any ``t > 0`` and the powers
@@ -76,7 +76,7 @@ def nodes(n):
     first = np.array(_FIRST + _SECOND + _THIRD)
     weights = np.array(_FURTHER)[place] * step
     weights[: len(first)] = first[:n]
-    return k, weights
+    return k, np.sqrt(weights * central(k) / (2.0 * np.pi * (2.0 * k + 1.0)))
 
 
 def central(k):
@@ -117,18 +117,15 @@ class Terms:
     """
 
     def __init__(self, std, narrow, n):
-        (k, weights), (r, self.density) = nodes(n), scales()
+        (k, size), (r, self.density) = nodes(n), scales()
         r, s = r / narrow, std[:, None]
         longer, unit = np.hypot(r, s), np.hypot(1.0, s)
         self.share, self.ratio = std / unit[:, 0], unit / longer
         powers = np.exp(-k[:, None] * np.log1p((r / s) ** 2)[:, None, :])  # of p^2
         self.order = (2.0 * k + 1.0)[:, None]
-        size = np.sqrt(weights * central(k) / (2.0 * np.pi * (2.0 * k + 1.0)))[:, None]
-        factors = (self.density * self.ratio)[:, :, None] * ((r / longer) ** 2)[
-            :, :, None
-        ] ** np.arange(3)
-        means = np.moveaxis(powers @ factors, (0, 1, 2), (2, 1, 0))
-        self.odd, self.once, self.twice = size * means
+        q, factors = (r / longer) ** 2, self.density * self.ratio
+        means = powers @ np.stack([factors, q * factors, q * q * factors], axis=2)
+        self.odd, self.once, self.twice = size[:, None] * means.transpose(2, 1, 0)
 
 
 def odd_orders(n):

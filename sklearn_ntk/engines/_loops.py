@@ -28,20 +28,20 @@ class Scalars(Writer):
     """Formulas as Python for single numbers, in double or in single precision.
 
     The source calls ``F`` to make a number of its precision, and ``select(truth, yes, no)``. Its
-    constants have the names that ``constants`` lists by their texts: they are to pass through
-    ``opaque``, or else the compiler, with too few registers for all, would fetch and spread each of
-    them anew for every pair.
+    constants have names, a letter and a number, that ``constants`` lists by their texts: they are
+    to pass through ``opaque``, or else the compiler, with too few registers for all, would fetch
+    and spread each of them anew for every pair.
     """
 
-    def __init__(self, single):
-        self.single, self.constants = single, {}
+    def __init__(self, single, letter="c"):
+        self.single, self.letter, self.constants = single, letter, {}
 
     def constant(self, number):
         """Name of a number, or the number itself if that is as good."""
         text = f"F({SMALL.get(number, number) if self.single else number!r})"
         if number in (0.0, 1.0, 2.0):
             return text
-        return self.constants.setdefault(text, f"c{len(self.constants)}")
+        return self.constants.setdefault(text, f"{self.letter}{len(self.constants)}")
 
     def operation(self, name, texts, are_truths):
         """Text of an operation; products with truth values select, and others make numbers."""
@@ -71,6 +71,9 @@ def _head(gradient):
     return ["def loop(k, tile):", *indent(1, lines)]
 
 
+INPUT = re.compile(r"([sxyzd])(\d+)(?:_(\d))?")
+"""Inputs of traces that are parts of a state, of duals or of a record."""
+
 _PARTS = {"s": "state", "z": "tile.stack", "d": "duals"}
 
 
@@ -85,7 +88,7 @@ class _Reads:
             elif name.startswith("self_"):
                 self._number(name, place_of(name.removeprefix("self_"), cls))
             else:
-                self._pair(name, *re.fullmatch(r"([sxyzd])(\d+)(?:_(\d))?", name).groups())
+                self._pair(name, *INPUT.fullmatch(name).groups())
 
     def _number(self, name, place):
         self.before.append(f"{name} = numbers[k, {place}]")
@@ -164,82 +167,84 @@ def names_of_sums(gradient):
 
 
 def piece(outputs, writer, prefix):
-    """Lines and texts of outputs, with temporary names of their own."""
-    _, lines, texts = statements(outputs, writer)
+    """Inputs, lines and texts of outputs, with temporary names of their own."""
+    inputs, lines, texts = statements(outputs, writer)
     rename = partial(re.sub, r"\bt(\d+)\b", rf"{prefix}\1")
-    return [rename(line) for line in lines], [rename(text) for text in texts]
+    return inputs, [rename(line) for line in lines], [rename(text) for text in texts]
 
 
 class Series:
-    """Lines of the loop bodies of a series, for pairs of rows or of positions."""
+    """Lines of the loop bodies of a series, for pairs of rows or of positions.
+
+    ``inputs`` are parts of the state and of records, ``names`` those of what is kept of a pair.
+    """
 
     def __init__(self, gradient, single, is_position):
-        writer = Scalars(single)
-        names = names_of_sums(gradient)
-        lines, (share,) = piece((series_.trace_share(is_position),), writer, "a")
-        values = [share] * len(names)
-        for i, name in enumerate(names[1:], 1):
-            ones = {"step": share, "step_s": "F(1.0)"}
-            values[i] = ones.get(name, "F(0.0)")
-        self.start = [*lines, *map("{} = {}".format, names, values)]
-        lines, texts = piece(series_.trace_term(gradient), writer, "b")
-        self.term = [*lines, f"{', '.join(names[1:])} = {', '.join(texts)}"]
-        self.end, self.duals = piece(series_.trace_end(gradient, is_position), writer, "c")
-        self.names = names
+        writer = Scalars(single, "h")
+        self.names = names_of_sums(gradient)
+        inputs, lines, (share,) = piece((series_.trace_share(is_position),), writer, "a")
+        values = {"share": share, "step": share, "step_s": "F(1.0)"}
+        first = (f"{name} = {values.get(name, 'F(0.0)')}" for name in self.names)
+        self.start = [*lines, *first]
+        traces = (series_.trace_sums(name, gradient) for name in ("double", "term"))
+        self.double, self.term = (self._moved(piece(made, writer, "b")) for made in traces)
+        more, self.end, self.duals = piece(series_.trace_end(gradient, is_position), writer, "g")
+        self.inputs = [name for name in dict.fromkeys([*inputs, *more]) if INPUT.fullmatch(name)]
         self.constants = [f"{name} = opaque({text})" for text, name in writer.constants.items()]
+
+    def _moved(self, made):
+        """Lines that compute new sums, and give them the names of the old ones."""
+        _, lines, texts = made
+        changed = [pair for pair in zip(self.names[1:], texts, strict=True) if pair[0] != pair[1]]
+        names, texts = map(", ".join, zip(*changed, strict=True))
+        return [*lines, f"{names} = {texts}"]
 
 
 def series(gradient, several, single):
-    """Source of a `Pointwise` step whose activation is a series.
-
-    ``u`` and ``v`` are the coefficients of rows and columns, ``du`` and ``dv`` their rates.
-    """
+    """Source of a `Pointwise` step whose activation is a series."""
     affine = _pairs(formulas.trace_affine_pair(gradient), single, None, several)
     return text_of(_head(gradient) + _series(gradient, single) + affine)
 
 
 def _series(gradient, single):
-    """Lines of the loops from the gaps before a series to gaps and slopes behind it."""
-    made, directions = Series(gradient, single, False), range(2) if gradient else ()
-    letters, terms, features = ("", "d") if gradient else ("",), range(TERMS), range(3, 7)
-    columns = [f"y{f} = line_y{f}[j]" for f in features]
-    columns += [f"y{f}_{p} = line_y{f}_{p}[j]" for f in features for p in directions]
-    state = ["s0 = line_s0[j]", *(f"s{2 + p} = line_s{2 + p}[j]" for p in directions)]
-    read = [f"{name} = line_{name}[j]" for name in made.names]
-    write = [f"line_{name}[j] = {name}" for name in made.names]
-    firsts = [line for d in letters for line in (f"{d}u = {d}u0", f"{d}v = {d}v0[j]")]
+    """Lines of the loops from the gaps before a series to gaps and slopes behind it.
+
+    ``u`` and ``v`` are coefficients of the row and of the columns, ``du`` and ``dv`` their rates.
+    """
+    made, letters = Series(gradient, single, False), ("", "d") if gradient else ("",)
+    reads, terms = _Reads(made.inputs, None), range(TERMS)
+    places = [f"{TILE_COLUMNS * i} + j" for i in range(len(made.names))]
+    load = [f"{name} = load(work, {at})" for name, at in zip(made.names, places, strict=True)]
+    store = [f"put(work, {at}, {name})" for name, at in zip(made.names, places, strict=True)]
     added = []
     for q in terms:
         added += [f"order, doubles = order{q}, doubles{q}"]
-        added += [line for d in letters for line in (f"{d}u = {d}u{q}", f"{d}v = {d}v{q}[j]")]
-        added += made.term
+        added += [f"{d}u, {d}v = {d}u{q}, fetch({d}vs, place{q} + j)" for d in letters]
+        added += [*made.double * (q < series_.DOUBLING), *made.term]
     return [
         "    us, vs = tile.left.coefficients, tile.right.coefficients",
         *indent(1, ("dus = tile.left.coefficient_rates",) * gradient),
         *indent(1, ("dvs = tile.right.coefficient_rates",) * gradient),
         "    left, right = i0 - tile.left.start, j0 - tile.right.start",
-        *indent(1, made.constants),
-        *indent(1, (f"line_y{f} = y[k, {f}][j0:]" for f in features)),
-        *indent(1, (f"line_y{f}_{p} = dy[{p}, k, {f}][j0:]" for f in features for p in directions)),
         "    first, length, work = tile.spans[k, 0], tile.spans[k, 1], tile.work",
-        *indent(1, (f"line_{name} = work[{i}]" for i, name in enumerate(made.names))),
+        *indent(1, [*made.constants, *reads.before]),
         "    for i in range(stop.shape[0]):",
-        *indent(2, (f"line_s{part} = state[{part}, i]" for part in (0, 2, 3)[: 3 if gradient else 1])),
-        *indent(2, (f"x{f} = x[k, {f}][i0 + i]" for f in features)),
-        *indent(2, (f"x{f}_{p} = dx[{p}, k, {f}][i0 + i]" for f in features for p in directions)),
-        *indent(2, (f"d{i} = duals[{i}, i]" for i in range(6 if gradient else 2))),
+        f"        row = {TILE_COLUMNS} * i",
+        *indent(2, reads.rows),
         "        for j in range(stop[i]):",
-        *indent(3, [*state, *columns, *made.start, *write]),
+        *indent(3, [*reads.pairs, *made.start, *store]),
         f"        for t in range(first + 1, first + length, {TERMS}):",
         *indent(3, (f"order{q} = tile.orders[0, t + {q}]" for q in terms)),
         *indent(3, (f"doubles{q} = tile.orders[1, t + {q}]" for q in terms)),
-        *indent(3, (f"{d}u{q} = {d}us[t + {q}][left + i]" for q in terms for d in letters)),
-        *indent(3, (f"{d}v{q} = {d}vs[t + {q}][right:]" for q in terms for d in letters)),
+        *indent(3, (f"{d}u{q} = {d}us[t + {q}, left + i]" for q in terms for d in letters)),
+        *indent(3, (f"place{q} = vs.shape[1] * (t + {q}) + right" for q in terms)),
         "            for j in range(stop[i]):",
-        *indent(4, [*read, *added, *write[1:]]),
-        *indent(2, (f"{d}u0 = {d}us[first][left + i]" for d in letters)),
-        *indent(2, (f"{d}v0 = {d}vs[first][right:]" for d in letters)),
+        *indent(4, [*load, *added, *store[1:]]),
+        *indent(2, (f"{d}u = {d}us[first, left + i]" for d in letters)),
+        "        place = vs.shape[1] * first + right",
         "        for j in range(stop[i]):",
-        *indent(3, [*state, *columns, *read, *firsts, *made.end]),
-        *indent(3, (f"d{i}[j] = {text}" for i, text in enumerate(made.duals))),
+        *indent(3, [*reads.pairs, *load]),
+        *indent(3, (f"{d}v = fetch({d}vs, place + j)" for d in letters)),
+        *indent(3, made.end),
+        *indent(3, (f"store(duals, {i * TILE} + row + j, {x})" for i, x in enumerate(made.duals))),
     ]

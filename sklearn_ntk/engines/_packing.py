@@ -6,7 +6,7 @@ from ..formulas import NUMBERS, WIDTH
 from ..program import Pointwise
 from ..series import N_HEAD, orders_of
 
-TERMS = 8
+TERMS = 6
 """The terms of a series after the first come in blocks of so many; zeros fill the last."""
 
 HEAD = 3 + N_HEAD
