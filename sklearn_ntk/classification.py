@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import _logistic
 from ._base import NetworkEstimator, check_weights, merge
 from ._compat import Interval, StrOptions, _fit_context
+from ._notices import one_notice
 from ._scoring import fit_temperature, logits, ranks_of, shares_of
 from .solvers import default_ridges
 
@@ -257,6 +258,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         self.class_weight = class_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -343,6 +345,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         blocks = (getattr(self.svc_, method)(K[:, self._group]) for K in self._gram_blocks(X))
         return np.concatenate(list(blocks))
 
+    @one_notice()
     def decision_function(self, X):
         """Scores of the classes; but for the hinge loss the largest wins.
 

@@ -11,12 +11,12 @@ real axis (Trefethen and Weideman, "The exponentially convergent trapezoidal rul
 function 16, and a function whose nearest pole has the distance d from the axis 36 / d.
 """
 
-import warnings
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._notices import notice
 from .._special import safe_inverse
 
 N_TERMS = 257
@@ -194,7 +194,7 @@ def expand_rows(name, sums_of, level, variance):
         n_terms, worst = _count_terms(sums, matter)
         rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
         if worst is not None:
-            notice(name, std.max(), N_TERMS - 1, *worst)
+            tell(name, std.max(), N_TERMS - 1, *worst)
             rows = [close(*both) for both in zip(rows, sums, strict=True)]
         if len(parts) == 1:
             return normalize(rows[0])
@@ -258,14 +258,13 @@ def _rest(energies):
     return np.max(last * ratio / (1.0 - ratio))
 
 
-def notice(name, std, n_terms, lost, lost_slope):
+def tell(name, std, n_terms, lost, lost_slope):
     """Warn of a series that is too short, if that matters."""
     if lost_slope > _NOTICED:
-        warnings.warn(
+        notice(
+            lost_slope,
             f"The Hermite series of {name} has {n_terms} terms, too few for pre-activations "
             f"with standard deviations up to {std:.3g}: relative errors may reach {lost:.0e} in "
             f"the NNGP and {min(lost_slope, 1.0):.0e} in the NTK; scale the data down or take a "
             f"smaller weight_var.",
-            RuntimeWarning,
-            stacklevel=2,
         )

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from .._special import safe_inverse
-from ._expand import BLOCK, TAIL, Rows, notice, on_rows
+from ._expand import BLOCK, TAIL, Rows, on_rows, tell
 
 N_TERMS = 417
 """Most coefficients of a row: enough for standard deviations up to 1e9."""
@@ -175,5 +175,5 @@ def _count_terms(act, make, std):
     enough = np.flatnonzero(tails[1, 1 : N_TERMS + 1 : BLOCK] <= TAIL)
     if len(enough):
         return 1 + BLOCK * max(int(enough[0]), 1)
-    notice(str(act), std, N_TERMS - 1, *tails[:, N_TERMS])
+    tell(str(act), std, N_TERMS - 1, *tails[:, N_TERMS])
     return N_TERMS
