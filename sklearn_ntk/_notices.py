@@ -16,6 +16,16 @@ def notice(size, text):
         found.append((size, text))
 
 
+def heard(function, *arguments):
+    """Result of a function, and what it noticed: arguments of `notice` for another process."""
+    found = []
+    token = _FOUND.set(found)
+    try:
+        return function(*arguments), found
+    finally:
+        _FOUND.reset(token)
+
+
 @contextmanager
 def one_notice():
     """Keep back what is noticed, also in other threads, for one warning at the end of a call."""

@@ -35,7 +35,7 @@ RATE_SUMS = tuple(f"{name}_{letter}" for letter, names in _MOVED.items() for nam
 
 
 def orders_of(act, n):
-    """Orders of ``n`` coefficients, and whether the distance to the next one doubles behind each."""
+    """Orders of ``n`` coefficients, and behind which of them the distance to the next doubles."""
     orders = act.orders(n + 1)
     steps = np.diff(orders)
     return orders[:n], np.append(0.0, np.diff(steps) > 0.0)

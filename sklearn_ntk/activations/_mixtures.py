@@ -1,12 +1,12 @@
 """Hermite series of the logistic function and its relatives, at any variance.
 
 The logistic distribution is a normal one whose standard deviation is random, twice Kolmogorov's
-statistic k (Andrews and Mallows, "Scale mixtures of normal distributions", JRSS B 1974). So the
-sigmoid is a mean of normal distribution functions ``Phi(x / r)``, ``r = 2 k``, whose coefficients
-of order ``2 k + 1`` at standard deviation s are ``B_k p^(2 k + 1)`` with ``p = s / sqrt(r^2 +
-s^2)``, up to signs that pairs do not see, and ``B_k^2 = C(2 k, k) / (4^k (2 k + 1) 2 pi)``. Those of
-the softplus, its integral, and of the SiLU, ``x`` times it, follow from ``E[f' h_n] = sqrt(n + 1)
-E[f h_(n + 1)] / s`` and ``x h_n = sqrt(n + 1) h_(n + 1) + sqrt(n) h_(n - 1)``.
+statistic (Andrews and Mallows, "Scale mixtures of normal distributions", JRSS B 1974). So the
+sigmoid is a mean of normal distribution functions ``Phi(x / r)``, whose coefficients of order ``2 k
++ 1`` at standard deviation s are ``B_k p^(2 k + 1)`` with ``p = s / sqrt(r^2 + s^2)``, up to signs
+that pairs do not see, and ``B_k^2 = C(2 k, k) / (4^k (2 k + 1) 2 pi)``. Those of the softplus, its
+integral, and of the SiLU, ``x`` times it, follow from ``s E[f' h_n] = sqrt(n + 1) E[f h_(n + 1)]``
+and ``x h_n = sqrt(n + 1) h_(n + 1) + sqrt(n) h_(n - 1)``.
 
 Behind the first few orders the terms are smooth functions of the logarithm of k, so that few of
 them, times weights, stand for all: a geometric quadrature, whose number of nodes grows with the

@@ -111,7 +111,7 @@ def mapping(
 ):
     """Lines of the loops that replace the state of lines by the outputs.
 
-    ``before`` and ``after`` are lines around the loop over lanes; for the others see `_Reads`.
+    ``before`` and ``after`` are lines around the loop over lanes; for the others see `Reads`.
     """
     writer = Scalars(single)
     inputs, body, texts = statements(outputs, writer)

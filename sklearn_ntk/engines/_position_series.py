@@ -3,7 +3,7 @@
 The sums of `series` for a line are kept in scratch memory behind the duals.
 """
 
-from .. import distances, series
+from .. import distances
 from ._loops import Series, indent, names_of_sums, text_of
 from ._position_loops import Reads, mapping, of_left, short
 
