@@ -14,6 +14,7 @@ from ._base import check_solve, distinct, merge
 from ._candidates import Problem, combine, complete, evaluate, families, place_of_best
 from ._compat import DocumentationLink, StrOptions
 from ._memory import check_memory
+from ._notices import heard, notice
 from ._progress import Progress
 from ._scoring import IN_CLOSED_FORM, SCORES, restore
 from ._stacking import by_squares
@@ -204,8 +205,11 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         )
         found = []
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
-        for outcomes in parallel(delayed(evaluate)(f, problem) for f in families(settings)):
+        tasks = (delayed(heard)(evaluate, f, problem) for f in families(settings))
+        for outcomes, noticed in parallel(tasks):
             found += outcomes
+            for what in noticed:
+                notice(*what)
             progress.add(len({outcome.index for outcome in outcomes}))
         if problem.is_searched:
             complete(found, settings, problem)

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 
 
 def run(compute, tasks, n_threads, count=None):
@@ -12,7 +13,10 @@ def run(compute, tasks, n_threads, count=None):
         return
     with ThreadPoolExecutor(n_helpers) as pool:
         try:
-            helpers = [pool.submit(_drain, compute, tasks, count) for _ in range(n_helpers)]
+            helpers = [
+                pool.submit(copy_context().run, _drain, compute, tasks, count)
+                for _ in range(n_helpers)
+            ]
             _drain(compute, tasks, count)
         finally:  # also after an interrupt the other threads must stop
             tasks.clear()

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import _logistic
 from ._base import NetworkEstimator, check_weights, merge
 from ._compat import Interval, StrOptions, _fit_context
+from ._notices import one_notice
 from ._scoring import fit_temperature, logits, ranks_of, shares_of
 from ._threads import run_apart
 from ._units import normalise, scaled
@@ -310,6 +311,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         self.class_weight = class_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -402,6 +404,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         )
         return np.concatenate([getattr(self.svc_, method)(K) for K in blocks])
 
+    @one_notice()
     def decision_function(self, X):
         """Scores of the classes; but for the hinge loss the largest wins.
 

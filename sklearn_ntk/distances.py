@@ -15,7 +15,8 @@ from ._special import safe_inverse
 from ._trace import NOISE, Graph, source
 
 
-def _gap(distance, std, other):
+def gap_of(distance, std, other):
+    """The gap at a squared distance, of these standard deviations."""
     apart = std - other
     return np.maximum(distance - apart * apart, 0.0)
 
@@ -73,13 +74,13 @@ def drop_row(kept, variance):
 
 def pointwise_pair(act, weight, trained, distance, ntk, left, right):
     """Activation and affine map."""
-    duals = act.dual(_gap(distance, left[1], right[1]), left[1:], right[1:])
+    duals = act.dual(gap_of(distance, left[1], right[1]), left[1:], right[1:])
     return weigh_pair(weight, trained, *duals, ntk, left, right, 2)
 
 
 def joined_pair(act, weight, trained, distance, ntk, left, right):
     """An affine map, then an activation with no other map behind it: both in one pass."""
-    gap = _gap(weight * distance, left[1], right[1])
+    gap = gap_of(weight * distance, left[1], right[1])
     ntk = weight * ntk + trained * left[1] * right[1] - 0.5 * trained * gap
     passed, slope = act.dual(gap, left[1:], right[1:])
     return _distance(passed, left[2], right[2]), slope * ntk

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from . import positions
+from ._notices import one_notice
 from ._progress import Progress
 from ._results import NAMES, allocate, names_of, select
 from ._threads import run
@@ -28,6 +29,7 @@ SERIES_COLUMNS = 2 * SLAB
 """Columns of a block that makes the coefficients of series for itself."""
 
 
+@one_notice()
 def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0, out=None):
     """Gram matrices of a network between the rows of ``X`` and of ``Y``.
 
@@ -158,6 +160,7 @@ def _wakes_blas(program, n, m, d):
     return has_series(program) or n * m * d > 2**18 or (n + m) * d > 2**13
 
 
+@one_notice()
 def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     """Diagonal of the Gram matrices of ``X``, in time linear in its rows.
 

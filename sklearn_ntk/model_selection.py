@@ -11,6 +11,7 @@ from ._base import NetworkEstimator, check_weights
 from ._candidates import left_out
 from ._check import read_rows
 from ._compat import StrOptions, _fit_context
+from ._notices import one_notice
 from ._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ._search import NetworkCV
 from ._stacking import by_log_loss, mix_classes
@@ -150,6 +151,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     )
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None, groups=None):
         """Choose among the candidates, and fit what was chosen.
 
@@ -180,6 +182,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         self._fit_members(X, y, sample_weight, *found)
         return self
 
+    @one_notice()
     def predict(self, X, return_std=False, return_cov=False):
         """Predict targets.
 
@@ -334,6 +337,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         return super()._member(**settings, class_weight=self.class_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None, groups=None):
         """Choose among the candidates, and fit what was chosen.
 
@@ -369,6 +373,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             self.class_map_ = mix_classes(scores, *ends, self.temperature_, problem.X[rows])
         return self
 
+    @one_notice()
     def decision_function(self, X):
         """Scores of the classes, the largest of which wins.
 

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._base import CHUNK, NetworkEstimator, check_weights
 from ._compat import StrOptions, _fit_context
 from ._memory import check_memory
+from ._notices import one_notice
 from ._units import scaled, standardise
 from .dynamics import GradientFlow
 from .linalg import cholesky, variances
@@ -134,6 +135,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self.noise = noise
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -181,6 +183,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     def _scores(self, X):
         return self._units.values(super()._scores(X))
 
+    @one_notice()
     def predict(self, X, return_std=False, return_cov=False):
         """Predict targets.
 

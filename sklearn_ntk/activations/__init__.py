@@ -21,7 +21,10 @@ made from them.
 A class without a closed dual has, instead of the last three,
 
 ``expand(v)``
-    the Hermite series of rows, as `Rows`, for the pairs to be multiplied by `series`.
+    the Hermite series of rows, as `Rows`, for the pairs to be multiplied by `series`; and maybe
+``orders(n)``
+    the orders of ``n`` coefficients: 0, 1, and then some whose distance grows by doubling. By
+    default none is left out.
 
 Tests of an activation follow from the decorator `activation`.
 

@@ -70,6 +70,8 @@ def activation(name, **domains):
             cls.traced = lambda self: self
             if not cls.is_series:
                 _check_features(cls)
+        if cls.is_series and not hasattr(cls, "orders"):
+            cls.orders = _all_orders
         if cls.__module__.startswith(__package__):
             cls.__module__ = __package__  # where users find it, and pickles of later versions
         if _defaults_serve(cls):
@@ -85,6 +87,11 @@ def _defaults_serve(cls):
     defaults = cls._field_defaults
     tests = (cls.domains.get(field, FINITE).test(x) for field, x in defaults.items())
     return len(defaults) == len(cls._fields) and all(tests)
+
+
+def _all_orders(self, n):
+    """Orders of ``n`` coefficients, none of which is left out."""
+    return np.arange(float(n))
 
 
 def _check_features(cls):

@@ -4,9 +4,9 @@ import numpy as np
 
 from ..formulas import NUMBERS, WIDTH
 from ..program import Pointwise
-from ..series import N_HEAD
+from ..series import N_HEAD, orders_of
 
-TERMS = 8
+TERMS = 6
 """The terms of a series after the first come in blocks of so many; zeros fill the last."""
 
 HEAD = 3 + N_HEAD
@@ -60,6 +60,15 @@ def has_series(program):
 def make_spans(lengths):
     """First coefficient and number of coefficients of each step, of all that are packed."""
     return np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype(int)
+
+
+def pack_orders(program, spans, dtype):
+    """Orders of all coefficients, and whether their distances double, as `series.orders_of`."""
+    orders = np.zeros((2, int(spans[:, 1].sum())), dtype)
+    for step, (first, length) in zip(program.steps, spans, strict=True):
+        if length:
+            orders[:, first : first + length] = orders_of(step.activation, length)
+    return orders
 
 
 def pack_heads(parts, place, dtype):

@@ -6,11 +6,9 @@ rows, side by side: the inner loop has a fixed length and turns to a few vector 
 ``fetch(array, place)`` reads what no ``put`` in the same loop writes.
 """
 
-import re
-
 from .. import distances, formulas
 from .._trace import statements
-from ._loops import Scalars, indent, text_of
+from ._loops import INPUT, Scalars, indent, text_of
 from ._packing import place_of
 
 N_LANES = {"float64": 16, "float32": 32}
@@ -76,7 +74,7 @@ def slot_of(index, p):
     return f"({index} + {p + 1} * width)" if p is not None else f"{index}"
 
 
-class _Reads:
+class Reads:
     """Where the inputs of a trace are found: lines before the loops, per line and per lane.
 
     ``affine`` is the step with the affine map. The state is in the line ``at``, or else the sum of
@@ -93,7 +91,7 @@ class _Reads:
                 place = place_of(name.removeprefix("self_"), cls)
                 self.before.append(f"{name} = numbers[k, {place}]")
             else:
-                self._line(name, *re.fullmatch(r"([sxyd])(\d+)(?:_(\d))?", name).groups())
+                self._line(name, *INPUT.fullmatch(name).groups())
 
     def _line(self, name, letter, index, p):
         slot = slot_of(int(index), None if p is None else int(p))
@@ -116,11 +114,11 @@ def mapping(
 ):
     """Lines of the loops that replace the state of lines by the outputs.
 
-    ``before`` and ``after`` are lines around the loop over lanes; for the others see `_Reads`.
+    ``before`` and ``after`` are lines around the loop over lanes; for the others see `Reads`.
     """
     writer = Scalars(single)
     inputs, body, texts = statements(outputs, writer)
-    reads = _Reads(inputs, cls, own, affine, sources)
+    reads = Reads(inputs, cls, own, affine, sources)
     ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
     return [
         *indent(1, reads.before),

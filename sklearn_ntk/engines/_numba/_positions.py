@@ -13,7 +13,7 @@ from .._position_loops import N_LANES
 from .._position_packing import (
     Side,
     head_of,
-    pack_embeddings,
+    pack_constants,
     pack_numbers,
     pack_side,
     set_places,
@@ -109,7 +109,7 @@ def _source_of(op, program):
         return (_attention_loops.linear if is_linear else _attention_loops.square_root,)
     kind = _position_rows.kind_of(step)
     if kind in ("embed", "series"):
-        return (_position_loops.embed if kind == "embed" else _position_series.series,)
+        return (_position_loops.embed if kind == "embed" else _position_series.source,)
     return _position_loops.mapped, kind, type(step.activation) if kind == "pointwise" else None
 
 
@@ -160,10 +160,9 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
         rows.append([address, step, out, n, place, extra])
         tables += parts
         place += sum(map(len, parts))
-    constants, begins = pack_embeddings(program, dtype)
     steps = np.zeros((len(program.steps), 4), np.int64)
-    steps[:, 3] = begins
     set_places(steps, program, scan)
+    constants = pack_constants(steps, program, scan, dtype)
     n_parts, n_series = 6 if gradient else 2, _position_series.N_WORK
     widest = max((op.n for op in schedule.operations if isinstance(op, Mix)), default=0)
     return Plan(
@@ -255,6 +254,7 @@ def scan_rows(program, schedule, plan, X, gradient):
         ahead = (op.step for op in ops[first:stop] if not isinstance(op, Scatter))
         scan.advance(max(ahead, default=-1), pairs)
         set_places(plan.steps, program, scan)
+        plan = plan._replace(constants=pack_constants(plan.steps, program, scan, lines.dtype))
         run(plan, first, stop, pack_side(scan, X, False, np.dtype(np.float64)), lines)
         if stop < len(ops):
             pairs = _position_rows.pairs_of(ops[stop], take, gradient)
