@@ -19,6 +19,7 @@ from sklearn_ntk.architectures import mlp
 from sklearn_ntk.engines import _positions
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, Recurrent, lower
+from sklearn_ntk.series import orders_of
 
 DATA = Path(__file__).parent / "data" / "quadrature"
 BOTH = ("nngp", "ntk")
@@ -246,6 +247,16 @@ def test_weights_of_terms(power):
 
 
 @each_mixture
+def test_orders(act):
+    """They have one parity, and their distances double where loops expect it."""
+    orders, doubles = orders_of(act, 200)
+    assert np.all(orders[:2] == [0.0, 1.0]) and len(set(orders[2:] % 2.0)) == 1
+    steps = np.diff(orders)
+    assert_allclose(steps[1:], steps[:-1] * (1.0 + doubles[1:-1]), rtol=0.0)
+    assert set(np.flatnonzero(doubles) % 6) <= {1, 2}
+
+
+@each_mixture
 @pytest.mark.parametrize(
     "covariance",
     [(4.0, 4.0, 3.9), (9.0, 25.0, -14.0), (100.0, 100.0, 100.0), (100.0, 60.0, 30.0)],
@@ -297,8 +308,8 @@ def test_small_gaps_at_large_variance(act, part):
     assert_allclose(gap[near], (2.0 * part * v * expected)[near], rtol=1e-10, atol=0.0)
 
 
-X = np.random.default_rng(0).standard_normal((12, 4))
-ROWS = np.vstack([X, X[:2] + 1e-8, X[:1], -X[:2], 1.5 * X[:1], np.zeros(4)])
+ROWS = np.random.default_rng(0).standard_normal((12, 4))
+ROWS = np.vstack([ROWS, ROWS[:2] + 1e-8, ROWS[:1], -ROWS[:2], 1.5 * ROWS[:1], np.zeros(4)])
 
 
 @pytest.mark.parametrize("weight_var", [0.5, 3.0, 100.0])

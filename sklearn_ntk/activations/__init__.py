@@ -23,8 +23,8 @@ A class without a closed dual has, instead of the last three,
 ``expand(v)``
     the Hermite series of rows, as `Rows`, for the pairs to be multiplied by `series`; and maybe
 ``orders(n)``
-    the orders of ``n`` coefficients: 0, 1, and then some whose distance grows by doubling. By
-    default none is left out.
+    the orders of ``n`` coefficients, by default all. They begin with 0 and 1, and the distance to
+    the next one may double behind each that has the number 1 or 2 modulo 6.
 
 Tests of an activation follow from the decorator `activation`.
 

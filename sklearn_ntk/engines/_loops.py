@@ -11,8 +11,8 @@ import re
 from functools import partial
 
 from .. import formulas
-from .. import series as series_
 from .._trace import NOISE, ROUNDING, TINY, Writer, statements
+from ..series import DOUBLING, RATE_SUMS, SUMS, trace_end, trace_share, trace_sums
 from ._packing import TERMS, place_of
 from ._tile import TILE_COLUMNS, TILE_ROWS
 
@@ -158,7 +158,7 @@ def rule(name, gradient, several, single):
 
 def names_of_sums(gradient):
     """Names of the lines of ``work``, the first of which is the share."""
-    return ("share", *series_.SUMS, *series_.RATE_SUMS * gradient)
+    return ("share", *SUMS, *RATE_SUMS * gradient)
 
 
 def piece(outputs, writer, prefix):
@@ -177,13 +177,13 @@ class Series:
     def __init__(self, gradient, single, is_position):
         writer = Scalars(single, "h")
         self.names = names_of_sums(gradient)
-        inputs, lines, (share,) = piece((series_.trace_share(is_position),), writer, "a")
+        inputs, lines, (share,) = piece((trace_share(is_position),), writer, "a")
         values = {"share": share, "step": share, "step_s": "F(1.0)"}
         first = (f"{name} = {values.get(name, 'F(0.0)')}" for name in self.names)
         self.start = [*lines, *first]
-        traces = (series_.trace_sums(name, gradient) for name in ("double", "term"))
+        traces = (trace_sums(name, gradient) for name in ("double", "term"))
         self.double, self.term = (self._moved(piece(made, writer, "b")) for made in traces)
-        more, self.end, self.duals = piece(series_.trace_end(gradient, is_position), writer, "g")
+        more, self.end, self.duals = piece(trace_end(gradient, is_position), writer, "g")
         self.inputs = [name for name in dict.fromkeys([*inputs, *more]) if INPUT.fullmatch(name)]
         self.constants = [f"{name} = opaque({text})" for text, name in writer.constants.items()]
 
@@ -215,7 +215,7 @@ def _series(gradient, single):
     for q in terms:
         added += [f"order, doubles = order{q}, doubles{q}"]
         added += [f"{d}u, {d}v = {d}u{q}, fetch({d}vs, place{q} + j)" for d in letters]
-        added += [*made.double * (q < series_.DOUBLING), *made.term]
+        added += [*made.double * (q < DOUBLING), *made.term]
     return [
         "    us, vs = tile.left.coefficients, tile.right.coefficients",
         *indent(1, ("dus = tile.left.coefficient_rates",) * gradient),

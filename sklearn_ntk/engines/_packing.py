@@ -4,7 +4,7 @@ import numpy as np
 
 from ..formulas import NUMBERS, WIDTH
 from ..program import Pointwise
-from ..series import N_HEAD, orders_of
+from ..series import DOUBLING, N_HEAD, orders_of
 
 TERMS = 6
 """The terms of a series after the first come in blocks of so many; zeros fill the last."""
@@ -67,7 +67,12 @@ def pack_orders(program, spans, dtype):
     orders = np.zeros((2, int(spans[:, 1].sum())), dtype)
     for step, (first, length) in zip(program.steps, spans, strict=True):
         if length:
-            orders[:, first : first + length] = orders_of(step.activation, length)
+            found = orders_of(step.activation, length)
+            if np.any(np.flatnonzero(found[1]) % TERMS > DOUBLING):  # loops know no other places
+                raise ValueError(
+                    f"Distances of the orders of {step.activation!r} double elsewhere."
+                )
+            orders[:, first : first + length] = found
     return orders
 
 
