@@ -15,9 +15,18 @@ from .special import safe_inverse
 from .tracing import NOISE, Graph, source
 
 
-def _gap(distance, std, other):
+def gap_of(distance, std, other):
+    """The gap at a squared distance, of these standard deviations."""
     apart = std - other
     return np.maximum(distance - apart * apart, 0.0)
+
+
+def _sharp_gap(distance, std, other, noise):
+    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for noise."""
+    apart, total = std - other, std + other
+    is_opposite = total * total - distance <= noise
+    gap = np.maximum(distance - apart * apart, is_opposite * (4.0 * std * other))
+    return gap * (gap > noise)
 
 
 def _distance(gap, std, other):
@@ -65,13 +74,13 @@ def drop_row(kept, variance):
 
 def pointwise_pair(act, weight, trained, distance, ntk, left, right):
     """Activation and affine map."""
-    duals = act.dual(_gap(distance, left[1], right[1]), left[1:], right[1:])
+    duals = act.dual(gap_of(distance, left[1], right[1]), left[1:], right[1:])
     return weigh_pair(weight, trained, *duals, ntk, left, right, 2)
 
 
 def joined_pair(act, weight, trained, distance, ntk, left, right):
     """An affine map, then an activation with no other map behind it: both in one pass."""
-    gap = _gap(weight * distance, left[1], right[1])
+    gap = gap_of(weight * distance, left[1], right[1])
     ntk = weight * ntk + trained * left[1] * right[1] - 0.5 * trained * gap
     passed, slope = act.dual(gap, left[1:], right[1:])
     return _distance(passed, left[2], right[2]), slope * ntk
@@ -92,7 +101,9 @@ def affine_pair(weight, trained, distance, ntk, left, right):
 def normalize_pair(distance, ntk, left, right):
     """Division by both standard deviations."""
     scale = left[1] * right[1]
-    gap = _gap(distance, left[0], right[0]) * scale
+    std, other = left[0], right[0]
+    noise = NOISE * np.abs((std - other) * (std + other))
+    gap = _sharp_gap(distance, std, other, noise) * scale
     return _distance(gap, left[2], right[2]), ntk * scale
 
 
@@ -105,11 +116,13 @@ def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
     A record is half of the scaled sum of distances inside the row, the number of positions, and the
-    scaled sum of variances. Rows that are equal but for rounding count as equal.
+    scaled sum of variances. Positions that are equal, parallel or opposite but for rounding count
+    as such.
     """
     whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
     rest = whole - left[0] - right[0] + uneven
-    return rest * (rest > NOISE * whole), scale * ntk
+    std, other = (np.sqrt(np.maximum(side[1] * side[2] - side[0], 0.0)) for side in (left, right))
+    return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
 
 
 # --- Traces ---------------------------------------------------------------------------------------
@@ -132,7 +145,7 @@ def trace_pair(kind, cls, gradient):
     The map behind a series has ``d0`` and ``d1``, the gap and the slope that the series found. The
     numbers of a joined map are those of its affine map, which is the step before.
     """
-    graph, n = Graph(), record_length(kind, cls)
+    graph, n = Graph(NOISE), record_length(kind, cls)
     weight, trained, weight_rate = graph.inputs(*gaps.NUMBERS)
     left, right = (graph.inputs(*gaps.record_names(letter, n)) for letter in "xy")
     state, states = graph.inputs("s0", "s1"), "s"

@@ -20,7 +20,7 @@ def as_window(context, name, given):
 
 def check_window(context, what, window, strides, padding):
     """Grid of the places of a window, or the error if it does not fit."""
-    if padding not in grids.PADDINGS:
+    if not isinstance(padding, str) or padding not in grids.PADDINGS:
         context.fail(f"padding must be one of {grids.PADDINGS}; got {padding!r}", "Correct it")
     if padding == "valid" and any(w > n for w, n in zip(window, context.grid, strict=True)):
         context.fail(

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...formulas.distances import SERIES_HEAD
+from ...formulas.series import orders_of
 from ...program import Attend, Embed, Pointwise, Recur
-from ..rows.lines import correlations, numbers_of
+from ..rows.lines import correlations, kind_of, numbers_of
 from ..schedule.operations import Blend, Clear, Extend, Gather, Mix, Scatter
 from ..sources.lines import N_LANES
 
@@ -69,14 +71,17 @@ def _numbers(step):
     return weight, trained, drift, *own
 
 
-def pack_embeddings(program, dtype):
-    """Covariances of embeddings, and where those of each step begin."""
-    tables = [
-        correlations(step).ravel() if isinstance(step, Embed) else np.zeros(0)
-        for step in program.steps
-    ]
-    begins = np.cumsum([0, *map(len, tables)])[:-1]
-    return np.concatenate([*tables, [0.0]]).astype(dtype), begins
+def pack_constants(places, program, scan, dtype):
+    """Covariances of embeddings and orders of series, and write where those of each step begin."""
+    tables = [np.zeros(1)]
+    for k, step in enumerate(program.steps):
+        places[k, 3] = sum(map(len, tables))
+        if isinstance(step, Embed):
+            tables.append(correlations(step).ravel())
+        elif k < len(scan.records) and kind_of(step) == "series":
+            n_terms = len(scan.records[k]) - SERIES_HEAD
+            tables.append(np.transpose(orders_of(step.activation, n_terms)).ravel())
+    return np.concatenate(tables).astype(dtype)
 
 
 def _parts_of(scan, k):

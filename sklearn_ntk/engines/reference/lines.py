@@ -108,7 +108,7 @@ class _Machine:
             moves = self.sides.rates(op.step, places) if self.gradient else []
             duals = ()
             if kind == "series":
-                duals = _duals(state, left, right, moves)
+                duals = _duals(step.activation, state, left, right, moves)
                 left, right, *moves = (part[:3] for part in (left, right, *moves))
             function = built(distances.pair_source, kind, cls, self.gradient)
             new = function(act, (weight, trained, drift), state, duals, left, right, *moves)
@@ -191,18 +191,17 @@ _OPERATIONS = {
 }
 
 
-def _duals(state, left, right, moves):
+def _duals(act, state, left, right, moves):
     """Gap and slope behind a series, with their rates if those of the records are given."""
-    apart = left[1] - right[1]
-    gap = np.maximum(state[0] - apart * apart, 0.0)
+    apart, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
     if not moves:
-        return series.dual(gap, left[2:], right[2:])
+        return series.dual(act, gap, left[2:], right[2:])
     rates = [
         (gap > 0.0) * (state[2 + p] - 2.0 * apart * (moves[p][1] - moves[2 + p][1]))
         for p in range(2)
     ]
     features = ([move[2:] for move in moves[i : i + 2]] for i in (0, 2))
-    return series.dual_rates(gap, rates, left[2:], right[2:], *features)
+    return series.dual_rates(act, gap, rates, left[2:], right[2:], *features)
 
 
 def scan_rows(program, X, gradient=False):
