@@ -12,6 +12,7 @@ from draws import decades, draw_estimator, draw_network, draw_rows, pick
 from sklearn.base import is_classifier
 
 import sklearn_ntk
+from sklearn_ntk._runtime.errors import OutOfRange
 from sklearn_ntk.estimators._base import NetworkEstimator
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
@@ -33,7 +34,7 @@ def is_refusal(error):
     is_ours = any(folder in Path(last.filename).parents for folder in OURS)
     is_raised = is_ours and last.line.startswith("raise")
     is_line = str(error).endswith((".", "?")) and "\n" not in str(error)
-    return type(error) in (ValueError, TypeError, MemoryError) and is_raised and is_line
+    return type(error) in (ValueError, TypeError, MemoryError, OutOfRange) and is_raised and is_line
 
 
 # --- Kernels --------------------------------------------------------------------------------------

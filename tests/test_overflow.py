@@ -287,7 +287,7 @@ def test_restarts_and_searches_without_gradient_get_past_trials(name):
 @pytest.mark.parametrize("Model", [GaussianProcessRegressor, GaussianProcessClassifier])
 def test_a_fit_that_starts_with_an_overflow_says_so(Model, optimizer):
     Z, y = waves()
-    with pytest.raises(ValueError, match="overflows on rows whose mean square"):
+    with pytest.raises(ValueError, match="overflows on rows whose largest entry"):
         Model(NTKKernel(3, "exp"), optimizer=optimizer).fit(10.0 * Z, y > 0.0)
 
 
