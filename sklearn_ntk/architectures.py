@@ -4,6 +4,7 @@ Networks on images and sequences begin with the shape of the rows, ``(height, wi
 ``(time, channels)``, in the order of ``ravel()``; volumes have an axis more.
 """
 
+from ._runtime.check import read_count
 from .layers import (
     AvgPool,
     Conv,
@@ -44,7 +45,7 @@ def mlp(depth=3, activation="relu"):
     >>> len(mlp(depth=2))
     5
     """
-    return (Dense(), activation) * depth + (Dense(),)
+    return (Dense(), activation) * read_count(depth, "depth") + (Dense(),)
 
 
 def resmlp(depth=3, activation="relu", residual_var=None):
@@ -71,7 +72,7 @@ def resmlp(depth=3, activation="relu", residual_var=None):
     array([8.45])
     """
     block = Residual((activation, Dense(residual_var)))
-    return (Dense(), *(block,) * depth, activation, Dense())
+    return (Dense(), *(block,) * read_count(depth, "depth"), activation, Dense())
 
 
 def cnn(shape, depth=3, readout="pool", activation="relu", filter_size=3):
@@ -109,8 +110,8 @@ def cnn(shape, depth=3, readout="pool", activation="relu", filter_size=3):
     >>> round(model.score(X_test, y_test), 2)
     0.98
     """
-    convolutions = (Conv(filter_size), activation) * depth
-    return (Input(*shape), *convolutions, _choose("readout", readout, _READOUTS), Dense())
+    convolutions = (Conv(filter_size), activation) * read_count(depth, "depth")
+    return (_input(shape), *convolutions, _choose("readout", readout, _READOUTS), Dense())
 
 
 def myrtle(shape, n_layers=5, activation="relu"):
@@ -140,7 +141,7 @@ def myrtle(shape, n_layers=5, activation="relu"):
     """
     numbers, pool = _choose("n_layers", n_layers, _MYRTLE), AvgPool(2)
     first, second, third = ((Conv(3), activation) * number for number in numbers)
-    return (Input(*shape), *first, pool, *second, pool, *third, GlobalAvgPool(), Dense())
+    return (_input(shape), *first, pool, *second, pool, *third, GlobalAvgPool(), Dense())
 
 
 def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
@@ -175,7 +176,7 @@ def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
     >>> kernel.diag([[1.0] * 16]).round(2)
     array([9.08])
     """
-    _at_least_one(n_blocks=n_blocks, n_stages=n_stages)
+    n_blocks, n_stages = read_count(n_blocks, "n_blocks", 1), read_count(n_stages, "n_stages", 1)
 
     def block(strides):
         body = (activation, Conv(3, strides), activation, Conv(3, weight_var=residual_var))
@@ -184,7 +185,7 @@ def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
     same, halving = block(1), block(2)
     stage = (same,) * (n_blocks - 1)
     stages = (same, *stage) + (halving, *stage) * (n_stages - 1)
-    return (Input(*shape), Conv(3), *stages, activation, GlobalAvgPool(), Dense())
+    return (_input(shape), Conv(3), *stages, activation, GlobalAvgPool(), Dense())
 
 
 def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=None):
@@ -218,13 +219,13 @@ def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=N
     array([[8.   , 0.637],
            [0.637, 4.   ]])
     """
-    _at_least_one(depth=depth)
+    depth = read_count(depth, "depth", 1)
     is_mean = _choose("readout", readout, {"last": False, "mean": True})
     layer = Recurrent(activation, recurrent_var=recurrent_var)
     over_time = layer._replace(return_sequences=True)
     if is_mean:
-        return (Input(*shape), *(over_time,) * depth, GlobalAvgPool(), Dense())
-    return (Input(*shape), *(over_time,) * (depth - 1), layer, Dense())
+        return (_input(shape), *(over_time,) * depth, GlobalAvgPool(), Dense())
+    return (_input(shape), *(over_time,) * (depth - 1), layer, Dense())
 
 
 def transformer(
@@ -279,19 +280,21 @@ def transformer(
     attention = SelfAttention(score_var, score_var, mechanism=mechanism)
     dense = Residual((Dense(), activation, Dense()))
     block = (Residual((attention,)), LayerNorm(), dense, LayerNorm())
-    start = (Input(*shape), Dense(), PositionalEmbedding(position_var, length_scale), LayerNorm())
-    return (*start, *block * n_blocks, GlobalAvgPool(), Dense())
+    start = (_input(shape), Dense(), PositionalEmbedding(position_var, length_scale), LayerNorm())
+    return (*start, *block * read_count(n_blocks, "n_blocks"), GlobalAvgPool(), Dense())
 
 
 def _choose(name, given, table):
     """The entry of a table, or the error that lists its keys."""
-    if given not in table:
+    if not isinstance(given, (str, int)) or given not in table:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, table))}; got {given!r}.")
     return table[given]
 
 
-def _at_least_one(**given):
-    """Fail where a number of layers is less than one."""
-    for name, number in given.items():
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1; got {number!r}.")
+def _input(shape):
+    """The first layer, or the error that says what a shape is."""
+    if not isinstance(shape, (tuple, list)):
+        raise TypeError(
+            f"shape must be a tuple, (height, width, channels) or (time, channels); got {shape!r}."
+        )
+    return Input(*shape)

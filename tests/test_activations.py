@@ -134,7 +134,7 @@ def features_of(act, *variances):
 def dual_of(act, q, left, right):
     """Standard deviations after the activation, gap and slope."""
     if act.is_series:
-        return left[0], right[0], *series.dual(q, left, right)
+        return left[0], right[0], *series.dual(act, q, left, right)
     return left[1], right[1], *act.dual(q, left, right)
 
 

@@ -9,7 +9,7 @@ from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 
-from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor
 
 every_count = pytest.mark.parametrize("n_classes", [2, 3, 5])
 
@@ -134,6 +134,24 @@ def test_probabilities_agree_with_predictions(n_classes, alpha):
         assert_allclose(odds, scores / model.temperature_, rtol=1e-7, atol=1e-9)
     else:
         assert_allclose(proba, softmax(scores / model.temperature_, axis=1), rtol=1e-9)
+
+
+@every_count
+@pytest.mark.parametrize(
+    "model",
+    [NTKClassifier(), NTKClassifier(loss="log_loss", alpha=0.1), NTKClassifierCV({"depth": [1]})],
+    ids=["squares", "log loss", "CV"],
+)
+def test_logarithms_of_probabilities(n_classes, model):
+    """They stay finite where probabilities round to zero."""
+    X, y = data(n_classes=n_classes)
+    new = data(100, n_classes, seed=1)[0]
+    model = clone(model).fit(X, y)
+    assert_allclose(np.exp(model.predict_log_proba(new)), model.predict_proba(new), rtol=1e-12)
+    far, sure = model.predict_log_proba(1e5 * X), model.predict_proba(1e5 * X)
+    assert np.all(np.isfinite(far)) and np.any(sure == 0.0)
+    assert_allclose(sure.sum(axis=1), 1.0, rtol=1e-12)
+    assert_array_equal(model.classes_[far.argmax(axis=1)], model.predict(1e5 * X))
 
 
 @every_count

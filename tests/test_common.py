@@ -1,6 +1,7 @@
 """scikit-learn's own checks of estimators, in full, and what both estimators share beyond them."""
 
 import pickle
+from email.message import Message
 
 import joblib
 import numpy as np
@@ -25,6 +26,7 @@ from sklearn_ntk import (
     NTKKernel,
     NTKRegressor,
     NTKRegressorCV,
+    _compat,
 )
 from sklearn_ntk.activations import Erf
 from sklearn_ntk.layers import Dense
@@ -410,6 +412,18 @@ def test_html_and_text_representation(cls):
     for shown in (model, make_pipeline(StandardScaler(), model.fit(*data()))):
         html = shown._repr_html_()
         assert cls.__name__ in html and "RBF" in html
+
+
+@both
+def test_html_links_to_the_documentation_of_the_metadata(cls, monkeypatch):
+    metadata = Message()
+    metadata["Project-URL"] = "Source, scheme://source"
+    monkeypatch.setattr(_compat, "metadata", lambda name: metadata)
+    for address in ("", "scheme://documentation"):
+        if address:
+            metadata["Project-URL"] = f"Documentation, {address}"
+        assert cls()._get_doc_link() == address
+        assert ('href="scheme://documentation"' in cls()._repr_html_()) == bool(address)
 
 
 # --- Bad input -----------------------------------------------------------------------------------

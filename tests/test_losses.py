@@ -11,6 +11,7 @@ from sklearn.preprocessing import scale
 from sklearn.svm import SVC
 
 from sklearn_ntk import NTKClassifier, NTKKernel
+from sklearn_ntk.estimators import _classification as classification
 from sklearn_ntk.estimators import _logistic
 from sklearn_ntk.solvers.linalg import Spectrum
 
@@ -56,15 +57,63 @@ def test_equal_rows_of_two_classes():
     assert_allclose(model.decision_function(X), other.decision_function(X), atol=2e-3)
 
 
-def test_hinge_has_no_probabilities():
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_hinge_has_no_probabilities(method):
     X, y = data()
     model = NTKClassifier(loss="hinge").fit(X, y)
-    assert not hasattr(model, "predict_proba")
-    with pytest.raises(AttributeError) as error:
-        model.predict_proba(X)
-    assert "CalibratedClassifierCV" in str(error.value.__cause__)
+    assert not hasattr(model, method)
+    with pytest.raises(AttributeError, match=f"no attribute '{method}': .*CalibratedClassifierCV"):
+        getattr(model, method)
     calibrated = CalibratedClassifierCV(model, ensemble=False).fit(X, y)
     assert calibrated.score(X, y) > 0.9
+
+
+def margins(X, y, C, **parameters):
+    return NTKClassifier(loss="hinge", C=C, **parameters).fit(X, y).decision_function(X)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("size", [2.0**-300, 2.0**60, 2.0**400])
+def test_hinge_does_not_depend_on_the_unit_of_the_kernel(n_classes, size):
+    """A kernel that is so many times as large needs as much less of C."""
+    X, y = data(n_classes)
+    K = KERNEL(X)
+    expected = margins(K, y, 2.0, kernel="precomputed")
+    assert_array_equal(margins(size * K, y, 2.0 / size, kernel="precomputed"), expected)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+@pytest.mark.parametrize("size", [1.0, 1e6, 1e20, 1e140])
+def test_hinge_on_rows_of_any_size(size, offset):
+    """Their classes can be separated, and all rows support: the margins are theirs."""
+    X = size * (offset + np.random.default_rng(0).normal(size=(16, 16)))
+    y = np.arange(16) % 2
+    for C in (1e3, np.inf):
+        assert_allclose(margins(X, y, C, depth=5), 2.0 * y - 1.0, atol=2e-3)
+
+
+def test_hinge_on_rows_that_are_nearly_equal_for_a_large_kernel():
+    """Entries of 1e13 that differ by about one: libsvm never ends on them as they are."""
+    X = 1e6 + np.random.default_rng(0).normal(size=(16, 16))
+    y = np.arange(16) % 2
+    assert_allclose(margins(X, y, 1.0, depth=5), 2.0 * y - 1.0, atol=2e-3)
+
+
+def test_infinite_weight_of_the_hinge():
+    X, y = data(2)
+    assert_array_equal(margins(X, y, np.inf), margins(X, y, 1e9))
+    assert np.all(margins(X, y, np.inf) * (2.0 * y - 1.0) > 0.999)
+    flat = NTKClassifier(loss="hinge", C=np.inf).fit(1e-200 * X, y)  # but for the bias zero
+    assert np.all(np.isfinite(flat.decision_function(X)))
+
+
+def test_hinge_that_does_not_converge_says_so(monkeypatch):
+    monkeypatch.setattr(classification, "MOST_STEPS", 1000)
+    X, y = np.repeat(data()[0], 2, axis=0), np.arange(120) % 2
+    model = NTKClassifier(loss="hinge", C=np.inf)
+    with pytest.warns(ConvergenceWarning, match="not converged after 1000 steps: take a smaller C"):
+        model.fit(X, y)
+    assert np.all(np.isfinite(model.decision_function(X)))
 
 
 # --- Log loss -------------------------------------------------------------------------------------
@@ -226,3 +275,14 @@ def test_bad_parameters(params, message):
     X, y = load_iris(return_X_y=True)
     with pytest.raises(ValueError, match=message):
         NTKClassifier(**params).fit(X, y)
+
+
+@pytest.mark.parametrize("exponent", [-480, -400, 480])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_rows_of_any_size(exponent, loss):
+    """The kernel without biases grows with rows, and nothing else does."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3)), np.arange(20) % 3
+    model, size = NTKClassifier(depth=1, bias_var=0.0, loss=loss), 2.0**exponent
+    expected = model.fit(X, y).predict_proba(X)
+    assert_allclose(model.fit(size * X, y).predict_proba(size * X), expected, rtol=1e-7)

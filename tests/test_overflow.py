@@ -1,13 +1,28 @@
 """What overflows says so, in the precision at hand, and nothing else does."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NNGPKernel, NTKKernel
-from sklearn_ntk.activations import ACTIVATIONS, Hermite, Monomial, Numerical
+from sklearn_ntk.activations import ACTIVATIONS, Hermite, Monomial, Numerical, Sin
 from sklearn_ntk.architectures import cnn, mlp
 from sklearn_ntk.gram import diagonal, gram
-from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, LayerNorm, lower
+from sklearn_ntk.layers import (
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    Input,
+    LayerNorm,
+    Recurrent,
+    lower,
+)
 
 X = np.random.default_rng(0).standard_normal((7, 4))
 SINGLE = {"dtype": "float32"}
@@ -31,8 +46,38 @@ SINGLE = {"dtype": "float32"}
 def test_overflow(kernel, scale):
     calls = [kernel, kernel.diag, lambda Z: kernel(Z, eval_gradient=True)]
     for call in calls:
-        with pytest.raises(ValueError, match="overflows on rows whose mean square"):
+        with pytest.raises(ValueError, match="overflows on rows whose largest entry"):
             call(scale * X)
+
+
+@pytest.mark.parametrize("start", [(), (Input(4, 1),), (Input(2, 2, 1),)], ids=len)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_infinite_variance(name, start):
+    """Series raise no errors of their own, and bounded activations do not hide it."""
+    end = (GlobalAvgPool(),) if start else ()
+    networks = [(*start, Dense(), "exp", Dense(), "exp", Dense(), name, *end, Dense())]
+    if len(start) == 1 and len(start[0]) == 2:
+        networks += [(*start, Recurrent("exp"), Dense(), name, Dense())]
+        networks += [(*start, Dense(), "exp", Recurrent(name), Dense())]
+    for network in networks:
+        program = lower(network)
+        for how in ({}, {"gradient": True}, SINGLE):
+            for call in (gram, diagonal):
+                with pytest.raises(ValueError, match="of this network overflows on"):
+                    call(program, 1e3 * X, **how)
+
+
+@pytest.mark.parametrize("start", [(), (Input(2, 2),)], ids=["rows", "positions"])
+def test_ntk_overflows_on_the_way(start):
+    """It is smaller in the end, and so is the kernel that is asked for."""
+    steep, end = Sin(1.0, 1e10), (Flatten(),) if start else ()
+    network = (*start, Dense(), steep, Dense(), steep, Dense(), *end, Dense(1e-10))
+    program = lower(network, 1.0, 0.0)
+    double = gram(program, X, X.copy())
+    assert 1e28 < double.max() < 1e31
+    with pytest.raises(ValueError, match=r"overflows .* take dtype=.float64"):
+        gram(program, X, X.copy(), **SINGLE)
+    assert np.isfinite(gram(program, X, X.copy(), "nngp", **SINGLE)).all()
 
 
 @pytest.mark.parametrize("start", [(Dense(),), (Input(4, 1), Conv(3))], ids=["rows", "positions"])
@@ -124,3 +169,152 @@ def test_unequal_columns():
 
 def test_type_of_precision():
     assert NTKKernel(dtype=np.float32)(X).dtype == np.float32
+
+
+# --- Trials of optimisers ------------------------------------------------------------------------
+
+SHALLOW_BOUNDS = {"weight_var_bounds": (1e-3, 0.5), "bias_var_bounds": (1e-5, 1.0)}
+TRIALS = {
+    "exp": NTKKernel(2, "exp", weight_var=0.1),
+    "nngp": NNGPKernel(3, "exp", weight_var=0.1),
+    "monomial": NTKKernel(8, "monomial", weight_var=0.3),
+    "float32": NTKKernel(20, dtype="float32"),
+    "hermite": NTKKernel(8, Hermite(3), weight_var=0.3, bias_var=0.01),
+    "numerical": NTKKernel(1, Numerical(np.sinh), weight_var=0.1),
+    "positions": NTKKernel(
+        architecture=(Input(3, 1), Conv(2), "exp", GlobalAvgPool(), Dense()), weight_var=0.1
+    ),
+}
+WRAPPED = {
+    "alone": lambda kernel: kernel,
+    "product": lambda kernel: 2.0 * kernel,
+    "power": lambda kernel: kernel**2,
+    "sum": lambda kernel: kernel + NNGPKernel(2, "exp", weight_var=0.1),
+}
+
+
+def waves(n=30, seed=0):
+    generator = np.random.default_rng(seed)
+    Z = generator.standard_normal((n, 3))
+    return Z, np.sin(2.0 * Z[:, 0]) + 0.1 * generator.standard_normal(n)
+
+
+@pytest.fixture
+def quiet():
+    """Where a fit ends at a bound, or early, does not matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("wrap", WRAPPED)
+@pytest.mark.parametrize("name", TRIALS)
+def test_likelihood_of_a_trial_that_overflows(name, wrap):
+    kernel = WRAPPED[wrap](TRIALS[name])
+    Z, y = waves()
+    regressor = GaussianProcessRegressor(kernel + WhiteKernel(), optimizer=None).fit(Z, y)
+    classifier = GaussianProcessClassifier(kernel, optimizer=None).fit(Z, y > 0.0)
+    for model, fall in ((regressor, 50.0), (classifier, 0.2)):
+        theta = model.kernel_.bounds[:, 1].clip(max=np.log(1e3))
+        at_start = model.log_marginal_likelihood(model.kernel_.theta)
+        value, gradient = model.log_marginal_likelihood(theta, eval_gradient=True)
+        assert value == model.log_marginal_likelihood(theta)
+        assert at_start - fall * len(y) > value > -np.inf
+        assert np.isfinite(gradient).all()
+        back = model.log_marginal_likelihood(theta - 1e-3) - value
+        assert back > 0.0
+        if model is regressor:
+            np.testing.assert_allclose(back, -1e-3 * gradient.sum(), rtol=0.01)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("noise", "scale"), [(0.01, 1.0), (None, 1.0), (None, 100.0)])
+def test_regressor_gets_past_trials_that_overflow(noise, scale, seed):
+    Z, y = waves(seed=seed)
+    kernel, narrow = (
+        NTKKernel(2, "exp", weight_var=0.1, **bounds) for bounds in ({}, SHALLOW_BOUNDS)
+    )
+    found = []
+    for each in (kernel, narrow):
+        model = each + WhiteKernel(1.0, (1e-5, 1e6)) if noise is None else each
+        regressor = GaussianProcessRegressor(model, alpha=noise or 1e-10).fit(Z, scale * y)
+        value = regressor.log_marginal_likelihood_value_
+        np.testing.assert_allclose(
+            regressor.log_marginal_likelihood(regressor.kernel_.theta), value, rtol=1e-6
+        )
+        found.append(value)
+        assert np.isfinite(regressor.predict(Z)).all()
+    assert found[0] >= found[1] - 0.5
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("n_classes", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_classifier_gets_past_trials_that_overflow(n_classes):
+    Z, y = waves()
+    classes = np.digitize(y, [0.0] if n_classes == 2 else [-0.5, 0.5])
+    for name in ("exp", "monomial", "float32"):
+        kernel = TRIALS[name]
+        model = GaussianProcessClassifier(kernel, n_restarts_optimizer=1, random_state=0)
+        value = model.fit(Z, classes).log_marginal_likelihood_value_
+        start = np.tile(kernel.theta, 1 if n_classes == 2 else n_classes)
+        assert value >= model.log_marginal_likelihood(start) and np.isfinite(value)
+        assert np.isfinite(model.predict_proba(Z)).all()
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("name", ["exp", "monomial", "float32"])
+def test_restarts_and_searches_without_gradient_get_past_trials(name):
+    def search(objective, theta, bounds):
+        corners = [theta, bounds[:, 1], bounds.mean(axis=1), bounds[:, 0]]
+        values = [objective(corner, eval_gradient=False) for corner in corners]
+        return corners[np.argmin(values)], min(values)
+
+    Z, y = waves()
+    for optimizer, restarts in ((search, 0), ("fmin_l_bfgs_b", 3)):
+        kernel = TRIALS[name] + WhiteKernel()
+        model = GaussianProcessRegressor(
+            kernel, optimizer=optimizer, n_restarts_optimizer=restarts, random_state=0
+        ).fit(Z, y)
+        value = model.log_marginal_likelihood_value_
+        assert value >= model.log_marginal_likelihood(kernel.theta)
+        assert value == pytest.approx(model.log_marginal_likelihood(model.kernel_.theta))
+        assert np.isfinite(model.predict(Z)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["fmin_l_bfgs_b", None])
+@pytest.mark.parametrize("Model", [GaussianProcessRegressor, GaussianProcessClassifier])
+def test_a_fit_that_starts_with_an_overflow_says_so(Model, optimizer):
+    Z, y = waves()
+    with pytest.raises(ValueError, match="overflows on rows whose largest entry"):
+        Model(NTKKernel(3, "exp"), optimizer=optimizer).fit(10.0 * Z, y > 0.0)
+
+
+def test_an_optimiser_that_ends_in_an_overflow_gets_no_model_of_it():
+    """One that was tried leaves the kernel as given, one that was not is an error."""
+
+    def end_tried(objective, theta, bounds):
+        objective(theta)
+        return bounds[:, 1], objective(bounds[:, 1])[0]
+
+    def end_untried(objective, theta, bounds):
+        return bounds[:, 1], objective(theta)[0]
+
+    Z, y = waves()
+    kernel = NTKKernel(2, "exp", weight_var=0.1)
+    model = GaussianProcessRegressor(kernel, alpha=0.1, optimizer=end_tried)
+    with pytest.warns(ConvergenceWarning, match=r"ends where the kernel overflows.*as given"):
+        model.fit(Z, y)
+    np.testing.assert_allclose(model.kernel_.theta, kernel.theta, rtol=1e-12)
+    with pytest.warns(ConvergenceWarning), pytest.raises(ValueError, match="overflows on rows"):
+        model.set_params(optimizer=end_untried).fit(Z, y)
+
+
+def test_other_calls_of_a_trial_stay_errors():
+    kernel = NTKKernel(2, "exp", weight_var=0.1)
+    trial = kernel.clone_with_theta(kernel.bounds[:, 1])
+    for call in (trial.diag, lambda Z: trial(Z, Z + 1.0), clone(trial)):
+        with pytest.raises(ValueError, match="overflows on rows"):
+            call(X)
+    assert trial(X).min() > 1e60

@@ -375,3 +375,20 @@ def test_memory_of_covariances(monkeypatch):
     with pytest.raises(MemoryError, match=r"covariance of 2000 rows needs .*return_std=True"):
         model.predict(X, return_cov=True)
     assert model.predict(X, return_std=True)[1].shape == (2000,)
+
+
+@pytest.mark.parametrize("exponent", [-480, 480])
+@pytest.mark.parametrize("training_time", [None, "auto", 1e3])
+def test_rows_of_any_size(exponent, training_time):
+    """The kernel without biases grows with rows, and nothing else does, times powers of two."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((16, 3)), rng.standard_normal(16)
+    size = 2.0**exponent
+    found = []
+    for factor in (1.0, size):
+        rate = factor**-2.0  # of a time that is given
+        model = NTKRegressor(
+            depth=1, bias_var=0.0, training_time=training_time, learning_rate=rate
+        ).fit(factor * X, y)
+        found.append(np.stack(model.predict(factor * X[:5], return_std=True)))
+    assert_allclose(found[1], found[0], rtol=1e-9)

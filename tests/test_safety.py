@@ -251,12 +251,31 @@ else:
     print("finished", flush=True)
 """
 
+INTERRUPTED_FIT = """
+import signal
+import numpy as np
+from sklearn_ntk import NTKClassifier
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+X, y = np.random.default_rng(0).standard_normal((2000, 3)).repeat(2, axis=0), np.arange(4000) % 2
+model = NTKClassifier(loss="hinge", C=np.inf).fit(X[1:40:2], y[:20])
+print("ready", flush=True)
+try:
+    model.fit(X, y)  # each row is in both classes
+except KeyboardInterrupt:
+    model.fit(X[1:40:2], y[:20]).predict(X)
+    print("interrupted", flush=True)
+else:
+    print("finished", flush=True)
+"""
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_interrupt():
+@pytest.mark.parametrize("code", [INTERRUPTED, INTERRUPTED_FIT], ids=["kernel", "hinge"])
+def test_interrupt(code):
     """A long computation ends at once, all threads of it, and the next one works."""
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED],
+        [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -264,7 +283,7 @@ def test_interrupt():
     )
     try:
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.3)
+        time.sleep(1.5)
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30.0)

@@ -1,6 +1,8 @@
 """Work that several threads share."""
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 
 
 def run(compute, tasks, n_threads, count=None):
@@ -11,7 +13,10 @@ def run(compute, tasks, n_threads, count=None):
         return
     with ThreadPoolExecutor(n_helpers) as pool:
         try:
-            helpers = [pool.submit(_drain, compute, tasks, count) for _ in range(n_helpers)]
+            helpers = [
+                pool.submit(copy_context().run, _drain, compute, tasks, count)
+                for _ in range(n_helpers)
+            ]
             _drain(compute, tasks, count)
         finally:  # also after an interrupt the other threads must stop
             tasks.clear()
@@ -32,3 +37,17 @@ def _drain(compute, tasks, count):
     except BaseException:  # also an interrupt: it stops the other threads, too
         tasks.clear()
         raise
+
+
+def run_apart(function):
+    """Result of a function that runs in another thread, which Ctrl-C leaves behind."""
+    found = Future()
+
+    def work():
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return found.result()

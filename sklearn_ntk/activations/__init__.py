@@ -21,7 +21,10 @@ made from them.
 A class without a closed dual has, instead of the last three,
 
 ``expand(v)``
-    the Hermite series of rows, as `Rows`, for the pairs to be multiplied by `series`.
+    the Hermite series of rows, as `Rows`, for the pairs to be multiplied by `series`; and maybe
+``orders(n)``
+    the orders of ``n`` coefficients, by default all. They begin with 0 and 1, and the distance to
+    the next one may double behind each that has the number 1 or 2 modulo 6.
 
 Tests of an activation follow from the decorator `activation`.
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..formulas.special import arc, polynomial
+from ..formulas.special import arc, half_chord, polynomial
 from ..formulas.tracing import TINY, formula
 from ._registry import activation
 
@@ -199,7 +199,7 @@ def _elu_dual(scale, alpha, q, left, right):
     a, a_new, _, twice_a, tail_a = left
     b, b_new, _, twice_b, tail_b = right
     product, spread = a * b, a - b
-    far, g, t, sine, wedge = arc(q * left[2] * right[2])
+    far, g, t, sine, wedge = arc(*half_chord(q, left, right))
     fold = 1.0 - 2.0 * far
     theta = t + far * (np.pi - 2.0 * t)
     cosine = 1.0 - 2.0 * g  # of the folded angle

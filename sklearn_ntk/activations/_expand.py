@@ -11,18 +11,21 @@ real axis (Trefethen and Weideman, "The exponentially convergent trapezoidal rul
 function 16, and a function whose nearest pole has the distance d from the axis 36 / d.
 """
 
-import warnings
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._runtime.notices import notice
 from ..formulas.special import safe_inverse
 
 N_TERMS = 257
 """Most coefficients of a row; compiled loops take those after the first by the block."""
 
 BLOCK = 8
+
+TAIL = 1e-14
+"""Share of the coefficients, in the slope of equal rows, that may be left out."""
 REACH = 16.0
 """Nodes end here, where the root of the weight is 1e-28."""
 
@@ -40,7 +43,6 @@ TINY_STD = 1e-150
 
 _CHUNK = 512
 _SOFT = 1e-12
-_TAIL = 1e-14
 _NOTICED = 1e-6
 
 
@@ -184,27 +186,36 @@ def sums_on_grid(moved, level, std, half):
 
 def expand_rows(name, sums_of, level, variance):
     """`Rows` from a function that returns the `Sums` of some standard deviations."""
-    shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
-    if not np.isfinite(std).all():
-        raise OverflowError(f"The variance of the pre-activations of {name} is not finite.")
-    is_zero, least = std == 0.0, LEAST_STD if level else TINY_STD
-    std = np.maximum(std, least)
-    parts = _alike(std)
-    sums = [sums_of(std[part]) for part in parts]
-    n_terms, worst = _count_terms(sums, [(std[part] > least) | (level == 0.0) for part in parts])
-    rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
-    if worst is not None:
-        _warn(name, std.max(), *worst)
-        rows = [close(*both) for both in zip(rows, sums, strict=True)]
-    whole = rows[0]
-    if len(parts) > 1:
+
+    def expand(std):
+        parts = _alike(std)
+        sums = [sums_of(std[part]) for part in parts]
+        matter = [(std[part] > LEAST_STD) | (level == 0.0) for part in parts]
+        n_terms, worst = _count_terms(sums, matter)
+        rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
+        if worst is not None:
+            tell(name, std.max(), N_TERMS - 1, *worst)
+            rows = [close(*both) for both in zip(rows, sums, strict=True)]
+        if len(parts) == 1:
+            return normalize(rows[0])
         back = np.argsort(np.concatenate(parts))
         fields = zip(*rows, strict=True)
-        whole = Rows(*(np.concatenate(field, axis=-1)[..., back] for field in fields))
-    whole = normalize(whole)
-    if not level:
-        whole = whole._replace(std=whole.std * ~is_zero)
-    return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in whole))
+        return normalize(Rows(*(np.concatenate(field, axis=-1)[..., back] for field in fields)))
+
+    return on_rows(name, expand, level, variance)
+
+
+def on_rows(name, expand, level, variance):
+    """`Rows` of any shape from a function of standard deviations that are neither 0 nor infinite.
+
+    ``level`` is the value of the activation at zero.
+    """
+    shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
+    is_finite = np.isfinite(std)
+    rows = expand(np.maximum(np.where(is_finite, std, 1.0), LEAST_STD if level else TINY_STD))
+    new = np.where(is_finite, rows.std, np.inf)  # whoever asked finds out what overflows
+    rows = rows._replace(std=new if level else new * (std != 0.0))
+    return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
 
 
 def _alike(std):
@@ -231,7 +242,7 @@ def _count_terms(sums, matter):
         slopes.append(order[:, None] * energies[-1] / (total + (total == 0.0)))
         blocks = np.add.reduceat(slopes[-1], order[1::BLOCK], axis=0)
         tails.append(blocks[::-1].cumsum(axis=0)[::-1].max(axis=1))
-    enough = np.flatnonzero(np.max(tails, axis=0) <= _TAIL)
+    enough = np.flatnonzero(np.max(tails, axis=0) <= TAIL)
     if len(enough):
         return 1 + BLOCK * max(int(enough[0]), 1), None
     lost = max(np.max(1.0 - e[:N_TERMS].sum(axis=0)) for e in energies)
@@ -246,13 +257,13 @@ def _rest(energies):
     return np.max(last * ratio / (1.0 - ratio))
 
 
-def _warn(name, std, lost, lost_slope):
+def tell(name, std, n_terms, lost, lost_slope):
+    """Warn of a series that is too short, if that matters."""
     if lost_slope > _NOTICED:
-        warnings.warn(
-            f"The Hermite series of {name} has {N_TERMS - 1} terms, too few for pre-activations "
+        notice(
+            lost_slope,
+            f"The Hermite series of {name} has {n_terms} terms, too few for pre-activations "
             f"with standard deviations up to {std:.3g}: relative errors may reach {lost:.0e} in "
             f"the NNGP and {min(lost_slope, 1.0):.0e} in the NTK; scale the data down or take a "
             f"smaller weight_var.",
-            RuntimeWarning,
-            stacklevel=2,
         )

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..formulas.special import arc, safe_inverse
+from ..formulas.special import arc, half_chord, safe_inverse
 from ..formulas.tracing import ROUNDING
 from ._registry import activation, degrees
 
@@ -14,7 +14,7 @@ def _turn(q, left, right):
 
     A jump takes the root of an angle, which makes much of rounding: below that, rows are parallel.
     """
-    far, g, t, sine, wedge = arc(q * left[2] * right[2])
+    far, g, t, sine, wedge = arc(*half_chord(q, left, right))
     theta = (t > ROUNDING) * t + far * (np.pi - 2.0 * t)
     rest = 2.0 * g + far * (2.0 - 4.0 * g)
     cosine = (1.0 - 2.0 * far) * (1.0 - 2.0 * g)

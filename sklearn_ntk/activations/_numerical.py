@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._runtime.errors import OutOfRange
 from ._expand import MOST_NODES, REACH, expand_rows, sums_on_grid
 from ._registry import FUNCTION, activation
 
@@ -48,7 +49,7 @@ class Numerical(NamedTuple):
                 if error.max() <= CONVERGED:
                     return sums
                 if half == MOST_NODES:
-                    raise ValueError(
+                    raise OutOfRange(
                         f"{self!r} has a kink or a jump, or is too steep for pre-activations with "
                         f"standard deviations of {std[error.argmax()]:.3g}, so that its Hermite "
                         f"coefficients have relative errors of {error.max():.0e}: take an "
@@ -76,7 +77,7 @@ def _values(act, x):
     finite = np.isfinite(values)
     if not finite.all():
         where = np.argmin(finite)
-        raise ValueError(
+        raise OutOfRange(
             f"The function of {act!r} must be finite; at {x.ravel()[where]:.3g} it is "
             f"{values[where]}: scale the data or change the function."
         )
@@ -86,7 +87,7 @@ def _values(act, x):
 def _sums(act, level, std, half):
     sums, edge = sums_on_grid(lambda x: _values(act, x) - level, level, std, half)
     if edge > CONVERGED:
-        raise ValueError(
+        raise OutOfRange(
             f"{act!r} grows too fast for pre-activations with standard deviations of "
             f"{std.max():.3g}, at which values beyond {REACH:g} of them matter: scale the data or "
             f"take a smaller weight_var."

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..formulas.special import TINY, bent_arc, safe_inverse
+from ..formulas.special import TINY, bent_arc, half_chord, safe_inverse
 from ._registry import activation
 
 
@@ -16,7 +16,8 @@ def _rectifier_features(low, high, v):
 def _rectifier_dual(low, high, q, left, right):
     gain = 0.5 * (low * low + high * high)
     bend = 0.5 * (high - low) ** 2 / (gain + TINY)
-    moved, theta, _ = bent_arc(q * left[2] * right[2], bend)
+    h, noise = half_chord(q, left, right)
+    moved, theta, _ = bent_arc(h, bend, noise)
     gap = 2.0 * gain * left[0] * right[0] * np.maximum(moved, 0.0)
     return gap, gain - gain * bend / np.pi * theta
 

@@ -1,11 +1,11 @@
 """The table of activations, and what turns a name into one."""
 
 import difflib
-import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._runtime.check import is_number
 from .._values import value
 from ..formulas.tracing import Graph
 
@@ -21,25 +21,20 @@ class Domain(NamedTuple):
     convert: Any = float
 
 
-def _is_number(x):
-    is_real = isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_))
-    return is_real and bool(np.isfinite(x))
-
-
 def _is_numbers(x):
-    return isinstance(x, (tuple, list, np.ndarray)) and len(x) > 0 and all(map(_is_number, x))
+    return isinstance(x, (tuple, list, np.ndarray)) and len(x) > 0 and all(map(is_number, x))
 
 
 def degrees(last):
     """Domain of a degree."""
     return Domain(
-        lambda x: _is_number(x) and x in range(last + 1), f"a whole number from 0 to {last}", int
+        lambda x: is_number(x) and x in range(last + 1), f"a whole number from 0 to {last}", int
     )
 
 
-FINITE = Domain(_is_number, "a finite number")
-POSITIVE = Domain(lambda x: _is_number(x) and x > 0, "a positive number")
-NEGATIVE = Domain(lambda x: _is_number(x) and x < 0, "a negative number")
+FINITE = Domain(is_number, "a finite number")
+POSITIVE = Domain(lambda x: is_number(x) and x > 0, "a positive number")
+NEGATIVE = Domain(lambda x: is_number(x) and x < 0, "a negative number")
 NUMBERS = Domain(_is_numbers, "a tuple of finite numbers", lambda x: tuple(map(float, x)))
 FUNCTION = Domain(callable, "a function of arrays", lambda x: x)
 
@@ -75,6 +70,8 @@ def activation(name, **domains):
             cls.traced = lambda self: self
             if not cls.is_series:
                 _check_features(cls)
+        if cls.is_series and not hasattr(cls, "orders"):
+            cls.orders = _all_orders
         if cls.__module__.startswith(__package__):
             cls.__module__ = __package__  # where users find it, and pickles of later versions
         if _defaults_serve(cls):
@@ -90,6 +87,11 @@ def _defaults_serve(cls):
     defaults = cls._field_defaults
     tests = (cls.domains.get(field, FINITE).test(x) for field, x in defaults.items())
     return len(defaults) == len(cls._fields) and all(tests)
+
+
+def _all_orders(self, n):
+    """Orders of ``n`` coefficients, none of which is left out."""
+    return np.arange(float(n))
 
 
 def _check_features(cls):

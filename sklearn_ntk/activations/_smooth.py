@@ -1,7 +1,7 @@
-"""Smooth activations without a closed dual, by Hermite series with quadrature.
+"""Smooth activations without a closed dual, by Hermite series.
 
-Each gives its value at zero, ``level``, and how far other values are from it, ``moved``, to all
-digits of small arguments, and the distance of its nearest complex singularity from the real axis.
+Those made of the logistic function are exact at any variance, as `_mixtures` says. Mish is
+integrated by quadrature.
 """
 
 from typing import NamedTuple
@@ -9,14 +9,22 @@ from typing import NamedTuple
 import numpy as np
 
 from ._expand import expand_smooth
+from ._mixtures import Terms, even_orders, expand_mixture, odd_orders
 from ._registry import activation
+
+
+def _below(*parts):
+    """Coefficients: those of low orders (rows), then the others (terms, rows)."""
+    *low, high = parts
+    return np.concatenate([np.stack(low), high])
 
 
 @activation("tanh")
 class Tanh(NamedTuple):
     """Hyperbolic tangent, ``gain * tanh(x)``.
 
-    Its kernel is a Hermite series (Daniely, Frostig and Singer, NeurIPS 2016).
+    Its kernel is a Hermite series (Daniely, Frostig and Singer, NeurIPS 2016), exact at any
+    variance: a mixture of those of error functions (Andrews and Mallows, JRSS B 1974).
 
     Parameters
     ----------
@@ -35,13 +43,21 @@ class Tanh(NamedTuple):
     def fn(self, x):
         return self.gain * np.tanh(x)
 
+    def orders(self, n):
+        return odd_orders(n)
+
     def expand(self, variance):
-        return expand_smooth(self, self.fn, 0.0, 0.5 * np.pi, variance)
+        def make(std, n):
+            terms = Terms(std, 2.0, n - 1)
+            a, da = 2.0 * terms.odd, terms.order * terms.once
+            return np.abs(self.gain) * terms.share, _below(0.0 * std, a), _below(0.0 * std, da)
+
+        return expand_mixture(self, make, 0.0, variance)
 
 
 @activation("sigmoid")
 class Sigmoid(NamedTuple):
-    """Logistic sigmoid, ``gain / (1 + exp(-x))``, by a Hermite series as `Tanh`.
+    """Logistic sigmoid, ``gain / (1 + exp(-x))``, exact at any variance as `Tanh`.
 
     Parameters
     ----------
@@ -60,24 +76,22 @@ class Sigmoid(NamedTuple):
     def fn(self, x):
         return 0.5 * self.gain * (1.0 + np.tanh(0.5 * x))
 
+    def orders(self, n):
+        return odd_orders(n)
+
     def expand(self, variance):
-        def moved(x):
-            return 0.5 * self.gain * np.tanh(0.5 * x)
+        def make(std, n):
+            terms = Terms(std, 1.0, n - 1)
+            a = terms.share * terms.odd
+            da = 0.5 * terms.share * terms.order * terms.once
+            return np.abs(self.gain) + 0.0 * std, _below(0.5 + 0.0 * std, a), _below(0.0 * std, da)
 
-        return expand_smooth(self, moved, 0.5 * self.gain, np.pi, variance)
-
-
-def _lift(x):
-    """``log(cosh(x / 2))``."""
-    x = np.abs(x)
-    small = np.minimum(x, 1.0)
-    near = np.log1p(2.0 * np.sinh(0.25 * small) ** 2)
-    return (x <= 1.0) * near + (x > 1.0) * (0.5 * x + np.log1p(np.exp(-x)) - np.log(2.0))
+        return expand_mixture(self, make, 0.5 * self.gain, variance)
 
 
 @activation("softplus")
 class Softplus(NamedTuple):
-    """Smooth rectifier, ``gain * log(1 + exp(x))``, by a Hermite series as `Tanh`.
+    """Smooth rectifier, ``gain * log(1 + exp(x))``, exact at any variance as `Tanh`.
 
     Parameters
     ----------
@@ -96,16 +110,27 @@ class Softplus(NamedTuple):
     def fn(self, x):
         return self.gain * np.logaddexp(0.0, x)
 
-    def expand(self, variance):
-        def moved(x):
-            return self.gain * (0.5 * x + _lift(x))
+    def orders(self, n):
+        return even_orders(n)
 
-        return expand_smooth(self, moved, self.gain * np.log(2.0), np.pi, variance)
+    def expand(self, variance):
+        def make(std, n):
+            terms = Terms(std, 1.0, n - 2)
+            p, first = terms.share, 0.5 * terms.share
+            zeroth = terms.density @ (1.0 / terms.ratio).T / np.sqrt(2.0 * np.pi)
+            dzeroth = 0.5 * p * p * (terms.density @ terms.ratio.T) / np.sqrt(2.0 * np.pi)
+            part = p * p / np.sqrt(terms.order + 1.0)
+            a = part * terms.odd
+            da = 0.5 * (a + part * terms.order * terms.once)
+            amplitude = np.abs(self.gain) * np.hypot(1.0, std)
+            return amplitude, _below(zeroth, first, a), _below(dzeroth, 0.5 * first, da)
+
+        return expand_mixture(self, make, self.gain * np.log(2.0), variance)
 
 
 @activation("silu")
 class SiLU(NamedTuple):
-    """Sigmoid linear unit or swish, ``gain * x / (1 + exp(-x))``, by a Hermite series as `Tanh`.
+    """Sigmoid linear unit or swish, ``gain * x / (1 + exp(-x))``, exact at any variance as `Tanh`.
 
     Parameters
     ----------
@@ -124,13 +149,29 @@ class SiLU(NamedTuple):
     def fn(self, x):
         return 0.5 * self.gain * x * (1.0 + np.tanh(0.5 * x))
 
+    def orders(self, n):
+        return even_orders(n)
+
     def expand(self, variance):
-        return expand_smooth(self, self.fn, 0.0, np.pi, variance)
+        def make(std, n):
+            terms = Terms(std, 1.0, n - 2)
+            order, half = terms.order, 0.5 + 0.0 * std
+            zeroth, dzeroth = terms.share * terms.odd[0], 0.5 * terms.share * terms.once[0]
+            part = terms.share / np.sqrt(order + 1.0)
+            a = part * (terms.odd + order * terms.once)
+            da = part * order * ((0.5 * order + 1.0) * terms.twice - 0.5 * terms.once)
+            zeros = _below(zeroth, half, a), _below(dzeroth, 0.0 * std, da)
+            return np.abs(self.gain) * std, zeros[0], zeros[1] + 0.5 * zeros[0]
+
+        return expand_mixture(self, make, 0.0, variance)
 
 
 @activation("mish")
 class Mish(NamedTuple):
-    """Mish, ``gain * x * tanh(log(1 + exp(x)))`` (Misra, BMVC 2020), by a Hermite series as `Tanh`.
+    """Mish, ``gain * x * tanh(log(1 + exp(x)))`` (Misra, BMVC 2020).
+
+    Its kernel is a Hermite series of at most 256 terms, enough for pre-activations with standard
+    deviations up to 2; beyond, a warning says how large errors may be.
 
     Parameters
     ----------

@@ -8,20 +8,25 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._compat import Interval, StrOptions, _check_sample_weight
+from .._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
+from .._runtime.check import skewness
 from .._runtime.memory import check_memory
 from ..kernels._network import NNGPKernel, NTKKernel
 from ..solvers.ridge import default_ridges, fit_ridge, select_ridge
 from ..solvers.stopping import default_times, fit_time, select_time
+from ..solvers.units import normalise, product, scaled
 
 CHUNK = 2**23
 """Entries of the Gram matrix between new and training rows that are held at a time."""
+
+LARGEST_RIDGE = 1e300
+"""What is infinite for weights of about one."""
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Memory of a fit of many rows, in units of its Gram matrix, and of one that takes eigenvectors."""
 
 
-class NetworkEstimator(BaseEstimator):
+class NetworkEstimator(DocumentationLink, BaseEstimator):
     """Kernel ridge regression on the kernel of a network."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -92,26 +97,33 @@ class NetworkEstimator(BaseEstimator):
 
     def _fit_rows(self, X, Y, weights):
         """Solve for the targets ``Y`` of shape (n, k); sets the attributes that `_scores` needs."""
+        weights, unit = normalise(weights)
+        self._weight_unit, alpha = unit, self._given_alpha(unit)
         K, kept, group = self._gram(X, weights)
         Y, weights, scatter = merge(Y[kept], weights[kept], group)
         shares = weights / weights.sum()
         self._kernel_variance = shares @ K.diagonal() - shares @ K @ shares
         self.training_time_, self.training_times_ = None, np.empty(0)
         if self.training_time is not None:
-            solution = self._train(K, Y, weights)
+            solution = self._train(K, Y, weights, 0.0 if alpha is None else alpha)
             self.training_time_, self.training_times_ = solution.time, solution.times
-        elif self.alpha == "auto":
+        elif alpha is None:
             solution = select_ridge(K, Y, weights, default_ridges(K, weights, len(K)))
         else:
-            solution = fit_ridge(K, Y, weights, self.alpha)
-        self.dual_coef_, self.intercept_ = solution.dual, solution.intercept
-        self.alpha_ = solution.ridge
-        self.alphas_, self.loo_errors_ = solution.ridges, solution.errors
+            solution = fit_ridge(K, Y, weights, alpha)
+        self._dual, self._constant = solution.dual, solution.intercept
+        self.alphas_, self.loo_errors_ = scaled(solution.ridges, unit), solution.errors
+        self.alpha_ = scaled(solution.ridge, unit) if alpha is None else self.alpha
         return solution, Y, weights, scatter
 
-    def _train(self, K, Y, weights):
+    def _given_alpha(self, unit):
+        """The ridge that was given, for weights over a power of two; None if it is to be found."""
+        if self.alpha == "auto":
+            return None
+        return min(scaled(float(self.alpha), -unit), LARGEST_RIDGE)
+
+    def _train(self, K, Y, weights, alpha):
         """Solution at the given time, or at the best one of the default."""
-        alpha = 0.0 if self.alpha == "auto" else self.alpha
         ends = {"alpha": alpha, "learning_rate": self.learning_rate}
         if self.training_time != "auto":
             return fit_time(K, Y, weights, self.training_time, **ends)
@@ -152,18 +164,16 @@ class NetworkEstimator(BaseEstimator):
 
     def _scores(self, X):
         """Values of the fitted functions at new rows, of shape (n, k)."""
-        blocks = [K @ self.dual_coef_ for K in self._gram_blocks(X)]
-        return np.concatenate(blocks) + self.intercept_
+        blocks = [product(K, self._dual) for K in self._gram_blocks(X)]
+        return np.concatenate(blocks) + self._constant
 
 
 def _check_symmetric(K):
     """Raise ValueError for what is no Gram matrix of training rows."""
     if K.shape[0] != K.shape[1]:
         raise ValueError(f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}.")
-    step = max(1, CHUNK // len(K))
-    blocks = [slice(start, start + step) for start in range(0, len(K), step)]
-    skew = max(np.abs(K[rows] - K[:, rows].T).max() for rows in blocks)
-    if skew > 1e-8 * np.abs(K).max():
+    skew, is_symmetric = skewness(K)
+    if not is_symmetric:
         raise ValueError(
             f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
             f"{skew:.3g}: pass the Gram matrix of the training rows."

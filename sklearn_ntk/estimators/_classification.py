@@ -1,11 +1,14 @@
 """Classification with infinitely wide networks."""
 
 import numbers
+import warnings
+from functools import update_wrapper
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
@@ -13,13 +16,18 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import Interval, StrOptions, _fit_context
+from .._runtime.notices import one_notice
+from .._runtime.threads import run_apart
 from ..solvers.ridge import default_ridges
 from ..solvers.scoring import fit_temperature, logits, ranks_of, shares_of
+from ..solvers.units import normalise, scaled
 from . import _logistic
 from ._base import NetworkEstimator, check_weights, merge
 
 FITTED = (
     "svc_",
+    "_dual",
+    "_constant",
     "dual_coef_",
     "intercept_",
     "alpha_",
@@ -29,6 +37,12 @@ FITTED = (
     "loo_errors_",
 )
 """Attributes that only some losses set."""
+
+MOST_STEPS = 1_000_000
+"""Of a support vector machine, which takes about ten times as many as there are rows."""
+
+LARGEST_C = 1e100
+"""What is infinite for rows whose kernel is about one: libsvm needs a number."""
 
 
 def read_classes(y, weights, class_weight, name):
@@ -61,24 +75,46 @@ def weigh_classes(class_weight, classes, y, weights):
         if not np.all(np.isfinite(factors)) or np.any(factors < 0.0):
             raise ValueError(f"class_weight must have finite weights >= 0; got {class_weight}.")
     if class_weight == "balanced":  # by weight: each class has the same sum
-        sums = [weights[y == label].sum() for label in classes]
-        factors = weights.sum() / (len(classes) * np.array(sums))
+        shares = normalise(weights)[0]
+        sums = [shares[y == label].sum() for label in classes]
+        factors = shares.sum() / (len(classes) * np.array(sums))
     else:
         kept = y[weights > 0]
         factors = compute_class_weight(class_weight, classes=classes, y=kept)
     if np.count_nonzero(factors) < 2:
         raise ValueError(f"class_weight must leave at least two classes; got {class_weight}.")
     places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
-    return weights * factors[places]
+    with np.errstate(over="ignore"):
+        found = weights * factors[places]
+    if not np.all(np.isfinite(found)):
+        raise ValueError(
+            f"sample_weight times class_weight must be finite; got {weights.max():.3g} times "
+            f"{factors.max():.3g}: take smaller weights."
+        )
+    return found
 
 
 def _has_probabilities(model):
     if getattr(model, "loss", None) == "hinge":
         raise AttributeError(
-            "predict_proba is not available for loss='hinge': wrap the classifier in "
+            "loss='hinge' gives no probabilities: wrap the classifier in "
             "sklearn.calibration.CalibratedClassifierCV, or take another loss."
         )
     return True
+
+
+class _OfProbabilities:
+    """A method that `available_if` there are probabilities, whose absence comes with its reason."""
+
+    def __init__(self, method):
+        self._method = available_if(_has_probabilities)(method)
+        update_wrapper(self, method)
+
+    def __get__(self, model, owner=None):
+        try:
+            return self._method.__get__(model, owner)
+        except AttributeError as error:
+            raise AttributeError(f"{error}: {error.__cause__}") from error.__cause__
 
 
 class ScoreClassifier(ClassifierMixin):
@@ -103,7 +139,7 @@ class ScoreClassifier(ClassifierMixin):
             return self.classes_[(scores > 0).astype(int)]
         return self.classes_[scores.argmax(axis=1)]
 
-    @available_if(_has_probabilities)
+    @_OfProbabilities
     def predict_proba(self, X):
         """Predict probabilities of the classes.
 
@@ -116,9 +152,26 @@ class ScoreClassifier(ClassifierMixin):
         array of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
+        return np.exp(self.predict_log_proba(X))
+
+    @_OfProbabilities
+    def predict_log_proba(self, X):
+        """Predict logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
         scores = self.decision_function(X)
-        scores = scores[:, None] if scores.ndim == 1 else scores
-        return softmax(logits(scores) / self.temperature_, axis=1)
+        scores = logits(scores[:, None] if scores.ndim == 1 else scores)
+        with np.errstate(over="ignore"):  # scores of rows far away
+            behind = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_
+        return log_softmax(np.maximum(behind, -np.finfo(float).max), axis=1)
 
 
 class NTKClassifier(ScoreClassifier, NetworkEstimator):
@@ -163,8 +216,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         support vector machine, one class against another (`sklearn.svm.SVC`), without
         probabilities; or the log loss of all classes, multinomial kernel logistic regression.
     C : float, default=1.0
-        Weight of the rows in a support vector machine; only for ``loss="hinge"``, which ignores
-        ``alpha``.
+        Weight of the rows in a support vector machine, infinite for classes that can be separated;
+        only for ``loss="hinge"``, which ignores ``alpha``.
     class_weight : dict or "balanced", optional
         Weights of the classes, by which those of the rows are multiplied; "balanced" gives all
         classes the same sum of weights.
@@ -193,7 +246,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     temperature_ : float
         Scores are divided by it before the softmax; 1 for the log loss.
     svc_ : sklearn.svm.SVC
-        Only for ``loss="hinge"``, which then takes the place of the coefficients and ridges.
+        Only for ``loss="hinge"``, which then takes the place of the coefficients and ridges; its
+        Gram matrix is centred and scaled to a mean diagonal of about one.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -217,7 +271,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
         "loss": [StrOptions({"squared_error", "hinge", "log_loss"})],
-        "C": [Interval(numbers.Real, 0, None, closed="neither")],
+        "C": [Interval(numbers.Real, 0, None, closed="right")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
@@ -257,6 +311,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         self.class_weight = class_weight
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -294,6 +349,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             solution, targets, weights, _ = self._fit_rows(X, targets, weights)
             scores = targets - solution.residuals
             self.temperature_ = fit_temperature(scores, targets, weights)
+        if self.loss != "hinge":
+            self.dual_coef_, self.intercept_ = self._dual, self._constant
         return self
 
     def _is_spectral(self):
@@ -301,16 +358,17 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     def _fit_margins(self, X, y, weights):
         """Support vector machine."""
+        weights, unit = normalise(weights)
         K, kept, group = self._gram(X, weights)
         codes, weights = np.searchsorted(self.classes_, y[kept]), weights[kept]
         # equal rows of one class are merged, in an order that does not depend on that of the rows
         ranks = self._ranks(len(K))
         found, merged = np.unique([ranks[group], codes], axis=1, return_inverse=True)
         self._group = np.argsort(ranks)[found[0]]
-        self.svc_ = SVC(kernel="precomputed", C=self.C)
-        K = K[np.ix_(self._group, self._group)]
+        K, self._means, self._exponent = _standardise(K[np.ix_(self._group, self._group)])
         total = np.bincount(merged.ravel(), weights)
-        self.svc_.fit(K, self.classes_[found[1]], sample_weight=total)
+        C = scaled(float(self.C), self._exponent + unit)
+        self.svc_ = _fit_svc(K, self.classes_[found[1]], C, total)
 
     def _fit_log_loss(self, X, targets, weights):
         """Multinomial logistic regression; sets the attributes that `_scores` needs."""
@@ -319,19 +377,20 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
                 "loss='log_loss' needs alpha > 0: without a ridge classes that can be separated "
                 "have no finite solution."
             )
+        weights, unit = normalise(weights)
         K, kept, group = self._gram(X, weights)
         targets, weights, _ = merge(targets[kept], weights[kept], group)
         problem = _logistic.make_problem(K, shares_of(targets), weights)
-        if self.alpha == "auto":
+        ridge, self.loo_errors_, self.alpha_ = self._given_alpha(unit), np.empty(0), self.alpha
+        self.alphas_ = np.array([self.alpha])
+        if ridge is None:
             ridges = default_ridges(K, weights, len(K))[::2]
             found = _logistic.losses_of_folds(problem, ridges, self._ranks(len(K)))
-            self.alphas_, self.loo_errors_ = found
-            self.alpha_ = self.alphas_[self.loo_errors_.argmin()]
-        else:
-            self.alpha_, self.loo_errors_ = self.alpha, np.empty(0)
-            self.alphas_ = np.array([self.alpha_])
-        coefficients = _logistic.solve(problem, self.alpha_)
-        self.dual_coef_, self.intercept_ = _logistic.dual_of(problem, coefficients)
+            ridges, self.loo_errors_ = found
+            ridge, self.alphas_ = ridges[self.loo_errors_.argmin()], scaled(ridges, unit)
+            self.alpha_ = scaled(ridge, unit)
+        coefficients = _logistic.solve(problem, ridge)
+        self._dual, self._constant = _logistic.dual_of(problem, coefficients)
         self.temperature_ = 1.0
 
     def _ranks(self, n):
@@ -340,9 +399,12 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     def _margins(self, method, X):
         """What the support vector machine says of new rows."""
-        blocks = (getattr(self.svc_, method)(K[:, self._group]) for K in self._gram_blocks(X))
-        return np.concatenate(list(blocks))
+        blocks = (
+            scaled(K[:, self._group] - self._means, -self._exponent) for K in self._gram_blocks(X)
+        )
+        return np.concatenate([getattr(self.svc_, method)(K) for K in blocks])
 
+    @one_notice()
     def decision_function(self, X):
         """Scores of the classes; but for the hinge loss the largest wins.
 
@@ -368,3 +430,37 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             return super()._labels(X)
         check_is_fitted(self)
         return self._margins("predict", X)
+
+
+def _standardise(K):
+    """A Gram matrix, centred and over a power of two: its means, and the exponent.
+
+    A support vector machine with a constant is the same for it, if C grows by this power, while
+    libsvm never comes to an end on entries that are large and nearly equal. K is overwritten.
+    """
+    shares = np.full(len(K), 1.0 / len(K))
+    means = shares @ K
+    K -= means
+    K -= (K @ shares)[:, None]
+    exponent = int(np.frexp(shares @ np.abs(K.diagonal()))[1])
+    return np.ldexp(K, -exponent, out=K), means, exponent
+
+
+def _fit_svc(K, y, C, weights):
+    """Support vector machine, with a warning if it comes to no end.
+
+    It is fitted in another thread, since libsvm does not listen to Ctrl-C.
+    """
+    C = float(np.clip(C, np.finfo(float).tiny, LARGEST_C))
+    model = SVC(kernel="precomputed", C=C, max_iter=MOST_STEPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it does not know of C
+        run_apart(lambda: model.fit(K, y, sample_weight=weights))
+    if model.fit_status_:
+        warnings.warn(
+            f"The hinge loss has not converged after {MOST_STEPS} steps: take a smaller C, or "
+            f"scale the data.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return model

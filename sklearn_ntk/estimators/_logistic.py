@@ -87,7 +87,8 @@ def solve(problem, ridge, start=None, tolerance=TOLERANCE):
 
 def dual_of(problem, coefficients):
     """Dual coefficients (n, k) and constants."""
-    return problem.root @ (coefficients[:-1] / problem.squares[:, None]), coefficients[-1]
+    size = np.sqrt(problem.squares)  # on both sides, or one of tiny or huge rows overflows
+    return (problem.root / size) @ (coefficients[:-1] / size[:, None]), coefficients[-1]
 
 
 def losses_of_folds(problem, ridges, ranks):

@@ -8,9 +8,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import StrOptions, _fit_context
 from .._runtime.memory import check_memory
+from .._runtime.notices import one_notice
 from ..solvers.flow import GradientFlow
 from ..solvers.linalg import cholesky, variances
 from ..solvers.ridge import fit_spread
+from ..solvers.units import scaled, standardise
 from ._base import CHUNK, NetworkEstimator, check_weights
 
 
@@ -72,7 +74,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         belong.
     amplitude_, noise_ : arrays of shape (n_outputs,)
         Variance of the Gaussian process in units of the kernel, and that of the noise beyond
-        ``alpha_`` of these units, for `predict`'s uncertainty.
+        ``alpha_`` of these units, for `predict`'s uncertainty; infinite for targets beyond 1e154,
+        whose standard deviations are known all the same.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -132,6 +135,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self.noise = noise
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -155,22 +159,31 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         weights = check_weights(sample_weight, X)
+        targets, self._units = standardise(targets, weights)
         solution, Y, self._weights, scatter = self._fit_rows(X, targets, weights)
+        self.dual_coef_ = self._units.differences(self._dual)
+        self.intercept_ = self._units.values(self._constant)
         is_noisy = self.noise == "auto"
         spreads = [
             fit_spread(solution, k, self._weights, more, scatter.n, is_noisy)
             for k, more in enumerate(scatter.squares)
         ]
-        self.amplitude_, self.noise_ = np.array(spreads).T
-        self._reach, self._amplitude_beyond = np.inf, self.amplitude_
+        self._amplitude, noise = np.array(spreads).T
+        self.amplitude_ = self._units.variances(self._amplitude)
+        self.noise_ = scaled(self._units.variances(noise), self._weight_unit)
+        self._ridge = solution.ridge
+        self._noise = (self._ridge * self._amplitude + noise) / scatter.unit
+        self._reach, self._amplitude_beyond = np.inf, self._amplitude
         if is_noisy and self._kernel_variance > 0.0:
-            rest = (self.alpha_ * self.amplitude_ + self.noise_) / scatter.unit
-            least = (variances(Y, self._weights) - rest) / self._kernel_variance
-            self._amplitude_beyond = np.maximum(self.amplitude_, least)
-            self._reach = np.max(1.0 / solution.precision - self.alpha_ / self._weights)
-        self._unit = scatter.unit
+            least = (variances(Y, self._weights) - self._noise) / self._kernel_variance
+            self._amplitude_beyond = np.maximum(self._amplitude, least)
+            self._reach = np.max(1.0 / solution.precision - self._ridge / self._weights)
         return self
 
+    def _scores(self, X):
+        return self._units.values(super()._scores(X))
+
+    @one_notice()
     def predict(self, X, return_std=False, return_cov=False):
         """Predict targets.
 
@@ -234,10 +247,15 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         if return_cov:
             root = np.sqrt(scale)
             spread = latent[..., None] * root[:, None] * root
-        noise = (self.alpha_ * self.amplitude_ + self.noise_) / self._unit
-        spread = spread + (np.eye(len(X))[..., None] if return_cov else 1.0) * noise
-        spread = spread[..., 0] if self._is_flat else spread
-        return mean, spread if return_cov else np.sqrt(spread)
+        spread = spread + (np.eye(len(X))[..., None] if return_cov else 1.0) * self._noise
+        units = self._units
+        spread = units.variances(spread) if return_cov else units.differences(np.sqrt(spread))
+        if not np.all(np.isfinite(spread)):
+            raise ValueError(
+                f"The uncertainty of targets that reach {np.max(np.abs(mean)):.3g} overflows: "
+                f"scale the targets{', or take return_std=True' * return_cov}."
+            )
+        return mean, spread[..., 0] if self._is_flat else spread
 
     def _scale_latent(self, variance):
         """Amplitudes (n, k) of new rows with these variances in units of the kernel.
@@ -247,7 +265,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         """
         reach = min(max(self._reach, 0.0), np.finfo(float).max)
         share = 1.0 - reach / np.maximum(variance, max(reach, np.finfo(float).tiny))[:, None]
-        return (1.0 - share) * self.amplitude_ + share * self._amplitude_beyond
+        return (1.0 - share) * self._amplitude + share * self._amplitude_beyond
 
     def _posterior(self):
         """Function that maps new rows to ``V``, ``A`` and ``B``: the prior less ``V'V - A'B``.
@@ -258,7 +276,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             return self._trained()
         root = np.sqrt(self._weights)
         K = self.kernel_(self.X_fit_) * np.outer(root, root)
-        K[np.diag_indices_from(K)] += self.alpha_
+        K[np.diag_indices_from(K)] += self._ridge
         factor = cholesky(K)
         ones = factor.half_solve(root)
 
@@ -272,7 +290,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     def _trained(self):
         """The same for networks at the end of their time."""
         K = self.kernel_(self.X_fit_)
-        flow = GradientFlow(K, self._weights, self.alpha_, self.learning_rate)
+        flow = GradientFlow(K, self._weights, self._ridge, self.learning_rate)
 
         def project(X):
             V, u = flow.reduction(self.kernel_(X, self.X_fit_), self.training_time_)

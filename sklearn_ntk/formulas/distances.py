@@ -16,9 +16,18 @@ from .special import safe_inverse
 from .tracing import NOISE, Graph, source
 
 
-def _gap(distance, std, other):
+def gap_of(distance, std, other):
+    """The gap at a squared distance, of these standard deviations."""
     apart = std - other
     return np.maximum(distance - apart * apart, 0.0)
+
+
+def _sharp_gap(distance, std, other, noise):
+    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for noise."""
+    apart, total = std - other, std + other
+    is_opposite = total * total - distance <= noise
+    gap = np.maximum(distance - apart * apart, is_opposite * (4.0 * std * other))
+    return gap * (gap > noise)
 
 
 def _distance(gap, std, other):
@@ -72,13 +81,13 @@ def recur_row(recurrent, weight, bias, variance, inputs):
 
 def pointwise_pair(act, weight, trained, distance, ntk, left, right):
     """Activation and affine map."""
-    duals = act.dual(_gap(distance, left[1], right[1]), left[1:], right[1:])
+    duals = act.dual(gap_of(distance, left[1], right[1]), left[1:], right[1:])
     return weigh_pair(weight, trained, *duals, ntk, left, right)
 
 
 def joined_pair(act, weight, trained, distance, ntk, left, right):
     """An affine map, then an activation with no other map behind it: both in one pass."""
-    gap = _gap(weight * distance, left[1], right[1])
+    gap = gap_of(weight * distance, left[1], right[1])
     ntk = weight * ntk + trained * left[1] * right[1] - 0.5 * trained * gap
     passed, slope = act.dual(gap, left[1:], right[1:])
     return _distance(passed, left[2], right[2]), slope * ntk
@@ -99,7 +108,9 @@ def affine_pair(weight, trained, distance, ntk, left, right):
 def normalize_pair(distance, ntk, left, right):
     """Division by both standard deviations."""
     scale = left[1] * right[1]
-    gap = _gap(distance, left[0], right[0]) * scale
+    std, other = left[0], right[0]
+    noise = NOISE * np.abs((std - other) * (std + other))
+    gap = _sharp_gap(distance, std, other, noise) * scale
     return _distance(gap, left[2], right[2]), ntk * scale
 
 
@@ -128,11 +139,13 @@ def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
     A record is half of the scaled sum of distances inside the row, the number of positions, and the
-    scaled sum of variances. Rows that are equal but for rounding count as equal.
+    scaled sum of variances. Positions that are equal, parallel or opposite but for rounding count
+    as such.
     """
     whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
     rest = whole - left[0] - right[0] + uneven
-    return rest * (rest > NOISE * whole), scale * ntk
+    std, other = (np.sqrt(np.maximum(side[1] * side[2] - side[0], 0.0)) for side in (left, right))
+    return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
 
 
 # --- Traces ---------------------------------------------------------------------------------------
@@ -206,12 +219,12 @@ def record_length(rule, cls=None):
     return 1 + gaps.count_features(cls) if has_features else _LENGTHS.get(rule, 0)
 
 
-def _trace(formula, names, cls, n=0):
+def _trace(formula, names, cls, n=0, noise=0.0):
     """Outputs of a formula for inputs by the names of its parameters, and the rates of numbers.
 
-    ``names`` are those of numbers; records have ``n`` entries.
+    ``names`` are those of numbers; records have ``n`` entries. For ``noise`` see `Graph`.
     """
-    graph = Graph()
+    graph = Graph(noise)
     known = dict(zip(names, graph.inputs(*names), strict=True))
     known |= {
         side: graph.inputs(*gaps.record_names(letter, n))
@@ -235,7 +248,7 @@ def _trace(formula, names, cls, n=0):
 def trace_pair(rule, cls, gradient):
     """Outputs of a rule: the new state, with rates if wanted."""
     n = record_length(rule, cls)
-    outputs, rates = _trace(PAIRS[rule], pair_numbers(rule), cls, n)
+    outputs, rates = _trace(PAIRS[rule], pair_numbers(rule), cls, n, NOISE)
     if not gradient:
         return outputs
     return *outputs, *sum(gaps.rates_of(outputs, "sdz", rates, (("x", n), ("y", n))), ())

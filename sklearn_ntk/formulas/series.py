@@ -1,31 +1,50 @@
 """Pointwise steps whose activation has no closed dual: Hermite series, on rows and on pairs.
 
-With ``u`` and ``v`` the unit vectors of Hermite coefficients of two rows (see
-`activations`), the covariance after the activation is ``P(rho) = sum u_n v_n rho^n`` times
-both standard deviations. For ``rho = 1 - delta`` the gap needs ``P(1) - P(rho) = delta S``, where
-``S = sum_k rho^k C_k`` and ``C_k = sum_{n > k} u_n v_n``: no term cancels another.
+With ``u`` and ``v`` the unit vectors of Hermite coefficients of two rows (see `activations`), the
+covariance after the activation is ``P(rho) = sum u_n v_n rho^n`` times both standard deviations.
+For ``rho = 1 - share`` the gap needs ``P(1) - P(rho) = sum u_n v_n (1 - rho^n)``, and what powers
+have fallen off from one is carried from order to order, ``1 - rho^(n + d) = (1 - rho^n) + (1 -
+rho^d) rho^n``: no term cancels another. Distances ``d`` of the orders stay the same or double.
 
 The features of a row are the standard deviation after the activation, ``1 / (2 s)`` with the
 standard deviation ``s`` before it, their ratio ``gain``, ``log s^2``, and the coefficients. The
 rates of the coefficients are taken along ``log s^2``, whose own rates the features hold.
 """
 
+from functools import cache
+
 import numpy as np
 
-from . import gaps
-from .tracing import NOISE, built
+from . import distances, gaps
+from .tracing import NOISE, Graph, built, differentiate, source
 
 N_HEAD = 4
 """Number of features before the coefficients."""
 
-OPPOSITE = 1.0 - NOISE
-"""Half of ``delta`` above which rows are opposite but for rounding."""
+SUMS = ("fallen", "step", "turn", "rise", "apart")
+"""``1 - rho^(n - 1)`` of the next order n, ``1 - rho^d`` of the distance to it, the sums of ``u_n
+v_n (1 - rho^n)`` and of ``n u_n v_n rho^(n - 1)``, and that of ``(u_n - v_n)^2``."""
+
+DOUBLING = 2
+"""Behind the first so many terms of a block, and no others, the distance may double."""
+
+_MOVED = {"s": SUMS[:4], "l": SUMS[2:], "r": SUMS[2:]}
+
+RATE_SUMS = tuple(f"{name}_{letter}" for letter, names in _MOVED.items() for name in names)
+"""Rates of the sums by the share, and along ``log s^2`` of the left and of the right row."""
+
+
+def orders_of(act, n):
+    """Orders of ``n`` coefficients, and behind which of them the distance to the next doubles."""
+    orders = act.orders(n + 1)
+    steps = np.diff(orders)
+    return orders[:n], np.append(0.0, np.diff(steps) > 0.0)
 
 
 def map_row(step, numbers, state):
     """`Pointwise` on a row: its new state, its record, and no rates."""
     rows = step.activation.expand(state[0])
-    order = np.arange(len(rows.unit))[:, None]
+    order = step.activation.orders(len(rows.unit))[:, None]
     duals = (rows.std, rows.gain**2 * (order * rows.unit**2).sum(axis=0))
     new, sums, _ = built(gaps.affine_row_source, False)(numbers, state, duals)
     return new, (*sums, *head(rows, state[0]), *rows.unit), ()
@@ -43,7 +62,7 @@ def map_row_rates(step, numbers, state):
     variance = state[0]
     rows = step.activation.expand(variance)
     std, inverse, gain, clock = head(rows, variance)
-    order = np.arange(len(rows.unit))[:, None]
+    order = step.activation.orders(len(rows.unit))[:, None]
     order_mean = (order * rows.unit**2).sum(axis=0)
     order_rate = 2.0 * (order * rows.unit * rows.dunit).sum(axis=0)
     gain_rate = 2.0 * inverse * rows.dstd - 0.5 * gain
@@ -62,54 +81,157 @@ def map_row_rates(step, numbers, state):
     return new, (*sums, std, inverse, gain, clock, *rows.unit), rates
 
 
-def dual(gap, left, right):
-    """Gap and slope after the activation, from the features of both rows."""
-    return _evaluate(gap, left, right)[:2]
+# --- Pairs ----------------------------------------------------------------------------------------
 
 
-def _evaluate(gap, left, right):
-    """Gap and slope, then the sums of which they are made, for the derivatives."""
+def share_of(gap, left, right):
+    """``1 - rho``, for rows that are opposite but for rounding as for opposite ones."""
     half = np.minimum(gap * left[1] * right[1], 1.0)
-    share = 2.0 * (half + (half > OPPOSITE) * (1.0 - half))
-    apart, sums = _sum_up(1.0 - share, left[N_HEAD:], right[N_HEAD:], 3)
-    passed = left[0] * right[0] * (apart + 2.0 * share * sums[0])
-    slope = left[2] * right[2] * (sums[0] - share * sums[1])
-    return passed, slope, share, apart, sums
+    rest = 1.0 - half
+    return 2.0 * (half + (rest < NOISE) * rest)
 
 
-def _sum_up(rho, u, v, n_derivatives):
-    """``sum (u_n - v_n)^2``, and S with its derivatives by ``rho``."""
-    apart = (u[0] - v[0]) ** 2
-    cumulated, sums = 0.0, [0.0 * rho] * n_derivatives
-    for x, y in zip(u[:0:-1], v[:0:-1], strict=True):
-        cumulated = cumulated + x * y
-        for i in range(n_derivatives - 1, 0, -1):
-            sums[i] = sums[i] * rho + i * sums[i - 1]
-        sums[0] = sums[0] * rho + cumulated
-        apart = apart + (x - y) ** 2
-    return apart, sums
+def double(sums, doubles):
+    """The `SUMS` with twice the distance to the next order if ``doubles`` is one, not zero."""
+    fallen, step, *others = sums
+    return fallen, step + doubles * (step - step * step), *others
 
 
-def dual_rates(gap, gap_rates, left, right, dleft, dright):
+def term(share, sums, order, u, v):
+    """The `SUMS` with a term more."""
+    fallen, step, turn, rise, apart = sums
+    rest, move = 1.0 - fallen, u - v
+    turn = turn + u * v * (fallen + share * rest)
+    rise = rise + order * u * v * rest
+    return step + fallen * (1.0 - step), step, turn, rise, apart + move * move
+
+
+def end(sums, u, v, left, right):
+    """Gap and slope, from the `SUMS` and the coefficients of order 0."""
+    _, _, turn, rise, apart = sums
+    move = u - v
+    moved = apart + move * move + 2.0 * turn
+    return left[0] * right[0] * moved, left[2] * right[2] * rise
+
+
+def dual(act, gap, left, right):
+    """Gap and slope after the activation, from the features of both rows."""
+    u, v = left[N_HEAD:], right[N_HEAD:]
+    share = share_of(gap, left, right)
+    zero = 0.0 * share
+    sums = (zero, share, zero, zero, zero)
+    for order, doubles, x, y in zip(*orders_of(act, len(u)), u, v, strict=True):
+        if order > 0.0:
+            sums = term(share, double(sums, doubles), order, x, y)
+    return end(sums, u[0], v[0], left, right)
+
+
+def dual_rates(act, gap, gap_rates, left, right, dleft, dright):
     """`dual`, then the rates of the gap along both directions, then those of the slope."""
-    passed, slope, share, apart, sums = _evaluate(gap, left, right)
-    rho = 1.0 - share
-    u, v, du, dv = (side[N_HEAD:] for side in (left, right, dleft[0], dright[0]))
-    by_left, by_right = _sum_up(rho, du, v, 2)[1], _sum_up(rho, u, dv, 2)[1]
-    moves = [x - y for x, y in zip(u, v, strict=True)]
-    apart_left = 2.0 * sum(move * x for move, x in zip(moves, du, strict=True))
-    apart_right = -2.0 * sum(move * y for move, y in zip(moves, dv, strict=True))
-    scale, gain = left[0] * right[0], left[2] * right[2]
-    passed_rates, slope_rates = [], []
-    for gap_rate, dx, dy in zip(gap_rates, dleft, dright, strict=True):
-        dshare = 2.0 * gap_rate * left[1] * right[1] + share * (dx[1] / left[1] + dy[1] / right[1])
-        dshare = (share < 2.0) * dshare
-        dsum, dnext = (
-            by_left[i] * dx[3] + by_right[i] * dy[3] - sums[i + 1] * dshare for i in range(2)
-        )
-        dapart = apart_left * dx[3] + apart_right * dy[3]
-        moved = (dx[0] * right[0] + left[0] * dy[0]) * (apart + 2.0 * share * sums[0])
-        passed_rates.append(moved + scale * (dapart + 2.0 * (dshare * sums[0] + share * dsum)))
-        risen = (dx[2] * right[2] + left[2] * dy[2]) * (sums[0] - share * sums[1])
-        slope_rates.append(risen + gain * (dsum - dshare * sums[1] - share * dnext))
-    return passed, slope, *passed_rates, *slope_rates
+    sides = [side[N_HEAD:] for side in (left, right, dleft[0], dright[0])]
+    share = share_of(gap, left, right)
+    zero, one = 0.0 * share, 1.0 + 0.0 * share
+    sums = (zero, share, *(zero,) * 3, zero, one, *(zero,) * 8)
+    functions = [built(sums_rates_source, name) for name in ("double", "term")]
+    for order, doubles, *terms in zip(*orders_of(act, len(sides[0])), *sides, strict=True):
+        if order > 0.0:
+            for function in functions:
+                sums = function(share, sums, (order, doubles, *terms))
+    heads = [side[:N_HEAD] for side in (left, right, *dleft, *dright)]
+    firsts = [side[0] for side in sides]
+    return built(end_rates_source)((gap, *gap_rates), sums, firsts, *heads)
+
+
+# --- Traces ---------------------------------------------------------------------------------------
+
+TERM = ("order", "doubles", "u", "v", "du", "dv")
+"""What is known of a term."""
+
+
+def _moving(graph, letter):
+    """The sums that move along with something, and their rates."""
+    names = _MOVED[letter]
+    rates = graph.inputs(*(f"{name}_{letter}" for name in names))
+    return dict(zip(graph.inputs(*names), rates, strict=True))
+
+
+def trace_share(is_position):
+    """`share_of` of a pair."""
+    return share_of(*_pair(Graph(), is_position))
+
+
+def trace_sums(name, gradient):
+    """The sums after `double` or `term`, with their rates if wanted."""
+    graph = Graph()
+    share, order, doubles, u, v, du, dv = graph.inputs("share", *TERM)
+    sums = graph.inputs(*SUMS)
+    outputs = double(sums, doubles) if name == "double" else term(share, sums, order, u, v)
+    rates = ()
+    for letter, seed in {"s": {share: 1.0}, "l": {u: du}, "r": {v: dv}}.items() if gradient else ():
+        moves = dict(zip(SUMS, differentiate(outputs, seed | _moving(graph, letter)), strict=True))
+        rates += tuple(moves[name] for name in _MOVED[letter])
+    return (*outputs, *rates)
+
+
+def trace_end(gradient, is_position):
+    """Gap and slope, and their rates if wanted."""
+    graph = Graph()
+    gap, left, right = _pair(graph, is_position)
+    u, v, du, dv = graph.inputs(*TERM[2:])
+    outputs = end(graph.inputs(*SUMS), u, v, left, right)
+    if not gradient:
+        return outputs
+    rates = []
+    for p in range(2):
+        seeds = _seeds(graph, is_position, p)
+        share, clock, other = differentiate([share_of(gap, left, right), left[3], right[3]], seeds)
+        seeds |= {u: du * clock, v: dv * other}
+        for letter, speed in (("s", share), ("l", clock), ("r", other)):
+            for node, rate in _moving(graph, letter).items():
+                seeds[node] = seeds.get(node, 0.0) + rate * speed
+        rates.append(differentiate(outputs, seeds))
+    return (*outputs, *sum(zip(*rates, strict=True), ()))
+
+
+def _records(graph, is_position, p=None):
+    """Heads of the records of both rows, or their rates; and where the features begin."""
+    first = 2 if is_position else 3
+    names = (gaps.record_names(letter, first + N_HEAD, p) for letter in "xy")
+    return *(graph.inputs(*some) for some in names), first
+
+
+def _pair(graph, is_position):
+    """Gap and features of a pair of rows, whose state is the gap, or of a pair of positions."""
+    left, right, first = _records(graph, is_position)
+    (gap,) = graph.inputs("s0")
+    if is_position:
+        gap = distances.gap_of(gap, left[1], right[1])
+    return gap, left[first:], right[first:]
+
+
+def _seeds(graph, is_position, p):
+    """Rates of the state and of the records along a direction."""
+    state, rate = graph.inputs("s0", f"s{2 + p}")
+    pairs = zip(_records(graph, is_position)[:2], _records(graph, is_position, p)[:2], strict=True)
+    moves = (both for nodes, rates in pairs for both in zip(nodes, rates, strict=True))
+    return {state: rate, **dict(moves)}
+
+
+@cache
+def sums_rates_source(name):
+    """Source of `double` or `term` with its rates."""
+    signature = {"share": [], "sums": SUMS + RATE_SUMS, "terms": TERM}
+    return source(name, signature, trace_sums(name, True))
+
+
+@cache
+def end_rates_source():
+    """Source of `end` with its rates; features are those of rows."""
+    names = [
+        gaps.record_names(letter, 3 + N_HEAD, p)[3:]
+        for p, letter in ((None, "x"), (None, "y"), (0, "x"), (1, "x"), (0, "y"), (1, "y"))
+    ]
+    signature = {"state": ("s0", "s2", "s3"), "sums": SUMS + RATE_SUMS, "firsts": TERM[2:]}
+    sides = ("left", "right", "dleft0", "dleft1", "dright0", "dright1")
+    signature |= dict(zip(sides, names, strict=True))
+    return source("end_rates", signature, trace_end(True, False))

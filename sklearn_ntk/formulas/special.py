@@ -6,11 +6,10 @@ speaks the NumPy protocols. Selections are products with booleans: ``np.where`` 
 compiled loop from being vectorised.
 """
 
-import numbers
-
 import numpy as np
 
-from .tracing import NOISE, TINY, formula
+from .._runtime.check import is_number
+from .tracing import NOISE, TINY, Node, formula
 
 
 def polynomial(coefficients, x):
@@ -107,6 +106,17 @@ def angle(y, x):
     return (1.0 - 2.0 * behind) * value + behind * np.pi
 
 
+def half_chord(q, left, right):
+    """Squared half chord of the angle of a gap, and what is rounding of it.
+
+    The features begin with the standard deviation, and have one over twice it at place 2. The gap
+    may be the difference of a squared distance and that of the standard deviations.
+    """
+    noise = q.graph.noise if isinstance(q, Node) else 0.0
+    unlike = noise * (0.5 * left[0]) * right[2] - right[0] * (noise * (0.5 * left[2]))
+    return q * left[2] * right[2], np.abs(unlike)
+
+
 def _arc_rate(arguments, rates, result):
     far, g, t, sine, _ = (result.graph.node("item", result, i) for i in range(5))
     dg = (1.0 - 2.0 * far) * rates[0] * (g > 0.0)  # rounding would blow up at the ends
@@ -115,21 +125,21 @@ def _arc_rate(arguments, rates, result):
 
 
 @formula(_arc_rate, n_results=5)
-def arc(h):
-    """Folded angle from its squared half chord ``h = sin(t / 2)^2``.
+def arc(h, noise=0.0):
+    """Folded angle from its squared half chord ``h = sin(t / 2)^2``, which is known up to noise.
 
     Returns whether ``t`` exceeds a right angle, and for ``t``, or else for ``pi - t``, the squared
     half chord, the angle, its sine, and the wedge ``sin t - t cos t``. Rows that are opposite but
     for rounding count as opposite. The wedge is exact up to rounding of the sine, as is then the
     angle that the next layer makes of a gap with it, however close the rows.
     """
-    far, g, chord, cosine, ratio = _fold(h)
+    far, g, chord, cosine, ratio = _fold(h, noise)
     wedge = chord * (cosine - ratio * (1.0 - 2.0 * g))
     return far, g, chord * ratio, chord * cosine, wedge
 
 
 def _bent_arc_rate(arguments, rates, result):
-    h, bend = arguments
+    h, bend = arguments[:2]
     _, theta, sine = (result.graph.node("item", result, i) for i in range(3))
     dh = 2.0 * rates[0] * (sine > 0.0)  # rounding would blow up at the ends
     turned = dh / (sine + TINY)
@@ -137,13 +147,13 @@ def _bent_arc_rate(arguments, rates, result):
 
 
 @formula(_bent_arc_rate, n_results=3)
-def bent_arc(h, bend):
+def bent_arc(h, bend, noise=0.0):
     """``1 - cos t - (bend / pi) (sin t - t cos t)``, the angle ``t``, and its sine.
 
-    ``h`` is the squared half chord, ``bend`` a constant; errors are those of `arc`. A processor
-    waits for the polynomial: it enters as late as may be.
+    ``h`` is the squared half chord, ``bend`` a constant; noise and errors are those of `arc`.
+    A processor waits for the polynomial: it enters as late as may be.
     """
-    far, g, chord, cosine, ratio = _fold(h)
+    far, g, chord, cosine, ratio = _fold(h, noise)
     twice = g + g
     turn, bent = 1.0 - twice, bend / np.pi * chord
     moved = (twice + far * ((2.0 - bend) * turn)) - bent * (cosine - turn * ratio)
@@ -151,14 +161,15 @@ def bent_arc(h, bend):
     return moved, t + far * (np.pi - 2.0 * t), chord * cosine
 
 
-def _fold(h):
+def _fold(h, noise):
     """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
 
-    The argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord, the
-    chord, the cosine of half, and the ratio of the angle to the chord.
+    The first argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord,
+    the chord, the cosine of half, and the ratio of the angle to the chord. A processor waits for
+    these, and not for comparisons with numbers that are there before.
     """
     rest = 1.0 - h
-    g = np.maximum(np.minimum(h, rest), 0.0) * (rest > NOISE)
+    g = np.minimum(h, rest) * (h > noise) * (rest > np.maximum(noise, NOISE))
     chord, cosine = np.sqrt(g), np.sqrt(np.maximum(h, rest))
     return h > 0.5, g, chord + chord, cosine, polynomial(_ARC_RATIO, 1.0 - cosine)
 
@@ -214,5 +225,4 @@ def within_rounding(gap, whole, part):
 
 def is_variance(value):
     """Whether ``value`` is a finite real number that is not negative."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
-    return is_real and bool(0.0 <= value < np.inf)
+    return is_number(value) and bool(value >= 0.0)

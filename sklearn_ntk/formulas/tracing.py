@@ -67,10 +67,14 @@ _COMPOSED = {
 
 
 class Graph:
-    """Nodes in the order of their creation, each operation on the same arguments only once."""
+    """Nodes in the order of their creation, each operation on the same arguments only once.
 
-    def __init__(self):
-        self.nodes = []
+    ``noise`` is rounding of squared distances, relative to the variances that they are between, if
+    the graph makes gaps of them.
+    """
+
+    def __init__(self, noise=0.0):
+        self.nodes, self.noise = [], noise
         self._known = {}
 
     def node(self, operation, *arguments):

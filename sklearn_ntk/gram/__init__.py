@@ -1,21 +1,27 @@
 """Gram matrices and diagonals of a program, tile by tile on all threads."""
 
+import reprlib
 from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 
 from .._runtime.blas import single_threaded_blas
+from .._runtime.notices import one_notice
 from .._runtime.progress import Progress
 from .._runtime.threads import run
 from ..engines._work import engine_for, n_pairs
 from ..engines.packing.tiles import has_series
-from ..engines.rows.tiles import check_rows
+from ..engines.rows.tiles import check_overflow, check_rows
+from ..program import Program
 from ._results import allocate, names_of, select
 
 __all__ = ["diagonal", "gram"]
 
+DTYPES = ("float64", "float32")
 
+
+@one_notice()
 def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0, out=None):
     """Gram matrices of a network between the rows of ``X`` and of ``Y``.
 
@@ -68,8 +74,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     array([[2.    , 0.3183],
            [0.3183, 2.    ]])
     """
-    names, dtype, engine = names_of(get), np.dtype(dtype), engine_for(X)
-    _check_gradient(program, gradient)
+    names, dtype, engine = names_of(get), _check(program, gradient, dtype), engine_for(X)
     rows = _check_pairs(X, Y)
     n, m = (len(rows[i][0]) for i in (0, -1))
     results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine.empty)
@@ -79,9 +84,12 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
             _run(work, results, f"Gram matrix of {n} x {m} rows", verbose)
         if len(rows) == 1:
             _set_diagonal(results, work.diagonals)
+    if dtype == np.float32:  # what overflows on the way of pairs may not do so on that of rows
+        check_overflow(list(results), rows, dtype)
     return select(program, get, gradient, results) if out is None else out
 
 
+@one_notice()
 def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     """Diagonal of the Gram matrices of ``X``, in time linear in its rows.
 
@@ -95,8 +103,7 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
-    names, dtype, engine = names_of(get), np.dtype(dtype), engine_for(X)
-    _check_gradient(program, gradient)
+    names, dtype, engine = names_of(get), _check(program, gradient, dtype), engine_for(X)
     rows = [check_rows(X)]
     with single_threaded_blas if has_series(program) else nullcontext():
         found = engine.diagonals(program, rows, names, gradient, dtype)
@@ -106,7 +113,7 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
 
 def _check_pairs(X, Y):
     """Rows of both sides with their norms, or of one if both are the same object."""
-    rows = [check_rows(Z) for Z in ((X,) if Y is None or Y is X else (X, Y))]
+    rows = [check_rows(X)] + ([] if Y is None or Y is X else [check_rows(Y, "Y")])
     widths = [rows[i][0].shape[1] for i in (0, -1)]
     if widths[0] != widths[1]:
         raise ValueError(
@@ -122,9 +129,22 @@ def _wakes_blas(program, rows):
     return is_large or program.shape is not None or has_series(program)
 
 
-def _check_gradient(program, gradient):
+def _check(program, gradient, dtype):
+    """The type of the results; raises TypeError or ValueError for what is wrong."""
+    if not isinstance(program, Program):
+        raise TypeError(
+            f"program must be a Program, as sklearn_ntk.layers.lower makes of a network; got "
+            f"{reprlib.repr(program)}."
+        )
     if gradient and program.n_ntks is not None:
         raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = None
+    if dtype is None or name not in DTYPES:
+        raise ValueError(f"dtype must be 'float64' or 'float32'; got {dtype!r}.")
+    return np.dtype(name)
 
 
 def _set_diagonal(results, found):

@@ -12,10 +12,10 @@ NAMES = ("nngp", "ntk")
 
 def names_of(get):
     """The kernels that ``get`` asks for, as a tuple."""
-    names = (get,) if isinstance(get, str) else tuple(get)
-    if not names or not set(names) <= set(NAMES) or len(set(names)) < len(names):
+    names = get if isinstance(get, (tuple, list)) else (get,)
+    if not names or any(name not in NAMES for name in names) or len(set(names)) < len(names):
         raise ValueError(f"get must be 'ntk', 'nngp' or a tuple of them; got {get!r}.")
-    return names
+    return tuple(names)
 
 
 def allocate(program, shape, get, gradient, dtype, out, rows, empty):

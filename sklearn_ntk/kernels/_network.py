@@ -1,11 +1,15 @@
 """Kernels of infinitely wide networks on scikit-learn's Gaussian-process kernel API."""
 
 import numbers
+import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
+from .._compat import serves_classifier
+from .._runtime.errors import OutOfRange
 from ..activations import as_activation
 from ..architectures import mlp
 from ..formulas.special import is_variance
@@ -15,11 +19,50 @@ from ..layers import lower
 _TIED = ("weight_var", "bias_var")
 _DTYPES = ("float64", "float32")
 
+BEYOND, BEYOND_CLASSES = 1e70, 1e5
+"""Variance of rows where a trial overflows, for regressors and for classifiers, who add 1 to it.
+
+Large enough to be unlikely, small enough for products and powers of kernels.
+"""
+
+LARGEST_OF_CLASSES = 1e13
+"""Largest entry in a trial of a classifier, whose factorisations fail on larger ones."""
+
 
 class _NetworkKernel(Kernel):
     """What the kernels of a network share; ``_get`` names which of its kernels this is."""
 
     n_frozen = 0
+    _is_trial = False
+    _given = None
+    _rejected = frozenset()
+
+    @property
+    def theta(self):
+        """Logarithms of the free hyperparameters; setting others than before is a trial."""
+        return super().theta
+
+    @theta.setter
+    def theta(self, theta):
+        self._is_trial = self._is_trial or not np.array_equal(theta, self.theta)
+        Kernel.theta.fset(self, theta)
+
+    @property
+    def bounds(self):
+        """Bounds of `theta`; scikit-learn asks for them before and after its trials."""
+        if self._is_trial and self._given and self._variances() in self._rejected:
+            self.weight_var, self.bias_var = self._given
+            warnings.warn(
+                f"The optimiser ends where the kernel overflows, which stays {self!r}, as given: "
+                f"add noise to the model, or narrow the bounds of the variances.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self._is_trial = False
+        return super().bounds
+
+    def _variances(self):
+        return self.weight_var, self.bias_var
 
     @property
     def hyperparameter_weight_var(self):
@@ -91,13 +134,39 @@ class _NetworkKernel(Kernel):
         same = Y is None or Y is X
         X = _check_rows(X)
         Y = X if same else _check_rows(Y)
+        how = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
+        try:
+            found = gram(program, X, Y, gradient=eval_gradient, **how)
+        except OutOfRange:
+            if not (same and self._is_trial):
+                raise
+            return self._reject(len(X), eval_gradient)
+        if not self._is_trial:
+            self._given = self._variances()
+        elif same and serves_classifier() and np.max(found[0]) > LARGEST_OF_CLASSES:
+            return self._reject(len(X), eval_gradient)
         if not eval_gradient:
-            return gram(program, X, Y, self._get, dtype=self.dtype, verbose=self.verbose)
-        how = {"dtype": self.dtype, "verbose": self.verbose}
-        K, rates = gram(program, X, get=self._get, gradient=True, **how)
+            return found
         # theta is alphabetical, bias_var before weight_var, while gram has the weights first
-        free = [_TIED.index(h.name) for h in self.hyperparameters if not h.fixed]
-        return K, rates[..., ::-1] if len(free) == 2 else rates[..., free]
+        free = [_TIED.index(name) for name in self._free()]
+        return found[0], found[1][..., ::-1] if len(free) == 2 else found[1][..., free]
+
+    def _free(self):
+        return [h.name for h in self.hyperparameters if not h.fixed]
+
+    def _reject(self, n, eval_gradient):
+        """What a trial that overflows gets: an unlikely kernel that grows with all variances.
+
+        An error would end the fit, and so would a likelihood of zero: the line search of L-BFGS-B
+        does not get on from infinity. Of all matrices, large ones with little in common between
+        rows are least likely, and their gradient leads back to smaller variances.
+        """
+        self._rejected |= {self._variances()}
+        free = self._free()
+        scale = BEYOND_CLASSES if serves_classifier() else BEYOND
+        scale *= np.sqrt(np.prod([getattr(self, name) for name in free]))
+        K = scale * (0.5 + 0.5 * np.eye(n))
+        return (K, np.repeat(0.5 * K[..., np.newaxis], len(free), axis=2)) if eval_gradient else K
 
     def diag(self, X):
         """Diagonal of the Gram matrix of the rows of ``X``, in linear time.
@@ -158,7 +227,8 @@ class NTKKernel(_NetworkKernel):
         Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
         None take those of the kernel.
     weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
-        Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators. Trials
+        within them at which the kernel overflows count as very unlikely, and end no fit.
     dtype : {"float64", "float32"}
         Precision of the matrices; single precision takes half of the memory and of the time.
     verbose : int, default=0
@@ -235,7 +305,8 @@ class NNGPKernel(_NetworkKernel):
         Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
         None take those of the kernel.
     weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
-        Bounds for the optimisation of hyperparameters by Gaussian-process estimators.
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators. Trials
+        within them at which the kernel overflows count as very unlikely, and end no fit.
     dtype : {"float64", "float32"}
         Precision of the matrices; single precision takes half of the memory and of the time.
     verbose : int, default=0

@@ -56,7 +56,7 @@ class SelfAttention(NamedTuple):
         """Instructions of this layer: attention, values, output."""
         need_positions(context, "SelfAttention")
         for name, known in (("mechanism", MECHANISMS), ("scaling", SCALINGS)):
-            if getattr(self, name) not in known:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in known:
                 context.fail(
                     f"{name} must be one of {known}; got {getattr(self, name)!r}", "Correct it"
                 )

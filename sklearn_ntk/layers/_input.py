@@ -24,6 +24,8 @@ class Input(tuple):
     Input(28, 28, 1)
     """
 
+    _fields = ()  # of no names; so skops tells that the entries are the arguments
+
     def __new__(cls, *shape):
         return super().__new__(cls, shape)
 

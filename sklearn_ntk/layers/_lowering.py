@@ -3,6 +3,9 @@
 import numbers
 from typing import NamedTuple
 
+import numpy as np
+
+from .._runtime.check import read_number
 from ..activations import as_activation, is_activation
 from ..formulas.special import is_variance
 from ..program import Output, Pointwise, assemble
@@ -58,7 +61,7 @@ class Context:
     def flag(self, layer, name):
         """Whether a layer has something set."""
         found = getattr(layer, name)
-        if found not in (True, False):
+        if not isinstance(found, (numbers.Integral, np.bool_)) or found not in (True, False):
             self.fail(f"{name} must be True or False; got {found!r}", "Correct it")
         return bool(found)
 
@@ -150,8 +153,10 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
         If the network is not valid; the message names the position and the remedy.
     """
     counts = n_frozen if isinstance(n_frozen, tuple) and n_frozen else (n_frozen,)
-    if not all(isinstance(n, numbers.Integral) and n >= 0 for n in counts):
+    are_numbers = (isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in counts)
+    if not all(are_numbers) or min(counts) < 0:
         raise ValueError(f"n_frozen must be a whole number >= 0; got {n_frozen!r}.")
+    weight_var, bias_var = read_number(weight_var, "weight_var"), read_number(bias_var, "bias_var")
     context = Context(weight_var, bias_var, n_frozen)
     instructions = list(context.walk(layers, "architecture"))
     context.path = ["architecture"]

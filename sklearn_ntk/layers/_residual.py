@@ -37,7 +37,7 @@ class Residual(NamedTuple):
         yield from context.walk(self.body, "body")
         body, context.signal = context.signal, start._replace(fresh=False)
         after, context.grid = context.grid, grid
-        if self.shortcut:
+        if type(self.shortcut) not in (tuple, list) or self.shortcut:  # LayerNorm() is empty, too
             yield Swap()
             yield from context.walk(self.shortcut, "shortcut")
         shortcut = context.signal

@@ -1,19 +1,24 @@
 """What layers with a window share: their checks, and what a filter does along each axis."""
 
 import numbers
+import reprlib
 
 from ..activations import Identity
 from ..program import Convolve, Pointwise, grids
+
+LARGEST = 10**6
+"""Positions along an axis that a window may span or step over: more would be a mistake."""
 
 
 def as_window(context, name, given):
     """One positive integer for each axis of the grid, from a number for all of them or a tuple."""
     whole = given if isinstance(given, (tuple, list)) else (given,) * len(context.grid)
     are_sizes = [isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in whole]
-    if len(whole) != len(context.grid) or not all(are_sizes) or min(whole) < 1:
+    are_sizes = len(whole) == len(context.grid) and all(are_sizes)
+    if not are_sizes or not 1 <= min(whole) <= max(whole) <= LARGEST:
         context.fail(
-            f"{name} must be a positive integer, or one for each of the {len(context.grid)} axes; "
-            f"got {given!r}",
+            f"{name} must be an integer from 1 to {LARGEST}, or one for each of the "
+            f"{len(context.grid)} axes; got {reprlib.repr(given)}",
             "Correct it",
         )
     return tuple(map(int, whole))
@@ -21,10 +26,9 @@ def as_window(context, name, given):
 
 def check_windows(context, what, windows):
     """Fail where windows have no place."""
-    if windows.padding not in grids.PADDINGS:
-        context.fail(
-            f"padding must be one of {grids.PADDINGS}; got {windows.padding!r}", "Correct it"
-        )
+    padding = windows.padding
+    if not isinstance(padding, str) or padding not in grids.PADDINGS:
+        context.fail(f"padding must be one of {grids.PADDINGS}; got {padding!r}", "Correct it")
     if 0 in windows.after:
         context.fail(
             f"a {what} of {windows.window} has no place inside a grid of {context.grid} positions, "

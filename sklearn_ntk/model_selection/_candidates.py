@@ -34,7 +34,8 @@ class Problem(NamedTuple):
     ``group`` tells which rows are equal, by the numbers from zero of distinct rows. ``alphas`` are
     the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean of weight
     times diagonal; ``folds`` are pairs of rows, or None for leaving out one row. ``times`` are the
-    decreasing times of training, or None for `stopping.default_times`.
+    decreasing times of training, or None for `stopping.default_times`. Targets and weights are in
+    units of powers of two, with the exponents ``exponent`` and ``unit``.
     """
 
     X: np.ndarray
@@ -45,6 +46,8 @@ class Problem(NamedTuple):
     scoring: str
     folds: list | None
     times: np.ndarray | None = ()
+    exponent: int = 0
+    unit: int = 0
 
     @property
     def n_distinct(self):

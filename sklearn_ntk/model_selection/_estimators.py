@@ -8,11 +8,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import StrOptions, _fit_context
+from .._runtime.check import read_rows
+from .._runtime.notices import one_notice
 from ..estimators._base import NetworkEstimator, check_weights
 from ..estimators._classification import NTKClassifier, ScoreClassifier, read_classes
 from ..estimators._regression import NTKRegressor
 from ..solvers.scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
 from ..solvers.stacking import by_log_loss, mix_classes
+from ..solvers.units import standardise
 from ._candidates import left_out
 from ._search import NetworkCV
 
@@ -55,7 +58,7 @@ def precomputed(estimator, X):
     kernel = estimator._make_kernel()
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
-    return clone(estimator).set_params(kernel="precomputed"), kernel(np.asarray(X, dtype=float))
+    return clone(estimator).set_params(kernel="precomputed"), kernel(read_rows(X))
 
 
 class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
@@ -148,6 +151,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     )
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None, groups=None):
         """Choose among the candidates, and fit what was chosen.
 
@@ -173,9 +177,12 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        self._fit_members(X, y, sample_weight, *self._choose(X, y, Y, weights, groups))
+        Y, units = standardise(Y, weights, is_common=True)
+        found = self._choose(X, y, Y, weights, groups, int(units.exponents[0]))
+        self._fit_members(X, y, sample_weight, *found)
         return self
 
+    @one_notice()
     def predict(self, X, return_std=False, return_cov=False):
         """Predict targets.
 
@@ -200,7 +207,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         mean = np.tensordot(self.weights_, means, 1)
         away = means - mean
         if return_std:
-            return mean, np.sqrt(np.tensordot(self.weights_, spreads**2 + away**2, 1))
+            shares = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
+            return mean, np.hypot.reduce(np.concatenate([shares * spreads, shares * away]))
         return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
 
 
@@ -329,6 +337,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         return super()._member(**settings, class_weight=self.class_weight)
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
     def fit(self, X, y, sample_weight=None, groups=None):
         """Choose among the candidates, and fit what was chosen.
 
@@ -364,6 +373,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             self.class_map_ = mix_classes(scores, *ends, self.temperature_, problem.X[rows])
         return self
 
+    @one_notice()
     def decision_function(self, X):
         """Scores of the classes, the largest of which wins.
 

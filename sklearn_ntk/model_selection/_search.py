@@ -10,13 +10,15 @@ from sklearn.model_selection import ParameterGrid, check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._compat import StrOptions
+from .._compat import DocumentationLink, StrOptions
 from .._runtime.memory import check_memory
+from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
 from ..activations import as_activation
 from ..estimators._base import check_solve, distinct, merge
-from ..solvers.scoring import IN_CLOSED_FORM, SCORES
+from ..solvers.scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers.stacking import by_squares
+from ..solvers.units import normalise, scaled
 from ._candidates import Problem, combine, complete, evaluate, families, place_of_best
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
@@ -52,7 +54,7 @@ def _numbers(name, values):
     return found
 
 
-class NetworkCV(BaseEstimator):
+class NetworkCV(DocumentationLink, BaseEstimator):
     """Choice among candidate networks, and a fit of the best one or of several."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -149,9 +151,14 @@ class NetworkCV(BaseEstimator):
 
     # --- The choice -------------------------------------------------------------------------------
 
-    def _choose(self, X, y, Y, weights, groups):
-        """Score all candidates; sets the attributes of the choice."""
+    def _choose(self, X, y, Y, weights, groups, exponent=0):
+        """Score all candidates; sets the attributes of the choice.
+
+        Targets ``Y`` are in units of a power of two with this exponent.
+        """
         candidates, (ridges, times), folds = self._candidates(), self._paths(), None
+        weights, unit = normalise(weights)
+        ridges = None if ridges is None else scaled(ridges, -unit)
         kept = np.flatnonzero(weights)
         if self.cv is None:
             first, group = distinct(X[kept])
@@ -183,10 +190,11 @@ class NetworkCV(BaseEstimator):
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds, times)
+        units = {"exponent": exponent, "unit": unit}
+        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds, times, **units)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
-        self._report(points, outcomes)
+        self._report(points, outcomes, problem)
         return settings, outcomes, problem
 
     def _run(self, settings, problem):
@@ -197,14 +205,19 @@ class NetworkCV(BaseEstimator):
         )
         found = []
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
-        for outcomes in parallel(delayed(evaluate)(f, problem) for f in families(settings)):
+        tasks = (delayed(heard)(evaluate, f, problem) for f in families(settings))
+        for outcomes, noticed in parallel(tasks):
             found += outcomes
+            for what in noticed:
+                notice(*what)
             progress.add(len({outcome.index for outcome in outcomes}))
         if problem.is_searched:
             complete(found, settings, problem)
+        units = {"alpha": problem.unit, "training_time": 0}
+        found = [one._replace(values=scaled(one.values, units[one.name])) for one in found]
         return sorted(found, key=lambda outcome: outcome.index)
 
-    def _report(self, points, outcomes):
+    def _report(self, points, outcomes, problem):
         """Set ``cv_results_`` and the best candidate."""
         lines = [
             (points[outcome.index] | {outcome.name: float(value)}, outcome.scores[:, k])
@@ -217,11 +230,13 @@ class NetworkCV(BaseEstimator):
         results = {"params": params}
         for name in dict.fromkeys(name for line in params for name in line):
             results[f"param_{name}"] = _column(name, params)
+        ends = (problem.exponent, problem.n_distinct, problem.Y.shape[1])
         if self.cv is not None:
-            results |= {f"split{k}_test_score": part for k, part in enumerate(scores.T)}
+            parts = restore(self.scoring, scores, *ends)
+            results |= {f"split{k}_test_score": part for k, part in enumerate(parts.T)}
             with np.errstate(invalid="ignore"):
-                results["std_test_score"] = scores.std(axis=1)
-        results["mean_test_score"] = mean
+                results["std_test_score"] = restore(self.scoring, scores.std(axis=1), *ends)
+        results["mean_test_score"] = restore(self.scoring, mean, *ends)
         behind = mean[:, None] < mean - 1e-9 * np.abs(mean)  # but for rounding
         results["rank_test_score"] = 1 + behind.sum(axis=1).astype(np.int32)
         self.cv_results_ = results
@@ -234,7 +249,8 @@ class NetworkCV(BaseEstimator):
             )
         starts = np.cumsum([0, *(len(outcome.values) for outcome in outcomes)])
         self.best_index_ = int(starts[place] + best.best)
-        self.best_score_, self.best_params_ = mean[self.best_index_], params[self.best_index_]
+        self.best_score_ = results["mean_test_score"][self.best_index_]
+        self.best_params_ = params[self.best_index_]
 
     def _fit_members(self, X, y, sample_weight, settings, outcomes, problem):
         """Fit the best candidate, or those that are combined."""

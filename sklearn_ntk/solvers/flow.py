@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.linalg import blas
 
+from .._runtime.check import read_array, read_gram, read_number, read_targets, read_weights
 from .linalg import eigenvectors
 
 N_NODES = 16
@@ -29,7 +30,8 @@ class GradientFlow:
     Raises
     ------
     ValueError
-        If the matrix has negative eigenvalues, so that the flow would diverge.
+        If the matrix has negative eigenvalues, so that the flow would diverge, if it is not
+        symmetric, or if something is no finite number in its bounds, also in the methods.
 
     Notes
     -----
@@ -66,10 +68,13 @@ class GradientFlow:
     """
 
     def __init__(self, K, weights=None, alpha=0.0, learning_rate=1.0):
-        weights = np.ones(len(K)) if weights is None else weights
-        self.alpha, self.learning_rate = alpha, learning_rate
+        K = read_gram(K)
+        weights = np.ones(len(K)) if weights is None else read_weights(weights, len(K))
+        self.alpha = read_number(alpha, "alpha")
+        self.learning_rate = read_number(learning_rate, "learning_rate", is_positive=True)
         self._root, self._total = np.sqrt(weights), weights.sum()
         self._shares = weights / self._total
+        self._rest = np.maximum(1.0 - self._shares, np.finfo(float).eps)
         self._means = K @ self._shares
         self._values, self._vectors = _without_constant(K, self._root)
         self._squares = self._vectors**2
@@ -81,40 +86,45 @@ class GradientFlow:
 
         Parameters
         ----------
-        Y : array of shape (n, k)
+        Y : array of shape (n,) or (n, k)
             Targets.
         time : float
+            At least zero; infinite at the end.
 
         Returns
         -------
-        dual : array of shape (n, k)
-        intercept : array of shape (k,)
+        dual : array of the shape of ``Y``
+        intercept : float or array of shape (k,)
         """
-        filtered = self._filter(time)[:, None] * self._project(Y)
+        Y, is_flat = read_targets(Y, len(self._root))
+        filtered = self._filter(_read_time(time))[:, None] * self._project(Y)
         dual = self._root[:, None] * (self._vectors @ filtered)
-        return dual, self._shares @ Y - self._means @ dual
+        intercept = self._shares @ Y - self._means @ dual
+        return (dual[:, 0], intercept[0]) if is_flat else (dual, intercept)
 
     def residuals(self, Y, time):
         """Residual of each row when the network is trained without it for the same time.
 
         Parameters
         ----------
-        Y : array of shape (n, k)
+        Y : array of shape (n,) or (n, k)
             Targets.
         time : float
 
         Returns
         -------
-        array of shape (n, k)
+        array of the shape of ``Y``
         """
+        Y, is_flat = read_targets(Y, len(self._root))
         found, targets = np.zeros(Y.shape), self._project(Y)
-        for rows, nodes, weights in self._contours(time):
+        for rows, nodes, weights in self._contours(_read_time(time)):
             _, damped = self._damping(nodes)
             weights = weights / nodes / _product(self._squares[rows], damped)
             for column, target in zip(found.T, targets.T, strict=True):
                 parts = _product(self._vectors[rows], target[:, None] * damped)
                 column[rows] = (weights * parts).real.sum(axis=1)
-        return found / self._root[:, None]
+        found /= self._root[:, None]
+        return found[:, 0] if is_flat else found
 
     def variances(self, time):
         """Variance of each row when networks are trained without it for the same time.
@@ -131,12 +141,12 @@ class GradientFlow:
         array of shape (n,)
         """
         found = np.ones(len(self._root))
-        for rows, nodes, weights in self._contours(2.0 * time):
+        for rows, nodes, weights in self._contours(2.0 * _read_time(time)):
             ridges, damped = self._damping(nodes)
             kept = self._values[:, None] / (self._values[:, None] + ridges)
             parts = _product(self._squares[rows], kept) / _product(self._squares[rows], damped)
             spread = (weights / nodes * (ridges * parts)).real.sum(axis=1)
-            rest = 1.0 - self._shares[rows]
+            rest = self._rest[rows]
             least = 1e-10 * (self._squares[rows] @ self._values) / rest
             spread = np.maximum(spread, np.maximum(least, np.finfo(float).tiny))
             found[rows] = (self.alpha + spread) / (self._root[rows] ** 2 * rest)
@@ -157,6 +167,12 @@ class GradientFlow:
         u : array of shape (m,)
             Rows ``i`` and ``j`` have the prior covariance less ``(V'V)_ij`` plus ``u_i + u_j``.
         """
+        n = len(self._root)
+        what, remedy = f"an array (m, {n}) of finite numbers", "give a column to each row"
+        cross = read_array(cross, "cross", what, remedy, [2])
+        if cross.shape[1] != n:
+            raise ValueError(f"cross must be {what}; got shape {cross.shape}: {remedy}.")
+        time = _read_time(time)
         # with the kernel of the start the covariance at time t has the filter of the mean at 2 t
         parts = self._vectors.T @ (self._root * (cross - self._means)).T
         shift = 0.5 * (self._shares @ self._means + self.alpha / self._total)
@@ -170,27 +186,29 @@ class GradientFlow:
 
         Parameters
         ----------
-        Y : array of shape (n, k)
+        Y : array of shape (n,) or (n, k)
             Targets.
         time : float
 
         Returns
         -------
-        array of shape (n - 1, k)
+        array of shape (n - 1,) or (n - 1, k)
 
         References
         ----------
         G. Golub, M. Heath and G. Wahba, "Generalized cross-validation as a method for choosing a
         good ridge parameter", Technometrics 21, 1979.
         """
-        n, targets = len(self._root), self._project(Y)
-        if n < 2:
-            return targets
-        rates = self._rates(time, np.array([self._total * (n - 1.0) / n]))
-        nodes, weights = _contour(rates)
-        _, damped = self._damping(nodes)
-        filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
-        return n * filtered[:, None] * targets
+        n = len(self._root)
+        Y, is_flat = read_targets(Y, n)
+        found, time = self._project(Y), _read_time(time)
+        if n > 1:
+            rates = self._rates(time, np.array([self._total * (n - 1.0) / n]))
+            nodes, weights = _contour(rates)
+            _, damped = self._damping(nodes)
+            filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
+            found *= n * filtered[:, None]
+        return found[:, 0] if is_flat else found
 
     def _project(self, Y):
         """Targets in the coordinates of the eigenvectors."""
@@ -217,7 +235,7 @@ class GradientFlow:
 
     def _contours(self, time):
         """Rows whose rest have about the same weight, and the contour integral for each."""
-        rest = 1.0 - self._shares
+        rest = self._rest
         if len(rest) < 2:  # there is nothing to learn from without the row
             return
         levels = np.floor(np.log2(rest))
@@ -225,6 +243,10 @@ class GradientFlow:
             rows = levels == level
             rows = slice(None) if rows.all() else rows  # a slice copies nothing
             yield rows, *_contour(self._rates(time, self._total * rest[rows]))
+
+
+def _read_time(time):
+    return read_number(time, "time", may_be_infinite=True)
 
 
 def _without_constant(K, root):

@@ -13,6 +13,12 @@ def variances(Y, weights):
     return np.where(found <= (1e-13 * mean) ** 2, 0.0, found)
 
 
+def sizes(Y):
+    """Largest absolute values of columns; one for those of zeros."""
+    found = np.abs(Y).max(axis=0)
+    return np.where(found > 0.0, found, 1.0)
+
+
 def try_cholesky(A):
     """`Cholesky` of a symmetric matrix, which is overwritten, or None if it is not positive."""
     # the transpose is the same matrix in the order of LAPACK, so that nothing is copied

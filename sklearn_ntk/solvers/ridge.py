@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from .linalg import Spectrum, cholesky, try_cholesky, variances
+from .linalg import Spectrum, cholesky, sizes, try_cholesky, variances
 
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 """Candidate ridges relative to the mean diagonal of the Gram matrix."""
@@ -29,8 +29,8 @@ class Solution(NamedTuple):
     """Solution of a ridge regression for one ridge.
 
     ``residuals`` are those of leaving out one row, ``precision`` the inverse of their variances in
-    the Gaussian process with this kernel, and ``log_determinant`` is that of its covariance, scaled
-    by the weights, with the constant eliminated.
+    the Gaussian process with this kernel, and ``log_determinant`` is that of its covariance, with
+    the constant eliminated.
     """
 
     dual: np.ndarray
@@ -107,8 +107,7 @@ def fit_ridge(K, Y, weights, ridge):
 
 def relative_error(solution, Y, weights):
     """Mean squared error of leaving out one row, by weight, in units of each output's variance."""
-    size = np.abs(Y).max(axis=0)
-    size[size == 0.0] = 1.0
+    size = sizes(Y)
     Y, residuals = Y / size, solution.residuals / size
     variance = variances(Y, weights)
     errors = np.average(residuals**2, axis=0, weights=weights)
@@ -322,8 +321,9 @@ def _solve(factor, Y, root):
     """
     dual, intercept, ones = _coefficients(factor, Y, root)
     total = root @ ones
-    precision = factor.inverse_diagonal() - ones**2 / total
-    floor = np.finfo(float).tiny if len(root) > 1 else 1.0
-    precision = root**2 * np.maximum(precision, floor)
-    log_determinant = factor.log_determinant() + np.log(total)
+    whole = factor.inverse_diagonal()
+    precision = whole - ones * (ones / total)  # no squares: K may be tiny
+    floor = np.maximum(np.finfo(float).eps * whole, np.finfo(float).tiny)  # less is rounding
+    precision = root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)
+    log_determinant = factor.log_determinant() + np.log(total) - 2.0 * np.log(root).sum()
     return Solution(dual, intercept, dual / precision[:, None], precision, log_determinant)

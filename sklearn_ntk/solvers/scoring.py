@@ -8,7 +8,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from .linalg import variances
+from .linalg import sizes, variances
+from .units import scaled
 
 N_FOLDS = 5
 """Folds of rows by whose log loss something is chosen."""
@@ -81,6 +82,8 @@ def neg_mean_squared_error(scores, targets, weights, fit=None):
 
 def r2(scores, targets, weights, fit):
     """Mean over outputs of the share of variance that is explained; constants have score zero."""
+    size = sizes(targets)
+    targets, scores = targets / size, scores / size
     total = variances(targets, weights)
     rest = np.average((targets - scores) ** 2, axis=0, weights=weights)
     return np.mean(np.where(total > 0.0, 1.0 - rest / np.where(total > 0.0, total, 1.0), 0.0))
@@ -103,7 +106,7 @@ def neg_log_loss(scores, targets, weights, fit):
 def neg_gcv(scores, targets, weights, fit):
     """Generalised cross-validation (Golub, Heath and Wahba, 1979), a squared error."""
     left_out, _, own_weights = fit
-    return -left_out.gcv(own_weights)
+    return -left_out.gcv(own_weights) / own_weights.mean()
 
 
 def log_marginal_likelihood(scores, targets, weights, fit):
@@ -112,9 +115,9 @@ def log_marginal_likelihood(scores, targets, weights, fit):
     Of equal rows it is that of their means.
     """
     left_out, own, _ = fit
-    n, n_outputs = own.shape
-    squares = np.maximum((own * left_out.dual).sum(axis=0), np.finfo(float).tiny)
-    spread = np.log(2.0 * np.pi * squares / max(n - 1, 1)) + 1.0
+    (n, n_outputs), size = own.shape, sizes(own)
+    squares = np.maximum((own / size * (left_out.dual / size)).sum(axis=0), np.finfo(float).tiny)
+    spread = np.log(2.0 * np.pi * squares / max(n - 1, 1)) + 2.0 * np.log(size) + 1.0
     return -0.5 * ((n - 1) * spread.sum() + n_outputs * left_out.log_determinant)
 
 
@@ -134,7 +137,18 @@ SCORES = {
 The last ones are those of the fit: all of it, or of the other folds.
 """
 
+OF_SQUARES = ("neg_mean_squared_error", "neg_gcv")
 OF_CLASSES = ("accuracy", "neg_log_loss")
 OF_NUMBERS = ("r2",)
 IN_CLOSED_FORM = ("neg_gcv", "log_marginal_likelihood")
-"""Scores that only classifiers have, only regressors, and only fits without folds."""
+"""Scores that are squares of targets, that only classifiers have, only regressors, and only fits
+without folds."""
+
+
+def restore(scoring, scores, exponent, n, n_outputs):
+    """Scores of targets that are a power of two as large, from ``n`` distinct rows."""
+    if scoring in OF_SQUARES:
+        return scaled(scores, 2 * exponent)
+    if scoring == "log_marginal_likelihood":
+        return scores - (n - 1) * n_outputs * exponent * np.log(2.0)
+    return scores

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 from scipy.special import log_softmax
 
-from .linalg import variances
+from .linalg import sizes, variances
 from .scoring import class_folds, log_losses, logits, ranks_of, shares_of, spread
 
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0)
@@ -20,6 +20,8 @@ MOST_STEPS, TOLERANCE = 50, 1e-12
 
 def by_squares(predictions, Y, weights):
     """Weights of the mixture with the least squared error, in units of each output's variance."""
+    size = sizes(Y)
+    predictions, Y = predictions / size, Y / size
     variance = variances(Y, weights)
     scale = np.sqrt(weights)[:, None] / np.sqrt(np.where(variance > 0.0, variance, 1.0))
     residuals = ((predictions - Y) * scale).reshape(len(predictions), -1)

@@ -179,8 +179,8 @@ def signature(dtype):
     whole = types.Array(types.int64, 1, "C")
     tile = types.NamedTuple(
         [
-            *(real(2), types.Array(types.int64, 2, "C"), side, side, single, types.boolean),
-            *(real(2), results, *[types.int64] * 4, whole, whole),
+            *(real(2), types.Array(types.int64, 2, "C"), real(2), side, side, single),
+            *(types.boolean, real(2), results, *[types.int64] * 4, whole, whole),
             *(real(3), real(4), real(3), real(2), real(2)),
         ],
         Tile,

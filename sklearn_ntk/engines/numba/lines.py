@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 
-from ..packing.lines import Side, pack_embeddings, pack_numbers, pack_side, set_places
+from ..packing.lines import Side, pack_constants, pack_numbers, pack_side, set_places
 from ..rows import lines as rows
 from ..rows.lines import formula_of
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
@@ -93,7 +93,7 @@ _OPERATIONS = {
 }
 _RULES = {
     "embed": sources.embed,
-    "series": line_series.series,
+    "series": line_series.source,
     "attend_linear": attention.linear,
     "attend_sqrt": attention.square_root,
 }
@@ -154,10 +154,9 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
         rows.append([address, max(op.step, 0), op.out, op.n_lines, place, extra])
         tables += op.tables
         place += sum(map(len, op.tables))
-    constants, begins = pack_embeddings(program, dtype)
     steps = np.zeros((len(program.steps), 4), np.int64)
-    steps[:, 3] = begins
     set_places(steps, program, scan)
+    constants = pack_constants(steps, program, scan, dtype)
     n_parts, n_series = 6 if gradient else 2, line_series.N_WORK
     widest = max((op.n for op in schedule.operations if isinstance(op, Mix)), default=0)
     return Plan(
@@ -186,6 +185,13 @@ def _operate(plan, left, right, i, j, lines, work, first, last):
         call(plan.ops[o, 0], o, tile)
 
 
+@njit(**INNER)
+def _aligned(n, like):
+    """So many numbers of the type of an array, from the beginning of a line of memory on."""
+    memory = np.empty(n + 64 // like.itemsize, like.dtype)
+    return memory[-memory.ctypes.data % 64 // like.itemsize :]
+
+
 @compiled
 def fill(plan, left, right, i0, i1, j0, j1, ring, out):
     """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
@@ -196,8 +202,8 @@ def fill(plan, left, right, i0, i1, j0, j1, ring, out):
     """
     n_parts, n_lanes = out.shape[0], plan.n_lanes
     size = n_parts * n_lanes
-    lines = np.empty(plan.n_lines * size, plan.numbers.dtype)
-    work = np.empty(plan.n_work * n_lanes, plan.numbers.dtype)
+    lines = _aligned(plan.n_lines * size, plan.numbers)
+    work = _aligned(plan.n_work * n_lanes, plan.numbers)
     for j in range(j0, j1, n_lanes):
         for i in range(i0, i1 if ring == 0 or 2 * j < ring else min(i1, ring // 2)):
             column = (i + j) % ring if ring > 0 else j
@@ -242,6 +248,7 @@ def scan_rows(program, schedule, plan, X, gradient):
         ahead = (op.step for op in ops[first:stop] if op.reads_rows)
         scan.advance(max(ahead, default=-1), pairs)
         set_places(plan.steps, program, scan)
+        plan = plan._replace(constants=pack_constants(plan.steps, program, scan, lines.dtype))
         run(plan, first, stop, pack_side(scan, X, False, np.dtype(np.float64)), lines)
         if stop < len(ops):
             pairs = rows.pairs_of(ops[stop], program.steps[ops[stop].step], take, gradient)

@@ -26,14 +26,15 @@ class Plan(NamedTuple):
     """A program as the engine takes it.
 
     Addresses of its steps, the first of which begins a tile, and their own numbers; what they know;
-    where their coefficients are; and how much memory they need: parts of the state, states on the
-    stack, lines of ``work``.
+    where their coefficients are, and of which orders; and how much memory they need: parts of the
+    state, states on the stack, lines of ``work``.
     """
 
     addresses: np.ndarray
     places: np.ndarray
     numbers: np.ndarray
     spans: np.ndarray
+    orders: np.ndarray
     sizes: tuple
 
 
@@ -78,12 +79,13 @@ def make_plan(program, spans, gradient, dtype):
         made = _make_steps(step, gradient, n_ntks > 1, dtype == np.float32)
         compiled_steps += made
         places += [k] * len(made)
-    n_lines = sources.count_lines(gradient) if spans.any() else 0
+    n_lines = len(sources.names_of_sums(gradient)) if spans.any() else 0
     return Plan(
         np.array([address(step, dtype) for step in compiled_steps]),
         np.array(places),
         packing.pack_numbers(program, dtype),
         spans,
+        packing.pack_orders(program, spans, dtype),
         (6 if gradient else 1 + n_ntks, program.stack_size, n_lines),
     )
 
@@ -126,8 +128,8 @@ def fill(plan, left, right, near, i0, j0, symmetric, inner, results):
             if stop[-1] > 0:
                 counters[0] = counters[1] = 0
                 tile = Tile(
-                    plan.numbers, plan.spans, left, right, near, symmetric, inner, results,
-                    i, j, r, c, stop, counters, state, stack, duals, columns, work,
+                    plan.numbers, plan.spans, plan.orders, left, right, near, symmetric, inner,
+                    results, i, j, r, c, stop, counters, state, stack, duals, columns, work,
                 )  # fmt: skip
                 for k in range(plan.addresses.shape[0]):
                     call(plan.addresses[k], plan.places[k], tile)

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas.distances import pair_numbers
+from ...formulas.distances import SERIES_HEAD, pair_numbers
+from ...formulas.series import orders_of
 from ..sources.lines import N_LANES
 
 
@@ -30,11 +31,16 @@ def pack_numbers(program, dtype):
     return numbers
 
 
-def pack_embeddings(program, dtype):
-    """Covariances of embeddings, and where those of each step begin."""
-    tables = [step.covariances.ravel() for step in program.steps]
-    begins = np.cumsum([0, *map(len, tables)])[:-1]
-    return np.concatenate([*tables, [0.0]]).astype(dtype), begins
+def pack_constants(places, program, scan, dtype):
+    """Covariances of embeddings and orders of series, and write where those of each step begin."""
+    tables = [np.zeros(1)]
+    for k, step in enumerate(program.steps):
+        places[k, 3] = sum(map(len, tables))
+        tables.append(step.covariances.ravel())
+        if step.rule == "series" and k < len(scan.records):
+            n_terms = len(scan.records[k]) - SERIES_HEAD
+            tables.append(np.transpose(orders_of(step.activation, n_terms)).ravel())
+    return np.concatenate(tables).astype(dtype)
 
 
 def _parts_of(scan, k):

@@ -46,12 +46,13 @@ class Tile(NamedTuple):
     ``stop[i]`` is the number of columns of row ``i`` that are wanted: of a symmetric matrix, the
     lower triangle. ``inner`` holds the inner products of a block, of which the tile begins at row
     ``r0`` and column ``c0``. ``numbers[k]`` is what step ``k`` knows, ``spans[k]`` where its
-    coefficients are. ``counters`` count the states on the ``stack`` and the outputs so far.
-    ``duals``, ``columns`` and ``work`` are scratch.
+    coefficients are, and ``orders`` what `series.orders_of` tells of each. ``counters`` count the
+    states on the ``stack`` and the outputs so far. ``duals``, ``columns`` and ``work`` are scratch.
     """
 
     numbers: object
     spans: object
+    orders: object
     left: Side
     right: Side
     near: object

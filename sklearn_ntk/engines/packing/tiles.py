@@ -3,9 +3,9 @@
 import numpy as np
 
 from ...formulas.gaps import NUMBERS, WIDTH
-from ...formulas.series import N_HEAD
+from ...formulas.series import DOUBLING, N_HEAD, orders_of
 
-TERMS = 8
+TERMS = 6
 """The terms of a series after the first come in blocks of so many; zeros fill the last."""
 
 HEAD = 3 + N_HEAD
@@ -13,7 +13,7 @@ HEAD = 3 + N_HEAD
 
 
 def pack_numbers(program, dtype):
-    """What each step knows: `formulas.NUMBERS`, then the parameters of its activation.
+    """What each step knows: `gaps.NUMBERS`, then the parameters of its activation.
 
     The last ones tell for each further NTK whether the step is trained.
     """
@@ -48,6 +48,20 @@ def has_series(program):
 def make_spans(lengths):
     """First coefficient and number of coefficients of each step, of all that are packed."""
     return np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype(int)
+
+
+def pack_orders(program, spans, dtype):
+    """Orders of all coefficients, and whether their distances double, as `series.orders_of`."""
+    orders = np.zeros((2, int(spans[:, 1].sum())), dtype)
+    for step, (first, length) in zip(program.steps, spans, strict=True):
+        if length:
+            found = orders_of(step.activation, length)
+            if np.any(np.flatnonzero(found[1]) % TERMS > DOUBLING):  # loops know no other places
+                raise ValueError(
+                    f"Distances of the orders of {step.activation!r} double elsewhere."
+                )
+            orders[:, first : first + length] = found
+    return orders
 
 
 def pack_heads(parts, place, dtype):

@@ -115,7 +115,7 @@ class _Machine:
             self._mend(op, step)
 
     def _series(self, op, state, sides):
-        return _duals(state, *sides), [part[:3] for part in sides]
+        return _duals(self.steps[op.step].activation, state, *sides), [part[:3] for part in sides]
 
     def _covariances(self, op, state, sides):
         """Covariances of both positions, and variances of the left and of the right one."""
@@ -184,18 +184,17 @@ _OTHERS = {
 """What formulas take from elsewhere, and the records that they read then."""
 
 
-def _duals(state, left, right, *moves):
+def _duals(act, state, left, right, *moves):
     """Gap and slope behind a series, with their rates if those of the records are given."""
-    apart = left[1] - right[1]
-    gap = np.maximum(state[0] - apart * apart, 0.0)
+    apart, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
     if not moves:
-        return series.dual(gap, left[2:], right[2:])
+        return series.dual(act, gap, left[2:], right[2:])
     rates = [
         (gap > 0.0) * (state[2 + p] - 2.0 * apart * (moves[p][1] - moves[2 + p][1]))
         for p in range(2)
     ]
     features = ([move[2:] for move in moves[i : i + 2]] for i in (0, 2))
-    return series.dual_rates(gap, rates, left[2:], right[2:], *features)
+    return series.dual_rates(act, gap, rates, left[2:], right[2:], *features)
 
 
 def scan_rows(program, X, gradient=False):

@@ -164,14 +164,14 @@ def _pair(step, state, *sides):
     numbers[1] = _trained(step, 2)
     if step.rule == "series":
         heads = (record[:3] for record in sides)
-        duals = _duals(state, *(record[3:] for record in sides))
+        duals = _duals(step.activation, state, *(record[3:] for record in sides))
         return built(gaps.affine_pair_source, gradient)(numbers, state, duals, *heads)
     function = built(gaps.map_pair_source, type(step.activation), gradient)
     return function(step.activation, numbers, state, *sides)
 
 
-def _duals(state, left, right, *moves):
+def _duals(act, state, left, right, *moves):
     """Gap and slope behind a series, with their rates if those of the records are given."""
     if not moves:
-        return series.dual(state[0], left, right)
-    return series.dual_rates(state[0], state[2:4], left, right, moves[:2], moves[2:])
+        return series.dual(act, state[0], left, right)
+    return series.dual_rates(act, state[0], state[2:4], left, right, moves[:2], moves[2:])

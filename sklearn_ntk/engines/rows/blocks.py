@@ -7,6 +7,7 @@ import numpy as np
 from ..._runtime.memory import check_memory
 from ..reference import lines as reference
 from ..rows.lines import Rows, cut
+from ..rows.tiles import check_overflow
 from ..schedule.writer import schedule
 
 SCAN_NUMBERS = 2**23
@@ -29,7 +30,7 @@ def scan_blocks(program, X, gradient):
     n_numbers = (6 if gradient else 2) * schedule(program, None, True).n_lines
     step = max(1, SCAN_NUMBERS // n_numbers)
     for start in range(0, len(X), step):
-        found = reference.scan_rows(program, X[start : start + step], gradient)
+        found = quiet(reference.scan_rows, program, X[start : start + step], gradient)
         if start == 0:
             check_records(found, len(X))
         yield found
@@ -43,25 +44,11 @@ def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_block
     the pairs.
     """
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        scanned = _joined(list(scan_blocks(program, X, gradient)))
+    scanned = _joined(list(scan_blocks(program, X, gradient)))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
     ends += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
-    largest = max(map(_largest, ends))
-    if not 4.0 * largest <= float(np.finfo(dtype).max):
-        other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
-        raise ValueError(
-            f"The kernel of this network overflows on rows whose largest entry is "
-            f"{np.abs(X).max():.3g}: scale the data, or lower weight_var or the depth{other}."
-        )
+    check_overflow(ends, rows, dtype)
     return scanned
-
-
-def _largest(item):
-    """Largest absolute value in nested lists or tuples of arrays."""
-    if isinstance(item, (list, tuple)):
-        return max(map(_largest, item), default=0.0)
-    return 0.0 if item is None else float(np.abs(item).max(initial=0.0))
 
 
 def _normalized(program, scanned):
@@ -69,6 +56,12 @@ def _normalized(program, scanned):
     for step, record in zip(program.steps, scanned.records, strict=True):
         if step.rule == "normalize":
             yield record
+
+
+def quiet(scan_rows, *arguments):
+    """Scan of rows by an engine, in any thread; what overflows is found later."""
+    with np.errstate(all="ignore"):
+        return scan_rows(*arguments)
 
 
 def check_records(some, n):
@@ -107,7 +100,7 @@ def _joined(parts):
         None if parts[0][i] is None else np.concatenate([part[i] for part in parts])
         for i in range(3, 7)
     ]
-    return Rows(*lists, *ends, max(part.largest for part in parts))
+    return Rows(*lists, *ends, np.max([part.largest for part in parts]))
 
 
 def some(scanned, rows):

@@ -60,7 +60,7 @@ class Scan:
         self.steps, self.n = program.steps, 0
         self.state = (variance, 0.0 * variance, 0.0 * variance)[: 3 if gradient else 1]
         self.stack, self.records, self.rates, self.outside = [], [], [], []
-        self.largest = float(variance.max(initial=0.0))
+        self.largest = variance.max(initial=0.0)
 
     def advance(self, k, pairs=None):
         """Go on up to and with step ``k``; ``pairs`` are the distances inside the rows there."""
@@ -71,8 +71,8 @@ class Scan:
             self.records.append(record)
             self.rates.append(rates)
             self.outside.append(outside)
-            found = (float(np.abs(part).max(initial=0.0)) for part in self.state)
-            self.largest = max(self.largest, *found)
+            found = (np.abs(part).max(initial=0.0) for part in self.state)
+            self.largest = np.max([self.largest, *found])  # nan if there is one
             self.n += 1
 
     def finish(self, result, n):

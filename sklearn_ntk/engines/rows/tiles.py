@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..._runtime.check import read_rows
+from ..._runtime.errors import OutOfRange
 from ..._runtime.threads import run
 from ..packing import tiles as packing
 from ..reference import tiles as reference
@@ -21,12 +23,9 @@ HELD = 30_000_000
 """Bytes of coefficients of series that are held at a time."""
 
 
-def check_rows(X):
+def check_rows(X, name="X"):
     """Rows in double precision and their norms, to the bit the same in every memory order."""
-    X = np.ascontiguousarray(X, dtype=np.float64)
-    if X.ndim != 2 or X.shape[1] == 0 or not np.isfinite(X).all():
-        kind = f"shape {X.shape}" if X.ndim != 2 or X.shape[1] == 0 else "numbers not finite"
-        raise ValueError(f"Rows must be an array (n, d) of finite numbers, d > 0; got {kind}.")
+    X = np.ascontiguousarray(read_rows(X, name))
     return X, np.sqrt(np.einsum("ij,ij->i", X, X))
 
 
@@ -39,31 +38,43 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     with np.errstate(over="ignore", under="ignore"):
         variances = [norms * (norms / X.shape[1]) for X, norms in rows]
     carrier = Carrier(program, variances, gradient, dtype)
-    try:
-        scanned = carrier.carry(n_threads)
-    except OverflowError:
-        scanned = None
-    largest = np.finfo(dtype).max
-    if scanned is None or not _is_within(program, scanned, carrier.variances, names, largest):
-        other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
-        raise ValueError(
-            f"The kernel of this network overflows on rows whose mean square reaches "
-            f"{carrier.variances.max():.3g}: scale the data, or lower weight_var or the depth"
-            f"{other}."
-        )
+    scanned = carrier.carry(n_threads)
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = list(_parts(program, scanned, carrier.variances, names))
+    check_overflow(parts, rows, dtype)
     return scanned, carrier
 
 
-def _is_within(program, scanned, variances, names, largest):
-    """Whether all variances, with room for gaps of four times as much, and results are finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        within = [4.0 * variances]
-        within += [4.0 * record[2] * record[2] for record in scanned.records if record]
-        steps = zip(program.steps, scanned.records, strict=True)  # pairs multiply two inverses
-        within += [record[0] ** 2 for step, record in steps if step.rule == "normalize"]
-        results = [("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk)]
-        within += [part for name, part in results if name in names and part is not None]
-        return all(bool((np.abs(part) <= largest).all()) for part in within)
+def _parts(program, scanned, variances, names):
+    """What must not overflow: all variances, and the kernels of these names with their rates."""
+    yield variances
+    for step, record in zip(program.steps, scanned.records, strict=True):
+        if record:
+            yield record[2] * record[2]
+        if step.rule == "normalize":
+            yield record[0] ** 2  # pairs multiply two inverses
+    results = (("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk))
+    yield [part for name, part in results if name in names]
+
+
+def check_overflow(parts, rows, dtype):
+    """Raise `OutOfRange` unless gaps, four times as large as nested parts, fit into a precision."""
+    if not _largest(parts) <= 0.25 * np.finfo(dtype).max:
+        other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
+        raise OutOfRange(
+            f"The kernel of this network overflows on rows whose largest entry is "
+            f"{_largest([X for X, _ in rows]):.3g}: scale the data, or lower weight_var or the "
+            f"depth{other}."
+        )
+
+
+def _largest(item):
+    """Largest absolute value in nested lists or tuples of arrays; nan if there is one."""
+    if isinstance(item, (list, tuple)):
+        return np.max([_largest(part) for part in item], initial=0.0)
+    if item is None:
+        return 0.0
+    return np.maximum(np.max(item, initial=0.0), 0.0 - np.min(item, initial=0.0))
 
 
 class Carrier:
@@ -106,7 +117,7 @@ class Carrier:
         return _join([found[first] for first, _ in slabs])
 
     def _carry(self, variances):
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
             return reference.scan_rows(self._program, variances, self._gradient)
 
     def _carry_slab(self, start, stop):

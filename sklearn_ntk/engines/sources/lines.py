@@ -6,15 +6,16 @@ rows, side by side: the inner loop has a fixed length and turns to a few vector 
 ``fetch(array, place)`` reads what no ``put`` in the same loop writes.
 """
 
-import re
-
 from ...formulas import distances
 from ...formulas.tracing import statements
 from ..packing.tiles import place_of
-from .tiles import Scalars, indent, text_of
+from .tiles import INPUT, Scalars, indent, text_of
 
 N_LANES = {"float64": 16, "float32": 32}
 """Pairs of rows that a line holds; the sources call it ``LANES``."""
+
+RUN = 16
+"""Lines that are added up before they are added to another."""
 
 HEAD = """\
 def loop(o, tile):
@@ -73,7 +74,7 @@ def slot_of(index, p):
     return f"({index} + {p + 1} * width)" if p is not None else f"{index}"
 
 
-class _Reads:
+class Reads:
     """Where the inputs of a trace are found: lines before the loops, per line and per lane.
 
     ``numbers`` are the names of those that the rule reads, of the step ``affine``. States, by their
@@ -90,7 +91,7 @@ class _Reads:
                 place = place_of(name.removeprefix("self_"), cls)
                 self.before.append(f"{name} = numbers[k, {place}]")
             else:
-                self._line(name, *re.fullmatch(r"([szxyd])(\d+)(?:_(\d))?", name).groups())
+                self._line(name, *INPUT.fullmatch(name).groups())
 
     def _line(self, name, letter, index, p):
         slot = slot_of(int(index), None if p is None else int(p))
@@ -114,12 +115,12 @@ def mapping(
     """Lines of the loops that replace the state of lines by what a rule makes of it.
 
     ``before`` and ``after`` are lines around the loop over lanes; the former find the inputs
-    ``given``. For the others see `_Reads`.
+    ``given``. For the others see `Reads`.
     """
     writer = Scalars(single)
     inputs, body, texts = statements(distances.trace_pair(rule, cls, gradient), writer)
     names = [name for name in inputs if name not in given]
-    reads = _Reads(names, cls, own, distances.pair_numbers(rule), affine, sources or {})
+    reads = Reads(names, cls, own, distances.pair_numbers(rule), affine, sources or {})
     ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
     return [
         *indent(1, reads.before),
@@ -219,14 +220,30 @@ def gather(own, gradient, single):
 
 
 def scatter(own, gradient, single):
-    """Source of additions of lines to others."""
+    """Source of additions of lines to others.
+
+    Neighbours with the same target are first added up, some at a time: in long sums of one number
+    after the other, rounding would add up, too.
+    """
     size = line_size(gradient)
     return text_of([
         *short(gradient),
-        "    for e in range(n):",
-        f"        pa, at = {size} * tables[t + e], {size} * tables[t + n + e]",
+        "    work, e = tile.work, 0",
+        "    while e < n:",
+        f"        pa, target, stop = {size} * tables[t + e], tables[t + n + e], min(n, e + {RUN})",
+        f"        at, e = {size} * target, e + 1",
+        "        if e == n or tables[t + n + e] != target:",
+        "            for j in range(whole):",
+        "                put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
+        "            continue",
         "        for j in range(whole):",
-        "            put(lines, at + j, load(lines, at + j) + fetch(lines, pa + j))",
+        "            put(work, j, fetch(lines, pa + j))",
+        "        while e < stop and tables[t + n + e] == target:",
+        f"            pa, e = {size} * tables[t + e], e + 1",
+        "            for j in range(whole):",
+        "                put(work, j, load(work, j) + fetch(lines, pa + j))",
+        "        for j in range(whole):",
+        "            put(lines, at + j, load(lines, at + j) + load(work, j))",
     ])  # fmt: skip
 
 

@@ -8,9 +8,10 @@ place, number)`` count entries from the beginning of an array, without looking a
 """
 
 import re
+from functools import partial
 
 from ...formulas import gaps
-from ...formulas.series import OPPOSITE
+from ...formulas.series import DOUBLING, RATE_SUMS, SUMS, trace_end, trace_share, trace_sums
 from ...formulas.tracing import NOISE, ROUNDING, TINY, Writer, statements
 from ..packing.tile import TILE_COLUMNS, TILE_ROWS
 from ..packing.tiles import TERMS, place_of
@@ -27,20 +28,20 @@ class Scalars(Writer):
     """Formulas as Python for single numbers, in double or in single precision.
 
     The source calls ``F`` to make a number of its precision, and ``select(truth, yes, no)``. Its
-    constants have the names that ``constants`` lists by their texts: they are to pass through
-    ``opaque``, or else the compiler, with too few registers for all, would fetch and spread each of
-    them anew for every pair.
+    constants have names, a letter and a number, that ``constants`` lists by their texts: they are
+    to pass through ``opaque``, or else the compiler, with too few registers for all, would fetch
+    and spread each of them anew for every pair.
     """
 
-    def __init__(self, single):
-        self.single, self.constants = single, {}
+    def __init__(self, single, letter="c"):
+        self.single, self.letter, self.constants = single, letter, {}
 
     def constant(self, number):
         """Name of a number, or the number itself if that is as good."""
         text = f"F({SMALL.get(number, number) if self.single else number!r})"
         if number in (0.0, 1.0, 2.0):
             return text
-        return self.constants.setdefault(text, f"c{len(self.constants)}")
+        return self.constants.setdefault(text, f"{self.letter}{len(self.constants)}")
 
     def operation(self, name, texts, are_truths):
         """Text of an operation; a truth value selects the other factor of a product."""
@@ -65,6 +66,9 @@ def _head(gradient):
     return ["def loop(k, tile):", *indent(1, lines)]
 
 
+INPUT = re.compile(r"([sxyzd])(\d+)(?:_(\d))?")
+"""Inputs of traces that are parts of a state, of duals or of a record."""
+
 _PARTS = {"s": "state", "z": "tile.stack", "d": "duals"}
 
 
@@ -79,7 +83,7 @@ class _Reads:
             elif name.startswith("self_"):
                 self._number(name, place_of(name.removeprefix("self_"), cls))
             else:
-                self._pair(name, *re.fullmatch(r"([sxyzd])(\d+)(?:_(\d))?", name).groups())
+                self._pair(name, *INPUT.fullmatch(name).groups())
 
     def _number(self, name, place):
         self.before.append(f"{name} = numbers[k, {place}]")
@@ -148,122 +152,94 @@ def rule(name, gradient, several, single):
 
 # --- Series ---------------------------------------------------------------------------------------
 #
-# The sums of `series` for one row of the tile are lines of ``work``: rho, cumulated products, S and
-# its derivative, squared differences; with derivatives also the second derivative of S and, by the
-# left and by the right coefficients, the first four. Several terms are added at a time, from the
-# highest down, so that sums are read and written once for all of them.
-
-SUMS = ("c", "s", "d", "e")
-RATE_SUMS = ("f", "cl", "sl", "dl", "cr", "sr", "dr", "el", "er")
+# The share and the sums of `series` for one row of the tile are lines of ``work``. Several terms
+# are added at a time, so that sums are read and written once for all of them.
 
 
-def count_lines(gradient):
-    """Number of lines of ``work``."""
-    return 1 + len(SUMS) + gradient * len(RATE_SUMS)
+def names_of_sums(gradient):
+    """Names of the lines of ``work``, the first of which is the share."""
+    return ("share", *SUMS, *RATE_SUMS * gradient)
 
 
-def term(gradient, u, v, du, dv):
-    """Lines that add a term to the sums of a pair, from texts of coefficients and their rates."""
-    lines = [f"w = {v}", f"m = {u} - w"]
-    if gradient:
-        lines += [f"z = {dv}", "f = f * rho + (d + d)"]
-        lines += [f"el += m * {du}", "er -= m * z"]
-    lines += ["d = d * rho + s", f"c += {u} * w", "s = s * rho + c", "e += m * m"]
-    for side, product in (("l", f"{du} * w"), ("r", f"{u} * z")) if gradient else ():
-        lines += [
-            f"d{side} = d{side} * rho + s{side}",
-            f"c{side} += {product}",
-            f"s{side} = s{side} * rho + c{side}",
-        ]
-    return lines
+def piece(outputs, writer, prefix):
+    """Inputs, lines and texts of outputs, with temporary names of their own."""
+    inputs, lines, texts = statements(outputs, writer)
+    rename = partial(re.sub, r"\bt(\d+)\b", rf"{prefix}\1")
+    return inputs, [rename(line) for line in lines], [rename(text) for text in texts]
 
 
-def share(half):
-    """Lines that find ``1 - rho`` from ``half`` of it; opposite but for rounding is opposite."""
-    return [f"half = {half}", "share = F(2.0) * select(half > opposite, F(1.0), half)"]
+class Series:
+    """Lines of the loop bodies of a series, for pairs of rows or of positions.
 
+    ``inputs`` are parts of the state and of records, ``names`` those of what is kept of a pair.
+    """
 
-def opposite(single):
-    """Line that says from where on `share` takes directions for opposite."""
-    return f"opposite = F({1.0 - SMALL[NOISE] if single else OPPOSITE!r})"
+    def __init__(self, gradient, single, is_position):
+        writer = Scalars(single, "h")
+        self.names = names_of_sums(gradient)
+        inputs, lines, (share,) = piece((trace_share(is_position),), writer, "a")
+        values = {"share": share, "step": share, "step_s": "F(1.0)"}
+        first = (f"{name} = {values.get(name, 'F(0.0)')}" for name in self.names)
+        self.start = [*lines, *first]
+        traces = (trace_sums(name, gradient) for name in ("double", "term"))
+        self.double, self.term = (self._moved(piece(made, writer, "b")) for made in traces)
+        more, self.end, self.duals = piece(trace_end(gradient, is_position), writer, "g")
+        self.inputs = [name for name in dict.fromkeys([*inputs, *more]) if INPUT.fullmatch(name)]
+        self.constants = [f"{name} = opaque({text})" for text, name in writer.constants.items()]
 
-
-_ENDS = """\
-m = u0 - v0[j]
-moved = line_e[j] + m * m + F(2.0) * share * line_s[j]
-risen = line_s[j] - share * line_d[j]
-d0[j] = x3 * y3[j] * moved
-d1[j] = x5 * y5[j] * risen"""
-
-_RATE_ENDS = """\
-inner = F(2.0) * gap_{p}[j] * x4 * y4[j] + share * (x4_{p} / x4 + y4_{p}[j] / y4[j])
-inner *= F(share < F(2.0))
-by_rho, next_by_rho = -line_d[j] * inner, -line_f[j] * inner
-ds = line_sl[j] * x6_{p} + line_sr[j] * y6_{p}[j] + by_rho
-dd = line_dl[j] * x6_{p} + line_dr[j] * y6_{p}[j] + next_by_rho
-apart = (line_el[j] + m * du0) * x6_{p} + (line_er[j] - m * dv0[j]) * y6_{p}[j]
-moving = F(2.0) * (apart + inner * line_s[j] + share * ds)
-rising = ds - inner * line_d[j] - share * dd
-d{gap}[j] = (x3_{p} * y3[j] + x3 * y3_{p}[j]) * moved + x3 * y3[j] * moving
-d{slope}[j] = (x5_{p} * y5[j] + x5 * y5_{p}[j]) * risen + x5 * y5[j] * rising"""
+    def _moved(self, made):
+        """Lines that compute new sums, and give them the names of the old ones."""
+        _, lines, texts = made
+        changed = [pair for pair in zip(self.names[1:], texts, strict=True) if pair[0] != pair[1]]
+        names, texts = map(", ".join, zip(*changed, strict=True))
+        return [*lines, f"{names} = {texts}"]
 
 
 def series(gradient, several, single):
-    """Source of a `Pointwise` step whose activation is a series.
-
-    ``u`` and ``v`` are the coefficients of rows and columns, ``du`` and ``dv`` their rates.
-    """
+    """Source of a `Pointwise` step whose activation is a series."""
     affine = _pairs(gaps.trace_affine_pair(gradient), single, None, several)
     return text_of(_head(gradient) + _series(gradient, single) + affine)
 
 
 def _series(gradient, single):
-    """Lines of the loops from the gaps before a series to gaps and slopes behind it."""
-    directions = range(2) if gradient else ()
-    sums = SUMS + RATE_SUMS * gradient
-    terms = range(TERMS - 1, -1, -1)
-    letters = ("", "d") if gradient else ("",)
-    features, shares = range(3, 7), share("gap[j] * x4 * y4[j]")
-    ends = [*shares, *_ENDS.splitlines()]
-    for p in directions:
-        ends += _RATE_ENDS.format(p=p, gap=2 + p, slope=4 + p).splitlines()
+    """Lines of the loops from the gaps before a series to gaps and slopes behind it.
+
+    ``u`` and ``v`` are coefficients of the row and of the columns, ``du`` and ``dv`` their rates.
+    """
+    made, letters = Series(gradient, single, False), ("", "d") if gradient else ("",)
+    reads, terms = _Reads(made.inputs, None), range(TERMS)
+    places = [f"{TILE_COLUMNS * i} + j" for i in range(len(made.names))]
+    load = [f"{name} = load(work, {at})" for name, at in zip(made.names, places, strict=True)]
+    store = [f"put(work, {at}, {name})" for name, at in zip(made.names, places, strict=True)]
+    added = []
+    for q in terms:
+        added += [f"order, doubles = order{q}, doubles{q}"]
+        added += [f"{d}u, {d}v = {d}u{q}, fetch({d}vs, place{q} + j)" for d in letters]
+        added += [*made.double * (q < DOUBLING), *made.term]
     return [
-        *indent(1, ("u, v = tile.left.coefficients, tile.right.coefficients",)),
-        *indent(1, ("du = tile.left.coefficient_rates",) * gradient),
-        *indent(1, ("dv = tile.right.coefficient_rates",) * gradient),
+        "    us, vs = tile.left.coefficients, tile.right.coefficients",
+        *indent(1, ("dus = tile.left.coefficient_rates",) * gradient),
+        *indent(1, ("dvs = tile.right.coefficient_rates",) * gradient),
         "    left, right = i0 - tile.left.start, j0 - tile.right.start",
-        *indent(1, [opposite(single)]),
-        *indent(1, (f"y{f} = y[k, {f}][j0:]" for f in features)),
-        *indent(1, (f"y{f}_{p} = dy[{p}, k, {f}][j0:]" for f in features for p in directions)),
         "    first, length, work = tile.spans[k, 0], tile.spans[k, 1], tile.work",
-        "    line_rho = work[0]",
-        *indent(1, (f"line_{name} = work[{1 + i}]" for i, name in enumerate(sums))),
+        *indent(1, [*made.constants, *reads.before]),
         "    for i in range(stop.shape[0]):",
-        "        gap = state[0, i]",
-        *indent(2, (f"gap_{p} = state[{2 + p}, i]" for p in directions)),
-        *indent(2, (f"x{f} = x[k, {f}][i0 + i]" for f in features)),
-        *indent(2, (f"x{f}_{p} = dx[{p}, k, {f}][i0 + i]" for f in features for p in directions)),
-        *indent(2, (f"d{i} = duals[{i}, i]" for i in range(6 if gradient else 2))),
+        f"        row = {TILE_COLUMNS} * i",
+        *indent(2, reads.rows),
         "        for j in range(stop[i]):",
-        *indent(3, [*shares, "line_rho[j] = F(1.0) - share"]),
-        *indent(3, (f"line_{name}[j] = F(0.0)" for name in sums)),
-        f"        for t in range(first + length - {TERMS}, first, -{TERMS}):",
-        *indent(3, (f"{d}u{q} = {d}u[t + {q}][left + i]" for q in terms for d in letters)),
-        *indent(3, (f"{d}v{q} = {d}v[t + {q}][right:]" for q in terms for d in letters)),
+        *indent(3, [*reads.pairs, *made.start, *store]),
+        f"        for t in range(first + 1, first + length, {TERMS}):",
+        *indent(3, (f"order{q} = tile.orders[0, t + {q}]" for q in terms)),
+        *indent(3, (f"doubles{q} = tile.orders[1, t + {q}]" for q in terms)),
+        *indent(3, (f"{d}u{q} = {d}us[t + {q}, left + i]" for q in terms for d in letters)),
+        *indent(3, (f"place{q} = vs.shape[1] * (t + {q}) + right" for q in terms)),
         "            for j in range(stop[i]):",
-        "                rho = line_rho[j]",
-        *indent(4, (f"{name} = line_{name}[j]" for name in sums)),
-        *indent(
-            4,
-            (
-                line
-                for q in terms
-                for line in term(gradient, f"u{q}", f"v{q}[j]", f"du{q}", f"dv{q}[j]")
-            ),
-        ),
-        *indent(4, (f"line_{name}[j] = {name}" for name in sums)),
-        *indent(2, (f"{d}u0 = {d}u[first][left + i]" for d in letters)),
-        *indent(2, (f"{d}v0 = {d}v[first][right:]" for d in letters)),
+        *indent(4, [*load, *added, *store[1:]]),
+        *indent(2, (f"{d}u = {d}us[first, left + i]" for d in letters)),
+        "        place = vs.shape[1] * first + right",
         "        for j in range(stop[i]):",
-        *indent(3, ends),
+        *indent(3, [*reads.pairs, *load]),
+        *indent(3, (f"{d}v = fetch({d}vs, place + j)" for d in letters)),
+        *indent(3, made.end),
+        *indent(3, (f"store(duals, {i * TILE} + row + j, {x})" for i, x in enumerate(made.duals))),
     ]

@@ -1,0 +1,246 @@
+"""What has to be true of any network and of any estimator, for `trials`."""
+
+import traceback
+from functools import cached_property
+from pathlib import Path
+
+import contract
+import contract_positions
+import numpy as np
+import sklearn
+from draws import decades, draw_estimator, draw_network, draw_rows, pick
+from sklearn.base import is_classifier
+
+import sklearn_ntk
+from sklearn_ntk._runtime.errors import OutOfRange
+from sklearn_ntk.estimators._base import NetworkEstimator
+from sklearn_ntk.gram import diagonal, gram
+from sklearn_ntk.layers import lower
+from sklearn_ntk.program import Pointwise, Recur
+
+NUDGE = 1e-9
+"""Relative change of rows that tells how kernels respond to rounding."""
+
+SINGLE_ROUNDING = 4.0 * np.finfo(np.float32).eps / np.finfo(float).eps
+"""How much more is lost in single precision than two engines differ by in double precision."""
+
+BOTH = ("nngp", "ntk")
+OURS = [Path(package.__file__).parent for package in (sklearn_ntk, sklearn)]
+
+
+def is_refusal(error):
+    """Whether an error is raised on purpose, and one line tells its reason."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    is_ours = any(folder in Path(last.filename).parents for folder in OURS)
+    is_raised = is_ours and last.line.startswith("raise")
+    is_line = str(error).endswith((".", "?")) and "\n" not in str(error)
+    return type(error) in (ValueError, TypeError, MemoryError, OutOfRange) and is_raised and is_line
+
+
+# --- Kernels --------------------------------------------------------------------------------------
+
+
+class KernelTrial:
+    """Both kernels of a network and what has to be true of them."""
+
+    def __init__(self, rng):
+        self.network, n_columns = draw_network(rng)
+        self.variances = (decades(rng, -1.0, 1.0), pick(rng, 0.0, decades(rng, -2.0, 1.0)))
+        self.X, self.Y = (draw_rows(rng, rng.integers(1, n), n_columns) for n in (9, 4))
+        self.order = rng.permutation(len(self.X))
+
+    def __str__(self):
+        w, b = self.variances
+        X, Y = (np.array2string(Z, separator=",", floatmode="unique") for Z in (self.X, self.Y))
+        return f"program = lower({self.network}, {w}, {b})\nX = np.array({X})\nY = np.array({Y})"
+
+    def failures(self):
+        """What is not true, by name, with its error and its bound."""
+        self.jumps = count_jumps(self.program)  # each halves the digits
+        for name, (check, bound) in INVARIANTS.items():
+            error = float(check(self))
+            most = self.loosened(bound)
+            if not error <= most:
+                yield f"{name}: {error:.2g}, at most {most:.2g}"
+
+    def loosened(self, bound):
+        """What rounding of the rows alone would change is no error."""
+        nudge = max(NUDGE, 0.2 * bound)
+        return bound and bound + self.unrest(nudge) * (bound / nudge) ** 0.5 ** max(self.jumps, 1)
+
+    @cached_property
+    def program(self):
+        return lower(self.network, *self.variances)
+
+    @cached_property
+    def K(self):
+        return self.gram(self.X)
+
+    @cached_property
+    def diagonal(self):
+        return np.stack(diagonal(self.program, self.X, BOTH))
+
+    @cached_property
+    def with_gradient(self):
+        return list(map(np.stack, gram(self.program, self.X, None, BOTH, gradient=True)))
+
+    def unrest(self, nudge):
+        """Change of the kernels if rows change by a small part of them."""
+        noise = np.random.default_rng(0).standard_normal(self.X.shape)
+        sizes = np.abs(self.X).max(axis=1, keepdims=True)
+        return self.relative(self.gram(self.X + nudge * sizes * noise) - self.gram(self.X))
+
+    def gram(self, X, Y=None, **how):
+        return np.stack(gram(self.program, X, Y, BOTH, **how))
+
+    def relative(self, error):
+        """Largest error of the matrices of X, in units of their diagonals."""
+        left, right = self.diagonal[:, :, None], self.diagonal[:, None, :]
+        if self.program.shape is None:
+            return contract.relative(error, left, right).max(initial=0.0)
+        scale = np.maximum(left, right)
+        return np.abs(error / (scale + (scale == 0.0))).max(initial=0.0)
+
+    def between(self, K):
+        """Error of matrices between two sides, whose equal rows have dropouts of their own."""
+        error = K - self.K
+        if "Dropout" in str(self.network):
+            error[:, *np.diag_indices(len(self.X))] = 0.0
+        return self.relative(error)
+
+
+def count_jumps(program):
+    """How often pairs pass a jump of an activation."""
+    tiny = np.array([-1e-100, 1e-100])
+    acts = [step.activation for step in program.steps if isinstance(step, Pointwise)]
+    times = [step.grid[0] for step in program.steps if isinstance(step, Recur)]
+    return sum(bool(np.ptp(act.fn(tiny)) > 1e-9) for act in acts) * max(times, default=1)
+
+
+def count_bad(trial):
+    parts = (trial.K, trial.diagonal, *trial.with_gradient, trial.gram(trial.X, trial.Y))
+    return sum(np.count_nonzero(~np.isfinite(part)) for part in parts)
+
+
+def skew(trial):
+    return np.abs(trial.K - trial.K.swapaxes(1, 2)).max()
+
+
+def off_diagonal(trial):
+    return np.abs(np.diagonal(trial.K, axis1=1, axis2=2) - trial.diagonal).max()
+
+
+def unlike_itself(trial):
+    return np.abs(trial.K - trial.gram(trial.X)).max()
+
+
+def most_negative(trial):
+    sizes = np.abs(trial.K).max(axis=(1, 2), keepdims=True)
+    eigenvalues = np.linalg.eigvalsh(trial.K / (sizes + (sizes == 0.0)))
+    return (-eigenvalues[:, 0] / (eigenvalues[:, -1] + (eigenvalues[:, -1] == 0.0))).max()
+
+
+def beside_gradient(trial):
+    return trial.relative(trial.K - trial.with_gradient[0])
+
+
+def asymmetric_gradient(trial):
+    gradient = trial.with_gradient[1]
+    return np.abs(gradient - gradient.swapaxes(1, 2)).max()
+
+
+def from_two_sides(trial):
+    return trial.between(trial.gram(trial.X, trial.X.copy()))
+
+
+def permuted(trial):
+    order = trial.order
+    return trial.relative(trial.K[:, order][:, :, order] - trial.gram(trial.X[order]))
+
+
+def by_reference(trial):
+    run = (contract if trial.program.shape is None else contract_positions).run_numpy
+    with np.errstate(all="ignore"):
+        return run(trial.program, trial.X, trial.X)
+
+
+def beside_reference(trial):
+    return trial.between(by_reference(trial))
+
+
+def in_single(trial):
+    """Single precision, where the kernel does not overflow in it, beyond what networks amplify."""
+    try:
+        K = trial.gram(trial.X, dtype="float32")
+    except ValueError as error:
+        if is_refusal(error):
+            return 0.0
+        raise
+    lost = trial.relative(np.maximum(np.abs(K - trial.K) - np.finfo(np.float32).tiny, 0.0))
+    rounding = trial.relative(by_reference(trial) - trial.gram(trial.X, trial.X.copy()))
+    return lost - SINGLE_ROUNDING * rounding
+
+
+INVARIANTS = {
+    "numbers that are not finite": (count_bad, 0.0),
+    "skew": (skew, 0.0),
+    "another diagonal": (off_diagonal, 0.0),
+    "another result of the same": (unlike_itself, 0.0),
+    "skew of the gradient": (asymmetric_gradient, 0.0),
+    "smallest eigenvalue": (most_negative, 1e-12),
+    "other values with the gradient": (beside_gradient, 1e-13),
+    "others between two sides": (from_two_sides, 1e-12),
+    "others in another order": (permuted, 1e-12),
+    "others by the reference engine": (beside_reference, 1e-12),
+    "single precision": (in_single, 5e-6),
+}
+"""What is wrong about a trial, and how large it may be."""
+
+
+# --- Estimators -----------------------------------------------------------------------------------
+
+
+class EstimatorTrial:
+    """An estimator, what it is fitted to, and what has to be true of its predictions."""
+
+    def __init__(self, rng):
+        self.model, n_columns = draw_estimator(rng)
+        self.X = draw_rows(rng, rng.integers(2, 17), n_columns)
+        self.Y = np.vstack([draw_rows(rng, 3, n_columns), self.X[:2]])
+        self.y = rng.standard_normal(len(self.X))
+        if is_classifier(self.model):
+            self.y = (self.y > rng.normal()).astype(int) + (self.y > 1.0)
+        self.factor = 2.0 ** rng.integers(-500, 500)
+
+    def __str__(self):
+        parts = "\n".join(f"{name} = np.{getattr(self, name)!r}" for name in ("X", "y", "Y"))
+        return f"model = {self.model!r}\n{parts}"
+
+    def failures(self):
+        """What is not true, in words."""
+        check = self._check_classifier if is_classifier(self.model) else self._check_regressor
+        return (words for words, is_true in check() if not is_true)
+
+    def _check_regressor(self):
+        found, again = (self._predict() for _ in range(2))
+        yield "numbers that are not finite", np.isfinite(found).all()
+        yield "negative standard deviations", (found[1] >= 0.0).all()
+        yield "other predictions of the same", np.array_equal(found, again)
+        if isinstance(self.model, NetworkEstimator):
+            scaled = self._predict(self.factor) / self.factor
+            yield "others of scaled targets", np.allclose(scaled, found, 1e-9, 1e-9 * found.max())
+
+    def _predict(self, factor=1.0):
+        """Means and standard deviations."""
+        return np.stack(self.model.fit(self.X, factor * self.y).predict(self.Y, return_std=True))
+
+    def _check_classifier(self):
+        labels, again = (self.model.fit(self.X, self.y).predict(self.Y) for _ in range(2))
+        yield "labels that are no classes", np.isin(labels, self.y).all()
+        yield "other labels of the same", np.array_equal(labels, again)
+        if hasattr(self.model, "decision_function"):
+            yield "scores not finite", np.isfinite(self.model.decision_function(self.Y)).all()
+        if hasattr(self.model, "predict_proba"):
+            shares = self.model.predict_proba(self.Y)
+            yield "probabilities below zero", (shares >= 0.0).all()
+            yield "probabilities whose sum is not one", np.allclose(shares.sum(axis=1), 1.0, 1e-12)

@@ -1,0 +1,179 @@
+"""Networks, kernels and fitted estimators survive being saved, in every usual way."""
+
+import io
+import pickle
+import subprocess
+import sys
+
+import cloudpickle
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from numpy.testing import assert_array_equal
+from sklearn.base import is_regressor
+
+from sklearn_ntk import (
+    NNGPKernel,
+    NTKClassifier,
+    NTKClassifierCV,
+    NTKKernel,
+    NTKRegressor,
+    NTKRegressorCV,
+    activations,
+    architectures,
+    layers,
+)
+from sklearn_ntk.activations._registry import ACTIVATIONS
+
+
+def by_joblib(value):
+    file = io.BytesIO()
+    joblib.dump(value, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+def by_skops(value):
+    data = skops.io.dumps(value)
+    return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+
+WAYS = {
+    **{
+        f"pickle {k}": lambda value, k=k: pickle.loads(pickle.dumps(value, k))
+        for k in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+    "cloudpickle": lambda value: pickle.loads(cloudpickle.dumps(value)),
+    "joblib": by_joblib,
+    "skops": by_skops,
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+
+ARGUMENTS = {"Input": (8, 8, 1), "Conv": ((3, 1),), "AvgPool": (2,), "SumPool": ((2, 1),)}
+ARGUMENTS |= {"Dropout": (0.5,), "Residual": ((layers.Dense(), "relu", layers.Dense(1.0)),)}
+LAYERS = [getattr(layers, name) for name in layers.__all__ if name != "lower"]
+VALUES = [
+    *(cls() for cls in ACTIVATIONS.values()),
+    activations.Numerical(np.arctan),
+    activations.Polynomial((1.0, 0.5)),
+    *(layer(*ARGUMENTS.get(layer.__name__, ())) for layer in LAYERS),
+]
+NETWORKS = [
+    architectures.mlp(2, activations.LeakyReLU(0.2)),
+    architectures.resmlp(1),
+    architectures.cnn((4, 4, 1), 1),
+    architectures.myrtle((8, 8, 1)),
+    architectures.resnet((8, 8, 1)),
+    architectures.recurrent((5, 2)),
+    architectures.transformer((5, 2)),
+]
+
+
+def same(found, value):
+    return found == value and type(found) is type(value) and repr(found) == repr(value)
+
+
+@every_way
+def test_values(way):
+    for value in VALUES:
+        found = way(value)
+        assert same(found, value) and hash(found) == hash(value)
+        assert found != tuple(value)
+
+
+@every_way
+def test_networks(way):
+    for network in NETWORKS:
+        found = way(network)
+        assert found == network and all(map(same, found, network))
+        for kernel in (NTKKernel(architecture=network), NNGPKernel(architecture=network)):
+            assert way(kernel) == kernel
+
+
+def test_shape_is_a_sequence():
+    shape = layers.Input(8, 4, 1)
+    assert [*shape] == [8, 4, 1] and len(shape) == 3 and shape[-1] == 1 and shape[:-1] == (8, 4)
+    assert shape == layers.Input(8, 4, 1) != layers.Input(8, 4) and shape != (8, 4, 1)
+
+
+SMALL = (layers.Input(2, 2, 1), layers.Conv(2), "relu", layers.GlobalAvgPool(), layers.Dense())
+GRID = {"architecture": [SMALL, architectures.mlp(1)]}
+MODELS = {
+    "regressor": NTKRegressor(architecture=SMALL),
+    "trained regressor": NTKRegressor(architecture=SMALL, training_time="auto"),
+    "kernel": NTKRegressor(NTKKernel(1, activations.Erf(2.0)) + NNGPKernel(1)),
+    "regressor CV": NTKRegressorCV(GRID),
+    "classifier": NTKClassifier(architecture=SMALL),
+    "hinge": NTKClassifier(architecture=SMALL, loss="hinge"),
+    "log loss": NTKClassifier(architecture=SMALL, loss="log_loss"),
+    "classifier CV": NTKClassifierCV(GRID),
+}
+each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+def fitted(model):
+    """Fitted model, rows, and what it says of them."""
+    X = np.random.default_rng(0).normal(size=(18, 4))
+    return model.fit(X, X[:, 0] if is_regressor(model) else (X[:, 0] > 0.0).astype(int)), X
+
+
+def words(model, X):
+    """All that a model says of rows."""
+    if is_regressor(model):
+        return [*model.predict(X, return_std=True), model.predict(X, return_cov=True)[1]]
+    found = [model.predict(X), model.decision_function(X)]
+    return [*found, model.predict_proba(X)] if hasattr(model, "predict_proba") else found
+
+
+def check_twin(twin, model, X):
+    assert repr(twin) == repr(model) and twin.n_features_in_ == model.n_features_in_
+    for found, expected in zip(words(twin, X), words(model, X), strict=True):
+        assert_array_equal(found, expected)
+
+
+@each_model
+def test_estimators(model):
+    model, X = fitted(model)
+    for way in ("pickle 5", "cloudpickle", "joblib", "skops"):
+        check_twin(WAYS[way](model), model, X)
+
+
+@each_model
+def test_memory_mapped(model, tmp_path):
+    """The arrays are read-only and stay on the disk."""
+    model, X = fitted(model)
+    joblib.dump(model, tmp_path / "model")
+    check_twin(joblib.load(tmp_path / "model", mmap_mode="r"), model, X)
+
+
+@each_model
+def test_before_fit(model):
+    for way in WAYS.values():
+        assert repr(way(model)) == repr(model)
+
+
+OWN = """
+import sys
+from typing import NamedTuple
+import cloudpickle, numpy as np
+from sklearn_ntk import NTKKernel
+from sklearn_ntk.activations import activation
+
+@activation("own_relu")
+class OwnReLU(NamedTuple):
+    gain: float = 2.0
+
+    def features(self, variance):
+        return (np.sqrt(variance) * self.gain,)
+
+sys.stdout.buffer.write(cloudpickle.dumps(OwnReLU(3.0)))
+"""
+
+
+def test_activation_of_a_script_travels_whole():
+    """Cloudpickle carries the class itself to where its script is not."""
+    data = subprocess.check_output([sys.executable, "-c", OWN])
+    found = pickle.loads(data)
+    assert repr(found) == "OwnReLU(gain=3.0)" and found.name == "own_relu" and found.gain == 3.0
+    assert same(activations.as_activation(found), found) and found != type(found)()

@@ -1,0 +1,111 @@
+"""Random networks, rows and estimators: each is computed right, or refused in one sentence.
+
+``python tests/trials.py --n 10000 --jobs 2`` makes so many trials, each of which its seed draws;
+``python tests/trials.py --seed 4711 --n 1`` repeats one.
+"""
+
+import argparse
+import multiprocessing
+import re
+import time
+import traceback
+import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from invariants import EstimatorTrial, KernelTrial, is_refusal
+
+LIMIT, SLOW = 300.0, 60.0
+"""Seconds after which a trial hangs, or is shown; some compile for long."""
+
+EXPECTED = (
+    "The Hermite series of .* too few",
+    "The Gram matrix .* singular",
+    ".*onverge",
+    "The optimal value found for dimension",
+)
+"""Warnings that are given on purpose."""
+
+
+def draw(seed):
+    """The trial of a seed."""
+    rng = np.random.default_rng(seed)
+    return (KernelTrial if rng.random() < 0.85 else EstimatorTrial)(rng)
+
+
+def attempt(seed):
+    """How a trial ends, "passed", "refused" or "failed", and the reason."""
+    trial = draw(seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for message in EXPECTED:
+                warnings.filterwarnings("ignore", message)
+            failed = "; ".join(trial.failures())
+    except Exception as error:
+        if is_refusal(error):
+            return "refused", str(error)
+        failed = "".join(traceback.format_exception(error)[-3:])
+    return ("failed", failed) if failed else ("passed", "")
+
+
+def serve(seeds, pipe):
+    for seed in seeds:
+        start = time.perf_counter()
+        pipe.send((seed, *attempt(seed), time.perf_counter() - start))
+
+
+def supervise(seeds, limit=LIMIT, serve=serve):
+    """Results of trials in a process of its own, which neither a hang nor a crash outlives."""
+    context = multiprocessing.get_context("spawn")
+    while seeds:
+        pipe, end = context.Pipe(duplex=False)
+        process = context.Process(target=serve, args=(seeds, end), daemon=True)
+        process.start()
+        end.close()
+        try:
+            while seeds and pipe.poll(limit):
+                yield pipe.recv()
+                seeds = seeds[1:]
+            reason = f"no end after {limit:g} seconds"
+        except EOFError:
+            reason = "the process crashed"
+        if seeds:
+            yield seeds[0], "failed", reason, np.nan
+            seeds = seeds[1:]
+        process.kill()
+        process.join()
+
+
+def report(seeds, jobs=1):
+    """Make trials in so many processes; prints those that fail and returns how many ended how."""
+    ends, reasons = Counter(), Counter()
+
+    def collect(part):
+        for seed, end, reason, seconds in supervise(part):
+            ends[end] += 1
+            if end == "refused":
+                reasons[re.sub(r"\S*\d\S*", "#", reason)[:100]] += 1
+            if end == "failed" or seconds > SLOW:
+                head = f"--- seed {seed} {end} after {seconds:.1f} seconds"
+                print(head, reason, draw(seed), sep="\n", flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(collect, [seeds[job::jobs] for job in range(jobs)]))
+    for reason, count in reasons.most_common():
+        print(f"{count:6d} refused: {reason}")
+    return ends
+
+
+def main():
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    for name, default in (("n", 100), ("seed", 0), ("jobs", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    print(dict(report(range(given.seed, given.seed + given.n), given.jobs)))
+
+
+if __name__ == "__main__":
+    main()
