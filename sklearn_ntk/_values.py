@@ -16,6 +16,14 @@ def value(cls):
     return cls
 
 
+def complete(cls, answers):
+    """Give a class what it lacks of another one, as NamedTuples cannot inherit."""
+    for name, answer in vars(answers).items():
+        if not name.startswith("__") and not hasattr(cls, name):
+            setattr(cls, name, answer)
+    return cls
+
+
 def _represented(self):
     defaults = self._field_defaults
     texts = [

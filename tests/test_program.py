@@ -10,7 +10,7 @@ from sklearn_ntk.architectures import mlp
 from sklearn_ntk.engines.reference import tiles as _numpy
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import Dense, Dropout, Flatten, LayerNorm, Output, Residual, lower
-from sklearn_ntk.program import Add, Pointwise, Program, Save, Swap, assemble
+from sklearn_ntk.program import Add, Pointwise, Program, Save, Swap, assemble, grids
 
 TIED, FIXED = Dense(), Dense(1.5, 0.3)
 UNIT = Dense(1.0, 0.0, frozen=True)
@@ -47,6 +47,54 @@ def test_fusion(instructions, steps):
 def test_fusion_keeps_flags():
     tied = Pointwise(Identity(), 2.0, 0.1, True, True, False)
     assert assemble([RELU, tied]).steps == (Pointwise(ReLU(), 2.0, 0.1, True, True, False),)
+
+
+@pytest.mark.parametrize("padding", grids.PADDINGS)
+@pytest.mark.parametrize(
+    ("grid", "window", "strides"),
+    [
+        *[((4,), (3,), (2,)), ((4,), (2,), (1,)), ((3,), (7,), (1,)), ((3,), (5,), (2,))],
+        *[((5,), (1,), (3,)), ((3, 2), (2, 3), (1, 2)), ((2, 1, 3), (4, 2, 1), (3, 1, 2))],
+    ],
+)
+def test_transposed_windows(grid, window, strides, padding):
+    """A position sees a place with the same entry of the window as the place sees it."""
+    transposed = grids.Transposed(grid, window, strides, padding)
+    windows = grids.Windows(transposed.after, window, strides, padding)
+    assert windows.after == grid and transposed.is_ring == windows.is_ring
+    turned = {(seen, place, s) for place, seen, s in entries(windows.table)}
+    assert set(entries(transposed.table)) == turned
+
+
+def entries(table):
+    """Places, what they see, and with which entry of the window."""
+    return [(place, seen, s) for (place, s), seen in np.ndenumerate(table) if seen >= 0]
+
+
+INSTRUCTIONS = [
+    *[MAP, RELU, Save(), Swap(), Add(), END, instructions.Normalize(), instructions.Drop(0.5)],
+    instructions.Convolve(grids.Windows((4,), (3,), (1,), "same")),
+    instructions.Convolve(grids.Transposed((4,), (3,), (2,), "same")),
+    instructions.Convolve(grids.Last((4,))),
+    instructions.Pool(grids.Windows((4,), (2,), (2,), "valid"), 0.25),
+    *[instructions.Flatten((4,)), instructions.Embed((4,), 0.5, 1.0, True)],
+    instructions.Attend((4,), "softmax", "linear", 1.0, True),
+    instructions.Recur((4,), 1.5, 0.5, 0.1, True, True, False, True),
+]
+
+
+@pytest.mark.parametrize("step", INSTRUCTIONS, ids=str)
+def test_instructions_answer(step):
+    """What generic code asks: a rule, numbers by name, and what positions depend on."""
+    assert isinstance(step.rule, str) and step.height in (-1, 0, 1)
+    assert step.take([*step.numbers, "nothing"]) == [*step.numbers.values(), 0.0]
+    assert len(step.ties) == 2 and isinstance(step.activation, (tuple, type(None)))
+    n, n_after = (int(np.prod(grid)) for grid in ((4,), step.after((4,))))
+    needed = step.needed(np.arange(n_after**2), n, n_after)
+    assert (np.diff(needed) > 0).all() and needed[0] >= 0 and needed[-1] < n**2
+    again = step.outline
+    assert again.after((4,)) == step.after((4,)) and again.outline == again
+    assert hash(again) == hash(step.outline)
 
 
 def kernels(network, gradient=True):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._values import value
+from .._values import complete, value
 from ..activations import Identity
 
 
@@ -77,10 +77,7 @@ class _Answers:
 
 def instruction(cls):
     """Make a NamedTuple an instruction; usable as a decorator."""
-    for name, answer in vars(_Answers).items():
-        if not name.startswith("__") and not hasattr(cls, name):
-            setattr(cls, name, answer)
-    return value(cls)
+    return value(complete(cls, _Answers))
 
 
 @instruction

@@ -58,20 +58,21 @@ class Windows(NamedTuple):
 
 @value
 class Transposed(Windows):
-    """Windows of which each position ``q`` fills places ``q stride + s - cut``, along an axis.
+    """Windows that see where they would be seen: place ``p`` sees position ``q`` with entry ``s``.
 
-    Each position has ``stride`` places. The padding "valid" keeps what windows overhang behind
-    them; else so much is cut on both sides, on the left the smaller half.
+    Along an axis ``p = q stride - before + s``, as if `Windows` over the places had the positions
+    for their places. There are ``stride`` places for each position, and with the padding "valid"
+    as many more as windows overhang.
     """
 
     __slots__ = ()
 
     def _along(self, size, window, stride):
         over, n = max(0, window - stride), size * stride
-        cut = over // 2
+        before = over // 2
         if self.padding == "valid":
-            cut, n = 0, n + over
-        seen = np.arange(n)[:, None] + cut - np.arange(window)
+            before, n = 0, n + over
+        seen = np.arange(n)[:, None] + before - np.arange(window)
         if self.is_ring:
             seen %= n
         is_position = (seen >= 0) & (seen < size * stride) & (seen % stride == 0)

@@ -201,16 +201,14 @@ def map_rows(step, state, *inputs):
         return _series(step, step.take(names), state)
     formula, act = formula_of(step)
     function = built(distances.row_source, *formula, len(state) > 1)
-    new, record, rates = function(act, step.take(names), state, *inputs)
-    return new, record, rates
+    return function(act, step.take(names), state, *inputs)
 
 
 def formula_of(step):
     """Rule and class of activation of the formula of a step, and the activation it takes."""
-    is_closed = step.rule == "pointwise"
-    return (step.rule, type(step.activation) if is_closed else None), (
-        *step.parameters,
-    ) * is_closed
+    if step.rule == "pointwise":
+        return (step.rule, type(step.activation)), step.parameters
+    return (step.rule, None), ()
 
 
 def _series(step, numbers, state):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..._values import complete
+
 ZERO = 0
 """Line for pairs of which both positions are outside."""
 
@@ -18,26 +20,22 @@ class _Answers:
     reads_rows = False
     """Whether it reads what single rows know at its step."""
 
-    more = 0
-    """A number that compiled loops read, too."""
+    out = more = 0
+    """The first line that it writes, and a number of its own that compiled loops read."""
 
     @property
     def tables(self):
-        """Arrays that compiled loops read, one after the other: positions, then lines."""
-        return self.left, self.right
+        """What it knows of one line after the other."""
+        return tuple(part.ravel() for part in self if isinstance(part, np.ndarray))
 
     @property
     def n_lines(self):
         """Number of lines that it runs over."""
-        return len(self.tables[0])
+        return next(len(part) for part in self if isinstance(part, np.ndarray))
 
 
 def _operation(cls):
-    """Make a NamedTuple an operation; usable as a decorator."""
-    for name, answer in vars(_Answers).items():
-        if not name.startswith("__") and not hasattr(cls, name):
-            setattr(cls, name, answer)
-    return cls
+    return complete(cls, _Answers)
 
 
 @_operation
@@ -61,11 +59,6 @@ class Extend(NamedTuple):
 
     reads_rows = True
 
-    @property
-    def tables(self):
-        """Sides and positions."""
-        return self.is_right, self.places
-
 
 @_operation
 class Gather(NamedTuple):
@@ -74,16 +67,6 @@ class Gather(NamedTuple):
     step: int
     out: int
     sources: np.ndarray
-
-    @property
-    def tables(self):
-        """Sources of one line after the other."""
-        return (self.sources.ravel(),)
-
-    @property
-    def n_lines(self):
-        """Number of sums."""
-        return len(self.sources)
 
     @property
     def more(self):
@@ -99,13 +82,6 @@ class Scatter(NamedTuple):
     sources: np.ndarray
     targets: np.ndarray
 
-    out = 0
-
-    @property
-    def tables(self):
-        """Lines on both ends."""
-        return self.sources, self.targets
-
 
 @_operation
 class Clear(NamedTuple):
@@ -114,8 +90,6 @@ class Clear(NamedTuple):
     step: int
     out: int
     n_lines: int
-
-    tables = ()
 
 
 @_operation
@@ -136,17 +110,12 @@ class Blend(NamedTuple):
 
     step: int
     out: int
-    previous: np.ndarray
-    inputs: np.ndarray
     left: np.ndarray
     right: np.ndarray
+    previous: np.ndarray
+    inputs: np.ndarray
 
     reads_rows = True
-
-    @property
-    def tables(self):
-        """Positions, then lines."""
-        return self.left, self.right, self.previous, self.inputs
 
 
 @_operation
@@ -158,16 +127,16 @@ class Mix(NamedTuple):
     source: int
     n: int
 
-    reads_rows, tables = True, ()
+    reads_rows = True
 
     @property
     def n_lines(self):
-        """Number of positions, of which the pairs have lines."""
+        """Number of positions, of whose pairs it takes the lines."""
         return self.n
 
     @property
     def more(self):
-        """The first line of all pairs before the attention."""
+        """The first line that it takes."""
         return self.source
 
 

@@ -282,7 +282,7 @@ class _Writer:
         for rank in range(ranks.max(initial=-1) + 1):
             part = order[slice(*np.searchsorted(ranks, [rank, rank + 1]))]
             first, places = int(lines[part[0]]), (left[part], right[part])
-            self.add(Blend(k, first, previous[part], area.lines[part], *places))
+            self.add(Blend(k, first, *places, previous[part], area.lines[part]))
             self.add(Map(k + 1, first, *places))
         self.memory.give(area.lines)
         if extra:
