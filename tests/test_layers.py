@@ -289,12 +289,13 @@ TIMES = module.Input(4, 2)
         ),
         (
             module.ConvTranspose((2, 2)),
-            "filter_size must be a positive integer, or one for each of the 1 axes; got (2, 2). "
-            "Correct it.",
+            "filter_size must be an integer from 1 to 1000000, or one for each of the 1 axes; got "
+            "(2, 2). Correct it.",
         ),
         (
             module.ConvTranspose(2, strides=0),
-            "strides must be a positive integer, or one for each of the 1 axes; got 0. Correct it.",
+            "strides must be an integer from 1 to 1000000, or one for each of the 1 axes; got 0. "
+            "Correct it.",
         ),
         (
             module.AvgPool(5),

@@ -35,21 +35,23 @@ class Windows(NamedTuple):
     @property
     def after(self):
         """Grid of the places."""
-        return tuple(map(len, self._axes()))
+        return tuple(self._places(*axis)[0] for axis in zip(*self[:3], strict=True))
 
     @property
     def table(self):
         """Positions that each place sees, of shape (places, window positions)."""
         return _table(self)
 
-    def _axes(self):
-        return [self._along(*axis) for axis in zip(*self[:3], strict=True)]
+    def _places(self, size, window, stride):
+        """Number of places along an axis, and how far the first window begins before the grid."""
+        if self.padding == "valid":
+            return max(0, (size - window) // stride + 1), 0
+        n = -(-size // stride)
+        return n, max(0, (n - 1) * stride + window - size) // 2
 
     def _along(self, size, window, stride):
         """Positions that each place sees along an axis, of shape (places, window)."""
-        is_inside = self.padding == "valid"
-        n = max(0, (size - window) // stride + 1) if is_inside else -(-size // stride)
-        before = 0 if is_inside else max(0, (n - 1) * stride + window - size) // 2
+        n, before = self._places(size, window, stride)
         seen = np.arange(n)[:, None] * stride - before + np.arange(window)
         if self.is_ring:
             return seen % size
@@ -67,11 +69,12 @@ class Transposed(Windows):
 
     __slots__ = ()
 
+    def _places(self, size, window, stride):
+        over = max(0, window - stride)
+        return (size * stride + over, 0) if self.padding == "valid" else (size * stride, over // 2)
+
     def _along(self, size, window, stride):
-        over, n = max(0, window - stride), size * stride
-        before = over // 2
-        if self.padding == "valid":
-            before, n = 0, n + over
+        n, before = self._places(size, window, stride)
         seen = np.arange(n)[:, None] + before - np.arange(window)
         if self.is_ring:
             seen %= n
@@ -95,7 +98,7 @@ class Last(NamedTuple):
 
 @cache
 def _table(windows):
-    seen = windows._axes()
+    seen = [windows._along(*axis) for axis in zip(*windows[:3], strict=True)]
     n_axes, n_places = len(seen), [len(part) for part in seen]
     result = np.zeros((*n_places, *windows.window), dtype=np.int64)
     for axis, (part, size) in enumerate(zip(seen, windows.grid, strict=True)):
