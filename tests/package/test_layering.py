@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "sklearn_ntk"
 LOWEST_SKLEARN = "_compat"  # modules below this one are an array library, without scikit-learn
 OWNERS = {
