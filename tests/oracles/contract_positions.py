@@ -1,4 +1,4 @@
-"""Networks over positions, and both ways to run them, for tests."""
+"""The numerical contract over positions: a network for every layer, and runs of both engines."""
 
 import numpy as np
 
