@@ -21,10 +21,11 @@ def test_folders_mirror_those_of_the_package():
     assert folders_of(TESTS) - OWN == {name.removeprefix("_") for name in modules}
 
 
-@pytest.mark.parametrize("place", [TESTS, *(TESTS / name for name in folders_of(TESTS) - OWN)])
-def test_no_loose_files(place):
-    found = {path.name for path in place.glob("*.py") if not path.match("test_*.py")}
-    assert found == set() and (place != TESTS or not list(place.glob("test_*.py")))
+def test_every_file_has_a_place():
+    """Beside the folders stands no file but ``conftest.py``; in them, but for oracles, tests."""
+    assert [path.name for path in TESTS.glob("*.py")] == ["conftest.py"]
+    found = {path for path in TESTS.glob("*/*.py") if not path.match("test_*.py")}
+    assert {path.parent.name for path in found} == {"oracles"}
 
 
 def test_tests_do_not_import_each_other():
