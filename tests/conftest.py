@@ -2,13 +2,19 @@
 
 import pytest
 
-LONG = {"elu", "selu"}
-"""Activations whose formulas a compiler takes half a minute for; tests without one use values."""
+from sklearn_ntk.activations import ACTIVATIONS
+
+QUICK = {"relu", "erf", "sin", "tanh", "monomial", "sign"}
+"""One activation of each kind of formulas; loops of each of the others take seconds to compile."""
+
+COMPILING = {"engines", "gram", "kernels"}
+"""Folders whose tests compile loops of the activations that they are parametrised by."""
 
 
 def pytest_collection_modifyitems(items):
-    """Mark what is parametrised by the name of a long one."""
+    """Mark tests of what is not quick."""
     for item in items:
-        parameters = getattr(item, "callspec", None)
-        if parameters and any(x in LONG for x in parameters.params.values() if type(x) is str):
-            item.add_marker(pytest.mark.slow)
+        if item.path.parent.name in COMPILING and hasattr(item, "callspec"):
+            names = {x for x in item.callspec.params.values() if isinstance(x, str)}
+            if names & ACTIVATIONS.keys() - QUICK:
+                item.add_marker(pytest.mark.slow)
