@@ -56,7 +56,8 @@ def activation(name, **domains):
     NumPy.
 
     A class with fields other than numbers has a method ``traced``, which returns the same as a
-    value of numbers only, of a class whose formulas have the other fields written out in them.
+    value of numbers only, of a class whose formulas have the other fields written out in them. So
+    may have one that is a special case of another class, to share its code.
     """
 
     def register(cls):

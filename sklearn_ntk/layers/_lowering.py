@@ -106,11 +106,11 @@ class Context:
 
     def _lower_one(self, layer):
         if isinstance(layer, str) or is_activation(layer):
-            layer = self.activation(layer)
-            if not layer.is_linear:
-                self._check_gaussian(layer)
+            traced = self.activation(layer)
+            if not traced.is_linear:
+                self._check_gaussian(as_activation(layer))
                 self.change(gaussian=False, centred=False)
-            yield Pointwise(layer)
+            yield Pointwise(traced)
         elif isinstance(layer, type) or not hasattr(layer, "lower"):
             raise TypeError(
                 f"Invalid network at {'.'.join(self.path)}: {layer!r} is neither a layer nor an "

@@ -54,7 +54,7 @@ def test_defaults_of_lower():
 def test_activation_by_name_or_object(name):
     default = ACTIVATIONS[name]()
     assert lower((TIED, name, TIED)) == lower((TIED, default, TIED)) == lower([TIED, default, TIED])
-    assert lower((TIED, default, TIED)).steps[1].activation == default
+    assert lower((TIED, default, TIED)).steps[1].activation == default.traced()
 
 
 def test_parameters_become_floats():
@@ -351,6 +351,8 @@ def test_n_frozen_is_a_count(n_frozen):
 def test_errors_of_activations():
     with pytest.raises(ValueError, match=r"at architecture\[1\]: Unknown activation 'rellu'"):
         lower((TIED, "rellu", TIED))
+    with pytest.raises(ValueError, match=r"the activation ELU\(\) must follow"):
+        lower(("elu", TIED))
     with pytest.raises(ValueError, match=r"at architecture\[1\]: Unknown activation 'tnh'"):
         lower((TIMES, module.Recurrent("tnh"), TIED))
     with pytest.raises(ValueError, match="rate of Gaussian must be a negative number"):

@@ -5,8 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from contract_positions import NETWORKS
-from test_positions import program_of, rows_of
+from contract_positions import NETWORKS, program_of, rows_of
 
 from sklearn_ntk.architectures import mlp, resmlp
 from sklearn_ntk.engines import _work

@@ -51,7 +51,7 @@ COVARIANCES = [
     (1.1, 1.3, 1.1935),
     (0.9, 1.2, 0),
 ]
-REFERENCES = sorted(path.stem for path in (Path(__file__).parent / "data").glob("*mlp_*.json"))
+REFERENCES = sorted(path.stem for path in (Path(__file__).parents[1] / "data").glob("*mlp_*.json"))
 X = np.array([[0.3, -1.2, 0.8, 0.1], [1.5, 0.4, -0.2, -0.9], [0.2, -1.0, 1.1, 0.3]])
 
 
@@ -228,7 +228,7 @@ def test_gradient_is_the_slope(name, parameters):
 @pytest.mark.parametrize("case", REFERENCES)
 def test_stored_values(case):
     """The Gram matrices agree with those of the reference implementation."""
-    data = json.loads((Path(__file__).parent / "data" / f"{case}.json").read_text())
+    data = json.loads((Path(__file__).parents[1] / "data" / f"{case}.json").read_text())
     layers = oracle.from_reference(data["layers"])
     both = data["x1"] + data["x2"]
     for actual, name in zip(oracle.gram(layers, data["x1"], both), ("nngp", "ntk"), strict=True):

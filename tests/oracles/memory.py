@@ -1,4 +1,4 @@
-"""Free memory, of which tests pretend that there is little."""
+"""Free memory: how to pretend that there is little, for tests of refusals."""
 
 from sklearn_ntk._runtime import memory as _memory
 

@@ -1,4 +1,4 @@
-"""Networks over positions, and both ways to run them, for tests."""
+"""The numerical contract over positions: a network for every layer, and runs of both engines."""
 
 import numpy as np
 
@@ -7,6 +7,7 @@ from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.engines.reference import lines as _positions
 from sklearn_ntk.engines.rows import blocks as positions
 from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import lower
 
 BOTH = ("nngp", "ntk")
 
@@ -242,6 +243,22 @@ NETWORKS = {
     "dense behind": image(conv(2), RELU, MEAN, dense(), RELU, dense(), ERF),
     "dense behind flatten": image(conv(2), RELU, FLATTEN, dense(), RELU, DROPOUT, dense(), NORM),
 }  # fmt: skip
+
+W, B = 1.5, 0.2
+
+
+def rows_of(name, n, seed=0):
+    """Random rows for a network of the contract: one is zero, one constant, two are equal."""
+    n_features = int(np.prod(NETWORKS[name][0][1]["shape"]))
+    X = np.random.default_rng(seed).standard_normal((n, n_features))
+    X[1], X[2], X[-1] = 0.0, 0.7, X[0]
+    return X
+
+
+def program_of(name):
+    """The program of a network of the contract."""
+    return lower(to_layers(NETWORKS[name]), W, B)
+
 
 # --- Engines --------------------------------------------------------------------------------------
 

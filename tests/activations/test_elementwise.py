@@ -107,6 +107,7 @@ def test_deep(name):
     assert_close(kernels[0](X), kernels[1](X), 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMOOTH)
 def test_single_precision(name):
     kernels = both(lambda act: NTKKernel(1, act, 0.5, 0.2, dtype="float32"), name)
@@ -114,6 +115,7 @@ def test_single_precision(name):
     assert_close(kernels[0](X), kernels[1](X), 5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMOOTH)
 def test_gradient(name):
     kernels = both(lambda act: NTKKernel(1, act, 0.5, 0.2), name)

@@ -18,9 +18,9 @@ from sklearn_ntk.layers import Output, lower
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_trials(seed):
-    """More of them: ``python tests/trials.py --n 10000``."""
+    """More of them: ``python tests/oracles/trials.py --n 10000``."""
     end, reason = attempt(seed)
-    assert end != "failed", f"python tests/trials.py --n 1 --seed {seed}: {reason}"
+    assert end != "failed", f"python tests/oracles/trials.py --n 1 --seed {seed}: {reason}"
 
 
 def test_trials_try_everything():

@@ -3,75 +3,40 @@
 import pickle
 from typing import NamedTuple
 
+import duals as own
 import numpy as np
 import oracle
 import pytest
+from duals import (
+    JUMPING,
+    VERSIONS,
+    dual_of,
+    duals,
+    each_closed,
+    each_version,
+    features_of,
+)
 from numpy.testing import assert_allclose
-from scipy import special
 
 from sklearn_ntk import activations
 from sklearn_ntk.activations import (
     ACTIVATIONS,
     ABReLU,
-    Elementwise,
     ExpNormalized,
     LeakyReLU,
     Monomial,
     Numerical,
     Polynomial,
     ReLU,
-    Sign,
-    Step,
     activation,
     as_activation,
 )
 from sklearn_ntk.activations._registry import MOST_FEATURES
 from sklearn_ntk.architectures import mlp
-from sklearn_ntk.formulas import series
 from sklearn_ntk.formulas.gaps import N_FEATURES
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, lower
 
-
-def versions(cls):
-    """Activations with parameters that are the default, others, and of the other sign."""
-    defaults = cls._field_defaults
-    others = {field: oracle.vary(x) for field, x in defaults.items()}
-    turned = {field: -0.6 * x - 0.4 for field, x in defaults.items() if field not in cls.domains}
-    return dict.fromkeys((cls(), cls(**others), cls(**{**others, **turned})))
-
-
-def sine_dual(cov12, var1, var2):
-    """Dual of the sine, as a user would write it."""
-    return 0.5 * np.exp(-0.5 * (var1 + var2) - cov12) * np.expm1(2.0 * cov12)
-
-
-def erf(x):
-    """Error function."""
-    return special.erf(x)
-
-
-def erf_dual(cov12, var1, var2):
-    """Dual of the error function, as the documentation of neural-tangents has it."""
-    product = (1.0 + 2.0 * var1) * (1.0 + 2.0 * var2)
-    return np.arcsin(2.0 * cov12 / np.sqrt(product)) * 2.0 / np.pi
-
-
-def erf_slope(cov12, var1, var2):
-    """Dual of its derivative."""
-    return 4.0 / np.pi / np.sqrt((1.0 + 2.0 * var1) * (1.0 + 2.0 * var2) - 4.0 * cov12**2)
-
-
-VERSIONS = [act for cls in ACTIVATIONS.values() for act in versions(cls)]
-VERSIONS += [Numerical(np.sin), Numerical(np.cos)]
-GIVEN = [Elementwise(np.sin, sine_dual), Elementwise(erf, erf_dual, erf_slope)]
-VERSIONS += [ABReLU(-0.3, 1.2), ABReLU(0.4, -0.7), *GIVEN]
-CLOSED = [act for act in VERSIONS if not act.is_series]
-SERIES = [act for act in VERSIONS if act.is_series]
-JUMPING = (Sign, Step)
-each_version = pytest.mark.parametrize("act", VERSIONS, ids=repr)
-each_closed = pytest.mark.parametrize("act", CLOSED, ids=repr)
-each_series = pytest.mark.parametrize("act", SERIES, ids=repr)
 few_terms = pytest.mark.filterwarnings("ignore:The Hermite series")
 each_class = pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
 VARIANCES = np.array([1e-8, 1e-3, 0.3, 1.0, 2.7])
@@ -119,29 +84,6 @@ def duals_by_quadrature(act, a, b, c):
     score = (b * u - c * v) * (a * v - c * u) / determinant**2 + c / determinant
     products = function_of(act, a)(u) * function_of(act, b)(v)
     return [radius_weight @ (products * factor) @ angle_weight for factor in (1.0, score)]
-
-
-def features_of(act, *variances):
-    """What duals need to know of rows, for several arrays of variances."""
-    if not act.is_series:
-        return [act.features(v) for v in variances]
-    v = np.stack(np.broadcast_arrays(*variances))
-    rows = act.expand(v)
-    record = (*series.head(rows, v), *rows.unit)
-    return [tuple(x[i] for x in record) for i in range(len(v))]
-
-
-def dual_of(act, q, left, right):
-    """Standard deviations after the activation, gap and slope."""
-    if act.is_series:
-        return left[0], right[0], *series.dual(act, q, left, right)
-    return left[1], right[1], *act.dual(q, left, right)
-
-
-def duals(act, a, b, c):
-    """Both duals by the activation's own formulas."""
-    std, other, gap, slope = dual_of(act, 2.0 * (np.sqrt(a * b) - c), *features_of(act, a, b))
-    return std * other - 0.5 * gap, slope
 
 
 @each_version
@@ -206,8 +148,8 @@ def test_features(act):
 @few_terms
 @each_version
 def test_equal_rows_have_no_gap(act):
-    growing = ("exp", "monomial", "rectified_monomial", "polynomial", "hermite")
-    large = [] if act.name in (*growing, "numerical", "elementwise") else [1e4, 1e300]
+    is_bounded = act.name not in (*oracle.GROWING, "numerical", "elementwise")
+    large = [1e4, 1e300] if is_bounded else []
     (features,) = features_of(act, np.r_[0.0, 1e-300, VARIANCES, large])
     _, _, gap, slope = dual_of(act, np.zeros_like(features[0]), features, features)
     assert np.all(gap == 0.0)
@@ -335,7 +277,7 @@ def test_value(act):
     copy = pickle.loads(pickle.dumps(act))
     assert copy == act and type(copy) is type(act) and hash(copy) == hash(act)
     names = {"sin": np.sin, "cos": np.cos}
-    assert eval(repr(act), vars(activations) | globals() | names) == act
+    assert eval(repr(act), vars(own) | vars(activations) | names) == act
     assert str(act) in (act.name, repr(act))
     assert as_activation(act) == act
     with pytest.raises(AttributeError):

@@ -1,4 +1,7 @@
-"""Pairs of rows on which kernels are compared with high-precision arithmetic."""
+"""The numerical contract: pairs of rows, runs of both engines on them, and their errors.
+
+Errors are against `oracle`, and relative to the diagonals.
+"""
 
 import inspect
 from functools import cache

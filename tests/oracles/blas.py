@@ -1,4 +1,4 @@
-"""Threads of BLAS, of which tests that share the cores with others have one."""
+"""Number of BLAS threads: what it is, and how to set it, for tests that need more than one."""
 
 import threading
 

@@ -43,7 +43,7 @@ from sklearn_ntk.engines.reference import tiles as _numpy
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, Output, Residual, lower
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 REFERENCES = sorted(path.stem for path in DATA.glob("*mlp_*.json"))
 engines = pytest.mark.parametrize("run", ENGINES.values(), ids=ENGINES)
 few_terms = pytest.mark.filterwarnings("ignore:The Hermite series")

@@ -4,7 +4,7 @@ import montecarlo
 import numpy as np
 import oracle
 import pytest
-from test_engines import to_layers
+from contract import to_layers
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.gram import gram

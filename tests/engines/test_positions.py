@@ -13,10 +13,14 @@ from contract_positions import (
     ENGINES,
     NETWORKS,
     RELU,
+    B,
+    W,
     conv,
     dense,
     from_reference,
     image,
+    program_of,
+    rows_of,
     run_gram,
     run_numpy,
     to_layers,
@@ -49,7 +53,7 @@ from sklearn_ntk.layers import (
     lower,
 )
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 REFERENCES = sorted(
     path.relative_to(DATA).with_suffix("").as_posix()
     for pattern in (
@@ -58,21 +62,8 @@ REFERENCES = sorted(
     )
     for path in DATA.glob(f"{pattern}.json")
 )
-W, B = 1.5, 0.2
 STORED = json.loads((DATA / "positions" / "exact.json").read_text())
 """What `oracle_positions.store` wrote."""
-
-
-def rows_of(name, n, seed=0):
-    """Random rows for a network of the contract: one is zero, one constant, two are equal."""
-    n_features = int(np.prod(NETWORKS[name][0][1]["shape"]))
-    X = np.random.default_rng(seed).standard_normal((n, n_features))
-    X[1], X[2], X[-1] = 0.0, 0.7, X[0]
-    return X
-
-
-def program_of(name):
-    return lower(to_layers(NETWORKS[name]), W, B)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -1,7 +1,7 @@
 """Random networks, rows and estimators: each is computed right, or refused in one sentence.
 
-``python tests/trials.py --n 10000 --jobs 2`` makes so many trials, each of which its seed draws;
-``python tests/trials.py --seed 4711 --n 1`` repeats one.
+``python tests/oracles/trials.py --n 10000 --jobs 2`` makes so many trials, each of which its seed
+draws; ``python tests/oracles/trials.py --seed 4711 --n 1`` repeats one.
 """
 
 import argparse

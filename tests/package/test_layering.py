@@ -6,14 +6,16 @@ package imports are free.
 
 import ast
 import configparser
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "sklearn_ntk"
 LOWEST_SKLEARN = "_compat"  # modules below this one are an array library, without scikit-learn
 OWNERS = {
@@ -74,6 +76,18 @@ def test_imports_go_down():
 def test_contract_names_every_module():
     modules = {module_of(file, PACKAGE) for file in PACKAGE.rglob("*.py")} - {"__init__"}
     assert set(read_levels()) == modules
+
+
+def test_contributing_has_the_same_floors():
+    """Its table has each package once, and each floor is a stretch of lines of the contract."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", text, re.MULTILINE)
+    floors = [re.findall(r"`(\w+)`", names) for _, names in rows]
+    levels = read_levels()
+    assert [int(number) for number, _ in rows] == [5, 4, 3, 2, 1, 0]
+    assert sorted(name for names in floors for name in names) == sorted(levels)
+    ranks = [sorted(levels[name] for name in names) for names in floors]
+    assert all(above[0] > below[-1] for above, below in pairwise(ranks))
 
 
 @pytest.mark.parametrize(

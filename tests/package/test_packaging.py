@@ -11,7 +11,7 @@ import pytest
 
 import sklearn_ntk
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -39,26 +39,35 @@ both = pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
 @parametrize_with_checks(
     [
         NTKRegressor(),
+        NTKClassifier(),
+        NTKRegressorCV({"depth": [1, 2]}),
+        NTKClassifierCV({"depth": [1, 2]}),
+    ]
+)
+def test_estimator_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
         NTKRegressor(alpha=0.1),
         NTKRegressor(kernel="nngp"),
         NTKRegressor(training_time="auto"),
         NTKRegressor(training_time=100.0),
-        NTKClassifier(),
         NTKClassifier(alpha=0.1),
         NTKClassifier(kernel="nngp"),
         NTKClassifier(training_time="auto"),
         NTKClassifier(training_time=100.0, alpha=0.1),
         NTKClassifier(loss="hinge"),
         NTKClassifier(loss="log_loss", alpha=0.1),
-        NTKRegressorCV({"depth": [1, 2]}),
         NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
         NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
-        NTKClassifierCV({"depth": [1, 2]}),
         NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),
         NTKClassifierCV({"depth": [1, 2]}, alphas=None, training_times=[1.0, 100.0], cv=3),
     ]
 )
-def test_estimator_check(estimator, check):
+def test_estimator_check_with_parameters(estimator, check):
     check(estimator)
 
 

@@ -1,0 +1,76 @@
+"""Versions of every activation for tests, and their duals by their own formulas.
+
+`oracle` has duals that share no code with these.
+"""
+
+import numpy as np
+import oracle
+import pytest
+from scipy import special
+
+from sklearn_ntk.activations import ACTIVATIONS, ABReLU, Elementwise, Numerical, Sign, Step
+from sklearn_ntk.formulas import series
+
+
+def versions(cls):
+    """Activations with parameters that are the default, others, and of the other sign."""
+    defaults = cls._field_defaults
+    others = {field: oracle.vary(x) for field, x in defaults.items()}
+    turned = {field: -0.6 * x - 0.4 for field, x in defaults.items() if field not in cls.domains}
+    return dict.fromkeys((cls(), cls(**others), cls(**{**others, **turned})))
+
+
+def sine_dual(cov12, var1, var2):
+    """Dual of the sine, as a user would write it."""
+    return 0.5 * np.exp(-0.5 * (var1 + var2) - cov12) * np.expm1(2.0 * cov12)
+
+
+def erf(x):
+    """Error function."""
+    return special.erf(x)
+
+
+def erf_dual(cov12, var1, var2):
+    """Dual of the error function, as the documentation of neural-tangents has it."""
+    product = (1.0 + 2.0 * var1) * (1.0 + 2.0 * var2)
+    return np.arcsin(2.0 * cov12 / np.sqrt(product)) * 2.0 / np.pi
+
+
+def erf_slope(cov12, var1, var2):
+    """Dual of its derivative."""
+    return 4.0 / np.pi / np.sqrt((1.0 + 2.0 * var1) * (1.0 + 2.0 * var2) - 4.0 * cov12**2)
+
+
+VERSIONS = [act for cls in ACTIVATIONS.values() for act in versions(cls)]
+VERSIONS += [Numerical(np.sin), Numerical(np.cos)]
+GIVEN = [Elementwise(np.sin, sine_dual), Elementwise(erf, erf_dual, erf_slope)]
+VERSIONS += [ABReLU(-0.3, 1.2), ABReLU(0.4, -0.7), *GIVEN]
+CLOSED = [act for act in VERSIONS if not act.is_series]
+SERIES = [act for act in VERSIONS if act.is_series]
+JUMPING = (Sign, Step)
+each_version = pytest.mark.parametrize("act", VERSIONS, ids=repr)
+each_closed = pytest.mark.parametrize("act", CLOSED, ids=repr)
+each_series = pytest.mark.parametrize("act", SERIES, ids=repr)
+
+
+def features_of(act, *variances):
+    """What duals need to know of rows, for several arrays of variances."""
+    if not act.is_series:
+        return [act.features(v) for v in variances]
+    v = np.stack(np.broadcast_arrays(*variances))
+    rows = act.expand(v)
+    record = (*series.head(rows, v), *rows.unit)
+    return [tuple(x[i] for x in record) for i in range(len(v))]
+
+
+def dual_of(act, q, left, right):
+    """Standard deviations after the activation, gap and slope."""
+    if act.is_series:
+        return left[0], right[0], *series.dual(act, q, left, right)
+    return left[1], right[1], *act.dual(q, left, right)
+
+
+def duals(act, a, b, c):
+    """Both duals by the activation's own formulas."""
+    std, other, gap, slope = dual_of(act, 2.0 * (np.sqrt(a * b) - c), *features_of(act, a, b))
+    return std * other - 0.5 * gap, slope

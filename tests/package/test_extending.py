@@ -1,0 +1,33 @@
+"""The examples of doc/extending.md stand in real files, and run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "doc" / "extending.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^<!-- (\S+) -->\n```python\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+FILES = sorted((ROOT / "examples" / "extending").glob("*.py"))
+
+
+def test_code_is_that_of_the_files():
+    assert TEXT.count("```python") == len(BLOCKS)
+    assert {path.relative_to(ROOT).as_posix() for path in FILES} <= {path for path, _ in BLOCKS}
+    for path, block in BLOCKS:
+        assert f"\n{block}" in (ROOT / path).read_text(encoding="utf-8"), path
+
+
+def test_links():
+    targets = re.findall(r"\]\(([^)]+)\)", TEXT)
+    assert targets and [target for target in targets if not (PAGE.parent / target).exists()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_files_run(path):
+    printed = subprocess.check_output([sys.executable, "-W", "error", path], text=True)
+    assert printed.endswith(".\n")
