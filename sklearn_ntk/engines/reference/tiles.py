@@ -13,10 +13,10 @@ from ...formulas.tracing import built
 from ...program import Add, Drop, Normalize, Output, Save, Swap
 
 _RULES = {Normalize: "normalize", Drop: "drop"}
-"""Instructions without weights, by the names of their `formulas`."""
+"""Instructions without weights, by the names of their rules in `gaps`."""
 
 
-class Rows(NamedTuple):
+class TileRows(NamedTuple):
     """What one pass over single rows yields.
 
     ``records[k]`` is what step ``k`` keeps for the pairs and ``rates[k][p]`` its rates along
@@ -53,7 +53,7 @@ def scan_rows(program, variance, gradient=False):
     variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
     ntk = _one_axis(program, ntk, 1)
     pairs = [np.stack(moves[i : i + 2], axis=-1) for i in (0, 2)] if gradient else (None, None)
-    return Rows(records, rates, variance, ntk, *pairs)
+    return TileRows(records, rates, variance, ntk, *pairs)
 
 
 def _one_axis(program, ntk, n_axes):
