@@ -50,7 +50,7 @@ def data(options, seed):
 
 def searches(X):
     """The two ways to choose, and ours without the closed form."""
-    alphas = RELATIVE_RIDGES * NTKKernel(2, bias_var=1.0).diag(X).mean()
+    alphas = RELATIVE_RIDGES * NTKKernel().diag(X).mean()
     return {
         "NTKClassifierCV": NTKClassifierCV(GRID, alphas=alphas, combine=None),
         "NTKClassifierCV(cv=5)": NTKClassifierCV(GRID, alphas=alphas, combine=None, cv=5),

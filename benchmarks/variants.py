@@ -6,7 +6,6 @@ import time
 import numba
 import numpy as np
 
-from sklearn_ntk._runtime.memory import release
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, lower
@@ -24,20 +23,14 @@ def all_depths(activation, depths):
     return tuple(layers)
 
 
-def time_of(function, prepare):
+def time_of(function):
     """Seconds of a call, the fastest of three in a row."""
     seconds = []
     for _ in range(3):
-        prepare()
         start = time.perf_counter()
         function()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
-
-
-def times_of(function):
-    """Seconds of a call in the memory of the one before it, and in fresh memory."""
-    return time_of(function, lambda: None), time_of(function, release)
 
 
 def variants(X, activation):
@@ -73,20 +66,17 @@ def main():
     times = {name: [] for name in cases}
     for repeat in range(options.repeats + 1):  # the first one compiles
         for name, (function, _) in cases.items():
-            times[name].append(times_of(function))
+            times[name].append(time_of(function))
             if repeat == 0:
                 times[name].clear()
-    times = {name: np.transpose(pairs) for name, pairs in times.items()}
+    times = {name: np.array(seconds) for name, seconds in times.items()}
     print(f"n = {options.n}, d = {options.d}, {options.activation}, depth 3 unless said\n")
-    print("| variant | ms | ratio | ms in fresh memory | ratio |\n|---|---|---|---|---|")
+    print("| variant | ms | ratio |\n|---|---|---|")
     for name, (_, base) in cases.items():
-        cells = []
-        for seconds, others in zip(times[name], times[base or name], strict=True):
-            ratio = f"{np.median(seconds / others):.2f}" if base else ""
-            cells += [f"{1e3 * np.min(seconds):.1f}", ratio]
+        ratio = f"{np.median(times[name] / times[base]):.2f}" if base else ""
         compared = f", as to {base}" if base and base != "NTK" else ""
-        print(f"| {name}{compared} | {' | '.join(cells)} |")
-    layers = min(times[f"NTK, depth {LONG}"][0]) - min(times["NTK"][0])
+        print(f"| {name}{compared} | {1e3 * np.min(times[name]):.1f} | {ratio} |")
+    layers = min(times[f"NTK, depth {LONG}"]) - min(times["NTK"])
     pairs = options.n * (options.n + 1) / 2
     per_layer = 1e9 * layers / (LONG - 3) / pairs * numba.get_num_threads()
     print(f"\nA layer costs {per_layer:.1f} ns per pair and thread.")

@@ -80,7 +80,7 @@ def draw_errors(axes, split):
 def draw_kernel(axes, name, X, y):
     """Correlations of the digits, about their mean, the ten classes one after the other."""
     order = np.concatenate([np.flatnonzero(y == digit)[:N_SHOWN] for digit in range(10)])
-    K = NTKKernel(architecture=NETWORKS[name])(X[order])
+    K = NTKKernel(architecture=NETWORKS[name], bias_var=0.1)(X[order])
     K = KernelCenterer().fit_transform(K)
     scale = np.sqrt(K.diagonal())
     axes.imshow(K / np.outer(scale, scale), cmap="Blues", vmin=0, vmax=0.8)

@@ -36,7 +36,7 @@ def moved(X, n):
 
 def errors_of(network, X, y, X_test, y_test):
     """Percentage of wrong digits for each number of training images, and for each move."""
-    kernel = NTKKernel(architecture=network)
+    kernel = NTKKernel(architecture=network, bias_var=0.1)
     K, K_test = kernel(X), kernel(X_test, X)
     by_size = []
     for n in SIZES:

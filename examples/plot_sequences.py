@@ -55,7 +55,7 @@ def draw_errors(axes, X, y):
     """Errors of all kernels against the number of training sequences."""
     rows = X.reshape(len(X), -1)
     for name, (make, colour, style) in NETWORKS.items():
-        K = NTKKernel(architecture=make(X.shape[1:]))(rows, rows[: SIZES[-1]])
+        K = NTKKernel(architecture=make(X.shape[1:]), bias_var=0.1)(rows, rows[: SIZES[-1]])
         errors = []
         for n in SIZES:
             model = NTKClassifier("precomputed").fit(K[:n, :n], y[:n])

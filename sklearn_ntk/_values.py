@@ -13,6 +13,8 @@ def value(cls):
     cls.__hash__ = lambda self: hash((type(self).__qualname__, *self))
     if cls.__repr__.__module__ == "collections":  # not one of its own
         cls.__repr__ = _represented
+    if cls.__module__.startswith(f"{__package__}."):  # where users find it, and later pickles
+        cls.__module__ = cls.__module__.partition("._")[0]
     return cls
 
 

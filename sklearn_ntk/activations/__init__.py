@@ -1,7 +1,8 @@
 """Activation functions as immutable values: each knows its function and its dual kernel.
 
 An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with variances ``a^2`` and
-``b^2`` and gap ``q = 2 (a b - cov(u, v))`` (see `_special`). A class needs at least one field and
+``b^2`` and gap ``q = 2 (a b - cov(u, v))`` (see `formulas.special`). A class needs at least one
+field and
 
 ``fn(x)``
     the function itself;
@@ -14,14 +15,14 @@ An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with va
     the gap after the activation and the slope ``E[f'(u) f'(v)]``, from the gap before it and the
     features of the two rows.
 
-The last three are formulas in the sense of `_trace`: arithmetic, comparisons and NumPy ufuncs, free
-of branches. They run on arrays as they stand; compiled code and the derivatives for gradients are
-made from them.
+The last three are formulas in the sense of `formulas.tracing`: arithmetic, comparisons and NumPy
+ufuncs, free of branches. They run on arrays as they stand; compiled code and the derivatives for
+gradients are made from them.
 
 A class without a closed dual has, instead of the last three,
 
 ``expand(v)``
-    the Hermite series of rows, as `Rows`, for the pairs to be multiplied by `series`; and maybe
+    the Hermite series of rows, an `Expansion`, for the pairs to be multiplied by `series`; maybe
 ``orders(n)``
     the orders of ``n`` coefficients, by default all. They begin with 0 and 1, and the distance to
     the next one may double behind each that has the number 1 or 2 modulo 6.
@@ -40,7 +41,7 @@ A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurI
 from ._arcsine import GELU, Erf, SigmoidLike
 from ._elementwise import Elementwise
 from ._elu import ELU, SELU
-from ._expand import Rows
+from ._expand import Expansion
 from ._gaussian import Exp, ExpNormalized, Gabor, Gaussian
 from ._jumps import RectifiedMonomial, Sign, Step
 from ._numerical import Numerical
@@ -81,6 +82,7 @@ __all__ = [
     "Erf",
     "Exp",
     "ExpNormalized",
+    "Expansion",
     "Gabor",
     "Gaussian",
     "Hermite",
@@ -92,7 +94,6 @@ __all__ = [
     "Polynomial",
     "ReLU",
     "RectifiedMonomial",
-    "Rows",
     "SiLU",
     "Sigmoid",
     "SigmoidLike",

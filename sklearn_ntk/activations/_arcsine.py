@@ -82,7 +82,7 @@ class Erf(NamedTuple):
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.activations import Erf
     >>> NTKKernel(depth=1, activation=Erf(rate=0.5)).diag([[1.0, 2.0]]).round(3)
-    array([2.435])
+    array([3.524])
     """
 
     scale: float = 1.0
@@ -155,7 +155,7 @@ class GELU(NamedTuple):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> NTKKernel(depth=1, activation="gelu").diag([[1.0, 2.0]]).round(3)
-    array([10.258])
+    array([12.994])
     """
 
     gain: float = 1.0

@@ -267,7 +267,7 @@ class ELU(NamedTuple):
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.activations import ELU
     >>> NNGPKernel(depth=1, activation=ELU(alpha=0.5)).diag([[1.0, 2.0]]).round(3)
-    array([5.339])
+    array([7.146])
     """
 
     alpha: float = 1.0

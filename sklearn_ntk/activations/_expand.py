@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._runtime.notices import notice
+from .._values import value
 from ..formulas.special import safe_inverse
 
 N_TERMS = 257
@@ -46,7 +47,8 @@ _SOFT = 1e-12
 _NOTICED = 1e-6
 
 
-class Rows(NamedTuple):
+@value
+class Expansion(NamedTuple):
     """Expansion of an activation at the standard deviations ``s`` of rows.
 
     ``std`` is that after the activation, ``unit`` holds the coefficients over it, and ``gain`` is
@@ -76,7 +78,7 @@ class Sums(NamedTuple):
 
 
 def assemble(std, sums, n_terms):
-    """`Rows` with ``n_terms`` coefficients; ``std`` must not be zero."""
+    """`Expansion` with ``n_terms`` coefficients; ``std`` must not be zero."""
     a, order = sums.coefficients, np.arange(n_terms, dtype=float)[:, None]
     da = order * a[:n_terms]
     further = a[2 : n_terms + 2]
@@ -89,7 +91,7 @@ def assemble(std, sums, n_terms):
     unit[0] += size == 0.0
     dunit = 0.5 * da * inverse - unit * dlog
     new = sums.amplitude * size
-    return Rows(new, unit, new / std, new * dlog, dunit)
+    return Expansion(new, unit, new / std, new * dlog, dunit)
 
 
 def close(rows, sums):
@@ -141,7 +143,7 @@ def hermite_functions(half):
 
 
 def expand_smooth(act, moved, level, pole, variance):
-    """`Rows` of the function ``level + moved(x)``, analytic within ``pole`` of the real axis."""
+    """`Expansion` of ``level + moved(x)``, a function analytic within ``pole`` of the real axis."""
 
     def sums_of(std):
         waves = 23.0 + 36.0 * std.max() / pole
@@ -185,7 +187,7 @@ def sums_on_grid(moved, level, std, half):
 
 
 def expand_rows(name, sums_of, level, variance):
-    """`Rows` from a function that returns the `Sums` of some standard deviations."""
+    """`Expansion` from a function that returns the `Sums` of some standard deviations."""
 
     def expand(std):
         parts = _alike(std)
@@ -200,13 +202,15 @@ def expand_rows(name, sums_of, level, variance):
             return normalize(rows[0])
         back = np.argsort(np.concatenate(parts))
         fields = zip(*rows, strict=True)
-        return normalize(Rows(*(np.concatenate(field, axis=-1)[..., back] for field in fields)))
+        return normalize(
+            Expansion(*(np.concatenate(field, axis=-1)[..., back] for field in fields))
+        )
 
     return on_rows(name, expand, level, variance)
 
 
 def on_rows(name, expand, level, variance):
-    """`Rows` of any shape from a function of standard deviations that are neither 0 nor infinite.
+    """`Expansion` of any shape from a function of standard deviations neither 0 nor infinite.
 
     ``level`` is the value of the activation at zero.
     """
@@ -215,7 +219,7 @@ def on_rows(name, expand, level, variance):
     rows = expand(np.maximum(np.where(is_finite, std, 1.0), LEAST_STD if level else TINY_STD))
     new = np.where(is_finite, rows.std, np.inf)  # whoever asked finds out what overflows
     rows = rows._replace(std=new if level else new * (std != 0.0))
-    return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
+    return Expansion(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
 
 
 def _alike(std):

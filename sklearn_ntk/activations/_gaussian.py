@@ -25,7 +25,7 @@ class Gaussian(NamedTuple):
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.activations import Gaussian
     >>> NNGPKernel(depth=1, activation=Gaussian(rate=-0.5)).diag([[1.0, 2.0]]).round(3)
-    array([0.698])
+    array([1.555])
     """
 
     scale: float = 1.0
@@ -74,7 +74,7 @@ class Exp(NamedTuple):
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.activations import Exp
     >>> NNGPKernel(depth=1, activation=Exp(rate=0.5)).diag([[1.0, 2.0]]).round(3)
-    array([25.714])
+    array([41.171])
     """
 
     scale: float = 1.0
@@ -163,7 +163,7 @@ class Gabor(NamedTuple):
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.activations import Gabor
     >>> NNGPKernel(depth=1, activation=Gabor(rate=-0.1)).diag([[1.0, 2.0]]).round(3)
-    array([0.654])
+    array([1.526])
     """
 
     scale: float = 1.0

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..formulas.special import safe_inverse
-from ._expand import BLOCK, TAIL, Rows, on_rows, tell
+from ._expand import BLOCK, TAIL, Expansion, on_rows, tell
 
 N_TERMS = 417
 """Most coefficients of a row: enough for standard deviations up to 1e9."""
@@ -139,7 +139,7 @@ def even_orders(n):
 
 
 def expand_mixture(act, make, level, variance):
-    """`Rows` of ``act``; ``level`` is its value at zero.
+    """`Expansion` of ``act``; ``level`` is its value at zero.
 
     A function makes of standard deviations, and the number of coefficients, the amplitude, the
     coefficients in units of it and their rates along ``log s^2``, in units of it, too.
@@ -150,20 +150,20 @@ def expand_mixture(act, make, level, variance):
         step = max(1, MOST_NUMBERS // n_terms)
         parts = (std[i : i + step] for i in range(0, max(1, len(std)), step))
         rows = [_assemble(part, *make(part, n_terms)) for part in parts]
-        return Rows(*(np.concatenate(field, axis=-1) for field in zip(*rows, strict=True)))
+        return Expansion(*(np.concatenate(field, axis=-1) for field in zip(*rows, strict=True)))
 
     return on_rows(str(act), expand, level, variance)
 
 
 def _assemble(std, amplitude, a, da):
-    """`Rows` of coefficients."""
+    """`Expansion` of coefficients."""
     size = np.sqrt((a * a).sum(axis=0))
     inverse = safe_inverse(size)
     unit = a * inverse
     unit[0] += size == 0.0
     rate = (unit * da).sum(axis=0)
     new = amplitude * size
-    return Rows(new, unit, new / std, amplitude * rate, (da - unit * rate) * inverse)
+    return Expansion(new, unit, new / std, amplitude * rate, (da - unit * rate) * inverse)
 
 
 def _count_terms(act, make, std):

@@ -31,7 +31,7 @@ class Numerical(NamedTuple):
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.activations import Numerical
     >>> NNGPKernel(depth=1, activation=Numerical(np.arctan)).diag([[0.6, -0.8]]).round(6)
-    array([1.048155])
+    array([2.281784])
     """
 
     fn: Any

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._expand import LEAST_STD, TINY_STD, Rows, Sums, assemble
+from ._expand import LEAST_STD, TINY_STD, Expansion, Sums, assemble
 from ._registry import NUMBERS, activation, degrees
 
 HIGHEST = 60
@@ -20,7 +20,7 @@ def _monomial(degree):
 
 
 def _expand(terms, variance):
-    """`Rows` of a sum of terms."""
+    """`Expansion` of a sum of terms."""
     shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
     lowest = min(power for _, power, _, _ in terms)
     highest = max(power + 2 * twice for _, power, twice, _ in terms)
@@ -38,7 +38,7 @@ def _expand(terms, variance):
         moment = (n * a[:-2] ** 2 + np.sqrt((n + 1) * (n + 2)) * a[:-2] * a[2:]).sum(axis=0)
         floored = np.maximum(std, TINY_STD if lowest else LEAST_STD)
         rows = assemble(floored, Sums(amplitude, a, energy, moment), len(a) - 2)
-    return Rows(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
+    return Expansion(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
 
 
 @activation("monomial", degree=degrees(HIGHEST))
@@ -86,7 +86,7 @@ class Polynomial(NamedTuple):
     >>> from sklearn_ntk.activations import Polynomial
     >>> act = Polynomial((0.0, 1.0, 0.5))  # x + x^2 / 2
     >>> NNGPKernel(depth=1, activation=act).diag([[1.0, 2.0]]).round(3)
-    array([49.315])
+    array([67.])
     """
 
     coefficients: tuple = (0.0, 1.0)

@@ -67,7 +67,7 @@ class LeakyReLU(NamedTuple):
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.activations import LeakyReLU
     >>> NTKKernel(depth=1, activation=LeakyReLU(0.2)).diag([[1.0, 2.0]]).round(3)
-    array([10.708])
+    array([13.48])
     """
 
     leak: float = 0.01
@@ -99,7 +99,7 @@ class ABReLU(NamedTuple):
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.activations import ABReLU
     >>> NTKKernel(depth=1, activation=ABReLU(-0.5, 1.5)).diag([[1.0, 2.0]]).round(3)
-    array([25.6])
+    array([31.])
     """
 
     low: float
@@ -131,7 +131,7 @@ class Abs(NamedTuple):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> NTKKernel(depth=1, activation="abs").diag([[1.0, 2.0]]).round(3)
-    array([20.5])
+    array([25.])
     """
 
     gain: float = 1.0

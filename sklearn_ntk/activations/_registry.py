@@ -13,6 +13,7 @@ MOST_FEATURES = 6
 """Number of features for which compiled code has room."""
 
 
+@value
 class Domain(NamedTuple):
     """Values that a parameter may have: a test, the wording of the error, and their type."""
 
@@ -73,8 +74,6 @@ def activation(name, **domains):
                 _check_features(cls)
         if cls.is_series and not hasattr(cls, "orders"):
             cls.orders = _all_orders
-        if cls.__module__.startswith(__package__):
-            cls.__module__ = __package__  # where users find it, and pickles of later versions
         if _defaults_serve(cls):
             ACTIVATIONS[name] = cls
             cls.__str__ = lambda self: str(self.name) if self == cls() else repr(self)

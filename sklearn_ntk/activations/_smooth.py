@@ -35,7 +35,7 @@ class Tanh(NamedTuple):
     --------
     >>> from sklearn_ntk import NNGPKernel
     >>> NNGPKernel(depth=1, activation="tanh").diag([[1.0, 2.0]]).round(6)
-    array([1.442569])
+    array([2.387845])
     """
 
     gain: float = 1.0
@@ -68,7 +68,7 @@ class Sigmoid(NamedTuple):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> NTKKernel(depth=1, activation="sigmoid").diag([[1.0, 2.0]]).round(3)
-    array([1.088])
+    array([2.03])
     """
 
     gain: float = 1.0
@@ -102,7 +102,7 @@ class Softplus(NamedTuple):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> NTKKernel(depth=1, activation="softplus").diag([[1.0, 2.0]]).round(3)
-    array([9.487])
+    array([11.995])
     """
 
     gain: float = 1.0
@@ -141,7 +141,7 @@ class SiLU(NamedTuple):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> NTKKernel(depth=1, activation="silu").diag([[1.0, 2.0]]).round(3)
-    array([9.567])
+    array([12.293])
     """
 
     gain: float = 1.0
@@ -182,7 +182,7 @@ class Mish(NamedTuple):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> NTKKernel(depth=1, activation="mish").diag([[1.0, 2.0]]).round(3)
-    array([10.352])
+    array([13.091])
     """
 
     gain: float = 1.0

@@ -45,7 +45,7 @@ class Sin(NamedTuple):
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.activations import Sin
     >>> NNGPKernel(depth=1, activation=Sin(frequency=0.5)).diag([[1.0, 2.0]]).round(3)
-    array([1.022])
+    array([1.95])
     """
 
     scale: float = 1.0
@@ -80,7 +80,7 @@ class Cos(NamedTuple):
     >>> from sklearn_ntk import NNGPKernel
     >>> from sklearn_ntk.activations import Cos
     >>> NNGPKernel(depth=1, activation=Cos(frequency=0.5)).diag([[1.0, 2.0]]).round(3)
-    array([1.178])
+    array([2.05])
     """
 
     scale: float = 1.0

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
 from .._runtime.check import skewness
 from .._runtime.memory import check_memory
-from ..kernels._network import NNGPKernel, NTKKernel
+from ..kernels import NNGPKernel, NTKKernel
 from ..solvers.ridge import default_ridges, fit_ridge, select_ridge
 from ..solvers.stopping import default_times, fit_time, select_time
 from ..solvers.units import normalise, product, scaled

@@ -186,18 +186,21 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     Parameters
     ----------
     kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
-        A kernel object is used as it is, with defaults of its own; then, as with "precomputed", the
-        parameters of the network are ignored.
+        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
+        are ignored.
     depth : int, default=2
-        Number of hidden layers.
+        Number of hidden layers; 0 is a linear model.
     activation : str or object of `sklearn_ntk.activations`, default="relu"
         Activation of all hidden layers.
-    weight_var, bias_var : float, default=2.0 and 1.0
-        Variances of the weights and biases.
+    weight_var : float, default=2.0
+        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+    bias_var : float, default=1.0
+        Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
         So many of the first layers are not trained (NTK only).
     architecture : tuple of layers, optional
-        Any network, in place of ``depth`` and ``activation``.
+        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
+        None take the ones above.
     alpha : "auto" or float, default="auto"
         Ridge: half of it times the squared norm of the function is added to the loss ("log_loss"),
         or all of it to the diagonal of the Gram matrix ("squared_error"). "auto" chooses it among
@@ -222,7 +225,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Weights of the classes, by which those of the rows are multiplied; "balanced" gives all
         classes the same sum of weights.
     verbose : int, default=0
-        Whether to print how far a Gram matrix is.
+        Whether to print how far the computation is and how long it will take.
 
     Attributes
     ----------
@@ -267,6 +270,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     >>> print(f"{cross_val_score(model, X, y).mean():.2f}")
     0.99
     """
+
+    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,

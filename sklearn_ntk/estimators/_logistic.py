@@ -94,7 +94,7 @@ def dual_of(problem, coefficients):
 def losses_of_folds(problem, ridges, ranks):
     """Increasing ridges and their log losses, from the largest on down to behind the best one.
 
-    The folds are `_scoring.class_folds`.
+    The folds are `solvers.scoring.class_folds`.
     """
     n = len(problem.shares)
     if n == 1:  # the constant is all there is

@@ -27,18 +27,21 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     Parameters
     ----------
     kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
-        A kernel object is used as it is, with defaults of its own; then, as with "precomputed", the
-        parameters of the network are ignored.
+        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
+        are ignored.
     depth : int, default=2
-        Number of hidden layers.
+        Number of hidden layers; 0 is a linear model.
     activation : str or object of `sklearn_ntk.activations`, default="relu"
         Activation of all hidden layers.
-    weight_var, bias_var : float, default=2.0 and 1.0
-        Variances of the weights and biases.
+    weight_var : float, default=2.0
+        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+    bias_var : float, default=1.0
+        Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
         So many of the first layers are not trained (NTK only).
     architecture : tuple of layers, optional
-        Any network, in place of ``depth`` and ``activation``.
+        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
+        None take the ones above.
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
         `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, or is none with a
@@ -54,7 +57,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         leave-one-out residuals best, since a ridge that predicts well is often smaller, or what the
         ridge stands for.
     verbose : int, default=0
-        Whether to print how far a Gram matrix is.
+        Whether to print how far the computation is and how long it will take.
 
     Attributes
     ----------
@@ -97,6 +100,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     >>> round(model.score(X_test, y_test), 1)
     0.4
     """
+
+    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,

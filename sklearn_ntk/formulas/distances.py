@@ -3,7 +3,7 @@
 A pair of positions, one in each row, has a squared distance ``D = A + B - 2 K`` of its variances
 and its covariance, and an NTK. Sums over windows and branches are linear in both; an activation
 needs the gap ``D - (sqrt(A) - sqrt(B))^2``. For the pairs an instruction keeps a record of each
-position of each row. Names of inputs in traces are those of `formulas`: ``s0`` is the distance.
+position of each row. Names of inputs in traces are those of `gaps`: ``s0`` is the distance.
 """
 
 from functools import cache

@@ -1,5 +1,6 @@
 """The kernels of wide networks on scikit-learn's Gaussian-process kernel API."""
 
-from ._network import NNGPKernel, NTKKernel
+from ._nngp import NNGPKernel
+from ._ntk import NTKKernel
 
 __all__ = ["NNGPKernel", "NTKKernel"]

@@ -1,4 +1,4 @@
-"""Kernels of infinitely wide networks on scikit-learn's Gaussian-process kernel API."""
+"""What the kernels share: parameters, values, and trials of an optimiser that overflow."""
 
 import numbers
 import warnings
@@ -29,13 +29,37 @@ LARGEST_OF_CLASSES = 1e13
 """Largest entry in a trial of a classifier, whose factorisations fail on larger ones."""
 
 
-class _NetworkKernel(Kernel):
+class NetworkKernel(Kernel):
     """What the kernels of a network share; ``_get`` names which of its kernels this is."""
 
-    n_frozen = 0
     _is_trial = False
     _given = None
     _rejected = frozenset()
+
+    def __init__(
+        self,
+        depth=2,
+        activation="relu",
+        weight_var=2.0,
+        bias_var=1.0,
+        *,
+        n_frozen=0,
+        architecture=None,
+        weight_var_bounds=(1e-3, 1e3),
+        bias_var_bounds=(1e-5, 1e2),
+        dtype="float64",
+        verbose=0,
+    ):
+        self.depth = depth
+        self.activation = activation
+        self.weight_var = weight_var
+        self.bias_var = bias_var
+        self.n_frozen = n_frozen
+        self.architecture = architecture
+        self.weight_var_bounds = weight_var_bounds
+        self.bias_var_bounds = bias_var_bounds
+        self.dtype = dtype
+        self.verbose = verbose
 
     @property
     def theta(self):
@@ -202,154 +226,3 @@ class _NetworkKernel(Kernel):
 
 def _check_rows(X):
     return check_array(X, dtype=np.float64, input_name="X")
-
-
-class NTKKernel(_NetworkKernel):
-    """Neural tangent kernel of an infinitely wide network.
-
-    Gradient descent on a wide network is kernel regression with this kernel. A dense layer is
-    ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b`` with standard normal entries, and rows
-    of length ``d`` enter with covariance ``x.y / d``.
-
-    Parameters
-    ----------
-    depth : int, default=3
-        Number of hidden layers; 0 is a linear model.
-    activation : str or object of `sklearn_ntk.activations`, default="relu"
-        Activation of all hidden layers.
-    weight_var : float, default=2.0
-        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
-    bias_var : float, default=0.1
-        Variance of the biases; 0 is allowed, and then it is not optimised.
-    n_frozen : int, default=0
-        So many of the first layers are not trained.
-    architecture : tuple of layers, optional
-        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
-        None take those of the kernel.
-    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
-        Bounds for the optimisation of hyperparameters by Gaussian-process estimators. Trials
-        within them at which the kernel overflows count as very unlikely, and end no fit.
-    dtype : {"float64", "float32"}
-        Precision of the matrices; single precision takes half of the memory and of the time.
-    verbose : int, default=0
-        Whether to print how far a Gram matrix is and how long it will take.
-
-    See Also
-    --------
-    NNGPKernel : Kernel of the same network at random initialisation.
-
-    References
-    ----------
-    A. Jacot, F. Gabriel and C. Hongler, "Neural tangent kernel: convergence and generalization in
-    neural networks", NeurIPS 2018.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.gaussian_process import GaussianProcessRegressor
-    >>> from sklearn.gaussian_process.kernels import WhiteKernel
-    >>> from sklearn.preprocessing import scale
-    >>> from sklearn_ntk import NTKKernel
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> kernel = NTKKernel(depth=2) + WhiteKernel()
-    >>> gpr = GaussianProcessRegressor(kernel, normalize_y=True).fit(scale(X), y)
-    >>> print(f"{gpr.score(scale(X), y):.2f}")
-    0.65
-    """
-
-    _get = "ntk"
-
-    def __init__(
-        self,
-        depth=3,
-        activation="relu",
-        weight_var=2.0,
-        bias_var=0.1,
-        *,
-        n_frozen=0,
-        architecture=None,
-        weight_var_bounds=(1e-3, 1e3),
-        bias_var_bounds=(1e-5, 1e2),
-        dtype="float64",
-        verbose=0,
-    ):
-        self.depth = depth
-        self.activation = activation
-        self.weight_var = weight_var
-        self.bias_var = bias_var
-        self.n_frozen = n_frozen
-        self.architecture = architecture
-        self.weight_var_bounds = weight_var_bounds
-        self.bias_var_bounds = bias_var_bounds
-        self.dtype = dtype
-        self.verbose = verbose
-
-
-class NNGPKernel(_NetworkKernel):
-    """Neural network Gaussian-process kernel: the prior of an infinitely wide random network.
-
-    The covariance of the outputs of a network whose weights are drawn at random. A Gaussian
-    process with this kernel is the exact Bayesian posterior of the infinitely wide network.
-
-    Parameters
-    ----------
-    depth : int, default=3
-        Number of hidden layers; 0 is a linear model.
-    activation : str or object of `sklearn_ntk.activations`, default="relu"
-        Activation of all hidden layers.
-    weight_var : float, default=2.0
-        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
-    bias_var : float, default=0.1
-        Variance of the biases; 0 is allowed, and then it is not optimised.
-    architecture : tuple of layers, optional
-        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
-        None take those of the kernel.
-    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
-        Bounds for the optimisation of hyperparameters by Gaussian-process estimators. Trials
-        within them at which the kernel overflows count as very unlikely, and end no fit.
-    dtype : {"float64", "float32"}
-        Precision of the matrices; single precision takes half of the memory and of the time.
-    verbose : int, default=0
-        Whether to print how far a Gram matrix is and how long it will take.
-
-    See Also
-    --------
-    NTKKernel : Kernel of the same network under training by gradient descent.
-
-    References
-    ----------
-    J. Lee et al., "Deep neural networks as Gaussian processes", ICLR 2018.
-
-    Examples
-    --------
-    >>> from sklearn_ntk import NNGPKernel
-    >>> kernel = NNGPKernel(depth=1, bias_var=0.0)
-    >>> kernel([[1.0, 0.0], [0.0, 1.0]]).round(4)
-    array([[1.    , 0.3183],
-           [0.3183, 1.    ]])
-    """
-
-    _get = "nngp"
-
-    def __init__(
-        self,
-        depth=3,
-        activation="relu",
-        weight_var=2.0,
-        bias_var=0.1,
-        *,
-        architecture=None,
-        weight_var_bounds=(1e-3, 1e3),
-        bias_var_bounds=(1e-5, 1e2),
-        dtype="float64",
-        verbose=0,
-    ):
-        self.depth = depth
-        self.activation = activation
-        self.weight_var = weight_var
-        self.bias_var = bias_var
-        self.architecture = architecture
-        self.weight_var_bounds = weight_var_bounds
-        self.bias_var_bounds = bias_var_bounds
-        self.dtype = dtype
-        self.verbose = verbose

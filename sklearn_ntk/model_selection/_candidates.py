@@ -34,8 +34,8 @@ class Problem(NamedTuple):
     ``group`` tells which rows are equal, by the numbers from zero of distinct rows. ``alphas`` are
     the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean of weight
     times diagonal; ``folds`` are pairs of rows, or None for leaving out one row. ``times`` are the
-    decreasing times of training, or None for `stopping.default_times`. Targets and weights are in
-    units of powers of two, with the exponents ``exponent`` and ``unit``.
+    decreasing times of training, or None for `solvers.stopping.default_times`. Targets and weights
+    are in units of powers of two, with the exponents ``exponent`` and ``unit``.
     """
 
     X: np.ndarray
@@ -155,7 +155,7 @@ def _grams(group, X):
 def evaluate(family, problem):
     """`Outcome` of each member of a family.
 
-    Where not all ridges are tried, each member begins with the `solvers.Hint` of those before it.
+    Where not all ridges are tried, each member begins with the `Hint` of those before it.
     """
     found, hint, parts = [], None, passes(family, len(problem.X))
     for index, K in chain.from_iterable(_grams(part, problem.X) for part in parts):

@@ -98,7 +98,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
     verbose : int, default=0
-        Whether to print how far the choice is.
+        Whether to print how far the computation is and how long it will take.
 
     Attributes
     ----------
@@ -137,6 +137,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     np.True_
     """
 
+    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
     _base = NTKRegressor
     _grid = (
         {"kernel": BOTH, "depth": [1, 2, 3], "bias_var": [0.0, 0.1, 1.0]},
@@ -250,7 +251,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
     verbose : int, default=0
-        Whether to print how far the choice is.
+        Whether to print how far the computation is and how long it will take.
 
     Attributes
     ----------
@@ -297,6 +298,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     np.float64(1.0)
     """
 
+    __module__ = "sklearn_ntk"
     _base = NTKClassifier
     _grid = (
         {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},

@@ -67,6 +67,8 @@ class GradientFlow:
     [2.   1.25 1.   1.25 2.  ]
     """
 
+    __module__ = "sklearn_ntk.dynamics"
+
     def __init__(self, K, weights=None, alpha=0.0, learning_rate=1.0):
         K = read_gram(K)
         weights = np.ones(len(K)) if weights is None else read_weights(weights, len(K))

@@ -21,7 +21,7 @@ class Trained(NamedTuple):
     rotated: np.ndarray
 
     def gcv(self, weights):
-        """Error of generalised cross-validation, as that of `solvers.Solution`."""
+        """Error of generalised cross-validation, as that of `Solution`."""
         return np.mean(np.sum(self.rotated**2, axis=0)) / len(weights)
 
 

@@ -137,7 +137,9 @@ def test_positions(name, dtype, tolerance):
 
 def test_recurrent():
     def make(act):
-        return NTKKernel(architecture=(Input(4, 1), Recurrent(act), Dense()), weight_var=0.9)
+        return NTKKernel(
+            architecture=(Input(4, 1), Recurrent(act), Dense()), weight_var=0.9, bias_var=0.1
+        )
 
     kernels = both(make, "erf")
     assert_close(kernels[0](X), kernels[1](X), 1e-12)

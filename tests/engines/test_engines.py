@@ -438,7 +438,7 @@ def converted(scan, kind):
             return type(value)(convert(item) for item in value)
         return kind(value) if isinstance(value, np.ndarray) else value
 
-    return _numpy.Rows(*map(convert, scan))
+    return _numpy.TileRows(*map(convert, scan))
 
 
 def flat(results):

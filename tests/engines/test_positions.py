@@ -521,7 +521,7 @@ def test_scan_stops_at_the_output():
     program = program_of("conv pooled")
     X = blocks.check_shape(rows_of("conv pooled", 4), program.shape)
     scanned = _positions.scan_rows(program, X)
-    assert isinstance(scanned, _position_rows.Rows)
+    assert isinstance(scanned, _position_rows.LineRows)
     np.testing.assert_array_equal(scanned.records[-1][0][0], scanned.variance)
 
 

@@ -98,8 +98,8 @@ def assert_same_model(model, other, X, rtol=1e-7):
 @pytest.mark.parametrize(
     "params, kernel",
     [
-        ({}, NTKKernel(2, bias_var=1.0)),
-        ({"kernel": "nngp", "depth": 1}, NNGPKernel(1, bias_var=1.0)),
+        ({}, NTKKernel()),
+        ({"kernel": "nngp", "depth": 1}, NNGPKernel(1)),
         (
             {"activation": "erf", "weight_var": 1.5, "bias_var": 0.3, "n_frozen": 1},
             NTKKernel(2, "erf", 1.5, 0.3, n_frozen=1),
@@ -148,7 +148,7 @@ def test_precomputed_equals_the_kernel_route(cls, alpha, weights):
     new = data(15, seed=1)[0]
     rng = np.random.default_rng(0)
     w = {None: None, "even": rng.uniform(0.5, 2, 40), "zero": rng.integers(0, 3, 40) * 1.0}[weights]
-    kernel = NTKKernel(2, bias_var=1.0)
+    kernel = NTKKernel()
     direct = cls(alpha=alpha).fit(X, y, sample_weight=w)
     precomputed = cls(kernel="precomputed", alpha=alpha).fit(kernel(X), y, sample_weight=w)
     assert precomputed.kernel_ is None and precomputed.n_features_in_ == 40
@@ -161,7 +161,7 @@ def test_precomputed_equals_the_kernel_route(cls, alpha, weights):
 @both
 def test_precomputed_cross_validates(cls):
     X, y = data(60)
-    K = NTKKernel(2, bias_var=1.0)(X)
+    K = NTKKernel()(X)
     found = cross_val_score(cls(kernel="precomputed"), K, y, error_score="raise")
     assert_allclose(found, cross_val_score(cls(), X, y, error_score="raise"), rtol=1e-6)
 

@@ -15,7 +15,7 @@ from sklearn_ntk.estimators import _classification as classification
 from sklearn_ntk.estimators import _logistic
 from sklearn_ntk.solvers.linalg import Spectrum
 
-KERNEL = NTKKernel(2, bias_var=1.0)
+KERNEL = NTKKernel()
 LOSSES = pytest.mark.parametrize("loss", ["squared_error", "hinge", "log_loss"])
 
 

@@ -101,7 +101,7 @@ def test_weights_are_repetitions(cls, time):
 def test_precomputed_equals_the_kernel_route(cls, time):
     X, y = data_of(cls)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, len(y)) * (np.arange(len(y)) > 3)
-    kernel = NTKKernel(2, bias_var=1.0)
+    kernel = NTKKernel()
     direct = cls(training_time=time).fit(X, y, weights)
     found = cls("precomputed", training_time=time).fit(kernel(X), y, weights)
     assert_allclose(found.training_time_, direct.training_time_, rtol=1e-10)

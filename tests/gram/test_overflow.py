@@ -25,14 +25,14 @@ from sklearn_ntk.layers import (
 )
 
 X = np.random.default_rng(0).standard_normal((7, 4))
-SINGLE = {"dtype": "float32"}
+SINGLE = {"bias_var": 0.1, "dtype": "float32"}
 
 
 @pytest.mark.parametrize(
     ("kernel", "scale"),
     [
-        (NTKKernel(**SINGLE), 1e19),
-        (NTKKernel(**SINGLE), 1e20),
+        (NTKKernel(3, **SINGLE), 1e19),
+        (NTKKernel(3, **SINGLE), 1e20),
         (NTKKernel(1, weight_var=1e39, **SINGLE), 1.0),
         (NNGPKernel(1, "exp", **SINGLE), 8.0),
         (NNGPKernel(1, Hermite(60), **SINGLE), 1.0),
@@ -143,7 +143,7 @@ def test_zero_row_of_numerical():
 @pytest.mark.parametrize("n", [1, 7])
 def test_constant_variance_before_a_series(n):
     """The rows of a closed form without variance are as many as before."""
-    kernel = NTKKernel(architecture=(Dense(), "rbf", Dense(), "tanh", Dense()))
+    kernel = NTKKernel(architecture=(Dense(), "rbf", Dense(), "tanh", Dense()), bias_var=0.1)
     K, gradient = kernel(X[:n], eval_gradient=True)
     step = 1e-5
     for place, name in enumerate(("bias_var", "weight_var")):
@@ -175,21 +175,23 @@ def test_type_of_precision():
 
 SHALLOW_BOUNDS = {"weight_var_bounds": (1e-3, 0.5), "bias_var_bounds": (1e-5, 1.0)}
 TRIALS = {
-    "exp": NTKKernel(2, "exp", weight_var=0.1),
-    "nngp": NNGPKernel(3, "exp", weight_var=0.1),
-    "monomial": NTKKernel(8, "monomial", weight_var=0.3),
-    "float32": NTKKernel(20, dtype="float32"),
+    "exp": NTKKernel(2, "exp", 0.1, 0.1),
+    "nngp": NNGPKernel(3, "exp", 0.1, 0.1),
+    "monomial": NTKKernel(8, "monomial", 0.3, 0.1),
+    "float32": NTKKernel(20, bias_var=0.1, dtype="float32"),
     "hermite": NTKKernel(8, Hermite(3), weight_var=0.3, bias_var=0.01),
-    "numerical": NTKKernel(1, Numerical(np.sinh), weight_var=0.1),
+    "numerical": NTKKernel(1, Numerical(np.sinh), 0.1, 0.1),
     "positions": NTKKernel(
-        architecture=(Input(3, 1), Conv(2), "exp", GlobalAvgPool(), Dense()), weight_var=0.1
+        architecture=(Input(3, 1), Conv(2), "exp", GlobalAvgPool(), Dense()),
+        weight_var=0.1,
+        bias_var=0.1,
     ),
 }
 WRAPPED = {
     "alone": lambda kernel: kernel,
     "product": lambda kernel: 2.0 * kernel,
     "power": lambda kernel: kernel**2,
-    "sum": lambda kernel: kernel + NNGPKernel(2, "exp", weight_var=0.1),
+    "sum": lambda kernel: kernel + NNGPKernel(2, "exp", 0.1, 0.1),
 }
 
 
@@ -233,9 +235,7 @@ def test_likelihood_of_a_trial_that_overflows(name, wrap):
 @pytest.mark.parametrize(("noise", "scale"), [(0.01, 1.0), (None, 1.0), (None, 100.0)])
 def test_regressor_gets_past_trials_that_overflow(noise, scale, seed):
     Z, y = waves(seed=seed)
-    kernel, narrow = (
-        NTKKernel(2, "exp", weight_var=0.1, **bounds) for bounds in ({}, SHALLOW_BOUNDS)
-    )
+    kernel, narrow = (NTKKernel(2, "exp", 0.1, 0.1, **bounds) for bounds in ({}, SHALLOW_BOUNDS))
     found = []
     for each in (kernel, narrow):
         model = each + WhiteKernel(1.0, (1e-5, 1e6)) if noise is None else each
@@ -288,7 +288,7 @@ def test_restarts_and_searches_without_gradient_get_past_trials(name):
 def test_a_fit_that_starts_with_an_overflow_says_so(Model, optimizer):
     Z, y = waves()
     with pytest.raises(ValueError, match="overflows on rows whose largest entry"):
-        Model(NTKKernel(3, "exp"), optimizer=optimizer).fit(10.0 * Z, y > 0.0)
+        Model(NTKKernel(3, "exp", bias_var=0.1), optimizer=optimizer).fit(10.0 * Z, y > 0.0)
 
 
 def test_an_optimiser_that_ends_in_an_overflow_gets_no_model_of_it():
@@ -302,7 +302,7 @@ def test_an_optimiser_that_ends_in_an_overflow_gets_no_model_of_it():
         return bounds[:, 1], objective(theta)[0]
 
     Z, y = waves()
-    kernel = NTKKernel(2, "exp", weight_var=0.1)
+    kernel = NTKKernel(2, "exp", 0.1, 0.1)
     model = GaussianProcessRegressor(kernel, alpha=0.1, optimizer=end_tried)
     with pytest.warns(ConvergenceWarning, match=r"ends where the kernel overflows.*as given"):
         model.fit(Z, y)
@@ -312,7 +312,7 @@ def test_an_optimiser_that_ends_in_an_overflow_gets_no_model_of_it():
 
 
 def test_other_calls_of_a_trial_stay_errors():
-    kernel = NTKKernel(2, "exp", weight_var=0.1)
+    kernel = NTKKernel(2, "exp", 0.1, 0.1)
     trial = kernel.clone_with_theta(kernel.bounds[:, 1])
     for call in (trial.diag, lambda Z: trial(Z, Z + 1.0), clone(trial)):
         with pytest.raises(ValueError, match="overflows on rows"):

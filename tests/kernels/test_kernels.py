@@ -41,7 +41,7 @@ NETWORKS = {
     "nngp-erf": NNGPKernel(3, Erf(scale=1.5, rate=0.7), 1.7, 0.3),
     "ntk-no-bias": NTKKernel(depth=2, bias_var=0),
     "nngp-no-bias": NNGPKernel(depth=1, activation="erf", bias_var=0.0),
-    "ntk-frozen": NTKKernel(n_frozen=3),
+    "ntk-frozen": NTKKernel(3, n_frozen=3),
     "ntk-untied": NTKKernel(architecture=UNTIED),
     "ntk-weights-tied": NTKKernel(architecture=WEIGHTS_TIED),
     "nngp-biases-tied": NNGPKernel(architecture=BIASES_TIED),
@@ -388,7 +388,7 @@ def test_get_and_set_params():
 def test_params_of_nested_kernels_have_paths():
     kernel = (NTKKernel() + WhiteKernel(0.5)) * RBF()
     params = kernel.get_params()
-    assert params["k1__k1__depth"] == 3 and params["k1__k1__n_frozen"] == 0
+    assert params["k1__k1__depth"] == 2 and params["k1__k1__n_frozen"] == 0
     kernel.set_params(k1__k1__depth=1, k1__k1__activation="erf", k1__k2__noise_level=2.0)
     assert kernel == (NTKKernel(1, "erf") + WhiteKernel(2.0)) * RBF()
 

@@ -102,7 +102,7 @@ def test_leave_one_out_of_classes_is_refitting(scoring, n_classes):
 def test_r2_and_gcv_and_likelihood():
     """Against their definitions, with the matrices written out."""
     X, y = numbers()
-    K = NTKKernel(1, bias_var=1.0)(X)
+    K = NTKKernel(1)(X)
     n, ridge = len(y), 0.7
     ones = np.ones((n, 1))
     V = K + ridge * np.eye(n)

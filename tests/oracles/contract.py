@@ -34,7 +34,7 @@ def rows_of(scan, part):
             return type(value)(cut(item) for item in value)
         return value[part] if np.ndim(value) else value
 
-    return _numpy.Rows(cut(scan.records), cut(scan.rates), *scan[2:])
+    return _numpy.TileRows(cut(scan.records), cut(scan.rates), *scan[2:])
 
 
 def run_numba(program, X, Y, gradient=False):

@@ -5,9 +5,7 @@ interpreter, compiled once, calls those of any network, and a new network compil
 steps that no network before it had.
 """
 
-import contextlib
 import hashlib
-import uuid
 from functools import cache
 from pathlib import Path
 
@@ -15,13 +13,13 @@ import numpy as np
 from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 
 from ..._runtime import memory
 from ...formulas import gaps, tracing
 from ..packing import lines, tile
-from ..packing.tile import Results, Side, Tile
+from ..packing.tile import Results, Tile, TileSide
 from ..sources.lines import N_LANES
+from ._private import address_of, mend_cache, pointer
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -51,32 +49,8 @@ def compiled(function, options=OPTIONS):
         dispatcher = njit(cache=True, **options)(function)
     except RuntimeError:  # no directory for the cache
         return njit(**options)(function)
-    cache_of_function = dispatcher._cache
-    cache_of_function.save_overload = _forgiving(cache_of_function.save_overload)
-    files = cache_of_function._cache_file
-    files._data_name = _unique(files._data_name)
+    mend_cache(dispatcher)
     return dispatcher
-
-
-def _forgiving(save):
-    def save_if_possible(*arguments):
-        with contextlib.suppress(OSError):  # a full disk is no reason not to compute
-            save(*arguments)
-
-    return save_if_possible
-
-
-def _unique(name):
-    """Names of files that no other process takes, or its index might mean our code by its types.
-
-    Numba numbers them in order, and two processes may save a function for different types at once.
-    """
-    return lambda number: name(uuid.uuid4().int >> 64)
-
-
-def pointer(context, builder, kind, array, place):
-    """Where an entry of a contiguous array is, counted from its beginning."""
-    return builder.gep(make_array(kind)(context, builder, array).data, [place], inbounds=True)
 
 
 @intrinsic
@@ -173,7 +147,7 @@ def signature(dtype):
 
     double = [real(2, types.float64), real(1, types.float64)]
     side = types.NamedTuple(
-        [*double, *[real(1)] * 3, real(3), real(4), real(2), real(2), types.int64], Side
+        [*double, *[real(1)] * 3, real(3), real(4), real(2), real(2), types.int64], TileSide
     )
     results = types.NamedTuple([real(3), real(3), real(4), real(4)], Results)
     whole = types.Array(types.int64, 1, "C")
@@ -192,24 +166,3 @@ def signature(dtype):
 def address(step, dtype):
     """Address of a compiled step for pairs of this precision; compiles or loads it."""
     return address_of(step, signature(dtype))
-
-
-def address_of(step, arguments):
-    """Address of a compiled step for arguments of these types; compiles or loads it."""
-    step.compile(types.void(*arguments))
-    result = step.overloads[arguments]
-    return result.library.get_pointer_to_function(result.fndesc.llvm_func_name)
-
-
-@intrinsic
-def call(typing_context, place, number, tile):
-    """Call the step at an address, on its number and a tile."""
-
-    def generate(context, builder, signature, arguments):
-        convention, types_ = context.call_conv, signature.args[1:]
-        kind = convention.get_function_type(signature.return_type, types_)
-        function = builder.inttoptr(arguments[0], kind.as_pointer())
-        convention.call_function(builder, function, signature.return_type, types_, arguments[1:])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, number, tile), generate

@@ -22,7 +22,7 @@ def seconds_of(plan):
 
 
 def scan_blocks(program, X, gradient):
-    """`Rows` of rows (n, positions, channels), in blocks."""
+    """`LineRows` of rows (n, positions, channels), in blocks."""
     plan = schedule(program, diagonal=True)
     if plan.cost * len(X) <= COMPILED_LINES:
         return blocks.scan_blocks(program, X, gradient)

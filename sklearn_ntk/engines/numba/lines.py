@@ -1,4 +1,4 @@
-"""The compiled engine for networks on positions: schedules on a few pairs of rows at a time."""
+"""Lines of the compiled engine: operations of a schedule on a few pairs of rows at a time."""
 
 from functools import cache
 from typing import NamedTuple
@@ -6,14 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 
-from ..packing.lines import Side, pack_constants, pack_numbers, pack_side, set_places
+from ..packing.lines import LineSide, pack_constants, pack_numbers, pack_side, set_places
 from ..rows import lines as rows
 from ..rows.lines import formula_of
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ..sources import attention, line_series
 from ..sources import lines as sources
 from ..sources.lines import N_LANES
-from .compiling import INNER, address_of, call, compiled, from_source
+from ._private import address_of, call
+from .compiling import INNER, compiled, from_source
 
 N_SOURCES = 3
 """Lines that a loop sums before its maps, as a convolution with filters of three positions does."""
@@ -35,15 +36,15 @@ class Lines(NamedTuple):
     constants: object
     channels: object
     entries: object
-    left: Side
-    right: Side
+    left: LineSide
+    right: LineSide
     i: object
     j0: object
     lines: object
     work: object
 
 
-class Plan(NamedTuple):
+class LinePlan(NamedTuple):
     """A schedule as the engine takes it; the first fields are those of `Lines`."""
 
     ops: np.ndarray
@@ -65,7 +66,7 @@ def _signature(dtype):
     single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
     real, reals = (types.Array(single, n_axes, "C") for n_axes in (1, 2))
     table = types.Array(types.int64, 2, "C")
-    side = types.NamedTuple([real, real, types.int64], Side)
+    side = types.NamedTuple([real, real, types.int64], LineSide)
     plan = [table, types.Array(types.int32, 1, "C"), table, reals, real, *[types.int64] * 2]
     return types.int64, types.NamedTuple(
         [*plan, side, side, types.int64, types.int64, real, real], Lines
@@ -159,7 +160,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     constants = pack_constants(steps, program, scan, dtype)
     n_parts, n_series = 6 if gradient else 2, line_series.N_WORK
     widest = max((op.n for op in schedule.operations if isinstance(op, Mix)), default=0)
-    return Plan(
+    return LinePlan(
         np.array(rows, np.int64),
         np.concatenate(tables),
         steps,
@@ -224,12 +225,12 @@ def run(plan, first, last, rows, lines):
 
 def plan_of_rows(program, schedule, gradient):
     """Plan for `scan_rows`, which knows nothing of records yet."""
-    nothing = rows.Rows([], [], [], *[None] * 5)
+    nothing = rows.LineRows([], [], [], *[None] * 5)
     return make_plan(program, schedule, nothing, gradient, np.dtype(np.float64), own=True)
 
 
 def scan_rows(program, schedule, plan, X, gradient):
-    """`_positions.scan_rows` with compiled loops, for the schedule with equal positions."""
+    """`reference.lines.scan_rows` with compiled loops, for the schedule with equal positions."""
     n, n_lanes, n_parts = len(X), plan.n_lanes, 6 if gradient else 2
     n_tiles = -(-n // n_lanes)
     X = X[np.minimum(np.arange(n_tiles * n_lanes), n - 1)]

@@ -12,7 +12,7 @@ from .streams import store_rates, store_tile
 
 @njit(**{**INNER, "fastmath": {"contract", "nsz", "reassoc"}})
 def _squared_distance(x, y, inverse, ratio, sign):
-    """Squared distance of the directions of ``x`` and ``sign y``, as `_numpy.initial_gap` has it.
+    """Squared distance of the directions of ``x`` and ``sign y``, as in `reference.tiles`.
 
     ``inverse`` is one over the norm of ``x``, ``ratio`` the norm of ``y`` over that of ``x``.
     """

@@ -5,6 +5,9 @@ before they write it; streaming stores of whole lines do not. Lines of which a t
 part are left to ordinary stores: the next tile finds them in cache.
 """
 
+# With ordinary stores, Gram matrices in float64 (4000 and 8000 rows, depth 3; NTK, both kernels,
+# and both derivatives) took 1.07 to 1.28 times as long, 1.14 times in the median.
+
 from functools import partial
 
 from llvmlite import ir
@@ -13,7 +16,8 @@ from numba.extending import intrinsic
 
 from ..._runtime.memory import LINE_BYTES
 from ..packing.tile import TILE_COLUMNS, TILE_ROWS
-from .compiling import INNER, load, pointer, store
+from ._private import pointer
+from .compiling import INNER, load, store
 
 _inner = njit(**INNER, forceinline=True)
 
@@ -70,43 +74,6 @@ def _stream(typing_context, out, place, values, start):
     return types.void(out, types.intp, values, types.intp), generate
 
 
-def _transposition(unit):
-    """A function that transposes a square block of which a row fills a line of memory.
-
-    So many entries in a row stay together. The function takes an array, the first place in it,
-    counted from its beginning, and how far the rows of the result are apart; then the same of the
-    block.
-    """
-
-    @intrinsic
-    def transpose(typing_context, out, place, stride, values, start, step):
-        def generate(context, builder, signature, arguments):
-            (out, place, stride, values, start, step), rows = arguments, []
-            size = _size(context, signature.args[0])
-            n = LINE_BYTES // size
-            for _ in range(n // unit):
-                source = _line(context, builder, signature.args[3], values, start)
-                rows.append(builder.load(source, align=size))
-                start = builder.add(start, step)
-            for half in (1 << k for k in range(len(rows).bit_length() - 1)):
-                width = half * unit
-                for i in (k for k in range(len(rows)) if not k & half):
-                    pair = rows[i], rows[i + half]
-                    for k in range(2):  # blocks of this size change places across the diagonal
-                        picks = [(j & ~width) + k * width + n * bool(j & width) for j in range(n)]
-                        mask = ir.Constant(ir.VectorType(ir.IntType(32), n), picks)
-                        rows[i + k * half] = builder.shuffle_vector(*pair, mask)
-            for row in rows:
-                target = _line(context, builder, signature.args[0], out, place)
-                builder.store(row, target, align=size)
-                place = builder.add(place, stride)
-            return context.get_dummy_value()
-
-        return types.void(out, types.intp, types.intp, values, types.intp, types.intp), generate
-
-    return transpose
-
-
 @intrinsic
 def fence(typing_context):
     """Wait for the streaming stores: other threads may read the result afterwards."""
@@ -138,7 +105,6 @@ def _tile_store(unit):
     If the matrix is symmetric, it copies it to the upper triangle, too, by way of the last part of
     ``duals``: there the values themselves must not be.
     """
-    transpose = _transposition(unit)
 
     @_inner
     def store_tile(values, tile, out):
@@ -148,12 +114,13 @@ def _tile_store(unit):
             place = (i0 + i) * m + j0
             _copy(out, unit * place, values, unit * TILE_COLUMNS * i, unit * stop[i])
         side, free = _entries(out) // unit, turned.size - TILE_ROWS * TILE_COLUMNS
-        for j in range(0, width if tile.symmetric else 0, side):
-            for i in range(0, TILE_ROWS, side):
+        for j in range(0, width if tile.symmetric else 0, side):  # as many columns as fill a line
+            for i in range(n_rows):
                 start = unit * (TILE_COLUMNS * i + j)
-                transpose(
-                    turned, free + unit * i, unit * TILE_ROWS, values, start, unit * TILE_COLUMNS
-                )
+                for k in range(side):
+                    for p in range(unit):
+                        number = load(values, start + unit * k + p)
+                        store(turned, free + unit * (TILE_ROWS * k + i) + p, number)
             for k in range(min(side, width - j)):
                 first = max(0, j0 + j + k - i0)
                 place, start = (j0 + j + k) * m + i0 + first, TILE_ROWS * k + first

@@ -1,7 +1,4 @@
-"""The compiled engine: an interpreter that carries a tile of pairs through a program in cache.
-
-The only package that imports numba.
-"""
+"""Tiles of the compiled engine: an interpreter that carries one through a program in cache."""
 
 from functools import cache
 from typing import NamedTuple
@@ -14,7 +11,8 @@ from ..packing import tiles as packing
 from ..packing.tile import TILE_COLUMNS, TILE_ROWS, Tile
 from ..sources import tiles as sources
 from . import steps
-from .compiling import INNER, address, call, compiled, from_source
+from ._private import call
+from .compiling import INNER, address, compiled, from_source
 from .streams import fence
 
 __all__ = ["BLOCK_ROWS", "fill", "get_num_threads", "make_plan"]
@@ -22,7 +20,7 @@ __all__ = ["BLOCK_ROWS", "fill", "get_num_threads", "make_plan"]
 BLOCK_ROWS = 128
 
 
-class Plan(NamedTuple):
+class TilePlan(NamedTuple):
     """A program as the engine takes it.
 
     Addresses of its steps, the first of which begins a tile, and their own numbers; what they know;
@@ -80,7 +78,7 @@ def make_plan(program, spans, gradient, dtype):
         compiled_steps += made
         places += [k] * len(made)
     n_lines = len(sources.names_of_sums(gradient)) if spans.any() else 0
-    return Plan(
+    return TilePlan(
         np.array([address(step, dtype) for step in compiled_steps]),
         np.array(places),
         packing.pack_numbers(program, dtype),
@@ -96,9 +94,9 @@ def fill(plan, left, right, near, i0, j0, symmetric, inner, results):
 
     Parameters
     ----------
-    plan : Plan
+    plan : TilePlan
         From `make_plan`.
-    left, right : Side
+    left, right : TileSide
         Rows and columns.
     near : float
         Squared distance of directions, or of opposite ones, up to which differences are summed.

@@ -9,7 +9,7 @@ from ...formulas.series import orders_of
 from ..sources.lines import N_LANES
 
 
-class Side(NamedTuple):
+class LineSide(NamedTuple):
     """Rows of one side: the entries of their positions, and the records of all steps.
 
     On the left a row follows the other, and has ``n`` records. On the right each entry, and each
@@ -76,11 +76,11 @@ def pack_side(scan, X, is_left, dtype):
     if is_left:
         records = np.empty((n, total), dtype)
         np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
-        return Side(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
+        return LineSide(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
     n_filled = (-(-n // N_LANES[dtype.name]) + 1) * N_LANES[dtype.name]
     records, entries = np.empty((total, n_filled), dtype), np.empty((X.shape[1], n_filled), dtype)
     np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
     entries[:, :n] = X.T
     for filled in (records, entries):
         filled[:, n:] = filled[:, np.arange(n, n_filled) % n]
-    return Side(entries.ravel(), records.ravel(), n_filled)
+    return LineSide(entries.ravel(), records.ravel(), n_filled)

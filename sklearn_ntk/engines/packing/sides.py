@@ -8,7 +8,7 @@ from ...formulas.special import safe_inverse
 from .._work import diagonals_of
 from ..rows.tiles import SLAB, scan
 from . import tiles as packing
-from .tile import Side
+from .tile import TileSide
 
 BLOCK_COLUMNS = 4096
 """Columns of a block: what one thread computes at a time, for which it holds inner products."""
@@ -91,7 +91,7 @@ class Sides:
         if scanned.dntk is not None:
             moves = np.stack([pack([r[p] if r else () for r in scanned.rates]) for p in range(2)])
         rows = (side.X, side.inverse, side.norms, *side.scales())
-        packed = Side(*rows, pack(scanned.records), moves, None, None, 0)
+        packed = TileSide(*rows, pack(scanned.records), moves, None, None, 0)
         return _with_series(packed, self._carrier.held, -place.start) if self.is_held else packed
 
     def parts(self):

@@ -6,7 +6,7 @@ TILE_ROWS = 64
 TILE_COLUMNS = 128
 
 
-class Side(NamedTuple):
+class TileSide(NamedTuple):
     """Rows, or columns, of a Gram matrix.
 
     ``X`` are the rows in double precision and ``inverse`` their inverse norms, ``norms`` their
@@ -53,8 +53,8 @@ class Tile(NamedTuple):
     numbers: object
     spans: object
     orders: object
-    left: Side
-    right: Side
+    left: TileSide
+    right: TileSide
     near: object
     symmetric: object
     inner: object

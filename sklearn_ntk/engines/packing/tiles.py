@@ -67,7 +67,7 @@ def pack_orders(program, spans, dtype):
 def pack_heads(parts, place, dtype):
     """Records of some rows, or rates of them, without coefficients: (n_steps, WIDTH, n)."""
     heads = np.zeros((len(parts), WIDTH, place.stop - place.start), dtype)
-    with np.errstate(over="ignore"):  # `rows.scan` has looked at what must be finite
+    with np.errstate(over="ignore"):  # `rows.tiles.scan` has looked at what must be finite
         for target, record in zip(heads, parts, strict=True):
             for i, part in enumerate(record):
                 target[i] = part[place]

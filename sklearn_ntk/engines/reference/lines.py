@@ -215,7 +215,7 @@ def scan_rows(program, X, gradient=False):
 
 
 def run(program, X, Y, rows_x, rows_y, gradient=False):
-    """Kernels between rows, as `_numpy.run` returns them, without the axis of outputs."""
+    """Kernels between rows, as `reference.tiles.run` returns them, without the axis of outputs."""
     plan = schedule(program, None)
     sides = _Sides(X, Y, rows_x, rows_y, False)
     machine = _Machine(program, plan, (len(X), len(Y)), sides, gradient)

@@ -12,7 +12,7 @@ from ...formulas import gaps, series
 from ...formulas.tracing import built
 
 
-class Rows(NamedTuple):
+class TileRows(NamedTuple):
     """What one pass over single rows yields.
 
     ``records[k]`` is what step ``k`` keeps for the pairs and ``rates[k][p]`` its rates along
@@ -51,7 +51,7 @@ def scan_rows(program, variance, gradient=False):
     variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
     ntk = _one_axis(program, ntk, 1)
     pairs = [np.stack(moves[i : i + 2], axis=-1) for i in (0, 2)] if gradient else (None, None)
-    return Rows(records, rates, variance, ntk, *pairs)
+    return TileRows(records, rates, variance, ntk, *pairs)
 
 
 def _one_axis(program, ntk, n_axes):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..._runtime.memory import check_memory
 from ..reference import lines as reference
-from ..rows.lines import Rows, cut
+from ..rows.lines import LineRows, cut
 from ..rows.tiles import check_overflow
 from ..schedule.writer import schedule
 
@@ -26,7 +26,7 @@ def check_shape(X, shape):
 
 
 def scan_blocks(program, X, gradient):
-    """`Rows` of rows (n, positions, channels), a block at a time by the reference engine."""
+    """`LineRows` of rows (n, positions, channels), a block at a time by the reference engine."""
     n_numbers = (6 if gradient else 2) * schedule(program, None, True).n_lines
     step = max(1, SCAN_NUMBERS // n_numbers)
     for start in range(0, len(X), step):
@@ -40,8 +40,8 @@ def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_block
     """Carry single rows, from `check_rows`, through a program.
 
     An engine may have a function of its own, ``scan_blocks(program, X, gradient)``, that yields the
-    `Rows` of some rows after the other. Raises ValueError if a kernel overflows in the precision of
-    the pairs.
+    `LineRows` of some rows after the other. Raises ValueError if a kernel overflows in the
+    precision of the pairs.
     """
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
     scanned = _joined(list(scan_blocks(program, X, gradient)))
@@ -100,11 +100,11 @@ def _joined(parts):
         None if parts[0][i] is None else np.concatenate([part[i] for part in parts])
         for i in range(3, 7)
     ]
-    return Rows(*lists, *ends, np.max([part.largest for part in parts]))
+    return LineRows(*lists, *ends, np.max([part.largest for part in parts]))
 
 
 def some(scanned, rows):
     """What is known of some rows."""
     *lists, variance, ntk, dvariance, dntk, largest = scanned
     ends = [None if part is None else part[rows] for part in (variance, ntk, dvariance, dntk)]
-    return Rows(*(cut(part, rows) for part in lists), *ends, largest)
+    return LineRows(*(cut(part, rows) for part in lists), *ends, largest)

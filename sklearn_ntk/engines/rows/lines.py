@@ -12,7 +12,7 @@ from ...formulas import attention, distances, series
 from ...formulas.tracing import built
 
 
-class Rows(NamedTuple):
+class LineRows(NamedTuple):
     """What a pass over single rows yields.
 
     ``records[k]`` is what step ``k`` keeps for the pairs, arrays (positions, ..., n),
@@ -76,14 +76,14 @@ class Scan:
             self.n += 1
 
     def finish(self, result, n):
-        """The `Rows`, ``n`` of them, from the line (parts, rows) of the result."""
+        """The `LineRows`, ``n`` of them, from the line (parts, rows) of the result."""
         self.advance(len(self.steps) - 1)
         moves = (None, None)
         if len(self.state) > 1:
             parts = ([part[0] for part in self.state[1:]], list(result[4:]))
             moves = tuple(np.stack(part, axis=-1)[:n] for part in parts)
         lists = (cut(part, slice(None, n)) for part in (self.records, self.rates, self.outside))
-        return Rows(*lists, self.state[0][0][:n], result[1][:n], *moves, self.largest)
+        return LineRows(*lists, self.state[0][0][:n], result[1][:n], *moves, self.largest)
 
 
 def cut(item, rows):

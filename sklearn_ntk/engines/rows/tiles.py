@@ -14,7 +14,7 @@ from ..._runtime.errors import OutOfRange
 from ..._runtime.threads import run
 from ..packing import tiles as packing
 from ..reference import tiles as reference
-from ..reference.tiles import Rows
+from ..reference.tiles import TileRows
 
 SLAB = 256
 """Rows that are carried through a series at a time."""
@@ -30,7 +30,7 @@ def check_rows(X, name="X"):
 
 
 def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_threads=1):
-    """Carry single rows, from `check_rows`, through a program; returns `Rows` and a `Carrier`.
+    """Carry single rows, from `check_rows`, through a program; returns `TileRows` and a `Carrier`.
 
     Records of series end before their coefficients, which the `Carrier` has. Raises ValueError if a
     kernel of these names overflows in the precision of the pairs.
@@ -90,7 +90,7 @@ class Carrier:
         self._sizes = list(map(len, variances))
 
     def carry(self, n_threads):
-        """`Rows` of all rows, whose records end before the coefficients of series."""
+        """`TileRows` of all rows, whose records end before the coefficients of series."""
         if not packing.has_series(self._program):
             self.spans = packing.make_spans([0] * len(self._program.steps))
             self.held = self._empty(len(self.variances))
@@ -121,7 +121,7 @@ class Carrier:
             return reference.scan_rows(self._program, variances, self._gradient)
 
     def _carry_slab(self, start, stop):
-        """`Rows` of a slab, carried with the extreme ones, which need the most terms."""
+        """`TileRows` of a slab, carried with the extreme ones, which need the most terms."""
         v = self.variances
         extremes = [v.min(), v.max()]
         return cut(self._carry(np.concatenate([v[start:stop], extremes])), slice(stop - start))
@@ -159,7 +159,7 @@ def cut(rows, part):
     """What is known of some rows."""
     records = [tuple(x[part] for x in record) for record in rows.records]
     rates = [tuple(tuple(x[part] for x in side) for side in sides) for sides in rows.rates]
-    return Rows(records, rates, *(x if x is None else x[:, part] for x in rows[2:]))
+    return TileRows(records, rates, *(x if x is None else x[:, part] for x in rows[2:]))
 
 
 def _without_series(rows, lengths):
@@ -175,7 +175,7 @@ def _without_series(rows, lengths):
 def _join(parts):
     """Rows of all parts, one after the other."""
     records, rates, *results = zip(*parts, strict=True)
-    return Rows(
+    return TileRows(
         [_joined(record) for record in zip(*records, strict=True)],
         [tuple(map(_joined, zip(*sides, strict=True))) for sides in zip(*rates, strict=True)],
         *(None if x[0] is None else np.concatenate(x, axis=1) for x in results),

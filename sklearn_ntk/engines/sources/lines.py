@@ -1,7 +1,7 @@
 """Sources of the compiled loops over lines, written from the formulas of `distances`.
 
 A loop is one flat function of the number ``o`` of an operation and a `Lines` (see
-`_numba._positions`). A line is ``LANES`` numbers of each part of the state, one for each pair of
+`numba.lines`). A line is ``LANES`` numbers of each part of the state, one for each pair of
 rows, side by side: the inner loop has a fixed length and turns to a few vector instructions.
 ``fetch(array, place)`` reads what no ``put`` in the same loop writes.
 """

@@ -1,0 +1,70 @@
+"""The neural network Gaussian-process kernel."""
+
+from functools import wraps
+from inspect import signature
+
+from ._network import NetworkKernel
+
+
+def without(init, name):
+    """The same constructor less one parameter, which keeps its default."""
+    whole = signature(init)
+    own = whole.replace(parameters=[p for p in whole.parameters.values() if p.name != name])
+
+    @wraps(init)
+    def constructor(*args, **kwargs):
+        given = own.bind(*args, **kwargs)
+        init(*given.args, **given.kwargs)
+
+    constructor.__signature__ = own
+    return constructor
+
+
+class NNGPKernel(NetworkKernel):
+    """Neural network Gaussian-process kernel: the prior of an infinitely wide random network.
+
+    The covariance of the outputs of a network whose weights are drawn at random. A Gaussian
+    process with this kernel is the exact Bayesian posterior of the infinitely wide network.
+
+    Parameters
+    ----------
+    depth : int, default=2
+        Number of hidden layers; 0 is a linear model.
+    activation : str or object of `sklearn_ntk.activations`, default="relu"
+        Activation of all hidden layers.
+    weight_var : float, default=2.0
+        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+    bias_var : float, default=1.0
+        Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
+    architecture : tuple of layers, optional
+        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
+        None take the ones above.
+    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators. Trials
+        within them at which the kernel overflows count as very unlikely, and end no fit.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the matrices; single precision takes half of the memory and of the time.
+    verbose : int, default=0
+        Whether to print how far the computation is and how long it will take.
+
+    See Also
+    --------
+    NTKKernel : Kernel of the same network under training by gradient descent.
+
+    References
+    ----------
+    J. Lee et al., "Deep neural networks as Gaussian processes", ICLR 2018.
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> kernel = NNGPKernel(depth=1, bias_var=0.0)
+    >>> kernel([[1.0, 0.0], [0.0, 1.0]]).round(4)
+    array([[1.    , 0.3183],
+           [0.3183, 1.    ]])
+    """
+
+    __module__ = "sklearn_ntk"
+    _get = "nngp"
+
+    __init__ = without(NetworkKernel.__init__, "n_frozen")

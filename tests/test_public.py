@@ -1,0 +1,127 @@
+"""Public names are where messages, docstrings and pickles say, and shared ones mean the same."""
+
+import doctest
+import inspect
+import pydoc
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+import sklearn_ntk
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES = [getattr(sklearn_ntk, name) for name in sklearn_ntk._HOMES]
+OF_THE_TASK = {"alpha", "training_time", "scoring", "combine"}
+"""Parameters whose text tells what they mean for regression, or for classification."""
+
+
+def resolve(path):
+    """The object that a dotted name leads to, by attributes of the package alone."""
+    value = sklearn_ntk
+    for name in path.split(".")[1:]:
+        value = getattr(value, name)
+    return value
+
+
+# --- Shared parameters ---------------------------------------------------------------------------
+
+
+def documentation(cls):
+    """What the docstring says of each parameter, from its type on."""
+    text = inspect.getdoc(cls).partition("Parameters\n----------\n")[2].partition("\n\n")[0]
+    items = re.findall(r"^(\w[\w, ]*?) : (.*(?:\n    .*)*)", text, re.MULTILINE)
+    return {name: item for names, item in items for name in names.split(", ")}
+
+
+def pairs_that_share():
+    """All pairs of classes that have a parameter of the same name."""
+    return [
+        pytest.param(*pair, name, id=f"{pair[0].__name__}-{pair[1].__name__}-{name}")
+        for pair in combinations(CLASSES, 2)
+        for name in inspect.signature(pair[0]).parameters
+        if name in inspect.signature(pair[1]).parameters
+    ]
+
+
+@pytest.mark.parametrize(("cls", "other", "name"), pairs_that_share())
+def test_shared_parameters(cls, other, name):
+    first, second = (inspect.signature(each).parameters[name] for each in (cls, other))
+    assert first.default == second.default
+    texts = [documentation(each)[name].split() for each in (cls, other)]
+    if name == "class_weight" and cls is NTKClassifier and other is NTKClassifierCV:
+        assert "`NTKClassifier`." in texts[1]  # which has the rest
+    elif name not in OF_THE_TASK:
+        texts = (" ".join(text).replace("Classifier", "Regressor") for text in texts)
+        assert len(set(texts)) == 1
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_documentation_of_parameters(cls):
+    """All are documented, in their order, with their defaults."""
+    found, parameters = documentation(cls), inspect.signature(cls).parameters
+    assert list(found) == list(parameters)
+    for name, text in found.items():
+        head, is_told, default = text.split("\n")[0].partition("default=")
+        value = parameters[name].default
+        if is_told:
+            assert default == repr(value).replace("'", '"')
+        else:
+            assert head.endswith("optional") if value is None else name.endswith("_bounds")
+
+
+def test_kernels_differ_in_frozen_layers():
+    """The NNGP has none, and says so as Python does."""
+    names = list(inspect.signature(NTKKernel).parameters)
+    names.remove("n_frozen")
+    assert list(inspect.signature(NNGPKernel).parameters) == names
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_frozen'"):
+        NNGPKernel(n_frozen=1)
+
+
+# --- Places --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sklearn_ntk.__all__)
+def test_classes_say_where_they_are(name):
+    """Pickles look there, `help` and `repr` print it."""
+    found = getattr(sklearn_ntk, name)
+    assert name in dir(sklearn_ntk)
+    names = getattr(found, "__all__", ())
+    values = [found, *(getattr(found, each) for each in names)]
+    for cls in filter(inspect.isclass, values):
+        assert "._" not in cls.__module__
+        assert resolve(f"{cls.__module__}.{cls.__qualname__}") is cls
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_examples_of_the_classes(cls):
+    """Doctests that are not collected from the files, as the classes say they are elsewhere."""
+    runner, report = doctest.DocTestRunner(), []
+    for test in doctest.DocTestFinder(exclude_empty=True).find(cls, module=False):
+        runner.run(test, out=report.append)
+    assert runner.tries > 0 and not report, "".join(report)
+
+
+@pytest.mark.parametrize("model", [NTKRegressor(), NTKClassifier()])
+def test_link_to_the_documentation(model, monkeypatch):
+    monkeypatch.setattr(type(model), "_doc_link_template", "https://example.org/doc")
+    assert model._get_doc_link() == "https://example.org/doc"
+    assert 'href="https://example.org/doc"' in model._repr_html_()
+
+
+def test_places_that_texts_name():
+    """A message, a docstring or a page that sends the user somewhere sends it to what exists."""
+    files = [*(ROOT / "sklearn_ntk").rglob("*.py"), *(ROOT / "doc").glob("*.md")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in [*files, ROOT / "README.md"])
+    modules = "|".join(sklearn_ntk._SUBMODULES)
+    places = {f"sklearn_ntk.{name}" for name in re.findall(rf"`((?:{modules})\.[A-Z]\w*)`", text)}
+    places |= set(re.findall(r"\bsklearn_ntk(?:\.[A-Za-z]\w*)+", text))
+    assert {"sklearn_ntk.gram.gram", "sklearn_ntk.dynamics.GradientFlow"} <= places
+    for place in sorted(places):
+        resolve(place)
+    others = set(re.findall(r"\bsklearn(?:\.\w+)+", text))
+    assert "sklearn.kernel_approximation.Nystroem" in others
+    assert [place for place in others if pydoc.locate(place) is None] == []
