@@ -112,6 +112,16 @@ def drop_pair(distance, ntk, left, right):
     return distance + left[0] + right[0], ntk
 
 
+def attend_pair(distance, ntk, left, right):
+    """Distances behind an attention; positions that are aligned but for rounding count as such.
+
+    A record is the variance before, that behind, and the sizes of sums in `engines._attention`.
+    """
+    std, other = np.sqrt(left[1]), np.sqrt(right[1])
+    noise = NOISE * (left[2] * right[3] + left[3] * right[2])
+    return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk
+
+
 def settle_pair(scale, distance, ntk, left, right):
     """Means from sums over pairs of positions, of which the distances inside a row are taken off.
 
@@ -130,7 +140,7 @@ def settle_pair(scale, distance, ntk, left, right):
 SERIES_HEAD = 6
 """Length of the record of a series before its coefficients."""
 
-_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "settle": 3}
+_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "attend": 4, "settle": 3}
 
 
 def record_length(kind, cls=None):
@@ -162,6 +172,8 @@ def trace_pair(kind, cls, gradient):
         outputs = normalize_pair(*state, left, right)
     elif kind == "drop":
         outputs = drop_pair(*state, left, right)
+    elif kind == "attend":
+        outputs = attend_pair(*state, left, right)
     else:
         outputs = settle_pair(weight, *state, left, right)
     if not gradient:

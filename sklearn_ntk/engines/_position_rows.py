@@ -50,13 +50,16 @@ class Rows(NamedTuple):
     largest: float
 
 
+_KINDS = {Normalize: "normalize", Drop: "drop", Embed: "embed", Attend: "attend"}
+
+
 def kind_of(step):
     """Kind of `distances` formula of a step that maps lines."""
     if isinstance(step, Pointwise):
         if step.activation == Identity():
             return "affine"
         return "series" if step.activation.is_series else "pointwise"
-    return {Normalize: "normalize", Drop: "drop", Embed: "embed"}.get(type(step), "settle")
+    return _KINDS.get(type(step), "settle")
 
 
 def numbers_of(step):
@@ -211,7 +214,11 @@ def _attend(scan, step, pairs):
     K = tuple(0.5 * (part[:, None] + part[None] - inside) for part, inside in parts)
     S = () if step.scaling == "sqrt" else _attention.weights(step, K)
     new = tuple(np.einsum("ppn->pn", part) for part in _attention.covariances(step, K, S, S))
-    records = [(scan.state[p], new[p], *S[p : p + 1]) for p in range(len(new))]
+    sizes = _attention.sizes(step, scan.state[0], K[0], *(S[:1] or (None,)))
+    zeros = (0.0 * new[0],) * 2
+    records = [
+        (scan.state[p], new[p], *(zeros if p else sizes), *S[p : p + 1]) for p in range(len(new))
+    ]
     return new, records[0], tuple(records[1:]), ()
 
 

@@ -6,7 +6,7 @@ It states what the operations do, on pairs of rows or on each row paired with it
 import numpy as np
 
 from .. import distances, series
-from .._trace import NOISE, built
+from .._trace import built
 from . import _attention
 from ._operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ._position_rows import (
@@ -118,7 +118,8 @@ class _Machine:
             duals = ()
             if kind == "series":
                 duals = _duals(step.activation, state, left, right, moves)
-                left, right, *moves = (part[:3] for part in (left, right, *moves))
+            n = distances.record_length(kind, cls)
+            left, right, *moves = (part[:n] for part in (left, right, *moves))
             function = built(distances.pair_source, kind, cls, self.gradient)
             new = function(act, (weight, trained, drift), state, duals, left, right, *moves)
         self._set(op, range(len(new)), new)
@@ -176,14 +177,10 @@ class _Machine:
         )
         parts = zip(before, lines[self.distance], strict=True)
         K, T = [0.5 * (total - part) for total, part in parts], lines[self.ntk]
-        S, R = ([record[2] for record in side if len(record) > 2] for side in sides)
+        S, R = ([record[4] for record in side if len(record) > 4] for side in sides)
         new = _attention.covariances(step, K, S, R)
         ntk = _attention.ntks(step, K, T, S, R, new)
         found = [total - 2.0 * part for total, part in zip(behind, new, strict=True)]
-        kept = found[0] > NOISE * behind[0]  # or else equal but for rounding
-        found = [part * kept for part in found]
-        for part in found if self.sides.are_same else ():
-            part[np.arange(n), np.arange(n)] = 0.0
         for parts, values in ((self.distance, found), (self.ntk, ntk)):
             self._set(op, parts, [value.reshape(n * n, *value.shape[2:]) for value in values])
 

@@ -120,7 +120,7 @@ class _Writer:
             self.add(Mix(stop, int(out.lines[0]), int(target.lines[0]), target.n))
             self.memory.give(target.lines)
             target = out
-        elif mixer is not None:
+        if mixer is not None:
             self._map(stop, target)
         return [target, *kept]
 
