@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from . import positions
+from ._check import read_dtype, read_flag
 from ._notices import one_notice
 from ._progress import Progress
 from ._results import NAMES, allocate, names_of, select
@@ -83,7 +84,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     array([[2.    , 0.3183],
            [0.3183, 2.    ]])
     """
-    dtype = _check(program, gradient, dtype)
+    dtype, gradient = _check(program, gradient, dtype)
     symmetric = Y is None or Y is X
     rows = [check_rows(X)] if symmetric else [check_rows(X), check_rows(Y, "Y")]
     shape, widths = [len(rows[i][0]) for i in (0, -1)], [rows[i][0].shape[1] for i in (0, -1)]
@@ -174,7 +175,7 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
-    dtype, names = _check(program, gradient, dtype), names_of(get)
+    (dtype, gradient), names = _check(program, gradient, dtype), names_of(get)
     rows = [check_rows(X)]
     if program.shape is None:
         with single_threaded_blas if has_series(program) else nullcontext():
@@ -186,21 +187,16 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
 
 
 def _check(program, gradient, dtype):
-    """The type of the results; raises TypeError or ValueError for what is wrong."""
+    """The type of the results, and whether with derivatives; raises an error for what is wrong."""
     if not isinstance(program, Program):
         raise TypeError(
             f"program must be a Program, as sklearn_ntk.layers.lower makes of a network; got "
             f"{reprlib.repr(program)}."
         )
+    gradient = read_flag(gradient, "gradient")
     if gradient and program.n_ntks is not None:
         raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = None
-    if dtype is None or name not in NEAR:
-        raise ValueError(f"dtype must be 'float64' or 'float32'; got {dtype!r}.")
-    return np.dtype(name)
+    return read_dtype(dtype), gradient
 
 
 def _diagonals(scanned):

@@ -38,7 +38,7 @@ def orders_of(act, n):
     """Orders of ``n`` coefficients, and behind which of them the distance to the next doubles."""
     orders = act.orders(n + 1)
     steps = np.diff(orders)
-    return orders[:n], np.append(0.0, np.diff(steps) > 0.0)
+    return orders[:n], np.append(0.0, steps[1:] > 1.5 * steps[:-1])  # large ones are rounded
 
 
 def map_row(step, numbers, state):
