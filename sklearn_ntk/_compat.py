@@ -4,18 +4,23 @@ import sys
 from importlib.metadata import PackageNotFoundError, metadata
 
 from sklearn.base import _fit_context
-from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
+    "CLASSIFIER",
     "DocumentationLink",
     "Interval",
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
-    "serves_classifier",
+    "served",
 ]
+
+REGRESSOR, CLASSIFIER = (
+    estimator.__module__ for estimator in (GaussianProcessRegressor, GaussianProcessClassifier)
+)
 
 
 class DocumentationLink:
@@ -33,9 +38,12 @@ class DocumentationLink:
         return dict(url.split(", ", 1) for url in urls).get("Documentation", "")
 
 
-def serves_classifier():
-    """Whether scikit-learn's Gaussian-process classifier is among the callers."""
-    frame, module = sys._getframe(), GaussianProcessClassifier.__module__
-    while frame is not None and frame.f_globals.get("__name__") != module:
+def served():
+    """Module of scikit-learn's Gaussian-process estimator that computes its likelihood, or None."""
+    frame = sys._getframe()
+    while frame is not None:
+        module = frame.f_globals.get("__name__")
+        if frame.f_code.co_name == "log_marginal_likelihood" and module in (REGRESSOR, CLASSIFIER):
+            return module
         frame = frame.f_back
-    return frame is not None
+    return None

@@ -44,5 +44,8 @@ def _text(entry):
 
 def _is_same(entry, default):
     """Whether an entry equals its default; arrays and other things of many answers do not."""
-    answer = entry == default
+    try:
+        answer = entry == default
+    except ValueError:  # of arrays whose shapes do not match
+        return False
     return isinstance(answer, (bool, np.bool_)) and bool(answer)

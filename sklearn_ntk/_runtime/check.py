@@ -79,7 +79,7 @@ def is_number(value):
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # of a whole number
+    except (OverflowError, TypeError):  # of a large whole number, or of a duration
         return False
 
 
@@ -96,11 +96,34 @@ def read_number(value, name, is_positive=False, may_be_infinite=False):
 
 def read_count(value, name, least=0):
     """A whole number, not less than ``least``."""
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    is_whole = isinstance(value, numbers.Integral) and is_number(value)
     if not is_whole or value < least:
         what = f"at least {least}" if is_whole else "a whole number"
         raise ValueError(f"{name} must be {what}; got {reprlib.repr(value)}.")
     return int(value)
+
+
+def is_flag(value):
+    """Whether this is a truth value, or a whole number in its place."""
+    return isinstance(value, (numbers.Integral, np.bool_)) and value in (True, False)
+
+
+def read_flag(value, name):
+    """True or False."""
+    if not is_flag(value):
+        raise ValueError(f"{name} must be True or False; got {reprlib.repr(value)}.")
+    return bool(value)
+
+
+def read_dtype(value):
+    """The type "float64" or "float32"."""
+    try:
+        found = None if value is None else np.dtype(value)
+    except (TypeError, ValueError):
+        found = None
+    if found not in (np.float64, np.float32):
+        raise ValueError(f"dtype must be 'float64' or 'float32'; got {reprlib.repr(value)}.")
+    return found
 
 
 def _read(values):

@@ -23,7 +23,8 @@ class Domain(NamedTuple):
 
 
 def _is_numbers(x):
-    return isinstance(x, (tuple, list, np.ndarray)) and len(x) > 0 and all(map(is_number, x))
+    is_row = isinstance(x, (tuple, list)) or (isinstance(x, np.ndarray) and x.ndim == 1)
+    return is_row and len(x) > 0 and all(map(is_number, x))
 
 
 def degrees(last):

@@ -25,6 +25,17 @@ def _sandwich(S, K, R):
     return np.einsum(f"ac{rows},dc{rows[-1]}->ad{rows}", half, R)
 
 
+def sizes(step, A, K, S):
+    """Sums of variances ``A``, and of ones, by the absolute values of weights, of single rows.
+
+    Products of those of two positions are what rounding of their covariance is relative to.
+    """
+    if step.scaling == "sqrt":
+        total = step.score_scale * np.sqrt((K * K).sum(axis=(0, 1))) + 0.0 * A
+        return A * total, total
+    return np.einsum("abn,bn->an", np.abs(S), A), np.abs(S).sum(axis=1)
+
+
 def linear(K, S, R):
     """``S K R'`` for weights ``S`` and ``R`` of both rows."""
     moves = (

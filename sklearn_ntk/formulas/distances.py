@@ -130,6 +130,16 @@ def embed_pair(trained, distance, ntk, both, own_left, own_right):
     return distance + (own_left + own_right - 2.0 * both), ntk + trained * both
 
 
+def attend_pair(distance, ntk, left, right):
+    """Distances behind an attention; positions that are aligned but for rounding count as such.
+
+    A record is the variance before, that behind, and the sizes of sums in `attention`.
+    """
+    std, other = np.sqrt(left[1]), np.sqrt(right[1])
+    noise = NOISE * (left[2] * right[3] + left[3] * right[2])
+    return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk
+
+
 def mean_pair(scale, distance, ntk):
     """Mean from a sum over equal positions."""
     return scale * distance, scale * ntk
@@ -170,6 +180,8 @@ PAIRS = {
     "embed": embed_pair,
     "mean": mean_pair,
     "settle": settle_pair,
+    "attend_linear": attend_pair,
+    "attend_sqrt": attend_pair,
 }
 """Formulas of rules for pairs.
 
@@ -189,9 +201,19 @@ _PAIR_NUMBERS = {
     "embed": ("trained",),
     "mean": ("scale",),
     "settle": ("scale",),
+    "attend_linear": (),
     "attend_sqrt": ("square", "twice"),
 }
-_LENGTHS = {"affine": 1, "series": 3, "normalize": 3, "drop": 1, "recur": 1, "settle": 3}
+_LENGTHS = {
+    "affine": 1,
+    "series": 3,
+    "normalize": 3,
+    "drop": 1,
+    "recur": 1,
+    "settle": 3,
+    "attend_linear": 4,
+    "attend_sqrt": 4,
+}
 
 _STATES = {
     "variance": "s0", "distance": "s0", "ntk": "s1", "passed": "d0", "slope": "d1", "inputs": "z0",

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from .._runtime.blas import single_threaded_blas
+from .._runtime.check import read_dtype, read_flag
 from .._runtime.notices import one_notice
 from .._runtime.progress import Progress
 from .._runtime.threads import run
@@ -17,8 +18,6 @@ from ..program import Program
 from ._results import allocate, names_of, select
 
 __all__ = ["diagonal", "gram"]
-
-DTYPES = ("float64", "float32")
 
 
 @one_notice()
@@ -74,7 +73,8 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     array([[2.    , 0.3183],
            [0.3183, 2.    ]])
     """
-    names, dtype, engine = names_of(get), _check(program, gradient, dtype), engine_for(X)
+    (dtype, gradient), names = _check(program, gradient, dtype), names_of(get)
+    engine = engine_for(X)
     rows = _check_pairs(X, Y)
     n, m = (len(rows[i][0]) for i in (0, -1))
     results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine.empty)
@@ -103,7 +103,8 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     >>> diagonal(lower(mlp(depth=1), 2.0, 0.0), [[1.0, 0.0], [0.0, 3.0]])
     array([ 2., 18.])
     """
-    names, dtype, engine = names_of(get), _check(program, gradient, dtype), engine_for(X)
+    (dtype, gradient), names = _check(program, gradient, dtype), names_of(get)
+    engine = engine_for(X)
     rows = [check_rows(X)]
     with single_threaded_blas if has_series(program) else nullcontext():
         found = engine.diagonals(program, rows, names, gradient, dtype)
@@ -130,21 +131,16 @@ def _wakes_blas(program, rows):
 
 
 def _check(program, gradient, dtype):
-    """The type of the results; raises TypeError or ValueError for what is wrong."""
+    """The type of the results, and whether with derivatives; raises an error for what is wrong."""
     if not isinstance(program, Program):
         raise TypeError(
             f"program must be a Program, as sklearn_ntk.layers.lower makes of a network; got "
             f"{reprlib.repr(program)}."
         )
+    gradient = read_flag(gradient, "gradient")
     if gradient and program.n_ntks is not None:
         raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = None
-    if dtype is None or name not in DTYPES:
-        raise ValueError(f"dtype must be 'float64' or 'float32'; got {dtype!r}.")
-    return np.dtype(name)
+    return read_dtype(dtype), gradient
 
 
 def _set_diagonal(results, found):

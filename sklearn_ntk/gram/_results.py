@@ -1,6 +1,7 @@
 """Results of a Gram matrix: which ones are wanted, and the arrays for them."""
 
 import math
+import reprlib
 
 import numpy as np
 
@@ -13,8 +14,9 @@ NAMES = ("nngp", "ntk")
 def names_of(get):
     """The kernels that ``get`` asks for, as a tuple."""
     names = get if isinstance(get, (tuple, list)) else (get,)
-    if not names or any(name not in NAMES for name in names) or len(set(names)) < len(names):
-        raise ValueError(f"get must be 'ntk', 'nngp' or a tuple of them; got {get!r}.")
+    are_names = all(isinstance(name, str) and name in NAMES for name in names)
+    if not names or not are_names or len(set(names)) < len(names):
+        raise ValueError(f"get must be 'ntk', 'nngp' or a tuple of them; got {reprlib.repr(get)}.")
     return tuple(names)
 
 

@@ -8,7 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
-from .._compat import serves_classifier
+from .._compat import CLASSIFIER, served
+from .._runtime.check import is_number, read_dtype, read_rows
 from .._runtime.errors import OutOfRange
 from ..activations import as_activation
 from ..architectures import mlp
@@ -17,23 +18,25 @@ from ..gram import diagonal, gram
 from ..layers import lower
 
 _TIED = ("weight_var", "bias_var")
-_DTYPES = ("float64", "float32")
 
-BEYOND, BEYOND_CLASSES = 1e70, 1e5
-"""Variance of rows where a trial overflows, for regressors and for classifiers, who add 1 to it.
-
-Large enough to be unlikely, small enough for products and powers of kernels.
+MOST, LEAP = (1e70, 1e290), 1e10
+"""Variance of rows at which a regressor's trial overflows: so much more than where it starts, in
+these bounds, in which products and powers of kernels have room. A trial beyond has this variance.
 """
 
-LARGEST_OF_CLASSES = 1e13
-"""Largest entry in a trial of a classifier, whose factorisations fail on larger ones."""
+MOST_OF_CLASSES, BEYOND_CLASSES = 1e13, 1e5
+"""The same for classifiers, whose factorisations fail on more, and what a trial beyond has: they
+add 1 to it, so that this is unlikely enough."""
+
+SINGLE = 1e9
+"""Variance of rows beyond which trials have double precision, since powers might overflow."""
 
 
 class NetworkKernel(Kernel):
     """What the kernels of a network share; ``_get`` names which of its kernels this is."""
 
     _is_trial = False
-    _given = None
+    _given, _most = None, MOST[0]
     _rejected = frozenset()
 
     def __init__(
@@ -112,10 +115,9 @@ class NetworkKernel(Kernel):
                 raise ValueError(f"{name} must be a finite number {sign} 0; got {value!r}.")
         for name in ("depth", "n_frozen"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+            if not (isinstance(value, numbers.Integral) and is_number(value)) or value < 0:
                 raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
-        if getattr(self.dtype, "__name__", self.dtype) not in _DTYPES:  # np.float32 has a name
-            raise ValueError(f"dtype must be 'float64' or 'float32'; got {self.dtype!r}.")
+        read_dtype(self.dtype)
 
     def _program(self):
         """The network as a program; this is where the parameters are checked."""
@@ -159,18 +161,17 @@ class NetworkKernel(Kernel):
         X = _check_rows(X)
         Y = X if same else _check_rows(Y)
         how = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
+        module = served() if same and self._is_trial else None
         try:
             found = gram(program, X, Y, gradient=eval_gradient, **how)
+            found = found if eval_gradient else (found,)
+            found = self._within(found, module) if same else found
         except OutOfRange:
-            if not (same and self._is_trial):
+            if module is None:
                 raise
-            return self._reject(len(X), eval_gradient)
-        if not self._is_trial:
-            self._given = self._variances()
-        elif same and serves_classifier() and np.max(found[0]) > LARGEST_OF_CLASSES:
-            return self._reject(len(X), eval_gradient)
+            return self._reject(len(X), eval_gradient, module)
         if not eval_gradient:
-            return found
+            return found[0]
         # theta is alphabetical, bias_var before weight_var, while gram has the weights first
         free = [_TIED.index(name) for name in self._free()]
         return found[0], found[1][..., ::-1] if len(free) == 2 else found[1][..., free]
@@ -178,7 +179,18 @@ class NetworkKernel(Kernel):
     def _free(self):
         return [h.name for h in self.hyperparameters if not h.fixed]
 
-    def _reject(self, n, eval_gradient):
+    def _within(self, found, module):
+        """Results for a likelihood; a trial that leaves no room for powers of them overflows."""
+        largest = float(found[0].diagonal().max())
+        if module is None:
+            self._given, self._most = self._variances(), float(np.clip(LEAP * largest, *MOST))
+            return found
+        if largest > (MOST_OF_CLASSES if module == CLASSIFIER else self._most):
+            raise OutOfRange(f"The variance {largest:.3g} is too large for a trial.")
+        dtype = np.float64 if largest > SINGLE else found[0].dtype
+        return [part.astype(dtype, copy=False) for part in found]
+
+    def _reject(self, n, eval_gradient, module):
         """What a trial that overflows gets: an unlikely kernel that grows with all variances.
 
         An error would end the fit, and so would a likelihood of zero: the line search of L-BFGS-B
@@ -187,7 +199,7 @@ class NetworkKernel(Kernel):
         """
         self._rejected |= {self._variances()}
         free = self._free()
-        scale = BEYOND_CLASSES if serves_classifier() else BEYOND
+        scale = BEYOND_CLASSES if module == CLASSIFIER else self._most
         scale *= np.sqrt(np.prod([getattr(self, name) for name in free]))
         K = scale * (0.5 + 0.5 * np.eye(n))
         return (K, np.repeat(0.5 * K[..., np.newaxis], len(free), axis=2)) if eval_gradient else K
@@ -225,4 +237,11 @@ class NetworkKernel(Kernel):
 
 
 def _check_rows(X):
-    return check_array(X, dtype=np.float64, input_name="X")
+    if np.ma.is_masked(X):
+        return read_rows(X)
+    try:
+        return check_array(X, dtype=np.float64, input_name="X")
+    except (TypeError, OverflowError):  # of entries, such as pandas' NA
+        if hasattr(X, "toarray"):
+            raise
+        return read_rows(X)  # says which one

@@ -3,9 +3,7 @@
 import numbers
 from typing import NamedTuple
 
-import numpy as np
-
-from .._runtime.check import read_number
+from .._runtime.check import is_flag, read_number
 from ..activations import as_activation, is_activation
 from ..formulas.special import is_variance
 from ..program import Output, Pointwise, assemble
@@ -61,7 +59,7 @@ class Context:
     def flag(self, layer, name):
         """Whether a layer has something set."""
         found = getattr(layer, name)
-        if not isinstance(found, (numbers.Integral, np.bool_)) or found not in (True, False):
+        if not is_flag(found):
             self.fail(f"{name} must be True or False; got {found!r}", "Correct it")
         return bool(found)
 

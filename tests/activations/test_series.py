@@ -10,7 +10,7 @@ import pytest
 from contract import ENGINES, assert_small, compare, kernels_of_pairs, run_numba, run_numpy
 from duals import SERIES, dual_of, duals, each_series, features_of
 from mpmath import mp, mpf
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, NTKRegressorCV, activations
@@ -256,6 +256,22 @@ def test_orders(act):
     assert_allclose(steps[1:], steps[:-1] * (1.0 + doubles[1:-1]), rtol=0.0)
     doubles = orders_of(act, 660)[1]  # of orders that are rounded
     assert set(np.flatnonzero(doubles) % 6) <= {1, 2}
+    assert_array_equal(orders_of(act, _mixtures.N_TERMS)[1][:200], doubles)
+    assert set(np.flatnonzero(orders_of(act, _mixtures.N_TERMS)[1]) % 6) <= {1, 2}
+
+
+@each_mixture
+@pytest.mark.parametrize("std", [1e6, 1e8, 1e9])
+def test_mixtures_of_huge_rows_tend_to_their_limits(act, std):
+    """Without numbers that are no orders any more, alone and between positions."""
+    limit = {"Tanh": "sign", "Sigmoid": "step"}.get(type(act).__name__, "relu")
+    Z = std * np.random.default_rng(0).standard_normal((5, 3))
+    for start, end in (((), ()), ((Input(3, 1), Conv(2, padding="valid")), (GlobalAvgPool(),))):
+        found, expected = (
+            gram(lower((*(start or (Dense(),)), f, *end, Dense()), 1.0, 0.0), Z, get="nngp")
+            for f in (type(act)(), limit)
+        )
+        assert_allclose(found, expected, rtol=20.0 / std)
 
 
 @each_mixture

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from contract_positions import BOTH, ENGINES, NETWORKS, to_layers
+from scipy.special import softmax
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import scale
 
 from sklearn_ntk.activations import Abs, LeakyReLU, RectifiedMonomial, ReLU, Sign, Step
 from sklearn_ntk.gram import gram
-from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, LayerNorm, lower
+from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, LayerNorm, SelfAttention, lower
 
 TOLERANCES = {"float64": 1e-12, "float32": 5e-6}
 DIGITS = scale(load_digits().data)[:30]
@@ -76,6 +77,26 @@ def test_digits():
     K = (np.outer(P, P) + np.outer(N, N)) / 64**2
     program = lower((Input(8, 8, 1), Conv(1), "relu", GlobalAvgPool(), Dense()), 2.0, 0.0)
     check(program, DIGITS, np.stack([2.0 * K, 4.0 * K]))
+
+
+WEIGHTS = {
+    "softmax": lambda scores: softmax(scores, axis=2),
+    "identity": lambda scores: scores,
+    "relu": lambda scores: np.maximum(scores, 0.0),
+    "abs": np.abs,
+}
+
+
+@pytest.mark.parametrize("mechanism", WEIGHTS)
+def test_attention(mechanism):
+    """On one channel a position behind it is a number, often a small sum of large ones."""
+    random = np.random.default_rng(0)
+    X = random.standard_normal((12, 6)) * 10.0 ** random.uniform(-1.0, 0.5, (12, 6))
+    Z = np.einsum("npq,nq->np", WEIGHTS[mechanism](X[:, :, None] * X[:, None]), X)
+    P, N = (np.maximum(part, 0.0).mean(axis=1) for part in (Z, -Z))
+    K = np.outer(P, P) + np.outer(N, N)
+    network = (Input(6, 1), SelfAttention(mechanism=mechanism), "relu", GlobalAvgPool(), Dense())
+    check(lower(network, 2.0, 0.0), X, np.stack([K, 3.0 * K]))
 
 
 def spikes(n):

@@ -314,7 +314,51 @@ def test_an_optimiser_that_ends_in_an_overflow_gets_no_model_of_it():
 def test_other_calls_of_a_trial_stay_errors():
     kernel = NTKKernel(2, "exp", 0.1, 0.1)
     trial = kernel.clone_with_theta(kernel.bounds[:, 1])
-    for call in (trial.diag, lambda Z: trial(Z, Z + 1.0), clone(trial)):
+    for call in (trial, trial.diag, lambda Z: trial(Z, Z + 1.0), clone(trial)):
         with pytest.raises(ValueError, match="overflows on rows"):
             call(X)
-    assert trial(X).min() > 1e60
+    for _ in range(2):
+        trial.theta = kernel.bounds[:, 1]
+        with pytest.raises(ValueError, match="overflows on rows"):
+            trial(X, eval_gradient=True)
+
+
+LARGE = {
+    "power": NTKKernel(60) ** 2,
+    "cube": NTKKernel(60) ** 3,
+    "product": NTKKernel(60) * NNGPKernel(70),
+    "single power": NTKKernel(10, dtype="float32") ** 2,
+    "single product": NTKKernel(10, dtype="float32") * NTKKernel(8, dtype="float32"),
+}
+
+
+@pytest.mark.parametrize("kernel", LARGE.values(), ids=LARGE)
+def test_trials_of_which_powers_would_overflow(kernel):
+    """The likelihood falls all the way, and its gradient is that of what is computed."""
+    Z, y = waves(12)
+    model = GaussianProcessRegressor(kernel, alpha=0.01, optimizer=None).fit(Z, y)
+    values = []
+    for step in np.linspace(2.0, 6.9, 25):
+        theta = np.clip(step, *model.kernel_.bounds.T)
+        value, gradient = model.log_marginal_likelihood(theta, eval_gradient=True)
+        assert np.isfinite(gradient).all()
+        values.append(value)
+    assert np.isfinite(values).all() and max(values) == values[0]
+
+
+def test_rows_of_any_unit_reject_what_overflows():
+    """Also where the kernel is large from the start on."""
+    values = []
+
+    def search(objective, theta, bounds):
+        ends = [np.array([step, *theta[1:]]) for step in (theta[0], 2.0, 4.0, 5.0, 6.9)]
+        for end in ends:
+            value, gradient = objective(end)
+            assert np.isfinite(gradient).all()
+            values.append(value)
+        return ends[0], values[0]
+
+    Z, y = waves(12)
+    kernel = NTKKernel(60, bias_var=0.0) + WhiteKernel()
+    GaussianProcessRegressor(kernel, optimizer=search).fit(1e60 * Z, y)
+    assert np.isfinite(values).all() and min(values) == values[0]

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, architectures, layers
-from sklearn_ntk.activations import Numerical
+from sklearn_ntk.activations import Numerical, Polynomial
 from sklearn_ntk.activations._registry import ACTIVATIONS
 from sklearn_ntk.dynamics import GradientFlow
 from sklearn_ntk.gram import diagonal, gram
@@ -93,19 +93,58 @@ def test_no_rows(function, rows):
     assert is_one_sentence(error)
 
 
+@pytest.mark.parametrize(
+    ("X", "seen"),
+    [
+        (np.array([[1.0, 2.0], [2.0, {}]]), "{}: make it a number"),
+        (np.array([[1, 10**400]], dtype=object), "1000.*: make it a number"),
+        (np.ma.masked_array([[1.0, 2.0]], mask=[[True, False]]), "masked numbers: fill them in"),
+        (pd.DataFrame({"a": [1, pd.NA]}), "<NA>: make it a number"),
+    ],
+    ids=["dict", "too large", "masked", "NA"],
+)
+def test_entries_of_kernels_that_are_no_numbers_are_named(X, seen):
+    kernel = NTKKernel(1)
+    for use in (kernel, kernel.diag, lambda X: kernel(np.eye(2), X)):
+        with pytest.raises(ValueError, match=rf"X must be an array \(n, d\) .*; got .*{seen}"):
+            use(X)
+
+
+ODD = {
+    "coefficients without axis": lambda: NTKKernel(1, Polynomial(np.array(2.0)))(X),
+    "shortcut of numbers": lambda: lower((Residual((Dense(),), np.ones(2)), Dense())),
+    "duration": lambda: NTKKernel(weight_var=np.timedelta64(1, "D"))(X),
+    "count of durations": lambda: architectures.mlp(np.timedelta64(1, "D")),
+    "too many": lambda: architectures.resmlp(10**400),
+    "deep": lambda: NTKKernel(10**400)(X),
+}
+
+
+@pytest.mark.parametrize("use", ODD.values(), ids=ODD)
+def test_odd_values(use):
+    with pytest.raises((ValueError, TypeError), match=r"must be .*; got") as error:
+        use()
+    assert is_one_sentence(error)
+
+
 @pytest.mark.parametrize("function", [gram, diagonal])
 def test_other_arguments_of_gram_matrices(function):
     for program in (None, architectures.mlp(1), "relu"):
         with pytest.raises(TypeError, match=r"program must be a Program.*; got"):
             function(program, X)
-    for get in (None, 5, "kernel", (), ("ntk", "ntk"), [["ntk"]], {"ntk"}):
+    for get in (None, 5, "kernel", (), ("ntk", "ntk"), [["ntk"]], {"ntk"}, pd.NA, K, [pd.NA], [K]):
         with pytest.raises(ValueError, match="get must be 'ntk', 'nngp' or a tuple of them; got"):
             function(PROGRAM, X, get=get)
-    for dtype in ("float16", None, int, "single precision", ["float64"], complex):
+    for dtype in ("float16", None, int, "single precision", ["float64"], complex, pd.NA, K):
         with pytest.raises(ValueError, match="dtype must be 'float64' or 'float32'; got"):
             function(PROGRAM, X, dtype=dtype)
+    for gradient in (None, "no", pd.NA, K, -1, 2, 1.0):
+        with pytest.raises(ValueError, match="gradient must be True or False; got"):
+            function(PROGRAM, X, gradient=gradient)
+    assert len(function(PROGRAM, X, gradient=np.True_)) == 2
     for dtype in ("f4", np.float32, np.dtype("float32")):
         assert function(PROGRAM, X, dtype=dtype).dtype == np.float32
+        assert NTKKernel(1, dtype=dtype)(X).dtype == np.float32
     assert isinstance(function(PROGRAM, X, get=["ntk"]), tuple)
 
 

@@ -50,7 +50,13 @@ WAYS = {
 }
 every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
-ARGUMENTS = {"Input": (8, 8, 1), "Conv": ((3, 1),), "AvgPool": (2,), "SumPool": ((2, 1),)}
+ARGUMENTS = {
+    "Input": (8, 8, 1),
+    "Conv": ((3, 1),),
+    "ConvTranspose": (3, 2),
+    "AvgPool": (2,),
+    "SumPool": ((2, 1),),
+}
 ARGUMENTS |= {"Dropout": (0.5,), "Residual": ((layers.Dense(), "relu", layers.Dense(1.0)),)}
 LAYERS = [getattr(layers, name) for name in layers.__all__ if name != "lower"]
 VALUES = [

@@ -95,9 +95,8 @@ _OPERATIONS = {
 _RULES = {
     "embed": sources.embed,
     "series": line_series.source,
-    "attend_linear": attention.linear,
-    "attend_sqrt": attention.square_root,
 }
+_MIXES = {"attend_linear": attention.linear, "attend_sqrt": attention.square_root}
 """Functions that write the sources of operations, or of rules with one of their own."""
 
 
@@ -106,7 +105,8 @@ def _source_of(op, program):
     if type(op) in _OPERATIONS:
         return (_OPERATIONS[type(op)],)
     step = program.steps[op.step]
-    return (_RULES[step.rule],) if step.rule in _RULES else (sources.mapped, *formula_of(step)[0])
+    own = (_MIXES if type(op) is Mix else _RULES).get(step.rule)
+    return (own,) if own else (sources.mapped, *formula_of(step)[0])
 
 
 def _is_joined(affine, op, program):

@@ -6,7 +6,7 @@ It states what the operations do, on pairs of rows or on each row paired with it
 import numpy as np
 
 from ...formulas import attention, distances, series
-from ...formulas.tracing import NOISE, built
+from ...formulas.tracing import built
 from ..rows.lines import Scan, formula_of, needs_pairs, pairs_of, variances
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ..schedule.writer import schedule
@@ -117,6 +117,9 @@ class _Machine:
     def _series(self, op, state, sides):
         return _duals(self.steps[op.step].activation, state, *sides), [part[:3] for part in sides]
 
+    def _sizes(self, op, state, sides):
+        return (), [part[:4] for part in sides]
+
     def _covariances(self, op, state, sides):
         """Covariances of both positions, and variances of the left and of the right one."""
         table, column = self.steps[op.step].covariances, (slice(None), *[None] * (state.ndim - 2))
@@ -152,14 +155,10 @@ class _Machine:
         )
         parts = zip(before, lines[self.distance], strict=True)
         K, T = [0.5 * (total - part) for total, part in parts], lines[self.ntk]
-        S, R = ([record[2] for record in side if len(record) > 2] for side in sides)
+        S, R = ([record[4] for record in side if len(record) > 4] for side in sides)
         new = attention.covariances(step, K, S, R)
         ntk = attention.ntks(step, K, T, S, R, new)
         found = [total - 2.0 * part for total, part in zip(behind, new, strict=True)]
-        kept = found[0] > NOISE * behind[0]  # or else equal but for rounding
-        found = [part * kept for part in found]
-        for part in found if self.sides.are_same else ():
-            part[np.arange(n), np.arange(n)] = 0.0
         for parts, values in ((self.distance, found), (self.ntk, ntk)):
             self._set(op, parts, [value.reshape(n * n, *value.shape[2:]) for value in values])
 
@@ -180,6 +179,8 @@ _OTHERS = {
     "series": _Machine._series,
     "embed": _Machine._covariances,
     "recur": _Machine._inputs,
+    "attend_linear": _Machine._sizes,
+    "attend_sqrt": _Machine._sizes,
 }
 """What formulas take from elsewhere, and the records that they read then."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...formulas import attention, distances, series
 from ...formulas.tracing import built
+from ..schedule.operations import Mix
 
 
 class LineRows(NamedTuple):
@@ -38,7 +39,8 @@ def variances(X):
 
 def needs_pairs(op, program):
     """Whether single rows must be known pair by pair before an operation runs."""
-    return op.reads_rows and program.steps[op.step].mixes
+    step = program.steps[op.step]
+    return op.reads_rows and step.mixes and (type(op) is Mix) == step.takes_all
 
 
 def pairs_of(op, step, take, gradient):
@@ -154,7 +156,11 @@ def _attend(scan, step, pairs):
     K = tuple(0.5 * (part[:, None] + part[None] - inside) for part, inside in parts)
     S = () if step.scaling == "sqrt" else attention.weights(step, K)
     new = tuple(np.einsum("ppn->pn", part) for part in attention.covariances(step, K, S, S))
-    records = [(scan.state[p], new[p], *S[p : p + 1]) for p in range(len(new))]
+    sizes = attention.sizes(step, scan.state[0], K[0], *(S[:1] or (None,)))
+    zeros = (0.0 * new[0],) * 2
+    records = [
+        (scan.state[p], new[p], *(zeros if p else sizes), *S[p : p + 1]) for p in range(len(new))
+    ]
     return new, records[0], tuple(records[1:]), ()
 
 

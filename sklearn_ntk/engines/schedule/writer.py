@@ -124,7 +124,7 @@ class _Writer:
             self.add(Mix(stop, out.first, target.first, target.n))
             self.memory.give(target.lines)
             target = out
-        elif mixer is not None:
+        if mixer is not None:
             self._map(stop, target)
         return [target, *kept]
 

@@ -1,8 +1,7 @@
 """Sources of the compiled loops of attention, over all pairs of positions of a pair of rows."""
 
-from ...formulas.tracing import NOISE
-from .lines import line_size, of_left, same, short
-from .tiles import SMALL, indent, text_of
+from .lines import line_size, of_left, short
+from .tiles import indent, text_of
 
 _PAIRS = """\
     source = ops[o, 5]
@@ -23,7 +22,7 @@ def _place(part):
     return f"LANES * {part} + j"
 
 
-def _rewritten(area, slot, own, gradient, is_back, noise=0.0):
+def _rewritten(area, slot, own, gradient, is_back):
     """Lines that turn distances to covariances, or back."""
     base = f"first + count * {slot} + a"
     base = f"ny * ({base}) + j0" if own else f"nx + {base}"
@@ -34,15 +33,9 @@ def _rewritten(area, slot, own, gradient, is_back, noise=0.0):
         value = f"a{p} + fetch(y, yb + ny * count * {p} * width + j)"
         number = f"load(lines, at + {_place(part)})"
         text = f"{value} - F(2.0) * {number}" if is_back else f"F(0.5) * ({value} - {number})"
-        if is_back and p == 0:  # rows that are equal but for rounding count as equal
-            body += [f"rest = {text}", f"kept = rest > F({noise!r}) * ({value})"]
-            text = "rest"
-        text = f"select(kept, {text}, F(0.0))" if is_back else text
         body += [f"put(lines, at + {_place(part)}, {text})"]
     lines += [*indent(3, lefts * (not own)), "            for j in range(lanes):"]
-    lines += indent(4, [*lefts * own, *body])
-    zeros = same(gradient) if own and is_back else ()
-    return [*lines, *indent(1, zeros)]
+    return [*lines, *indent(4, [*lefts * own, *body])]
 
 
 def _sums(target, at, source, place, weight, gradient):
@@ -64,8 +57,8 @@ def linear(own, gradient, single):
     size, moves = line_size(gradient), range(1, 3) if gradient else ()
     zero = ["for j in range(whole):"]
     base = "ny * (first + a) + j0" if own else "nx + first + a"
-    weights = [f"w = {of_left('(2 + t)', own, base)}"]
-    weights += [f"w_{p} = {of_left(f'(2 + t + {p} * width)', own, base)}" for p in moves]
+    weights = [f"w = {of_left('(4 + t)', own, base)}"]
+    weights += [f"w_{p} = {of_left(f'(4 + t + {p} * width)', own, base)}" for p in moves]
     body = [
         "work = tile.work",
         "for t in range(n):",
@@ -82,7 +75,7 @@ def linear(own, gradient, single):
         *indent(2, [*zero, "    store(lines, at + j, F(0.0))"]),
         "        for b in range(n):",
         f"            place = {size} * b",
-        "            yb = ny * (first + count * (2 + q) + b) + j0",
+        "            yb = ny * (first + count * (4 + q) + b) + j0",
         "            for j in range(lanes):",
         "                w = fetch(y, yb + j)",
         *(f"                w_{p} = fetch(y, yb + ny * count * {p} * width + j)" for p in moves),
@@ -92,7 +85,7 @@ def linear(own, gradient, single):
         *short(gradient),
         *_rewritten("source", 0, own, gradient, False),
         *indent(1, body),
-        *_rewritten("out", 1, own, gradient, True, SMALL[NOISE] if single else NOISE),
+        *_rewritten("out", 1, own, gradient, True),
     ])  # fmt: skip
 
 
@@ -137,5 +130,5 @@ def square_root(own, gradient, single):
         *short(gradient),
         *_rewritten("source", 0, own, gradient, False),
         *indent(1, body),
-        *_rewritten("out", 1, own, gradient, True, SMALL[NOISE] if single else NOISE),
+        *_rewritten("out", 1, own, gradient, True),
     ])  # fmt: skip
