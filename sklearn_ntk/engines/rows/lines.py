@@ -39,8 +39,10 @@ def variances(X):
 
 def needs_pairs(op, program):
     """Whether single rows must be known pair by pair before an operation runs."""
+    if not op.reads_rows:
+        return False
     step = program.steps[op.step]
-    return op.reads_rows and step.mixes and (type(op) is Mix) == step.takes_all
+    return step.mixes and (type(op) is Mix) == step.takes_all
 
 
 def pairs_of(op, step, take, gradient):
