@@ -25,18 +25,18 @@ from sklearn_ntk.layers import (
 )
 
 X = np.random.default_rng(0).standard_normal((7, 4))
-SINGLE = {"bias_var": 0.1, "dtype": "float32"}
+SINGLE = {"dtype": "float32"}
 
 
 @pytest.mark.parametrize(
     ("kernel", "scale"),
     [
-        (NTKKernel(3, **SINGLE), 1e19),
-        (NTKKernel(3, **SINGLE), 1e20),
+        (NTKKernel(3, bias_var=0.1, **SINGLE), 1e19),
+        (NTKKernel(3, bias_var=0.1, **SINGLE), 1e20),
         (NTKKernel(1, weight_var=1e39, **SINGLE), 1.0),
-        (NNGPKernel(1, "exp", **SINGLE), 8.0),
-        (NNGPKernel(1, Hermite(60), **SINGLE), 1.0),
-        (NNGPKernel(1, Monomial(20), **SINGLE), 2.0),
+        (NNGPKernel(1, "exp", bias_var=0.1, **SINGLE), 8.0),
+        (NNGPKernel(1, Hermite(60), bias_var=0.1, **SINGLE), 1.0),
+        (NNGPKernel(1, Monomial(20), bias_var=0.1, **SINGLE), 2.0),
         (NTKKernel(2, "tanh"), 1e160),
         (NTKKernel(2, Numerical(np.tanh)), 1e160),
         (NTKKernel(architecture=(Dense(), "exp", Dense(), "tanh", Dense())), 1e3),

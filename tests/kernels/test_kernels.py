@@ -575,7 +575,7 @@ BAD_PARAMETERS = [
     ),
     ({"n_frozen": 1.0}, ValueError, "n_frozen must be an integer >= 0; got 1.0"),
     ({"n_frozen": -1}, ValueError, "n_frozen must be an integer >= 0; got -1"),
-    ({"n_frozen": 4}, ValueError, "n_frozen must be less than .*, which is 4; got 4"),
+    ({"n_frozen": 3}, ValueError, "n_frozen must be less than .*, which is 3; got 3"),
     ({"architecture": 5}, TypeError, "architecture must be a tuple of layers; got 5"),
     ({"architecture": Dense}, TypeError, "architecture must be a tuple of layers; got .*Dense"),
     ({"architecture": ()}, ValueError, "a network must have layers. Append Dense"),
