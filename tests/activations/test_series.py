@@ -452,7 +452,7 @@ def test_functions_that_are_refused(fn, message):
         (2.0, 2.0, -1.999),
         (1e-2, 2e-2, 0.0),
         (1.0, 1.0, 1.0 - 1e-6),
-        (200.0, 300.0, 40.0),
+        pytest.param((200.0, 300.0, 40.0), marks=pytest.mark.slow),
     ],
     ids=str,
 )
