@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from ..solvers._scoring import logits
 from ..solvers._units import normalise
@@ -97,6 +98,7 @@ class ScoreClassifier(ClassifierMixin):
         -------
         array of shape (n_samples,)
         """
+        check_is_fitted(self)
         return loss_of(self).labels(self, X)
 
     @_OfProbabilities

@@ -192,7 +192,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         X : array-like of shape (n_samples, n_features)
         return_std, return_cov : bool
             Also return the standard deviation or the covariance of new observations: of the mixture
-            of the Gaussian processes of ``estimators_``, see `NTKRegressor.predict`.
+            of the Gaussian processes of ``estimators_``, each of which keeps a matrix of its own,
+            see `NTKRegressor.predict`.
 
         Returns
         -------

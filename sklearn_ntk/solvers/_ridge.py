@@ -194,10 +194,10 @@ class _Trials:
 
     def _add(self, place, factor):
         """Error and solution of a ridge; infinite without a factorisation."""
-        solution = None if factor is None else _solve(factor, self._Y, self._root)
-        is_found = solution is not None
-        error = self._error(solution, self._Y, self._root**2) if is_found else np.inf
-        self.errors[place], self.solutions[place] = error, solution
+        self.errors[place], self.solutions[place] = np.inf, None
+        if factor is not None:
+            solution = self.solutions[place] = _solve(factor, self._Y, self._root)
+            self.errors[place] = self._error(solution, self._Y, self._root**2)
 
     def _best(self):
         places = sorted(self.errors)
