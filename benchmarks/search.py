@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.preprocessing import scale
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel
-from sklearn_ntk.solvers.ridge import RELATIVE_RIDGES
+from sklearn_ntk.solvers import RELATIVE_RIDGES
 
 GRID = {"depth": [1, 2, 3, 4], "n_frozen": [0, 1], "bias_var": [0.0, 1.0]}
 

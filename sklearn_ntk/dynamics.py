@@ -1,5 +1,5 @@
 """Training in time."""
 
-from .solvers.flow import GradientFlow
+from .solvers._flow import GradientFlow
 
 __all__ = ["GradientFlow"]

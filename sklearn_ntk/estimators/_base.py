@@ -11,13 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
 from .._runtime.check import skewness
 from .._runtime.memory import check_memory
+from ..gram import ArrayOperator, KernelOperator
+from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
-from ..solvers.ridge import default_ridges, fit_ridge, select_ridge
-from ..solvers.stopping import default_times, fit_time, select_time
-from ..solvers.units import normalise, product, scaled
-
-CHUNK = 2**23
-"""Entries of the Gram matrix between new and training rows that are held at a time."""
+from ..solvers import EarlyStopping, Ridge
+from ..solvers._units import product, scaled
 
 LARGEST_RIDGE = 1e300
 """What is infinite for weights of about one."""
@@ -95,47 +93,12 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             return NTKKernel(**parameters, n_frozen=self.n_frozen)
         return NNGPKernel(**parameters) if self.kernel == "nngp" else None
 
-    def _fit_rows(self, X, Y, weights):
-        """Solve for the targets ``Y`` of shape (n, k); sets the attributes that `_scores` needs."""
-        weights, unit = normalise(weights)
-        self._weight_unit, alpha = unit, self._given_alpha(unit)
-        K, kept, group = self._gram(X, weights)
-        Y, weights, scatter = merge(Y[kept], weights[kept], group)
-        shares = weights / weights.sum()
-        self._kernel_variance = shares @ K.diagonal() - shares @ K @ shares
-        self.training_time_, self.training_times_ = None, np.empty(0)
-        if self.training_time is not None:
-            solution = self._train(K, Y, weights, 0.0 if alpha is None else alpha)
-            self.training_time_, self.training_times_ = solution.time, solution.times
-        elif alpha is None:
-            solution = select_ridge(K, Y, weights, default_ridges(K, weights, len(K)))
-        else:
-            solution = fit_ridge(K, Y, weights, alpha)
-        self._dual, self._constant = solution.dual, solution.intercept
-        self.alphas_, self.loo_errors_ = scaled(solution.ridges, unit), solution.errors
-        self.alpha_ = scaled(solution.ridge, unit) if alpha is None else self.alpha
-        return solution, Y, weights, scatter
-
-    def _given_alpha(self, unit):
-        """The ridge that was given, for weights over a power of two; None if it is to be found."""
-        if self.alpha == "auto":
-            return None
-        return min(scaled(float(self.alpha), -unit), LARGEST_RIDGE)
-
-    def _train(self, K, Y, weights, alpha):
-        """Solution at the given time, or at the best one of the default."""
-        ends = {"alpha": alpha, "learning_rate": self.learning_rate}
-        if self.training_time != "auto":
-            return fit_time(K, Y, weights, self.training_time, **ends)
-        times = default_times(K, weights, len(K), self.learning_rate)
-        return select_time(K, Y, weights, times, **ends)
-
     def _is_spectral(self):
         """Whether a fit of any number of rows takes eigenvectors."""
         return self.training_time is not None
 
     def _gram(self, X, weights):
-        """Gram matrix of the distinct rows of positive weight.
+        """Operator of the distinct rows of positive weight.
 
         Also returns these rows, and for each of them its place among the distinct ones; those of a
         Gram matrix all count as distinct.
@@ -145,11 +108,11 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
             _check_symmetric(X)
             self._kept = kept
-            return X[np.ix_(kept, kept)], kept, np.arange(len(kept))
+            return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
         first, group = distinct(X[kept])
         self.X_fit_ = X[kept[first]] + 0.0
         check_solve(len(first), "distinct rows", self._is_spectral())
-        return self.kernel_(self.X_fit_), kept, group
+        return KernelOperator(self.kernel_, self.X_fit_), kept, group
 
     def _gram_blocks(self, X):
         """Gram matrix between new and training rows, in blocks of rows."""
@@ -158,14 +121,42 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         if self.kernel_ is None:
             yield X[:, self._kept]
             return
-        step = max(1, CHUNK // len(self.X_fit_))
-        for start in range(0, len(X), step):
-            yield self.kernel_(X[start : start + step], self.X_fit_)
+        for rows in chunks(len(X), len(self.X_fit_)):
+            yield self.kernel_(X[rows], self.X_fit_)
 
-    def _scores(self, X):
-        """Values of the fitted functions at new rows, of shape (n, k)."""
-        blocks = [product(K, self._dual) for K in self._gram_blocks(X)]
-        return np.concatenate(blocks) + self._constant
+    def _values(self, X, dual, intercept):
+        """Values of functions at new rows, of shape (n, k), by their coefficients."""
+        blocks = [product(K, dual) for K in self._gram_blocks(X)]
+        return np.concatenate(blocks) + intercept
+
+
+def given_alpha(alpha, unit):
+    """The ridge that was given, for weights over a power of two; None if it is to be found."""
+    return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
+
+
+def fit_squares(model, operator, Y, weights, unit):
+    """`Path` of the least squared error, its ridge, and the attributes that tell of both."""
+    alpha, time, times = given_alpha(model.alpha, unit), None, np.empty(0)
+    if model.training_time is None:
+        path = Ridge(alpha).fit(operator, Y, weights)
+        ridge, ridges = path.value, path.values
+    else:
+        ridge = 0.0 if alpha is None else alpha
+        given = None if model.training_time == "auto" else model.training_time
+        path = EarlyStopping(given, ridge, model.learning_rate).fit(operator, Y, weights)
+        ridges, time, times = np.array([ridge]), path.value, path.values
+    return (
+        path,
+        ridge,
+        {
+            "alpha_": scaled(ridge, unit) if alpha is None else model.alpha,
+            "alphas_": scaled(ridges, unit),
+            "loo_errors_": path.errors,
+            "training_time_": time,
+            "training_times_": times,
+        },
+    )
 
 
 def _check_symmetric(K):

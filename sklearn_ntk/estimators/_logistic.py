@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 
-from ..solvers.linalg import eigenvectors
-from ..solvers.scoring import class_folds, log_losses, logits
+from ..solvers._factors import eigenvectors
+from ..solvers._scoring import class_folds, log_losses, logits, softmax_loss
 
 TOLERANCE, ROUGH = 1e-7, 1e-5
 """Largest entry of the scaled gradient of the mean loss at the end, of a fit and of a fold's."""
@@ -17,7 +16,7 @@ TOLERANCE, ROUGH = 1e-7, 1e-5
 MOST_STEPS = 2000
 
 
-class Problem(NamedTuple):
+class LogisticProblem(NamedTuple):
     """A Gram matrix by its root, and what the rows are.
 
     ``root`` (n, r) times its transpose is the Gram matrix, with the eigenvalues ``squares``;
@@ -32,17 +31,17 @@ class Problem(NamedTuple):
     def some(self, rows):
         """The problem of some rows."""
         parts = (self.root[rows], self.squares, self.shares[rows], self.weights[rows])
-        return Problem(*parts)
+        return LogisticProblem(*parts)
 
 
 def make_problem(K, shares, weights):
-    """`Problem` of a Gram matrix, without the directions that rounding made."""
+    """`LogisticProblem` of a Gram matrix, without the directions that rounding made."""
     values, vectors = eigenvectors(K)
     kept = values > len(K) * np.finfo(float).eps * values[-1]
     if not np.any(kept):  # all rows are zero
-        return Problem(np.zeros((len(K), 1)), np.ones(1), shares, weights)
+        return LogisticProblem(np.zeros((len(K), 1)), np.ones(1), shares, weights)
     root = vectors[:, kept] * np.sqrt(values[kept])
-    return Problem(root, values[kept], shares, weights)
+    return LogisticProblem(root, values[kept], shares, weights)
 
 
 def solve(problem, ridge, start=None, tolerance=TOLERANCE):
@@ -66,9 +65,7 @@ def solve(problem, ridge, start=None, tolerance=TOLERANCE):
         coefficients = flat.reshape(size) / scale[:, None]
         body, constant = coefficients[:-1], coefficients[-1]
         scores = root @ body + constant
-        log_shares = log_softmax(logits(scores), axis=1)
-        loss = -weights @ (shares * log_shares).sum(axis=1)
-        away = weights[:, None] * (np.exp(log_shares) - shares)
+        loss, away, _ = softmax_loss(logits(scores), shares, weights)
         away = away[:, 1:] if n_outputs == 1 else away
         slopes = np.vstack([root.T @ away + ridge * body, away.sum(axis=0)])
         return loss + 0.5 * ridge * (body**2).sum(), (slopes / scale[:, None]).ravel()
@@ -94,7 +91,7 @@ def dual_of(problem, coefficients):
 def losses_of_folds(problem, ridges, ranks):
     """Increasing ridges and their log losses, from the largest on down to behind the best one.
 
-    The folds are `solvers.scoring.class_folds`.
+    The folds are `solvers._scoring.class_folds`.
     """
     n = len(problem.shares)
     if n == 1:  # the constant is all there is

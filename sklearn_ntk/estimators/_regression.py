@@ -9,11 +9,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import StrOptions, _fit_context
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
-from ..solvers.flow import GradientFlow
-from ..solvers.linalg import cholesky, variances
-from ..solvers.ridge import fit_spread
-from ..solvers.units import scaled, standardise
-from ._base import CHUNK, NetworkEstimator, check_weights
+from ..solvers._units import normalise, scaled, standardise
+from ._base import NetworkEstimator, check_weights, fit_squares, merge
+from ._uncertainty import Posterior, find_spread
 
 
 class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
@@ -165,28 +163,20 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         weights = check_weights(sample_weight, X)
         targets, self._units = standardise(targets, weights)
-        solution, Y, self._weights, scatter = self._fit_rows(X, targets, weights)
+        weights, unit = normalise(weights)
+        operator, kept, group = self._gram(X, weights)
+        Y, weights, scatter = merge(targets[kept], weights[kept], group)
+        path, ridge, attributes = fit_squares(self, operator, Y, weights, unit)
+        vars(self).update(attributes)
+        self._dual, self._constant = path.solution.dual, path.solution.intercept
         self.dual_coef_ = self._units.differences(self._dual)
         self.intercept_ = self._units.values(self._constant)
         is_noisy = self.noise == "auto"
-        spreads = [
-            fit_spread(solution, k, self._weights, more, scatter.n, is_noisy)
-            for k, more in enumerate(scatter.squares)
-        ]
-        self._amplitude, noise = np.array(spreads).T
-        self.amplitude_ = self._units.variances(self._amplitude)
-        self.noise_ = scaled(self._units.variances(noise), self._weight_unit)
-        self._ridge = solution.ridge
-        self._noise = (self._ridge * self._amplitude + noise) / scatter.unit
-        self._reach, self._amplitude_beyond = np.inf, self._amplitude
-        if is_noisy and self._kernel_variance > 0.0:
-            least = (variances(Y, self._weights) - self._noise) / self._kernel_variance
-            self._amplitude_beyond = np.maximum(self._amplitude, least)
-            self._reach = np.max(1.0 / solution.precision - self._ridge / self._weights)
+        self._spread = find_spread(path.solution, Y, weights, ridge, scatter, is_noisy)
+        self._posterior = Posterior(weights, ridge, self.training_time_, self.learning_rate)
+        self.amplitude_ = self._units.variances(self._spread.amplitude)
+        self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
         return self
-
-    def _scores(self, X):
-        return self._units.values(super()._scores(X))
 
     @one_notice()
     def predict(self, X, return_std=False, return_cov=False):
@@ -215,7 +205,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         are most likely. Farther from the data than rows are from each other, the amplitude is at
         least such that functions vary as much as the targets do. A new observation counts as much
         as one of the training rows on average, where copies of a row with its target are one row.
-        It costs a factorisation at every call.
+        The first call costs a factorisation; the model keeps it, a matrix of the shape (n_distinct,
+        n_distinct), until the next fit, but not in pickles and copies.
 
         With a ``training_time`` the posterior gives way to the distribution of networks that start
         as draws of this Gaussian process and are trained for this time (J. Lee et al., NeurIPS
@@ -231,7 +222,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
                 f"The covariance of {n} rows",
                 "take fewer rows, or return_std=True",
             )
-        scores = self._scores(X)
+        scores = self._units.values(self._values(X, self._dual, self._constant))
         mean = scores[:, 0] if self._is_flat else scores
         if not (return_std or return_cov):
             return mean
@@ -246,15 +237,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
                 "noise from; got 1."
             )
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        latent = self._latent_covariance(X) if return_cov else self._latent_variance(X)
-        scale = self._scale_latent(np.diagonal(latent) if return_cov else latent)
-        spread = latent[..., None] * scale
-        if return_cov:
-            root = np.sqrt(scale)
-            spread = latent[..., None] * root[:, None] * root
-        spread = spread + (np.eye(len(X))[..., None] if return_cov else 1.0) * self._noise
-        units = self._units
-        spread = units.variances(spread) if return_cov else units.differences(np.sqrt(spread))
+        spread = self._covariance(X) if return_cov else self._deviation(X)
         if not np.all(np.isfinite(spread)):
             raise ValueError(
                 f"The uncertainty of targets that reach {np.max(np.abs(mean)):.3g} overflows: "
@@ -262,57 +245,15 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             )
         return mean, spread[..., 0] if self._is_flat else spread
 
-    def _scale_latent(self, variance):
-        """Amplitudes (n, k) of new rows with these variances in units of the kernel.
+    def _deviation(self, X):
+        """Standard deviations (m, k) of new observations."""
+        latent, kernel_variance = self._posterior.variance(self.kernel_, self.X_fit_, X)
+        scale = self._spread.scale(latent, kernel_variance)
+        return self._units.differences(np.sqrt(latent[:, None] * scale + self._spread.observed))
 
-        Up to the largest variance that was met in leaving out one row it is that which suits the
-        residuals. They tell nothing of what is beyond; there functions vary as the targets do.
-        """
-        reach = min(max(self._reach, 0.0), np.finfo(float).max)
-        share = 1.0 - reach / np.maximum(variance, max(reach, np.finfo(float).tiny))[:, None]
-        return (1.0 - share) * self._amplitude + share * self._amplitude_beyond
-
-    def _posterior(self):
-        """Function that maps new rows to ``V``, ``A`` and ``B``: the prior less ``V'V - A'B``.
-
-        The second term is the uncertainty of the intercept.
-        """
-        if self.training_time_ is not None:
-            return self._trained()
-        root = np.sqrt(self._weights)
-        K = self.kernel_(self.X_fit_) * np.outer(root, root)
-        K[np.diag_indices_from(K)] += self._ridge
-        factor = cholesky(K)
-        ones = factor.half_solve(root)
-
-        def project(X):
-            V = factor.half_solve((self.kernel_(X, self.X_fit_) * root).T)
-            r = (1.0 - ones @ V)[None] / np.sqrt(ones @ ones)
-            return V, r, r
-
-        return project
-
-    def _trained(self):
-        """The same for networks at the end of their time."""
-        K = self.kernel_(self.X_fit_)
-        flow = GradientFlow(K, self._weights, self._ridge, self.learning_rate)
-
-        def project(X):
-            V, u = flow.reduction(self.kernel_(X, self.X_fit_), self.training_time_)
-            return V, np.stack([u, np.ones(len(u))]), np.stack([np.ones(len(u)), u])
-
-        return project
-
-    def _latent_variance(self, X):
-        project = self._posterior()
-        variance = self.kernel_.diag(X)
-        step = max(1, CHUNK // len(self.X_fit_))
-        for start in range(0, len(X), step):
-            rows = slice(start, start + step)
-            V, A, B = project(X[rows])
-            variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
-        return np.maximum(variance, 0.0)
-
-    def _latent_covariance(self, X):
-        V, A, B = self._posterior()(X)
-        return self.kernel_(X) - V.T @ V + A.T @ B
+    def _covariance(self, X):
+        """Covariances (m, m, k) of new observations."""
+        latent, kernel_variance = self._posterior.covariance(self.kernel_, self.X_fit_, X)
+        root = np.sqrt(self._spread.scale(latent.diagonal(), kernel_variance))
+        spread = latent[..., None] * root[:, None] * root
+        return self._units.variances(spread + np.eye(len(X))[..., None] * self._spread.observed)

@@ -15,9 +15,10 @@ from ..engines._work import engine_for, n_pairs
 from ..engines.packing.tiles import has_series
 from ..engines.rows.tiles import check_overflow, check_rows
 from ..program import Program
+from ._operator import ArrayOperator, GramOperator, KernelOperator
 from ._results import allocate, names_of, select
 
-__all__ = ["diagonal", "gram"]
+__all__ = ["ArrayOperator", "GramOperator", "KernelOperator", "diagonal", "gram"]
 
 
 @one_notice()

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..estimators._base import NetworkEstimator, merge
-from ..gram import gram
+from ..gram import ArrayOperator, gram
 from ..layers import Dense, Output, lower
-from ..solvers.ridge import RELATIVE_RIDGES, default_ridges, is_searched, select_ridge, solve_path
-from ..solvers.scoring import SCORES, neg_mean_squared_error
-from ..solvers.stacking import by_squares
-from ..solvers.stopping import default_times, select_time, train_path
+from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
+from ..solvers._ridge import default_ridges, is_searched
+from ..solvers._scoring import SCORES, neg_mean_squared_error
+from ..solvers._stacking import by_squares
+from ..solvers._stopping import default_times
 
 PASS_BYTES = 2**28
 """Memory of the Gram matrices of one pass, about, if it has several."""
@@ -24,18 +25,15 @@ LEAST_SHARE = 0.01
 MEANS = ("neg_mean_squared_error", "neg_gcv", "neg_log_loss")
 """Scores that are means of losses: those of all rows and of some may be compared."""
 
-PATHS = {"alpha": solve_path, "training_time": train_path}
-"""Solutions for a list of values of these parameters."""
 
-
-class Problem(NamedTuple):
+class SelectionProblem(NamedTuple):
     """What all candidates have in common: rows, targets (n, k), weights, and how to choose.
 
     ``group`` tells which rows are equal, by the numbers from zero of distinct rows. ``alphas`` are
     the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean of weight
     times diagonal; ``folds`` are pairs of rows, or None for leaving out one row. ``times`` are the
-    decreasing times of training, or None for `solvers.stopping.default_times`. Targets and weights
-    are in units of powers of two, with the exponents ``exponent`` and ``unit``.
+    decreasing times of training, or None for the default of `solvers.EarlyStopping`. Targets and
+    weights are in units of powers of two, with the exponents ``exponent`` and ``unit``.
     """
 
     X: np.ndarray
@@ -155,20 +153,17 @@ def _grams(group, X):
 def evaluate(family, problem):
     """`Outcome` of each member of a family.
 
-    Where not all ridges are tried, each member begins with the `Hint` of those before it.
+    Where not all ridges are tried, each member begins with the `solvers.Path` of those before it.
     """
-    found, hint, parts = [], None, passes(family, len(problem.X))
+    found, like, parts = [], None, passes(family, len(problem.X))
     for index, K in chain.from_iterable(_grams(part, problem.X) for part in parts):
-        ridges, times = _values(K, problem)
+        methods = _methods(K, problem)
         if problem.folds is not None:
-            lists = (("alpha", ridges), ("training_time", times))
-            found += [_fold(index, K, *values, problem) for values in lists if len(values[1])]
+            found += [_fold(index, K, name, *pair, problem) for name, pair in methods.items()]
         else:
-            stopped = [_stop(index, K, times, problem)] if len(times) else []
-            if len(ridges):  # it overwrites K
-                outcome, hint = _leave_out(index, K, ridges, problem, hint)
-                found.append(outcome)
-            found += stopped
+            paths = _leave_out(K, methods, problem, like)
+            found += [_outcome(index, name, paths[name], problem) for name in methods]
+            like = paths.get("alpha", like)
         del K  # of the last pass, before the next one takes memory
     return found
 
@@ -187,49 +182,44 @@ def complete(outcomes, settings, problem):
         (outcomes[place],) = evaluate([(index, settings[index])], only)
 
 
-def _values(K, problem):
-    """Ridges and times to try."""
+def _methods(K, problem):
+    """Values to try and the method that tries them, by the names of parameters."""
     ridges, times, ends = problem.alphas, problem.times, (problem.weights, problem.n_distinct)
-    if ridges is None:
-        ridges = default_ridges(K, *ends)
-    return ridges, default_times(K, *ends) if times is None else times
-
-
-def _error(problem):
-    """What to minimise, as a function of a solution, targets and weights."""
+    ridges = default_ridges(K, *ends) if ridges is None else ridges
+    times = default_times(K, *ends) if times is None else times
     score = SCORES[problem.scoring]
 
     def error(solution, Y, weights):
         return -score(Y - solution.residuals, Y, weights, (solution, Y, weights))
 
-    return error
+    methods = {
+        "alpha": (ridges, Ridge(ridges, error, problem.is_smooth)),
+        "training_time": (times, EarlyStopping(times, error=error)),
+    }
+    return {name: pair for name, pair in methods.items() if len(pair[0])}
 
 
-def _leave_out(index, K, ridges, problem, hint):
-    hint = hint if problem.scoring in MEANS else None
-    ends = (ridges, _error(problem), hint, problem.is_smooth)
-    found = select_ridge(K, *problem[1:3], *ends)
-    best = int(np.flatnonzero(found.ridges == found.ridge)[0])
-    outcome = _outcome(index, found, found.ridges, best, problem, "alpha")
-    return outcome, found.hint
+def _leave_out(K, methods, problem, like):
+    """`solvers.Path` of each method; K is overwritten."""
+    ends, paths = (ArrayOperator(K, overwrite=True), problem.Y, problem.weights), {}
+    if "training_time" in methods:
+        paths["training_time"] = methods["training_time"][1].fit(*ends)
+    if "alpha" in methods:  # the last one, which overwrites K
+        like = like if problem.scoring in MEANS else None
+        paths["alpha"] = methods["alpha"][1].fit(*ends, like=like)
+    return paths
 
 
-def _stop(index, K, times, problem):
-    found = select_time(K, *problem[1:3], times, _error(problem))
-    best = list(times).index(found.time)
-    return _outcome(index, found, times, best, problem, "training_time")
-
-
-def _outcome(index, found, values, best, problem, name):
+def _outcome(index, name, path, problem):
     """`Outcome` of leaving out one row."""
-    Y, weights = problem[1:3]
-    squares = -neg_mean_squared_error(Y - found.residuals, Y, weights)
-    scores = -found.errors[None]
-    return Outcome(index, values, scores, best, squares, Y - found.residuals, name)
+    predictions = problem.Y - path.solution.residuals
+    error = -neg_mean_squared_error(predictions, problem.Y, problem.weights)
+    return Outcome(index, path.values, -path.errors[None], path.best, error, predictions, name)
 
 
-def _fold(index, K, name, values, problem):
-    score, (Y, weights) = SCORES[problem.scoring], problem[1:3]
+def _fold(index, K, name, values, method, problem):
+    """`Outcome` of leaving out one fold after the other."""
+    score, Y, weights = SCORES[problem.scoring], problem.Y, problem.weights
     scores = np.full((len(problem.folds), len(values)), -np.inf)
     errors = np.full(scores.shape, np.inf)
     predictions, counts = np.zeros((len(values), *Y.shape)), np.zeros(len(Y))
@@ -238,7 +228,8 @@ def _fold(index, K, name, values, problem):
         counts[test] += 1.0
         block, cross = K[np.ix_(rows, rows)], K[np.ix_(test, rows)]
         is_whole = problem.scoring == "neg_log_loss"
-        for k, solution in enumerate(PATHS[name](block, *fit, values, is_whole)):
+        operator = ArrayOperator(block, overwrite=True)
+        for k, solution in enumerate(method.solutions(operator, *fit, is_whole)):
             if solution is not None:
                 found = cross @ solution.dual + solution.intercept
                 fitted = (solution, *fit)
@@ -276,7 +267,7 @@ def combine(outcomes, problem, method, stack=by_squares):
     """The candidates that a prediction takes, and their weights, which sum to one.
 
     ``None`` takes the best one, "average" and "stack" several: see `NTKRegressorCV`. The function
-    ``stack`` is one of `_stacking`.
+    ``stack`` is one of `solvers._stacking`.
     """
     outcomes = [one for one in outcomes if np.isfinite(one.score) and np.isfinite(one.error)]
     if method is None:

@@ -11,11 +11,12 @@ from .._compat import StrOptions, _fit_context
 from .._runtime.check import read_rows
 from .._runtime.notices import one_notice
 from ..estimators._base import NetworkEstimator, check_weights
-from ..estimators._classification import NTKClassifier, ScoreClassifier, read_classes
+from ..estimators._classes import ScoreClassifier, read_classes
+from ..estimators._classification import NTKClassifier
 from ..estimators._regression import NTKRegressor
-from ..solvers.scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
-from ..solvers.stacking import by_log_loss, mix_classes
-from ..solvers.units import standardise
+from ..solvers._scoring import OF_CLASSES, OF_NUMBERS, fit_temperature
+from ..solvers._stacking import by_log_loss, mix_classes
+from ..solvers._units import standardise
 from ._candidates import left_out
 from ._search import NetworkCV
 
@@ -192,7 +193,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         X : array-like of shape (n_samples, n_features)
         return_std, return_cov : bool
             Also return the standard deviation or the covariance of new observations: of the mixture
-            of the Gaussian processes of ``estimators_``, see `NTKRegressor.predict`.
+            of the Gaussian processes of ``estimators_``, each of which keeps a matrix of its own,
+            see `NTKRegressor.predict`.
 
         Returns
         -------

@@ -16,10 +16,10 @@ from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
 from ..activations import as_activation
 from ..estimators._base import check_solve, distinct, merge
-from ..solvers.scoring import IN_CLOSED_FORM, SCORES, restore
-from ..solvers.stacking import by_squares
-from ..solvers.units import normalise, scaled
-from ._candidates import Problem, combine, complete, evaluate, families, place_of_best
+from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
+from ..solvers._stacking import by_squares
+from ..solvers._units import normalise, scaled
+from ._candidates import SelectionProblem, combine, complete, evaluate, families, place_of_best
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
 """Parameters that a grid may have."""
@@ -191,7 +191,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             "take a smaller param_grid",
         )
         units = {"exponent": exponent, "unit": unit}
-        problem = Problem(X, Y, weights, group, ridges, self.scoring, folds, times, **units)
+        problem = SelectionProblem(
+            X, Y, weights, group, ridges, self.scoring, folds, times, **units
+        )
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
         self._report(points, outcomes, problem)

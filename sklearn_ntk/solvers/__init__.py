@@ -1,5 +1,10 @@
-"""Solutions on a Gram matrix: ridge regression, training in time, and choices among them."""
+"""Solutions on a Gram matrix: ridge regression, training in time, and choices among them.
 
-from .ridge import RELATIVE_RIDGES
+A method is a value with one verb: ``method.fit(operator, Y, weights)`` returns a `Path`.
+"""
 
-__all__ = ["RELATIVE_RIDGES"]
+from ._ridge import RELATIVE_RIDGES, Ridge
+from ._solution import Path, Solution
+from ._stopping import EarlyStopping
+
+__all__ = ["RELATIVE_RIDGES", "EarlyStopping", "Path", "Ridge", "Solution"]

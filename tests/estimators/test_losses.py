@@ -11,9 +11,8 @@ from sklearn.preprocessing import scale
 from sklearn.svm import SVC
 
 from sklearn_ntk import NTKClassifier, NTKKernel
-from sklearn_ntk.estimators import _classification as classification
-from sklearn_ntk.estimators import _logistic
-from sklearn_ntk.solvers.linalg import Spectrum
+from sklearn_ntk.estimators import _logistic, _losses
+from sklearn_ntk.solvers._factors import Spectrum
 
 KERNEL = NTKKernel()
 LOSSES = pytest.mark.parametrize("loss", ["squared_error", "hinge", "log_loss"])
@@ -108,7 +107,7 @@ def test_infinite_weight_of_the_hinge():
 
 
 def test_hinge_that_does_not_converge_says_so(monkeypatch):
-    monkeypatch.setattr(classification, "MOST_STEPS", 1000)
+    monkeypatch.setattr(_losses, "MOST_STEPS", 1000)
     X, y = np.repeat(data()[0], 2, axis=0), np.arange(120) % 2
     model = NTKClassifier(loss="hinge", C=np.inf)
     with pytest.warns(ConvergenceWarning, match="not converged after 1000 steps: take a smaller C"):
@@ -208,6 +207,9 @@ def test_nothing_is_left_of_another_loss():
     model = NTKClassifier().fit(X, y)
     model.set_params(loss="hinge").fit(X, y)
     assert not hasattr(model, "dual_coef_") and hasattr(model, "svc_")
+    model.set_params(loss="squared_error").fit(X, y)
+    assert hasattr(model, "dual_coef_") and not hasattr(model, "svc_")
+    assert vars(model).keys() == vars(NTKClassifier().fit(X, y)).keys()
 
 
 def test_log_loss_needs_a_ridge():

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
-from sklearn_ntk.solvers import ridge as solvers
+from sklearn_ntk.estimators._uncertainty import fit_spread
 
 
 def data(n=40, noise=0.2, seed=0, n_outputs=None):
@@ -273,7 +273,7 @@ def test_spread_is_most_likely(weighted):
     precision = rng.uniform(0.2, 5.0, n)
     residuals = rng.normal(size=(n, 1)) * np.sqrt(0.7 / precision + 0.4 / weights)[:, None]
     more = rng.normal(size=50) * np.sqrt(0.7 * 0.1 + 0.4)
-    found = solvers.Ridge(None, None, residuals, precision, 0.0, 0.1, None, None)
+    ends = residuals[:, 0], precision, 0.1, weights, (more**2).sum(), 50
 
     def loss(amplitude, noise):
         variances = amplitude / precision + noise / weights
@@ -281,13 +281,13 @@ def test_spread_is_most_likely(weighted):
         extra = amplitude * 0.1 + noise
         return losses.sum() + 50 * np.log(extra) + (more**2).sum() / extra
 
-    amplitude, noise = solvers.fit_spread(found, 0, weights, (more**2).sum(), 50, True)
+    amplitude, noise = fit_spread(*ends, True)
     assert_allclose([amplitude, noise], [0.7, 0.4], rtol=0.3)
     best = loss(amplitude, noise)
     for step in (0.98, 1.02):
         assert loss(step * amplitude, noise) > best
         assert loss(amplitude, step * noise) > best
-    assert solvers.fit_spread(found, 0, weights, (more**2).sum(), 50, False)[1] == 0.0
+    assert fit_spread(*ends, False)[1] == 0.0
 
 
 @pytest.mark.parametrize("kernel", ["ntk", "nngp"])
@@ -328,7 +328,7 @@ def test_uncertainty_in_chunks_is_the_same(monkeypatch):
     X, y = data()
     model = NTKRegressor().fit(X, y)
     whole = model.predict(X, return_std=True)[1]
-    monkeypatch.setattr("sklearn_ntk.estimators._regression.CHUNK", 90)
+    monkeypatch.setattr("sklearn_ntk.gram._operator.CHUNK", 90)
     assert_allclose(model.predict(X, return_std=True)[1], whole, rtol=1e-8)  # it cancels
 
 

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_
 from sklearn.preprocessing import scale
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
-from sklearn_ntk.solvers.ridge import RELATIVE_RIDGES
+from sklearn_ntk.solvers import RELATIVE_RIDGES
 
 pd = pytest.importorskip("pandas")
 

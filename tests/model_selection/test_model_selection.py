@@ -31,7 +31,7 @@ from sklearn_ntk import (
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.model_selection import _candidates
 from sklearn_ntk.model_selection._search import NETWORK
-from sklearn_ntk.solvers import ridge as solvers
+from sklearn_ntk.solvers import _ridge as solvers
 
 pd = pytest.importorskip("pandas")
 
@@ -351,7 +351,7 @@ def outcomes_of(predictions, Y):
 
 def problem_of(Y, weights):
     n = len(Y)
-    return _candidates.Problem(np.zeros((n, 1)), Y, weights, np.arange(n), None, "", None)
+    return _candidates.SelectionProblem(np.zeros((n, 1)), Y, weights, np.arange(n), None, "", None)
 
 
 def test_stack_is_the_best_mixture():

@@ -6,10 +6,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import solve_ivp
 
 from sklearn_ntk import NTKRegressor
+from sklearn_ntk.dynamics import GradientFlow
+from sklearn_ntk.gram import ArrayOperator
 from sklearn_ntk.layers import Dense
-from sklearn_ntk.solvers.flow import GradientFlow
-from sklearn_ntk.solvers.ridge import fit_ridge, relative_error, solve_path
-from sklearn_ntk.solvers.stopping import default_times, fit_time, select_time, train_path
+from sklearn_ntk.solvers import EarlyStopping, Ridge
+from sklearn_ntk.solvers._solution import relative_error
+from sklearn_ntk.solvers._stopping import default_times
 
 TIMES = pytest.mark.parametrize("time", [0.0, 1e-3, 0.7, 30.0, 1e3])
 RIDGES = pytest.mark.parametrize("alpha", [0.0, 0.3])
@@ -106,17 +108,17 @@ def test_wide_network_is_trained():
 @RIDGES
 def test_after_infinite_time_it_is_the_ridge(alpha):
     K, Y, weights = problem()
-    found = fit_time(K, Y, weights, 1e300, alpha)
-    expected = fit_ridge(K.copy(), Y, weights, alpha)
+    found = EarlyStopping(1e300, alpha).fit(K, Y, weights).solution
+    expected = Ridge(alpha).fit(K, Y, weights).solution
     for name in ("dual", "intercept", "residuals", "precision"):
         assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-8, err_msg=name)
 
 
 def test_generalised_cross_validation_tends_to_that_of_no_ridge():
     K, Y, weights = problem()
-    (trained,) = train_path(K, Y, weights, [1e300], is_whole=True)
-    (solution,) = solve_path(K.copy(), Y, weights, [0.0], is_whole=True)
-    assert_allclose(trained.gcv(weights), solution.gcv(weights), rtol=1e-8)
+    trained = EarlyStopping(1e300).fit(K, Y, weights).solution
+    solution = Ridge(0.0).fit(K, Y, weights).solution
+    assert_allclose(trained.gcv, solution.gcv, rtol=1e-8)
 
 
 def test_generalised_cross_validation_is_leaving_out_one_of_rows_that_are_alike():
@@ -124,8 +126,9 @@ def test_generalised_cross_validation_is_leaving_out_one_of_rows_that_are_alike(
     away = np.abs(places[:, None] - places)
     K = np.exp(-0.4 * np.minimum(away, 12 - away))  # on a circle
     Y = np.random.default_rng(0).normal(size=(12, 2))
-    for trained in train_path(K, Y, np.ones(12), [1e-3, 1.0, 100.0, 1e5], is_whole=True):
-        assert_allclose(trained.gcv(np.ones(12)), np.mean(trained.residuals**2), rtol=1e-9)
+    for time in (1e-3, 1.0, 100.0, 1e5):
+        trained = EarlyStopping(time).fit(K, Y).solution
+        assert_allclose(trained.gcv, np.mean(trained.residuals**2), rtol=1e-9)
 
 
 def test_at_the_start_it_is_the_mean():
@@ -215,13 +218,15 @@ def test_selection_tries_all_times():
     Y, weights = Y + 0.5 * rng.normal(size=Y.shape), rng.uniform(0.5, 2.0, 40)
     times = default_times(K, weights, 40, 10.0)
     assert np.all(np.diff(times) < 0.0) and len(times) == 15
-    found = select_time(K, Y, weights, times, learning_rate=10.0)
-    paths = train_path(K, Y, weights, 10.0 * times, is_whole=True)
-    assert_allclose(found.errors, [relative_error(one, Y, weights) for one in paths], rtol=1e-7)
-    assert found.time == times[found.errors.argmin()] and times[-1] < found.time < times[0]
-    single = fit_time(K, Y, weights, found.time, learning_rate=10.0)
-    assert_allclose(single.dual, found.dual)
-    assert_array_equal(single.times, [found.time])
+    found = EarlyStopping(learning_rate=10.0).fit(K, Y, weights)
+    assert_array_equal(found.values, times)
+    problem = ArrayOperator(K), Y, weights
+    solutions = EarlyStopping(10.0 * times).solutions(*problem, is_whole=True)
+    assert_allclose(found.errors, [relative_error(one, Y, weights) for one in solutions], rtol=1e-7)
+    assert found.best == found.errors.argmin() and times[-1] < found.value < times[0]
+    single = EarlyStopping(found.value, learning_rate=10.0).fit(K, Y, weights)
+    assert_allclose(single.solution.dual, found.solution.dual)
+    assert_array_equal(single.values, [found.value])
     assert len(single.errors) == 0
 
 
@@ -234,8 +239,8 @@ def test_selection_tries_all_times():
 def test_everything_is_finite(time, size, rank):
     K, Y, weights = problem(7, rank=rank)
     for alpha in (0.0, 0.3 * size):
-        found = fit_time(size * K, Y, weights, time, alpha)
-        for part in found[:4]:
+        found = EarlyStopping(time, alpha).fit(size * K, Y, weights).solution
+        for part in found[:5]:
             assert np.all(np.isfinite(part))
         prediction = size * K @ found.dual + found.intercept
         assert np.abs(prediction).max() <= 3.0 * np.abs(Y).max()
@@ -243,12 +248,12 @@ def test_everything_is_finite(time, size, rank):
 
 @pytest.mark.parametrize("time", [0.0, 1.0, 1e300])
 def test_one_row_is_the_intercept(time):
-    found = fit_time(np.array([[2.0]]), np.array([[5.0, -1.0]]), np.full(1, 3.0), time)
+    ends = np.array([[2.0]]), np.array([[5.0, -1.0]]), np.full(1, 3.0)
+    found = EarlyStopping(time).fit(*ends).solution
     assert_array_equal(found.intercept, [5.0, -1.0])
     assert_array_equal(found.dual, [[0.0, 0.0]])
     assert_array_equal(found.residuals, [[0.0, 0.0]])
-    (trained,) = train_path(np.array([[2.0]]), np.ones((1, 1)), np.ones(1), [time], is_whole=True)
-    assert trained.gcv(np.ones(1)) == 0.0
+    assert found.gcv == 0.0
 
 
 def test_indefinite_matrix_is_refused_with_its_eigenvalue():
@@ -261,6 +266,6 @@ def test_indefinite_matrix_is_refused_with_its_eigenvalue():
 def test_arguments_stay_as_they_are():
     K, Y, weights = problem()
     kept = [part.copy() for part in (K, Y, weights)]
-    select_time(K, Y, weights, [3.0, 1.0])
+    EarlyStopping([3.0, 1.0]).fit(K, Y, weights)
     for part, copy in zip((K, Y, weights), kept, strict=True):
         assert_array_equal(part, copy)

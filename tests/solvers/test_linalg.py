@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 
-from sklearn_ntk.solvers.linalg import Spectrum, cholesky
+from sklearn_ntk.solvers._factors import Spectrum, cholesky
 
 
 def definite(n=8, floor=0.1, seed=0):

@@ -7,8 +7,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 
-from sklearn_ntk.solvers import ridge as solvers
-from sklearn_ntk.solvers.ridge import RELATIVE_RIDGES, fit_ridge, select_ridge
+from sklearn_ntk import NTKKernel
+from sklearn_ntk.gram import ArrayOperator, KernelOperator
+from sklearn_ntk.solvers import RELATIVE_RIDGES, EarlyStopping, Path, Ridge
+from sklearn_ntk.solvers import _ridge as solvers
 
 ROUTES = pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"])
 
@@ -17,6 +19,14 @@ def use_route(monkeypatch, limit):
     """Search along one of the routes; beyond the limit it begins from very few rows."""
     monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", limit)
     monkeypatch.setattr(solvers, "SUBSET_ROWS", 6)
+
+
+def fit_ridge(K, Y, weights, ridge):
+    return Ridge(ridge).fit(ArrayOperator(K, overwrite=True), Y, weights)
+
+
+def select_ridge(K, Y, weights, ridges, like=None):
+    return Ridge(ridges).fit(ArrayOperator(K, overwrite=True), Y, weights, like)
 
 
 def problem(n=9, n_outputs=1, seed=0):
@@ -59,9 +69,11 @@ def test_solution_is_that_of_the_bordered_system(n_outputs, ridge):
     K, Y, weights = problem(n_outputs=n_outputs)
     found = fit_ridge(K.copy(), Y, weights, ridge)
     dual, intercept = bordered(K, Y, weights, ridge)
-    assert found.dual.shape == (9, n_outputs) and found.intercept.shape == (n_outputs,)
-    assert_allclose(found.dual, dual, rtol=1e-8, atol=1e-10)
-    assert_allclose(found.intercept, intercept, rtol=1e-8)
+    assert found.solution.dual.shape == (9, n_outputs) and found.solution.intercept.shape == (
+        n_outputs,
+    )
+    assert_allclose(found.solution.dual, dual, rtol=1e-8, atol=1e-10)
+    assert_allclose(found.solution.intercept, intercept, rtol=1e-8)
 
 
 def test_solution_minimises_the_objective():
@@ -72,11 +84,14 @@ def test_solution_minimises_the_objective():
         residuals = Y[:, 0] - K @ dual - intercept
         return weights @ residuals**2 + 0.5 * dual @ K @ dual
 
-    lowest = objective(found.dual[:, 0], found.intercept[0])
+    lowest = objective(found.solution.dual[:, 0], found.solution.intercept[0])
     rng = np.random.default_rng(1)
     for _ in range(20):
         step = 1e-3 * rng.normal(size=10)
-        assert objective(found.dual[:, 0] + step[:9], found.intercept[0] + step[9]) > lowest
+        assert (
+            objective(found.solution.dual[:, 0] + step[:9], found.solution.intercept[0] + step[9])
+            > lowest
+        )
 
 
 def test_weights_are_repetitions():
@@ -85,16 +100,18 @@ def test_weights_are_repetitions():
     rows = np.repeat(np.arange(9), counts)
     weighted = fit_ridge(K.copy(), Y, counts.astype(float), 0.2)
     repeated = fit_ridge(K[np.ix_(rows, rows)], Y[rows], np.ones(len(rows)), 0.2)
-    assert_allclose(repeated.dual, (weighted.dual / counts[:, None])[rows], rtol=1e-9)
-    assert_allclose(repeated.intercept, weighted.intercept, rtol=1e-9)
+    assert_allclose(
+        repeated.solution.dual, (weighted.solution.dual / counts[:, None])[rows], rtol=1e-9
+    )
+    assert_allclose(repeated.solution.intercept, weighted.solution.intercept, rtol=1e-9)
 
 
 def test_scaling_weights_and_ridge_changes_nothing():
     K, Y, weights = problem()
     first, second = (fit_ridge(K.copy(), Y, c * weights, c * 0.2) for c in (1.0, 10.0))
-    assert_allclose(second.dual, first.dual, rtol=1e-9)
-    assert_allclose(second.residuals, first.residuals, rtol=1e-9)
-    assert_allclose(second.precision, first.precision, rtol=1e-9)
+    assert_allclose(second.solution.dual, first.solution.dual, rtol=1e-9)
+    assert_allclose(second.solution.residuals, first.solution.residuals, rtol=1e-9)
+    assert_allclose(second.solution.precision, first.solution.precision, rtol=1e-9)
 
 
 @pytest.mark.parametrize("n, n_outputs", [(2, 1), (3, 2), (9, 3)])
@@ -103,15 +120,15 @@ def test_residuals_and_precision_are_those_of_leaving_one_out(n, n_outputs, ridg
     K, Y, weights = problem(n, n_outputs)
     found = fit_ridge(K.copy(), Y, weights, ridge)
     residuals, variances = left_out(K, Y, weights, ridge)
-    assert_allclose(found.residuals, residuals, rtol=1e-8, atol=1e-8)
-    assert_allclose(found.precision, 1.0 / variances, rtol=1e-8)
+    assert_allclose(found.solution.residuals, residuals, rtol=1e-8, atol=1e-8)
+    assert_allclose(found.solution.precision, 1.0 / variances, rtol=1e-8)
 
 
 def test_one_candidate_is_reported_without_errors():
     K, Y, weights = problem()
     found = fit_ridge(K, Y, weights, 0.3)
-    assert found.ridge == 0.3 and found.errors.shape == (0,)
-    assert_array_equal(found.ridges, [0.3])
+    assert found.value == 0.3 and found.errors.shape == (0,)
+    assert_array_equal(found.values, [0.3])
 
 
 # --- Many ridges ---------------------------------------------------------------------------------
@@ -142,8 +159,8 @@ def test_selected_ridge_has_the_smallest_error_of_all(monkeypatch, limit, noise)
     ridges = RELATIVE_RIDGES[4:]  # smaller ones are lost in the rounding of this matrix
     found = select_ridge(K.copy(), Y, weights, ridges)
     errors = [mean_error(K, Y, weights, ridge) for ridge in ridges]
-    assert found.ridge == ridges[np.argmin(errors)]
-    tried = np.isin(ridges, found.ridges)
+    assert found.value == ridges[np.argmin(errors)]
+    tried = np.isin(ridges, found.values)
     assert_allclose(found.errors, np.array(errors)[tried], rtol=1e-6)
     assert tried.all() or limit == 0
 
@@ -153,12 +170,14 @@ def test_selection_returns_the_solution_of_its_ridge(monkeypatch, limit):
     use_route(monkeypatch, limit)
     K, Y, weights = smooth_problem()
     found = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
-    again = fit_ridge(K.copy(), Y, weights, found.ridge)
-    assert 1e-3 < found.ridge < 10.0
+    again = fit_ridge(K.copy(), Y, weights, found.value)
+    assert 1e-3 < found.value < 10.0
     for name in ("dual", "intercept", "residuals", "precision"):
-        expected = getattr(again, name)
-        assert_allclose(getattr(found, name), expected, rtol=1e-8, atol=1e-9 * np.ptp(expected))
-    assert found.errors.min() == found.errors[found.ridges == found.ridge]
+        expected = getattr(again.solution, name)
+        assert_allclose(
+            getattr(found.solution, name), expected, rtol=1e-8, atol=1e-9 * np.ptp(expected)
+        )
+    assert found.errors.min() == found.errors[found.values == found.value]
 
 
 def test_descent_tries_few_candidates(monkeypatch):
@@ -167,58 +186,62 @@ def test_descent_tries_few_candidates(monkeypatch):
     monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
     monkeypatch.setattr(solvers, "SUBSET_ROWS", 20)  # of 25: they point to the neighbourhood
     some = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
-    assert len(whole.ridges) == len(RELATIVE_RIDGES) == 15
-    assert 3 <= len(some.ridges) <= 5
-    assert some.ridge == whole.ridge
-    kept = np.isin(whole.ridges, some.ridges)
+    assert len(whole.values) == len(RELATIVE_RIDGES) == 15
+    assert 3 <= len(some.values) <= 5
+    assert some.value == whole.value
+    kept = np.isin(whole.values, some.values)
     assert_allclose(some.errors, whole.errors[kept], rtol=1e-9)
-    assert np.all(np.diff(some.ridges) > 0)
+    assert np.all(np.diff(some.values) > 0)
 
 
-def test_hint_of_a_similar_problem(monkeypatch):
+def start_of(path):
+    return path.guess, path.shift, path.ratio
+
+
+def test_path_of_a_similar_problem(monkeypatch):
     """It saves all factorisations of the whole matrix but one."""
     use_route(monkeypatch, 0)
     K, Y, weights = smooth_problem()
     first = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
-    guess, shift, _ = hint = first.hint
-    assert RELATIVE_RIDGES[guess + shift] == first.ridge
-    for start in (guess, 0, 14):  # where to begin does not matter
-        other = hint._replace(guess=start)
-        again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=other)
-        assert again.hint == hint
-        assert_array_equal(again.ridges, [first.ridge])
-        assert_array_equal(again.residuals, first.residuals)
-    scaled = select_ridge(0.01 * K, Y, weights, RELATIVE_RIDGES, hint=hint)
-    assert scaled.hint == hint._replace(guess=guess - 4)
-    assert scaled.ridge == pytest.approx(0.01 * first.ridge)
+    assert RELATIVE_RIDGES[first.guess + first.shift] == first.value
+    for start in (first.guess, 0, 14):  # where to begin does not matter
+        other = first._replace(guess=start)
+        again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, like=other)
+        assert start_of(again) == start_of(first)
+        assert_array_equal(again.values, [first.value])
+        assert_array_equal(again.solution.residuals, first.solution.residuals)
+    scaled = select_ridge(0.01 * K, Y, weights, RELATIVE_RIDGES, like=first)
+    assert start_of(scaled) == start_of(first._replace(guess=first.guess - 4))
+    assert scaled.value == pytest.approx(0.01 * first.value)
 
 
 @pytest.mark.parametrize("shift", [-9, -3, 3, 99])
-def test_hint_that_is_wrong(monkeypatch, shift):
-    """The error is larger than it promises: then the search goes on, and the next hint is right."""
+def test_path_that_is_not_similar(monkeypatch, shift):
+    """The error is larger than it promises: then the search goes on, and the next path is right."""
     use_route(monkeypatch, 0)
     K, Y, weights = smooth_problem()
     first = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
-    wrong = first.hint._replace(shift=first.hint.shift + shift)
-    again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, hint=wrong)
-    assert again.ridge == first.ridge and len(again.ridges) > 1
-    assert again.hint == first.hint
+    wrong = first._replace(shift=first.shift + shift)
+    again = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES, like=wrong)
+    assert again.value == first.value and len(again.values) > 1
+    assert start_of(again) == start_of(first)
 
 
-def test_hint_at_a_ridge_that_is_too_small(monkeypatch):
+def test_path_that_begins_at_a_ridge_that_is_too_small(monkeypatch):
     use_route(monkeypatch, 0)
     K, Y = np.diag([1.0, 2.0, -3.0]), np.arange(3.0)[:, None]
-    hint = solvers.Hint(2, -14, 1.0)
-    found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES, hint=hint)
-    assert found.ridge > 3.0 and len(found.ridges) > 1
+    like = Path(None, None, 0, None, guess=2, shift=-14, ratio=1.0)
+    found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES, like)
+    assert found.value > 3.0 and len(found.values) > 1
 
 
 def test_one_ridge_needs_no_search(monkeypatch):
     use_route(monkeypatch, 0)
     K, Y, weights = smooth_problem()
-    found = select_ridge(K.copy(), Y, weights, [0.3], hint=solvers.Hint(5, 2, 1.0))
-    assert_array_equal(found.ridges, [0.3])
-    assert_allclose(found.dual, fit_ridge(K.copy(), Y, weights, 0.3).dual)
+    like = Path(None, None, 0, None, guess=5, shift=2, ratio=1.0)
+    found = select_ridge(K.copy(), Y, weights, [0.3], like)
+    assert_array_equal(found.values, [0.3])
+    assert_allclose(found.solution.dual, fit_ridge(K, Y, weights, 0.3).solution.dual)
 
 
 @pytest.mark.parametrize("n_ridges", [1, 2, 3])
@@ -229,7 +252,7 @@ def test_descent_among_few_candidates(monkeypatch, n_ridges):
         whole = select_ridge(K.copy(), Y, weights, ridges)
         with monkeypatch.context() as patch:
             use_route(patch, 0)
-            assert select_ridge(K.copy(), Y, weights, ridges).ridge == whole.ridge
+            assert select_ridge(K.copy(), Y, weights, ridges).value == whole.value
 
 
 @ROUTES
@@ -238,7 +261,7 @@ def test_outputs_count_in_units_of_their_variance(monkeypatch, limit):
     K, Y, weights = smooth_problem()
     scaled = select_ridge(K.copy(), Y * [1e-3, 1e5] + [7.0, -1e4], weights, RELATIVE_RIDGES)
     plain = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
-    assert scaled.ridge == plain.ridge
+    assert scaled.value == plain.value
     assert_allclose(scaled.errors, plain.errors, rtol=1e-6)
 
 
@@ -253,9 +276,9 @@ def test_constant_target_is_the_intercept(monkeypatch, limit):
         select_ridge(K.copy(), np.full((9, 1), 3.0), weights, RELATIVE_RIDGES),
         fit_ridge(K.copy(), np.full((9, 1), 3.0), weights, 0.1),
     ):
-        assert_allclose(found.intercept, 3.0, rtol=1e-12)
-        assert_allclose(found.dual, 0.0, atol=1e-11)
-        assert_allclose(found.residuals, 0.0, atol=1e-11)
+        assert_allclose(found.solution.intercept, 3.0, rtol=1e-12)
+        assert_allclose(found.solution.dual, 0.0, atol=1e-11)
+        assert_allclose(found.solution.residuals, 0.0, atol=1e-11)
 
 
 @ROUTES
@@ -267,7 +290,7 @@ def test_constant_output_does_not_choose_the_ridge(monkeypatch, limit, value):
     both = select_ridge(
         K.copy(), np.column_stack([Y, np.full(len(Y), value)]), weights, RELATIVE_RIDGES
     )
-    assert both.ridge == alone.ridge
+    assert both.value == alone.value
     assert_allclose(both.errors * 3, alone.errors * 2, rtol=1e-9)
 
 
@@ -278,10 +301,10 @@ def test_one_row_is_the_intercept(monkeypatch, limit):
         select_ridge(np.array([[2.0]]), np.array([[5.0, -1.0]]), np.ones(1), RELATIVE_RIDGES),
         fit_ridge(np.array([[2.0]]), np.array([[5.0, -1.0]]), np.full(1, 3.0), 0.1),
     ):
-        assert_allclose(found.intercept, [5.0, -1.0], rtol=1e-14)
-        assert_allclose(found.dual, 0.0, atol=1e-13)
-        assert_allclose(found.residuals, 0.0, atol=1e-13)
-        assert np.all(np.isfinite(found.precision)) and np.all(np.isfinite(found.errors))
+        assert_allclose(found.solution.intercept, [5.0, -1.0], rtol=1e-14)
+        assert_allclose(found.solution.dual, 0.0, atol=1e-13)
+        assert_allclose(found.solution.residuals, 0.0, atol=1e-13)
+        assert np.all(np.isfinite(found.solution.precision)) and np.all(np.isfinite(found.errors))
 
 
 @ROUTES
@@ -290,10 +313,12 @@ def test_two_rows(monkeypatch, limit):
     K, Y, _ = problem(2)
     found = select_ridge(K.copy(), Y, np.ones(2), RELATIVE_RIDGES)
     gap = Y[1, 0] - Y[0, 0]
-    assert_allclose(found.residuals[:, 0], [-gap, gap], rtol=1e-12)  # one predicts the other
-    dual, intercept = bordered(K, Y, np.ones(2), found.ridge)
-    assert_allclose(found.dual, dual, rtol=1e-8)
-    assert_allclose(found.intercept, intercept, rtol=1e-8)
+    assert_allclose(
+        found.solution.residuals[:, 0], [-gap, gap], rtol=1e-12
+    )  # one predicts the other
+    dual, intercept = bordered(K, Y, np.ones(2), found.value)
+    assert_allclose(found.solution.dual, dual, rtol=1e-8)
+    assert_allclose(found.solution.intercept, intercept, rtol=1e-8)
 
 
 def singular():
@@ -305,7 +330,7 @@ def test_singular_matrix_without_ridge_warns():
     Y = singular() @ np.arange(6.0)[:, None]  # attainable
     with pytest.warns(LinAlgWarning, match="singular.* was added.* Increase alpha"):
         found = fit_ridge(singular(), Y, np.ones(6), 0.0)
-    assert_allclose(singular() @ found.dual + found.intercept, Y, rtol=1e-6)
+    assert_allclose(singular() @ found.solution.dual + found.solution.intercept, Y, rtol=1e-6)
 
 
 @ROUTES
@@ -337,5 +362,91 @@ def test_ridge_that_makes_an_indefinite_matrix_definite_is_used(monkeypatch, lim
     use_route(monkeypatch, limit)
     K, Y = np.diag([1.0, 2.0, -3.0]), np.arange(3.0)[:, None]
     found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES)
-    assert found.ridge > 3.0
-    assert_allclose(found.dual, bordered(K, Y, np.ones(3), found.ridge)[0], rtol=1e-8)
+    assert found.value > 3.0
+    assert_allclose(found.solution.dual, bordered(K, Y, np.ones(3), found.value)[0], rtol=1e-8)
+
+
+# --- Methods as values ----------------------------------------------------------------------------
+
+METHODS = pytest.mark.parametrize(
+    "method",
+    [Ridge(0.3), Ridge([0.1, 1.0]), Ridge(), EarlyStopping(3.0), EarlyStopping()],
+    ids=repr,
+)
+
+
+@METHODS
+def test_arrays_and_operators_are_the_same(method):
+    """What is passed stays as it is; targets may have one axis, and weights may be left out."""
+    X = np.random.default_rng(0).normal(size=(8, 2))
+    kernel, y = NTKKernel(1), X[:, 0]
+    K = kernel(X)
+    copies = K.copy(), y.copy()
+    found = [
+        method.fit(K, y),
+        method.fit(ArrayOperator(K), y[:, None], np.ones(8)),
+        method.fit(KernelOperator(kernel, X), y),
+        method.fit(ArrayOperator(K.copy(), overwrite=True), y),
+    ]
+    for path in found[1:]:
+        assert path.best == found[0].best
+        assert_array_equal(path.values, found[0].values)
+        assert_array_equal(path.solution.dual, found[0].solution.dual)
+    assert_array_equal(K, copies[0])
+    assert_array_equal(y, copies[1])
+
+
+@METHODS
+def test_solution_predicts_and_is_complete(method):
+    X = np.random.default_rng(0).normal(size=(8, 2))
+    K, y = NTKKernel(1)(X), X[:, 0]
+    path = method.fit(K, y)
+    solution = path.solution
+    assert len(path.errors) in (0, len(path.values)) and path.value == path.values[path.best]
+    assert solution.dual.shape == solution.residuals.shape == (8, 1)
+    assert np.all(solution.precision > 0.0) and solution.gcv > 0.0
+    errors = y - (K @ solution.dual + solution.intercept)[:, 0]
+    assert np.sum(errors**2) < np.sum(solution.residuals**2)
+
+
+def test_methods_are_values():
+    assert Ridge(0.3) == Ridge(0.3) != Ridge(0.4) and Ridge(1.0) != EarlyStopping(1.0)
+    assert repr(Ridge(0.3)) == "Ridge(ridges=0.3)" and repr(EarlyStopping()) == "EarlyStopping()"
+    assert hash(Ridge()) == hash(Ridge())
+
+
+@pytest.mark.parametrize("ridges", [[1.0, 0.1, 10.0], (10.0, 0.1, 1.0), np.array([0.1, 1.0, 10.0])])
+def test_candidates_are_put_in_order(ridges):
+    K, Y, weights = smooth_problem()
+    assert_array_equal(Ridge(ridges).fit(K, Y, weights).values, [0.1, 1.0, 10.0])
+    assert_array_equal(EarlyStopping(ridges).fit(K, Y, weights).values, [10.0, 1.0, 0.1])
+
+
+def test_error_that_is_given_chooses():
+    K, Y, weights = smooth_problem()
+    for method in (Ridge, EarlyStopping):
+        choice = method([1e-3, 1.0, 1e3], error=lambda solution, Y, weights: solution.gcv)
+        path = choice.fit(K, Y, weights)
+        found = method([1e-3, 1.0, 1e3]).solutions(ArrayOperator(K), Y, weights, is_whole=True)
+        assert_allclose(sorted(path.errors), sorted(one.gcv for one in found))
+        assert path.errors[path.best] == path.errors.min()
+
+
+@pytest.mark.parametrize(
+    "method, arguments, message",
+    [
+        (Ridge(-1.0), (), "ridges must be a finite number >= 0; got -1"),
+        (Ridge([]), (), r"ridges must have a value to try; got \[\]"),
+        (Ridge([1.0, np.nan]), (), "ridges must be a finite number >= 0; got "),
+        (EarlyStopping([]), (), "times must have a value to try"),
+        (EarlyStopping("long"), (), "times must be a number >= 0; got 'long'"),
+        (EarlyStopping(1.0, learning_rate=0.0), (), "learning_rate must be a finite number > 0"),
+        (Ridge(), (np.zeros((2, 3)),), r"K must be a symmetric array .* got shape \(2, 3\)"),
+        (Ridge(), (np.eye(3), np.zeros(2)), r"Y must be an array \(3,\) or \(3, k\)"),
+        (Ridge(), (np.eye(3), np.zeros(3), np.zeros(3)), "weights must be .* positive numbers"),
+    ],
+)
+def test_bad_input(method, arguments, message):
+    arguments += (np.eye(3), np.zeros(3))[len(arguments) :]
+    with pytest.raises(ValueError, match=message):
+        method.fit(*arguments)

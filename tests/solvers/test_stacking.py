@@ -8,8 +8,8 @@ from scipy.special import log_softmax
 from sklearn.preprocessing import scale
 
 from sklearn_ntk import NTKClassifierCV
-from sklearn_ntk.solvers.scoring import class_folds, logits, shares_of, spread
-from sklearn_ntk.solvers.stacking import _fit_map, by_log_loss, mix_classes
+from sklearn_ntk.solvers._scoring import class_folds, logits, shares_of, spread
+from sklearn_ntk.solvers._stacking import _fit_map, by_log_loss, mix_classes
 
 
 def ordered(n=90, n_classes=5, noise=0.1):

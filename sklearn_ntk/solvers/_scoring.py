@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from .linalg import sizes, variances
-from .units import scaled
+from ._factors import sizes, variances
+from ._units import scaled
 
 N_FOLDS = 5
 """Folds of rows by whose log loss something is chosen."""
@@ -67,6 +67,16 @@ def fit_temperature(scores, targets, weights):
     return float(np.exp(minimize_scalar(loss, bounds=(-5.0, 3.0), method="bounded").x))
 
 
+def softmax_loss(scores, shares, weights):
+    """Sum of the log losses by weight, its slope by the scores, and the probabilities.
+
+    Scores, shares of the classes, slope and probabilities have shape (n, n_classes).
+    """
+    log_shares = log_softmax(scores, axis=1)
+    P = np.exp(log_shares)
+    return -weights @ (shares * log_shares).sum(axis=1), weights[:, None] * (P - shares), P
+
+
 def log_losses(scores, shares, temperature):
     """Log loss of each row, for the shares of the classes in it."""
     return -(shares * log_softmax(logits(scores) / temperature, axis=1)).sum(axis=1)
@@ -106,7 +116,7 @@ def neg_log_loss(scores, targets, weights, fit):
 def neg_gcv(scores, targets, weights, fit):
     """Generalised cross-validation (Golub, Heath and Wahba, 1979), a squared error."""
     left_out, _, own_weights = fit
-    return -left_out.gcv(own_weights) / own_weights.mean()
+    return -left_out.gcv / own_weights.mean()
 
 
 def log_marginal_likelihood(scores, targets, weights, fit):

@@ -92,6 +92,30 @@ def eigenvectors(A, overwrite=False):
     return linalg.eigh(A, driver="evd", overwrite_a=overwrite, check_finite=False)
 
 
+def spectrum_without_constant(K, root):
+    """Eigenvalues and eigenvectors of ``W^1/2 K W^1/2`` on the complement of ``sqrt(w)``.
+
+    A reflection takes ``sqrt(w)`` to the first coordinate, which is then left out.
+    """
+    n, mirror = len(K), root / np.sqrt(root @ root)
+    mirror[0] += 1.0
+    vectors = np.empty((n, n - 1))
+    if n < 2:
+        return np.empty(0), vectors
+    image = root * (K @ (root * mirror)) / mirror[0]
+    image -= mirror * (mirror @ image / (2.0 * mirror[0]))
+    block = np.array(K[1:, 1:], order="F")
+    block *= root[1:, None]
+    block *= root[1:]
+    values, vectors[1:] = eigenvectors(
+        linalg.blas.dsyr2(-1.0, mirror[1:], image[1:], a=block, lower=1, overwrite_a=1),
+        overwrite=True,
+    )
+    vectors[0] = -mirror[1:] @ vectors[1:]
+    vectors[1:] += np.outer(mirror[1:], vectors[0] / mirror[0])
+    return values, vectors
+
+
 class Spectrum:
     """Eigendecomposition of a symmetric matrix: all its shifts at little extra cost each."""
 

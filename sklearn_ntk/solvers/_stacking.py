@@ -6,10 +6,9 @@ not depend on the unit of the weights.
 
 import numpy as np
 from scipy.optimize import minimize, nnls
-from scipy.special import log_softmax
 
-from .linalg import sizes, variances
-from .scoring import class_folds, log_losses, logits, ranks_of, shares_of, spread
+from ._factors import sizes, variances
+from ._scoring import class_folds, log_losses, logits, ranks_of, shares_of, softmax_loss, spread
 
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0)
 """Penalties of mixing classes to try, in rows."""
@@ -44,20 +43,19 @@ def by_log_loss(predictions, Y, weights):
         return np.ones(len(scores))
 
     def loss(found):
-        log_shares = log_softmax(np.tensordot(found, scores, 1), axis=1)
-        return -weights @ (shares * log_shares).sum(axis=1), np.exp(log_shares)
+        return softmax_loss(np.tensordot(found, scores, 1), shares, weights)
 
     found = np.zeros(len(scores))
-    least, P = loss(found)
+    least, away, P = loss(found)
     for _ in range(MOST_STEPS):
-        slopes = np.tensordot(scores, weights[:, None] * (P - shares))
+        slopes = np.tensordot(scores, away)
         way = _least(_curvature(scores, P, weights), slopes, found) - found
         if slopes @ way > -TOLERANCE:
             break
         while loss(found + way)[0] > least + 1e-4 * slopes @ way and slopes @ way < -TOLERANCE:
             way *= 0.5
         found = found + way
-        least, P = loss(found)
+        least, away, P = loss(found)
     return found if np.any(found) else np.ones(len(found))
 
 
@@ -113,14 +111,13 @@ def mix_classes(scores, Y, weights, temperature, X):
 def _fit_map(scores, shares, weights, penalty, first):
     """Matrix of the least log loss plus penalty / 2 times its squared way from the identity."""
     n, k = scores.shape
-    weights, penalty = weights[:, None] / n, penalty / n
+    weights, penalty = weights / n, penalty / n
 
     def value(flat):
         away = flat.reshape(k, k)
-        log_shares = log_softmax(scores + scores @ away, axis=1)
-        loss = 0.5 * penalty * np.sum(away**2) - np.sum(weights * shares * log_shares)
-        slopes = scores.T @ (weights * (np.exp(log_shares) - shares)) + penalty * away
-        return loss, slopes.ravel()
+        loss, slopes, _ = softmax_loss(scores + scores @ away, shares, weights)
+        slopes = scores.T @ slopes + penalty * away
+        return loss + 0.5 * penalty * np.sum(away**2), slopes.ravel()
 
     options = {"gtol": 1e-7, "ftol": 1e-15, "maxiter": 1000}
     start = (first - np.eye(k)).ravel()

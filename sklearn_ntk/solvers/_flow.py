@@ -1,10 +1,11 @@
 """Training in time: gradient flow on a Gram matrix, with leave-one-out residuals at every time."""
 
+from functools import cached_property
+
 import numpy as np
-from scipy.linalg import blas
 
 from .._runtime.check import read_array, read_gram, read_number, read_targets, read_weights
-from .linalg import eigenvectors
+from ._factors import spectrum_without_constant
 
 N_NODES = 16
 """Nodes of the contour integral: its error is about 1e-10."""
@@ -15,7 +16,7 @@ class GradientFlow:
 
     The function ``f + c`` starts with ``f = 0``, and ``f`` descends at ``learning_rate`` on
     ``(sum_i w_i |y_i - f(x_i) - c|^2 + alpha |f|^2) / (2 n)``, where ``n`` is the sum of weights
-    and ``c`` is the best constant at all times. After infinite time it is `solvers.fit_ridge`.
+    and ``c`` is the best constant at all times. After infinite time it is `solvers.Ridge`.
 
     Parameters
     ----------
@@ -78,8 +79,7 @@ class GradientFlow:
         self._shares = weights / self._total
         self._rest = np.maximum(1.0 - self._shares, np.finfo(float).eps)
         self._means = K @ self._shares
-        self._values, self._vectors = _without_constant(K, self._root)
-        self._squares = self._vectors**2
+        self._values, self._vectors = spectrum_without_constant(K, self._root)
         scale = self._root**2 @ np.abs(K.diagonal()) / len(K)
         self._values = _non_negative(self._values, alpha, scale)
 
@@ -212,6 +212,11 @@ class GradientFlow:
             found *= n * filtered[:, None]
         return found[:, 0] if is_flat else found
 
+    @cached_property
+    def _squares(self):
+        """Squares of the eigenvectors, which only leaving out one row needs."""
+        return self._vectors**2
+
     def _project(self, Y):
         """Targets in the coordinates of the eigenvectors."""
         return self._vectors.T @ (self._root[:, None] * Y)
@@ -249,29 +254,6 @@ class GradientFlow:
 
 def _read_time(time):
     return read_number(time, "time", may_be_infinite=True)
-
-
-def _without_constant(K, root):
-    """Eigenvalues and eigenvectors of ``W^1/2 K W^1/2`` on the complement of ``sqrt(w)``.
-
-    A reflection takes ``sqrt(w)`` to the first coordinate, which is then left out.
-    """
-    n, mirror = len(K), root / np.sqrt(root @ root)
-    mirror[0] += 1.0
-    vectors = np.empty((n, n - 1))
-    if n < 2:
-        return np.empty(0), vectors
-    image = root * (K @ (root * mirror)) / mirror[0]
-    image -= mirror * (mirror @ image / (2.0 * mirror[0]))
-    block = np.array(K[1:, 1:], order="F")
-    block *= root[1:, None]
-    block *= root[1:]
-    values, vectors[1:] = eigenvectors(
-        blas.dsyr2(-1.0, mirror[1:], image[1:], a=block, lower=1, overwrite_a=1), overwrite=True
-    )
-    vectors[0] = -mirror[1:] @ vectors[1:]
-    vectors[1:] += np.outer(mirror[1:], vectors[0] / mirror[0])
-    return values, vectors
 
 
 def _non_negative(values, alpha, scale):

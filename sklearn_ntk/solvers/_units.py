@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .linalg import variances
+from ._factors import variances
 
 LEAST = 2.0**-1000
 """The least weight in units of the largest."""

@@ -1,0 +1,136 @@
+"""What classifiers have in common: classes and their weights, labels and probabilities."""
+
+from functools import update_wrapper
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from ..solvers._scoring import logits
+from ..solvers._units import normalise
+from ._losses import loss_of
+
+
+def read_classes(y, weights, class_weight, name):
+    """`class_targets`, and the weights of the rows times those of their classes."""
+    classes = class_targets(y, weights, name)[0]
+    weights = weigh_classes(class_weight, classes, y, weights)
+    return *class_targets(y, weights, name), weights  # a class may have lost its weight
+
+
+def class_targets(y, weights, name):
+    """Classes, and targets of shape (n, k): +-1 for two classes, indicators for more.
+
+    The labels of rows without weight do not count.
+    """
+    classes = np.unique(y[weights > 0])
+    if len(classes) < 2:
+        raise ValueError(
+            f"{name} needs at least two classes; got only one class, {classes.tolist()[0]!r}."
+        )
+    targets = (y[:, None] == classes).astype(np.float64)
+    return classes, targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
+
+
+def weigh_classes(class_weight, classes, y, weights):
+    """Weights of the rows times those of their classes; two classes must keep some weight."""
+    if class_weight is None:
+        return weights
+    if isinstance(class_weight, dict):
+        factors = np.array(list(class_weight.values()), dtype=float)
+        if not np.all(np.isfinite(factors)) or np.any(factors < 0.0):
+            raise ValueError(f"class_weight must have finite weights >= 0; got {class_weight}.")
+    if class_weight == "balanced":  # by weight: each class has the same sum
+        shares = normalise(weights)[0]
+        sums = [shares[y == label].sum() for label in classes]
+        factors = shares.sum() / (len(classes) * np.array(sums))
+    else:
+        kept = y[weights > 0]
+        factors = compute_class_weight(class_weight, classes=classes, y=kept)
+    if np.count_nonzero(factors) < 2:
+        raise ValueError(f"class_weight must leave at least two classes; got {class_weight}.")
+    places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+    with np.errstate(over="ignore"):
+        found = weights * factors[places]
+    if not np.all(np.isfinite(found)):
+        raise ValueError(
+            f"sample_weight times class_weight must be finite; got {weights.max():.3g} times "
+            f"{factors.max():.3g}: take smaller weights."
+        )
+    return found
+
+
+def _has_probabilities(model):
+    refusal = loss_of(model).refusal
+    if refusal:
+        raise AttributeError(refusal)
+    return True
+
+
+class _OfProbabilities:
+    """A method that `available_if` there are probabilities, whose absence comes with its reason."""
+
+    def __init__(self, method):
+        self._method = available_if(_has_probabilities)(method)
+        update_wrapper(self, method)
+
+    def __get__(self, model, owner=None):
+        try:
+            return self._method.__get__(model, owner)
+        except AttributeError as error:
+            raise AttributeError(f"{error}: {error.__cause__}") from error.__cause__
+
+
+class ScoreClassifier(ClassifierMixin):
+    """Labels and probabilities from `decision_function`, ``classes_`` and ``temperature_``."""
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        return loss_of(self).labels(self, X)
+
+    @_OfProbabilities
+    def predict_proba(self, X):
+        """Predict probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    @_OfProbabilities
+    def predict_log_proba(self, X):
+        """Predict logarithms of the probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        scores = self.decision_function(X)
+        scores = logits(scores[:, None] if scores.ndim == 1 else scores)
+        with np.errstate(over="ignore"):  # scores of rows far away
+            behind = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_
+        return log_softmax(np.maximum(behind, -np.finfo(float).max), axis=1)

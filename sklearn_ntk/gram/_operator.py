@@ -1,0 +1,114 @@
+"""Gram matrices that need not exist: rows, products and diagonals, and the matrix where one fits.
+
+A method that takes an operator works for a kernel of rows that does not fit the memory as well as
+for an array. One that needs the whole matrix asks for `dense`.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+CHUNK = 2**23
+"""Entries of a Gram matrix that are held at a time."""
+
+
+class GramOperator(ABC):
+    """A symmetric matrix K of shape (n, n), by its rows."""
+
+    @property
+    @abstractmethod
+    def shape(self):
+        """The pair (n, n)."""
+
+    @abstractmethod
+    def rows(self, index):
+        """``K[index]`` of shape (m, n), for a slice or m numbers of rows."""
+
+    @abstractmethod
+    def diagonal(self):
+        """``K_ii`` of shape (n,)."""
+
+    @abstractmethod
+    def dense(self):
+        """All of K, as an array that the caller may overwrite."""
+
+    def __matmul__(self, B):
+        """``K @ B`` of the shape of B, (n,) or (n, k), of a few rows at a time."""
+        return np.concatenate([self.rows(part) @ B for part in chunks(*self.shape)])
+
+
+class ArrayOperator(GramOperator):
+    """A Gram matrix that is there.
+
+    Parameters
+    ----------
+    K : array of shape (n, n)
+    overwrite : bool, default=False
+        Whether `dense` hands out K itself, which the caller then overwrites, and not a copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk.gram import ArrayOperator
+    >>> ArrayOperator(np.array([[2.0, 1.0], [1.0, 2.0]])) @ np.array([1.0, -1.0])
+    array([ 1., -1.])
+    """
+
+    def __init__(self, K, overwrite=False):
+        self._K = K
+        self._overwrite = overwrite
+
+    @property
+    def shape(self):
+        return self._K.shape
+
+    def rows(self, index):
+        return self._K[index]
+
+    def diagonal(self):
+        return self._K.diagonal()
+
+    def dense(self):
+        return self._K if self._overwrite else self._K.copy()
+
+
+class KernelOperator(GramOperator):
+    """The Gram matrix of a kernel and rows, computed where it is asked for.
+
+    Parameters
+    ----------
+    kernel : callable
+        ``kernel(X, Y)`` and ``kernel(X)`` give Gram matrices, and ``kernel.diag(X)`` a diagonal.
+    X : array of shape (n, d)
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.gram import KernelOperator
+    >>> K = KernelOperator(NTKKernel(depth=0, bias_var=0.0), [[1.0, 0.0], [1.0, 1.0]])
+    >>> K @ [1.0, 1.0]
+    array([2., 3.])
+    """
+
+    def __init__(self, kernel, X):
+        self._kernel = kernel
+        self._X = np.asarray(X)
+
+    @property
+    def shape(self):
+        return (len(self._X), len(self._X))
+
+    def rows(self, index):
+        return self._kernel(self._X[index], self._X)
+
+    def diagonal(self):
+        return self._kernel.diag(self._X)
+
+    def dense(self):
+        return self._kernel(self._X)
+
+
+def chunks(m, n):
+    """Slices of m rows of n entries each that hold at most `CHUNK` entries, but for one row."""
+    step = max(1, CHUNK // max(1, n))
+    return [slice(start, start + step) for start in range(0, m, step)]

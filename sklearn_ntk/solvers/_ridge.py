@@ -1,0 +1,251 @@
+"""Ridge regression on a Gram matrix, with leave-one-out residuals in closed form."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .._runtime.check import read_number
+from .._values import value
+from ._factors import Spectrum, cholesky, try_cholesky
+from ._solution import Path, Solution, best_place, read_problem, read_values, relative_error
+
+RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
+"""Candidate ridges relative to the mean diagonal of the Gram matrix."""
+
+SPECTRAL_LIMIT = 500
+"""Up to so many rows one eigendecomposition serves all candidates; beyond, a search by Cholesky."""
+
+SUBSET_ROWS, SUBSET_SHARE = 250, 0.5
+"""Rows, at least, and share of them, from which that search learns where to begin."""
+
+SLACK = 0.01
+"""By how much more than that of a similar problem an error may exceed the one for some rows."""
+
+
+@value
+class Ridge(NamedTuple):
+    """Kernel ridge regression with an intercept that is not penalised.
+
+    Minimises ``sum_i w_i |y_i - f(x_i) - c|^2 + ridge |f|^2`` over functions of the kernel and
+    constants.
+
+    Parameters
+    ----------
+    ridges : float, array-like or None, default=None
+        The ridge, or ridges among which the one of the least error is chosen; None are
+        `RELATIVE_RIDGES` times the mean of weight times diagonal.
+    error : callable, optional
+        What to minimise, a function ``error(solution, Y, weights)`` of a `Solution`, targets
+        (n, k) and weights; by default the mean squared error of leaving out one row, in units of
+        the variance of each output.
+    is_smooth : bool, default=True
+        Whether this is a smooth function of the ridge. Then the ridges are searched downhill from
+        the best one for some of the rows if there are more than 500; else all are tried.
+
+    References
+    ----------
+    G. Wahba, "Spline models for observational data", 1990, chapters 1 and 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.solvers import Ridge
+    >>> x = np.linspace(-1.0, 1.0, 5)[:, None]
+    >>> path = Ridge([1e-6, 1e-2, 1.0]).fit(NTKKernel(depth=1)(x), x**2)
+    >>> path.value, path.solution.dual.shape
+    (np.float64(0.01), (5, 1))
+    """
+
+    ridges: float | Sequence | None = None
+    error: Callable = relative_error
+    is_smooth: bool = True
+
+    def fit(self, operator, Y, weights=None, like=None):
+        """Fit for the given ridge, or for the best one.
+
+        Parameters
+        ----------
+        operator : array of shape (n, n) or GramOperator
+            Gram matrix.
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        weights : array of shape (n,), optional
+            Positive weights of the rows, ones by default.
+        like : Path, optional
+            Of a similar problem with as many ridges, near whose best one the search begins. It also
+            ends there if the error is as much smaller than that for some of the rows.
+
+        Returns
+        -------
+        Path
+        """
+        operator, Y, weights = read_problem(operator, Y, weights)
+        K, root = operator.dense(), np.sqrt(weights)
+        if self.ridges is not None and np.ndim(self.ridges) == 0:
+            ridge = read_number(self.ridges, "ridges")
+            solution = _solve(cholesky(_shift(_scale(K, root), ridge)), Y, root)
+            return Path(np.array([ridge]), np.empty(0), 0, solution)
+        ridges = self._values(K, weights)
+        trials = _Trials(_scale(K, root), Y, root, ridges, self.error)
+        if is_searched(len(K), len(ridges), self.is_smooth):
+            best, *start = trials.search(like)
+        else:
+            best, start = trials.try_all(), []
+        tried = sorted(trials.errors)
+        solution = trials.solutions[best]
+        if solution is None:  # no candidate makes the matrix positive definite
+            best = tried[-1]
+            solution = _solve(cholesky(_shift(K, ridges[best])), Y, root)
+        errors = np.array([trials.errors[place] for place in tried])
+        return Path(ridges[tried], errors, tried.index(best), solution, *start)
+
+    def solutions(self, operator, Y, weights, is_whole):
+        """`Solution` for each ridge, or None where the matrix is not positive definite.
+
+        Without the residuals and what else comes of the inverse, if it need not be whole.
+        """
+        K, root = operator.dense(), np.sqrt(weights)
+        ridges = self._values(K, weights)
+        for factor in _factorisations(_scale(K, root), ridges):
+            if factor is None:
+                yield None
+            elif is_whole:
+                yield _solve(factor, Y, root)
+            else:
+                yield Solution(*_coefficients(factor, Y, root)[:2])
+
+    def _values(self, K, weights):
+        """Increasing ridges to try."""
+        if self.ridges is None:
+            return default_ridges(K, weights, len(K))
+        return read_values(self.ridges, "ridges")
+
+
+def default_ridges(K, weights, n):
+    """`RELATIVE_RIDGES` times the mean of weight times diagonal, over ``n`` distinct rows."""
+    return RELATIVE_RIDGES * (np.sum(weights * np.abs(K.diagonal())) / n or 1.0)
+
+
+def is_searched(n, n_ridges, is_smooth):
+    """Whether only some of the ridges are tried for ``n`` rows: not if the error may have jumps."""
+    return is_smooth and n > SPECTRAL_LIMIT and n_ridges > 1
+
+
+class _Trials:
+    """Errors and solutions of the ridges that were tried, by their places among all.
+
+    ``K`` is the Gram matrix times the roots of the weights on both sides.
+    """
+
+    def __init__(self, K, Y, root, ridges, error):
+        self._K, self._Y, self._root = K, Y, root
+        self._ridges, self._error = ridges, error
+        self.errors, self.solutions = {}, {}
+
+    def try_all(self):
+        """Place of the best of all ridges."""
+        for place, factor in enumerate(_factorisations(self._K, self._ridges)):
+            self._add(place, factor)
+        return self._best()
+
+    def search(self, like):
+        """Place of the best ridge downhill of one; `Path.guess`, `Path.shift` and `Path.ratio`."""
+        is_led = like is not None and like.ratio is not None
+        guess, error_of_some = self._guess(like.guess if is_led else None)
+        best = guess
+        if is_led:
+            best = min(max(guess + like.shift, 0), len(self._ridges) - 1)
+            self._try_one(best)
+            if 0.0 < self.errors[best] <= (1.0 + SLACK) * like.ratio * error_of_some:
+                return best, guess, like.shift, like.ratio
+        best = self._descend(best)
+        ratio = self.errors[best] / error_of_some if error_of_some > 0.0 else 0.0
+        return best, guess, best - guess, min(ratio, like.ratio) if is_led else ratio
+
+    def _guess(self, start):
+        """Place of the best ridge for some of the rows, downhill of ``start``, and its error."""
+        n = len(self._K)
+        n_rows = min(n, max(SUBSET_ROWS, round(SUBSET_SHARE * n)))
+        rows = np.linspace(0, n - 1, n_rows).astype(int)
+        block = (self._K[np.ix_(rows, rows)], self._Y[rows], self._root[rows])
+        some = _Trials(*block, self._ridges, self._error)
+        if start is None and n_rows <= SUBSET_ROWS:
+            best = some.try_all()
+        else:
+            best = some._descend(some._guess(None)[0] if start is None else start)
+        return best, some.errors[best]
+
+    def _descend(self, best):
+        """Place of the best ridge downhill of one."""
+        while True:
+            for place in (best, best - 1, best + 1):
+                if 0 <= place < len(self._ridges) and place not in self.errors:
+                    self._try_one(place)
+            lowest = self._best()
+            if lowest == best:
+                return best
+            best = lowest
+
+    def _try_one(self, place):
+        """Try a ridge by a factorisation of its own."""
+        self._add(place, try_cholesky(_shift(self._K.copy(), self._ridges[place])))
+
+    def _add(self, place, factor):
+        """Error and solution of a ridge; infinite without a factorisation."""
+        self.errors[place], self.solutions[place] = np.inf, None
+        if factor is not None:
+            solution = self.solutions[place] = _solve(factor, self._Y, self._root)
+            self.errors[place] = self._error(solution, self._Y, self._root**2)
+
+    def _best(self):
+        places = sorted(self.errors)
+        return places[best_place([self.errors[place] for place in places])]
+
+
+def _factorisations(K, ridges):
+    """Factorisations of all shifts of a matrix, or None for those that have none."""
+    if len(K) <= SPECTRAL_LIMIT:
+        yield from map(Spectrum(K).shifted, ridges)
+    else:
+        for ridge in ridges:
+            yield try_cholesky(_shift(K.copy(), ridge))
+
+
+def _scale(K, root):
+    """``W^(1/2) K W^(1/2)`` in place."""
+    if np.any(root != 1.0):
+        K *= root[:, None]
+        K *= root
+    return K
+
+
+def _shift(K, ridge):
+    K[np.diag_indices_from(K)] += ridge
+    return K
+
+
+def _coefficients(factor, Y, root):
+    """Dual coefficients, intercept, and ``G 1`` with ``G = (K + ridge W^-1)^-1``."""
+    columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
+    ones = columns[:, -1]
+    intercept = root @ columns[:, :-1] / (root @ ones)
+    return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept, ones
+
+
+def _solve(factor, Y, root):
+    """`Solution` by a factorisation.
+
+    With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``; then
+    the coefficients are ``c = M y`` and the residuals ``c_i / M_ii``.
+    """
+    dual, intercept, ones = _coefficients(factor, Y, root)
+    total = root @ ones
+    whole = factor.inverse_diagonal()
+    precision = whole - ones * (ones / total)  # no squares: K may be tiny
+    floor = np.maximum(np.finfo(float).eps * whole, np.finfo(float).tiny)  # less is rounding
+    precision = root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)
+    log_determinant = factor.log_determinant() + np.log(total) - 2.0 * np.log(root).sum()
+    gcv = np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)
+    return Solution(dual, intercept, dual / precision[:, None], gcv, precision, log_determinant)

@@ -1,0 +1,118 @@
+"""What methods return: the solution for one value of a parameter, and a path along several."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._runtime.check import read_gram, read_number, read_targets, read_weights
+from ..gram import ArrayOperator, GramOperator
+from ._factors import sizes, variances
+
+
+class Solution(NamedTuple):
+    """A function of the kernel plus a constant, fitted to k columns of targets of n rows.
+
+    Parameters
+    ----------
+    dual : array of shape (n, k)
+        Dual coefficients: values at new rows are ``k(x, X) @ dual + intercept``.
+    intercept : array of shape (k,)
+    residuals : array of shape (n, k) or None
+        Residual of each row for the fit without it. None, as what follows, where it was not asked
+        for.
+    gcv : float or None
+        Error of generalised cross-validation (Golub, Heath and Wahba, 1979).
+    precision : array of shape (n,) or None
+        Inverse of the variances of ``residuals`` in the Gaussian process with this kernel.
+    log_determinant : float or None
+        Of the covariance of this process with the constant eliminated; only of ridges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk.solvers import Ridge
+    >>> Ridge(1.0).fit(np.eye(2), np.array([0.0, 2.0])).solution.intercept
+    array([1.])
+    """
+
+    dual: np.ndarray
+    intercept: np.ndarray
+    residuals: np.ndarray | None = None
+    gcv: float | None = None
+    precision: np.ndarray | None = None
+    log_determinant: float | None = None
+
+
+class Path(NamedTuple):
+    """The values of a parameter that a method has tried, and the solution of the best.
+
+    Parameters
+    ----------
+    values : array
+        Ridges in increasing order, or times in decreasing order.
+    errors : array
+        The error for each value; empty if one value was given, which nothing is compared with.
+    best : int
+        Place of the least error.
+    solution : Solution
+        For the best value.
+    guess, shift, ratio : int, int and float, optional
+        What a search among many ridges begins with, if this is that of a similar problem: the
+        number of the best one for some of the rows, how many the best one for all rows is beyond
+        it, and the ratio of their errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk.solvers import Ridge
+    >>> path = Ridge([0.1, 1.0]).fit(np.eye(3), np.array([0.0, 2.0, 7.0]))
+    >>> path.value, path.errors.shape
+    (np.float64(1.0), (2,))
+    """
+
+    values: np.ndarray
+    errors: np.ndarray
+    best: int
+    solution: Solution
+    guess: int | None = None
+    shift: int | None = None
+    ratio: float | None = None
+
+    @property
+    def value(self):
+        """The best value."""
+        return self.values[self.best]
+
+
+def read_problem(operator, Y, weights):
+    """Operator, targets (n, k) and weights of what a method is to fit."""
+    if not isinstance(operator, GramOperator):
+        operator = ArrayOperator(read_gram(operator))
+    n = operator.shape[0]
+    weights = np.ones(n) if weights is None else read_weights(weights, n)
+    return operator, read_targets(Y, n)[0], weights
+
+
+def read_values(values, name, may_be_infinite=False):
+    """Increasing numbers >= 0, of which there is at least one."""
+    found = [read_number(value, name, may_be_infinite=may_be_infinite) for value in values]
+    if not found:
+        raise ValueError(f"{name} must have a value to try; got {values!r}.")
+    return np.sort(found)
+
+
+def relative_error(solution, Y, weights):
+    """Mean squared error of leaving out one row, by weight, in units of each output's variance."""
+    size = sizes(Y)
+    Y, residuals = Y / size, solution.residuals / size
+    variance = variances(Y, weights)
+    errors = np.average(residuals**2, axis=0, weights=weights)
+    return np.mean(errors / np.where(variance > 0.0, variance, 1.0))
+
+
+def best_place(errors):
+    """Place of the least error; the last one of those that are equal but for rounding."""
+    errors = np.asarray(errors)
+    least = np.fmin.reduce(errors)
+    slack = 1e-9 * abs(least) if np.isfinite(least) else 0.0
+    return int(np.flatnonzero(errors <= least + slack)[-1])

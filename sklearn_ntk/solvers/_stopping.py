@@ -1,0 +1,106 @@
+"""When to stop training: the flow at given times, and the time of the smallest error."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .._runtime.check import read_number
+from .._values import value
+from ._flow import GradientFlow
+from ._ridge import default_ridges
+from ._solution import Path, Solution, best_place, read_problem, read_values, relative_error
+
+
+@value
+class EarlyStopping(NamedTuple):
+    """Gradient flow, `dynamics.GradientFlow`, that ends at a given time or at the best one.
+
+    Parameters
+    ----------
+    times : float, array-like or None, default=None
+        The time, or times among which the one of the least error is chosen; None are those that
+        damp as much as the default of `Ridge` does.
+    alpha : float, default=0.0
+        Ridge, the weight decay of the flow.
+    learning_rate : float, default=1.0
+        By which times are multiplied.
+    error : callable, optional
+        What to minimise, as for `Ridge`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.solvers import EarlyStopping
+    >>> x = np.linspace(-1.0, 1.0, 5)[:, None]
+    >>> path = EarlyStopping([0.1, 10.0, 1e5]).fit(NTKKernel(depth=1)(x), x**2)
+    >>> path.value, path.solution.dual.shape
+    (np.float64(100000.0), (5, 1))
+    """
+
+    times: float | Sequence | None = None
+    alpha: float = 0.0
+    learning_rate: float = 1.0
+    error: Callable = relative_error
+
+    def fit(self, operator, Y, weights=None):
+        """Train to the given time, or to the best one.
+
+        Parameters
+        ----------
+        operator : array of shape (n, n) or GramOperator
+            Gram matrix.
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        weights : array of shape (n,), optional
+            Positive weights of the rows, ones by default.
+
+        Returns
+        -------
+        Path
+        """
+        operator, Y, weights = read_problem(operator, Y, weights)
+        K = operator.dense()
+        flow = self._flow(K, weights)
+        if self.times is not None and np.ndim(self.times) == 0:
+            times = np.array([read_number(self.times, "times", may_be_infinite=True)])
+            best, solution, errors = 0, _solution(flow, Y, times[0]), []
+        else:
+            times = self._values(K, weights)
+            found = [_solution(flow, Y, time) for time in times]
+            errors = [self.error(one, Y, weights) for one in found]
+            best = best_place(errors)
+            solution = found[best]
+        solution = solution._replace(precision=1.0 / flow.variances(times[best]))
+        return Path(times, np.array(errors), best, solution)
+
+    def solutions(self, operator, Y, weights, is_whole):
+        """`Solution` for each time, as `Ridge.solutions`, without a precision."""
+        K = operator.dense()
+        flow = self._flow(K, weights)
+        for time in self._values(K, weights):
+            yield _solution(flow, Y, time, is_whole)
+
+    def _flow(self, K, weights):
+        return GradientFlow(K, weights, self.alpha, self.learning_rate)
+
+    def _values(self, K, weights):
+        """Decreasing times to try."""
+        if self.times is None:
+            return default_times(K, weights, len(weights), self.learning_rate)
+        return read_values(self.times, "times", may_be_infinite=True)[::-1]
+
+
+def default_times(K, weights, n, learning_rate=1.0):
+    """Decreasing times that damp as much as `default_ridges` do."""
+    return weights.sum() / (learning_rate * default_ridges(K, weights, n))
+
+
+def _solution(flow, Y, time, is_whole=True):
+    """`Solution` at one time, without a precision."""
+    dual, intercept = flow.coefficients(Y, time)
+    if not is_whole:
+        return Solution(dual, intercept)
+    gcv = np.mean(np.sum(flow.rotated(Y, time) ** 2, axis=0)) / len(Y)
+    return Solution(dual, intercept, flow.residuals(Y, time), gcv)

@@ -1,0 +1,69 @@
+"""Operators: rows, products and diagonals of Gram matrices that need not exist."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import RBF
+
+from sklearn_ntk import NTKKernel
+from sklearn_ntk.gram import ArrayOperator, GramOperator, KernelOperator, _operator
+
+X = np.random.default_rng(0).normal(size=(7, 3))
+KERNELS = {"ntk": NTKKernel(1), "sum": 2.0 * NTKKernel(2) + RBF()}
+
+
+@pytest.fixture(params=[*KERNELS, "array"])
+def pair(request):
+    """An operator and its matrix."""
+    if request.param == "array":
+        K = X @ X.T
+        return ArrayOperator(K), K
+    return KernelOperator(KERNELS[request.param], X), KERNELS[request.param](X)
+
+
+def test_parts_are_those_of_the_matrix(pair):
+    operator, K = pair
+    assert isinstance(operator, GramOperator) and operator.shape == K.shape
+    assert_array_equal(operator.dense(), K)
+    assert_allclose(operator.diagonal(), K.diagonal(), rtol=1e-14)
+    for index in (slice(2, 5), [4, 0, 4]):
+        assert_allclose(operator.rows(index), K[index], rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("chunk", [1, 15, 2**23])
+def test_products(pair, monkeypatch, chunk):
+    operator, K = pair
+    rows = []
+    ask = operator.rows
+    monkeypatch.setattr(_operator, "CHUNK", chunk)
+    monkeypatch.setattr(operator, "rows", lambda index: rows.append(len(K[index])) or ask(index))
+    B = np.random.default_rng(1).normal(size=(7, 2))
+    assert_allclose(operator @ B, K @ B, rtol=1e-12, atol=1e-12)
+    assert_allclose(operator @ B[:, 0], K @ B[:, 0], rtol=1e-12, atol=1e-12)
+    assert max(rows) == {1: 1, 15: 2, 2**23: 7}[chunk]
+
+
+def test_dense_may_be_overwritten(pair):
+    operator, K = pair
+    operator.dense()[:] = 0.0
+    assert_array_equal(operator.dense(), K)
+
+
+def test_array_that_is_handed_out():
+    K = X @ X.T
+    assert ArrayOperator(K, overwrite=True).dense() is K
+
+
+def test_kernel_is_called_where_its_matrix_is_asked_for():
+    class Counting:
+        calls = 0
+
+        def __call__(self, X, Y=None):
+            self.calls += 1
+            return KERNELS["ntk"](X, Y)
+
+    kernel = Counting()
+    operator = KernelOperator(kernel, X.tolist())
+    assert operator.shape == (7, 7) and kernel.calls == 0
+    operator.rows([0])
+    assert kernel.calls == 1
