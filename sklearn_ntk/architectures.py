@@ -68,7 +68,8 @@ def resmlp(depth=3, activation="relu", residual_var=None):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.architectures import resmlp
-    >>> NTKKernel(architecture=resmlp(depth=2, residual_var=0.5)).diag([[1.0, 1.0]]).round(3)
+    >>> network = resmlp(depth=2, residual_var=0.5)
+    >>> NTKKernel(architecture=network, bias_var=0.1).diag([[1.0, 1.0]]).round(3)
     array([8.45])
     """
     block = Residual((activation, Dense(residual_var)))
@@ -172,7 +173,8 @@ def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
     --------
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.architectures import resnet
-    >>> kernel = NTKKernel(architecture=resnet((4, 4, 1), n_stages=2, residual_var=0.5))
+    >>> network = resnet((4, 4, 1), n_stages=2, residual_var=0.5)
+    >>> kernel = NTKKernel(architecture=network, bias_var=0.1)
     >>> kernel.diag([[1.0] * 16]).round(2)
     array([9.08])
     """
@@ -270,10 +272,10 @@ def transformer(
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.architectures import transformer
     >>> X = [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]
-    >>> NTKKernel(architecture=transformer((3, 1)))(X).round(2)
+    >>> NTKKernel(architecture=transformer((3, 1)), bias_var=0.1)(X).round(2)
     array([[7.75, 7.57],
            [7.57, 7.75]])
-    >>> NTKKernel(architecture=transformer((3, 1), position_var=0.0))(X).round(2)
+    >>> NTKKernel(architecture=transformer((3, 1), position_var=0.0), bias_var=0.1)(X).round(2)
     array([[8.47, 8.47],
            [8.47, 8.47]])
     """

@@ -15,6 +15,8 @@ CHUNK = 2**23
 class GramOperator(ABC):
     """A symmetric matrix K of shape (n, n), by its rows."""
 
+    __module__ = "sklearn_ntk.gram"
+
     @property
     @abstractmethod
     def shape(self):
@@ -54,6 +56,8 @@ class ArrayOperator(GramOperator):
     array([ 1., -1.])
     """
 
+    __module__ = "sklearn_ntk.gram"
+
     def __init__(self, K, overwrite=False):
         self._K = K
         self._overwrite = overwrite
@@ -89,6 +93,8 @@ class KernelOperator(GramOperator):
     >>> K @ [1.0, 1.0]
     array([2., 3.])
     """
+
+    __module__ = "sklearn_ntk.gram"
 
     def __init__(self, kernel, X):
         self._kernel = kernel

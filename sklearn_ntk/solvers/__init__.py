@@ -8,3 +8,6 @@ from ._solution import Path, Solution
 from ._stopping import EarlyStopping
 
 __all__ = ["RELATIVE_RIDGES", "EarlyStopping", "Path", "Ridge", "Solution"]
+
+for _cls in (EarlyStopping, Path, Ridge, Solution):
+    _cls.__module__ = __name__  # where users find them, and pickles of later versions

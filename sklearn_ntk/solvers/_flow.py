@@ -58,7 +58,7 @@ class GradientFlow:
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.dynamics import GradientFlow
     >>> x = np.linspace(-1.0, 1.0, 5)[:, None]
-    >>> K = NTKKernel(depth=1)(x)
+    >>> K = NTKKernel(depth=1, bias_var=0.1)(x)
     >>> flow = GradientFlow(K)
     >>> for time in (0.1, 10.0, 1e5):
     ...     dual, intercept = flow.coefficients(1.0 + x**2, time)

@@ -16,6 +16,7 @@ from sklearn_ntk.activations import ACTIVATIONS, FINITE, Numerical
 from sklearn_ntk.layers import (
     AvgPool,
     Conv,
+    ConvTranspose,
     Dense,
     Dropout,
     Flatten,
@@ -69,7 +70,7 @@ def draw_weights(rng, axes, **changed):
         return Dense(**given)
     strides, padding = pick(rng, 1, 1, 1, 2), pick(rng, *PADDINGS)
     given |= {"strides": strides, "padding": padding} | changed
-    return Conv(pick(rng, 1, 2, 3), **given)
+    return pick(rng, Conv, Conv, ConvTranspose)(pick(rng, 1, 2, 3), **given)
 
 
 def draw_block(rng, axes, may_branch=True):

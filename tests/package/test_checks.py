@@ -302,7 +302,13 @@ ODD = [
     {},
 ]
 ODD += [object, [[]], np.float64, 0.5]
-ARGUMENTS = {"Conv": (3,), "AvgPool": (2,), "SumPool": (2,), "Dropout": (0.5,)}
+ARGUMENTS = {
+    "Conv": (3,),
+    "ConvTranspose": (3,),
+    "AvgPool": (2,),
+    "SumPool": (2,),
+    "Dropout": (0.5,),
+}
 ARGUMENTS["Residual"] = ((Dense(),),)
 LAYERS = [name for name in layers.__all__ if name not in ("lower", "Input")]
 

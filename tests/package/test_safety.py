@@ -151,10 +151,10 @@ FORK_WHILE_BUSY = """
 import os, sys, threading, time, warnings
 import numpy as np
 from sklearn_ntk import NTKKernel
-import sklearn_ntk.gram
+from sklearn_ntk.engines.numba import tile_work
 from sklearn_ntk.engines.numba import tiles as _numba
 
-sys.modules["sklearn_ntk.engines.numba.tile_work"].WORK_PER_THREAD = 1
+tile_work.WORK_PER_THREAD = 1
 _numba.get_num_threads = lambda: 2
 warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
 X, Y = (np.random.default_rng(0).standard_normal((n, 5)) for n in (300, 2000))

@@ -29,7 +29,7 @@ def scan_blocks(program, X, gradient):
     """`LineRows` of rows (n, positions, channels), a block at a time by the reference engine."""
     n_numbers = (6 if gradient else 2) * schedule(program, None, True).n_lines
     step = max(1, SCAN_NUMBERS // n_numbers)
-    for start in range(0, len(X), step):
+    for start in range(0, max(1, len(X)), step):
         found = quiet(reference.scan_rows, program, X[start : start + step], gradient)
         if start == 0:
             check_records(found, len(X))
