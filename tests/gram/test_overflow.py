@@ -117,6 +117,40 @@ def test_only_what_is_asked_for_counts():
     assert np.isfinite(kernel(Z)).all() and np.isfinite(kernel.diag(Z)).all()
 
 
+WITH_LARGE_NUMBERS = {
+    "weights": ((Dense(1e39), "relu", Dense(1e-39)), (Conv(3, weight_var=1e39), "relu", Dense())),
+    "parameter": ((Dense(), Sin(1e39), Dense(1e-80)), (Conv(3), Sin(1e39), Dense(1e-80))),
+}
+
+
+@pytest.mark.parametrize("name", WITH_LARGE_NUMBERS)
+@pytest.mark.parametrize("axes", [0, 1])
+def test_a_number_of_a_network_overflows(name, axes):
+    """Rows are so small that nothing else does."""
+    network = WITH_LARGE_NUMBERS[name][axes]
+    if axes:
+        network = (Input(4, 1), *network, Flatten(), Dense(1e-39))
+    program = lower(network, 1.0, 0.0)
+    assert np.isfinite(gram(program, 1e-20 * X)).all()
+    for how in ({}, {"gradient": True}):
+        for call in (gram, diagonal):
+            with pytest.raises(ValueError, match=r"overflows .* take dtype=.float64"):
+                call(program, 1e-20 * X, **SINGLE, **how)
+
+
+@pytest.mark.parametrize("name", ["abs", "tanh", "softplus"])
+@pytest.mark.parametrize("start", [(), (Input(4, 1), Conv(2)), (Input(2, 2, 1), Conv(2))], ids=len)
+def test_inverses_of_tiny_deviations_do_not_matter(start, name):
+    """They overflow in single precision, where they are multiplied by what is zero."""
+    weights, end = (start or (Dense(),)), ((Flatten(),) if start else ())
+    program = lower((*weights, name, *end, Dense(bias_var=0.1)), 1.0, 0.0)
+    for Z in (1e-60 * X, 1e-90 * X):
+        single, double = (
+            gram(program, Z, Z + 0.0, dtype=dtype) for dtype in ("float32", "float64")
+        )
+        np.testing.assert_allclose(single, double, rtol=1e-6)
+
+
 def test_tiny_rows():
     K = NTKKernel(1, bias_var=0.0)([[1e-156, 2e-156], [1e-156, -2e-156]])
     assert np.isfinite(K).all()

@@ -7,6 +7,7 @@ import numpy as np
 from ...formulas.distances import SERIES_HEAD, pair_numbers
 from ...formulas.series import orders_of
 from ..sources.lines import N_LANES
+from .tiles import clipped
 
 
 class LineSide(NamedTuple):
@@ -75,11 +76,13 @@ def pack_side(scan, X, is_left, dtype):
     X = X.reshape(n, -1)
     if is_left:
         records = np.empty((n, total), dtype)
-        np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
+        with clipped(records):
+            np.concatenate([part.T for part in parts], axis=1, out=records, casting="same_kind")
         return LineSide(np.ascontiguousarray(X, dtype).ravel(), records.ravel(), total)
     n_filled = (-(-n // N_LANES[dtype.name]) + 1) * N_LANES[dtype.name]
     records, entries = np.empty((total, n_filled), dtype), np.empty((X.shape[1], n_filled), dtype)
-    np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
+    with clipped(records[:, :n]):
+        np.concatenate(parts, axis=0, out=records[:, :n], casting="same_kind")
     entries[:, :n] = X.T
     for filled in (records, entries):
         filled[:, n:] = filled[:, np.arange(n, n_filled) % n]

@@ -1,5 +1,7 @@
 """Programs and records as arrays, as compiled engines take them."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from ...formulas.gaps import NUMBERS, WIDTH
@@ -67,12 +69,24 @@ def pack_orders(program, spans, dtype):
 def pack_heads(parts, place, dtype):
     """Records of some rows, or rates of them, without coefficients: (n_steps, WIDTH, n)."""
     heads = np.zeros((len(parts), WIDTH, place.stop - place.start), dtype)
-    with np.errstate(over="ignore"):  # `rows.tiles.scan` has looked at what must be finite
+    with clipped(heads):
         for target, record in zip(heads, parts, strict=True):
             for i, part in enumerate(record):
                 target[i] = part[place]
-    largest = np.finfo(dtype).max
-    return np.clip(heads, -largest, largest, out=heads)  # 1 / a tiny standard deviation, float32
+    return heads
+
+
+@contextmanager
+def clipped(records):
+    """Records that are filled here are cut off where they overflow their precision.
+
+    The scan of rows has looked at what must be finite; the inverse of a tiny standard deviation
+    need not.
+    """
+    with np.errstate(over="ignore"):
+        yield
+    largest = np.finfo(records.dtype).max
+    np.clip(records, -largest, largest, out=records)
 
 
 def pack_coefficients(parts, spans, out):

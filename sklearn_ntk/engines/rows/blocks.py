@@ -5,6 +5,7 @@ from itertools import zip_longest
 import numpy as np
 
 from ..._runtime.memory import check_memory
+from ..packing.lines import pack_numbers
 from ..reference import lines as reference
 from ..rows.lines import LineRows, cut
 from ..rows.tiles import check_overflow
@@ -46,7 +47,8 @@ def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_block
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
     scanned = _joined(list(scan_blocks(program, X, gradient)))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
-    ends += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
+    ends += [pack_numbers(program, np.float64), scanned.rates]
+    ends += [[record[1] ** 2 for record in _normalized(program, scanned)]]
     check_overflow(ends, rows, dtype)
     return scanned
 

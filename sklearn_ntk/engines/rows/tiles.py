@@ -46,7 +46,8 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
 
 
 def _parts(program, scanned, variances, names):
-    """What must not overflow: all variances, and the kernels of these names with their rates."""
+    """What must not overflow: numbers, variances, and kernels of these names with their rates."""
+    yield packing.pack_numbers(program, np.float64)
     yield variances
     for step, record in zip(program.steps, scanned.records, strict=True):
         if record:
