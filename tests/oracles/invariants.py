@@ -25,15 +25,18 @@ SINGLE_ROUNDING = 4.0 * np.finfo(np.float32).eps / np.finfo(float).eps
 """How much more is lost in single precision than two engines differ by in double precision."""
 
 BOTH = ("nngp", "ntk")
-OURS = [Path(package.__file__).parent for package in (sklearn_ntk, sklearn)]
+FOLDERS = [Path(package.__file__).parent for package in (sklearn_ntk, sklearn)]
 
 
 def is_refusal(error):
-    """Whether an error is raised on purpose, and one line tells its reason."""
+    """Whether an error is raised on purpose, and one line tells its reason.
+
+    A full stop is asked of the package alone: not all messages of scikit-learn have one.
+    """
     last = traceback.extract_tb(error.__traceback__)[-1]
-    is_ours = any(folder in Path(last.filename).parents for folder in OURS)
-    is_raised = is_ours and last.line.startswith("raise")
-    is_line = str(error).endswith((".", "?")) and "\n" not in str(error)
+    ours, theirs = (folder in Path(last.filename).parents for folder in FOLDERS)
+    is_raised = (ours or theirs) and last.line.startswith("raise")
+    is_line = (theirs or str(error).endswith((".", "?"))) and "\n" not in str(error)
     return type(error) in (ValueError, TypeError, MemoryError, OutOfRange) and is_raised and is_line
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from draws import draw_network, draw_rows
 from invariants import INVARIANTS, KernelTrial, is_refusal
+from sklearn.gaussian_process import GaussianProcessClassifier
 from trials import attempt, supervise
 
 from sklearn_ntk import layers
@@ -51,6 +52,7 @@ def test_refusals():
     assert is_refusal(refuse(gram, program, 1e200 * X))
     assert is_refusal(refuse(gram, program, X, X[:, :2]))
     assert not is_refusal(refuse(np.reshape, X, (4, 2)))
+    assert is_refusal(refuse(GaussianProcessClassifier().fit, X, [1, 1]))  # without a full stop
 
 
 @pytest.mark.parametrize("name", INVARIANTS)
