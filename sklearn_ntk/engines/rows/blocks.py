@@ -47,8 +47,9 @@ def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_block
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
     scanned = _joined(list(scan_blocks(program, X, gradient)))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
-    ends += [pack_numbers(program, np.float64), scanned.rates]
-    ends += [[record[1] ** 2 for record in _normalized(program, scanned)]]
+    ends += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
+    if dtype != np.float64:
+        ends.append(pack_numbers(program, np.float64))
     check_overflow(ends, rows, dtype)
     return scanned
 

@@ -41,13 +41,14 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     scanned = carrier.carry(n_threads)
     with np.errstate(over="ignore", invalid="ignore"):
         parts = list(_parts(program, scanned, carrier.variances, names))
+    if dtype != np.float64:
+        parts.append(packing.pack_numbers(program, np.float64))
     check_overflow(parts, rows, dtype)
     return scanned, carrier
 
 
 def _parts(program, scanned, variances, names):
-    """What must not overflow: numbers, variances, and kernels of these names with their rates."""
-    yield packing.pack_numbers(program, np.float64)
+    """What must not overflow: all variances, and the kernels of these names with their rates."""
     yield variances
     for step, record in zip(program.steps, scanned.records, strict=True):
         if record:
