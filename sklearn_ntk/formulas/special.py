@@ -112,9 +112,23 @@ def half_chord(q, left, right):
     The features begin with the standard deviation, and have one over twice it at place 2. The gap
     may be the difference of a squared distance and that of the standard deviations.
     """
-    noise = q.graph.noise if isinstance(q, Node) else 0.0
+    noise = rounding_of(q)
     unlike = noise * (0.5 * left[0]) * right[2] - right[0] * (noise * (0.5 * left[2]))
     return q * left[2] * right[2], np.abs(unlike)
+
+
+def rounding_of(q):
+    """Rounding of the squared distance that a gap is made of, if it is, as in `tracing.Graph`."""
+    return q.graph.noise if isinstance(q, Node) else 0.0
+
+
+def settled(q, std, other, rounding=NOISE):
+    """A gap that is zero, or four times the product, for rows that are that but for rounding."""
+    if rounding == 0.0:
+        return q
+    noise = rounding * np.abs((std - other) * (std + other))
+    rest = 4.0 * std * other - q
+    return (q > noise) * (q + (rest <= noise) * rest)
 
 
 def _arc_rate(arguments, rates, result):
