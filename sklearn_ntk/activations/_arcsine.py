@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from ..formulas.special import angle
+from ..formulas.special import angle, rounding_of, settled
 from ..formulas.tracing import NOISE, TINY
 from ._registry import activation
 
@@ -58,6 +58,7 @@ def _erf_features(scale, rate, constant, v):
 def _erf_dual(scale, rate, q, left, right):
     a, a_new, u, s, p = left
     b, b_new, v, t, r = right
+    q = settled(q, a, b, rounding_of(q))
     k = 2.0 * rate**2
     product = k * ((a * u) * (b * v))
     shortfall, _, cosine, _, _ = _shortfall(k * (q * u * v), u, v, s, t, p, r, product)
@@ -177,6 +178,7 @@ class GELU(NamedTuple):
     def dual(self, q, left, right):
         a, a_new, u, s, psi_a, rest_a = left
         b, b_new, v, t, psi_b, rest_b = right
+        q = settled(q, a, b, rounding_of(q))
         p = np.sqrt(1.0 + s)
         r = np.sqrt(1.0 + t)
         uv = u * v

@@ -16,6 +16,7 @@ from functools import cache
 import numpy as np
 
 from . import distances, gaps
+from .special import settled
 from .tracing import NOISE, Graph, built, differentiate, source
 
 N_HEAD = 4
@@ -205,7 +206,7 @@ def _pair(graph, is_position):
     left, right, first = _records(graph, is_position)
     (gap,) = graph.inputs("s0")
     if is_position:
-        gap = distances.gap_of(gap, left[1], right[1])
+        gap = settled(distances.gap_of(gap, left[1], right[1]), left[1], right[1])
     return gap, left[first:], right[first:]
 
 

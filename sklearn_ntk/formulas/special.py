@@ -112,9 +112,23 @@ def half_chord(q, left, right):
     The features begin with the standard deviation, and have one over twice it at place 2. The gap
     may be the difference of a squared distance and that of the standard deviations.
     """
-    noise = q.graph.noise if isinstance(q, Node) else 0.0
+    noise = rounding_of(q)
     unlike = noise * (0.5 * left[0]) * right[2] - right[0] * (noise * (0.5 * left[2]))
     return q * left[2] * right[2], np.abs(unlike)
+
+
+def rounding_of(q):
+    """Rounding of the squared distance that a gap is made of, if it is, as in `tracing.Graph`."""
+    return q.graph.noise if isinstance(q, Node) else 0.0
+
+
+def settled(q, std, other, rounding=NOISE):
+    """A gap that is zero, or four times the product, for rows that are that but for rounding."""
+    if rounding == 0.0:
+        return q
+    noise = rounding * np.abs((std - other) * (std + other))
+    rest = 4.0 * std * other - q
+    return (q > noise) * (q + (rest <= noise) * rest)
 
 
 def _arc_rate(arguments, rates, result):
@@ -164,13 +178,14 @@ def bent_arc(h, bend, noise=0.0):
 def _fold(h, noise):
     """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
 
-    The first argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord,
-    the chord, the cosine of half, and the ratio of the angle to the chord. A processor waits for
-    these, and not for comparisons with numbers that are there before.
+    The first argument is in [0, 1] but for rounding, which is large where it is noise. Of the
+    folded angle: the squared half chord, the chord, the cosine of half, and the ratio of the angle
+    to the chord. A processor waits for these, and not for comparisons with numbers that are there
+    before.
     """
     rest = 1.0 - h
     g = np.minimum(h, rest) * (h > noise) * (rest > np.maximum(noise, NOISE))
-    chord, cosine = np.sqrt(g), np.sqrt(np.maximum(h, rest))
+    chord, cosine = np.sqrt(g), np.sqrt(np.minimum(np.maximum(h, rest), 1.0))
     return h > 0.5, g, chord + chord, cosine, polynomial(_ARC_RATIO, 1.0 - cosine)
 
 

@@ -71,6 +71,17 @@ def test_positions_of_one_channel_are_rows(act):
     check(program, X, expected)
 
 
+@pytest.mark.parametrize("act", ["erf", "sigmoid_like", "gelu", "tanh"])
+def test_large_positions_of_one_channel(act):
+    """Where an activation is close to a jump, the NTK of parallel positions is large."""
+    X = 1e7 * DIGITS[:12, 8:24] * 10.0 ** np.random.default_rng(0).uniform(-1.0, 1.0, (12, 16))
+    network = (Dense(), act, Dense())
+    rows = np.stack(gram(lower(network, 1.5, 0.0), X.reshape(-1, 1), get=BOTH))
+    expected = rows.reshape(2, 12, 16, 12, 16).mean(axis=(2, 4))
+    program = lower((Input(4, 4, 1), *network[:-1], GlobalAvgPool(), Dense()), 1.5, 0.0)
+    check(program, X, expected)
+
+
 def test_digits():
     """The NTK of a convolution of single pixels and a rectifier, the sums of both parts."""
     P, N = (np.maximum(part, 0.0).sum(axis=1) for part in (DIGITS, -DIGITS))

@@ -21,6 +21,7 @@ from sklearn_ntk.layers import (
     Input,
     LayerNorm,
     Recurrent,
+    Residual,
     lower,
 )
 
@@ -162,6 +163,20 @@ def test_zero_rows_in_single_precision(name):
     Z = np.vstack([0.1 * X, 0.0 * X[:2]])
     single, double = (gram(program, Z, dtype=dtype) for dtype in ("float32", "float64"))
     assert np.abs(single - double).max() <= 2e-6 * np.abs(double).max()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_rows_of_sizes_that_are_far_apart(name):
+    """Distances of their positions are rounding, beyond what any angle makes of them."""
+    network = (Input(2, 2), Conv(2, padding="circular"), name, GlobalAvgPool(), Dense())
+    program = lower((*network[:2], Residual((name, Dense())), *network[2:]), 0.7, 0.0)
+    Z = np.vstack([X, 1e-100 * X])
+    for K in gram(program, Z, get=("nngp", "ntk")):
+        assert np.abs(K).max() <= (1.0 + 1e-12) * np.diagonal(K).max()
+    for K in gram(program, X, 1e-100 * X, ("nngp", "ntk")):
+        assert np.isfinite(K).all()
+    for rates in gram(program, Z, None, ("nngp", "ntk"), gradient=True)[1]:
+        assert np.isfinite(rates).all()
 
 
 def test_zero_row_of_numerical():

@@ -88,9 +88,13 @@ class KernelTrial:
         return list(map(np.stack, gram(self.program, self.X, None, BOTH, gradient=True)))
 
     def unrest(self, nudge):
-        """Change of the kernels if rows change by a small part of them."""
+        """Change of the kernels if rows change by a small part of them.
+
+        Distances of positions are relative to the larger one, so that it is a part of all rows.
+        """
         noise = np.random.default_rng(0).standard_normal(self.X.shape)
-        sizes = np.abs(self.X).max(axis=1, keepdims=True)
+        axis = 1 if self.program.shape is None else None
+        sizes = np.abs(self.X).max(axis=axis, keepdims=True)
         return self.relative(self.gram(self.X + nudge * sizes * noise) - self.gram(self.X))
 
     def gram(self, X, Y=None, **how):

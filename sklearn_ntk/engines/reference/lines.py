@@ -6,6 +6,7 @@ It states what the operations do, on pairs of rows or on each row paired with it
 import numpy as np
 
 from ...formulas import attention, distances, series
+from ...formulas.special import settled
 from ...formulas.tracing import built
 from ..rows.lines import Scan, formula_of, needs_pairs, pairs_of, variances
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
@@ -188,6 +189,7 @@ _OTHERS = {
 def _duals(act, state, left, right, *moves):
     """Gap and slope behind a series, with their rates if those of the records are given."""
     apart, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
+    gap = settled(gap, left[1], right[1])
     if not moves:
         return series.dual(act, gap, left[2:], right[2:])
     rates = [
