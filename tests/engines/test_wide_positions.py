@@ -134,7 +134,7 @@ CASES = {
     "transposed image": Case(
         [IMAGE, conv_transpose((2, 3), "circular", strides=(1, 2)), RELU, FLAT, DENSE],
         {
-            "other axis": Mistake(1, conv_transpose((3, 2), "circular", strides=(2, 1))),
+            "valid": Mistake(1, conv_transpose((2, 3), "valid", strides=(1, 2))),
             "without strides": Mistake(1, conv_transpose((2, 3), "circular")),
         },
     ),
