@@ -113,8 +113,11 @@ def half_chord(q, left, right):
     may be the difference of a squared distance and that of the standard deviations.
     """
     noise = rounding_of(q)
+    h = q * left[2] * right[2]
+    if noise == 0.0:
+        return h, 0.0
     unlike = noise * (0.5 * left[0]) * right[2] - right[0] * (noise * (0.5 * left[2]))
-    return q * left[2] * right[2], np.abs(unlike)
+    return np.minimum(h, 1.0), np.abs(unlike)  # of noise it may be anything
 
 
 def rounding_of(q):
@@ -178,14 +181,13 @@ def bent_arc(h, bend, noise=0.0):
 def _fold(h, noise):
     """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
 
-    The first argument is in [0, 1] but for rounding, which is large where it is noise. Of the
-    folded angle: the squared half chord, the chord, the cosine of half, and the ratio of the angle
-    to the chord. A processor waits for these, and not for comparisons with numbers that are there
-    before.
+    The first argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord,
+    the chord, the cosine of half, and the ratio of the angle to the chord.
     """
     rest = 1.0 - h
-    g = np.minimum(h, rest) * (h > noise) * (rest > np.maximum(noise, NOISE))
-    chord, cosine = np.sqrt(g), np.sqrt(np.minimum(np.maximum(h, rest), 1.0))
+    g = np.minimum(h, rest)
+    g = g * (g > noise) * (rest > NOISE)
+    chord, cosine = np.sqrt(g), np.sqrt(np.maximum(h, rest))
     return h > 0.5, g, chord + chord, cosine, polynomial(_ARC_RATIO, 1.0 - cosine)
 
 
