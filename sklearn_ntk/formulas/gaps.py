@@ -1,6 +1,6 @@
 """What the instructions do to single rows and to pairs, as formulas, and their derivatives.
 
-A row has a variance and an NTK, a pair a gap and an NTK (see `_special`). For the pairs an
+A row has a variance and an NTK, a pair a gap and an NTK (see `special`). For the pairs an
 instruction keeps a record of each row: the two `halves` of the sum that the step makes, the
 standard deviation of that sum, and, for a `Pointwise` step, the features of the activation.
 

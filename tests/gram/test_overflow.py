@@ -411,3 +411,10 @@ def test_rows_of_any_unit_reject_what_overflows():
     kernel = NTKKernel(60, bias_var=0.0) + WhiteKernel()
     GaussianProcessRegressor(kernel, optimizer=search).fit(1e60 * Z, y)
     assert np.isfinite(values).all() and min(values) == values[0]
+
+
+def test_tiny_positions_before_a_normalisation_are_told_without_a_warning():
+    """The inverses of their deviations overflow in products of two."""
+    network = (Input(3, 1), Conv(2), LayerNorm(), "relu", GlobalAvgPool(), Dense())
+    with pytest.raises(ValueError, match=r"overflows on rows whose largest entry is 3e-160"):
+        NTKKernel(architecture=network, bias_var=0.0)([[1e-160, 3e-160, 2e-160]])

@@ -7,9 +7,9 @@ import numpy as np
 from ..._runtime.memory import check_memory
 from ..packing.lines import pack_numbers
 from ..reference import lines as reference
-from ..rows.lines import LineRows, cut
-from ..rows.tiles import check_overflow
 from ..schedule.writer import schedule
+from .lines import LineRows, cut
+from .tiles import check_overflow
 
 SCAN_NUMBERS = 2**23
 """Numbers of the lines of single rows that a thread holds at a time."""
@@ -47,7 +47,8 @@ def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_block
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
     scanned = _joined(list(scan_blocks(program, X, gradient)))
     ends = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
-    ends += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
+    with np.errstate(over="ignore"):  # as of rows without positions
+        ends += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
     if dtype != np.float64:
         ends.append(pack_numbers(program, np.float64))
     check_overflow(ends, rows, dtype)
