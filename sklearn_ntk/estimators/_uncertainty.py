@@ -146,13 +146,13 @@ class Posterior:
             return self._kept
 
     def variance(self, kernel, X_fit, X):
-        """Variances (m,) of rows, and the kernel's variance."""
+        """Variances (m,) of rows, infinite where they overflow, and the kernel's variance."""
         project, kernel_variance = self.prepare(kernel, X_fit)
         variance = kernel.diag(X)
         for rows in chunks(len(X), len(X_fit)):
             V, A, B = project(kernel(X[rows], X_fit))
             variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
-        return np.maximum(variance, 0.0), kernel_variance
+        return np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf), kernel_variance
 
     def covariance(self, kernel, X_fit, X):
         """Covariances (m, m) of rows, and the kernel's variance."""

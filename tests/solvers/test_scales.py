@@ -90,7 +90,7 @@ def test_covariance(model):
         found = model.fit(X, factor * y).predict(new, return_cov=True)[1]
         assert_allclose(found / factor / factor, cov, rtol=1e-6, atol=1e-12)
     model.fit(X, 1e160 * y)
-    with pytest.raises(ValueError, match=r"targets that reach \S+e\+1.. overflows: scale"):
+    with pytest.raises(ValueError, match=r"predictions that reach \S+e\+1.. overflows: scale"):
         model.predict(new, return_cov=True)
 
 
