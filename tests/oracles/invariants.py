@@ -139,7 +139,14 @@ class KernelTrial:
 
 @contextmanager
 def shaken(size, rng):
-    """The reference engine, all of whose formulas have random relative errors of this size."""
+    """The reference engine, all of whose formulas have random relative errors of this size.
+
+    Directions of rows have such an error, of which the gap is the square.
+    """
+
+    def turned(X, Y):
+        lengths = (np.sqrt(np.mean(Z * Z, axis=1)) for Z in (X, Y))
+        return gap(X, Y) + size**2 * np.outer(*lengths)
 
     def shake(values):
         if isinstance(values, tuple):
@@ -149,9 +156,10 @@ def shaken(size, rng):
     def shaking(function):
         return lambda *arguments: shake(function(*arguments))
 
+    gap, distances = tiles.initial_gap, lines._Sides.distances
     with ExitStack() as stack:
-        for place, name in (tiles, "initial_gap"), (lines._Sides, "distances"):
-            stack.enter_context(patch.object(place, name, shaking(getattr(place, name))))
+        stack.enter_context(patch.object(tiles, "initial_gap", shaking(turned)))
+        stack.enter_context(patch.object(lines._Sides, "distances", shaking(distances)))
         for module in (tiles, lines, lines_of_rows):
             build = module.built
             replaced = patch.object(module, "built", lambda *key, build=build: shaking(build(*key)))
