@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 from ..gram._operator import chunks
 from ..solvers._factors import cholesky, variances
 from ..solvers._flow import GradientFlow
+from ..solvers._units import scaled
 
 
 class Spread(NamedTuple):
@@ -77,21 +78,24 @@ def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
     -------
     amplitude, noise : float
     """
-    variance, share = 1.0 / precision, 1.0 / weights
+    exponent = int(np.frexp(np.median(weights / precision))[1])  # a kernel may be of any size
+    variance, share = scaled(1.0 / precision, -exponent), 1.0 / weights
     size = np.abs(residuals).max() or np.sqrt(scatter) or 1.0
     squares = np.append((residuals / size) ** 2, scatter / size / size / max(n_more, 1))
     counts = np.append(np.ones(len(weights)), float(n_more))
 
     def units(ratio):
         """Variances for an amplitude of one, and that amplitude."""
-        parts = np.append(variance + ratio * share, ridge + ratio)
+        parts = np.append(variance + ratio * share, scaled(ridge, -exponent) + ratio)
         is_known = (counts > 0.0) & (parts > 0.0)
         parts, n = parts[is_known], counts[is_known]
-        return parts, n, n @ (squares[is_known] / parts) / counts.sum()
+        with np.errstate(over="ignore"):
+            amplitude = n @ (squares[is_known] / parts) / counts.sum()
+        return parts, n, min(amplitude, np.finfo(float).max)
 
     def loss(log_ratio):
         parts, n, amplitude = units(np.exp(log_ratio))
-        return n @ np.log(parts * max(amplitude, np.finfo(float).tiny))
+        return n @ (np.log(parts) + np.log(max(amplitude, np.finfo(float).tiny)))
 
     ratio = 0.0
     if is_noisy and np.any(squares):
@@ -101,7 +105,7 @@ def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
         best = minimize_scalar(loss, bounds=(best - 1.0, best + 1.0), method="bounded").x
         ratio = np.exp(best) if loss(best) < loss(-np.inf) else 0.0
     amplitude = units(ratio)[-1] * size * size
-    return amplitude, ratio * amplitude
+    return min(scaled(amplitude, -exponent), np.finfo(float).max), ratio * amplitude
 
 
 class Posterior:
