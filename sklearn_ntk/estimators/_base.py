@@ -16,6 +16,7 @@ from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
+from ._columns import Columns
 
 LARGEST_RIDGE = 1e300
 """What is infinite for weights of about one."""
@@ -42,6 +43,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             None,
         ],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "squash": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "verbose": ["verbose"],
     }
 
@@ -58,6 +60,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        squash=10.0,
         verbose=0,
     ):
         self.kernel = kernel
@@ -70,6 +73,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         self.alpha = alpha
         self.training_time = training_time
         self.learning_rate = learning_rate
+        self.squash = squash
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -97,22 +101,35 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         """Whether a fit of any number of rows takes eigenvectors."""
         return self.training_time is not None
 
-    def _gram(self, X, weights):
-        """Operator of the distinct rows of positive weight.
+    def _kernels(self):
+        """Kernels among which the fit chooses."""
+        return [self._make_kernel()]
+
+    def _grams(self, X, weights):
+        """Operators of the distinct rows of positive weight, one for each of the kernels.
 
         Also returns these rows, and for each of them its place among the distinct ones; those of a
         Gram matrix all count as distinct.
         """
-        self.kernel_, kept = self._make_kernel(), np.flatnonzero(weights)
+        self.kernels_, kept = self._kernels(), np.flatnonzero(weights)
+        self.kernel_ = self.kernels_[0]
         if self.kernel_ is None:
             check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
             _check_symmetric(X)
             self._kept = kept
-            return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
-        first, group = distinct(X[kept])
-        self.X_fit_ = X[kept[first]] + 0.0
+            K = ArrayOperator(X[np.ix_(kept, kept)], overwrite=True)
+            return [K], kept, np.arange(len(kept))
+        X = X[kept]
+        self._columns = fit_columns(self, self.kernel_, X, weights[kept])
+        X = self._rows(X)
+        first, group = distinct(X)
+        self.X_fit_ = X[first] + 0.0
         check_solve(len(first), "distinct rows", self._is_spectral())
-        return KernelOperator(self.kernel_, self.X_fit_), kept, group
+        return [KernelOperator(kernel, self.X_fit_) for kernel in self.kernels_], kept, group
+
+    def _rows(self, X):
+        """Rows as the kernel sees them."""
+        return X if self._columns is None else self._columns.apply(X)
 
     def _gram_blocks(self, X):
         """Gram matrix between new and training rows, in blocks of rows."""
@@ -121,6 +138,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         if self.kernel_ is None:
             yield X[:, self._kept]
             return
+        X = self._rows(X)
         for rows in chunks(len(X), len(self.X_fit_)):
             yield self.kernel_(X[rows], self.X_fit_)
 
@@ -130,16 +148,26 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         return np.concatenate(blocks) + intercept
 
 
+def fit_columns(model, kernel, X, weights):
+    """`Columns` of training rows, or None where rows stay as they are."""
+    if model.squash is None or not isinstance(model.kernel, str) or kernel.takes_positions:
+        return None
+    return Columns.fit(X, weights, model.squash)
+
+
 def given_alpha(alpha, unit):
     """The ridge that was given, for weights over a power of two; None if it is to be found."""
     return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
 
 
-def fit_squares(model, operator, Y, weights, unit):
-    """`Path` of the least squared error, its ridge, and the attributes that tell of both."""
+def fit_squares(model, operator, Y, weights, unit, like=None):
+    """`Path` of the least squared error, its ridge, and the attributes that tell of both.
+
+    The search among ridges begins where it ended in ``like``, the `Path` of another kernel.
+    """
     alpha, time, times = given_alpha(model.alpha, unit), None, np.empty(0)
     if model.training_time is None:
-        path = Ridge(alpha).fit(operator, Y, weights)
+        path = Ridge(alpha).fit(operator, Y, weights, like)
         ridge, ridges = path.value, path.values
     else:
         ridge = 0.0 if alpha is None else alpha

@@ -65,6 +65,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     class_weight : dict or "balanced", optional
         Weights of the classes, by which those of the rows are multiplied; "balanced" gives all
         classes the same sum of weights.
+    squash : float or None, default=10.0
+        Columns whose tails are heavy lose them: ``z = (x - mean) / std`` of the training rows
+        becomes ``z / sqrt(1 + (z / squash)^2)``, in the units of the column. None leaves the rows
+        as they are, and so do networks on positions and precomputed kernels.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -74,7 +78,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     kernel_ : Kernel or None
         The kernel in use; None if it is precomputed.
     X_fit_ : array of shape (n_distinct, n_features)
-        Training rows, equal ones merged; absent if the kernel is precomputed.
+        Training rows as the kernel sees them, squashed, and equal ones merged; absent if the kernel
+        is precomputed.
     dual_coef_ : array of shape (n_distinct, n_outputs)
         One output for two classes, else one for each.
     intercept_ : array of shape (n_outputs,)
@@ -134,6 +139,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        squash=10.0,
         loss="squared_error",
         C=1.0,
         class_weight=None,
@@ -150,6 +156,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             alpha=alpha,
             training_time=training_time,
             learning_rate=learning_rate,
+            squash=squash,
             verbose=verbose,
         )
         self.loss = loss
@@ -185,7 +192,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        operator, kept, group = self._gram(X, weights)
+        (operator,), kept, group = self._grams(X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes))

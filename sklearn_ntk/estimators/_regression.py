@@ -1,17 +1,24 @@
 """Regression with infinitely wide networks."""
 
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin, RegressorMixin, clone
+from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import StrOptions, _fit_context
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
+from ..solvers._solution import best_place, relative_error
 from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, merge
 from ._uncertainty import Posterior, find_spread
+
+CHOICE = ("kernel", "activation")
+KERNELS, ACTIVATIONS = ("ntk", "nngp"), ("relu", "gelu")
+"""Parameters that a fit may choose, and among what: networks with kinks, and smooth ones."""
 
 
 class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
@@ -24,13 +31,15 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     Parameters
     ----------
-    kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
-        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
-        are ignored.
+    kernel : {"auto", "ntk", "nngp", "precomputed"} or Kernel, default="auto"
+        "auto" takes the one of the NTK and the NNGP whose leave-one-out error is least, and the NTK
+        for an ``architecture`` or frozen layers. A kernel object is used as it is, on rows as they
+        are; then, as with "precomputed", the parameters of the network are ignored.
     depth : int, default=2
         Number of hidden layers; 0 is a linear model.
-    activation : str or object of `sklearn_ntk.activations`, default="relu"
-        Activation of all hidden layers.
+    activation : str or object of `sklearn_ntk.activations`, default="auto"
+        Activation of all hidden layers; "auto" takes the one of "relu" and "gelu" whose
+        leave-one-out error is least: functions with kinks, or smooth ones.
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
@@ -54,6 +63,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         Noise of the observations, for the uncertainty of `predict`: that which suits the
         leave-one-out residuals best, since a ridge that predicts well is often smaller, or what the
         ridge stands for.
+    squash : float or None, default=10.0
+        Columns whose tails are heavy lose them: ``z = (x - mean) / std`` of the training rows
+        becomes ``z / sqrt(1 + (z / squash)^2)``, in the units of the column. None leaves the rows
+        as they are, and so do networks on positions and precomputed kernels.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -61,8 +74,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     ----------
     kernel_ : Kernel or None
         The kernel in use; None if it is precomputed.
+    kernels_, kernel_errors_ : list of Kernel, array of shape (n_kernels,)
+        The kernels that were tried, and for each the mean squared error of leaving out one row at
+        its best ridge or time, in units of the variance of the targets.
     X_fit_ : array of shape (n_distinct, n_features)
-        Training rows, equal ones merged; absent if the kernel is precomputed.
+        Training rows as the kernel sees them, squashed, and equal ones merged; absent if the kernel
+        is precomputed.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
     alpha_ : float
@@ -103,15 +120,16 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
+        "kernel": [StrOptions({"auto", "ntk", "nngp", "precomputed"}), Kernel],
         "noise": [StrOptions({"auto", "ridge"})],
     }
 
     def __init__(
         self,
-        kernel="ntk",
+        kernel="auto",
         *,
         depth=2,
-        activation="relu",
+        activation="auto",
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
@@ -119,6 +137,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        squash=10.0,
         noise="auto",
         verbose=0,
     ):
@@ -133,6 +152,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             alpha=alpha,
             training_time=training_time,
             learning_rate=learning_rate,
+            squash=squash,
             verbose=verbose,
         )
         self.noise = noise
@@ -164,9 +184,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         weights = check_weights(sample_weight, X)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        operator, kept, group = self._gram(X, weights)
+        operators, kept, group = self._grams(X, weights)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
-        path, ridge, attributes = fit_squares(self, operator, Y, weights, unit)
+        path, ridge, attributes = self._choose(operators, Y, weights, unit)
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
         self.dual_coef_ = self._units.differences(self._dual)
@@ -177,6 +197,29 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
         return self
+
+    def _kernels(self):
+        """Those of all networks that are left to the choice, or the one that is named."""
+        names, activations = [self.kernel], [self.activation]
+        if isinstance(self.activation, str) and self.activation == "auto":
+            activations = ACTIVATIONS[: None if self.architecture is None else 1]
+        if isinstance(self.kernel, str) and self.kernel == "auto":
+            names = KERNELS[: None if self.architecture is None and not self.n_frozen else 1]
+        if not isinstance(self.kernel, str) or self.kernel == "precomputed":
+            activations = ACTIVATIONS[:1]  # of no use
+        pairs = (dict(zip(CHOICE, pair, strict=True)) for pair in product(names, activations))
+        return [clone(self).set_params(**pair)._make_kernel() for pair in pairs]
+
+    def _choose(self, operators, Y, weights, unit):
+        """What `fit_squares` returns for the kernel with the least error of leaving out one row."""
+        fits, like = [], None
+        for operator in operators:
+            fits.append(fit_squares(self, operator, Y, weights, unit, like))
+            like = fits[-1][0]
+        self.kernel_errors_ = np.array([relative_error(f[0].solution, Y, weights) for f in fits])
+        best = best_place(self.kernel_errors_)
+        self.kernel_ = self.kernels_[best]
+        return fits[best]
 
     @one_notice()
     def predict(self, X, return_std=False, return_cov=False):
@@ -248,13 +291,25 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     def _deviation(self, X):
         """Standard deviations (m, k) of new observations."""
-        latent, kernel_variance = self._posterior.variance(self.kernel_, self.X_fit_, X)
+        ends = self.kernel_, self.X_fit_, self._rows(X)
+        latent, kernel_variance = self._posterior.variance(*ends)
+        latent = latent * self._lengthening(X) ** 2
         scale = self._spread.scale(latent, kernel_variance)
         return self._units.differences(np.sqrt(latent[:, None] * scale + self._spread.observed))
 
     def _covariance(self, X):
         """Covariances (m, m, k) of new observations."""
-        latent, kernel_variance = self._posterior.covariance(self.kernel_, self.X_fit_, X)
+        ends = self.kernel_, self.X_fit_, self._rows(X)
+        latent, kernel_variance = self._posterior.covariance(*ends)
+        lengthening = self._lengthening(X)
+        latent = latent * lengthening[:, None] * lengthening
         root = np.sqrt(self._spread.scale(latent.diagonal(), kernel_variance))
         spread = latent[..., None] * root[:, None] * root
         return self._units.variances(spread + np.eye(len(X))[..., None] * self._spread.observed)
+
+    def _lengthening(self, X):
+        """By how much rows (m, d) are farther from the mean than as the kernel sees them, (m,).
+
+        Functions of wide networks, and thus what is unknown of them, grow in proportion.
+        """
+        return np.ones(len(X)) if self._columns is None else self._columns.lengthening(X)

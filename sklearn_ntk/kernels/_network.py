@@ -176,6 +176,11 @@ class NetworkKernel(Kernel):
         free = [_TIED.index(name) for name in self._free()]
         return found[0], found[1][..., ::-1] if len(free) == 2 else found[1][..., free]
 
+    @property
+    def takes_positions(self):
+        """Whether the network has an `Input` layer: rows are images or sequences."""
+        return self._program().shape is not None
+
     def _free(self):
         return [h.name for h in self.hyperparameters if not h.fixed]
 

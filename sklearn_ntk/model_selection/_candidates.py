@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..estimators._base import NetworkEstimator, merge
+from ..estimators._base import NetworkEstimator, fit_columns, merge
 from ..gram import ArrayOperator, gram
 from ..layers import Dense, Output, lower
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
@@ -33,7 +33,8 @@ class SelectionProblem(NamedTuple):
     the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean of weight
     times diagonal; ``folds`` are pairs of rows, or None for leaving out one row. ``times`` are the
     decreasing times of training, or None for the default of `solvers.EarlyStopping`. Targets and
-    weights are in units of powers of two, with the exponents ``exponent`` and ``unit``.
+    weights are in units of powers of two, with the exponents ``exponent`` and ``unit``. ``squash``
+    is the limit of columns, or None.
     """
 
     X: np.ndarray
@@ -46,6 +47,12 @@ class SelectionProblem(NamedTuple):
     times: np.ndarray | None = ()
     exponent: int = 0
     unit: int = 0
+    squash: float | None = None
+
+    def rows(self, model, kernel):
+        """Rows as the kernel of an estimator sees them."""
+        columns = fit_columns(model, kernel, self.X, self.weights)
+        return self.X if columns is None else columns.apply(self.X)
 
     @property
     def n_distinct(self):
@@ -128,11 +135,14 @@ def _count_matrices(group):
     return len(depths) * (len(frozen) * ("ntk" in names) + ("nngp" in names))
 
 
-def _grams(group, X):
+def _grams(group, problem):
     """Gram matrices of the members of a family that share a pass, one after the other."""
     first = group[0][1]
+    model = NetworkEstimator(**first, squash=problem.squash)
+    kernel = model._make_kernel()
+    X = problem.rows(model, kernel)
     if not isinstance(first["kernel"], str) or first["architecture"] is not None:
-        yield group[0][0], NetworkEstimator(**first)._make_kernel()(X)
+        yield group[0][0], kernel(X)
         return
     depths, frozen, names = _axes(group)
     layers = [Dense()]
@@ -156,7 +166,7 @@ def evaluate(family, problem):
     Where not all ridges are tried, each member begins with the `solvers.Path` of those before it.
     """
     found, like, parts = [], None, passes(family, len(problem.X))
-    for index, K in chain.from_iterable(_grams(part, problem.X) for part in parts):
+    for index, K in chain.from_iterable(_grams(part, problem) for part in parts):
         methods = _methods(K, problem)
         if problem.folds is not None:
             found += [_fold(index, K, name, *pair, problem) for name, pair in methods.items()]

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import StrOptions, _fit_context
 from .._runtime.check import read_rows
 from .._runtime.notices import one_notice
-from ..estimators._base import NetworkEstimator, check_weights
+from ..estimators._base import NetworkEstimator, check_weights, fit_columns
 from ..estimators._classes import ScoreClassifier, read_classes
 from ..estimators._classification import NTKClassifier
 from ..estimators._regression import NTKRegressor
@@ -27,7 +27,8 @@ def precomputed(estimator, X):
     """An estimator for a precomputed kernel, and the Gram matrix that takes the place of ``X``.
 
     Scikit-learn's functions that fit the same rows again and again, such as `cross_validate` and
-    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows.
+    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows, and
+    are squashed by all of them.
 
     Parameters
     ----------
@@ -56,10 +57,18 @@ def precomputed(estimator, X):
             f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
         )
     estimator._validate_params()
-    kernel = estimator._make_kernel()
+    kernel, *others = estimator._kernels()
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
-    return clone(estimator).set_params(kernel="precomputed"), kernel(read_rows(X))
+    if others:
+        raise ValueError(
+            f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
+            f"among {1 + len(others)}: name the kernel and the activation."
+        )
+    X = read_rows(X)
+    columns = fit_columns(estimator, kernel, X, np.ones(len(X)))
+    rows = X if columns is None else columns.apply(X)
+    return clone(estimator).set_params(kernel="precomputed"), kernel(rows)
 
 
 class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
@@ -95,6 +104,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         error (L. Breiman, "Stacked regressions", 1996), or with the weights
         ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
         than a hundredth of the largest weight and count.
+    squash : float or None, default=10.0
+        Limit of the columns, in standard deviations of the training rows: see `NTKRegressor`.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
@@ -247,6 +258,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         weights for which their joint scores of the rows left out have the smallest log loss, or
         with the weights ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At
         most ten have more than a hundredth of the largest weight and count.
+    squash : float or None, default=10.0
+        Limit of the columns, in standard deviations of the training rows: see `NTKClassifier`.
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
@@ -321,6 +334,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         scoring="neg_mean_squared_error",
         cv=None,
         combine="stack",
+        squash=10.0,
         class_weight=None,
         n_jobs=None,
         verbose=0,
@@ -332,6 +346,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             scoring=scoring,
             cv=cv,
             combine=combine,
+            squash=squash,
             n_jobs=n_jobs,
             verbose=verbose,
         )

@@ -15,7 +15,7 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
 from ..activations import as_activation
-from ..estimators._base import check_solve, distinct, merge
+from ..estimators._base import NetworkEstimator, check_solve, distinct, merge
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
@@ -64,6 +64,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         "scoring": [StrOptions(set(SCORES))],
         "cv": ["cv_object"],
         "combine": [StrOptions({"stack", "average"}), None],
+        "squash": NetworkEstimator._parameter_constraints["squash"],
         "n_jobs": [numbers.Integral, None],
         "verbose": ["verbose"],
     }
@@ -78,6 +79,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         scoring="neg_mean_squared_error",
         cv=None,
         combine="stack",
+        squash=10.0,
         n_jobs=None,
         verbose=0,
     ):
@@ -87,6 +89,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self.scoring = scoring
         self.cv = cv
         self.combine = combine
+        self.squash = squash
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -124,8 +127,11 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     def _settings(self, point):
         """Valid values of all parameters of a network."""
-        model = self._base(**point)
+        model = self._base(**({"kernel": "ntk", "activation": "relu"} | point))
         model._validate_params()
+        for name in ("kernel", "activation"):
+            if isinstance(getattr(model, name), str) and getattr(model, name) == "auto":
+                raise ValueError(f"param_grid names what to choose from; got {name}='auto'.")
         if isinstance(model.kernel, str) and model.kernel == "precomputed":
             raise ValueError(
                 "kernel='precomputed' is nothing to choose from: use "
@@ -190,10 +196,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        units = {"exponent": exponent, "unit": unit}
-        problem = SelectionProblem(
-            X, Y, weights, group, ridges, self.scoring, folds, times, **units
-        )
+        ends = {"exponent": exponent, "unit": unit, "squash": self.squash}
+        problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
         self._report(points, outcomes, problem)
@@ -269,7 +273,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     def _member(self, **settings):
         """Estimator with these settings."""
-        return self._base(**settings)
+        return self._base(**settings, squash=self.squash)
 
     def _mean(self, method, X):
         """Weighted mean of what the members say of new rows."""

@@ -1,0 +1,54 @@
+"""Columns of rows with heavy tails, squashed smoothly before a kernel sees them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..solvers._factors import variances
+from ..solvers._units import Units, scaled, standardise
+
+
+class Columns(NamedTuple):
+    """A smooth limit of each column, in standard deviations of the training rows.
+
+    In units ``z = (x - mean) / std`` a column becomes ``z / sqrt(1 + (z / limit)^2)``, which stays
+    in ``(-limit, limit)``, and keeps its mean and standard deviation. Columns that are constant on
+    the training rows, of which ``stds`` (d,) is zero, stay as they are. Means and standard
+    deviations are in `Units`.
+    """
+
+    units: Units
+    stds: np.ndarray
+    limit: float
+
+    @classmethod
+    def fit(cls, X, weights, limit):
+        """`Columns` of training rows (n, d) with these weights."""
+        X, units = standardise(X, weights)
+        return cls(units, np.sqrt(variances(X, weights)), limit)
+
+    def apply(self, X):
+        """Rows (m, d) with squashed columns."""
+        z = self._deviations(X)
+        new = self.units.values(self.stds * z / self._stretches(z))
+        return np.where(self.stds > 0.0, new, X)
+
+    def lengthening(self, X):
+        """By how much rows (m, d) were farther from the mean before they were squashed, (m,)."""
+        z = self._deviations(X)
+        before, after = np.hypot.reduce(z, axis=1), np.hypot.reduce(z / self._stretches(z), axis=1)
+        return np.divide(before, after, out=np.ones(len(X)), where=after > 0.0)
+
+    def slopes(self, X):
+        """Derivatives (m, d) of the squashed columns by the columns."""
+        return self._stretches(self._deviations(X)) ** -3.0
+
+    def _deviations(self, X):
+        """Columns in units of standard deviations from the means; zero where there are none."""
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            z = (scaled(X, -self.units.exponents) - self.units.shift) / self.stds
+        largest = np.finfo(float).max
+        return np.where(self.stds > 0.0, np.clip(z, -largest, largest), 0.0)
+
+    def _stretches(self, z):
+        return np.hypot(1.0, z / self.limit)
