@@ -1,4 +1,4 @@
-"""Columns with heavy tails are squashed, in units of their own, and what was far stays uncertain."""
+"""Columns with heavy tails are squashed in their own units, and what was far stays uncertain."""
 
 import pickle
 
