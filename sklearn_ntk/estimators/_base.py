@@ -160,14 +160,11 @@ def given_alpha(alpha, unit):
     return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
 
 
-def fit_squares(model, operator, Y, weights, unit, like=None):
-    """`Path` of the least squared error, its ridge, and the attributes that tell of both.
-
-    The search among ridges begins where it ended in ``like``, the `Path` of another kernel.
-    """
+def fit_squares(model, operator, Y, weights, unit):
+    """`Path` of the least squared error, its ridge, and the attributes that tell of both."""
     alpha, time, times = given_alpha(model.alpha, unit), None, np.empty(0)
     if model.training_time is None:
-        path = Ridge(alpha).fit(operator, Y, weights, like)
+        path = Ridge(alpha).fit(operator, Y, weights)
         ridge, ridges = path.value, path.values
     else:
         ridge = 0.0 if alpha is None else alpha

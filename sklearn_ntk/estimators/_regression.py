@@ -212,10 +212,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     def _choose(self, operators, Y, weights, unit):
         """What `fit_squares` returns for the kernel with the least error of leaving out one row."""
-        fits, like = [], None
-        for operator in operators:
-            fits.append(fit_squares(self, operator, Y, weights, unit, like))
-            like = fits[-1][0]
+        fits = [fit_squares(self, operator, Y, weights, unit) for operator in operators]
         self.kernel_errors_ = np.array([relative_error(f[0].solution, Y, weights) for f in fits])
         best = best_place(self.kernel_errors_)
         self.kernel_ = self.kernels_[best]
