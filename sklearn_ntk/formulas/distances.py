@@ -76,6 +76,12 @@ def recur_row(recurrent, weight, bias, variance, inputs):
     return new, (new,)
 
 
+def attend_sqrt_row(square, variance, total):
+    """Attention with scores that stay random; for the record see `attend_linear_pair`."""
+    new, size = square * variance * total, np.sqrt(square * total)
+    return new, (variance, new, variance * size, size)
+
+
 # --- Pairs: the new distance and NTK --------------------------------------------------------------
 
 
@@ -130,14 +136,29 @@ def embed_pair(trained, distance, ntk, both, own_left, own_right):
     return distance + (own_left + own_right - 2.0 * both), ntk + trained * both
 
 
-def attend_pair(distance, ntk, left, right):
-    """Distances behind an attention; positions that are aligned but for rounding count as such.
+def covariance_pair(distance, ntk, left, right):
+    """The covariance in place of the distance; a record begins with the variance."""
+    return 0.5 * (left[0] + right[0] - distance), ntk
 
-    A record is the variance before, that behind, and the sizes of sums in `attention`.
+
+def attend_linear_pair(behind, ntk_behind, left, right):
+    """Distance of this covariance behind an attention, aligned but for rounding as for aligned.
+
+    A record is the variance before, that behind, and the sums over positions, by the absolute
+    values of weights, of variances and of ones: the products of those of two positions are what
+    rounding of their covariance is relative to.
     """
+    distance = left[1] + right[1] - 2.0 * behind
     std, other = np.sqrt(left[1]), np.sqrt(right[1])
     noise = NOISE * (left[2] * right[3] + left[3] * right[2])
-    return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk
+    return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk_behind
+
+
+def attend_sqrt_pair(square, twice, covariance, ntk, total, cross, left, right):
+    """Attention with scores that stay random, from the sums of `attention.squares`."""
+    behind = square * covariance * total
+    passed_on = square * (ntk * total + 2.0 * covariance * cross) + twice * behind
+    return attend_linear_pair(behind, passed_on, left, right)
 
 
 def mean_pair(scale, distance, ntk):
@@ -166,6 +187,7 @@ ROWS = {
     "normalize": normalize_row,
     "drop": drop_row,
     "recur": recur_row,
+    "attend_sqrt": attend_sqrt_row,
 }
 """Formulas of rules for rows."""
 
@@ -180,8 +202,9 @@ PAIRS = {
     "embed": embed_pair,
     "mean": mean_pair,
     "settle": settle_pair,
-    "attend_linear": attend_pair,
-    "attend_sqrt": attend_pair,
+    "covariance": covariance_pair,
+    "attend_linear": attend_linear_pair,
+    "attend_sqrt": attend_sqrt_pair,
 }
 """Formulas of rules for pairs.
 
@@ -194,13 +217,18 @@ NOISY = ("drop",)
 the first number."""
 
 _RECURRENT, _RATES = ("recurrent", "weight"), ("recurrent_rate", "weight_rate")
-_ROW_NUMBERS = {"drop": ("kept",), "recur": (*_RECURRENT, "bias", *_RATES, "bias_rate")}
+_ROW_NUMBERS = {
+    "drop": ("kept",),
+    "recur": (*_RECURRENT, "bias", *_RATES, "bias_rate"),
+    "attend_sqrt": ("square",),
+}
 _PAIR_NUMBERS = {
     "drop": ("kept",),
     "recur": (*_RECURRENT, "trained", *_RATES),
     "embed": ("trained",),
     "mean": ("scale",),
     "settle": ("scale",),
+    "covariance": (),
     "attend_linear": (),
     "attend_sqrt": ("square", "twice"),
 }
@@ -211,15 +239,20 @@ _LENGTHS = {
     "drop": 1,
     "recur": 1,
     "settle": 3,
+    "covariance": 1,
     "attend_linear": 4,
     "attend_sqrt": 4,
 }
 
 _STATES = {
-    "variance": "s0", "distance": "s0", "ntk": "s1", "passed": "d0", "slope": "d1", "inputs": "z0",
-    "input_ntk": "z1",
+    "variance": "s0", "distance": "s0", "covariance": "s0", "ntk": "s1",
+    "passed": "d0", "slope": "d1", "behind": "d0", "ntk_behind": "d1", "total": "d0", "cross": "d1",
+    "inputs": "z0", "input_ntk": "z1",
 }  # fmt: skip
 """Names in traces of what changes from step to step."""
+
+_OTHERS = dict.fromkeys(("series", "attend_linear", "attend_sqrt"), "d") | {"recur": "z"}
+"""Letters of what rules take from elsewhere: sums, or the inputs of a recurrence."""
 
 SERIES_HEAD = 6
 """Length of the record of a series before its coefficients."""
@@ -280,11 +313,10 @@ def trace_pair(rule, cls, gradient):
 def pair_source(rule, cls, gradient):
     """Source of a rule for pairs, for arrays.
 
-    Its ``others`` are what comes from elsewhere: the state that a series found, or the inputs of a
-    recurrence, or covariances of an embedding.
+    Its ``others`` are what comes from elsewhere, or the covariances of an embedding.
     """
     parts, n = None if gradient else 2, record_length(rule, cls)
-    others = {"series": gaps.state_names("d")[:parts], "recur": gaps.state_names("z")[:parts]}
+    others = {name: gaps.state_names(letter)[:parts] for name, letter in _OTHERS.items()}
     others["embed"] = ["both", "own_left", "own_right"]
     parameters = {
         "act": gaps.parameter_names(cls) if cls else [],
@@ -304,14 +336,14 @@ def row_source(rule, cls, gradient):
     """Source of a rule for rows: the new variance with its rates, the record, and its rates."""
     names = row_numbers(rule)
     (new, record), rates = _trace(ROWS[rule], names, cls)
-    moves = gaps.rates_of((new, *record), "sz", rates) if gradient else ((),)
+    moves = gaps.rates_of((new, *record), "sdz", rates) if gradient else ((),)
     parts = [0, 2, 3] if gradient else [0]
     parameters = {
         "act": gaps.parameter_names(cls) if cls else [],
         "numbers": names,
         "state": [gaps.state_names("s")[part] for part in parts],
     }
-    if rule == "recur":
-        parameters["inputs"] = [gaps.state_names("z")[part] for part in parts]
+    if rule in _OTHERS:
+        parameters["others"] = [gaps.state_names(_OTHERS[rule])[part] for part in parts]
     outputs = (new, *moves[0]), record, tuple(zip(*moves[1:], strict=True))
     return source("map_row", parameters, outputs, ["s0"])

@@ -121,10 +121,10 @@ class _Writer:
             self.memory.give(store.lines)
         if mixer is not None and is_whole:
             out = self._area(state, target.n)
-            self.add(Mix(stop, out.first, target.first, target.n))
+            self.add(Mix(stop, out.first, target.first, *out.positions()))
             self.memory.give(target.lines)
             target = out
-        if mixer is not None:
+        elif mixer is not None:
             self._map(stop, target)
         return [target, *kept]
 

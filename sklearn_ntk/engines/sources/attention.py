@@ -1,134 +1,83 @@
-"""Sources of the compiled loops of attention, over all pairs of positions of a pair of rows."""
+"""Sources of the compiled loops of attention, over all pairs of positions of a pair of rows.
 
-from .lines import line_size, of_left, short
-from .tiles import indent, text_of
-
-_PAIRS = """\
-    source = ops[o, 5]
-    for a in range(n):
-        for b in range(n):
-            at = {size} * ({area} + n * a + b)
-            xb = {left}
-            yb = ny * (first + count * {slot} + b) + j0
+The lines that come in become covariances; sums of terms of `formulas.attention` are lines of
+``work``, the first of which the rules read.
 """
 
-
-def _parts(gradient):
-    """The parts of covariance and NTK: the value, and its rates."""
-    return ((0, 2, 3), (1, 4, 5)) if gradient else ((0,), (1,))
-
-
-def _place(part):
-    return f"LANES * {part} + j"
+from ...formulas import attention
+from ...formulas.tracing import statements
+from .lines import line_size, mapping, of_left, short, slot_of
+from .tiles import Scalars, indent, text_of
 
 
-def _rewritten(area, slot, own, gradient, is_back):
-    """Lines that turn distances to covariances, or back."""
-    base = f"first + count * {slot} + a"
-    base = f"ny * ({base}) + j0" if own else f"nx + {base}"
-    text = _PAIRS.format(size=line_size(gradient), area=area, slot=slot, left=base)
-    lines, lefts, body = text.splitlines(), [], []
-    for p, part in enumerate(_parts(gradient)[0]):
-        lefts += [f"a{p} = {of_left(f'{p} * width', own)}"]
-        value = f"a{p} + fetch(y, yb + ny * count * {p} * width + j)"
-        number = f"load(lines, at + {_place(part)})"
-        text = f"{value} - F(2.0) * {number}" if is_back else f"F(0.5) * ({value} - {number})"
-        body += [f"put(lines, at + {_place(part)}, {text})"]
-    lines += [*indent(3, lefts * (not own)), "            for j in range(lanes):"]
-    return [*lines, *indent(4, [*lefts * own, *body])]
+def _begun(own, gradient, single):
+    """First lines, with the loop that makes covariances of the lines that come in."""
+    lines = ["work, source, target = tile.work, ops[o, 5], out", "out = source"]
+    loop = mapping("covariance", None, own, gradient, single)
+    return [*short(gradient), *indent(1, lines), *loop, "    out = target"]
 
 
-def _sums(target, at, source, place, weight, gradient):
-    """Lines that add lines of a source, times weights with rates, to lines of a target."""
-    lines = []
-    for parts in _parts(gradient):
-        for p, part in enumerate(parts):
-            lines += [f"v{part} = load({source}, {place} + {_place(part)})"]
-            text = f"{weight} * v{part}"
-            if p:
-                text += f" + {weight}_{p} * v{parts[0]}"
-            goal = f"{at} + {_place(part)}"
-            lines += [f"store({target}, {goal}, load({target}, {goal}) + {text})"]
-    return lines
+def _clear(place):
+    """Lines that make a line of ``work`` zero."""
+    return ["for j in range(whole):", f"    store(work, {place} + j, F(0.0))"]
+
+
+def _add(formula, target, array, place, gradient, single):
+    """Lines that add what a formula makes of a line of an array to a line of ``work``."""
+    inputs, lines, texts = statements(attention.trace(formula, gradient), Scalars(single))
+    states = [name for name in inputs if name[0] == "s"]
+    reads = [f"{name} = fetch({array}, {place} + LANES * {name[1:]} + j)" for name in states]
+    places = [f"{target} + LANES * {part} + j" for part in range(len(texts))]
+    pairs = zip(places, texts, strict=True)
+    return [*reads, *lines, *(f"put(work, {at}, load(work, {at}) + {text})" for at, text in pairs)]
+
+
+def _weights(position, own, base, gradient):
+    """Lines that read a weight for a position, and its rates; for the arguments see `of_left`."""
+    parts = list(zip(attention.VALUE, (None, 0, 1), strict=True))[: 3 if gradient else 1]
+    slots = ((part, slot_of(f"(4 + {position})", p)) for part, p in parts)
+    return [f"d{part} = {of_left(slot, own, base)}" for part, slot in slots]
 
 
 def linear(own, gradient, single):
-    """Source of ``S K R'`` for the weights ``S`` and ``R`` of both rows, and likewise the NTK."""
-    size, moves = line_size(gradient), range(1, 3) if gradient else ()
-    zero = ["for j in range(whole):"]
+    """Source of ``S K R'`` for the weights ``S`` and ``R`` of both rows, and likewise the NTK.
+
+    With the first pair of each left position its sums over the left row are made: ``work`` holds
+    them behind its first line.
+    """
+    size, options = line_size(gradient), (gradient, single)
     base = "ny * (first + a) + j0" if own else "nx + first + a"
-    weights = [f"w = {of_left('(4 + t)', own, base)}"]
-    weights += [f"w_{p} = {of_left(f'(4 + t + {p} * width)', own, base)}" for p in moves]
-    body = [
-        "work = tile.work",
-        "for t in range(n):",
-        "    for b in range(n):",
-        f"        at = {size} * b",
-        *indent(2, [*zero, "    store(work, at + j, F(0.0))"]),
-        "        for a in range(n):",
-        *indent(3, weights * (not own)),
-        f"            place = {size} * (source + n * a + b)",
+    lefts, rights = _weights("p", own, base, gradient), _weights("q", True, "base", gradient)
+    before = [
+        "p, q = tables[t + e], tables[t + n + e]",
+        "if q == 0:",
+        "    for b in range(count):",
+        f"        half = {size} * (1 + b)",
+        *indent(2, _clear("half")),
+        "        for a in range(count):",
+        f"            place = {size} * (source + count * a + b)",
+        *indent(3, lefts * (not own)),
         "            for j in range(lanes):",
-        *indent(4, [*weights * own, *_sums("work", "at", "lines", "place", "w", gradient)]),
-        "    for q in range(n):",
-        f"        at = {size} * (out + n * t + q)",
-        *indent(2, [*zero, "    store(lines, at + j, F(0.0))"]),
-        "        for b in range(n):",
-        f"            place = {size} * b",
-        "            yb = ny * (first + count * (4 + q) + b) + j0",
-        "            for j in range(lanes):",
-        "                w = fetch(y, yb + j)",
-        *(f"                w_{p} = fetch(y, yb + ny * count * {p} * width + j)" for p in moves),
-        *indent(4, _sums("lines", "at", "work", "place", "w", gradient)),
+        *indent(4, [*lefts * own, *_add(attention.weigh, "half", "lines", "place", *options)]),
+        *_clear("0"),
+        "for b in range(count):",
+        f"    half, base = {size} * (1 + b), ny * (first + b) + j0",
+        "    for j in range(lanes):",
+        *indent(2, [*rights, *_add(attention.weigh, "0", "work", "half", *options)]),
     ]
-    return text_of([
-        *short(gradient),
-        *_rewritten("source", 0, own, gradient, False),
-        *indent(1, body),
-        *_rewritten("out", 1, own, gradient, True),
-    ])  # fmt: skip
+    loop = mapping("attend_linear", None, own, gradient, single, before)
+    return text_of([*_begun(own, gradient, single), *loop])
 
 
 def square_root(own, gradient, single):
     """Source of the attention with scores that stay random."""
-    size = line_size(gradient)
-    names = ["total", "cross", *(f"{name}_{p}" for name in ("total", "cross") for p in (1, 2))]
-    names = names if gradient else names[:2]
-    place = {name: f"LANES * {q} + j" for q, name in enumerate(names)}
-    state = [f"v{part} = load(lines, at + {_place(part)})" for part in range(6 if gradient else 2)]
-    sums = {"total": "v0 * v0", "cross": "v0 * v1"}
-    ends = ["new = square * v0 * total"]
-    out = {0: "new", 1: "square * (v1 * total + F(2.0) * v0 * cross) + twice * new"}
-    for p in (1, 2) if gradient else ():
-        dk, dt = f"v{1 + p}", f"v{3 + p}"
-        sums |= {f"total_{p}": f"F(2.0) * v0 * {dk}", f"cross_{p}": f"{dk} * v1 + v0 * {dt}"}
-        ends += [f"new_{p} = square * ({dk} * total + v0 * total_{p})"]
-        out[1 + p] = f"new_{p}"
-        out[3 + p] = (
-            f"square * ({dt} * total + v1 * total_{p} + F(2.0) * ({dk} * cross + v0 * cross_{p}))"
-            f" + twice * new_{p}"
-        )
-    loads = [f"{name} = load(work, {place[name]})" for name in names]
-    body = [
-        "work, square, twice = tile.work, numbers[k, 0], numbers[k, 1]",
-        f"for j in range(LANES * {len(names)}):",
-        "    store(work, j, F(0.0))",
-        "for e in range(n * n):",
-        f"    at = {size} * (source + e)",
+    place = f"place = {line_size(gradient)} * (source + e)"
+    sums = [
+        *_clear("0"),
+        "for e in range(n):",
+        f"    {place}",
         "    for j in range(lanes):",
-        *indent(2, state),
-        *indent(
-            2, (f"store(work, {place[m]}, load(work, {place[m]}) + {t})" for m, t in sums.items())
-        ),
-        "for e in range(n * n):",
-        f"    at, goal = {size} * (source + e), {size} * (out + e)",
-        "    for j in range(lanes):",
-        *indent(2, [*state, *loads, *ends]),
-        *indent(2, (f"store(lines, goal + {_place(part)}, {text})" for part, text in out.items())),
+        *indent(2, _add(attention.squares, "0", "lines", "place", gradient, single)),
     ]
-    return text_of([
-        *short(gradient),
-        *_rewritten("source", 0, own, gradient, False),
-        *indent(1, body),
-        *_rewritten("out", 1, own, gradient, True),
-    ])  # fmt: skip
+    loop = mapping("attend_sqrt", None, own, gradient, single, [place], sources={"s": ["place"]})
+    return text_of([*_begun(own, gradient, single), *indent(1, sums), *loop])

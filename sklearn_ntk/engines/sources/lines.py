@@ -109,13 +109,11 @@ class Reads:
             self.lanes.append(f"{name} = {' + '.join(terms) or f'load(lines, at + {place})'}")
 
 
-def mapping(
-    rule, cls, own, gradient, single, before=(), after=(), affine="k", sources=None, given=()
-):
+def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=None, given=()):
     """Lines of the loops that replace the state of lines by what a rule makes of it.
 
-    ``before`` and ``after`` are lines around the loop over lanes; the former find the inputs
-    ``given``. For the others see `Reads`.
+    ``before`` are lines before the loop over lanes, which find the inputs ``given``. For the others
+    see `Reads`.
     """
     writer = Scalars(single)
     inputs, body, texts = statements(distances.trace_pair(rule, cls, gradient), writer)
@@ -130,27 +128,23 @@ def mapping(
         *indent(2, reads.rows),
         f"        for j in range({'lanes' if cls is None else 'LANES'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
-        *(same(gradient, after) if own else ()),
+        *(_same(rule, gradient) if own and rule != "covariance" else ()),
     ]
 
 
-def same(gradient, after=()):
-    """Lines for the pairs of a position with itself."""
-    zeros = (
-        f"put(lines, at + LANES * {part} + j, F(0.0))" for part in (0, 2, 3)[: 3 if gradient else 1]
-    )
-    return [*_SAME.splitlines(), *indent(4, [*zeros, *after])]
+def _same(rule, gradient):
+    """Lines for the pairs of a position with itself: no distance, and the same noise."""
+    parts = ((0, 2, 3), (1, 4, 5)) if gradient else ((0,), (1,))
+    distance, ntk = ([f"at + LANES * {part} + j" for part in some] for some in parts)
+    lines = [f"put(lines, {at}, F(0.0))" for at in distance]
+    if rule in distances.NOISY:
+        lines += [f"put(lines, {at}, load(lines, {at}) / numbers[k, 0])" for at in ntk]
+    return [*_SAME.splitlines(), *indent(4, lines)]
 
 
 def mapped(rule, cls, own, gradient, single):
     """Source of an operation that maps lines, for a rule and a class of activations."""
-    after = []
-    if rule in distances.NOISY:
-        for part in (1, 4, 5)[: 3 if gradient else 1]:
-            place = f"at + LANES * {part} + j"
-            after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
-    lines = mapping(rule, cls, own, gradient, single, after=after)
-    return text_of([*short(gradient), *lines])
+    return text_of([*short(gradient), *mapping(rule, cls, own, gradient, single)])
 
 
 def joined(cls, n_sources, own, gradient, single):
