@@ -15,7 +15,8 @@ from inspect import signature
 import numpy as np
 
 from . import distances, gaps
-from .tracing import Graph, built, source
+from .tracing import Graph
+from .writing import built, source
 
 MECHANISMS = {
     "softmax": lambda score: (np.exp(score),),

@@ -13,7 +13,8 @@ import numpy as np
 
 from . import gaps
 from .special import safe_inverse
-from .tracing import NOISE, Graph, source
+from .tracing import NOISE, Graph
+from .writing import source
 
 
 def gap_of(distance, std, other):

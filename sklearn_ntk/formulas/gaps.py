@@ -18,7 +18,8 @@ from functools import cache
 import numpy as np
 
 from .special import halves, mixing, safe_inverse
-from .tracing import Graph, differentiate, source
+from .tracing import Graph, differentiate
+from .writing import source
 
 N_FEATURES = 6
 WIDTH = 3 + N_FEATURES

@@ -17,7 +17,8 @@ import numpy as np
 
 from . import distances, gaps
 from .special import settled
-from .tracing import NOISE, Graph, built, differentiate, source
+from .tracing import NOISE, Graph, differentiate
+from .writing import built, source
 
 N_HEAD = 4
 """Number of features before the coefficients."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...formulas import attention, distances, series
 from ...formulas.special import settled
-from ...formulas.tracing import built
+from ...formulas.writing import built
 from ..rows.lines import Scan, formula_of, needs_pairs, pairs_of, variances
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ..schedule.writer import schedule

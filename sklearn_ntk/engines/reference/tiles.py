@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...formulas import gaps, series
-from ...formulas.tracing import built
+from ...formulas.writing import built
 
 
 class TileRows(NamedTuple):

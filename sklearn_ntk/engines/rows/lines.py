@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...formulas import attention, distances, series
-from ...formulas.tracing import built
+from ...formulas.writing import built
 
 
 class LineRows(NamedTuple):

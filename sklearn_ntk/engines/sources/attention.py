@@ -5,7 +5,7 @@ The lines that come in become covariances; sums of terms of `formulas.attention`
 """
 
 from ...formulas import attention
-from ...formulas.tracing import statements
+from ...formulas.writing import statements
 from .lines import line_size, mapping, of_left, short, slot_of
 from .tiles import Scalars, indent, text_of
 

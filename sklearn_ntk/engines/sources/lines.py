@@ -7,7 +7,7 @@ rows, side by side: the inner loop has a fixed length and turns to a few vector 
 """
 
 from ...formulas import distances
-from ...formulas.tracing import statements
+from ...formulas.writing import statements
 from ..packing.tiles import place_of
 from .tiles import INPUT, Scalars, indent, text_of
 

@@ -12,7 +12,8 @@ from functools import partial
 
 from ...formulas import gaps
 from ...formulas.series import DOUBLING, RATE_SUMS, SUMS, trace_end, trace_share, trace_sums
-from ...formulas.tracing import NOISE, ROUNDING, TINY, Writer, statements
+from ...formulas.tracing import NOISE, ROUNDING, TINY
+from ...formulas.writing import Writer, statements
 from ..packing.tile import TILE_COLUMNS, TILE_ROWS
 from ..packing.tiles import TERMS, place_of
 
