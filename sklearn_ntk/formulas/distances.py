@@ -142,17 +142,17 @@ def covariance_pair(distance, ntk, left, right):
     return 0.5 * (left[0] + right[0] - distance), ntk
 
 
-def attend_linear_pair(behind, ntk_behind, left, right):
+def attend_linear_pair(covariance, ntk, left, right):
     """Distance of this covariance behind an attention, aligned but for rounding as for aligned.
 
     A record is the variance before, that behind, and the sums over positions, by the absolute
     values of weights, of variances and of ones: the products of those of two positions are what
     rounding of their covariance is relative to.
     """
-    distance = left[1] + right[1] - 2.0 * behind
+    distance = left[1] + right[1] - 2.0 * covariance
     std, other = np.sqrt(left[1]), np.sqrt(right[1])
     noise = NOISE * (left[2] * right[3] + left[3] * right[2])
-    return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk_behind
+    return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk
 
 
 def attend_sqrt_pair(square, twice, covariance, ntk, total, cross, left, right):
@@ -247,12 +247,12 @@ _LENGTHS = {
 
 _STATES = {
     "variance": "s0", "distance": "s0", "covariance": "s0", "ntk": "s1",
-    "passed": "d0", "slope": "d1", "behind": "d0", "ntk_behind": "d1", "total": "d0", "cross": "d1",
+    "passed": "d0", "slope": "d1", "total": "d0", "cross": "d1",
     "inputs": "z0", "input_ntk": "z1",
 }  # fmt: skip
 """Names in traces of what changes from step to step."""
 
-_OTHERS = dict.fromkeys(("series", "attend_linear", "attend_sqrt"), "d") | {"recur": "z"}
+_OTHERS = {"series": "d", "attend_sqrt": "d", "recur": "z"}
 """Letters of what rules take from elsewhere: sums, or the inputs of a recurrence."""
 
 SERIES_HEAD = 6

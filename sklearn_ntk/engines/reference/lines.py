@@ -110,8 +110,8 @@ class _Machine:
     def _replace(self, op, state):
         """Replace lines by what the formula of a step makes of a state."""
         step, sides, others = self.steps[op.step], self._sides(op), ()
-        if step.rule in _OTHERS:
-            others, sides = _OTHERS[step.rule](self, op, state, sides)
+        if step.rule in _INPUTS:
+            state, others, sides = _INPUTS[step.rule](self, op, state, sides)
         formula, act = formula_of(step)
         function = built(distances.pair_source, *formula, self.gradient)
         numbers = step.take(distances.pair_numbers(step.rule))
@@ -120,7 +120,8 @@ class _Machine:
             self._mend(op, step)
 
     def _series(self, op, state, sides):
-        return _duals(self.steps[op.step].activation, state, *sides), [part[:3] for part in sides]
+        others = _duals(self.steps[op.step].activation, state, *sides)
+        return state, others, [part[:3] for part in sides]
 
     def _weighed(self, op, state, sides):
         """Sums over all pairs of positions, by the weights of both rows."""
@@ -128,20 +129,21 @@ class _Machine:
         S = np.stack([record[4][:: op.n] for record in (left, *moves[:2])])
         R = np.stack([record[4][: op.n] for record in (right, *moves[2:])])
         pairs = state.reshape(len(state), op.n, op.n, *state.shape[2:])
-        return attention.mix(S, R, pairs).reshape(state.shape), [part[:4] for part in sides]
+        sums = attention.mix(S, R, pairs).reshape(state.shape)
+        return sums, (), [part[:4] for part in sides]
 
     def _squared(self, op, state, sides):
         """Sums over all pairs of positions."""
-        return attention.evaluate(attention.squares, state).sum(axis=1), sides
+        return state, attention.evaluate(attention.squares, state).sum(axis=1), sides
 
     def _covariances(self, op, state, sides):
         """Covariances of both positions, and variances of the left and of the right one."""
         table, column = self.steps[op.step].covariances, (slice(None), *[None] * (state.ndim - 2))
         places = (op.left, op.right), (op.left, op.left), (op.right, op.right)
-        return [table[place][column] for place in places], sides
+        return state, [table[place][column] for place in places], sides
 
     def _inputs(self, op, state, sides):
-        return self.lines[:, op.inputs], sides
+        return state, self.lines[:, op.inputs], sides
 
     def _mend(self, op, step):
         """One row at one position: the distance is zero, and the noise the same."""
@@ -169,14 +171,14 @@ _OPERATIONS = {
 }
 
 
-_OTHERS = {
+_INPUTS = {
     "series": _Machine._series,
     "embed": _Machine._covariances,
     "recur": _Machine._inputs,
     "attend_linear": _Machine._weighed,
     "attend_sqrt": _Machine._squared,
 }
-"""What formulas take from elsewhere, and the records that they read then."""
+"""What formulas take then: a state, what comes from elsewhere, and records."""
 
 
 def _duals(act, state, left, right, *moves):

@@ -151,8 +151,8 @@ class Mix(NamedTuple):
 
     @property
     def scratch(self):
-        """Sums for one pair, and those over the left row."""
-        return 1 + self.n
+        """Sums over positions of the left row."""
+        return self.n
 
     @property
     def more(self):

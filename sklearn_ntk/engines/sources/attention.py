@@ -1,7 +1,6 @@
 """Sources of the compiled loops of attention, over all pairs of positions of a pair of rows.
 
-The lines that come in become covariances; sums of terms of `formulas.attention` are lines of
-``work``, the first of which the rules read.
+Covariances take the place of distances; then terms of `formulas.attention` are added up.
 """
 
 from ...formulas import attention
@@ -10,26 +9,25 @@ from .lines import line_size, mapping, of_left, short, slot_of
 from .tiles import Scalars, indent, text_of
 
 
-def _begun(own, gradient, single):
-    """First lines, with the loop that makes covariances of the lines that come in."""
-    lines = ["work, source, target = tile.work, ops[o, 5], out", "out = source"]
-    loop = mapping("covariance", None, own, gradient, single)
-    return [*short(gradient), *indent(1, lines), *loop, "    out = target"]
+def _clear(line):
+    """Lines that make a line zero, given as an array and a place: ``"work, half"``."""
+    return ["for j in range(whole):", f"    store({line} + j, F(0.0))"]
 
 
-def _clear(place):
-    """Lines that make a line of ``work`` zero."""
-    return ["for j in range(whole):", f"    store(work, {place} + j, F(0.0))"]
+def _add(formula, target, source, gradient, single):
+    """Lines that add what a formula makes of a line to another.
 
-
-def _add(formula, target, array, place, gradient, single):
-    """Lines that add what a formula makes of a line of an array to a line of ``work``."""
-    inputs, lines, texts = statements(attention.trace(formula, gradient), Scalars(single))
+    Of a sum the terms are added one by one, which takes one instruction for each product.
+    """
+    outputs = attention.trace(formula, gradient)
+    terms = tuple(node.arguments if node.operation == "add" else (node,) for node in outputs)
+    inputs, lines, texts = statements(terms, Scalars(single))
     states = [name for name in inputs if name[0] == "s"]
-    reads = [f"{name} = fetch({array}, {place} + LANES * {name[1:]} + j)" for name in states]
-    places = [f"{target} + LANES * {part} + j" for part in range(len(texts))]
-    pairs = zip(places, texts, strict=True)
-    return [*reads, *lines, *(f"put(work, {at}, load(work, {at}) + {text})" for at, text in pairs)]
+    reads = [f"{name} = load({source} + LANES * {name[1:]} + j)" for name in states]
+    for part, summands in enumerate(texts):
+        at = f"{target} + LANES * {part} + j"
+        lines.append(f"store({at}, {' + '.join([f'load({at})', *summands])})")
+    return [*reads, *lines]
 
 
 def _weights(position, own, base, gradient):
@@ -42,8 +40,8 @@ def _weights(position, own, base, gradient):
 def linear(own, gradient, single):
     """Source of ``S K R'`` for the weights ``S`` and ``R`` of both rows, and likewise the NTK.
 
-    With the first pair of each left position its sums over the left row are made: ``work`` holds
-    them behind its first line.
+    The sums over the left row, for one left position and all right ones, are lines of ``work``: the
+    first pair of the left position makes them.
     """
     size, options = line_size(gradient), (gradient, single)
     base = "ny * (first + a) + j0" if own else "nx + first + a"
@@ -52,32 +50,44 @@ def linear(own, gradient, single):
         "p, q = tables[t + e], tables[t + n + e]",
         "if q == 0:",
         "    for b in range(count):",
-        f"        half = {size} * (1 + b)",
-        *indent(2, _clear("half")),
+        f"        half = {size} * b",
+        *indent(2, _clear("work, half")),
         "        for a in range(count):",
         f"            place = {size} * (source + count * a + b)",
         *indent(3, lefts * (not own)),
         "            for j in range(lanes):",
-        *indent(4, [*lefts * own, *_add(attention.weigh, "half", "lines", "place", *options)]),
-        *_clear("0"),
+        *indent(4, [*lefts * own, *_add(attention.weigh, "work, half", "lines, place", *options)]),
+        *_clear("lines, at"),
         "for b in range(count):",
-        f"    half, base = {size} * (1 + b), ny * (first + b) + j0",
+        f"    half, base = {size} * b, ny * (first + b) + j0",
         "    for j in range(lanes):",
-        *indent(2, [*rights, *_add(attention.weigh, "0", "work", "half", *options)]),
+        *indent(2, [*rights, *_add(attention.weigh, "lines, at", "work, half", *options)]),
     ]
-    loop = mapping("attend_linear", None, own, gradient, single, before)
-    return text_of([*_begun(own, gradient, single), *loop])
+    return text_of([
+        *short(gradient),
+        "    work, source, target = tile.work, ops[o, 5], out",
+        "    out = source",
+        *mapping("covariance", None, own, gradient, single),
+        "    out = target",
+        *mapping("attend_linear", None, own, gradient, single, before),
+    ])  # fmt: skip
 
 
 def square_root(own, gradient, single):
-    """Source of the attention with scores that stay random."""
-    place = f"place = {line_size(gradient)} * (source + e)"
+    """Source of the attention with scores that stay random; the covariances are where it ends."""
+    size = line_size(gradient)
+    before, sources = [f"place = {size} * (ops[o, 5] + e)"], {"s": ["place"]}
     sums = [
-        *_clear("0"),
+        "work = tile.work",
+        *_clear("work, 0"),
         "for e in range(n):",
-        f"    {place}",
+        f"    at = {size} * (out + e)",
         "    for j in range(lanes):",
-        *indent(2, _add(attention.squares, "0", "lines", "place", gradient, single)),
+        *indent(2, _add(attention.squares, "work, 0", "lines, at", gradient, single)),
     ]
-    loop = mapping("attend_sqrt", None, own, gradient, single, [place], sources={"s": ["place"]})
-    return text_of([*_begun(own, gradient, single), *indent(1, sums), *loop])
+    return text_of([
+        *short(gradient),
+        *mapping("covariance", None, own, gradient, single, before, sources=sources),
+        *indent(1, sums),
+        *mapping("attend_sqrt", None, own, gradient, single),
+    ])  # fmt: skip

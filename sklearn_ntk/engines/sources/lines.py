@@ -119,7 +119,8 @@ def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=Non
     inputs, body, texts = statements(distances.trace_pair(rule, cls, gradient), writer)
     names = [name for name in inputs if name not in given]
     reads = Reads(names, cls, own, distances.pair_numbers(rule), affine, sources or {})
-    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
+    changed = [(part, text) for part, text in enumerate(texts) if sources or text != f"s{part}"]
+    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in changed]
     return [
         *indent(1, reads.before),
         *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
