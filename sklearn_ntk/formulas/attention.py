@@ -10,12 +10,11 @@ parts are those of a state, or the value and its rates along both directions, if
 """
 
 from functools import cache
-from inspect import signature
 
 import numpy as np
 
-from . import distances, gaps
-from .tracing import Graph
+from . import line_traces
+from .inputs import trace_state
 from .writing import built, source
 
 MECHANISMS = {
@@ -32,9 +31,9 @@ def share(score, total):
     return (score / total,)
 
 
-def weigh(weight, covariance, ntk):
-    """What a position adds to both sums with weights."""
-    return weight * covariance, weight * ntk
+def weigh(factor, covariance, ntk):
+    """What a position adds to both sums with weights, of which this is one."""
+    return factor * covariance, factor * ntk
 
 
 def squares(covariance, ntk):
@@ -44,7 +43,6 @@ def squares(covariance, ntk):
 
 # --- Traces ---------------------------------------------------------------------------------------
 
-_INPUTS = {"score": "s0", "covariance": "s0", "ntk": "s1", "weight": "d0", "total": "d0"}
 _PARTS = {0: (), 1: (0,), 2: (0, 1), 3: (0, 2, 3), 6: range(6)}
 """Places in a state of so many parts."""
 
@@ -53,20 +51,16 @@ VALUE = (0, 2, 3)
 
 
 def trace(formula, gradient):
-    """Outputs of a formula, then their rates if wanted; for names of inputs see `gaps`."""
-    inputs = Graph().inputs(*(_INPUTS[name] for name in signature(formula).parameters))
-    outputs = formula(*inputs)
-    return (*outputs, *sum(gaps.rates_of(outputs, "sd"), ())) if gradient else outputs
+    """Outputs of a formula, then their rates if wanted; for names of inputs see `inputs`."""
+    return trace_state(formula, (), None, 0, gradient)
 
 
 @cache
 def _source(formula, n_parts, n_others):
-    names = {"state": _PARTS[n_parts], "others": _PARTS[n_others]}
-    parameters = {
-        parameter: [f"{letter}{part}" for part in parts]
-        for letter, (parameter, parts) in zip("sd", names.items(), strict=True)
-    }
-    return source("term", parameters, trace(formula, n_parts > 2))
+    state, others = (
+        [f"{letter}{part}" for part in _PARTS[n]] for letter, n in (("s", n_parts), ("d", n_others))
+    )
+    return source("term", {"state": state, "others": others}, trace(formula, n_parts > 2))
 
 
 def evaluate(formula, state, others=()):
@@ -80,7 +74,7 @@ def evaluate(formula, state, others=()):
 def covariances(state, *sides):
     """Covariances and NTKs from a state, and from records of both sides and their rates."""
     sides = [side[:1] for side in sides]
-    function = built(distances.pair_source, "covariance", None, len(state) > 2)
+    function = built(line_traces.pair_source, "covariance", None, len(state) > 2)
     return np.stack(function((), (), state, (), *sides))
 
 

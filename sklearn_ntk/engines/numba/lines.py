@@ -106,8 +106,9 @@ def _source_of(op, program):
     if type(op) in _OPERATIONS:
         return (_OPERATIONS[type(op)],)
     step = program.steps[op.step]
-    own = _RULES.get(step.rule)
-    return (own,) if own else (sources.mapped, *formula_of(step)[0])
+    if step.rule in _RULES:
+        return (_RULES[step.rule],)
+    return sources.mapped, *formula_of(step)[0]
 
 
 def _is_joined(affine, op, program):

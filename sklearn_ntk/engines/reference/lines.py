@@ -5,7 +5,7 @@ It states what the operations do, on pairs of rows or on each row paired with it
 
 import numpy as np
 
-from ...formulas import attention, distances, series
+from ...formulas import attention, distances, line_traces, series
 from ...formulas.special import settled
 from ...formulas.writing import built
 from ..rows.lines import Scan, formula_of, needs_pairs, pairs_of, variances
@@ -113,8 +113,8 @@ class _Machine:
         if step.rule in _INPUTS:
             state, others, sides = _INPUTS[step.rule](self, op, state, sides)
         formula, act = formula_of(step)
-        function = built(distances.pair_source, *formula, self.gradient)
-        numbers = step.take(distances.pair_numbers(step.rule))
+        function = built(line_traces.pair_source, *formula, self.gradient)
+        numbers = step.take(line_traces.pair_numbers(step.rule))
         self._set(op, range(len(state)), function(act, numbers, state, others, *sides))
         if self.sides.are_same:
             self._mend(op, step)

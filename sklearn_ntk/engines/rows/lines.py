@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas import attention, distances, series
+from ...formulas import attention, line_traces, series
 from ...formulas.writing import built
 
 
@@ -211,11 +211,11 @@ def map_rows(step, state, *inputs):
 
     A recurrence has ``inputs``, the variances that come in, with their rates, an attention sums.
     """
-    names = distances.row_numbers(step.rule)
+    names = line_traces.row_numbers(step.rule)
     if step.rule == "series":
         return _series(step, step.take(names), state)
     formula, act = formula_of(step)
-    function = built(distances.row_source, *formula, len(state) > 1)
+    function = built(line_traces.row_source, *formula, len(state) > 1)
     return function(act, step.take(names), state, *inputs)
 
 

@@ -3,10 +3,10 @@
 A loop is one flat function of the number ``o`` of an operation and a `Lines` (see
 `numba.lines`). A line is ``LANES`` numbers of each part of the state, one for each pair of
 rows, side by side: the inner loop has a fixed length and turns to a few vector instructions.
-``fetch(array, place)`` reads what no ``put`` in the same loop writes.
+``fetch(array, place)`` reads what no ``put`` in the same function writes.
 """
 
-from ...formulas import distances
+from ...formulas import distances, line_traces
 from ...formulas.writing import statements
 from ..packing.tiles import place_of
 from .tiles import INPUT, Scalars, indent, text_of
@@ -116,9 +116,9 @@ def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=Non
     see `Reads`.
     """
     writer = Scalars(single)
-    inputs, body, texts = statements(distances.trace_pair(rule, cls, gradient), writer)
+    inputs, body, texts = statements(line_traces.trace_pair(rule, cls, gradient), writer)
     names = [name for name in inputs if name not in given]
-    reads = Reads(names, cls, own, distances.pair_numbers(rule), affine, sources or {})
+    reads = Reads(names, cls, own, line_traces.pair_numbers(rule), affine, sources or {})
     changed = [(part, text) for part, text in enumerate(texts) if sources or text != f"s{part}"]
     ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in changed]
     return [
@@ -129,7 +129,7 @@ def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=Non
         *indent(2, reads.rows),
         f"        for j in range({'lanes' if cls is None else 'LANES'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
-        *(_same(rule, gradient) if own and rule != "covariance" else ()),
+        *(_same(rule, gradient) if own and rule != "covariance" else ()),  # that is no distance
     ]
 
 
