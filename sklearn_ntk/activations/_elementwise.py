@@ -8,7 +8,8 @@ import numpy as np
 
 from .._values import value
 from ..formulas.special import safe_inverse, within_rounding
-from ..formulas.tracing import Graph, Node, build, differentiate, source
+from ..formulas.tracing import Graph, Node, differentiate
+from ..formulas.writing import build, source
 from ._registry import FUNCTION, UFUNCS, Domain, activation
 
 STEP = 2.0**-10

@@ -1,19 +1,16 @@
-"""What the instructions do at positions, as formulas, and their derivatives.
+"""What the instructions do at positions, as formulas.
 
 A pair of positions, one in each row, has a squared distance ``D = A + B - 2 K`` of its variances
 and its covariance, and an NTK. Sums over windows and branches are linear in both; an activation
 needs the gap ``D - (sqrt(A) - sqrt(B))^2``. For the pairs an instruction keeps a record of each
-position of each row. Names of inputs in traces are those of `gaps`: ``s0`` is the distance.
+position of each row.
 """
-
-from functools import cache
-from inspect import signature
 
 import numpy as np
 
 from . import gaps
 from .special import safe_inverse
-from .tracing import NOISE, Graph, source
+from .tracing import NOISE
 
 
 def gap_of(distance, std, other):
@@ -76,6 +73,12 @@ def recur_row(recurrent, weight, bias, variance, inputs):
     return new, (new,)
 
 
+def attend_sqrt_row(square, variance, total):
+    """Attention with scores that stay random; for the record see `attend_linear_pair`."""
+    new, size = square * variance * total, np.sqrt(square * total)
+    return new, (variance, new, variance * size, size)
+
+
 # --- Pairs: the new distance and NTK --------------------------------------------------------------
 
 
@@ -130,14 +133,29 @@ def embed_pair(trained, distance, ntk, both, own_left, own_right):
     return distance + (own_left + own_right - 2.0 * both), ntk + trained * both
 
 
-def attend_pair(distance, ntk, left, right):
-    """Distances behind an attention; positions that are aligned but for rounding count as such.
+def covariance_pair(distance, ntk, left, right):
+    """The covariance in place of the distance; a record begins with the variance."""
+    return 0.5 * (left[0] + right[0] - distance), ntk
 
-    A record is the variance before, that behind, and the sizes of sums in `attention`.
+
+def attend_linear_pair(covariance, ntk, left, right):
+    """Distance of this covariance behind an attention, aligned but for rounding as for aligned.
+
+    A record is the variance before, that behind, and the sums over positions, by the absolute
+    values of weights, of variances and of ones: the products of those of two positions are what
+    rounding of their covariance is relative to.
     """
+    distance = left[1] + right[1] - 2.0 * covariance
     std, other = np.sqrt(left[1]), np.sqrt(right[1])
     noise = NOISE * (left[2] * right[3] + left[3] * right[2])
     return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk
+
+
+def attend_sqrt_pair(square, twice, covariance, ntk, total, cross, left, right):
+    """Attention with scores that stay random, from the sums of `attention.squares`."""
+    behind = square * covariance * total
+    passed_on = square * (ntk * total + 2.0 * covariance * cross) + twice * behind
+    return attend_linear_pair(behind, passed_on, left, right)
 
 
 def mean_pair(scale, distance, ntk):
@@ -158,7 +176,7 @@ def settle_pair(scale, distance, ntk, left, right):
     return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
 
 
-# --- Traces ---------------------------------------------------------------------------------------
+# --- Rules ----------------------------------------------------------------------------------------
 
 ROWS = {
     "pointwise": pointwise_row,
@@ -166,6 +184,7 @@ ROWS = {
     "normalize": normalize_row,
     "drop": drop_row,
     "recur": recur_row,
+    "attend_sqrt": attend_sqrt_row,
 }
 """Formulas of rules for rows."""
 
@@ -180,8 +199,9 @@ PAIRS = {
     "embed": embed_pair,
     "mean": mean_pair,
     "settle": settle_pair,
-    "attend_linear": attend_pair,
-    "attend_sqrt": attend_pair,
+    "covariance": covariance_pair,
+    "attend_linear": attend_linear_pair,
+    "attend_sqrt": attend_sqrt_pair,
 }
 """Formulas of rules for pairs.
 
@@ -192,126 +212,3 @@ affine map, which is the step before.
 NOISY = ("drop",)
 """Rules with noise of each row's own: the NTK of a row at one position with itself is divided by
 the first number."""
-
-_RECURRENT, _RATES = ("recurrent", "weight"), ("recurrent_rate", "weight_rate")
-_ROW_NUMBERS = {"drop": ("kept",), "recur": (*_RECURRENT, "bias", *_RATES, "bias_rate")}
-_PAIR_NUMBERS = {
-    "drop": ("kept",),
-    "recur": (*_RECURRENT, "trained", *_RATES),
-    "embed": ("trained",),
-    "mean": ("scale",),
-    "settle": ("scale",),
-    "attend_linear": (),
-    "attend_sqrt": ("square", "twice"),
-}
-_LENGTHS = {
-    "affine": 1,
-    "series": 3,
-    "normalize": 3,
-    "drop": 1,
-    "recur": 1,
-    "settle": 3,
-    "attend_linear": 4,
-    "attend_sqrt": 4,
-}
-
-_STATES = {
-    "variance": "s0", "distance": "s0", "ntk": "s1", "passed": "d0", "slope": "d1", "inputs": "z0",
-    "input_ntk": "z1",
-}  # fmt: skip
-"""Names in traces of what changes from step to step."""
-
-SERIES_HEAD = 6
-"""Length of the record of a series before its coefficients."""
-
-
-def row_numbers(rule):
-    """Names of the numbers that a rule reads for rows."""
-    return _ROW_NUMBERS.get(rule, gaps.ROW_NUMBERS)
-
-
-def pair_numbers(rule):
-    """Names of the numbers that a rule reads for pairs."""
-    return _PAIR_NUMBERS.get(rule, gaps.NUMBERS)
-
-
-def record_length(rule, cls=None):
-    """Entries of the records that a rule reads."""
-    has_features = rule in ("pointwise", "joined")
-    return 1 + gaps.count_features(cls) if has_features else _LENGTHS.get(rule, 0)
-
-
-def _trace(formula, names, cls, n=0, noise=0.0):
-    """Outputs of a formula for inputs by the names of its parameters, and the rates of numbers.
-
-    ``names`` are those of numbers; records have ``n`` entries. For ``noise`` see `Graph`.
-    """
-    graph = Graph(noise)
-    known = dict(zip(names, graph.inputs(*names), strict=True))
-    known |= {
-        side: graph.inputs(*gaps.record_names(letter, n))
-        for side, letter in (("left", "x"), ("right", "y"))
-    }
-    arguments = {
-        name: known[name] if name in known else graph.inputs(_STATES.get(name, name))[0]
-        for name in signature(formula).parameters
-        if name != "act"
-    }
-    if cls is not None:
-        arguments["act"] = cls(*graph.inputs(*gaps.parameter_names(cls)))
-    tied = [name for name in names if f"{name}_rate" in names]
-    rates = [
-        {known[name]: known[f"{name}_rate"] for name in tied if (name == "bias") == p}
-        for p in range(2)
-    ]
-    return formula(**arguments), rates
-
-
-def trace_pair(rule, cls, gradient):
-    """Outputs of a rule: the new state, with rates if wanted."""
-    n = record_length(rule, cls)
-    outputs, rates = _trace(PAIRS[rule], pair_numbers(rule), cls, n, NOISE)
-    if not gradient:
-        return outputs
-    return *outputs, *sum(gaps.rates_of(outputs, "sdz", rates, (("x", n), ("y", n))), ())
-
-
-@cache
-def pair_source(rule, cls, gradient):
-    """Source of a rule for pairs, for arrays.
-
-    Its ``others`` are what comes from elsewhere: the state that a series found, or the inputs of a
-    recurrence, or covariances of an embedding.
-    """
-    parts, n = None if gradient else 2, record_length(rule, cls)
-    others = {"series": gaps.state_names("d")[:parts], "recur": gaps.state_names("z")[:parts]}
-    others["embed"] = ["both", "own_left", "own_right"]
-    parameters = {
-        "act": gaps.parameter_names(cls) if cls else [],
-        "numbers": pair_numbers(rule),
-        "state": gaps.state_names("s")[:parts],
-        "others": others.get(rule, []),
-        "left": gaps.record_names("x", n),
-        "right": gaps.record_names("y", n),
-    }
-    for name, letter in (("dleft", "x"), ("dright", "y")) if gradient else ():
-        parameters |= {f"{name}{p}": gaps.record_names(letter, n, p) for p in range(2)}
-    return source("map_pair", parameters, trace_pair(rule, cls, gradient), parameters["state"])
-
-
-@cache
-def row_source(rule, cls, gradient):
-    """Source of a rule for rows: the new variance with its rates, the record, and its rates."""
-    names = row_numbers(rule)
-    (new, record), rates = _trace(ROWS[rule], names, cls)
-    moves = gaps.rates_of((new, *record), "sz", rates) if gradient else ((),)
-    parts = [0, 2, 3] if gradient else [0]
-    parameters = {
-        "act": gaps.parameter_names(cls) if cls else [],
-        "numbers": names,
-        "state": [gaps.state_names("s")[part] for part in parts],
-    }
-    if rule == "recur":
-        parameters["inputs"] = [gaps.state_names("z")[part] for part in parts]
-    outputs = (new, *moves[0]), record, tuple(zip(*moves[1:], strict=True))
-    return source("map_row", parameters, outputs, ["s0"])

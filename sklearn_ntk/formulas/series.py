@@ -15,9 +15,10 @@ from functools import cache
 
 import numpy as np
 
-from . import distances, gaps
+from . import distances, inputs, tile_traces
 from .special import settled
-from .tracing import NOISE, Graph, built, differentiate, source
+from .tracing import NOISE, Graph, differentiate
+from .writing import built, source
 
 N_HEAD = 4
 """Number of features before the coefficients."""
@@ -47,7 +48,7 @@ def map_row(step, numbers, state):
     rows = step.activation.expand(state[0])
     order = step.activation.orders(len(rows.unit))[:, None]
     duals = (rows.std, rows.gain**2 * (order * rows.unit**2).sum(axis=0))
-    new, sums, _ = built(gaps.affine_row_source, False)(numbers, state, duals)
+    new, sums, _ = built(tile_traces.affine_row_source, False)(numbers, state, duals)
     return new, (*sums, *head(rows, state[0]), *rows.unit), ()
 
 
@@ -72,7 +73,7 @@ def map_row_rates(step, numbers, state):
     duals = (std, gain**2 * order_mean)
     duals += tuple(rows.dstd * speed for speed in speeds)
     duals += tuple(slope_rate * speed for speed in speeds)
-    new, sums, sum_rates = built(gaps.affine_row_source, True)(numbers, state, duals)
+    new, sums, sum_rates = built(tile_traces.affine_row_source, True)(numbers, state, duals)
     heads = [
         (rows.dstd * speed, -0.5 * inverse * speed, gain_rate * speed, speed) for speed in speeds
     ]
@@ -197,7 +198,7 @@ def trace_end(gradient, is_position):
 def _records(graph, is_position, p=None):
     """Heads of the records of both rows, or their rates; and where the features begin."""
     first = 2 if is_position else 3
-    names = (gaps.record_names(letter, first + N_HEAD, p) for letter in "xy")
+    names = (inputs.record_names(letter, first + N_HEAD, p) for letter in "xy")
     return *(graph.inputs(*some) for some in names), first
 
 
@@ -229,7 +230,7 @@ def sums_rates_source(name):
 def end_rates_source():
     """Source of `end` with its rates; features are those of rows."""
     names = [
-        gaps.record_names(letter, 3 + N_HEAD, p)[3:]
+        inputs.record_names(letter, 3 + N_HEAD, p)[3:]
         for p, letter in ((None, "x"), (None, "y"), (0, "x"), (1, "x"), (0, "y"), (1, "y"))
     ]
     signature = {"state": ("s0", "s2", "s3"), "sums": SUMS + RATE_SUMS, "firsts": TERM[2:]}

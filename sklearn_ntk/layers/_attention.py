@@ -5,11 +5,12 @@ from typing import NamedTuple
 from .. import program
 from .._values import value
 from ..activations import Identity
+from ..formulas import attention
 from ..formulas.special import is_variance
 from ..program import Pointwise
 from ._windows import need_positions
 
-MECHANISMS = ("softmax", "identity", "relu", "abs")
+MECHANISMS = tuple(attention.MECHANISMS)
 SCALINGS = ("linear", "sqrt")
 
 

@@ -1,5 +1,7 @@
 """Choice among networks: all candidates in one fit, by closed forms or on one Gram matrix each."""
 
-from ._estimators import NTKClassifierCV, NTKRegressorCV, precomputed
+from ._classification import NTKClassifierCV
+from ._precomputed import precomputed
+from ._regression import NTKRegressorCV
 
 __all__ = ["NTKClassifierCV", "NTKRegressorCV", "precomputed"]

@@ -15,7 +15,7 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from ..._runtime import memory
-from ...formulas import gaps, tracing
+from ...formulas import gaps, writing
 from ..packing import lines, tile
 from ..packing.tile import Results, Tile, TileSide
 from ..sources.lines import N_LANES
@@ -29,7 +29,7 @@ INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 def _version():
     """Digest of sources that compiled functions share and the disk cache knows nothing of."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    files += [Path(module.__file__) for module in (tile, lines, memory, tracing, gaps)]
+    files += [Path(module.__file__) for module in (tile, lines, memory, writing, gaps)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -135,7 +135,7 @@ def from_source(text, single):
     text = text.replace("def loop", f"def {name}", 1)
     names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
     names |= {"fetch": fetch, "put": put, "LANES": N_LANES[kind.__name__]}
-    return compiled(tracing.build(text, __file__, **names), INNER)
+    return compiled(writing.build(text, __file__, **names), INNER)
 
 
 def signature(dtype):

@@ -9,7 +9,7 @@ from numba import njit, types
 from ..packing.lines import LineSide, pack_constants, pack_numbers, pack_side, set_places
 from ..rows import lines as rows
 from ..rows.lines import formula_of
-from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
+from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Scatter
 from ..sources import attention, line_series
 from ..sources import lines as sources
 from ..sources.lines import N_LANES
@@ -95,8 +95,9 @@ _OPERATIONS = {
 _RULES = {
     "embed": sources.embed,
     "series": line_series.source,
+    "attend_linear": attention.linear,
+    "attend_sqrt": attention.square_root,
 }
-_MIXES = {"attend_linear": attention.linear, "attend_sqrt": attention.square_root}
 """Functions that write the sources of operations, or of rules with one of their own."""
 
 
@@ -105,8 +106,9 @@ def _source_of(op, program):
     if type(op) in _OPERATIONS:
         return (_OPERATIONS[type(op)],)
     step = program.steps[op.step]
-    own = (_MIXES if type(op) is Mix else _RULES).get(step.rule)
-    return (own,) if own else (sources.mapped, *formula_of(step)[0])
+    if step.rule in _RULES:
+        return (_RULES[step.rule],)
+    return sources.mapped, *formula_of(step)[0]
 
 
 def _is_joined(affine, op, program):
@@ -159,7 +161,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     set_places(steps, program, scan)
     constants = pack_constants(steps, program, scan, dtype)
     n_parts, n_series = 6 if gradient else 2, line_series.N_WORK
-    widest = max((op.n for op in schedule.operations if isinstance(op, Mix)), default=0)
+    scratch = max(op.scratch for op in operations)
     return LinePlan(
         np.array(rows, np.int64),
         np.concatenate(tables),
@@ -171,7 +173,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
         schedule.result,
         schedule.n_lines,
         N_LANES[dtype.name],
-        max(n_series, n_parts * widest),
+        max(n_series, n_parts * scratch),
     )
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas.distances import SERIES_HEAD, pair_numbers
+from ...formulas.line_traces import SERIES_HEAD, pair_numbers
 from ...formulas.series import orders_of
 from ..sources.lines import N_LANES
 from .tiles import clipped

@@ -5,9 +5,9 @@ It states what the operations do, on pairs of rows or on each row paired with it
 
 import numpy as np
 
-from ...formulas import attention, distances, series
+from ...formulas import attention, distances, line_traces, series
 from ...formulas.special import settled
-from ...formulas.tracing import built
+from ...formulas.writing import built
 from ..rows.lines import Scan, formula_of, needs_pairs, pairs_of, variances
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ..schedule.writer import schedule
@@ -101,34 +101,49 @@ class _Machine:
     def _blend(self, op):
         self._replace(op, self.lines[:, op.previous])
 
+    def _sides(self, op):
+        """Records of both sides at the lines of an operation, then their rates if wanted."""
+        places = op.left, op.right
+        records = self.sides.records(op.step, places)
+        return records + self.sides.rates(op.step, places) if self.gradient else records
+
     def _replace(self, op, state):
         """Replace lines by what the formula of a step makes of a state."""
-        step, places = self.steps[op.step], (op.left, op.right)
-        sides, others = self.sides.records(op.step, places), ()
-        sides += self.sides.rates(op.step, places) if self.gradient else []
-        if step.rule in _OTHERS:
-            others, sides = _OTHERS[step.rule](self, op, state, sides)
+        step, sides, others = self.steps[op.step], self._sides(op), ()
+        if step.rule in _INPUTS:
+            state, others, sides = _INPUTS[step.rule](self, op, state, sides)
         formula, act = formula_of(step)
-        function = built(distances.pair_source, *formula, self.gradient)
-        numbers = step.take(distances.pair_numbers(step.rule))
+        function = built(line_traces.pair_source, *formula, self.gradient)
+        numbers = step.take(line_traces.pair_numbers(step.rule))
         self._set(op, range(len(state)), function(act, numbers, state, others, *sides))
         if self.sides.are_same:
             self._mend(op, step)
 
     def _series(self, op, state, sides):
-        return _duals(self.steps[op.step].activation, state, *sides), [part[:3] for part in sides]
+        others = _duals(self.steps[op.step].activation, state, *sides)
+        return state, others, [part[:3] for part in sides]
 
-    def _sizes(self, op, state, sides):
-        return (), [part[:4] for part in sides]
+    def _weighed(self, op, state, sides):
+        """Sums over all pairs of positions, by the weights of both rows."""
+        left, right, *moves = sides
+        S = np.stack([record[4][:: op.n] for record in (left, *moves[:2])])
+        R = np.stack([record[4][: op.n] for record in (right, *moves[2:])])
+        pairs = state.reshape(len(state), op.n, op.n, *state.shape[2:])
+        sums = attention.mix(S, R, pairs).reshape(state.shape)
+        return sums, (), [part[:4] for part in sides]
+
+    def _squared(self, op, state, sides):
+        """Sums over all pairs of positions."""
+        return state, attention.evaluate(attention.squares, state).sum(axis=1), sides
 
     def _covariances(self, op, state, sides):
         """Covariances of both positions, and variances of the left and of the right one."""
         table, column = self.steps[op.step].covariances, (slice(None), *[None] * (state.ndim - 2))
         places = (op.left, op.right), (op.left, op.left), (op.right, op.right)
-        return [table[place][column] for place in places], sides
+        return state, [table[place][column] for place in places], sides
 
     def _inputs(self, op, state, sides):
-        return self.lines[:, op.inputs], sides
+        return state, self.lines[:, op.inputs], sides
 
     def _mend(self, op, step):
         """One row at one position: the distance is zero, and the noise the same."""
@@ -140,28 +155,8 @@ class _Machine:
                 self.lines[part, lines] /= step.kept
 
     def _mix(self, op):
-        step, n = self.steps[op.step], op.n
-        lines = self.lines[:, op.source : op.source + n * n]
-        lines = lines.reshape(len(lines), n, n, *lines.shape[2:])
-        sides = [
-            [rows.records[op.step], *rows.rates[op.step]][: len(self.distance)]
-            for rows in self.sides.rows
-        ]
-        before, behind = (
-            [
-                self.sides.view(0, x[slot])[:, None] + self.sides.view(1, y[slot])[None]
-                for x, y in zip(*sides, strict=True)
-            ]
-            for slot in range(2)
-        )
-        parts = zip(before, lines[self.distance], strict=True)
-        K, T = [0.5 * (total - part) for total, part in parts], lines[self.ntk]
-        S, R = ([record[4] for record in side if len(record) > 4] for side in sides)
-        new = attention.covariances(step, K, S, R)
-        ntk = attention.ntks(step, K, T, S, R, new)
-        found = [total - 2.0 * part for total, part in zip(behind, new, strict=True)]
-        for parts, values in ((self.distance, found), (self.ntk, ntk)):
-            self._set(op, parts, [value.reshape(n * n, *value.shape[2:]) for value in values])
+        state = self.lines[:, op.source : op.source + op.n_lines]
+        self._replace(op, attention.covariances(state, *self._sides(op)))
 
 
 _OPERATIONS = {
@@ -176,14 +171,14 @@ _OPERATIONS = {
 }
 
 
-_OTHERS = {
+_INPUTS = {
     "series": _Machine._series,
     "embed": _Machine._covariances,
     "recur": _Machine._inputs,
-    "attend_linear": _Machine._sizes,
-    "attend_sqrt": _Machine._sizes,
+    "attend_linear": _Machine._weighed,
+    "attend_sqrt": _Machine._squared,
 }
-"""What formulas take from elsewhere, and the records that they read then."""
+"""What formulas take then: a state, what comes from elsewhere, and records."""
 
 
 def _duals(act, state, left, right, *moves):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas import gaps, series
-from ...formulas.tracing import built
+from ...formulas import gaps, series, tile_traces
+from ...formulas.writing import built
 
 
 class TileRows(NamedTuple):
@@ -43,7 +43,7 @@ def scan_rows(program, variance, gradient=False):
             outputs.append(state)
             record, rate = _row_of_output(state)
         elif step.rule == "add":
-            state, record, rate = built(gaps.add_row_source, gradient)(state, stack.pop())
+            state, record, rate = built(tile_traces.add_row_source, gradient)(state, stack.pop())
         else:
             state, record, rate = _row(step, state)
         records.append(record)
@@ -78,13 +78,13 @@ def _row_of_output(state):
 def _row(step, state):
     gradient = len(state) > 2
     if step.rule in gaps.RULES:
-        function = built(gaps.rule_row_source, step.rule, gradient)
+        function = built(tile_traces.rule_row_source, step.rule, gradient)
         return function(*step.take(["kept"]), state)
     numbers = step.take(gaps.ROW_NUMBERS)
     numbers[2] = _trained(step, 1)
     if step.rule == "series":
         return (series.map_row_rates if gradient else series.map_row)(step, numbers, state)
-    function = built(gaps.map_row_source, type(step.activation), gradient)
+    function = built(tile_traces.map_row_source, type(step.activation), gradient)
     return function(step.activation, numbers, state)
 
 
@@ -134,7 +134,7 @@ def run(program, gap, rows_x, rows_y, gradient=False):
             if step.rule == "output":
                 outputs.append(_kernels(state, left, right, dleft, dright))
             elif step.rule == "add":
-                state = built(gaps.add_pair_source, gradient)(state, stack.pop(), *sides)
+                state = built(tile_traces.add_pair_source, gradient)(state, stack.pop(), *sides)
             else:
                 state = _pair(step, state, *sides)
     nngp, ntk, *rates = (np.stack(parts) for parts in zip(*outputs, strict=True))
@@ -159,14 +159,14 @@ def _kernels(state, left, right, dleft, dright):
 def _pair(step, state, *sides):
     gradient = len(state) > 2
     if step.rule in gaps.RULES:
-        return built(gaps.rule_pair_source, step.rule, gradient)(state, *sides)
+        return built(tile_traces.rule_pair_source, step.rule, gradient)(state, *sides)
     numbers = step.take(gaps.NUMBERS)
     numbers[1] = _trained(step, 2)
     if step.rule == "series":
         heads = (record[:3] for record in sides)
         duals = _duals(step.activation, state, *(record[3:] for record in sides))
-        return built(gaps.affine_pair_source, gradient)(numbers, state, duals, *heads)
-    function = built(gaps.map_pair_source, type(step.activation), gradient)
+        return built(tile_traces.affine_pair_source, gradient)(numbers, state, duals, *heads)
+    function = built(tile_traces.map_pair_source, type(step.activation), gradient)
     return function(step.activation, numbers, state, *sides)
 
 

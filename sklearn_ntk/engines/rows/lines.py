@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas import attention, distances, series
-from ...formulas.tracing import built
-from ..schedule.operations import Mix
+from ...formulas import attention, line_traces, series
+from ...formulas.writing import built
 
 
 class LineRows(NamedTuple):
@@ -39,18 +38,15 @@ def variances(X):
 
 def needs_pairs(op, program):
     """Whether single rows must be known pair by pair before an operation runs."""
-    if not op.reads_rows:
-        return False
-    step = program.steps[op.step]
-    return step.mixes and (type(op) is Mix) == step.takes_all
+    return op.reads_rows and program.steps[op.step].mixes
 
 
 def pairs_of(op, step, take, gradient):
     """What `Scan.advance` needs of the lines, of which ``take`` gets some as (parts, lines, n)."""
-    parts = [0, 2, 3] if gradient else [0]
     if step.takes_all:
-        pairs = take(np.arange(op.source, op.source + op.n**2))[parts]
-        return pairs.reshape(len(parts), op.n, op.n, -1)
+        pairs = take(np.arange(op.source, op.source + op.n_lines))
+        return pairs.reshape(len(pairs), op.n, op.n, -1)
+    parts = [0, 2, 3] if gradient else [0]
     return take(op.out + np.flatnonzero(op.left == op.right))[parts]
 
 
@@ -67,7 +63,7 @@ class Scan:
         self.largest = variance.max(initial=0.0)
 
     def advance(self, k, pairs=None):
-        """Go on up to and with step ``k``; ``pairs`` are the distances inside the rows there."""
+        """Go on up to and with step ``k``; for ``pairs`` inside the rows see `pairs_of`."""
         while self.n <= k:
             step = self.steps[self.n]
             rule = _RULES.get(step.rule, _map)
@@ -153,17 +149,28 @@ def _mean(scan, step, pairs):
     return tuple(part.mean(axis=0, keepdims=True) for part in scan.state), (), _NO_RATES, ()
 
 
-def _attend(scan, step, pairs):
-    parts = zip(scan.state, pairs, strict=True)
-    K = tuple(0.5 * (part[:, None] + part[None] - inside) for part, inside in parts)
-    S = () if step.scaling == "sqrt" else attention.weights(step, K)
-    new = tuple(np.einsum("ppn->pn", part) for part in attention.covariances(step, K, S, S))
-    sizes = attention.sizes(step, scan.state[0], K[0], *(S[:1] or (None,)))
+def _covariances(scan, pairs):
+    """Covariances and NTKs inside rows, as `attention` has states, and places of the former."""
+    left, right = ([(part[at],) for part in scan.state] for at in (np.s_[:, None], np.s_[None]))
+    K = attention.covariances(pairs, left[0], right[0], *left[1:], *right[1:])
+    return K, [*attention.VALUE[: len(scan.state)]]
+
+
+def _attend_linear(scan, step, pairs):
+    K, parts = _covariances(scan, pairs)
+    S, A = attention.weights(step, K[parts]), scan.state
+    sums = attention.evaluate(attention.weigh, attention.mix_left(S, K), S).sum(axis=2)
+    new, size = tuple(sums[parts]), np.abs(S[0])
+    sizes = (size * A[0]).sum(axis=1), size.sum(axis=1)
     zeros = (0.0 * new[0],) * 2
-    records = [
-        (scan.state[p], new[p], *(zeros if p else sizes), *S[p : p + 1]) for p in range(len(new))
-    ]
-    return new, records[0], tuple(records[1:]), ()
+    rates = ((A[p], new[p], *zeros, S[p]) for p in range(1, len(new)))
+    return new, (A[0], new[0], *sizes, S[0]), tuple(rates), ()
+
+
+def _attend_sqrt(scan, step, pairs):
+    K, parts = _covariances(scan, pairs)
+    total = attention.evaluate(attention.squares, K).sum(axis=(1, 2))
+    return *map_rows(step, scan.state, total[parts]), ()
 
 
 def _recur(scan, step, pairs):
@@ -193,8 +200,8 @@ _RULES = {
     "mean": _mean,
     "embed": _embed,
     "recur": _recur,
-    "attend_linear": _attend,
-    "attend_sqrt": _attend,
+    "attend_linear": _attend_linear,
+    "attend_sqrt": _attend_sqrt,
 }
 """What is not here maps positions one by one."""
 
@@ -202,13 +209,13 @@ _RULES = {
 def map_rows(step, state, *inputs):
     """New state, record and rates of the record for a step that maps positions one by one.
 
-    A recurrence has ``inputs``, the variances that come in, with their rates.
+    A recurrence has ``inputs``, the variances that come in, with their rates, an attention sums.
     """
-    names = distances.row_numbers(step.rule)
+    names = line_traces.row_numbers(step.rule)
     if step.rule == "series":
         return _series(step, step.take(names), state)
     formula, act = formula_of(step)
-    function = built(distances.row_source, *formula, len(state) > 1)
+    function = built(line_traces.row_source, *formula, len(state) > 1)
     return function(act, step.take(names), state, *inputs)
 
 

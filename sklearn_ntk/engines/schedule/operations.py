@@ -4,6 +4,7 @@ A line holds the state of one pair of positions for all pairs of rows that an en
 time. Line `ZERO` is always zero.
 """
 
+from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ class _Answers:
 
     out = more = 0
     """The first line that it writes, and a number of its own that compiled loops read."""
+
+    cost = scratch = 0
+    """Lines that it maps, of which most of the time is made, and lines of memory that it needs."""
 
     @property
     def tables(self):
@@ -103,6 +107,11 @@ class Map(NamedTuple):
 
     reads_rows = True
 
+    @property
+    def cost(self):
+        """One for each line."""
+        return self.n_lines
+
 
 @_operation
 class Blend(NamedTuple):
@@ -120,18 +129,29 @@ class Blend(NamedTuple):
 
 @_operation
 class Mix(NamedTuple):
-    """Attention, from all pairs of ``n`` positions in lines ``source`` on to lines ``out`` on."""
+    """Attention, from all pairs of positions in lines ``source`` on to lines ``out`` on."""
 
     step: int
     out: int
     source: int
-    n: int
+    left: np.ndarray
+    right: np.ndarray
 
     reads_rows = True
 
     @property
-    def n_lines(self):
-        """Number of positions, of whose pairs it takes the lines."""
+    def n(self):
+        """Number of positions."""
+        return isqrt(self.n_lines)
+
+    @property
+    def cost(self):
+        """Sums over positions take as long as so many lines."""
+        return self.n_lines + self.n**3 // 4
+
+    @property
+    def scratch(self):
+        """Sums over positions of the left row."""
         return self.n
 
     @property
@@ -149,6 +169,5 @@ class Schedule(NamedTuple):
 
     @property
     def cost(self):
-        """Lines that steps map, of which most of the time is made; attention counts as so many."""
-        mapped = sum(len(op.left) for op in self.operations if isinstance(op, Map))
-        return mapped + sum(op.n**3 // 4 for op in self.operations if isinstance(op, Mix))
+        """Lines that operations map."""
+        return sum(op.cost for op in self.operations)

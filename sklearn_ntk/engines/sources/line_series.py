@@ -3,7 +3,7 @@
 The sums of `series` for a line are kept in scratch memory behind the duals.
 """
 
-from ...formulas import distances
+from ...formulas import line_traces
 from .lines import Reads, mapping, of_left, short
 from .tiles import Series, indent, names_of_sums, text_of
 
@@ -19,7 +19,7 @@ def source(own, gradient, single):
     constants hold the order and whether the distance doubles behind it.
     """
     made, letters = Series(gradient, single, True), ("", "d") if gradient else ("",)
-    reads, head = Reads(made.inputs, None, own, (), "k", {}), distances.SERIES_HEAD
+    reads, head = Reads(made.inputs, None, own, (), "k", {}), line_traces.SERIES_HEAD
     places = [f"LANES * {6 + i} + j" for i in range(len(made.names))]
     load = [f"{name} = load(work, {at})" for name, at in zip(made.names, places, strict=True)]
     store = [f"store(work, {at}, {name})" for name, at in zip(made.names, places, strict=True)]

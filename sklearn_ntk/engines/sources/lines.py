@@ -3,11 +3,11 @@
 A loop is one flat function of the number ``o`` of an operation and a `Lines` (see
 `numba.lines`). A line is ``LANES`` numbers of each part of the state, one for each pair of
 rows, side by side: the inner loop has a fixed length and turns to a few vector instructions.
-``fetch(array, place)`` reads what no ``put`` in the same loop writes.
+``fetch(array, place)`` reads what no ``put`` in the same function writes.
 """
 
-from ...formulas import distances
-from ...formulas.tracing import statements
+from ...formulas import distances, line_traces
+from ...formulas.writing import statements
 from ..packing.tiles import place_of
 from .tiles import INPUT, Scalars, indent, text_of
 
@@ -109,19 +109,18 @@ class Reads:
             self.lanes.append(f"{name} = {' + '.join(terms) or f'load(lines, at + {place})'}")
 
 
-def mapping(
-    rule, cls, own, gradient, single, before=(), after=(), affine="k", sources=None, given=()
-):
+def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=None, given=()):
     """Lines of the loops that replace the state of lines by what a rule makes of it.
 
-    ``before`` and ``after`` are lines around the loop over lanes; the former find the inputs
-    ``given``. For the others see `Reads`.
+    ``before`` are lines before the loop over lanes, which find the inputs ``given``. For the others
+    see `Reads`.
     """
     writer = Scalars(single)
-    inputs, body, texts = statements(distances.trace_pair(rule, cls, gradient), writer)
+    inputs, body, texts = statements(line_traces.trace_pair(rule, cls, gradient), writer)
     names = [name for name in inputs if name not in given]
-    reads = Reads(names, cls, own, distances.pair_numbers(rule), affine, sources or {})
-    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
+    reads = Reads(names, cls, own, line_traces.pair_numbers(rule), affine, sources or {})
+    changed = [(part, text) for part, text in enumerate(texts) if sources or text != f"s{part}"]
+    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in changed]
     return [
         *indent(1, reads.before),
         *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
@@ -130,27 +129,23 @@ def mapping(
         *indent(2, reads.rows),
         f"        for j in range({'lanes' if cls is None else 'LANES'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
-        *(same(gradient, after) if own else ()),
+        *(_same(rule, gradient) if own and rule != "covariance" else ()),  # that is no distance
     ]
 
 
-def same(gradient, after=()):
-    """Lines for the pairs of a position with itself."""
-    zeros = (
-        f"put(lines, at + LANES * {part} + j, F(0.0))" for part in (0, 2, 3)[: 3 if gradient else 1]
-    )
-    return [*_SAME.splitlines(), *indent(4, [*zeros, *after])]
+def _same(rule, gradient):
+    """Lines for the pairs of a position with itself: no distance, and the same noise."""
+    parts = ((0, 2, 3), (1, 4, 5)) if gradient else ((0,), (1,))
+    distance, ntk = ([f"at + LANES * {part} + j" for part in some] for some in parts)
+    lines = [f"put(lines, {at}, F(0.0))" for at in distance]
+    if rule in distances.NOISY:
+        lines += [f"put(lines, {at}, load(lines, {at}) / numbers[k, 0])" for at in ntk]
+    return [*_SAME.splitlines(), *indent(4, lines)]
 
 
 def mapped(rule, cls, own, gradient, single):
     """Source of an operation that maps lines, for a rule and a class of activations."""
-    after = []
-    if rule in distances.NOISY:
-        for part in (1, 4, 5)[: 3 if gradient else 1]:
-            place = f"at + LANES * {part} + j"
-            after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
-    lines = mapping(rule, cls, own, gradient, single, after=after)
-    return text_of([*short(gradient), *lines])
+    return text_of([*short(gradient), *mapping(rule, cls, own, gradient, single)])
 
 
 def joined(cls, n_sources, own, gradient, single):

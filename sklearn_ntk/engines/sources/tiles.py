@@ -10,9 +10,10 @@ place, number)`` count entries from the beginning of an array, without looking a
 import re
 from functools import partial
 
-from ...formulas import gaps
+from ...formulas import gaps, tile_traces
 from ...formulas.series import DOUBLING, RATE_SUMS, SUMS, trace_end, trace_share, trace_sums
-from ...formulas.tracing import NOISE, ROUNDING, TINY, Writer, statements
+from ...formulas.tracing import NOISE, ROUNDING, TINY
+from ...formulas.writing import Writer, statements
 from ..packing.tile import TILE_COLUMNS, TILE_ROWS
 from ..packing.tiles import TERMS, place_of
 
@@ -111,7 +112,7 @@ def _pairs(outputs, single, cls=None, several=False):
     writer = Scalars(single)
     places = [f"state, {n * TILE}" for n in range(len(outputs))]
     if several:
-        outputs, places = gaps.with_slope(outputs), [*places, "duals, 0"]
+        outputs, places = tile_traces.with_slope(outputs), [*places, "duals, 0"]
     inputs, lines, texts = statements(outputs, writer)
     reads = _Reads(inputs, cls)
     ends = [f"store({place} + row + j, {text})" for place, text in zip(places, texts, strict=True)]
@@ -133,20 +134,20 @@ def text_of(lines):
 
 def pointwise(cls, gradient, several, single):
     """Source of a `Pointwise` step, for an activation class with a closed dual."""
-    outputs = gaps.trace_map_pair(cls, gradient)
+    outputs = tile_traces.trace_map_pair(cls, gradient)
     return text_of(_head(gradient) + _pairs(outputs, single, cls, several))
 
 
 def add(gradient, single):
     """Source of an `Add`, which takes the last state from the stack."""
     pop = ["tile.counters[0] -= 1", "saved = state.size * tile.counters[0]"]
-    lines = _pairs(gaps.trace_add_pair(gradient), single)
+    lines = _pairs(tile_traces.trace_add_pair(gradient), single)
     return text_of(_head(gradient) + indent(1, pop) + lines)
 
 
 def rule(name, gradient, several, single):
     """Source of an instruction without weights."""
-    outputs = gaps.trace_rule_pair(name, gradient)
+    outputs = tile_traces.trace_rule_pair(name, gradient)
     return text_of(_head(gradient) + _pairs(outputs, single, None, several))
 
 
@@ -197,7 +198,7 @@ class Series:
 
 def series(gradient, several, single):
     """Source of a `Pointwise` step whose activation is a series."""
-    affine = _pairs(gaps.trace_affine_pair(gradient), single, None, several)
+    affine = _pairs(tile_traces.trace_affine_pair(gradient), single, None, several)
     return text_of(_head(gradient) + _series(gradient, single) + affine)
 
 
