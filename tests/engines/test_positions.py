@@ -154,22 +154,33 @@ def test_every_activation(cls, readout, rule):
         assert np.abs(part - wanted).max() <= 1e-12 * scale
 
 
-@few_terms
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_every_compiled_activation(name, dtype):
-    """Code for most is compiled for this test alone."""
+def check_compiled(name, dtype, gradient):
+    """Values that come alone, or those and their derivatives."""
     body, (X, Y) = (contract.varied(ACTIVATIONS[name]),), rows_of_patches()
     tolerance = 1e-12 if dtype == "float64" else 5e-6
     for readout in READOUTS:
         expected, rates = means_of_patches(body, readout, X, Y)
-        program = patches(body, readout)
-        found = gram(program, X, Y, BOTH, dtype=dtype)
-        with_rates = gram(program, X, Y, BOTH, gradient=True, dtype=dtype)
+        found = gram(patches(body, readout), X, Y, BOTH, gradient=gradient, dtype=dtype)
         scale = np.abs(expected).max()
-        for part in (found, with_rates[0]):
-            assert np.abs(np.stack(part) - expected).max() <= tolerance * scale
-        assert np.abs(np.stack(with_rates[1]) - rates).max() <= 10.0 * tolerance * scale
+        values = found[0] if gradient else found
+        assert np.abs(np.stack(values) - expected).max() <= tolerance * scale
+        if gradient:
+            assert np.abs(np.stack(found[1]) - rates).max() <= 10.0 * tolerance * scale
+
+
+@few_terms
+@pytest.mark.parametrize(
+    "dtype, gradient", [("float64", False), ("float64", True), ("float32", False)]
+)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_compiled_activation(name, dtype, gradient):
+    check_compiled(name, dtype, gradient)
+
+
+@pytest.mark.parametrize("name", ["relu", "erf", "sin", "tanh", "monomial", "sign", "elu"])
+def test_derivatives_in_single_precision(name):
+    """Of activations of each kind of formulas: precision and derivatives meet in all alike."""
+    check_compiled(name, "float32", True)
 
 
 @pytest.mark.parametrize("run", ENGINES.values(), ids=ENGINES)

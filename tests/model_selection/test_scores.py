@@ -90,7 +90,9 @@ def test_r2_and_gcv_and_likelihood():
         assert_allclose(search.best_score_, value, rtol=1e-8, err_msg=scoring)
 
 
-@pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "r2"])
+@pytest.mark.parametrize(
+    "scoring", ["r2", pytest.param("neg_mean_squared_error", marks=pytest.mark.slow)]
+)
 def test_folds_are_those_of_a_grid_search(scoring):
     X, y = numbers()
     folds = KFold(4, shuffle=True, random_state=0)

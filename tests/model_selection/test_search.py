@@ -79,8 +79,14 @@ def best_of_each(results):
 MIXED = [{"depth": [0, 1, 3]}, {"depth": [1, 2, 3], "kernel": ["nngp", "ntk"]}]
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "neg_gcv", "r2"])
+@pytest.mark.parametrize(
+    "scoring, seed",
+    [
+        pytest.param(scoring, seed, marks=[pytest.mark.slow] * (seed != place))
+        for place, scoring in enumerate(["neg_mean_squared_error", "neg_gcv", "r2"])
+        for seed in range(3)
+    ],
+)
 def test_few_ridges_are_enough_for_members_that_differ(monkeypatch, seed, scoring):
     """The best score of each network is nearly that of all ridges."""
     rng = np.random.default_rng(seed)
