@@ -7,15 +7,7 @@ import duals as own
 import numpy as np
 import oracle_duals
 import pytest
-from duals import (
-    JUMPING,
-    VERSIONS,
-    dual_of,
-    duals,
-    each_closed,
-    each_version,
-    features_of,
-)
+from duals import JUMPING, VERSIONS, dual_of, duals, each_closed, each_version, features_of
 from numpy.testing import assert_allclose
 
 from sklearn_ntk import activations

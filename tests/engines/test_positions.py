@@ -27,15 +27,7 @@ from contract_positions import (
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.gram import diagonal, gram
-from sklearn_ntk.layers import (
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    LayerNorm,
-    lower,
-)
+from sklearn_ntk.layers import Conv, Dense, Flatten, GlobalAvgPool, Input, LayerNorm, lower
 
 DATA = Path(__file__).parents[1] / "data"
 REFERENCES = sorted(

@@ -22,14 +22,7 @@ from sklearn_ntk.engines.rows.tiles import check_rows
 from sklearn_ntk.engines.schedule import writer as _schedule
 from sklearn_ntk.engines.schedule.operations import Gather, Map
 from sklearn_ntk.gram import diagonal, gram
-from sklearn_ntk.layers import (
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    lower,
-)
+from sklearn_ntk.layers import Conv, Dense, Flatten, GlobalAvgPool, Input, lower
 
 # --- Engines and schedules ------------------------------------------------------------------------
 

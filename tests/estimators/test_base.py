@@ -9,12 +9,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.model_selection import cross_val_score
 
-from sklearn_ntk import (
-    NNGPKernel,
-    NTKClassifier,
-    NTKKernel,
-    NTKRegressor,
-)
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
 from sklearn_ntk.layers import Dense
 
 pd = pytest.importorskip("pandas")

@@ -7,9 +7,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.metrics.pairwise import rbf_kernel
 
-from sklearn_ntk import (
-    NTKKernel,
-)
+from sklearn_ntk import NTKKernel
 from sklearn_ntk.activations import Erf
 from sklearn_ntk.layers import Dense
 

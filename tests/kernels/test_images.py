@@ -11,13 +11,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
-from sklearn_ntk.layers import (
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-)
+from sklearn_ntk.layers import Conv, Dense, Flatten, GlobalAvgPool, Input
 
 # --- Properties of the matrices -------------------------------------------------------------------
 

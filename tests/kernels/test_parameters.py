@@ -4,12 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from kernels_of_all_kinds import (
-    BIASES_TIED,
-    KERNELS,
-    every_kernel,
-    rows,
-)
+from kernels_of_all_kinds import BIASES_TIED, KERNELS, every_kernel, rows
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone

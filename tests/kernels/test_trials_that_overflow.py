@@ -11,12 +11,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.activations import Hermite, Numerical
-from sklearn_ntk.layers import (
-    Conv,
-    Dense,
-    GlobalAvgPool,
-    Input,
-)
+from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input
 
 # --- Trials of optimisers ------------------------------------------------------------------------
 

@@ -19,16 +19,7 @@ from contract_positions import (
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import gram
-from sklearn_ntk.layers import (
-    AvgPool,
-    Conv,
-    Dense,
-    Flatten,
-    GlobalAvgPool,
-    Input,
-    Recurrent,
-    lower,
-)
+from sklearn_ntk.layers import AvgPool, Conv, Dense, Flatten, GlobalAvgPool, Input, Recurrent, lower
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e150])

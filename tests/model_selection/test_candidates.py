@@ -10,12 +10,7 @@ from searches import GRID, both, classes, data_of, numbers
 from sklearn.datasets import load_iris
 from sklearn.gaussian_process.kernels import RBF
 
-from sklearn_ntk import (
-    NNGPKernel,
-    NTKClassifierCV,
-    NTKRegressor,
-    NTKRegressorCV,
-)
+from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.model_selection import _candidates
 from sklearn_ntk.model_selection._search import NETWORK

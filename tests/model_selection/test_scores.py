@@ -14,13 +14,7 @@ from sklearn.model_selection import (
     cross_val_predict,
 )
 
-from sklearn_ntk import (
-    NTKClassifier,
-    NTKClassifierCV,
-    NTKKernel,
-    NTKRegressor,
-    NTKRegressorCV,
-)
+from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 
 
 def line(search, **params):

@@ -5,15 +5,9 @@ import pytest
 from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from searches import GRID, both, classes, data_of, numbers
-from sklearn.model_selection import (
-    KFold,
-)
+from sklearn.model_selection import KFold
 
-from sklearn_ntk import (
-    NTKClassifier,
-    NTKClassifierCV,
-    NTKRegressorCV,
-)
+from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressorCV
 from sklearn_ntk.solvers import _ridge as solvers
 
 pd = pytest.importorskip("pandas")

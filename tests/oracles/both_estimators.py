@@ -4,10 +4,7 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.datasets import make_blobs
 
-from sklearn_ntk import (
-    NTKClassifier,
-    NTKRegressor,
-)
+from sklearn_ntk import NTKClassifier, NTKRegressor
 
 both = pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
 

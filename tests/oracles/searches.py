@@ -5,10 +5,7 @@ import pytest
 from sklearn.datasets import load_wine, make_friedman1
 from sklearn.preprocessing import scale
 
-from sklearn_ntk import (
-    NTKClassifierCV,
-    NTKRegressorCV,
-)
+from sklearn_ntk import NTKClassifierCV, NTKRegressorCV
 
 GRID = {"depth": [0, 1, 3], "kernel": ["ntk", "nngp"], "activation": ["relu", "erf"]}
 ALPHAS = [0.01, 0.1, 1.0]
