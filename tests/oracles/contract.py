@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 import oracle
+import oracle_duals
+import pytest
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.engines.reference import tiles as _numpy
@@ -46,6 +48,9 @@ def run_numba(program, X, Y, gradient=False):
 
 
 ENGINES = {"numpy": run_numpy, "numba": run_numba}
+engines = pytest.mark.parametrize(
+    "run", [pytest.param(run_numpy, marks=pytest.mark.reference), run_numba], ids=ENGINES
+)
 
 
 def to_layers(network):
@@ -67,7 +72,7 @@ def to_layer(kind, *arguments):
 
 def parameters_of(name):
     """Parameters, other than the defaults, that the oracle knows."""
-    known = {**oracle.DUALS, **oracle.GROWING, **oracle.SMOOTH, **oracle.SLOW}[name]
+    known = oracle_duals.ALL[name]
     changed = dict(zip(ACTIVATIONS[name]._fields, varied(ACTIVATIONS[name]), strict=True))
     return {field: changed[field] for field in list(inspect.signature(known).parameters)[3:]}
 

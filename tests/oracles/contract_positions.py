@@ -1,6 +1,7 @@
 """The numerical contract over positions: a network for every layer, and runs of both engines."""
 
 import numpy as np
+import pytest
 
 import sklearn_ntk.layers as package
 from sklearn_ntk.activations import ACTIVATIONS
@@ -243,6 +244,20 @@ NETWORKS = {
     "dense behind": image(conv(2), RELU, MEAN, dense(), RELU, dense(), ERF),
     "dense behind flatten": image(conv(2), RELU, FLATTEN, dense(), RELU, DROPOUT, dense(), NORM),
 }  # fmt: skip
+
+FEW = (
+    *("conv pooled", "overlapping pools", "residual with strides", "constant variance", "times"),
+    *("transformer", "attention relu", "attention abs", "attention sqrt", "dropout flatten"),
+    *("all times", "recurrent", "volume flatten", "transposed with gaps", "identity anywhere"),
+    *("pools", "dense behind flatten", "features of recurrences", "frozen"),
+)
+"""Networks that have every kind of layer, mechanism, padding and readout between them."""
+
+each_network = pytest.mark.parametrize("name", NETWORKS)
+few_networks = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FEW)) for name in NETWORKS]
+)
+"""Each of them too, most of them slow, for what compiles much."""
 
 W, B = 1.5, 0.2
 

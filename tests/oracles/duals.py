@@ -4,7 +4,7 @@
 """
 
 import numpy as np
-import oracle
+import oracle_duals
 import pytest
 from scipy import special
 
@@ -15,7 +15,7 @@ from sklearn_ntk.formulas import series
 def versions(cls):
     """Activations with parameters that are the default, others, and of the other sign."""
     defaults = cls._field_defaults
-    others = {field: oracle.vary(x) for field, x in defaults.items()}
+    others = {field: oracle_duals.vary(x) for field, x in defaults.items()}
     turned = {field: -0.6 * x - 0.4 for field, x in defaults.items() if field not in cls.domains}
     return dict.fromkeys((cls(), cls(**others), cls(**{**others, **turned})))
 
