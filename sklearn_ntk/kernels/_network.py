@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
-from .._compat import CLASSIFIER, served
+from .._compat import CLASSIFIER, likelihood_module
 from .._runtime.check import is_number, read_dtype, read_rows
 from .._runtime.errors import OutOfRange
 from ..activations import as_activation
@@ -161,7 +161,7 @@ class NetworkKernel(Kernel):
         X = _check_rows(X)
         Y = X if same else _check_rows(Y)
         how = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
-        module = served() if same and self._is_trial else None
+        module = likelihood_module() if same and self._is_trial else None
         try:
             found = gram(program, X, Y, gradient=eval_gradient, **how)
             found = found if eval_gradient else (found,)
