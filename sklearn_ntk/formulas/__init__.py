@@ -1,6 +1,8 @@
-"""Formulas, each once: tracing, special functions, and what instructions do to rows and pairs.
+"""The recursions of variances, covariances and tangent kernels, each formula once. Internal.
 
-Internal. `tracing` records a formula, differentiates it and writes it as source code; `special` has
-the functions that formulas are made of; `gaps` says what instructions do to rows and pairs of rows,
-`distances` what they do to pairs of positions, `series` and `attention` what needs sums.
+`tracing` records a formula, differentiates it and writes it as source code. `special` has the
+functions that formulas are made of. `gaps` has the recursions of all instructions for rows and for
+pairs of rows, `distances` those for pairs of positions, `series` those of activations given by
+Hermite coefficients, and `attention` those of attention. Engines call them, or compile the source
+that is written from them.
 """
