@@ -1,4 +1,4 @@
-"""What has to be true of any network and of any estimator, for `trials`."""
+"""Invariants of all networks and estimators, which `trials` checks."""
 
 import traceback
 from functools import cached_property
@@ -19,19 +19,19 @@ from sklearn_ntk.layers import lower
 from sklearn_ntk.program import Pointwise, Recur
 
 NUDGE = 1e-9
-"""Relative change of rows that tells how kernels respond to rounding."""
+"""Relative perturbation of rows that measures how kernels respond to rounding."""
 
 SINGLE_ROUNDING = 4.0 * np.finfo(np.float32).eps / np.finfo(float).eps
-"""How much more is lost in single precision than two engines differ by in double precision."""
+"""Factor between errors in single precision and differences of two engines in double precision."""
 
 BOTH = ("nngp", "ntk")
 FOLDERS = [Path(package.__file__).parent for package in (sklearn_ntk, sklearn)]
 
 
 def is_refusal(error):
-    """Whether an error is raised on purpose, and one line tells its reason.
+    """Whether an error is raised on purpose, with a message of one line.
 
-    A full stop is asked of the package alone: not all messages of scikit-learn have one.
+    Messages of the package must end in a full stop; not all of scikit-learn do.
     """
     last = traceback.extract_tb(error.__traceback__)[-1]
     ours, theirs = (folder in Path(last.filename).parents for folder in FOLDERS)
@@ -44,7 +44,7 @@ def is_refusal(error):
 
 
 class KernelTrial:
-    """Both kernels of a network and what has to be true of them."""
+    """Both kernels of a random network on random rows, and checks of their invariants."""
 
     def __init__(self, rng):
         self.network, n_columns = draw_network(rng)
@@ -58,7 +58,7 @@ class KernelTrial:
         return f"program = lower({self.network}, {w}, {b})\nX = np.array({X})\nY = np.array({Y})"
 
     def failures(self):
-        """What is not true, by name, with its error and its bound."""
+        """Yield the name, error and bound of each invariant that is violated."""
         self.jumps = count_jumps(self.program)  # each halves the digits
         for name, (check, bound) in INVARIANTS.items():
             error = float(check(self))
@@ -67,7 +67,7 @@ class KernelTrial:
                 yield f"{name}: {error:.2g}, at most {most:.2g}"
 
     def loosened(self, bound):
-        """What rounding of the rows alone would change is no error."""
+        """The bound plus what rounding of the rows alone would change."""
         nudge = max(NUDGE, 0.2 * bound)
         return bound and bound + self.unrest(nudge) * (bound / nudge) ** 0.5 ** max(self.jumps, 1)
 
@@ -88,9 +88,9 @@ class KernelTrial:
         return list(map(np.stack, gram(self.program, self.X, None, BOTH, gradient=True)))
 
     def unrest(self, nudge):
-        """Change of the kernels if rows change by a small part of them.
+        """Relative change of the kernels if rows are perturbed by ``nudge`` times their size.
 
-        Distances of positions are relative to the larger one, so that it is a part of all rows.
+        With positions, whose distances round like the largest row, that is the size of all rows.
         """
         noise = np.random.default_rng(0).standard_normal(self.X.shape)
         axis = 1 if self.program.shape is None else None
@@ -109,7 +109,7 @@ class KernelTrial:
         return np.abs(error / (scale + (scale == 0.0))).max(initial=0.0)
 
     def between(self, K):
-        """Error of matrices between two sides, whose equal rows have dropouts of their own."""
+        """Error of matrices between two sides; diagonals differ with dropout, independent there."""
         error = K - self.K
         if "Dropout" in str(self.network):
             error[:, *np.diag_indices(len(self.X))] = 0.0
@@ -117,7 +117,7 @@ class KernelTrial:
 
 
 def count_jumps(program):
-    """How often pairs pass a jump of an activation."""
+    """Number of activations with a jump that pairs pass, in a recurrence at each time."""
     tiny = np.array([-1e-100, 1e-100])
     acts = [step.activation for step in program.steps if isinstance(step, Pointwise)]
     times = [step.grid[0] for step in program.steps if isinstance(step, Recur)]
@@ -176,7 +176,7 @@ def beside_reference(trial):
 
 
 def in_single(trial):
-    """Single precision, where the kernel does not overflow in it, beyond what networks amplify."""
+    """Error in single precision, unless that overflows, beyond what the network amplifies."""
     try:
         K = trial.gram(trial.X, dtype="float32")
     except ValueError as error:
@@ -201,14 +201,14 @@ INVARIANTS = {
     "others by the reference engine": (beside_reference, 1e-12),
     "single precision": (in_single, 5e-6),
 }
-"""What is wrong about a trial, and how large it may be."""
+"""Functions of a trial that return an error, and its bound, by the name of the invariant."""
 
 
 # --- Estimators -----------------------------------------------------------------------------------
 
 
 class EstimatorTrial:
-    """An estimator, what it is fitted to, and what has to be true of its predictions."""
+    """A random estimator, random data, and checks of its predictions."""
 
     def __init__(self, rng):
         self.model, n_columns = draw_estimator(rng)
@@ -224,7 +224,7 @@ class EstimatorTrial:
         return f"model = {self.model!r}\n{parts}"
 
     def failures(self):
-        """What is not true, in words."""
+        """Yield a description of each property that does not hold."""
         check = self._check_classifier if is_classifier(self.model) else self._check_regressor
         return (words for words, is_true in check() if not is_true)
 
@@ -238,7 +238,7 @@ class EstimatorTrial:
             yield "others of scaled targets", np.allclose(scaled, found, 1e-9, 1e-9 * found.max())
 
     def _predict(self, factor=1.0):
-        """Means and standard deviations."""
+        """Means and standard deviations (2, m) at new rows, of a fit to the scaled targets."""
         return np.stack(self.model.fit(self.X, factor * self.y).predict(self.Y, return_std=True))
 
     def _check_classifier(self):

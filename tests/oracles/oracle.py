@@ -1,4 +1,4 @@
-"""Kernels of infinitely wide networks in high precision: slow, obvious, and sharing no code.
+"""Kernels of infinitely wide networks in high precision, by code that shares none with the package.
 
 A network is a list of layers:
 
@@ -31,7 +31,7 @@ class State(NamedTuple):
 
 
 def determinant(a, b, c):
-    """Return ab - c^2, where rounding cannot make it negative."""
+    """Return ``a b - c^2``, at least zero."""
     return max(a * b - c * c, mpf(0))
 
 
@@ -410,7 +410,7 @@ def pair(layers, x, y, w, b):
 
 
 def enough(digits):
-    """Arithmetic in which coincident and parallel rows have ``digits`` right digits."""
+    """Context of a precision in which coincident and parallel rows have ``digits`` right digits."""
     return mp.workdps(2 * digits + 20)
 
 
