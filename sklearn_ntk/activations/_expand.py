@@ -113,9 +113,9 @@ def close(rows, sums):
     share, rate = sums.odd / energy, sums.odd_moment / energy
     rate = rate - share * sums.moment / energy
     last = len(unit) - 1  # even
-    for n, whole, speed in ((last, 1.0 - share, -rate), (last - 1, share, rate)):
+    for n, target, speed in ((last, 1.0 - share, -rate), (last - 1, share, rate)):
         u, du = unit[n % 2 : n : 2], dunit[n % 2 : n : 2]
-        lack = np.maximum(whole - (u * u).sum(axis=0), 0.0)
+        lack = np.maximum(target - (u * u).sum(axis=0), 0.0)
         speed = speed - 2.0 * (u * du).sum(axis=0)
         root = np.sqrt(lack + _SOFT)  # the root of the lack, without the noise of small ones
         unit[n], dunit[n] = lack / root, speed / root * (1.0 - 0.5 * lack / root**2)

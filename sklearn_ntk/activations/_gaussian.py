@@ -190,7 +190,8 @@ class Gabor(NamedTuple):
         a, a_new, u, rest_a, sine_a = left
         b, b_new, v, rest_b, sine_b = right
         k, square, uv = -2.0 * self.rate, self.frequency**2, u * v
-        # of k times the covariance: the distances to parallel and to opposite rows
+        # scaled is k times the covariance of parallel rows minus that of these; above is k times
+        # the covariance of these rows minus that of opposite ones
         scaled = 0.5 * k * (q * uv)
         product = k * ((a * u) * (b * v))
         above = 2.0 * product - scaled

@@ -87,8 +87,8 @@ def central(k):
     w = k + 0.25
     v = 1.0 / (w * w)
     series = 1.0 + v * (-1 / 64 + v * (21 / 8192 + v * (-671 / 524288 + v * 180323 / 134217728)))
-    whole = np.minimum(k, len(products) - 1).astype(int)
-    return np.where(k < len(products), products[whole], series / np.sqrt(np.pi * w))
+    index = np.minimum(k, len(products) - 1).astype(int)
+    return np.where(k < len(products), products[index], series / np.sqrt(np.pi * w))
 
 
 @lru_cache(1)

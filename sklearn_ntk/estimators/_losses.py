@@ -100,8 +100,8 @@ class LogLoss(Loss):
         super().check(model)
         if model.alpha == 0:
             raise ValueError(
-                "loss='log_loss' needs alpha > 0: without a ridge classes that can be separated "
-                "have no finite solution."
+                "loss='log_loss' needs alpha > 0, since classes that can be separated have no "
+                "finite solution without a ridge; got 0: increase alpha."
             )
 
     def fit(self, model, rows):

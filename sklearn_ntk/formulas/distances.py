@@ -174,10 +174,10 @@ def settle_pair(scale, distance, ntk, left, right):
     window, and ``scale sum_s A(p_s)``. Positions that are equal, parallel or opposite but for
     rounding become exactly that.
     """
-    whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
-    rest = whole - left[0] - right[0] + uneven
+    total, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
+    rest = total - left[0] - right[0] + uneven
     std, other = (np.sqrt(np.maximum(side[1] * side[2] - side[0], 0.0)) for side in (left, right))
-    return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
+    return _distance(_sharp_gap(rest, std, other, NOISE * total), std, other), scale * ntk
 
 
 # --- Traces ---------------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ def _check_pairs(X, Y):
     widths = [rows[i][0].shape[1] for i in (0, -1)]
     if widths[0] != widths[1]:
         raise ValueError(
-            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
+            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}: pass "
+            f"the same features."
         )
     return rows
 
