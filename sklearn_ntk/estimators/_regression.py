@@ -238,11 +238,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
                 "noise from; got 1."
             )
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        spread = self._covariance(X) if return_cov else self._deviation(X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = self._covariance(X) if return_cov else self._deviation(X)
         if not np.all(np.isfinite(spread)):
             raise ValueError(
-                f"The uncertainty of targets that reach {np.max(np.abs(mean)):.3g} overflows: "
-                f"scale the targets{', or take return_std=True' * return_cov}."
+                f"The uncertainty of predictions that reach {np.max(np.abs(mean)):.3g} overflows: "
+                f"scale the data{', or take return_std=True' * return_cov}."
             )
         return mean, spread[..., 0] if self._is_flat else spread
 

@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 from ..gram._operator import chunks
 from ..solvers._factors import cholesky, variances
 from ..solvers._flow import GradientFlow
+from ..solvers._units import scaled
 
 
 class Spread(NamedTuple):
@@ -80,21 +81,24 @@ def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
     -------
     amplitude, noise : float
     """
-    variance, share = 1.0 / precision, 1.0 / weights
+    exponent = int(np.frexp(np.median(weights / precision))[1])  # a kernel may be of any size
+    variance, share = scaled(1.0 / precision, -exponent), 1.0 / weights
     size = np.abs(residuals).max() or np.sqrt(scatter) or 1.0
     squares = np.append((residuals / size) ** 2, scatter / size / size / max(n_more, 1))
     counts = np.append(np.ones(len(weights)), float(n_more))
 
     def units(ratio):
         """Variances of the squares for a = 1, their counts, and the most likely a."""
-        unit_variances = np.append(variance + ratio * share, ridge + ratio)
+        unit_variances = np.append(variance + ratio * share, scaled(ridge, -exponent) + ratio)
         is_known = (counts > 0.0) & (unit_variances > 0.0)
         unit_variances, n = unit_variances[is_known], counts[is_known]
-        return unit_variances, n, n @ (squares[is_known] / unit_variances) / counts.sum()
+        with np.errstate(over="ignore"):
+            amplitude = n @ (squares[is_known] / unit_variances) / counts.sum()
+        return unit_variances, n, min(amplitude, np.finfo(float).max)
 
     def loss(log_ratio):
         unit_variances, n, amplitude = units(np.exp(log_ratio))
-        return n @ np.log(unit_variances * max(amplitude, np.finfo(float).tiny))
+        return n @ (np.log(unit_variances) + np.log(max(amplitude, np.finfo(float).tiny)))
 
     ratio = 0.0
     if is_noisy and np.any(squares):
@@ -104,7 +108,7 @@ def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
         best = minimize_scalar(loss, bounds=(best - 1.0, best + 1.0), method="bounded").x
         ratio = np.exp(best) if loss(best) < loss(-np.inf) else 0.0
     amplitude = units(ratio)[-1] * size * size
-    return amplitude, ratio * amplitude
+    return min(scaled(amplitude, -exponent), np.finfo(float).max), ratio * amplitude
 
 
 class Posterior:
@@ -151,13 +155,13 @@ class Posterior:
             return self._kept
 
     def variance(self, kernel, X_fit, X):
-        """Posterior variances (m,) of new rows ``X``, and the kernel variance."""
+        """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance."""
         project, kernel_variance = self.prepare(kernel, X_fit)
         variance = kernel.diag(X)
         for rows in chunks(len(X), len(X_fit)):
             V, A, B = project(kernel(X[rows], X_fit))
             variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
-        return np.maximum(variance, 0.0), kernel_variance
+        return np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf), kernel_variance
 
     def covariance(self, kernel, X_fit, X):
         """Posterior covariances (m, m) of new rows ``X``, and the kernel variance."""

@@ -147,3 +147,13 @@ def test_second_call_takes_little_time():
         model.predict(X[:1], return_std=True)
         seconds.append(time.perf_counter() - start)
     assert min(seconds[1:]) < 0.25 * seconds[0]
+
+
+@pytest.mark.parametrize("how", ["return_std", "return_cov"])
+def test_overflow_is_told(how):
+    """Squares of the kernel between rows of different size overflow before the kernel does."""
+    X, y = data()
+    model = NTKRegressor(activation="identity", bias_var=0.0).fit(1e-60 * X, y)
+    assert np.all(np.isfinite(model.predict(1e60 * X, **{how: True})[1]))
+    with pytest.raises(ValueError, match=r"uncertainty of predictions that reach .* overflows"):
+        model.predict(1e152 * X, **{how: True})

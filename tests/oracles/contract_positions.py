@@ -266,7 +266,8 @@ def program_of(name):
 def run_numpy(program, X, Y, gradient=False, portion=None):
     """Kernels (2, n, m), NNGP then NTK, and derivatives (2, n, m, 2), by the reference engine."""
     sides = [positions.check_shape(np.asarray(Z), program.shape) for Z in (X, Y)]
-    rows = [_positions.scan_rows(program, Z, gradient) for Z in sides]
+    scan = _positions.scan_rows(program, np.concatenate(sides), gradient)  # series as long for all
+    rows = [positions.some(scan, part) for part in (slice(len(X)), slice(len(X), None))]
     nngp, ntk, *rates = _positions.run(program, *sides, *rows, gradient)
     values = np.stack([nngp, ntk])
     return (values, np.stack(rates)) if gradient else values
