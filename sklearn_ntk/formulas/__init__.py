@@ -1,4 +1,4 @@
-"""Formulas, each once: tracing, special functions, and what instructions do to rows and pairs.
+"""The recursions of variances, covariances and tangent kernels, each formula once. Internal.
 
 Internal. `tracing` records a formula and differentiates it, `writing` makes source code of it;
 `special` has the functions that formulas are made of; `gaps` says what instructions do to rows and

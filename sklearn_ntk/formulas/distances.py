@@ -14,13 +14,16 @@ from .tracing import NOISE
 
 
 def gap_of(distance, std, other):
-    """The gap at a squared distance, of these standard deviations."""
+    """Gap ``D - (std - other)^2`` of a squared distance, for both standard deviations."""
     apart = std - other
     return np.maximum(distance - apart * apart, 0.0)
 
 
 def _sharp_gap(distance, std, other, noise):
-    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for noise."""
+    """`gap_of`, exactly 0 for positions that are parallel within ``noise``.
+
+    For opposite ones it is exactly ``4 std other``, the largest gap there is.
+    """
     apart, total = std - other, std + other
     is_opposite = total * total - distance <= noise
     gap = np.maximum(distance - apart * apart, is_opposite * (4.0 * std * other))
@@ -28,12 +31,13 @@ def _sharp_gap(distance, std, other, noise):
 
 
 def _distance(gap, std, other):
+    """Squared distance of a gap, the inverse of `gap_of`."""
     apart = std - other
     return gap + apart * apart
 
 
 def _trained(trained, ntk, distance, variance, other):
-    """The NTK with what trained weights add to it: their own covariance."""
+    """NTK plus ``trained`` times the covariance ``(variance + other - distance) / 2``."""
     half = 0.5 * trained
     return ntk + half * variance + half * other - half * distance
 
@@ -42,7 +46,7 @@ def _trained(trained, ntk, distance, variance, other):
 
 
 def pointwise_row(act, weight, bias, variance):
-    """Activation and affine map; the record is the new variance and the features."""
+    """Activation and affine map; the record is the new variance and the activation's features."""
     features = gaps.features_of(act, variance)
     new = weight * (features[1] * features[1]) + bias
     return new, (new, *features)
@@ -55,7 +59,7 @@ def affine_row(weight, bias, variance):
 
 
 def normalize_row(variance):
-    """Division by the standard deviation, which is the record with its inverse."""
+    """Division by the standard deviation; the record is that, its inverse, and the new variance."""
     std = np.sqrt(variance)
     new = 1.0 * (variance > 0.0)
     return new, (std, safe_inverse(std), new)
@@ -68,7 +72,10 @@ def drop_row(kept, variance):
 
 
 def recur_row(recurrent, weight, bias, variance, inputs):
-    """One time of a recurrence, before the activation; the record is the new variance."""
+    """One time step of a recurrence, before the activation; the record is the new variance.
+
+    ``variance`` is that of the previous state behind the activation, ``inputs`` that of the input.
+    """
     new = recurrent * variance + weight * inputs + bias
     return new, (new,)
 
@@ -89,7 +96,10 @@ def pointwise_pair(act, weight, trained, distance, ntk, left, right):
 
 
 def joined_pair(act, weight, trained, distance, ntk, left, right):
-    """An affine map, then an activation with no other map behind it: both in one pass."""
+    """Affine map, then an activation without an affine map behind it: two instructions in one.
+
+    Records are those of the second instruction.
+    """
     gap = gap_of(weight * distance, left[1], right[1])
     ntk = weight * ntk + trained * left[1] * right[1] - 0.5 * trained * gap
     passed, slope = act.dual(gap, left[1:], right[1:])
@@ -97,7 +107,10 @@ def joined_pair(act, weight, trained, distance, ntk, left, right):
 
 
 def weigh_pair(weight, trained, passed, slope, ntk, left, right):
-    """Affine map behind an activation; records have the standard deviation there in third place."""
+    """Affine map behind an activation, from the gap ``passed`` and the slope behind the latter.
+
+    Entry 2 of a record is the standard deviation behind the activation.
+    """
     new = weight * _distance(passed, left[2], right[2])
     return new, _trained(trained, slope * (weight * ntk), new, left[0], right[0])
 
@@ -118,18 +131,21 @@ def normalize_pair(distance, ntk, left, right):
 
 
 def drop_pair(distance, ntk, left, right):
-    """Dropout: independent noise of both rows adds to their distance."""
+    """Dropout: the variances of the noise of both rows, which is independent, add to ``D``."""
     return distance + left[0] + right[0], ntk
 
 
 def recur_pair(recurrent, weight, trained, distance, ntk, inputs, input_ntk, left, right):
-    """One time of a recurrence, before the activation."""
+    """One time step of a recurrence, before the activation, from the state behind it and the input.
+
+    ``inputs`` and ``input_ntk`` are the squared distance and the NTK of the input.
+    """
     new = recurrent * distance + weight * inputs
     return new, _trained(trained, recurrent * ntk + weight * input_ntk, new, left[0], right[0])
 
 
 def embed_pair(trained, distance, ntk, both, own_left, own_right):
-    """Sum with a signal of which this is the covariance, and the variance at both positions."""
+    """Sum with a signal of covariance ``both`` at ``(p, q)`` and variances ``own_...`` at both."""
     return distance + (own_left + own_right - 2.0 * both), ntk + trained * both
 
 
@@ -159,21 +175,23 @@ def attend_sqrt_pair(square, twice, covariance, ntk, total, cross, left, right):
 
 
 def mean_pair(scale, distance, ntk):
-    """Mean from a sum over equal positions."""
+    """Mean over positions ``p``, from the sums of ``D(p, p)`` and of ``T(p, p)``."""
     return scale * distance, scale * ntk
 
 
 def settle_pair(scale, distance, ntk, left, right):
-    """Means from sums over pairs of positions, of which the distances inside a row are taken off.
+    """Distance and NTK behind a pooling, from the sums over pairs of positions of two windows.
 
-    A record is half of the scaled sum of distances inside the row, the number of positions, and the
-    scaled sum of variances. Positions that are equal, parallel or opposite but for rounding count
-    as such.
+    ``scale sum_st D(p_s, q_t)`` less the same halved sums inside each row is the squared distance
+    of the pooled signals, if both windows have as many positions; ``uneven`` corrects for others.
+    A record is ``scale / 2 sum_st D(p_s, p_t)`` inside the row, the number of positions in the
+    window, and ``scale sum_s A(p_s)``. Positions that are equal, parallel or opposite but for
+    rounding become exactly that.
     """
-    whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
-    rest = whole - left[0] - right[0] + uneven
+    total, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
+    rest = total - left[0] - right[0] + uneven
     std, other = (np.sqrt(np.maximum(side[1] * side[2] - side[0], 0.0)) for side in (left, right))
-    return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
+    return _distance(_sharp_gap(rest, std, other, NOISE * total), std, other), scale * ntk
 
 
 # --- Rules ----------------------------------------------------------------------------------------
@@ -186,7 +204,7 @@ ROWS = {
     "recur": recur_row,
     "attend_sqrt": attend_sqrt_row,
 }
-"""Formulas of rules for rows."""
+"""Formulas for rows, by the rule of an instruction."""
 
 PAIRS = {
     "pointwise": pointwise_pair,
@@ -203,10 +221,10 @@ PAIRS = {
     "attend_linear": attend_linear_pair,
     "attend_sqrt": attend_sqrt_pair,
 }
-"""Formulas of rules for pairs.
+"""Formulas for pairs of positions, by the rule of an instruction.
 
-The gap and the slope of a series come from its sums. The numbers of a joined map are those of its
-affine map, which is the step before.
+For "series" the inputs ``passed`` and ``slope`` come from `series`. Numbers of "joined" are those
+of its affine map, the instruction before; its record is that of the activation.
 """
 
 NOISY = ("drop",)

@@ -1,4 +1,8 @@
-"""Choice among networks: all candidates in one fit, by closed forms or on one Gram matrix each."""
+"""Choice among networks: estimators that score all candidates of a grid in one fit.
+
+`_estimators` has the public classes, `_search` their base class, `_candidates` the Gram matrices
+and scores of candidates.
+"""
 
 from ._classification import NTKClassifierCV
 from ._precomputed import precomputed

@@ -1,4 +1,4 @@
-"""Kernels of infinitely wide networks in high precision: slow, obvious, and sharing no code.
+"""Kernels of infinitely wide networks in high precision, by code that shares none with the package.
 
 A network is a list of layers:
 
@@ -76,7 +76,7 @@ def pair(layers, x, y, w, b):
 
 
 def enough(digits):
-    """Arithmetic in which coincident and parallel rows have ``digits`` right digits."""
+    """Context of a precision in which coincident and parallel rows have ``digits`` right digits."""
     return mp.workdps(2 * digits + 20)
 
 

@@ -1,6 +1,6 @@
-"""The reference engine for networks on positions: schedules on whole arrays.
+"""The reference engine for rows with positions: the operations of a schedule on NumPy arrays.
 
-It states what the operations do, on pairs of rows or on each row paired with itself.
+`scan_rows` runs a schedule on each row paired with itself, `run` on all pairs of two sets of rows.
 """
 
 import numpy as np
@@ -14,9 +14,10 @@ from ..schedule.writer import schedule
 
 
 class _Sides:
-    """Rows on the left and on the right, of which pairs are all combinations or one and the same.
+    """Rows ``X`` (n, positions, channels) and ``Y`` (m, positions, channels), `LineRows` of both.
 
-    Arrays over positions and rows become arrays for pairs: (positions, n, m), or (positions, n).
+    Pairs are all combinations (n, m) or, if ``are_same``, each row with itself (n,). Arrays of rows
+    (positions, n) are made to broadcast with arrays of pairs, (positions, n, m) or (positions, n).
     """
 
     def __init__(self, X, Y, rows_x, rows_y, are_same):
@@ -24,11 +25,11 @@ class _Sides:
         self.rows, self.are_same = (rows_x, rows_y), are_same
 
     def view(self, side, part):
-        """An array over positions and rows of the left side, 0, or the right side, 1."""
+        """Array (positions, rows) of the left side, 0, or right side, 1, for arrays of pairs."""
         return part if self.are_same else part[..., None] if side == 0 else part[..., None, :]
 
     def records(self, k, places):
-        """Records of a step on both sides, at these positions."""
+        """Records of step ``k`` at the positions ``places``: left ones, then right ones."""
         return [
             tuple(self.view(side, part[at]) for part in rows.records[k])
             for side, (rows, at) in enumerate(zip(self.rows, places, strict=True))
@@ -43,7 +44,7 @@ class _Sides:
         ]
 
     def distances(self, left, right):
-        """Squared distances of positions, from differences."""
+        """Squared distances of the inputs, ``sum_c (x_pc - y_qc)^2 / channels``, for positions."""
         total = 0.0
         for x, y in zip(self.X.swapaxes(0, 1), self.Y.swapaxes(0, 1), strict=True):
             apart = self.view(0, x[left]) - self.view(1, y[right])
@@ -52,7 +53,11 @@ class _Sides:
 
 
 class _Machine:
-    """Lines of the state, (parts, lines, ...) as `_Sides` has pairs, and the operations on them."""
+    """The lines of all pairs, and the operations of a schedule on them.
+
+    ``lines`` is (parts, n_lines, n, m) or, for rows with themselves, (parts, n_lines, n). Parts are
+    squared distance and NTK and, with ``gradient``, two rates of each.
+    """
 
     def __init__(self, program, plan, shape, sides, gradient):
         self.steps, self.sides, self.gradient = program.steps, sides, gradient
@@ -64,6 +69,7 @@ class _Machine:
         _OPERATIONS[type(op)](self, op)
 
     def _set(self, op, parts, state):
+        """Write arrays (lines, ...) to these parts of the lines from ``op.out`` on."""
         for part, values in zip(parts, state, strict=True):
             self.lines[part, op.out : op.out + len(values)] = values
 
@@ -146,7 +152,7 @@ class _Machine:
         return state, self.lines[:, op.inputs], sides
 
     def _mend(self, op, step):
-        """One row at one position: the distance is zero, and the noise the same."""
+        """For a position of a row with itself: distance zero, and the same noise on both sides."""
         lines = op.out + np.flatnonzero(op.left == op.right)
         for part in self.distance:
             self.lines[part, lines] = 0.0
@@ -181,22 +187,22 @@ _INPUTS = {
 """What formulas take then: a state, what comes from elsewhere, and records."""
 
 
-def _duals(act, state, left, right, *moves):
-    """Gap and slope behind a series, with their rates if those of the records are given."""
+def _duals(act, state, left, right, *rates):
+    """Gap and slope behind a series; also their rates, if those of the records are given."""
     apart, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
     gap = settled(gap, left[1], right[1])
-    if not moves:
+    if not rates:
         return series.dual(act, gap, left[2:], right[2:])
-    rates = [
-        (gap > 0.0) * (state[2 + p] - 2.0 * apart * (moves[p][1] - moves[2 + p][1]))
+    gap_rates = [
+        (gap > 0.0) * (state[2 + p] - 2.0 * apart * (rates[p][1] - rates[2 + p][1]))
         for p in range(2)
     ]
-    features = ([move[2:] for move in moves[i : i + 2]] for i in (0, 2))
-    return series.dual_rates(act, gap, rates, left[2:], right[2:], *features)
+    dleft, dright = ([rate[2:] for rate in rates[i : i + 2]] for i in (0, 2))
+    return series.dual_rates(act, gap, gap_rates, left[2:], right[2:], dleft, dright)
 
 
 def scan_rows(program, X, gradient=False):
-    """Carry single rows (n, positions, channels) through a program, paired with themselves."""
+    """`LineRows` of single rows ``X`` (n, positions, channels), each paired with itself."""
     plan = schedule(program, None, True)
     scan = Scan(program, variances(X), gradient)
     sides = _Sides(X, X, scan, scan, True)
@@ -213,23 +219,27 @@ def scan_rows(program, X, gradient=False):
 
 
 def run(program, X, Y, rows_x, rows_y, gradient=False):
-    """Kernels between rows, as `reference.tiles.run` returns them, without the axis of outputs."""
+    """Kernels between rows ``X`` (n, positions, channels) and ``Y``, from the `LineRows` of both.
+
+    NNGP and NTK (n, m) and, with ``gradient``, their derivatives (n, m, 2).
+    """
     plan = schedule(program, None)
     sides = _Sides(X, Y, rows_x, rows_y, False)
     machine = _Machine(program, plan, (len(X), len(Y)), sides, gradient)
     for op in plan.operations:
         machine.run(op)
-    ends = ((rows.variance, rows.dvariance) for rows in (rows_x, rows_y))
-    return kernels(machine.lines[:, plan.result], *ends)
+    left, right = ((rows.variance, rows.dvariance) for rows in (rows_x, rows_y))
+    return kernels(machine.lines[:, plan.result], left, right)
 
 
 def kernels(state, left, right):
-    """NNGP and NTK, with their rates if there are any, from the state of the output.
+    """NNGP ``(A + B - D) / 2`` and NTK, and their derivatives, from the state of the output.
 
-    Both sides have the variances of their rows, and the rates of these or None.
+    ``left`` and ``right`` are pairs (variances (n,), their derivatives (n, 2) or None).
     """
-    found = (0.5 * (left[0][:, None] + right[0] - state[0]), state[1])
+    nngp, ntk = 0.5 * (left[0][:, None] + right[0] - state[0]), state[1]
     if len(state) == 2:
-        return found
-    moves = left[1][:, None] + right[1]
-    return *found, 0.5 * (moves - np.stack(state[2:4], axis=-1)), np.stack(state[4:6], axis=-1)
+        return nngp, ntk
+    dvariances = left[1][:, None] + right[1]
+    dnngp = 0.5 * (dvariances - np.stack(state[2:4], axis=-1))
+    return nngp, ntk, dnngp, np.stack(state[4:6], axis=-1)
