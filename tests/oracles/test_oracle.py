@@ -228,6 +228,7 @@ def test_gradient_is_the_slope(name, parameters):
     assert_allclose((values(0, step) - values(0, -step)) / (2 * step), by_b, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFERENCES)
 def test_stored_values(case):
     """The Gram matrices agree with those of the reference implementation."""

@@ -367,6 +367,7 @@ np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
 """
 
 
+@pytest.mark.slow
 def test_pickle_in_another_process(tmp_path):
     """Nothing needs to be imported before."""
     X = rows(30)
