@@ -19,11 +19,11 @@ def source(own, gradient, single):
     the coefficients. ``tile.constants`` has a pair (order, whether the distance doubles behind it)
     for each coefficient.
     """
-    made, letters = Series(gradient, single, True), ("", "d") if gradient else ("",)
-    reads, head = Reads(made.inputs, None, own, (), "k", {}), line_traces.SERIES_HEAD
-    places = [f"LANES * {6 + i} + j" for i in range(len(made.names))]
-    load = [f"{name} = load(work, {at})" for name, at in zip(made.names, places, strict=True)]
-    store = [f"store(work, {at}, {name})" for name, at in zip(made.names, places, strict=True)]
+    code, letters = Series(gradient, single, True), ("", "d") if gradient else ("",)
+    reads, head = Reads(code.inputs, None, own, (), "k", {}), line_traces.SERIES_HEAD
+    places = [f"LANES * {6 + i} + j" for i in range(len(code.names))]
+    load = [f"{name} = load(work, {at})" for name, at in zip(code.names, places, strict=True)]
+    store = [f"store(work, {at}, {name})" for name, at in zip(code.names, places, strict=True)]
     slots = {"": "q", "d": "(q + width)"}
     lefts = [f"{d}u = {of_left(slots[d], own)}" for d in letters]
     once, each = (lefts, []) if not own else ([], lefts)
