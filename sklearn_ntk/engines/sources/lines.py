@@ -114,15 +114,15 @@ class Reads:
             self.lanes.append(f"{name} = {' + '.join(terms) or f'load(lines, at + {place})'}")
 
 
-def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=None, given=()):
+def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=None, local=()):
     """Lines of the loops that replace the state of lines by what a rule makes of it.
 
-    ``before`` are lines before the loop over lanes, which find the inputs ``given``. For the others
+    ``before`` is code before the loop over lanes, which sets the inputs ``local``. For the others
     see `Reads`.
     """
     writer = Scalars(single)
     inputs, body, texts = statements(line_traces.trace_pair(rule, cls, gradient), writer)
-    names = [name for name in inputs if name not in given]
+    names = [name for name in inputs if name not in local]
     reads = Reads(names, cls, own, line_traces.pair_numbers(rule), affine, sources or {})
     changed = [(part, text) for part, text in enumerate(texts) if sources or text != f"s{part}"]
     ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in changed]
