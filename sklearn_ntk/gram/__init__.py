@@ -1,4 +1,7 @@
-"""Gram matrices and diagonals of a program, tile by tile on all threads."""
+"""Gram matrices and diagonals of a program: checks, memory for results, threads, selection.
+
+Engines compute the blocks (see `engines._work`); kernels and searches call `gram` and `diagonal`.
+"""
 
 import reprlib
 from contextlib import nullcontext
@@ -36,20 +39,20 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         The kernels wanted; all come out of one pass.
     gradient : bool
         Also return the derivatives with respect to the logarithms of ``weight_var`` and
-        ``bias_var`` of the layers that left theirs to the kernel.
+        ``bias_var``, through all layers that leave theirs at None.
     dtype : {"float64", "float32"}
         Precision of the pairs and of the result; single rows are always in double precision.
     verbose : int
         Whether to print how far the computation is and how long it will take.
     out : array, or tuple of them, optional
-        Where to put what is returned, of its structure, shapes and ``dtype``. The system has to
-        clear fresh memory, which is a good part of the time of shallow networks.
+        Arrays to fill, with the nesting, shapes and ``dtype`` of the return value. They spare
+        fresh memory, which the system has to clear: a good part of the time of shallow networks.
 
     Returns
     -------
     array of shape (n, m), or a tuple of them as ``get`` is
-        With an axis more in front if the program has several outputs, and for NTKs one before it if
-        the program has several numbers of frozen layers.
+        With an axis in front for the outputs if the program has several, and for NTKs one before
+        that if the program has several numbers of frozen layers.
     array of shape (n, m, 2), or a tuple of them, if ``gradient``
 
     Raises
@@ -85,7 +88,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
             _run(work, results, f"Gram matrix of {n} x {m} rows", verbose)
         if len(rows) == 1:
             _set_diagonal(results, work.diagonals)
-    if dtype == np.float32:  # what overflows on the way of pairs may not do so on that of rows
+    if dtype == np.float32:  # pairs may overflow where single rows, in float64, do not
         check_overflow(list(results), rows, dtype)
     return select(program, get, gradient, results) if out is None else out
 
@@ -108,31 +111,36 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     engine = engine_for(X)
     rows = [check_rows(X)]
     with single_threaded_blas if has_series(program) else nullcontext():
-        found = engine.diagonals(program, rows, names, gradient, dtype)
-    found = [None if part is None else part.astype(dtype) for part in found]
-    return select(program, get, gradient, found)
+        diagonals = engine.diagonals(program, rows, names, gradient, dtype)
+    diagonals = [None if one is None else one.astype(dtype) for one in diagonals]
+    return select(program, get, gradient, diagonals)
 
 
 def _check_pairs(X, Y):
-    """Rows of both sides with their norms, or of one if both are the same object."""
+    """Pairs (rows, norms) of both sides, or of one side if ``Y`` is None or ``X`` itself."""
     rows = [check_rows(X)] + ([] if Y is None or Y is X else [check_rows(Y, "Y")])
     widths = [rows[i][0].shape[1] for i in (0, -1)]
     if widths[0] != widths[1]:
         raise ValueError(
-            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}."
+            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}: pass "
+            f"the same features."
         )
     return rows
 
 
 def _wakes_blas(program, rows):
-    """Whether a product of matrices would start threads, beside which nobody may fork."""
+    """Whether the matrix products are so large that BLAS would start threads.
+
+    Only then BLAS is limited to one thread: the limit itself starts a thread, after which forking
+    is unsafe.
+    """
     (n, d), m = rows[0][0].shape, len(rows[-1][0])
     is_large = n * m * d > 2**18 or (n + m) * d > 2**13
     return is_large or program.shape is not None or has_series(program)
 
 
 def _check(program, gradient, dtype):
-    """The type of the results, and whether with derivatives; raises an error for what is wrong."""
+    """Checked ``dtype`` and ``gradient``; raises TypeError or ValueError."""
     if not isinstance(program, Program):
         raise TypeError(
             f"program must be a Program, as sklearn_ntk.layers.lower makes of a network; got "
@@ -140,19 +148,23 @@ def _check(program, gradient, dtype):
         )
     gradient = read_flag(gradient, "gradient")
     if gradient and program.n_ntks is not None:
-        raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
+        raise ValueError(
+            f"Derivatives are those of one NTK; got a program with {program.n_ntks}: lower the "
+            f"network for one n_frozen."
+        )
     return read_dtype(dtype), gradient
 
 
-def _set_diagonal(results, found):
-    for result, diagonals in zip(results, found, strict=True):
+def _set_diagonal(results, diagonals):
+    """Replace the diagonals of `Results` by those that are computed from single rows."""
+    for result, values in zip(results, diagonals, strict=True):
         if result.size:
             index = np.arange(result.shape[1])
-            result[:, index, index] = diagonals
+            result[:, index, index] = values
 
 
 def _run(work, results, title, verbose):
-    """Run all blocks. The first one, one of the smallest, is done alone: it may compile."""
+    """Compute all blocks; the cheapest of the first part alone, since it may compile loops."""
     remedy = "take fewer rows, dtype='float32', or a network with fewer positions"
     parts, progress = list(work.parts()), None
     total = sum(n_pairs(block) for part in parts for block in part.blocks)
@@ -163,8 +175,9 @@ def _run(work, results, title, verbose):
             compute(first)
             progress = Progress(total - n_pairs(first), title, remedy, verbose)
         run(compute, blocks, work.n_threads, partial(_count, progress))
-        del compute  # before the next part takes memory
+        del compute  # frees its memory before the next part takes some
 
 
 def _count(progress, block):
+    """Report the pairs of a block as done."""
     progress.add(n_pairs(block))

@@ -143,9 +143,9 @@ def test_second_call_takes_little_time():
     X, Y = data(2500)
     model, seconds = NTKRegressor(alpha=0.1).fit(X, Y), []
     for _ in range(6):
-        start = time.perf_counter()
+        start = time.process_time()
         model.predict(X[:1], return_std=True)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds[1:]) < 0.25 * seconds[0]
 
 

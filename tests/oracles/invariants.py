@@ -1,4 +1,4 @@
-"""What has to be true of any network and of any estimator, for `trials`."""
+"""Invariants of all networks and estimators, which `trials` checks."""
 
 import traceback
 from contextlib import ExitStack, contextmanager
@@ -18,25 +18,27 @@ from sklearn_ntk._runtime.errors import OutOfRange
 from sklearn_ntk.engines.reference import lines, tiles
 from sklearn_ntk.engines.rows import lines as lines_of_rows
 from sklearn_ntk.estimators._base import NetworkEstimator
+from sklearn_ntk.formulas import attention
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
 from sklearn_ntk.program import Pointwise, Recur
 
 NUDGE = 1e-9
-"""Relative change of rows that tells how kernels respond to rounding."""
+"""Relative perturbation of rows that measures how kernels respond to rounding."""
 
 SHAKES, ROUNDINGS = 3, 4.0
-"""Runs with random errors of so many roundings, whose response tells what rounding may change."""
+"""Number of runs with random relative errors, and their size in units of rounding: the response of
+kernels to them measures what rounding may change."""
 
 BOTH = ("nngp", "ntk")
 FOLDERS = [Path(package.__file__).parent for package in (sklearn_ntk, sklearn)]
 
 
 def is_refusal(error):
-    """Whether an error is raised on purpose, and one line tells its reason.
+    """Whether an error is raised on purpose, with a message of one line.
 
-    A full stop is asked of the package alone: not all messages of scikit-learn have one. Nor does
-    its factorisation in Gaussian processes, where a kernel is 1e16 times as large as the noise.
+    Messages of the package must end in a full stop; not all of scikit-learn do. An error of the
+    factorisation in its Gaussian processes, where a kernel is 1e16 times the noise, is a refusal.
     """
     frames = traceback.extract_tb(error.__traceback__)
     files = [Path(frame.filename) for frame in frames]
@@ -52,7 +54,7 @@ def is_refusal(error):
 
 
 class KernelTrial:
-    """Both kernels of a network and what has to be true of them."""
+    """Both kernels of a random network on random rows, and checks of their invariants."""
 
     def __init__(self, rng):
         self.network, n_columns = draw_network(rng)
@@ -66,7 +68,7 @@ class KernelTrial:
         return f"program = lower({self.network}, {w}, {b})\nX = np.array({X})\nY = np.array({Y})"
 
     def failures(self):
-        """What is not true, by name, with its error and its bound."""
+        """Yield the name, error and bound of each invariant that is violated."""
         self.jumps = count_jumps(self.program)  # each halves the digits
         for name, (check, bound, dtype) in INVARIANTS.items():
             error = float(check(self))
@@ -76,7 +78,7 @@ class KernelTrial:
                 yield f"{name}: {error:.2g}, at most {bound:.2g}"
 
     def loosened(self, bound, dtype):
-        """What rounding of the rows, or of what a layer computes, would change is no error."""
+        """The bound plus what rounding of the rows, or in the formulas, would change."""
         if not bound:
             return bound
         nudge = max(NUDGE, 0.2 * bound)
@@ -100,9 +102,9 @@ class KernelTrial:
         return list(map(np.stack, gram(self.program, self.X, None, BOTH, gradient=True)))
 
     def unrest(self, nudge):
-        """Change of the kernels if rows change by a small part of them.
+        """Relative change of the kernels if rows are perturbed by ``nudge`` times their size.
 
-        Distances of positions are relative to the larger one, so that it is a part of all rows.
+        With positions, whose distances round like the largest row, that is the size of all rows.
         """
         noise = np.random.default_rng(0).standard_normal(self.X.shape)
         axis = 1 if self.program.shape is None else None
@@ -130,7 +132,7 @@ class KernelTrial:
         return np.abs(error / (scale + (scale == 0.0))).max(initial=0.0)
 
     def between(self, K):
-        """Error of matrices between two sides, whose equal rows have dropouts of their own."""
+        """Error of matrices between two sides; diagonals differ with dropout, independent there."""
         error = K - self.K
         if "Dropout" in str(self.network):
             error[:, *np.diag_indices(len(self.X))] = 0.0
@@ -160,6 +162,8 @@ def shaken(size, rng):
     with ExitStack() as stack:
         stack.enter_context(patch.object(tiles, "initial_gap", shaking(turned)))
         stack.enter_context(patch.object(lines._Sides, "distances", shaking(distances)))
+        for name in ("covariances", "mix", "mix_left"):
+            stack.enter_context(patch.object(attention, name, shaking(getattr(attention, name))))
         for module in (tiles, lines, lines_of_rows):
             build = module.built
             replaced = patch.object(module, "built", lambda *key, build=build: shaking(build(*key)))
@@ -168,7 +172,7 @@ def shaken(size, rng):
 
 
 def count_jumps(program):
-    """How often pairs pass a jump of an activation."""
+    """Number of activations with a jump that pairs pass, in a recurrence at each time."""
     tiny = np.array([-1e-100, 1e-100])
     acts = [step.activation for step in program.steps if isinstance(step, Pointwise)]
     times = [step.grid[0] for step in program.steps if isinstance(step, Recur)]
@@ -250,14 +254,15 @@ INVARIANTS = {
     "others by the reference engine": (beside_reference, 1e-12, "float64"),
     "single precision": (in_single, 5e-6, "float32"),
 }
-"""What is wrong about a trial, how large it may be, and in which precision it is computed."""
+"""By the name of an invariant: a function of a trial that returns an error, its bound, and the
+precision in which it is computed."""
 
 
 # --- Estimators -----------------------------------------------------------------------------------
 
 
 class EstimatorTrial:
-    """An estimator, what it is fitted to, and what has to be true of its predictions."""
+    """A random estimator, random data, and checks of its predictions."""
 
     def __init__(self, rng):
         self.model, n_columns = draw_estimator(rng)
@@ -273,7 +278,7 @@ class EstimatorTrial:
         return f"model = {self.model!r}\n{parts}"
 
     def failures(self):
-        """What is not true, in words."""
+        """Yield a description of each property that does not hold."""
         check = self._check_classifier if is_classifier(self.model) else self._check_regressor
         return (words for words, is_true in check() if not is_true)
 
@@ -287,7 +292,7 @@ class EstimatorTrial:
             yield "others of scaled targets", np.allclose(scaled, found, 1e-9, 1e-9 * found.max())
 
     def _predict(self, factor=1.0):
-        """Means and standard deviations."""
+        """Means and standard deviations (2, m) at new rows, of a fit to the scaled targets."""
         return np.stack(self.model.fit(self.X, factor * self.y).predict(self.Y, return_std=True))
 
     def _check_classifier(self):

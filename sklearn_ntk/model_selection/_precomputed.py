@@ -1,0 +1,54 @@
+"""Estimators for a Gram matrix that is computed once."""
+
+import numpy as np
+from sklearn.base import clone
+
+from .._runtime.check import read_rows
+from ..estimators._base import NetworkEstimator, fit_columns
+
+
+def precomputed(estimator, X):
+    """An estimator for a precomputed kernel, and the Gram matrix that takes the place of ``X``.
+
+    Scikit-learn's functions that fit the same rows again and again, such as `cross_validate` and
+    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows.
+
+    Parameters
+    ----------
+    estimator : NTKRegressor or NTKClassifier
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    estimator : the same with ``kernel="precomputed"``
+    K : array of shape (n_samples, n_samples)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ntk import NTKClassifier
+    >>> from sklearn_ntk.model_selection import precomputed
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model, K = precomputed(NTKClassifier(depth=3), scale(X))
+    >>> print(f"{cross_validate(model, K, y, cv=5)['test_score'].mean():.1f}")
+    1.0
+    """
+    if not isinstance(estimator, NetworkEstimator):
+        raise TypeError(
+            f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
+        )
+    estimator._validate_params()
+    kernel, *others = estimator._kernels()
+    if kernel is None:
+        raise ValueError("The kernel of the estimator is precomputed already.")
+    if others:
+        raise ValueError(
+            f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
+            f"among {1 + len(others)}: name the kernel and the activation."
+        )
+    X = read_rows(X)
+    columns = fit_columns(estimator, kernel, X, np.ones(len(X)))
+    rows = X if columns is None else columns.apply(X)
+    return clone(estimator).set_params(kernel="precomputed"), kernel(rows)
