@@ -55,6 +55,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Only for ``loss="squared_error"``.
     learning_rate : float, default=1.0
         Factor of the times.
+    squash : float or None, default=10.0
+        Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
+        ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
+        and so do networks on positions, kernel objects and precomputed kernels.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
@@ -65,10 +69,6 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     class_weight : dict or "balanced", optional
         Weights of the classes, factors of the weights of their rows; "balanced" gives all classes
         the same sum of weights.
-    squash : float or None, default=10.0
-        Columns whose tails are heavy lose them: ``z = (x - mean) / std`` of the training rows
-        becomes ``z / sqrt(1 + (z / squash)^2)``, in the units of the column. None leaves the rows
-        as they are, and so do networks on positions, kernel objects and precomputed kernels.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

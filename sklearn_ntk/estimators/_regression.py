@@ -59,14 +59,14 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
     learning_rate : float, default=1.0
         Factor of the times.
+    squash : float or None, default=10.0
+        Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
+        ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
+        and so do networks on positions, kernel objects and precomputed kernels.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
         the ridge that predicts best is often smaller than the noise.
-    squash : float or None, default=10.0
-        Columns whose tails are heavy lose them: ``z = (x - mean) / std`` of the training rows
-        becomes ``z / sqrt(1 + (z / squash)^2)``, in the units of the column. None leaves the rows
-        as they are, and so do networks on positions, kernel objects and precomputed kernels.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

@@ -49,10 +49,12 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         weights for which their joint scores of the rows left out have the smallest log loss, or
         with the weights ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At
         most ten have more than a hundredth of the largest weight and count.
+    squash : float or None, default=10.0
+        Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
+        ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
+        and so do networks on positions, kernel objects and precomputed kernels.
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
-    squash : float or None, default=10.0
-        Limit of the columns, in standard deviations of the training rows: see `NTKClassifier`.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.

@@ -49,7 +49,9 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
         than a hundredth of the largest weight and count.
     squash : float or None, default=10.0
-        Limit of the columns, in standard deviations of the training rows: see `NTKRegressor`.
+        Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
+        ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
+        and so do networks on positions, kernel objects and precomputed kernels.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.

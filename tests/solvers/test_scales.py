@@ -233,7 +233,7 @@ def test_product_beyond_all_numbers():
 def test_kernels_of_any_size(how, exponent):
     """What is chosen for a kernel, and its uncertainty, do not depend on its unit."""
     X = np.random.default_rng(0).standard_normal((30, 3))
-    model = NTKRegressor(depth=1, weight_var=2.0, bias_var=0.0, **how)
+    model = NTKRegressor(depth=1, activation="relu", weight_var=2.0, bias_var=0.0, **how)
     expected = model.fit(X, X[:, 0]).predict(1.1 * X[:5], return_std=True)
     model.set_params(weight_var=2.0 ** (1 + exponent // 2))
     found = model.fit(X, X[:, 0]).predict(1.1 * X[:5], return_std=True)
