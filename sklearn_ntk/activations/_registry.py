@@ -69,6 +69,7 @@ def activation(name, **domains):
         cls.domains = domains
         cls.is_series = hasattr(cls, "expand")
         cls.is_linear = getattr(cls, "is_linear", False)
+        cls.jumps = getattr(cls, "jumps", False)
         if not hasattr(cls, "traced"):
             cls.traced = lambda self: self
             if not cls.is_series:

@@ -14,7 +14,7 @@ from .._runtime.errors import OutOfRange
 from ..activations import as_activation
 from ..architectures import mlp
 from ..formulas.special import is_variance
-from ..gram import diagonal, gram
+from ..gram import diagonal, gradient_x, gram
 from ..layers import lower
 
 _TIED = ("weight_var", "bias_var")
@@ -216,6 +216,28 @@ class NetworkKernel(Kernel):
         array of shape (n,)
         """
         return diagonal(self._program(), _check_rows(X), get=self._get, dtype=self.dtype)
+
+    def gradient_x(self, X, Y=None, coef=None):
+        """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Where the gradients are wanted.
+        Y : array-like of shape (m, d), optional
+            The other rows, which stay where they are; defaults to ``X``.
+        coef : array-like of shape (m,) or (m, k), optional
+            Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)``, whose gradients are
+            wanted; these cost a few products of matrices beside the kernel's derivatives.
+
+        Returns
+        -------
+        array of shape (n, m, d), or with ``coef`` (n, d) or (n, k, d)
+            Per unit of a column, as notes on kinks say, in `sklearn_ntk.gram.gradient_x`.
+        """
+        program = self._program()
+        X, Y = _check_rows(X), None if Y is None else _check_rows(Y)
+        return gradient_x(program, X, Y, coef, self._get, self.dtype, self.verbose)
 
     def is_stationary(self):
         """Whether the kernel depends on differences only: it does not."""

@@ -214,6 +214,20 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             return mean, np.hypot.reduce(np.concatenate([shares * spreads, shares * away]))
         return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
 
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the predictions with respect to the rows, see `NTKRegressor`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+        """
+        return self._mean("predict_gradient", X)
+
 
 class NTKClassifierCV(ScoreClassifier, NetworkCV):
     """Classification with infinitely wide networks that leave-one-out errors choose.
@@ -392,3 +406,18 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         """
         scores = self._mean("decision_function", X)
         return scores if self.class_map_ is None else scores @ self.class_map_
+
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the scores with respect to the rows, see `NTKClassifier`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_classes, n_features)
+        """
+        found = self._mean("predict_gradient", X)
+        return found if self.class_map_ is None else self.class_map_.T @ found

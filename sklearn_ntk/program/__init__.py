@@ -41,6 +41,9 @@ __all__ = [
 class Program(NamedTuple):
     """Instructions, the deepest stack that they need, and the shape of rows that have positions.
 
+    Rates are along the logarithms of the kernel's variances or, if ``by_rows``, along the standard
+    deviation of the left row, at the same gap, and along the gap of the pair.
+
     Examples
     --------
     >>> from sklearn_ntk.layers import Dense, lower
@@ -55,6 +58,7 @@ class Program(NamedTuple):
     steps: tuple
     stack_size: int = 0
     shape: tuple | None = None
+    by_rows: bool = False
 
     @property
     def activations(self):
@@ -81,6 +85,11 @@ class Program(NamedTuple):
     def ties(self):
         """Whether any weight variance, and any bias variance, is the kernel's own."""
         return tuple(any(step.ties[p] for step in self.steps) for p in range(2))
+
+    @property
+    def along_rows(self):
+        """The program with rates ``by_rows``."""
+        return self._replace(steps=tuple(step.untied for step in self.steps), by_rows=True)
 
     @property
     def outline(self):

@@ -23,9 +23,9 @@ BLOCK_ROWS = 128
 class TilePlan(NamedTuple):
     """A program as the engine takes it.
 
-    Addresses of its steps, the first of which begins a tile, and their own numbers; what they know;
-    where their coefficients are, and of which orders; and how much memory they need: parts of the
-    state, states on the stack, lines of ``work``.
+    Addresses of its steps, the first ones of which begin a tile, and their own numbers; what they
+    know; where their coefficients are, and of which orders; and how much memory they need: parts of
+    the state, states on the stack, lines of ``work``.
     """
 
     addresses: np.ndarray
@@ -72,7 +72,8 @@ def _make_steps(step, gradient, several, single):
 
 def make_plan(program, spans, gradient, dtype):
     """Plan of a program for `fill`; ``spans`` tells where its series are."""
-    compiled_steps, places, n_ntks = [_step(steps.begin)], [0], program.n_ntks or 1
+    compiled_steps = [_step(steps.begin)] + [_step(steps.move_gaps)] * program.by_rows
+    places, n_ntks = [0] * len(compiled_steps), program.n_ntks or 1
     for k, step in enumerate(program.steps):
         made = _make_steps(step, gradient, n_ntks > 1, dtype == np.float32)
         compiled_steps += made

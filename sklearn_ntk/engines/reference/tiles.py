@@ -29,9 +29,13 @@ class TileRows(NamedTuple):
     dntk: object
 
 
-def scan_rows(program, variance, gradient=False):
-    """Carry the variance and NTK of single rows, with their rates, through a program."""
-    state = (variance,) + (0.0 * variance,) * (5 if gradient else 1)
+def scan_rows(program, variance, gradient=False, rate=0.0):
+    """Carry the variance and NTK of single rows, with their rates, through a program.
+
+    ``rate`` is that of the variance along the first direction.
+    """
+    zero = 0.0 * variance
+    state = (variance, zero, rate + zero, zero, zero, zero)[: 6 if gradient else 2]
     stack, records, rates, outputs = [], [], [], []
     for step in program.steps:
         record, rate = (), ()
@@ -106,11 +110,16 @@ def initial_gap(X, Y):
 
 
 def _squared_distance(X, Y, inverse, ratio):
-    difference = (X - Y) * inverse
-    longer = (difference * ((X + Y) * inverse)).sum(axis=2)
-    share = longer / ((1.0 + ratio) * ratio)
-    apart = difference - share[:, :, None] * (Y * inverse)
+    apart = between_directions(X, Y, inverse, ratio)
     return (apart * apart).sum(axis=2)
+
+
+def between_directions(X, Y, inverse, ratio):
+    """``x / |x| - y / |y|`` along the last axis, from ``1 / |x|`` and ``ratio = |y| / |x|``."""
+    difference = (X - Y) * inverse
+    longer = (difference * ((X + Y) * inverse)).sum(axis=-1)
+    share = longer / ((1.0 + ratio) * ratio)
+    return difference - share[..., None] * (Y * inverse)
 
 
 def run(program, gap, rows_x, rows_y, gradient=False):
@@ -120,7 +129,8 @@ def run(program, gap, rows_x, rows_y, gradient=False):
     with ``gradient`` their rates along log weight_var and log bias_var, along the last axis. Of
     several NTKs, the matrices of one follow those of the other.
     """
-    state = (gap,) + (0.0 * gap,) * (5 if gradient else 1)
+    zero = 0.0 * gap
+    state = (gap, zero, zero, zero + program.by_rows, zero, zero)[: 6 if gradient else 2]
     stack, outputs = [], []
     for k, step in enumerate(program.steps):
         if step.rule == "save":

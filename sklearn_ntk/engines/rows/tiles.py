@@ -37,7 +37,10 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     """
     with np.errstate(over="ignore", under="ignore"):
         variances = [norms * (norms / X.shape[1]) for X, norms in rows]
-    carrier = Carrier(program, variances, gradient, dtype)
+        rates = [np.zeros_like(part) for part in variances]
+        if program.by_rows:
+            rates[0] = 2.0 * np.sqrt(variances[0])
+    carrier = Carrier(program, variances, rates, gradient, dtype)
     scanned = carrier.carry(n_threads)
     with np.errstate(over="ignore", invalid="ignore"):
         parts = list(_parts(program, scanned, carrier.variances, names))
@@ -82,12 +85,14 @@ def _largest(item):
 class Carrier:
     """Carries rows of all sides, one after the other, through a program by the reference engine.
 
-    After `carry`, ``spans`` tells where each step has its own among the coefficients of series, and
+    Beside their variances stand the rates of these along the first direction. After `carry`,
+    ``spans`` tells where each step has its own among the coefficients of series, and
     ``held`` are those of all rows, and their rates, if they take little memory.
     """
 
-    def __init__(self, program, variances, gradient, dtype):
-        self.variances, self.spans, self.held = np.concatenate(variances), None, None
+    def __init__(self, program, variances, rates, gradient, dtype):
+        self.variances, self.rates = np.concatenate(variances), np.concatenate(rates)
+        self.spans = self.held = None
         self._program, self._gradient, self._dtype = program, gradient, dtype
         self._sizes = list(map(len, variances))
 
@@ -96,7 +101,7 @@ class Carrier:
         if not packing.has_series(self._program):
             self.spans = packing.make_spans([0] * len(self._program.steps))
             self.held = self._empty(len(self.variances))
-            return self._carry(self.variances)
+            return self._carry(self.variances, self.rates)
         found, lengths = {}, {}
 
         def carry(slab):
@@ -118,15 +123,16 @@ class Carrier:
             self.spans, self.held = spans, None
         return _join([found[first] for first, _ in slabs])
 
-    def _carry(self, variances):
+    def _carry(self, variances, rates):
         with np.errstate(all="ignore"):
-            return reference.scan_rows(self._program, variances, self._gradient)
+            return reference.scan_rows(self._program, variances, self._gradient, rates)
 
     def _carry_slab(self, start, stop):
         """`TileRows` of a slab, carried with the extreme ones, which need the most terms."""
-        v = self.variances
-        extremes = [v.min(), v.max()]
-        return cut(self._carry(np.concatenate([v[start:stop], extremes])), slice(stop - start))
+        v, part = self.variances, slice(start, stop)
+        variances = np.concatenate([v[part], [v.min(), v.max()]])
+        rates = np.concatenate([self.rates[part], [0.0, 0.0]])
+        return cut(self._carry(variances, rates), slice(stop - start))
 
     def _empty(self, n):
         """Zeros for the coefficients of so many rows."""
