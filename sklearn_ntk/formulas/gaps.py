@@ -131,19 +131,21 @@ def count_features(cls):
     return len(cls(*graph.inputs(*parameter_names(cls))).features(*graph.inputs("s0")))
 
 
-def rates_of(outputs, states, numbers=(), records=()):
+def rates_of(outputs, states, numbers=(), records=(), by_rows=False):
     """Rates of the outputs along both directions, one pair for each of them.
 
-    ``numbers`` holds the rates of inputs along each direction, ``records`` letters and lengths.
+    ``numbers`` holds the rates of inputs along each direction, ``records`` letters and lengths. If
+    they are ``by_rows``, numbers and the records on the right stay as they are, and along the gap
+    all records do.
     """
     graph = next(output.graph for output in outputs if hasattr(output, "graph"))
     rates = []
     for p in range(2):
-        seeds = dict(*numbers[p : p + 1])
+        seeds = {} if by_rows else dict(*numbers[p : p + 1])
         for letter in states:
             s = graph.inputs(*state_names(letter))
             seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})
-        for letter, n in records:
+        for letter, n in records[: 1 - p] if by_rows else records:
             values, moves = (graph.inputs(*record_names(letter, n, q)) for q in (None, p))
             seeds.update(zip(values, moves, strict=True))
         rates.append(differentiate(outputs, seeds))
@@ -156,7 +158,7 @@ def with_slope(outputs):
     return *outputs, *differentiate(outputs[1:2], {ntk[0]: 1.0})
 
 
-def trace_map_pair(cls, gradient):
+def trace_map_pair(cls, gradient, by_rows=False):
     """Outputs of `map_pair` for an activation class: the new state, with rates if wanted."""
     graph, n = Graph(), 3 + count_features(cls)
     act = cls(*graph.inputs(*parameter_names(cls)))
@@ -166,10 +168,10 @@ def trace_map_pair(cls, gradient):
     if not gradient:
         return outputs
     numbers = ({weight: weight_rate},)
-    return *outputs, *sum(rates_of(outputs, "s", numbers, (("x", n), ("y", n))), ())
+    return *outputs, *sum(rates_of(outputs, "s", numbers, (("x", n), ("y", n)), by_rows), ())
 
 
-def trace_affine_pair(gradient):
+def trace_affine_pair(gradient, by_rows=False):
     """Outputs of `affine_pair`; ``d0`` and ``d1`` are gap and slope after the activation."""
     graph = Graph()
     weight, trained, weight_rate = graph.inputs(*NUMBERS)
@@ -179,27 +181,27 @@ def trace_affine_pair(gradient):
     if not gradient:
         return outputs
     numbers = ({weight: weight_rate},)
-    return *outputs, *sum(rates_of(outputs, "sd", numbers, (("x", 3), ("y", 3))), ())
+    return *outputs, *sum(rates_of(outputs, "sd", numbers, (("x", 3), ("y", 3)), by_rows), ())
 
 
-def trace_add_pair(gradient):
+def trace_add_pair(gradient, by_rows=False):
     """Outputs of `add_pair`."""
     graph = Graph()
     left, right = graph.inputs(*record_names("x", 3)), graph.inputs(*record_names("y", 3))
     outputs = add_pair(*graph.inputs("s0", "s1", "z0", "z1"), left, right)
     if not gradient:
         return outputs
-    return *outputs, *sum(rates_of(outputs, "sz", (), (("x", 3), ("y", 3))), ())
+    return *outputs, *sum(rates_of(outputs, "sz", (), (("x", 3), ("y", 3)), by_rows), ())
 
 
-def trace_rule_pair(name, gradient):
+def trace_rule_pair(name, gradient, by_rows=False):
     """Outputs of the rule of an instruction without weights, for pairs."""
     graph = Graph()
     left, right = graph.inputs(*record_names("x", 3)), graph.inputs(*record_names("y", 3))
     outputs = RULES[name][1](*graph.inputs("s0", "s1"), left, right)
     if not gradient:
         return outputs
-    return *outputs, *sum(rates_of(outputs, "s", (), (("x", 3), ("y", 3))), ())
+    return *outputs, *sum(rates_of(outputs, "s", (), (("x", 3), ("y", 3)), by_rows), ())
 
 
 # --- Functions for arrays -------------------------------------------------------------------------

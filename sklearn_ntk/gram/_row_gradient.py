@@ -229,8 +229,9 @@ class _Pairs:
             self.across[i, close] = 0.0
         total = (self.along @ coef)[..., None] * self.directions[:, None]
         total += (self.across @ coef)[..., None] * self.U[:, None]
-        for k, column in enumerate(coef.T):
-            total[:, k] -= (self.across * column) @ self.V
+        for some in chunks(coef.shape[1], self.V.size):
+            columns = coef[:, some, None] * self.V[:, None]
+            total[:, some] -= np.tensordot(self.across, columns, 1)
         for i, part in exact:
             total[i] += part
         return total

@@ -54,19 +54,21 @@ def _source_of(step):
     return sources.pointwise, type(step.activation)
 
 
-def _make_steps(step, gradient, several, single):
+def _make_steps(step, gradient, by_rows, several, single):
     """Compiled steps that one step of a program stands for.
 
-    ``several`` tells whether there are further NTKs, which follow the first one.
+    ``several`` tells whether there are further NTKs, which follow the first one; ``by_rows`` is
+    that of the program.
     """
     if step.rule in _STACK:
         return [_step(_STACK[step.rule])]
     if step.rule == "add":
-        return [_step(sources.add, gradient, single)] + [_step(steps.add_others)] * several
+        made = _step(sources.add, gradient, by_rows, single)
+        return [made] + [_step(steps.add_others)] * several
     if step.rule == "output":
         first = steps.put_out_rates if gradient else steps.put_out_others
         return [_step(first)] * (gradient or several) + [_step(steps.put_out)]
-    made = _step(*_source_of(step), gradient, several, single)
+    made = _step(*_source_of(step), gradient, by_rows, several, single)
     return [made] + [_step(steps.follow)] * several
 
 
@@ -74,8 +76,9 @@ def make_plan(program, spans, gradient, dtype):
     """Plan of a program for `fill`; ``spans`` tells where its series are."""
     compiled_steps = [_step(steps.begin)] + [_step(steps.move_gaps)] * program.by_rows
     places, n_ntks = [0] * len(compiled_steps), program.n_ntks or 1
+    how = gradient, program.by_rows, n_ntks > 1, dtype == np.float32
     for k, step in enumerate(program.steps):
-        made = _make_steps(step, gradient, n_ntks > 1, dtype == np.float32)
+        made = _make_steps(step, *how)
         compiled_steps += made
         places += [k] * len(made)
     n_lines = len(sources.names_of_sums(gradient)) if spans.any() else 0
