@@ -88,14 +88,11 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     dtype = read_dtype(dtype)
     _check(program, get)
     rows = check_pairs(X, Y)
-    (X, _), (Y, _) = rows = rows[0], rows[-1]
-    n, m, d = len(X), len(Y), X.shape[1]
+    rows = rows[0], rows[-1]
+    (n, d), m = rows[0][0].shape, len(rows[1][0])
     if coef is not None:
-        what, remedy = (
-            f"an array ({m},) or ({m}, k) of finite numbers",
-            "give each row of Y its own",
-        )
-        coef = read_array(coef, "coef", what, remedy, [1, 2], m)
+        what = f"an array ({m},) or ({m}, k) of finite numbers"
+        coef = read_array(coef, "coef", what, "give each row of Y its own", [1, 2], m)
     shape = (n, m, d) if coef is None else (n, *coef.shape[1:], d)
     check_memory(8.0 * math.prod(shape), f"Gradients of shape {shape}", "take fewer rows, or coef")
     found = np.zeros(shape, dtype if coef is None else np.float64)
@@ -196,11 +193,12 @@ class _Pairs:
         self.left, self.right, self.along, self.across = left, right, along, across
         self.directions = left.directions
         self.U, self.V = self.directions - center, right.directions - center
-        sizes = (np.einsum("ij,ij->i", Z, Z) for Z in (self.U, self.V))
-        sizes = np.add.outer(*sizes)
-        near = np.maximum(0.5 * NEAR["float64"] * sizes, CLOSE)
-        close = sizes - 2.0 * self.U @ self.V.T <= near
-        close &= np.outer(left.inverse, right.inverse) > 0.0  # rows of zeros have no direction
+        size, others = (np.einsum("ij,ij->i", Z, Z) for Z in (self.U, self.V))
+        near = np.maximum(0.5 * NEAR["float64"] * (size + others.max()), CLOSE)
+        products = self.U @ (2.0 * self.V.T)
+        products -= others
+        close = products >= (size - near)[:, None]
+        close[left.inverse == 0.0] = close[:, right.inverse == 0.0] = False  # without directions
         self.close = [(i, np.flatnonzero(close[i])) for i in np.flatnonzero(close.any(axis=1))]
 
     def _apart(self, i, close):
