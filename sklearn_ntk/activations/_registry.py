@@ -57,6 +57,9 @@ def activation(name, **domains):
     comparison times a number selects it; a sum of comparisons alone is "or", a product "and", as in
     NumPy.
 
+    A class whose function has a jump says so by ``jumps = True``: its kernels have no gradients
+    with respect to rows.
+
     A class with fields other than numbers has a method ``traced``, which returns the same as a
     value of numbers only, of a class whose formulas have the other fields written out in them. So
     may have one that is a special case of another class, to share its code.

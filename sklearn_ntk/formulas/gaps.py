@@ -10,7 +10,8 @@ inputs of fixed names. ``s0`` and ``s1`` are the state: the gap, for rows the va
 NTK. ``z0`` to ``z5`` is the state taken from the stack. ``x0``, ``x1`` ... is the record of the
 first row of a pair and ``x0_0``, ``x0_1`` its rates along the directions, ``y0`` ... that of the
 second. ``weight_rate`` and ``bias_rate`` are the rates of the variances of a layer, each along its
-own direction.
+own direction. For programs ``by_rows`` the directions are the standard deviation of the first row
+as it enters the network, at the same gap, and the gap: nothing else moves there.
 """
 
 from functools import cache
@@ -134,9 +135,8 @@ def count_features(cls):
 def rates_of(outputs, states, numbers=(), records=(), by_rows=False):
     """Rates of the outputs along both directions, one pair for each of them.
 
-    ``numbers`` holds the rates of inputs along each direction, ``records`` letters and lengths. If
-    they are ``by_rows``, numbers and the records on the right stay as they are, and along the gap
-    all records do.
+    ``numbers`` holds the rates of inputs along each direction, ``records`` letters and lengths.
+    With ``by_rows`` of these only the first record moves, along the first direction.
     """
     graph = next(output.graph for output in outputs if hasattr(output, "graph"))
     rates = []

@@ -100,7 +100,7 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
         return found
     left, right = (_Side(Z, norms, safe_inverse(norms)) for Z, norms in rows)
     center, rates = right.directions.mean(axis=0), _Rates(program, get, dtype, verbose)
-    for part in chunks(n, d + (m * d if coef is None else 8 * m)):
+    for part in chunks(n, 8 * m + 2 * d + math.prod(shape[1:])):
         some = _Side(*(item[part] for item in left))
         pairs = _Pairs(some, right, center, *_weights(some, right, rates))
         if coef is None:

@@ -233,7 +233,19 @@ class NetworkKernel(Kernel):
         Returns
         -------
         array of shape (n, m, d), or with ``coef`` (n, d) or (n, k, d)
-            Per unit of a column, as notes on kinks say, in `sklearn_ntk.gram.gradient_x`.
+            In units of the kernel, or of the functions, per unit of a column.
+
+        Notes
+        -----
+        For networks on rows without positions, whose activations do not jump. What counts as the
+        gradient where the kernel has a kink is said in `sklearn_ntk.gram.gradient_x`.
+
+        Examples
+        --------
+        >>> from sklearn_ntk import NNGPKernel
+        >>> kernel = NNGPKernel(depth=0, weight_var=2.0, bias_var=0.0)  # 2 x.y / d
+        >>> kernel.gradient_x([[1.0, 0.0]], [[3.0, 4.0]])
+        array([[[3., 4.]]])
         """
         program = self._program()
         X, Y = _check_rows(X), None if Y is None else _check_rows(Y)

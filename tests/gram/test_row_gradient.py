@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_ntk.activations import ACTIVATIONS, RectifiedMonomial
 from sklearn_ntk.architectures import cnn, mlp, resmlp
 from sklearn_ntk.engines import _work
+from sklearn_ntk.engines.rows import tiles as rows_of_tiles
 from sklearn_ntk.gram import _operator, gradient_x, gram
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, Output, Residual, lower
 
@@ -189,6 +190,15 @@ def test_blocks(coef, monkeypatch):
     expected = gradient_x(program, ROWS, OTHERS, coef)
     monkeypatch.setattr(_operator, "CHUNK", 100)
     assert_allclose(gradient_x(program, ROWS, OTHERS, coef), expected, rtol=1e-12)
+
+
+def test_coefficients_of_a_part_of_the_rows(monkeypatch):
+    """Series hold coefficients, and their rates, of a slab of rows at a time."""
+    program, rng = lower(mlp(1, "mish"), 1.5, 0.2), np.random.default_rng(2)
+    X, Y = rng.standard_normal((2, 300, 3))
+    expected = gradient_x(program, X, Y)
+    monkeypatch.setattr(rows_of_tiles, "HELD", 0)
+    assert_allclose(gradient_x(program, X, Y), expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("name", ["relu", "erf", "mish"])
