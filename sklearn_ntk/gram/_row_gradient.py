@@ -206,7 +206,8 @@ class _Pairs:
         (X, _, inverse), (Y, others, _) = self.left, self.right
         ratio = others[close] * inverse[i]
         scale = np.exp2(-np.rint(np.log2(ratio)))
-        apart = between_directions(X[i], Y[close] * scale[:, None], inverse[i], ratio * scale)
+        X, Y, ratio = X[None, [i]], (Y[close] * scale[:, None])[None], (ratio * scale)[None]
+        apart = between_directions(X, Y, inverse[i], ratio)[0]
         return apart * (np.abs(apart).max(axis=1, keepdims=True) > ROUNDING)
 
     def gradients(self):

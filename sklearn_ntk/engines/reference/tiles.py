@@ -115,11 +115,11 @@ def _squared_distance(X, Y, inverse, ratio):
 
 
 def between_directions(X, Y, inverse, ratio):
-    """``x / |x| - y / |y|`` along the last axis, from ``1 / |x|`` and ``ratio = |y| / |x|``."""
+    """``x / |x| - y / |y|`` of pairs (n, m, d), from ``1 / |x|`` and ``ratio = |y| / |x|``."""
     difference = (X - Y) * inverse
-    longer = (difference * ((X + Y) * inverse)).sum(axis=-1)
+    longer = (difference * ((X + Y) * inverse)).sum(axis=2)
     share = longer / ((1.0 + ratio) * ratio)
-    return difference - share[..., None] * (Y * inverse)
+    return difference - share[:, :, None] * (Y * inverse)
 
 
 def run(program, gap, rows_x, rows_y, gradient=False):
