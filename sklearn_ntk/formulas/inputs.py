@@ -7,7 +7,8 @@ the variance, and the NTK; ``s2`` and ``s3`` are the rates of the former along b
 ``z0`` to ``z5`` the state taken from the stack. ``x0``, ``x1`` ... is the record of the first row
 of a pair and ``x0_0``, ``x0_1`` its rates along the directions, ``y0`` ... that of the second.
 ``weight_rate`` and ``bias_rate`` are the rates of the variances of a layer, each along its own
-direction.
+direction. For programs ``by_rows`` the directions are the standard deviation of the first row as it
+enters the network, at the same gap, and the gap: nothing else moves there.
 """
 
 from functools import cache
@@ -46,19 +47,20 @@ def count_features(cls):
     return len(cls(*graph.inputs(*parameter_names(cls))).features(*graph.inputs("s0")))
 
 
-def rates_of(outputs, states, numbers=(), records=()):
+def rates_of(outputs, states, numbers=(), records=(), by_rows=False):
     """Rates of the outputs along both directions, one pair for each of them.
 
     ``numbers`` holds the rates of inputs along each direction, ``records`` letters and lengths.
+    With ``by_rows`` of these only the first record moves, along the first direction.
     """
     graph = next(output.graph for output in outputs if hasattr(output, "graph"))
     rates = []
     for p in range(2):
-        seeds = dict(*numbers[p : p + 1])
+        seeds = {} if by_rows else dict(*numbers[p : p + 1])
         for letter in states:
             s = graph.inputs(*state_names(letter))
             seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})
-        for letter, n in records:
+        for letter, n in records[: 1 - p] if by_rows else records:
             values, moves = (graph.inputs(*record_names(letter, n, q)) for q in (None, p))
             seeds.update(zip(values, moves, strict=True))
         rates.append(differentiate(outputs, seeds))
@@ -99,9 +101,9 @@ def trace(formula, names, cls=None, n=0, noise=0.0):
     return formula(**arguments), rates
 
 
-def trace_state(formula, names, cls, n, gradient, noise=0.0):
+def trace_state(formula, names, cls, n, gradient, noise=0.0, by_rows=False):
     """The new state of a pair by a formula, with rates if wanted; for the others see `trace`."""
     outputs, rates = trace(formula, names, cls, n, noise)
     if not gradient:
         return outputs
-    return *outputs, *sum(rates_of(outputs, "sdz", rates, (("x", n), ("y", n))), ())
+    return *outputs, *sum(rates_of(outputs, "sdz", rates, (("x", n), ("y", n)), by_rows), ())

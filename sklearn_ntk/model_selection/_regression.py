@@ -170,3 +170,17 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             shares = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
             return mean, np.hypot.reduce(np.concatenate([shares * spreads, shares * away]))
         return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
+
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the predictions with respect to the rows, see `NTKRegressor`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+        """
+        return self._mean("predict_gradient", X)
