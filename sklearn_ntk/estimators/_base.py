@@ -16,6 +16,7 @@ from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
+from ._choice import project
 from ._columns import Columns
 
 LARGEST_RIDGE = 1e300
@@ -105,32 +106,31 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         """Kernels among which the fit chooses."""
         return [self._make_kernel()]
 
-    def _grams(self, X, weights):
-        """`GramOperator` of the distinct rows of each kernel, ``kept`` and ``group``.
+    def _gram(self, X, weights):
+        """`GramOperator` of the distinct rows, ``kept`` and ``group``.
 
         ``kept`` (n_kept,) are the indices of the rows of positive weight, and ``group`` (n_kept,)
         is the index of each among the distinct rows. All rows of a precomputed Gram matrix count as
-        distinct.
+        distinct. The kernel is the first one of those to choose among.
         """
-        self.kernels_, kept = self._kernels(), np.flatnonzero(weights)
-        self.kernel_ = self.kernels_[0]
+        (self.kernel_, *_), kept = self._kernels(), np.flatnonzero(weights)
         if self.kernel_ is None:
             check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
             _check_symmetric(X)
             self._kept = kept
-            K = ArrayOperator(X[np.ix_(kept, kept)], overwrite=True)
-            return [K], kept, np.arange(len(kept))
-        X = X[kept]
+            return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
+        X, self.features_ = X[kept], None
         self._columns = fit_columns(self, self.kernel_, X, weights[kept])
         X = self._rows(X)
         first, group = distinct(X)
         self.X_fit_ = X[first] + 0.0
         check_solve(len(first), "distinct rows", self._is_spectral())
-        return [KernelOperator(kernel, self.X_fit_) for kernel in self.kernels_], kept, group
+        return KernelOperator(self.kernel_, self.X_fit_), kept, group
 
     def _rows(self, X):
         """Rows as the kernel sees them."""
-        return X if self._columns is None else self._columns.apply(X)
+        X = X if self._columns is None else self._columns.apply(X)
+        return project(X, self.features_)
 
     def _gram_blocks(self, X):
         """Yield the Gram matrix between new and training rows, a block of new rows at a time."""
@@ -157,7 +157,9 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
                 f"predict_gradient needs a kernel with a method gradient_x, such as NTKKernel(); "
                 f"got {kind}."
             )
-        return self.kernel_.gradient_x(X, self.X_fit_, dual)
+        gradients = self.kernel_.gradient_x(self._rows(X), self.X_fit_, dual)
+        gradients = project(gradients, None if self.features_ is None else self.features_.T)
+        return gradients if self._columns is None else gradients * self._columns.slopes(X)[:, None]
 
 
 def fit_columns(model, kernel, X, weights):

@@ -1,5 +1,7 @@
 """Regression with infinitely wide networks."""
 
+import numbers
+from functools import partial
 from itertools import product
 from typing import ClassVar
 
@@ -8,12 +10,14 @@ from sklearn.base import MultiOutputMixin, RegressorMixin, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._compat import StrOptions, _fit_context
+from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
-from ..solvers._solution import best_place, relative_error
+from ..gram import KernelOperator
+from ..solvers._solution import relative_error
 from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, merge
+from ._choice import MOST_ROWS, candidates, project
 from ._uncertainty import Posterior, find_spread
 
 CHOICE = ("kernel", "activation")
@@ -120,6 +124,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
+        "features": [StrOptions({"auto", "diagonal", "full"}), None],
+        "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
         "kernel": [StrOptions({"auto", "ntk", "nngp", "precomputed"}), Kernel],
         "noise": [StrOptions({"auto", "ridge"})],
     }
@@ -138,6 +144,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         training_time=None,
         learning_rate=1.0,
         squash=10.0,
+        features="auto",
+        n_feature_steps=2,
         noise="auto",
         verbose=0,
     ):
@@ -155,6 +163,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             squash=squash,
             verbose=verbose,
         )
+        self.features = features
+        self.n_feature_steps = n_feature_steps
         self.noise = noise
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -184,9 +194,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         weights = check_weights(sample_weight, X)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        operators, kept, group = self._grams(X, weights)
+        operator, kept, group = self._gram(X, weights)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
-        path, ridge, attributes = self._choose(operators, Y, weights, unit)
+        path, ridge, attributes = self._fit(operator, Y, weights, unit)
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
         self.dual_coef_ = self._units.differences(self._dual)
@@ -210,13 +220,33 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         pairs = (dict(zip(CHOICE, pair, strict=True)) for pair in product(names, activations))
         return [clone(self).set_params(**pair)._make_kernel() for pair in pairs]
 
-    def _choose(self, operators, Y, weights, unit):
-        """What `fit_squares` returns for the kernel with the least error of leaving out one row."""
-        fits = [fit_squares(self, operator, Y, weights, unit) for operator in operators]
-        self.kernel_errors_ = np.array([relative_error(f[0].solution, Y, weights) for f in fits])
-        best = best_place(self.kernel_errors_)
-        self.kernel_ = self.kernels_[best]
-        return fits[best]
+    def _fit(self, operator, Y, weights, unit):
+        """What `fit_squares` returns, for the best kernel and features if there is a choice."""
+        fit, self.kernels_ = partial(fit_squares, self, unit=unit), self._kernels()
+        mode = self.features
+        if mode == "auto":
+            mode = "full" if len(self.kernels_) > 1 else None
+        if mode is not None and not hasattr(self.kernel_, "gradient_x"):
+            raise ValueError(
+                f"features={mode!r} needs the kernel of a network on rows; got kernel="
+                f"{self.kernel!r}: leave features at None."
+            )
+        if len(self.kernels_) == 1 and mode is None:
+            found = fit(operator, Y, weights)
+            self.kernel_errors_ = np.array([relative_error(found[0].solution, Y, weights)])
+            return found
+        n = len(self.X_fit_)
+        rows = np.unique(np.linspace(0, n - 1, min(n, MOST_ROWS)).astype(int))
+        parts = self.X_fit_[rows], Y[rows], weights[rows]
+        tried = list(candidates(fit, self.kernels_, *parts, mode, self.n_feature_steps))
+        best = min(tried, key=lambda candidate: candidate.error)
+        errors = [[one.error for one in tried if one.kernel is kernel] for kernel in self.kernels_]
+        self.kernel_errors_ = np.array([min(part) for part in errors])
+        self.kernel_, self.features_ = best.kernel, best.features
+        self.X_fit_ = project(self.X_fit_, best.features)
+        if len(rows) == n:
+            return best.fit
+        return fit(KernelOperator(self.kernel_, self.X_fit_), Y, weights)
 
     @one_notice()
     def predict(self, X, return_std=False, return_cov=False):

@@ -1,0 +1,99 @@
+"""Choice of a kernel, and of features learned on it, by the error of leaving out one row."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh
+
+from ..gram import KernelOperator
+from ..solvers._factors import variances
+from ..solvers._solution import relative_error
+
+MOST_ROWS = 1500
+"""Rows by which a choice is made, at most: of more it takes evenly spaced ones."""
+
+LEAST_SCALE = 1e-4
+"""Of a direction of the columns, where their mean square is one."""
+
+
+class Candidate(NamedTuple):
+    """A kernel on rows times a matrix of features (d, d), or on the rows if that is None.
+
+    ``fit`` is what a method has returned for it, `Path` first, and ``error`` the mean squared error
+    of leaving out one row in units of the variance of the targets.
+    """
+
+    kernel: object
+    features: np.ndarray | None
+    fit: tuple
+    error: float
+
+
+def candidates(fit, kernels, X, Y, weights, mode, n_steps):
+    """Yield for each kernel the `Candidate` of each step of learning, from none on.
+
+    Parameters
+    ----------
+    fit : callable
+        ``fit(operator, Y, weights)`` returns a tuple, `Path` first.
+    kernels : list of Kernel
+    X : array of shape (n, d)
+        Distinct rows.
+    Y, weights : arrays of shape (n, k) and (n,)
+    mode : {"diagonal", "full", None}
+    n_steps : int
+    """
+    for kernel in kernels:
+        features = None
+        for step in range(1 + n_steps * (mode is not None)):
+            found = fit(KernelOperator(kernel, project(X, features)), Y, weights)
+            solution = found[0].solution
+            yield Candidate(kernel, features, found, relative_error(solution, Y, weights))
+            if step < n_steps and mode is not None:
+                features = learn(kernel, X, features, Y, weights, solution.dual, mode)
+                if features is None:
+                    break
+
+
+def project(X, features):
+    """Rows as a kernel on features sees them."""
+    return X if features is None else X @ features
+
+
+def learn(kernel, X, features, Y, weights, dual, mode):
+    """Features (d, d) from the gradients of functions with coefficients (n, k) at the rows.
+
+    Radhakrishnan, Beaglehole, Pandit and Belkin (Science, 2024): the root of the average outer
+    product ``M`` of the gradients, in units of the standard deviations of columns and targets. The
+    mean square of its eigenvalues is one, and the sum of the variances of the columns is about that
+    of the rows. None if no function of the columns has a gradient.
+    """
+    stds, M = outer_product(kernel, X, features, Y, weights, dual)
+    moving = np.flatnonzero(stds)
+    M = M[np.ix_(moving, moving)]
+    if mode == "diagonal":
+        scales, axes = np.sqrt(M.diagonal()), np.eye(len(M))
+    else:
+        squares, axes = eigh(M)
+        scales = np.sqrt(np.maximum(squares, 0.0))
+    size = np.sqrt(np.mean(scales**2)) if len(scales) else 0.0
+    if not (np.isfinite(size) and size > 0.0):
+        return None
+    root = (axes * np.maximum(scales / size, LEAST_SCALE)) @ axes.T
+    found, unit = np.eye(len(stds)), np.sqrt(np.mean(stds[moving] ** 2))
+    found[np.ix_(moving, moving)] = root * (unit / stds[moving])[:, None]
+    return found
+
+
+def outer_product(kernel, X, features, Y, weights, dual):
+    """Standard deviations (d,) of the columns, and the average outer product (d, d) of gradients.
+
+    The average is over rows by their weights, the sum over targets in units of their variances.
+    """
+    stds = np.sqrt(variances(X, weights))
+    gradients = kernel.gradient_x(project(X, features), coef=dual)  # (n, k, d)
+    gradients = project(gradients, None if features is None else features.T) * stds
+    sizes = variances(Y, weights)
+    shares = weights[:, None] / weights.sum() / np.where(sizes > 0.0, sizes, 1.0)
+    gradients = (np.sqrt(shares)[..., None] * gradients).reshape(-1, len(stds))
+    return stds, gradients.T @ gradients
