@@ -8,7 +8,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "oracles"))
 import contract
-import oracle
+import oracle_duals
 
 from sklearn_ntk.gram import gram
 
@@ -110,7 +110,7 @@ def worst(run, name, depth, bias_var, pairs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--depth", type=int, nargs="+", default=[1, 3, 10])
-    parser.add_argument("--names", nargs="+", default=[*oracle.DUALS])
+    parser.add_argument("--names", nargs="+", default=[*oracle_duals.DUALS])
     options = parser.parse_args()
     for table in (table_of_angles(10), table_of_activations(options.names, options.depth)):
         for number, cells in enumerate(table):

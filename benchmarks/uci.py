@@ -57,7 +57,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn_ntk import NTKClassifier, NTKRegressor
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, Output, lower
-from sklearn_ntk.model_selection._estimators import NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk.model_selection import NTKClassifierCV, NTKRegressorCV
 
 DEPTH = 4
 COSTS = 10.0 ** np.arange(-2, 5)

@@ -27,7 +27,7 @@ __all__ = [*_HOMES, *_SUBMODULES]
 
 
 def __getattr__(name):
-    """Import what is asked for, so that importing the package is quick."""
+    """Import a public class or submodule at its first use: the package itself loads quickly."""
     if name in _HOMES:
         return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     if name in _SUBMODULES:

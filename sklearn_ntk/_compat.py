@@ -1,4 +1,4 @@
-"""The parts of scikit-learn that are not public and that the estimators need, in one place."""
+"""The only imports of private names of scikit-learn; kernels and estimators take them from here."""
 
 import sys
 from importlib.metadata import PackageNotFoundError, metadata
@@ -15,7 +15,7 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
-    "served",
+    "likelihood_module",
 ]
 
 REGRESSOR, CLASSIFIER = (
@@ -24,13 +24,13 @@ REGRESSOR, CLASSIFIER = (
 
 
 class DocumentationLink:
-    """Links the HTML representation to the documentation that the package's metadata name."""
+    """Mixin: links the HTML representation to the documentation named in the package metadata."""
 
     _doc_link_module = "sklearn_ntk"
 
     @property
     def _doc_link_template(self):
-        """One page for all classes, or nothing."""
+        """URL of the documentation, the same for all classes; empty if the metadata have none."""
         try:
             urls = metadata("sklearn-ntk").get_all("Project-URL", [])
         except PackageNotFoundError:
@@ -38,8 +38,8 @@ class DocumentationLink:
         return dict(url.split(", ", 1) for url in urls).get("Documentation", "")
 
 
-def served():
-    """Module of scikit-learn's Gaussian-process estimator that computes its likelihood, or None."""
+def likelihood_module():
+    """Module of scikit-learn's GPR or GPC if its ``log_marginal_likelihood`` called us, or None."""
     frame = sys._getframe()
     while frame is not None:
         module = frame.f_globals.get("__name__")

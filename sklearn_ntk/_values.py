@@ -1,51 +1,53 @@
-"""Values: NamedTuples that know their type apart, and print what differs from the default.
+"""Immutable values: NamedTuples that compare by type and fields, and print non-default fields.
 
-As tuples, ``ReLU(1.0)`` and ``Abs(1.0)`` are equal; as values they must not be.
+As plain tuples, ``ReLU(1.0)`` and ``Abs(1.0)`` would be equal; as values they are not. Layers,
+activations and instructions are values.
 """
 
 import numpy as np
 
 
 def value(cls):
-    """Make a NamedTuple equal only to values of its own type; usable as a decorator."""
+    """Decorator of a NamedTuple class: equality and hash look at the type, too; a short repr."""
     cls.__eq__ = lambda self, other: type(self) is type(other) and tuple.__eq__(self, other)
     cls.__ne__ = lambda self, other: not self == other
     cls.__hash__ = lambda self: hash((type(self).__qualname__, *self))
-    if cls.__repr__.__module__ == "collections":  # not one of its own
+    if cls.__repr__.__module__ == "collections":  # the class does not define a repr
         cls.__repr__ = _represented
-    if cls.__module__.startswith(f"{__package__}."):  # where users find it, and later pickles
+    if cls.__module__.startswith(f"{__package__}."):  # the public module, also for pickles
         cls.__module__ = cls.__module__.partition("._")[0]
     return cls
 
 
-def complete(cls, answers):
-    """Give a class what it lacks of another one, as NamedTuples cannot inherit."""
-    for name, answer in vars(answers).items():
+def complete(cls, defaults):
+    """Copy to a class the attributes of ``defaults`` that it lacks: NamedTuples cannot inherit."""
+    for name, default in vars(defaults).items():
         if not name.startswith("__") and not hasattr(cls, name):
-            setattr(cls, name, answer)
+            setattr(cls, name, default)
     return cls
 
 
 def _represented(self):
+    """``Name(field=value, ...)`` with the fields that differ from their defaults."""
     defaults = self._field_defaults
     texts = [
-        f"{name}={_text(entry)}"
-        for name, entry in zip(self._fields, self, strict=True)
-        if name not in defaults or not _is_same(entry, defaults[name])
+        f"{name}={_text(field)}"
+        for name, field in zip(self._fields, self, strict=True)
+        if name not in defaults or not _is_same(field, defaults[name])
     ]
     return f"{type(self).__name__}({', '.join(texts)})"
 
 
-def _text(entry):
-    """What stands for an entry: of a function its name."""
-    name = getattr(entry, "__qualname__", None) or getattr(entry, "__name__", None)
-    return name or repr(entry)
+def _text(field):
+    """The name of a function or class, the repr of any other value."""
+    name = getattr(field, "__qualname__", None) or getattr(field, "__name__", None)
+    return name or repr(field)
 
 
-def _is_same(entry, default):
-    """Whether an entry equals its default; arrays and other things of many answers do not."""
+def _is_same(field, default):
+    """Whether a field equals its default; False for arrays, whose ``==`` is an array."""
     try:
-        answer = entry == default
-    except ValueError:  # of arrays whose shapes do not match
+        is_equal = field == default
+    except ValueError:  # arrays whose shapes do not broadcast
         return False
-    return isinstance(answer, (bool, np.bool_)) and bool(answer)
+    return isinstance(is_equal, (bool, np.bool_)) and bool(is_equal)

@@ -1,4 +1,4 @@
-"""Families of networks: functions that return a tuple of layers, to be read and edited.
+"""Families of networks: functions that return a tuple of layers, which users may edit.
 
 Networks on images and sequences begin with the shape of the rows, ``(height, width, channels)`` or
 ``(time, channels)``, in the order of ``ravel()``; volumes have an axis more.
@@ -90,8 +90,8 @@ def cnn(shape, depth=3, readout="pool", activation="relu", filter_size=3):
     depth : int
         Number of convolutions.
     readout : {"pool", "flatten"}
-        The mean over all positions, or a weight of its own for each position. Pooling costs as
-        much more as there are positions.
+        The mean over all positions, or weights for each position. Pooling takes as many times
+        longer as there are positions.
     activation : str or activation
     filter_size : int or tuple of int
 
@@ -191,7 +191,7 @@ def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
 
 
 def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=None):
-    """Recurrent network of ``depth`` Elman layers, one reading the states of the other.
+    """Recurrent network of ``depth`` Elman layers, each with the states of the one before as input.
 
     S. Alemohammad et al., "The recurrent neural tangent kernel", ICLR 2021.
 
@@ -206,7 +206,7 @@ def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=N
         The last state, or the mean of all states.
     recurrent_var : float, optional
         Variance of the weights from one state to the next; None takes the kernel's ``weight_var``.
-        Smaller ones forget faster.
+        With smaller ones the state forgets faster.
 
     Returns
     -------
@@ -255,13 +255,13 @@ def transformer(
     activation : str or activation
         Between the dense layers.
     mechanism : {"softmax", "identity", "relu", "abs"}
-        What makes weights of scores, as in `SelfAttention`.
+        Function that maps scores to attention weights, as in `SelfAttention`.
     score_var : float
-        Variance of the weights that make queries and keys; greater ones focus the attention.
+        Variance of the weights of queries and keys; greater ones focus the attention.
     position_var : float
-        Variance of the positional embedding; zero makes the network blind to the order.
+        Variance of the positional embedding; with zero the order of positions has no effect.
     length_scale : float, optional
-        How far positions are correlated; None makes them independent.
+        Length scale of the correlations of positions; None makes them independent.
 
     Returns
     -------
@@ -286,15 +286,15 @@ def transformer(
     return (*start, *block * read_count(n_blocks, "n_blocks"), GlobalAvgPool(), Dense())
 
 
-def _choose(name, given, table):
-    """The entry of a table, or the error that lists its keys."""
-    if not isinstance(given, (str, int)) or given not in table:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, table))}; got {given!r}.")
-    return table[given]
+def _choose(name, key, table):
+    """Entry of a table for the argument ``name``; raises ValueError that lists the keys."""
+    if not isinstance(key, (str, int)) or key not in table:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, table))}; got {key!r}.")
+    return table[key]
 
 
 def _input(shape):
-    """The first layer, or the error that says what a shape is."""
+    """`Input` of a shape; raises TypeError if it is no tuple."""
     if not isinstance(shape, (tuple, list)):
         raise TypeError(
             f"shape must be a tuple, (height, width, channels) or (time, channels); got {shape!r}."

@@ -1,4 +1,4 @@
-"""Training in time."""
+"""Training in continuous time: the public name of `GradientFlow`, which `solvers` defines."""
 
 from .solvers._flow import GradientFlow
 

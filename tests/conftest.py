@@ -11,10 +11,16 @@ COMPILING = {"engines", "gram", "kernels"}
 """Folders whose tests compile loops of the activations that they are parametrised by."""
 
 
+def name_of(value):
+    """Name of an activation or of its class; of other parameters, a name that no activation has."""
+    return value if isinstance(value, str) else str(getattr(value, "name", ""))
+
+
 def pytest_collection_modifyitems(items):
-    """Mark tests of what is not quick."""
+    """Mark tests of what is not quick, but for those of the reference engine alone."""
     for item in items:
-        if item.path.parent.name in COMPILING and hasattr(item, "callspec"):
-            names = {x for x in item.callspec.params.values() if isinstance(x, str)}
+        compiles = item.path.parent.name in COMPILING and not item.get_closest_marker("reference")
+        if compiles and hasattr(item, "callspec"):
+            names = {name_of(value) for value in item.callspec.params.values()}
             if names & ACTIVATIONS.keys() - QUICK:
                 item.add_marker(pytest.mark.slow)

@@ -1,1 +1,4 @@
-"""What runs beside the mathematics: memory, threads, progress, threads of BLAS. Internal."""
+"""Checks of input, memory, threads, progress, warnings: all but mathematics. Internal.
+
+Modules of every floor import it; it imports none of them.
+"""

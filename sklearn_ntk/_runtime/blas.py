@@ -1,4 +1,4 @@
-"""How many threads BLAS has while our own threads are at work."""
+"""Limits BLAS to one thread while the threads of this package are at work."""
 
 import os
 import threading
@@ -7,12 +7,12 @@ from threadpoolctl import ThreadpoolController
 
 
 class _SingleThreadedBlas:
-    """Context in which BLAS uses one thread; reentrant, and shared by all Python threads.
+    """Context manager in which BLAS uses one thread; reentrant, and shared by all Python threads.
 
-    The limit belongs to the process, so the first to enter sets it and the last to leave takes it
-    back: otherwise overlapping users would restore each other's limit. Both happen in threads of
-    their own, because threadpoolctl lets no other thread change a limit while the one that set it
-    lives.
+    The limit holds for the whole process. The first thread that enters sets it, and the last one
+    that leaves restores the old limits: otherwise overlapping contexts would restore each other's.
+    Both calls run in short-lived threads, because threadpoolctl lets no other thread change a limit
+    while the thread that set it lives.
     """
 
     def __init__(self):
@@ -21,7 +21,8 @@ class _SingleThreadedBlas:
             os.register_at_fork(after_in_child=self._leave_parent)
 
     def _leave_parent(self):
-        if self._n_users > 0:  # of the parent's threads, which do not exist here
+        """In a forked child: restore the limits that threads of the parent have set."""
+        if self._n_users > 0:  # those threads do not exist in the child
             self._limiter.restore_original_limits()
         self._reset()
 
@@ -49,6 +50,7 @@ class _SingleThreadedBlas:
 
 
 def _run_apart(function):
+    """Run a function in a thread of its own, and wait for its end."""
     thread = threading.Thread(target=function)
     thread.start()
     thread.join()

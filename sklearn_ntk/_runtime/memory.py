@@ -1,4 +1,4 @@
-"""How much memory is free, the refusal of what would not fit, and memory for results."""
+"""Free memory of the machine or container, an error before it runs out, and aligned arrays."""
 
 import math
 import os
@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 LINE_BYTES = 64
-"""Size of a line of memory, of most machines."""
+"""Bytes of a cache line, on most machines."""
 
 SMALL = 2**26
-"""Bytes up to which nobody asks whether they are free: that takes half a millisecond."""
+"""Bytes up to which `check_memory` does not look: reading the free memory takes half a ms."""
 
 _ROOT = "/sys/fs/cgroup"
 
@@ -18,11 +18,12 @@ _KINDS = {
     "memory": ("/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     "": ("", "memory.max", "memory.current", ""),
 }
-"""Controller of a control group: its folder, its files, and what precedes names of statistics."""
+"""By controller of a control group, of version 1 and 2: the folder, the files of limit and usage,
+and the prefix of the names in ``memory.stat``."""
 
 
 def _read(path):
-    """Text of a file of the system, or nothing where it does not exist."""
+    """Text of a file, or the empty string where it cannot be read."""
     try:
         return Path(path).read_text()
     except OSError:
@@ -35,7 +36,7 @@ def free_memory():
 
 
 def _of_machine():
-    """Available memory, or all there is where only that is known."""
+    """Available memory of the machine; where that is unknown, its physical memory."""
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             yield 1024.0 * float(line.split()[1])
@@ -47,7 +48,7 @@ def _of_machine():
 
 
 def _of_groups():
-    """What the limits of the control groups of this process leave, and those of their parents."""
+    """Memory left below the limit of each control group of this process and of their parents."""
     for line in _read("/proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
         for name in _KINDS.keys() & controllers.split(","):
@@ -56,7 +57,7 @@ def _of_groups():
 
 
 def _of_group(folder, limit, usage, prefix, group):
-    """Limit less usage; files that are kept in memory for reuse give way, and do not count."""
+    """Limit minus usage plus the page cache, which the kernel drops when memory is needed."""
     path = f"{_ROOT}{folder}{group}/"
     numbers = [_read(path + name).strip() for name in (limit, usage)]
     if all(number.isdigit() for number in numbers):
@@ -70,7 +71,7 @@ def _gigabytes(n_bytes):
 
 
 def check_memory(n_bytes, what, remedy):
-    """Raise MemoryError, which says what to do, if so many bytes are not free."""
+    """Raise MemoryError if ``n_bytes`` are not free; ``remedy`` is what to do."""
     if n_bytes > SMALL and n_bytes > (free := free_memory()):
         raise MemoryError(
             f"{what} needs {_gigabytes(n_bytes)} GB of memory and {_gigabytes(free)} GB are free: "
@@ -79,10 +80,7 @@ def check_memory(n_bytes, what, remedy):
 
 
 def aligned_empty(shape, dtype):
-    """Array of arbitrary content that begins with a line of memory.
-
-    So streaming stores can fill whole lines.
-    """
+    """Uninitialised array that begins at a cache line, so that streaming stores fill whole ones."""
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(n_bytes + LINE_BYTES, np.uint8)
     start = -memory.__array_interface__["data"][0] % LINE_BYTES

@@ -1,42 +1,46 @@
-"""Warnings about accuracy, of which a call gives one at most: that of the largest error."""
+"""Warnings about accuracy: a public call gives at most one, that of the largest error.
+
+Code that finds an error calls `notice`; public methods are decorated by `one_notice`, which
+collects the notices and warns at the end. `heard` brings them back from another process.
+"""
 
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_FOUND = ContextVar("found", default=None)
+_NOTICES = ContextVar("notices", default=None)
 
 
 def notice(size, text):
-    """Warn of an error of this size, or leave that to the call inside which it was noticed."""
-    found = _FOUND.get()
-    if found is None:
+    """Append ``(size, text)`` to the notices of the enclosing call; warn at once outside any."""
+    notices = _NOTICES.get()
+    if notices is None:
         warnings.warn(text, RuntimeWarning, stacklevel=3)
     else:
-        found.append((size, text))
+        notices.append((size, text))
 
 
 def heard(function, *arguments):
-    """Result of a function, and what it noticed: arguments of `notice` for another process."""
-    found = []
-    token = _FOUND.set(found)
+    """Result of a function and its notices ``(size, text)``, to be given to `notice` again."""
+    notices = []
+    token = _NOTICES.set(notices)
     try:
-        return function(*arguments), found
+        return function(*arguments), notices
     finally:
-        _FOUND.reset(token)
+        _NOTICES.reset(token)
 
 
 @contextmanager
 def one_notice():
-    """Keep back what is noticed, also in other threads, for one warning at the end of a call."""
-    if _FOUND.get() is not None:
+    """Collect all notices of a call, from its threads, too, and warn of the largest at the end."""
+    if _NOTICES.get() is not None:  # inside another call, which will warn
         yield
         return
-    found = []
-    token = _FOUND.set(found)
+    notices = []
+    token = _NOTICES.set(notices)
     try:
         yield
     finally:
-        _FOUND.reset(token)
-    if found:
-        warnings.warn(max(found)[1], RuntimeWarning, stacklevel=4)
+        _NOTICES.reset(token)
+    if notices:
+        warnings.warn(max(notices)[1], RuntimeWarning, stacklevel=4)

@@ -1,14 +1,14 @@
-"""How far a long computation is, and the warning before a very long one."""
+"""Progress messages of long computations, and a warning before those of hours."""
 
 import threading
 import time
 import warnings
 
 LONG = 3600.0
-"""Seconds above which a computation is worth a warning."""
+"""Seconds left above which `Progress` warns."""
 
 INTERVAL = 1.0
-"""Seconds between messages, and before the first estimate."""
+"""Seconds between messages, and before the first one."""
 
 
 class Progress:
@@ -17,13 +17,13 @@ class Progress:
     Parameters
     ----------
     total : int
-        Units of work in all.
+        Number of units in all, such as pairs of rows.
     what : str
-        What is computed, for messages.
+        Name of the computation in messages.
     remedy : str
-        What makes it shorter, for the warning.
+        What the warning advises.
     verbose : int
-        Whether to print messages.
+        Whether messages are printed, if not zero.
     """
 
     def __init__(self, total, what, remedy, verbose=0):
@@ -43,6 +43,7 @@ class Progress:
                 self._tell(now - self.start)
 
     def _tell(self, elapsed):
+        """Print the share done and the time left, and warn once if that is more than `LONG`."""
         left = elapsed * (self.total - self.done) / max(self.done, 1)
         if self.verbose:
             share = 100.0 * self.done / self.total
@@ -57,7 +58,7 @@ class Progress:
 
 
 def _clock(seconds):
-    """Hours, minutes and seconds."""
+    """Seconds as the text ``hours:minutes:seconds``."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

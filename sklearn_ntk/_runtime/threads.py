@@ -1,4 +1,4 @@
-"""Work that several threads share."""
+"""Runs tasks on several threads, and a function where Ctrl-C can interrupt the wait for it."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -6,7 +6,10 @@ from contextvars import copy_context
 
 
 def run(compute, tasks, n_threads, count=None):
-    """Call a function on all tasks of a deque, on so many threads, and another one after each."""
+    """Call ``compute(task)``, then ``count(task)``, for all tasks of a deque on ``n_threads``.
+
+    The calling thread is one of them. An exception in any thread empties the deque and is raised.
+    """
     n_helpers = min(n_threads - 1, len(tasks) - 1)
     if n_helpers < 1:
         _drain(compute, tasks, count)
@@ -25,6 +28,7 @@ def run(compute, tasks, n_threads, count=None):
 
 
 def _drain(compute, tasks, count):
+    """Take tasks from the deque until it is empty."""
     try:
         while True:
             try:
@@ -34,20 +38,20 @@ def _drain(compute, tasks, count):
             compute(task)
             if count is not None:
                 count(task)
-    except BaseException:  # also an interrupt: it stops the other threads, too
+    except BaseException:  # KeyboardInterrupt included: no thread takes another task
         tasks.clear()
         raise
 
 
 def run_apart(function):
-    """Result of a function that runs in another thread, which Ctrl-C leaves behind."""
-    found = Future()
+    """Result of ``function()``, run in a daemon thread: Ctrl-C ends the wait, not the thread."""
+    future = Future()
 
     def work():
         try:
-            found.set_result(function())
+            future.set_result(function())
         except BaseException as error:
-            found.set_exception(error)
+            future.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
-    return found.result()
+    return future.result()

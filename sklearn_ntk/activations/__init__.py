@@ -1,4 +1,4 @@
-"""Activation functions as immutable values: each knows its function and its dual kernel.
+"""Activation functions as immutable values, each with its dual activation (dual kernel).
 
 An activation ``f`` acts on pairs of Gaussian pre-activations ``(u, v)`` with variances ``a^2`` and
 ``b^2`` and gap ``q = 2 (a b - cov(u, v))`` (see `formulas.special`). A class needs at least one
@@ -9,8 +9,9 @@ field and
 ``variance(v)``
     ``E[f(u)^2]`` for ``u ~ N(0, v)``;
 ``features(v)``
-    a tuple of up to six arrays, or numbers where rows do not differ: what `dual` needs to know of
-    one row. The first two are the standard deviations before and after the activation;
+    a tuple of up to six arrays over rows of variances ``v``, or numbers that are the same for all
+    rows: what `dual` reads of one row. The first two are the standard deviations before and after
+    the activation;
 ``dual(q, left, right)``
     the gap after the activation and the slope ``E[f'(u) f'(v)]``, from the gap before it and the
     features of the two rows.
@@ -22,12 +23,13 @@ gradients are made from them.
 A class without a closed dual has, instead of the last three,
 
 ``expand(v)``
-    the Hermite series of rows, an `Expansion`, for the pairs to be multiplied by `series`; maybe
+    the Hermite coefficients of rows of variances ``v``, an `Expansion`; and, if some orders are
+    left out,
 ``orders(n)``
-    the orders of ``n`` coefficients, by default all. They begin with 0 and 1, and the distance to
-    the next one may double behind each that has the number 1 or 2 modulo 6.
+    the orders of the first ``n`` coefficients. They begin with 0 and 1, and the distance from
+    ``orders[k]`` to the next one may be twice that before it where ``k % 6`` is 1 or 2.
 
-Tests of an activation follow from the decorator `activation`.
+The decorator `activation` registers a class, and the tests run over all that are registered.
 
 References
 ----------

@@ -9,13 +9,14 @@ from ..formulas.special import angle, rounding_of, settled
 from ..formulas.tracing import NOISE, TINY
 from ._registry import activation
 
-# Both contain psi = asin(cov / sqrt((1 + a^2)(1 + b^2))). With u = 1 / sqrt(1 + a^2) everything is
-# scaled by u_a u_b, so that no norm overflows. `_shortfall` is (psi(a, a) + psi(b, b)) / 2 - psi as
-# the angle of one complex number all of whose parts are sums of positive terms.
+# Both contain psi = asin(cov / sqrt((1 + a^2)(1 + b^2))). Covariances are scaled by u v, where
+# u = 1 / sqrt(1 + a^2) and v = 1 / sqrt(1 + b^2), so that no norm overflows. `_shortfall` is
+# (psi(x, x) + psi(y, y)) / 2 - psi(x, y), as the angle of one complex number whose real and
+# imaginary parts are sums of positive terms, without cancellation.
 
 
 def _arcsine_features(v):
-    """Standard deviation, ``u = (1 + v)^(-1/2)``, ``s = v u^2`` and ``p = sqrt(2 - u^2)``."""
+    """``u = (1 + v)^(-1/2)``, ``s = v u^2`` and ``p = sqrt(2 - u^2)`` of a row of variance v."""
     share = v / (1.0 + v)
     u = 1.0 / np.sqrt(1.0 + v)
     return u, share, np.sqrt(1.0 + share)
@@ -24,8 +25,8 @@ def _arcsine_features(v):
 def _shortfall(q, u, v, s, t, p, r, product):
     """Parts of the arcsine kernel of two rows, whose features are ``(u, s, p)`` and ``(v, t, r)``.
 
-    ``product`` is ``a b u v`` and ``q`` the gap times ``u v``. Returns the shortfall, the sine and
-    cosine of psi, the cosine at gap zero, and the growth of the cosine from gap zero.
+    ``product`` is ``a b u v`` and ``q`` the gap times ``u v``. Returns the shortfall, ``sin psi``,
+    ``cos psi``, the cosine at gap zero, and the difference of both cosines.
     """
     above = 2.0 * product - 0.5 * q
     above = above * (above > NOISE * product)  # opposite but for rounding
@@ -104,7 +105,7 @@ class Erf(NamedTuple):
 
 
 SCALE, RATE = 0.5, 1.0 / 2.4020563531719796
-"""Of the error function in `SigmoidLike`."""
+"""Parameters of the `Erf` that `SigmoidLike` is."""
 
 
 @activation("sigmoid_like")

@@ -1,4 +1,4 @@
-"""Activations that are given by their dual kernels."""
+"""Activations that users give by their dual kernels, as formulas."""
 
 import numbers
 from functools import cache
@@ -8,11 +8,12 @@ import numpy as np
 
 from .._values import value
 from ..formulas.special import safe_inverse, within_rounding
-from ..formulas.tracing import Graph, Node, build, differentiate, source
+from ..formulas.tracing import Graph, Node, differentiate
+from ..formulas.writing import build, source
 from ._registry import FUNCTION, UFUNCS, Domain, activation
 
 STEP = 2.0**-10
-"""Relative step at which the distance of parallel rows is measured."""
+"""Relative step of standard deviations in the difference quotient of `_features`."""
 
 ARGUMENTS = ("cov12", "var1", "var2")
 DUAL = Domain(callable, "a function of a covariance and two variances", lambda x: x)
@@ -33,10 +34,11 @@ class Elementwise(NamedTuple):
     once for each function object; where only the function ``f`` is known, `Numerical` finds its
     kernel.
 
-    A distance of two rows is a difference of kernels. It has the digits that rounding leaves, but
-    for rows so close that all are lost: there the slope takes over. A square root of a difference
-    that rounding may turn negative needs ``np.maximum(..., 0.0)``, and where its derivative
-    grows without bounds for equal rows, ``d_nngp_fn`` has more digits.
+    The distance of two rows behind the activation is a difference of kernels, which loses digits to
+    rounding; for rows so close that all digits are lost, it is the distance before times the
+    derivative. A square root of a difference that rounding may turn negative needs
+    ``np.maximum(..., 0.0)``. Where the derivative of ``nngp_fn`` is unbounded for equal rows, give
+    ``d_nngp_fn``, which is more accurate.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ class Elementwise(NamedTuple):
     d_nngp_fn: Any = None
 
     def traced(self):
-        """The same as a value of numbers, of a class of its own."""
+        """The same activation as an instance of a class without fields, made for its functions."""
         return _traced_class(self)()
 
     def variance(self, v):
@@ -82,7 +84,7 @@ class Elementwise(NamedTuple):
 
 @cache
 def _traced_class(act):
-    """Class of an activation whose formulas have the functions of ``act`` written out in them."""
+    """Class of an activation without fields, whose formulas contain the functions of ``act``."""
     graph = Graph()
     inputs = graph.inputs(*ARGUMENTS)
     kernel = _called(act, "nngp_fn", inputs)
@@ -110,37 +112,42 @@ def _traced_class(act):
 
 
 def _called(act, name, inputs):
-    """What a function of the user makes of nodes."""
+    """Result of a function of the user for nodes; raises TypeError if it is no formula."""
     try:
         result = getattr(act, name)(*inputs)
     except Exception as error:
-        result, found = None, f"it raised {type(error).__name__}: {error}"
+        result, seen = None, f"it raised {type(error).__name__}: {error}"
     else:
-        found = f"it returned {type(result).__name__}"
+        seen = f"it returned {type(result).__name__}"
     if not isinstance(result, (Node, numbers.Real)):
         raise TypeError(
             f"{name} of {act!r} must be a formula of three numbers, of arithmetic, integer powers "
-            f"up to 4, comparisons and the NumPy functions {UFUNCS}, without branches; {found}"
+            f"up to 4, comparisons and the NumPy functions {UFUNCS}, without branches; {seen}"
         )
     return result
 
 
 def _features(pair, v):
-    """Standard deviations, the variance, and by how much lengths of parallel rows stretch."""
+    """Features: both standard deviations, the variance before, and ``stretch``.
+
+    That is the root of the gap, behind the activation, of two parallel rows with standard
+    deviations ``(1 -+ STEP) std``, divided by the difference of these.
+    """
     std = np.sqrt(v)
     low, high = v * (1.0 - STEP) ** 2, v * (1.0 + STEP) ** 2
-    std_new, shorter, longer = (np.sqrt(_variance(pair, x)) for x in (v, low, high))
-    moved = 2.0 * (shorter * longer - pair(v * (1.0 - STEP**2), low, high)[0])
-    stretch = np.sqrt(np.maximum(moved, 0.0)) * safe_inverse(2.0 * STEP * std)
+    std_new, std_low, std_high = (np.sqrt(_variance(pair, x)) for x in (v, low, high))
+    gap = 2.0 * (std_low * std_high - pair(v * (1.0 - STEP**2), low, high)[0])
+    stretch = np.sqrt(np.maximum(gap, 0.0)) * safe_inverse(2.0 * STEP * std)
     return std, std_new, 1.0 * v, stretch
 
 
 def _variance(pair, v):
+    """Variance ``E[f(u)^2]`` behind the activation, at least zero."""
     return np.maximum(pair(v, v, v)[0] + 0.0 * v, 0.0)
 
 
 def _dual(pair, q, left, right):
-    """The gap as a difference, and within its rounding as that of rows that are close."""
+    """Gap and slope: the gap as a difference of kernels, within its rounding by linearisation."""
     apart = left[0] - right[0]
     kernel, slope = pair(left[0] * right[0] - 0.5 * q, left[2], right[2])
     close = q * slope + left[3] * right[3] * (apart * apart)

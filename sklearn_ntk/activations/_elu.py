@@ -2,14 +2,14 @@
 
 Let ``x = r + alpha n`` with a rectifier r and ``n(x) = min(exp(x) - 1, 0)``. For pre-activations
 with standard deviations a and b and the angle theta, expectations of products of ``exp(u) [u < 0]``
-and the like are integrals over wedges of the plane, with the apex at a distance R from the mean of
-the normal density: R is a or b, or that of ``u + v``. In polar coordinates around the apex, with
-``H(x) = 1 - sqrt(pi / 2) x erfcx(x / sqrt(2))``, all are values of
+and the like are integrals of a normal density over wedges of the plane, whose apex has the distance
+R from its mean: R is a, b, or the standard deviation of ``u + v``. In polar coordinates around the
+apex, with ``H(x) = 1 - sqrt(pi / 2) x erfcx(x / sqrt(2))``, all are values of
 
     J(R, beta) = integral of H(R sin t) for t from 0 to beta,
 
-which is Owen's function T times ``2 pi exp(R^2 / 2)``. Two parts of it are integrated, by
-Gauss-Legendre quadrature, since what is left cancels exactly: with ``Q(x) = (1 - erfcx(x /
+which is Owen's function T times ``2 pi exp(R^2 / 2)``. The code integrates two parts of it by
+Gauss-Legendre quadrature, since in the gap the others cancel exactly: with ``Q(x) = (1 - erfcx(x /
 sqrt(2))) / x``
 
     I = integral of sqrt(pi / 2) (R sin t)^2 Q(R sin t),
@@ -87,11 +87,12 @@ NODES, WEIGHTS = (x.tolist() for x in np.polynomial.legendre.leggauss(14))
 
 
 def _compress(x):
+    """``z = 1 / (1 + x / 5)``."""
     return 1.0 / (1.0 + STEEP * x)
 
 
 def _within(x, bound):
-    """A small rest of a difference, from zero to a bound of the same order for large x."""
+    """A difference that cancels for large x, clipped to its bounds ``[0, bound]``."""
     return np.minimum(np.maximum(x, 0.0), bound)
 
 
@@ -155,7 +156,7 @@ def _integrals_rate(arguments, rates, result):
 def _integrals(radius, w):
     """``I`` and ``j`` for the distance R and ``w = tan(beta / 2)``, not above one.
 
-    The nodes are rational in ``tan(t / 2)`` and crowd where R sin t is not yet large.
+    The nodes are a rational function of ``tan(t / 2)``, dense where ``R sin t`` is small.
     """
     size = radius * w
     near = (1.0 + 0.02 * size) / (1.0 + 0.32 * size)
@@ -179,7 +180,7 @@ def _integrals(radius, w):
 
 
 def _divided(coefficients, x, y):
-    """``(p(x) - p(y)) / (x - y)`` for the polynomial ``x p(x)`` of these coefficients of p."""
+    """``(P(x) - P(y)) / (x - y)`` for ``P(x) = x p(x)``, from the coefficients of p."""
     value = quotient = 0.0
     for c in (*coefficients[::-1], 0.0):
         quotient = quotient * y + value
@@ -242,12 +243,12 @@ def _elu_dual(scale, alpha, q, left, right):
 
 
 def _fold(value, far, radius):
-    """``I`` up to ``pi - beta`` from that up to beta, if far is one."""
+    """``I`` up to beta, or up to ``pi - beta`` where ``far`` is 1, from ``value`` up to beta."""
     return value + far * (np.pi * radius * _bend(radius) - 2.0 * value)
 
 
 def _bend_difference(bend, x, apart, radius):
-    """``x Q(x) / 2`` of R less that of x, beyond what is linear, from ``apart = x - R``."""
+    """``(R Q(R) - x Q(x)) / 2`` without its linear part, for ``apart = x - R``."""
     z, other = _compress(x), _compress(radius)
     slant = STEEP * radius * (z * other) * _divided(_FALL, z, other)
     return 0.5 * apart * (bend + slant)
@@ -285,7 +286,7 @@ class ELU(NamedTuple):
         return _elu_dual(1.0, self.alpha, q, left, right)
 
     def traced(self):
-        """The same as a `SELU`: one code serves both, and takes a compiler half a minute."""
+        """The same as a `SELU`, so that both share loops, whose compilation takes half a minute."""
         return SELU(1.0, self.alpha)
 
 

@@ -3,12 +3,13 @@
 The coefficients of ``f`` at standard deviation ``s`` are ``a_n = E[f(s z) h_n(z)]`` with normalised
 Hermite polynomials, and ``E[f(u) f(v)] = sum a_n(s) a_n(t) rho^n`` (Daniely, Frostig and Singer,
 "Toward deeper understanding of neural networks", NeurIPS 2016). By Stein's lemma ``d a_n / d log s
-= n a_n + sqrt((n + 1) (n + 2)) a_{n+2}``: nobody needs the derivative of ``f``.
+= n a_n + sqrt((n + 1) (n + 2)) a_{n+2}``: the derivative of ``f`` is not needed.
 
 The trapezoid rule converges exponentially for functions that are analytic in a strip around the
 real axis (Trefethen and Weideman, "The exponentially convergent trapezoidal rule", SIAM Review
-2014): a step h integrates waves up to ``2 pi / h``. The weight needs 6 of it, the highest Hermite
-function 16, and a function whose nearest pole has the distance d from the axis 36 / d.
+2014): with a step h it integrates angular frequencies up to ``2 pi / h``. The normal density needs
+about 6, the highest Hermite function 16, and a function whose nearest pole has the distance d from
+the real axis 36 / d.
 """
 
 from functools import lru_cache
@@ -21,20 +22,22 @@ from .._values import value
 from ..formulas.special import safe_inverse
 
 N_TERMS = 257
-"""Most coefficients of a row; compiled loops take those after the first by the block."""
+"""Most coefficients of a row, those of the orders 0 to 256."""
 
 BLOCK = 8
+"""The number of coefficients is one plus a multiple of this."""
 
 TAIL = 1e-14
-"""Share of the coefficients, in the slope of equal rows, that may be left out."""
+"""Share of ``sum_n n a_n^2``, the slope of equal rows, that truncation may leave out."""
+
 REACH = 16.0
-"""Nodes end here, where the root of the weight is 1e-28."""
+"""Largest node of the quadrature, where the root of the normal density is 1e-28."""
 
 MOST_NODES = 4096
-"""On either side of zero."""
+"""Most nodes on either side of zero."""
 
 SOME_NODES = 32
-"""Their number is a multiple of this, so that many rows share tables."""
+"""The number of nodes is a multiple of this, so that many rows share tables."""
 
 LEAST_STD = 1e-15
 """Standard deviation below which a function that is not zero at zero is a constant."""
@@ -43,16 +46,22 @@ TINY_STD = 1e-150
 """Standard deviation below which all other functions are linear."""
 
 _CHUNK = 512
+"""Rows whose coefficients are computed at a time."""
+
 _SOFT = 1e-12
+"""Added under the root of `close`, whose derivative would be unbounded at zero."""
+
 _NOTICED = 1e-6
+"""Relative error of the NTK above which `tell` warns."""
 
 
 @value
 class Expansion(NamedTuple):
-    """Expansion of an activation at the standard deviations ``s`` of rows.
+    """Hermite coefficients of an activation for n rows with standard deviations ``s`` before it.
 
-    ``std`` is that after the activation, ``unit`` holds the coefficients over it, and ``gain`` is
-    ``std / s``; ``dstd`` and ``dunit`` are rates along ``log s^2``.
+    ``std`` (n,) is the standard deviation behind the activation, ``unit`` (n_terms, n) the
+    coefficients divided by it, whose squares sum to one, and ``gain = std / s``; ``dstd`` and
+    ``dunit`` are derivatives with respect to ``log s^2``.
     """
 
     std: Any
@@ -63,10 +72,10 @@ class Expansion(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Coefficients of rows in units of ``amplitude``, and what the truncation of them needs.
+    """Hermite coefficients (n_terms + 2, n) in units of ``amplitude`` (n,), and second moments.
 
-    ``energy`` is ``E f^2`` and ``moment`` its rate along ``log s^2``, in units of the square, and
-    ``odd`` and ``odd_moment`` are the same of the odd part of f.
+    In units of ``amplitude^2``, ``energy`` (n,) is ``E f^2`` and ``moment`` its derivative with
+    respect to ``log s^2``; ``odd`` and ``odd_moment`` are the same of the odd part of f.
     """
 
     amplitude: Any
@@ -78,7 +87,7 @@ class Sums(NamedTuple):
 
 
 def assemble(std, sums, n_terms):
-    """`Expansion` with ``n_terms`` coefficients; ``std`` must not be zero."""
+    """`Expansion` of the first ``n_terms`` coefficients, for standard deviations ``std`` > 0."""
     a, order = sums.coefficients, np.arange(n_terms, dtype=float)[:, None]
     da = order * a[:n_terms]
     further = a[2 : n_terms + 2]
@@ -95,18 +104,18 @@ def assemble(std, sums, n_terms):
 
 
 def close(rows, sums):
-    """Put what the coefficients lack of the norm into the last even and the last odd of them.
+    """Add the energy lost to truncation to the last even and the last odd coefficient.
 
-    That makes equal and opposite rows exact, and leaves the kernel positive semidefinite.
+    That makes equal and opposite rows exact, and keeps the kernel positive semidefinite.
     """
     unit, dunit = rows.unit.copy(), rows.dunit.copy()
     energy = sums.energy + (sums.energy == 0.0)
     share, rate = sums.odd / energy, sums.odd_moment / energy
     rate = rate - share * sums.moment / energy
     last = len(unit) - 1  # even
-    for n, whole, speed in ((last, 1.0 - share, -rate), (last - 1, share, rate)):
+    for n, target, speed in ((last, 1.0 - share, -rate), (last - 1, share, rate)):
         u, du = unit[n % 2 : n : 2], dunit[n % 2 : n : 2]
-        lack = np.maximum(whole - (u * u).sum(axis=0), 0.0)
+        lack = np.maximum(target - (u * u).sum(axis=0), 0.0)
         speed = speed - 2.0 * (u * du).sum(axis=0)
         root = np.sqrt(lack + _SOFT)  # the root of the lack, without the noise of small ones
         unit[n], dunit[n] = lack / root, speed / root * (1.0 - 0.5 * lack / root**2)
@@ -114,7 +123,7 @@ def close(rows, sums):
 
 
 def normalize(rows):
-    """Make the norm of the coefficients one to all digits, which truncation left it short of.
+    """`Expansion` whose coefficients have the norm one to rounding, not just to truncation.
 
     Then opposite rows of an odd function stay opposite.
     """
@@ -128,9 +137,9 @@ def normalize(rows):
 
 @lru_cache(8)
 def hermite_functions(half):
-    """Normalised Hermite polynomials times the root of the normal density, one in a row.
+    """Table (N_TERMS + 2, half + 1) of ``h_n(z) sqrt(density(z))``, normalised Hermite functions.
 
-    The nodes go from zero to ``REACH`` in so many steps.
+    The ``half + 1`` nodes ``z`` are equidistant from 0 to `REACH`.
     """
     z, count = REACH / half * np.arange(half + 1), N_TERMS + 2
     table = np.empty((count, len(z)))
@@ -146,20 +155,19 @@ def expand_smooth(act, moved, level, pole, variance):
     """`Expansion` of ``level + moved(x)``, a function analytic within ``pole`` of the real axis."""
 
     def sums_of(std):
-        waves = 23.0 + 36.0 * std.max() / pole
-        half = min(
-            SOME_NODES * int(np.ceil(REACH * waves / (2.0 * np.pi) / SOME_NODES)), MOST_NODES
-        )
+        frequency = 23.0 + 36.0 * std.max() / pole  # the highest one in the integrands
+        n_steps = REACH * frequency / (2.0 * np.pi)
+        half = min(SOME_NODES * int(np.ceil(n_steps / SOME_NODES)), MOST_NODES)
         return sums_on_grid(moved, level, std, half)[0]
 
     return expand_rows(str(act), sums_of, level, variance)
 
 
 def sums_on_grid(moved, level, std, half):
-    """`Sums` of ``level + moved(x)`` by the trapezoid rule, and how large the outermost terms are.
+    """`Sums` of ``level + moved(x)`` by the trapezoid rule, and the largest term at its ends.
 
-    ``half`` is the number of nodes on either side of zero. Even and odd part of the function are
-    integrated over one side.
+    ``half`` is the number of nodes on either side of zero. Even and odd parts of the function are
+    integrated over the positive side.
     """
     step = REACH / half
     z = step * np.arange(half + 1)
@@ -174,9 +182,9 @@ def sums_on_grid(moved, level, std, half):
     weight = np.where(z == 0.0, 0.5, 1.0) * step
     weights = 0.5 * np.stack([weight, 0.5 * weight * (z * z - 1.0)], axis=1)
     a, sums = np.empty((N_TERMS + 2, len(std))), []
-    for parity, part in enumerate((right + left, right - left)):
-        sums.append((part * part) @ weights)
-        a[parity::2] = table[parity::2] @ (weight * part).T
+    for parity, values in enumerate((right + left, right - left)):  # even, then odd part
+        sums.append((values * values) @ weights)
+        a[parity::2] = table[parity::2] @ (weight * values).T
     base = level / amplitude
     energy, moment = (sums[0] + sums[1]).T
     energy = energy + base * (2.0 * a[0] + base)
@@ -187,20 +195,20 @@ def sums_on_grid(moved, level, std, half):
 
 
 def expand_rows(name, sums_of, level, variance):
-    """`Expansion` from a function that returns the `Sums` of some standard deviations."""
+    """`Expansion` of rows of any shape, by a function ``sums_of(std)`` that returns `Sums`."""
 
     def expand(std):
-        parts = _alike(std)
-        sums = [sums_of(std[part]) for part in parts]
-        matter = [(std[part] > LEAST_STD) | (level == 0.0) for part in parts]
-        n_terms, worst = _count_terms(sums, matter)
-        rows = [assemble(std[part], s, n_terms) for part, s in zip(parts, sums, strict=True)]
-        if worst is not None:
-            tell(name, std.max(), N_TERMS - 1, *worst)
-            rows = [close(*both) for both in zip(rows, sums, strict=True)]
-        if len(parts) == 1:
+        groups = _groups_of_similar(std)
+        sums = [sums_of(std[group]) for group in groups]
+        matter = [(std[group] > LEAST_STD) | (level == 0.0) for group in groups]
+        n_terms, errors = _count_terms(sums, matter)
+        rows = [assemble(std[group], s, n_terms) for group, s in zip(groups, sums, strict=True)]
+        if errors is not None:
+            warn_of_truncation(name, std.max(), N_TERMS - 1, *errors)
+            rows = [close(*pair) for pair in zip(rows, sums, strict=True)]
+        if len(groups) == 1:
             return normalize(rows[0])
-        back = np.argsort(np.concatenate(parts))
+        back = np.argsort(np.concatenate(groups))
         fields = zip(*rows, strict=True)
         return normalize(
             Expansion(*(np.concatenate(field, axis=-1)[..., back] for field in fields))
@@ -210,33 +218,33 @@ def expand_rows(name, sums_of, level, variance):
 
 
 def on_rows(name, expand, level, variance):
-    """`Expansion` of any shape from a function of standard deviations neither 0 nor infinite.
+    """`Expansion` of variances of any shape, by ``expand(std)`` for (n,) positive finite ones.
 
-    ``level`` is the value of the activation at zero.
+    ``level`` is the value of the activation at zero. Zero variances are replaced by tiny ones.
     """
     shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
     is_finite = np.isfinite(std)
     rows = expand(np.maximum(np.where(is_finite, std, 1.0), LEAST_STD if level else TINY_STD))
-    new = np.where(is_finite, rows.std, np.inf)  # whoever asked finds out what overflows
+    new = np.where(is_finite, rows.std, np.inf)  # the caller checks for overflow
     rows = rows._replace(std=new if level else new * (std != 0.0))
     return Expansion(*(x.reshape((*x.shape[:-1], *shape)) for x in rows))
 
 
-def _alike(std):
-    """Parts of rows that need about as many nodes, as their indices."""
+def _groups_of_similar(std):
+    """Index arrays of groups of rows whose standard deviations differ by at most a factor of 2."""
     order = np.argsort(std, kind="stable")
-    ordered, parts, start = std[order], [], 0
+    ordered, groups, start = std[order], [], 0
     while start < len(std):
         end = np.searchsorted(ordered, 2.0 * max(ordered[start], 0.5), side="right")
-        parts.append(order[start : min(start + _CHUNK, end)])
-        start += len(parts[-1])
-    return parts if len(parts) > 1 else [np.arange(len(std))]
+        groups.append(order[start : min(start + _CHUNK, end)])
+        start += len(groups[-1])
+    return groups if len(groups) > 1 else [np.arange(len(std))]
 
 
 def _count_terms(sums, matter):
-    """Number of coefficients to keep and, if the rest matters, relative errors of K and T.
+    """Number of coefficients to keep and, if too few are known, relative errors of K and T.
 
-    Rows that do not matter are constants, all whose terms beyond the first ones are rounding.
+    ``matter`` is false for rows of constants, whose terms beyond the first are all rounding.
     """
     order = np.arange(N_TERMS + 2)
     energies, slopes, tails = [], [], []
@@ -250,19 +258,22 @@ def _count_terms(sums, matter):
     if len(enough):
         return 1 + BLOCK * max(int(enough[0]), 1), None
     lost = max(np.max(1.0 - e[:N_TERMS].sum(axis=0)) for e in energies)
-    return N_TERMS, (lost, max(_rest(e) for e in slopes))
+    return N_TERMS, (lost, max(_extrapolated_tail(e) for e in slopes))
 
 
-def _rest(energies):
-    """What a series with these terms lacks if its octaves are a geometric series."""
+def _extrapolated_tail(energies):
+    """Sum of the terms beyond these, if sums over octaves of orders are a geometric series."""
     half = N_TERMS // 2
     last, before = energies[half:N_TERMS].sum(axis=0), energies[half // 2 : half].sum(axis=0)
     ratio = np.minimum(last / (before + (before == 0.0)), 0.99)
     return np.max(last * ratio / (1.0 - ratio))
 
 
-def tell(name, std, n_terms, lost, lost_slope):
-    """Warn of a series that is too short, if that matters."""
+def warn_of_truncation(name, std, n_terms, lost, lost_slope):
+    """Warn of a series of too few terms, if the error of the NTK exceeds `_NOTICED`.
+
+    ``lost`` and ``lost_slope`` are relative errors of the NNGP kernel and of the NTK.
+    """
     if lost_slope > _NOTICED:
         notice(
             lost_slope,

@@ -178,7 +178,7 @@ class Gabor(NamedTuple):
         return 0.5 * self.scale**2 * np.sqrt(share) * self._rise(v * share)
 
     def _rise(self, v):
-        """Twice the variance of the wave at this variance."""
+        """``2 Var[sin(frequency u)] = 1 - exp(-2 frequency^2 v)`` for ``u ~ N(0, v)``."""
         return 0.0 - np.expm1(-2.0 * self.frequency**2 * v)
 
     def features(self, v):
@@ -190,7 +190,8 @@ class Gabor(NamedTuple):
         a, a_new, u, rest_a, sine_a = left
         b, b_new, v, rest_b, sine_b = right
         k, square, uv = -2.0 * self.rate, self.frequency**2, u * v
-        # of k times the covariance: the distances to parallel and to opposite rows
+        # scaled is k times the covariance of parallel rows minus that of these; above is k times
+        # the covariance of these rows minus that of opposite ones
         scaled = 0.5 * k * (q * uv)
         product = k * ((a * u) * (b * v))
         above = 2.0 * product - scaled
@@ -224,6 +225,6 @@ class Gabor(NamedTuple):
 
 
 def _moved(more, less, exponent):
-    """``more - less``, which have the ratio ``exp(exponent)``."""
-    part = saturation(np.abs(exponent))
-    return (exponent > 0.0) * (more * part) - (exponent <= 0.0) * (less * part)
+    """``more - less`` for positive numbers with ``more / less = exp(exponent)``."""
+    share = saturation(np.abs(exponent))
+    return (exponent > 0.0) * (more * share) - (exponent <= 0.0) * (less * share)

@@ -10,9 +10,10 @@ from ._registry import activation, degrees
 
 
 def _turn(q, left, right):
-    """Angle of two rows, ``1 - cos``, cosine, sine and wedge of it.
+    """Angle ``t`` of two rows, ``1 - cos t``, ``cos t``, ``sin t`` and ``sin t - t cos t``.
 
-    A jump takes the root of an angle, which makes much of rounding: below that, rows are parallel.
+    The gap behind a jump grows with the angle itself, which amplifies rounding of the gap before:
+    angles below `ROUNDING` count as zero.
     """
     far, g, t, sine, wedge = arc(*half_chord(q, left, right))
     theta = (t > ROUNDING) * t + far * (np.pi - 2.0 * t)
@@ -22,7 +23,7 @@ def _turn(q, left, right):
 
 
 def _falls(theta, rest, cosine, sine, wedge):
-    """``1 - J(theta) / J(0)`` for the angular functions J of degrees 0 to 3."""
+    """``1 - J_n(theta) / J_n(0)`` for the angular functions of Cho and Saul, n = 0 to 3."""
     square = sine * sine
     return (
         theta / np.pi,
@@ -34,12 +35,12 @@ def _falls(theta, rest, cosine, sine, wedge):
 
 
 def _pick(degree, choices):
-    """The choice of that number."""
+    """``choices[degree]``, without a branch."""
     return sum((degree == number) * choice for number, choice in enumerate(choices))
 
 
 def _power(x, degree):
-    """``x^degree`` for degrees from 0 to 3, without overflow of powers that are not wanted."""
+    """``x^degree`` for degrees 0 to 3; higher powers, which might overflow, are not computed."""
     return ((degree < 1) + (degree >= 1) * x) * (
         ((degree < 2) + (degree >= 2) * x) * ((degree < 3) + (degree >= 3) * x)
     )
@@ -97,7 +98,10 @@ def _jump_features(std_new, v):
 
 
 def _jump_dual(height, q, left, right):
-    """Gap of a jump; ``height`` is one for a step, two if opposite rows cancel each other."""
+    """Gap and slope of a jump; ``height`` is 1 for the step and 2 for the sign.
+
+    That is ``1 - rho`` behind the activation for opposite rows.
+    """
     theta = _turn(q, left, right)[0]
     return 2.0 * left[1] * right[1] * (height / np.pi * theta), 0.0 * q
 

@@ -2,15 +2,15 @@
 
 The logistic distribution is a normal one whose standard deviation is random, twice Kolmogorov's
 statistic (Andrews and Mallows, "Scale mixtures of normal distributions", JRSS B 1974). So the
-sigmoid is a mean of normal distribution functions ``Phi(x / r)``, whose coefficients of order ``2 k
-+ 1`` at standard deviation s are ``B_k p^(2 k + 1)`` with ``p = s / sqrt(r^2 + s^2)``, up to signs
-that pairs do not see, and ``B_k^2 = C(2 k, k) / (4^k (2 k + 1) 2 pi)``. Those of the softplus, its
-integral, and of the SiLU, ``x`` times it, follow from ``s E[f' h_n] = sqrt(n + 1) E[f h_(n + 1)]``
-and ``x h_n = sqrt(n + 1) h_(n + 1) + sqrt(n) h_(n - 1)``.
+sigmoid is a mean of normal distribution functions ``Phi(x / r)`` over r. Their Hermite coefficients
+of order ``2 k + 1`` at standard deviation s are ``B_k p^(2 k + 1)`` with ``p = s / sqrt(r^2 +
+s^2)``, up to signs that cancel in products, and ``B_k^2 = C(2 k, k) / (4^k (2 k + 1) 2 pi)``. Those
+of the softplus, its integral, and of the SiLU, ``x`` times it, follow from ``s E[f' h_n] =
+sqrt(n + 1) E[f h_(n + 1)]`` and ``x h_n = sqrt(n + 1) h_(n + 1) + sqrt(n) h_(n - 1)``.
 
-Behind the first few orders the terms are smooth functions of the logarithm of k, so that few of
-them, times weights, stand for all: a geometric quadrature, whose number of nodes grows with the
-logarithm of the variance. Weights are positive, so that the kernel stays positive semidefinite.
+Beyond the first few orders the terms are smooth functions of ``log k``, so that the sum over all k
+is a weighted sum over few: a quadrature with geometric nodes, whose number grows with the logarithm
+of the variance. Weights are positive, so that the kernel stays positive semidefinite.
 """
 
 from functools import lru_cache
@@ -18,18 +18,19 @@ from functools import lru_cache
 import numpy as np
 
 from ..formulas.special import safe_inverse
-from ._expand import BLOCK, TAIL, Expansion, on_rows, tell
+from ._expand import BLOCK, TAIL, Expansion, on_rows, warn_of_truncation
 
 N_TERMS = 417
 """Most coefficients of a row: enough for standard deviations up to 1e9."""
 
 N_ALL = N_TERMS + 240
-"""Coefficients from which follows how many are enough."""
+"""Number of coefficients whose sum stands for the whole series where the truncation is chosen."""
 
 MOST_NUMBERS = 2**11
-"""Rows times coefficients that are made at a time, each a mean over some thirty numbers."""
+"""Rows times coefficients computed at a time, each a mean over the scales r."""
 
 PER_OCTAVE = 6
+"""Nodes k in each octave, from ``6 2^j`` to ``12 2^j``, at a distance of ``2^j``."""
 
 _FIRST = (1.0, 1.0, 1.0, 0.9999999939671088, 1.000000319054651, 0.9999924709780269)
 
@@ -59,16 +60,16 @@ _FURTHER = (
     1.0621318194836882,
     0.7201948188247597,
 )
-"""Weights of further octaves, in units of the distance of their terms."""
+"""Weights of the nodes of all further octaves, in units of the distance of these nodes."""
 
 
 @lru_cache(4)
 def nodes(n):
-    """Numbers k of the first ``n`` terms, and ``B_k`` times the roots of their weights.
+    """Nodes ``k`` (n,), and ``B_k`` times the roots of their weights.
 
-    They are 0 to 11, then in octaves: 12 to 22 by twos, 24 to 44 by fours and so on. The weights,
-    by a fit of non-negative least squares, sum ``k^-a exp(-t k)``, for any ``t > 0`` and the powers
-    a that occur, with relative errors of 2e-14.
+    The nodes are 0 to 11, then 12 to 22 by twos, 24 to 44 by fours and so on. With the weights,
+    from a fit by non-negative least squares, sums of ``k^-a exp(-t k)`` over all k have relative
+    errors of 2e-14, for any ``t > 0`` and the powers a that occur.
     """
     octave, place = np.divmod(np.arange(n) - PER_OCTAVE, PER_OCTAVE)
     step = np.exp2(np.maximum(octave, 0))
@@ -86,16 +87,16 @@ def central(k):
     w = k + 0.25
     v = 1.0 / (w * w)
     series = 1.0 + v * (-1 / 64 + v * (21 / 8192 + v * (-671 / 524288 + v * 180323 / 134217728)))
-    whole = np.minimum(k, len(products) - 1).astype(int)
-    return np.where(k < len(products), products[whole], series / np.sqrt(np.pi * w))
+    index = np.minimum(k, len(products) - 1).astype(int)
+    return np.where(k < len(products), products[index], series / np.sqrt(np.pi * w))
 
 
 @lru_cache(1)
 def scales():
-    """Standard deviations of the normal distributions, and their weights.
+    """Standard deviations ``r`` of the normal distributions of the mixture, and their weights.
 
-    The trapezoid rule in the logarithm, where the density falls off doubly exponentially; the error
-    of the sigmoid is 2e-15.
+    The trapezoid rule in ``log r``, where the density falls off doubly exponentially; the error of
+    the sigmoid is 2e-15.
     """
     step = 0.12
     k = np.exp(step * np.arange(-15, 13))
@@ -108,12 +109,13 @@ def scales():
 
 
 class Terms:
-    """What the coefficients of rows are made of; arrays are (terms, rows).
+    """Means over ``r`` of which the coefficients of rows are made, arrays (n_terms, n_rows).
 
-    ``share`` is ``s / sqrt(1 + s^2)``. ``odd`` are the coefficients of ``E Phi(x / r)`` of the
-    orders ``order = 2 k + 1`` over the share, times the roots of the weights of the terms; ``once``
-    and ``twice`` are the same with a factor ``q = 1 - p^2`` or its square inside the mean. The rate
-    of p along ``log s^2`` is ``p q / 2``, that of q is ``-p^2 q``.
+    ``share`` (n_rows,) is ``s / sqrt(1 + s^2)``. ``odd`` are the coefficients of the mean of
+    ``Phi(x / r)`` of the orders ``order = 2 k + 1``, divided by the share, times the roots of the
+    weights of the nodes; ``once`` and ``twice`` are the same with a factor ``q = 1 - p^2`` or its
+    square inside the mean. Derivatives with respect to ``log s^2`` are ``p q / 2`` of p and ``-p^2
+    q`` of q. The scales r are divided by ``narrow``.
     """
 
     def __init__(self, std, narrow, n):
@@ -139,24 +141,24 @@ def even_orders(n):
 
 
 def expand_mixture(act, make, level, variance):
-    """`Expansion` of ``act``; ``level`` is its value at zero.
+    """`Expansion` of ``act`` for rows of these variances; ``level`` is its value at zero.
 
-    A function makes of standard deviations, and the number of coefficients, the amplitude, the
-    coefficients in units of it and their rates along ``log s^2``, in units of it, too.
+    ``make(std, n_terms)`` returns an amplitude (n,), the coefficients (n_terms, n), and their
+    derivatives with respect to ``log s^2``, both in units of the amplitude.
     """
 
     def expand(std):
         n_terms = _count_terms(act, make, std.max())
         step = max(1, MOST_NUMBERS // n_terms)
-        parts = (std[i : i + step] for i in range(0, max(1, len(std)), step))
-        rows = [_assemble(part, *make(part, n_terms)) for part in parts]
+        slabs = (std[i : i + step] for i in range(0, max(1, len(std)), step))
+        rows = [_assemble(slab, *make(slab, n_terms)) for slab in slabs]
         return Expansion(*(np.concatenate(field, axis=-1) for field in zip(*rows, strict=True)))
 
     return on_rows(str(act), expand, level, variance)
 
 
 def _assemble(std, amplitude, a, da):
-    """`Expansion` of coefficients."""
+    """`Expansion` of the coefficients ``a`` and their derivatives ``da``, as ``make`` returns."""
     size = np.sqrt((a * a).sum(axis=0))
     inverse = safe_inverse(size)
     unit = a * inverse
@@ -167,7 +169,7 @@ def _assemble(std, amplitude, a, da):
 
 
 def _count_terms(act, make, std):
-    """Number of coefficients that rows with this standard deviation, or less, need."""
+    """Number of coefficients that rows with standard deviations up to ``std`` need."""
     order, a = act.orders(N_ALL), make(np.array([std]), N_ALL)[1][:, 0]
     energies = np.stack([a * a, order * a * a])
     total = energies.sum(axis=1, keepdims=True)
@@ -175,5 +177,5 @@ def _count_terms(act, make, std):
     enough = np.flatnonzero(tails[1, 1 : N_TERMS + 1 : BLOCK] <= TAIL)
     if len(enough):
         return 1 + BLOCK * max(int(enough[0]), 1)
-    tell(str(act), std, N_TERMS - 1, *tails[:, N_TERMS])
+    warn_of_truncation(str(act), std, N_TERMS - 1, *tails[:, N_TERMS])
     return N_TERMS

@@ -1,4 +1,4 @@
-"""Any smooth function as an activation."""
+"""Any smooth function as an activation: Hermite coefficients by quadrature, refined as needed."""
 
 from typing import Any, NamedTuple
 
@@ -9,7 +9,10 @@ from ._expand import MOST_NODES, REACH, expand_rows, sums_on_grid
 from ._registry import FUNCTION, activation
 
 FEWEST_NODES = 64
+"""Nodes on either side of zero to begin with."""
+
 CONVERGED = 1e-11
+"""Change of the coefficients, relative to their norm, at which the refinement ends."""
 
 
 @activation("numerical", fn=FUNCTION)
@@ -61,12 +64,12 @@ class Numerical(NamedTuple):
 
 
 def _ratio(before, sums):
-    """Units of one by those of the other."""
+    """Amplitude of ``before`` divided by that of ``sums``, to convert coefficients."""
     return before.amplitude / sums.amplitude
 
 
 def _values(act, x):
-    """Values of the function at the numbers of an array, or an error that says what is wrong."""
+    """``act.fn(x)`` for an array of any shape; raises ValueError if its result cannot be used."""
     with np.errstate(all="ignore"):
         values = np.asarray(act.fn(x.ravel()))
     if values.shape != (x.size,) or values.dtype.kind not in "fiub":
@@ -85,6 +88,7 @@ def _values(act, x):
 
 
 def _sums(act, level, std, half):
+    """`sums_on_grid` of the function; raises `OutOfRange` if integrands reach beyond the grid."""
     sums, edge = sums_on_grid(lambda x: _values(act, x) - level, level, std, half)
     if edge > CONVERGED:
         raise OutOfRange(

@@ -9,18 +9,21 @@ from ._expand import LEAST_STD, TINY_STD, Expansion, Sums, assemble
 from ._registry import NUMBERS, activation, degrees
 
 HIGHEST = 60
-"""Highest degree."""
+"""Highest degree of `Monomial` and `Hermite`."""
 
 
 def _monomial(degree):
-    """Terms of ``x^degree``: order of the coefficient, powers of s and of ``s^2 - 1``, factor."""
+    """Terms ``(order, power, twice, factor)`` of ``x^degree``, as `_expand` takes them."""
     for i in range(degree // 2 + 1):
         order = degree - 2 * i
         yield order, degree, 0, factorial(degree) // (2**i * factorial(i)) / sqrt(factorial(order))
 
 
 def _expand(terms, variance):
-    """`Expansion` of a sum of terms."""
+    """`Expansion` with ``a_order = sum factor s^power (s^2 - 1)^twice`` over the terms.
+
+    ``terms`` are tuples ``(order, power, twice, factor)``.
+    """
     shape, std = np.shape(variance), np.sqrt(np.ravel(variance))
     lowest = min(power for _, power, _, _ in terms)
     highest = max(power + 2 * twice for _, power, twice, _ in terms)

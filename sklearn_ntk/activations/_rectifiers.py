@@ -169,7 +169,7 @@ class Identity(NamedTuple):
 
     gain: float = 1.0
 
-    is_linear = True  # and so stands where a signal is not Gaussian, too
+    is_linear = True  # so that it is allowed where the signal is not Gaussian
 
     def fn(self, x):
         return self.gain * x

@@ -1,4 +1,4 @@
-"""The table of activations, and what turns a name into one."""
+"""The table of registered activations, checks of their parameters, and look-up by name."""
 
 import difflib
 from typing import Any, NamedTuple
@@ -10,12 +10,12 @@ from .._values import value
 from ..formulas.tracing import Graph
 
 MOST_FEATURES = 6
-"""Number of features for which compiled code has room."""
+"""Largest number of features: the records of compiled code have room for so many."""
 
 
 @value
 class Domain(NamedTuple):
-    """Values that a parameter may have: a test, the wording of the error, and their type."""
+    """Domain of a parameter: ``test(x)``, its wording in errors, and conversion to its type."""
 
     test: Any
     wording: str
@@ -28,7 +28,7 @@ def _is_numbers(x):
 
 
 def degrees(last):
-    """Domain of a degree."""
+    """Domain of the degrees 0 to ``last``."""
     return Domain(
         lambda x: is_number(x) and x in range(last + 1), f"a whole number from 0 to {last}", int
     )
@@ -51,7 +51,7 @@ ACTIVATIONS = {}
 
 
 def activation(name, **domains):
-    """Register a class under ``name``; ``domains`` names the `Domain` of each field but `FINITE`.
+    """Register a class under ``name``; ``domains`` are those of fields, `FINITE` by default.
 
     Its formulas may use arithmetic, integer powers up to 4, comparisons, and the ufuncs `UFUNCS`. A
     comparison times a number selects it; a sum of comparisons alone is "or", a product "and", as in
@@ -60,9 +60,10 @@ def activation(name, **domains):
     A class whose function has a jump says so by ``jumps = True``: its kernels have no gradients
     with respect to rows.
 
-    A class with fields other than numbers has a method ``traced``, which returns the same as a
-    value of numbers only, of a class whose formulas have the other fields written out in them. So
-    may have one that is a special case of another class, to share its code.
+    Programs hold activations whose fields are all numbers. A class with other fields, such as
+    functions, has a method ``traced()`` that returns an equivalent activation of a class of its
+    own, made for these fields. A special case of another class may return one of that class, so
+    that both share compiled code.
     """
 
     def register(cls):
@@ -88,19 +89,19 @@ def activation(name, **domains):
 
 
 def _defaults_serve(cls):
-    """Whether all parameters have defaults, and these are in the domains."""
+    """Whether all fields have defaults that are in their domains."""
     defaults = cls._field_defaults
     tests = (cls.domains.get(field, FINITE).test(x) for field, x in defaults.items())
     return len(defaults) == len(cls._fields) and all(tests)
 
 
 def _all_orders(self, n):
-    """Orders of ``n`` coefficients, none of which is left out."""
+    """Orders 0 to ``n - 1``: the default of ``orders``."""
     return np.arange(float(n))
 
 
 def _check_features(cls):
-    """Count the features of a row, by a trace."""
+    """Raise ValueError if ``features`` returns more than `MOST_FEATURES`, by tracing it."""
     graph = Graph()
     n_features = len(cls(*graph.inputs(*cls._fields)).features(*graph.inputs("variance")))
     if n_features > MOST_FEATURES:
@@ -111,7 +112,7 @@ def _check_features(cls):
 
 
 def as_activation(spec):
-    """Return the activation that ``spec``, a registered name or an activation, stands for.
+    """Activation of a registered name, or the activation ``spec`` itself with checked parameters.
 
     Examples
     --------
@@ -137,12 +138,12 @@ def as_activation(spec):
             f"got {spec!r}."
         )
     act = type(spec)(*map(_checked, [spec] * len(spec), spec._fields, spec))
-    act.traced()  # or an error
+    act.traced()  # raises an error for functions that cannot be traced
     return act
 
 
 def _checked(owner, field, parameter):
-    """A parameter of an activation in its type, or an error that says what it must be."""
+    """A parameter converted to its type; raises ValueError if it is not in its domain."""
     domain = owner.domains.get(field, FINITE)
     if not domain.test(parameter):
         raise ValueError(

@@ -1,7 +1,7 @@
 """Smooth activations without a closed dual, by Hermite series.
 
-Those made of the logistic function are exact at any variance, as `_mixtures` says. Mish is
-integrated by quadrature.
+The series of those made of the logistic function are exact at any variance (see `_mixtures`). The
+coefficients of Mish are integrated by quadrature (see `_expand`).
 """
 
 from typing import NamedTuple
@@ -13,9 +13,9 @@ from ._mixtures import Terms, even_orders, expand_mixture, odd_orders
 from ._registry import activation
 
 
-def _below(*parts):
-    """Coefficients: those of low orders (rows), then the others (terms, rows)."""
-    *low, high = parts
+def _below(*coefficients):
+    """Array (n_terms, n_rows): coefficients (n_rows,) of low orders, then (n, n_rows) others."""
+    *low, high = coefficients
     return np.concatenate([np.stack(low), high])
 
 

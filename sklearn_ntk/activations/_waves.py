@@ -15,14 +15,16 @@ def _wave_variance(scale, frequency, twist, v):
 
 
 def _wave_features(scale, frequency, twist, v):
+    """Both standard deviations, and ``exp(-frequency^2 v)``."""
     std_new = np.sqrt(np.maximum(_wave_variance(scale, frequency, twist, v), 0.0))
     return np.sqrt(v), std_new, np.exp(-(frequency**2) * v)
 
 
 def _wave_dual(scale, frequency, twist, q, left, right):
+    """Gap and slope of `Sin` and `Cos`, for the squared distances to a row and to its opposite."""
     spread, widest = left[0] - right[0], 4.0 * left[0] * right[0]
-    near = saturation(0.5 * frequency**2 * (q + spread * spread))
-    rest = widest - q
+    near = saturation(0.5 * frequency**2 * (q + spread * spread))  # 1 - exp(-frequency^2 D / 2)
+    rest = widest - q  # the gap to the opposite row
     rest = rest * (rest > NOISE * widest)  # opposite but for rounding
     far = saturation(0.5 * frequency**2 * (rest + spread * spread))  # of opposite rows
     moved = 2.0 * near * ((1.0 + twist) - twist * far) - twist * (left[2] - right[2]) ** 2

@@ -1,28 +1,30 @@
-"""The seam between Gram matrices and engines, and the only place that knows which engines exist.
+"""The interface of engines to `gram`, and the only place that knows which engines exist.
 
 An engine is a package here with three functions: ``work(program, rows, names, gradient, dtype)``
-returns `Work`, ``diagonals(program, rows, names, gradient, dtype)`` the diagonals alone, and
-``empty(shape, dtype)`` an array where results of this engine live.
+returns a `Work`, ``diagonals(program, rows, names, gradient, dtype)`` the diagonals alone, and
+``empty(shape, dtype)`` an uninitialised array for results. ``rows`` is a list of pairs (rows (n,
+d), norms (n,)), one for a symmetric matrix, else two; ``names`` are the kernels wanted, "nngp" or
+"ntk"; ``gradient`` asks for derivatives.
 """
 
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
 ENGINES = {"cpu": "numba"}
-"""Packages of the engines by the devices that they compute on."""
+"""Names of the engines' packages, by device."""
 
 
 def engine_for(X, device=None):
-    """The engine for rows ``X``; without a device, that of the memory where they are."""
+    """Engine for rows ``X`` on a device; None is the device in whose memory they are."""
     return import_module(f"{__package__}.{ENGINES[device or 'cpu']}")
 
 
 class Part(NamedTuple):
-    """Blocks for which the same memory is needed: ``prepare()`` takes it.
+    """Blocks of a Gram matrix that share memory, such as coefficients of series, while they run.
 
-    It returns the function ``compute(block, results)`` that several threads may call at once. A
-    block ``(i0, i1, j0, j1)`` is rows ``i0 .. i1`` and columns ``j0 .. j1``; the blocks are in
-    the order of their cost, the cheapest one last.
+    ``prepare()`` takes the memory and returns a function ``compute(block, results)``, which several
+    threads may call at once. ``blocks`` is a deque, the cheapest block last. A block ``(i0, i1, j0,
+    j1)`` is the rows ``i0 <= i < i1`` and the columns ``j0 <= j < j1``.
     """
 
     prepare: object
@@ -30,31 +32,31 @@ class Part(NamedTuple):
 
 
 class Work(Protocol):
-    """A Gram matrix that an engine is about to compute, in blocks.
+    """The computation of a Gram matrix, block by block.
 
-    ``diagonals`` are those of NNGP and NTK and of their derivatives, or None, as arrays
-    (n_outputs, n) and (n_outputs, n, 2): they are known beforehand, and those of ``results`` of a
-    symmetric matrix are to be replaced by them. ``n_threads`` threads pay.
+    ``diagonals`` are four arrays or None: NNGP and NTK (n_outputs, n) of the rows with themselves,
+    and their derivatives (n_outputs, n, 2). They come from single rows and replace the diagonals of
+    symmetric results. ``n_threads`` is the number of threads that is worth starting.
     """
 
     diagonals: tuple
     n_threads: int
 
     def parts(self):
-        """`Part` by part, one after the other."""
+        """Yield the `Part` objects, to be computed one after the other."""
 
 
 def n_pairs(block):
-    """Number of pairs of a block."""
+    """Number of pairs (i, j) in a block."""
     i0, i1, j0, j1 = block
     return (i1 - i0) * (j1 - j0)
 
 
 def diagonals_of(scanned):
-    """Diagonals as `Work` has them, from what is known of single rows."""
-    found = (scanned.variance, scanned.ntk, scanned.dvariance, scanned.dntk)
+    """`Work.diagonals` from `TileRows` or `LineRows`; the latter have no axis of outputs."""
+    diagonals = (scanned.variance, scanned.ntk, scanned.dvariance, scanned.dntk)
     n_axes = (2, 2, 3, 3)
     return tuple(
-        part if part is None or part.ndim == n else part[None]
-        for part, n in zip(found, n_axes, strict=True)
+        values if values is None or values.ndim == n else values[None]
+        for values, n in zip(diagonals, n_axes, strict=True)
     )

@@ -1,4 +1,4 @@
-"""The estimators of scikit-learn: regression and classification."""
+"""The scikit-learn estimators of one network: regression and classification."""
 
 from ._classification import NTKClassifier
 from ._regression import NTKRegressor

@@ -1,4 +1,4 @@
-"""What the regressor and the classifier have in common: parameters, kernels and rows."""
+"""Base class of regressor and classifier, and their treatment of weights and of equal rows."""
 
 import numbers
 from typing import ClassVar, NamedTuple
@@ -18,14 +18,14 @@ from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
 
 LARGEST_RIDGE = 1e300
-"""What is infinite for weights of about one."""
+"""Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
-"""Memory of a fit of many rows, in units of its Gram matrix, and of one that takes eigenvectors."""
+"""Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
 
 
 class NetworkEstimator(DocumentationLink, BaseEstimator):
-    """Kernel ridge regression on the kernel of a network."""
+    """Parameters of an estimator on the kernel of a network, and Gram matrices of its rows."""
 
     _parameter_constraints: ClassVar[dict] = {
         "kernel": [StrOptions({"ntk", "nngp", "precomputed"}), Kernel],
@@ -78,7 +78,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         return tags
 
     def _make_kernel(self):
-        """The kernel that the parameters stand for; None if it is precomputed."""
+        """Kernel object of the parameters; None if it is precomputed."""
         if not isinstance(self.kernel, str):
             return clone(self.kernel)
         parameters = {
@@ -94,14 +94,15 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         return NNGPKernel(**parameters) if self.kernel == "nngp" else None
 
     def _is_spectral(self):
-        """Whether a fit of any number of rows takes eigenvectors."""
+        """Whether fits compute eigenvectors for any number of rows, which takes more memory."""
         return self.training_time is not None
 
     def _gram(self, X, weights):
-        """Operator of the distinct rows of positive weight.
+        """`GramOperator` of the distinct rows of positive weight, ``kept`` and ``group``.
 
-        Also returns these rows, and for each of them its place among the distinct ones; those of a
-        Gram matrix all count as distinct.
+        ``kept`` (n_kept,) are the indices of the rows of positive weight, and ``group`` (n_kept,)
+        is the index of each among the distinct rows. All rows of a precomputed Gram matrix count as
+        distinct.
         """
         self.kernel_, kept = self._make_kernel(), np.flatnonzero(weights)
         if self.kernel_ is None:
@@ -115,7 +116,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         return KernelOperator(self.kernel_, self.X_fit_), kept, group
 
     def _gram_blocks(self, X):
-        """Gram matrix between new and training rows, in blocks of rows."""
+        """Yield the Gram matrix between new and training rows, a block of new rows at a time."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         if self.kernel_ is None:
@@ -125,7 +126,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             yield self.kernel_(X[rows], self.X_fit_)
 
     def _values(self, X, dual, intercept):
-        """Values of functions at new rows, of shape (n, k), by their coefficients."""
+        """Values (m, k) of ``k(x, X_fit) @ dual + intercept`` at m new rows."""
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
 
@@ -142,20 +143,23 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
 
 
 def given_alpha(alpha, unit):
-    """The ridge that was given, for weights over a power of two; None if it is to be found."""
+    """The ridge for weights divided by ``2**unit``; None for "auto"."""
     return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
 
 
 def fit_squares(model, operator, Y, weights, unit):
-    """`Path` of the least squared error, its ridge, and the attributes that tell of both."""
+    """Fit ridge regression or gradient flow: its `Path`, the ridge, and fitted attributes.
+
+    ``unit`` is the exponent of the power of two by which weights were divided.
+    """
     alpha, time, times = given_alpha(model.alpha, unit), None, np.empty(0)
     if model.training_time is None:
         path = Ridge(alpha).fit(operator, Y, weights)
         ridge, ridges = path.value, path.values
     else:
         ridge = 0.0 if alpha is None else alpha
-        given = None if model.training_time == "auto" else model.training_time
-        path = EarlyStopping(given, ridge, model.learning_rate).fit(operator, Y, weights)
+        candidates = None if model.training_time == "auto" else model.training_time
+        path = EarlyStopping(candidates, ridge, model.learning_rate).fit(operator, Y, weights)
         ridges, time, times = np.array([ridge]), path.value, path.values
     return (
         path,
@@ -171,29 +175,32 @@ def fit_squares(model, operator, Y, weights, unit):
 
 
 def _check_symmetric(K):
-    """Raise ValueError for what is no Gram matrix of training rows."""
+    """Raise ValueError unless ``K`` is square and symmetric."""
     if K.shape[0] != K.shape[1]:
-        raise ValueError(f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}.")
-    skew, is_symmetric = skewness(K)
+        raise ValueError(
+            f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}: pass the "
+            f"Gram matrix of the training rows."
+        )
+    asymmetry, is_symmetric = skewness(K)
     if not is_symmetric:
         raise ValueError(
             f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
-            f"{skew:.3g}: pass the Gram matrix of the training rows."
+            f"{asymmetry:.3g}: pass the Gram matrix of the training rows."
         )
 
 
 def check_weights(sample_weight, X):
-    """Weights of the rows, ones if there are none; none is negative, and not all are zero."""
+    """Weights (n,) of the rows, ones for None; raises ValueError if one is < 0 or all are 0."""
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if np.any(weights < 0):
-        raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}.")
+        raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}: leave out the row.")
     if not np.any(weights):  # before 1.9 scikit-learn lets this pass
         raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
     return weights
 
 
 def check_solve(n, rows, is_spectral):
-    """Raise MemoryError if the solution for so many rows would not fit."""
+    """Raise MemoryError if a fit of n rows would not fit into memory."""
     check_memory(
         (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n,
         f"A fit of {n} {rows}",
@@ -203,18 +210,22 @@ def check_solve(n, rows, is_spectral):
 
 
 def distinct(X):
-    """Places of the first of equal rows, and for each row the number of its first one."""
+    """Indices of the first of each set of equal rows, and for each row the number of its set.
+
+    Sets are numbered in the order of their first rows.
+    """
     X = X + 0.0  # -0.0 and 0.0 are equal
-    places = {}
-    group = np.array([places.setdefault(row.tobytes(), len(places)) for row in X])
+    numbers = {}
+    group = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in X])
     return np.unique(group, return_index=True)[1], group
 
 
 class Scatter(NamedTuple):
     """How much the targets of equal rows differ.
 
-    ``squares`` are the weighted sums of squares about their means, and there are ``n`` more
-    different targets than distinct rows; ``unit`` is the mean weight of different targets.
+    ``squares`` (k,) are the weighted sums of squares about the means of equal rows. ``n`` is the
+    number of distinct pairs (row, targets) minus that of distinct rows: the degrees of freedom.
+    ``unit`` is the mean weight of a distinct pair.
     """
 
     squares: np.ndarray
@@ -223,16 +234,16 @@ class Scatter(NamedTuple):
 
 
 def merge(Y, weights, group):
-    """Targets and weights of distinct rows: the means of the targets, the sums of the weights.
+    """Merge equal rows: weighted means of targets (n, k), sums of weights (n,), and `Scatter`.
 
-    The solution stays the same, leaving out one row leaves out its copies as well, and thus an
-    integer weight is the same as a repetition for everything that is fitted. Also returns their
-    `Scatter`.
+    ``group`` is the number of the distinct row of each row, as from `distinct`. Solutions stay the
+    same. Leave-one-out leaves out all copies of a row, so that an integer weight is the same as a
+    repetition in everything that is fitted.
     """
     if group[-1] == len(group) - 1:
         return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
     total = np.bincount(group, weights)
     mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    n_pairs = len(np.unique(np.column_stack([group, Y]), axis=0))  # copies tell nothing
+    n_pairs = len(np.unique(np.column_stack([group, Y]), axis=0))  # copies count once
     squares = weights @ (Y - mean[group]) ** 2
     return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)

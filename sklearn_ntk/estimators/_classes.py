@@ -1,4 +1,4 @@
-"""What classifiers have in common: classes and their weights, labels and probabilities."""
+"""Classes and their weights, and ``predict`` and ``predict_proba`` of all classifiers."""
 
 from functools import update_wrapper
 
@@ -15,35 +15,39 @@ from ._losses import loss_of
 
 
 def read_classes(y, weights, class_weight, name):
-    """`class_targets`, and the weights of the rows times those of their classes."""
+    """Classes, targets (n, k) of `class_targets`, and weights (n,) times those of the classes.
+
+    Classes of weight zero are left out. ``name`` is that of the estimator, for errors.
+    """
     classes = class_targets(y, weights, name)[0]
     weights = weigh_classes(class_weight, classes, y, weights)
-    return *class_targets(y, weights, name), weights  # a class may have lost its weight
+    return *class_targets(y, weights, name), weights
 
 
 def class_targets(y, weights, name):
-    """Classes, and targets of shape (n, k): +-1 for two classes, indicators for more.
+    """Classes, and targets (n, k): +-1 with k = 1 for two classes, indicators for more.
 
-    The labels of rows without weight do not count.
+    Labels of rows of weight zero are ignored.
     """
     classes = np.unique(y[weights > 0])
     if len(classes) < 2:
         raise ValueError(
-            f"{name} needs at least two classes; got only one class, {classes.tolist()[0]!r}."
+            f"{name} needs at least two classes; got only one class, {classes.tolist()[0]!r}: add "
+            f"rows of another one."
         )
     targets = (y[:, None] == classes).astype(np.float64)
     return classes, targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
 
 
 def weigh_classes(class_weight, classes, y, weights):
-    """Weights of the rows times those of their classes; two classes must keep some weight."""
+    """Weights of the rows times those of their classes; at least two must be positive."""
     if class_weight is None:
         return weights
     if isinstance(class_weight, dict):
         factors = np.array(list(class_weight.values()), dtype=float)
         if not np.all(np.isfinite(factors)) or np.any(factors < 0.0):
             raise ValueError(f"class_weight must have finite weights >= 0; got {class_weight}.")
-    if class_weight == "balanced":  # by weight: each class has the same sum
+    if class_weight == "balanced":  # the weights of each class get the same sum
         shares = normalise(weights)[0]
         sums = [shares[y == label].sum() for label in classes]
         factors = shares.sum() / (len(classes) * np.array(sums))
@@ -54,16 +58,17 @@ def weigh_classes(class_weight, classes, y, weights):
         raise ValueError(f"class_weight must leave at least two classes; got {class_weight}.")
     places = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
     with np.errstate(over="ignore"):
-        found = weights * factors[places]
-    if not np.all(np.isfinite(found)):
+        products = weights * factors[places]
+    if not np.all(np.isfinite(products)):
         raise ValueError(
             f"sample_weight times class_weight must be finite; got {weights.max():.3g} times "
             f"{factors.max():.3g}: take smaller weights."
         )
-    return found
+    return products
 
 
 def _has_probabilities(model):
+    """True, or AttributeError if the loss of a classifier gives no probabilities."""
     refusal = loss_of(model).refusal
     if refusal:
         raise AttributeError(refusal)
@@ -71,7 +76,10 @@ def _has_probabilities(model):
 
 
 class _OfProbabilities:
-    """A method that `available_if` there are probabilities, whose absence comes with its reason."""
+    """Decorator like `available_if`, for methods that need probabilities.
+
+    The message of the AttributeError contains the reason.
+    """
 
     def __init__(self, method):
         self._method = available_if(_has_probabilities)(method)
@@ -85,7 +93,7 @@ class _OfProbabilities:
 
 
 class ScoreClassifier(ClassifierMixin):
-    """Labels and probabilities from `decision_function`, ``classes_`` and ``temperature_``."""
+    """Mixin: labels and probabilities from `decision_function`, ``classes_``, ``temperature_``."""
 
     def predict(self, X):
         """Predict labels.
@@ -131,6 +139,6 @@ class ScoreClassifier(ClassifierMixin):
         """
         scores = self.decision_function(X)
         scores = logits(scores[:, None] if scores.ndim == 1 else scores)
-        with np.errstate(over="ignore"):  # scores of rows far away
-            behind = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_
-        return log_softmax(np.maximum(behind, -np.finfo(float).max), axis=1)
+        with np.errstate(over="ignore"):  # scores may be huge far from the training rows
+            logits_ = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_
+        return log_softmax(np.maximum(logits_, -np.finfo(float).max), axis=1)

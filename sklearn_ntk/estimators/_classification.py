@@ -18,11 +18,11 @@ from ._losses import LOSSES, ClassRows, loss_of
 class NTKClassifier(ScoreClassifier, NetworkEstimator):
     """Classifier with the kernel of an infinitely wide network.
 
-    By default regression on class indicators, with the NTK the limit of training a wide network on
-    the squared error. Then the ridge is the one with the smallest leave-one-out squared error,
-    which is known in closed form and chooses better than the leave-one-out accuracy, and
-    probabilities are the softmax of the scores at the temperature that gives the leave-one-out
-    scores the smallest log loss. Scale the columns of ``X`` beforehand.
+    By default it is regression on class indicators; with the NTK, that is the limit of training a
+    wide network on the squared error. The ridge is then the one with the smallest leave-one-out
+    squared error, which has a closed form and chooses better than the leave-one-out accuracy.
+    Probabilities are the softmax of the scores divided by a temperature, the one of the smallest
+    log loss of the leave-one-out scores. Scale the columns of ``X`` beforehand.
 
     Parameters
     ----------
@@ -38,23 +38,23 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
-        So many of the first layers are not trained (NTK only).
+        Number of layers, counted from the input, that are not trained (NTK only).
     architecture : tuple of layers, optional
         Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
         None take the ones above.
     alpha : "auto" or float, default="auto"
-        Ridge: half of it times the squared norm of the function is added to the loss ("log_loss"),
-        or all of it to the diagonal of the Gram matrix ("squared_error"). "auto" chooses it among
-        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, by leaving out one row,
-        or for "log_loss" among every other of them by the log loss of five folds, or is none with a
-        ``training_time``, which then is what regularises.
+        Ridge. For "squared_error" it is added to the diagonal of the Gram matrix; for "log_loss",
+        half of it times the squared norm of the function is added to the loss. "auto" chooses it
+        among `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, by the
+        leave-one-out error; for "log_loss" among every second of these, by the log loss of five
+        folds. With a ``training_time``, which regularises too, "auto" is 0.
     training_time : float, "auto" or None, default=None
         How long gradient descent with infinitesimal steps trains the network on half the mean
         squared error, from zero on and with the ridge as weight decay; None trains to the end.
         "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
         Only for ``loss="squared_error"``.
     learning_rate : float, default=1.0
-        By which times are multiplied.
+        Factor of the times.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
@@ -63,8 +63,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Weight of the rows in a support vector machine, infinite for classes that can be separated;
         only for ``loss="hinge"``, which ignores ``alpha``.
     class_weight : dict or "balanced", optional
-        Weights of the classes, by which those of the rows are multiplied; "balanced" gives all
-        classes the same sum of weights.
+        Weights of the classes, factors of the weights of their rows; "balanced" gives all classes
+        the same sum of weights.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -112,7 +112,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     0.99
     """
 
-    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
+    __module__ = "sklearn_ntk"  # the public module, which pickles name
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
@@ -178,9 +178,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, order="C")
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
-        found = read_classes(y, weights, self.class_weight, type(self).__name__)
-        self.classes_, targets, weights = found
-        for name in vars(self).pop("_of_loss", ()):  # the last one may have been another
+        self.classes_, targets, weights = read_classes(
+            y, weights, self.class_weight, type(self).__name__
+        )
+        for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
@@ -196,7 +197,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     @one_notice()
     def decision_function(self, X):
-        """Scores of the classes; but for the hinge loss the largest wins.
+        """Scores of the classes; `predict` takes the largest, except for the hinge loss.
 
         Parameters
         ----------
@@ -206,8 +207,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
             For two classes one score, positive for the second class. For more, the scores of the
-            squared error sum to one, and those of the hinge loss count the classes that lose to
-            this one, as `sklearn.svm.SVC` does.
+            squared error sum to one; those of the hinge loss are, up to a fraction, the numbers of
+            classes that each wins against, as in `sklearn.svm.SVC`.
         """
         check_is_fitted(self)
         return loss_of(self).scores(self, X)

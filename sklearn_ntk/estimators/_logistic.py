@@ -1,4 +1,4 @@
-"""Multinomial logistic regression with a kernel."""
+"""Multinomial logistic regression with a kernel, by L-BFGS on a square root of the Gram matrix."""
 
 import warnings
 from typing import NamedTuple
@@ -11,16 +11,18 @@ from ..solvers._factors import eigenvectors
 from ..solvers._scoring import class_folds, log_losses, logits, softmax_loss
 
 TOLERANCE, ROUGH = 1e-7, 1e-5
-"""Largest entry of the scaled gradient of the mean loss at the end, of a fit and of a fold's."""
+"""Largest entry of the scaled gradient of the mean loss at which L-BFGS ends: of the final fit, and
+of fits in folds."""
 
 MOST_STEPS = 2000
+"""Most iterations of L-BFGS."""
 
 
 class LogisticProblem(NamedTuple):
-    """A Gram matrix by its root, and what the rows are.
+    """A Gram matrix ``K = root @ root.T`` of rank r, and the classes and weights of its n rows.
 
-    ``root`` (n, r) times its transpose is the Gram matrix, with the eigenvalues ``squares``;
-    ``shares`` (n, n_classes) are those of the classes in each row.
+    ``root`` (n, r) is ``U sqrt(L)`` for eigenvectors ``U`` and eigenvalues ``L``, the latter are
+    ``squares`` (r,). ``shares`` (n, n_classes) are those of the classes in each row.
     """
 
     root: np.ndarray
@@ -29,13 +31,12 @@ class LogisticProblem(NamedTuple):
     weights: np.ndarray
 
     def some(self, rows):
-        """The problem of some rows."""
-        parts = (self.root[rows], self.squares, self.shares[rows], self.weights[rows])
-        return LogisticProblem(*parts)
+        """The problem of a subset of the rows, with the same columns of ``root``."""
+        return LogisticProblem(self.root[rows], self.squares, self.shares[rows], self.weights[rows])
 
 
 def make_problem(K, shares, weights):
-    """`LogisticProblem` of a Gram matrix, without the directions that rounding made."""
+    """`LogisticProblem` of a Gram matrix, without eigenvalues that are rounding."""
     values, vectors = eigenvectors(K)
     kept = values > len(K) * np.finfo(float).eps * values[-1]
     if not np.any(kept):  # all rows are zero
@@ -45,12 +46,12 @@ def make_problem(K, shares, weights):
 
 
 def solve(problem, ridge, start=None, tolerance=TOLERANCE):
-    """Coefficients (r + 1, k) of the root and of a constant, which is not penalised.
+    """Coefficients (r + 1, k) of the columns of ``root`` and of a constant, not penalised.
 
-    Minimises the sum of the log losses, by weight, and ``ridge / 2 |f|^2`` of each function. There
-    is one function for two classes, the difference of their scores, and else one for each class.
-    Variables are scaled by the curvature of the loss where all classes are equally likely, which
-    makes up for the wide spectrum; the method is L-BFGS.
+    Minimises the weighted sum of the log losses plus ``ridge / 2 |f|^2`` for each function. For two
+    classes there is one function, the difference of their scores, else one for each class.
+    Variables are scaled by the curvature of the loss at equal probabilities, which preconditions
+    the wide spectrum for L-BFGS. ``start`` are coefficients to begin with.
     """
     root, squares, shares, weights = problem
     n_classes = shares.shape[1]
@@ -65,36 +66,37 @@ def solve(problem, ridge, start=None, tolerance=TOLERANCE):
         coefficients = flat.reshape(size) / scale[:, None]
         body, constant = coefficients[:-1], coefficients[-1]
         scores = root @ body + constant
-        loss, away, _ = softmax_loss(logits(scores), shares, weights)
-        away = away[:, 1:] if n_outputs == 1 else away
-        slopes = np.vstack([root.T @ away + ridge * body, away.sum(axis=0)])
-        return loss + 0.5 * ridge * (body**2).sum(), (slopes / scale[:, None]).ravel()
+        loss, score_gradient, _ = softmax_loss(logits(scores), shares, weights)
+        score_gradient = score_gradient[:, 1:] if n_outputs == 1 else score_gradient
+        gradient = np.vstack([root.T @ score_gradient + ridge * body, score_gradient.sum(axis=0)])
+        return loss + 0.5 * ridge * (body**2).sum(), (gradient / scale[:, None]).ravel()
 
     first = np.zeros(size) if start is None else start * scale[:, None]
     options = {"maxiter": MOST_STEPS, "maxcor": 20, "gtol": tolerance, "ftol": 1e-15}
-    found = minimize(value, first.ravel(), jac=True, method="L-BFGS-B", options=options)
-    if found.nit >= MOST_STEPS:
+    result = minimize(value, first.ravel(), jac=True, method="L-BFGS-B", options=options)
+    if result.nit >= MOST_STEPS:
         warnings.warn(
             f"The log loss has not converged after {MOST_STEPS} steps: increase alpha.",
             ConvergenceWarning,
             stacklevel=2,
         )
-    return found.x.reshape(size) / scale[:, None]
+    return result.x.reshape(size) / scale[:, None]
 
 
 def dual_of(problem, coefficients):
-    """Dual coefficients (n, k) and constants."""
-    size = np.sqrt(problem.squares)  # on both sides, or one of tiny or huge rows overflows
+    """Dual coefficients (n, k) and intercepts (k,) from the coefficients of `solve`."""
+    size = np.sqrt(problem.squares)  # divides both factors, so that neither overflows
     return (problem.root / size) @ (coefficients[:-1] / size[:, None]), coefficients[-1]
 
 
 def losses_of_folds(problem, ridges, ranks):
-    """Increasing ridges and their log losses, from the largest on down to behind the best one.
+    """Increasing ridges that were tried, and the mean log loss of each over the folds.
 
-    The folds are `solvers._scoring.class_folds`.
+    Ridges are tried from the largest one down, until the loss has risen behind a minimum. The folds
+    are `solvers._scoring.class_folds`.
     """
     n = len(problem.shares)
-    if n == 1:  # the constant is all there is
+    if n == 1:  # only the constant is fitted
         return ridges[-1:], np.zeros(1)
     tests = class_folds(problem.shares, ranks)
     starts, losses = [None] * len(tests), []
@@ -111,6 +113,6 @@ def losses_of_folds(problem, ridges, ranks):
 
 
 def _loss(problem, coefficients):
-    """Sum of the log losses of rows."""
+    """Weighted sum of the log losses of the rows."""
     scores = problem.root @ coefficients[:-1] + coefficients[-1]
     return problem.weights @ log_losses(scores, problem.shares, 1.0)

@@ -1,4 +1,4 @@
-"""The losses of classification: how each is fitted, and what it says of new rows."""
+"""The losses of classification: for each, the fit, scores, labels and fitted attributes."""
 
 import warnings
 from typing import NamedTuple
@@ -16,16 +16,18 @@ from . import _logistic
 from ._base import fit_squares, given_alpha, merge
 
 MOST_STEPS = 1_000_000
-"""Of a support vector machine, which takes about ten times as many as there are rows."""
+"""Most iterations of a support vector machine; it takes about ten times the number of rows."""
 
 LARGEST_C = 1e100
-"""What is infinite for rows whose kernel is about one: libsvm needs a number."""
+"""Replaces an infinite C, as libsvm needs a number; the kernel is scaled to about one."""
 
 
 class ClassRows(NamedTuple):
-    """Rows of positive weight: the Gram matrix of the distinct ones, and which one each row is.
+    """The n training rows of positive weight.
 
-    Targets (n, k) are those of `solvers._scoring`, weights are over the power ``unit`` of two.
+    ``operator`` is the Gram matrix of the distinct rows, ``group`` (n,) the index of each row among
+    them, ``targets`` (n, k) those of `solvers._scoring`, and ``weights`` (n,) are divided by
+    ``2**unit``.
     """
 
     operator: GramOperator
@@ -35,21 +37,21 @@ class ClassRows(NamedTuple):
     unit: int
 
     def merged(self):
-        """Targets and weights of the distinct rows."""
+        """Targets and weights of the distinct rows, as `merge` returns them."""
         return merge(self.targets, self.weights, self.group)[:2]
 
 
 class Loss:
-    """A loss of classifiers whose scores are functions of the kernel, and its labels."""
+    """Base class of losses; its scores are ``k(x, X_fit) @ dual_coef_ + intercept_``."""
 
     is_spectral = False
-    """Whether a fit takes eigenvectors."""
+    """Whether a fit computes eigenvectors."""
 
     refusal = None
-    """Why there are no probabilities; None if there are."""
+    """Error message of ``predict_proba``; None if there are probabilities."""
 
     def check(self, model):
-        """Raise ValueError for parameters that the loss does not have."""
+        """Raise ValueError for parameters of the model that do not apply to the loss."""
         if model.training_time is not None:
             raise ValueError(
                 f"training_time needs loss='squared_error', which has a closed form at all times; "
@@ -57,7 +59,7 @@ class Loss:
             )
 
     def fit(self, model, rows):
-        """Attributes of a model that is fitted to `ClassRows`."""
+        """Fit to `ClassRows`: the dictionary of fitted attributes of the model."""
         raise NotImplementedError
 
     def scores(self, model, X):
@@ -77,10 +79,10 @@ class Loss:
 
 
 class SquaredError(Loss):
-    """Regression on the targets of classes, in closed form and at all times of training."""
+    """Regression on the targets of classes, in closed form, also at finite training times."""
 
     def check(self, model):
-        """There is nothing that this loss does not have."""
+        """All parameters apply."""
 
     def fit(self, model, rows):
         Y, weights = rows.merged()
@@ -94,7 +96,7 @@ class SquaredError(Loss):
 
 
 class LogLoss(Loss):
-    """Multinomial kernel logistic regression, with the ridge of the least log loss of folds."""
+    """Multinomial kernel logistic regression; the ridge has the least log loss in folds."""
 
     is_spectral = True
 
@@ -102,8 +104,8 @@ class LogLoss(Loss):
         super().check(model)
         if model.alpha == 0:
             raise ValueError(
-                "loss='log_loss' needs alpha > 0: without a ridge classes that can be separated "
-                "have no finite solution."
+                "loss='log_loss' needs alpha > 0, since classes that can be separated have no "
+                "finite solution without a ridge; got 0: increase alpha."
             )
 
     def fit(self, model, rows):
@@ -128,7 +130,7 @@ class LogLoss(Loss):
 
 
 class Hinge(Loss):
-    """Support vector machine of scikit-learn, one class against another."""
+    """Support vector machine of scikit-learn, one against one for several classes."""
 
     refusal = (
         "loss='hinge' gives no probabilities: wrap the classifier in "
@@ -139,16 +141,17 @@ class Hinge(Loss):
         K, codes = rows.operator.dense(), shares_of(rows.targets).argmax(axis=1)
         # equal rows of one class are merged, in an order that does not depend on that of the rows
         ranks = _ranks(model, len(K))
-        found, merged = np.unique([ranks[rows.group], codes], axis=1, return_inverse=True)
-        group = np.argsort(ranks)[found[0]]
+        pairs = [ranks[rows.group], codes]
+        (pair_ranks, pair_codes), inverse = np.unique(pairs, axis=1, return_inverse=True)
+        group = np.argsort(ranks)[pair_ranks]
         K, means, exponent = _standardise(K[np.ix_(group, group)])
-        total = np.bincount(merged.ravel(), rows.weights)
+        total = np.bincount(inverse.ravel(), rows.weights)
         C = scaled(float(model.C), exponent + rows.unit)
-        svc = _fit_svc(K, model.classes_[found[1]], C, total)
+        svc = _fit_svc(K, model.classes_[pair_codes], C, total)
         return {"svc_": svc, "_group": group, "_means": means, "_exponent": exponent}
 
     def scores(self, model, X):
-        return self._ask(model, model.svc_.decision_function, X)
+        return self._apply(model, model.svc_.decision_function, X)
 
     def coefficients(self, model):
         if len(model.classes_) > 2:
@@ -161,10 +164,10 @@ class Hinge(Loss):
         return scaled(dual[:, None], -model._exponent)
 
     def labels(self, model, X):
-        return self._ask(model, model.svc_.predict, X)
+        return self._apply(model, model.svc_.predict, X)
 
-    def _ask(self, model, method, X):
-        """What a method of the support vector machine says of new rows."""
+    def _apply(self, model, method, X):
+        """Result of a method of the support vector machine for new rows."""
         blocks = (
             scaled(K[:, model._group] - model._means, -model._exponent)
             for K in model._gram_blocks(X)
@@ -176,21 +179,22 @@ LOSSES = {"squared_error": SquaredError(), "hinge": Hinge(), "log_loss": LogLoss
 
 
 def loss_of(model):
-    """Loss of a classifier, the squared error if it has no choice or an unknown one."""
+    """Loss of a classifier; the squared error if it has no parameter ``loss`` or an invalid one."""
     name = getattr(model, "loss", None)
     return LOSSES.get(name if isinstance(name, str) else None, LOSSES["squared_error"])
 
 
 def _ranks(model, n):
-    """Places of n distinct rows by `ranks_of`; those of a Gram matrix are in their order."""
+    """Ranks (n,) of the distinct rows by `ranks_of`; for a precomputed kernel, their order."""
     return np.arange(n) if model.kernel_ is None else ranks_of(model.X_fit_)
 
 
 def _standardise(K):
-    """A Gram matrix, centred and over a power of two: its means, and the exponent.
+    """Centred Gram matrix divided by ``2**exponent``, column means of K, and the exponent.
 
-    A support vector machine with a constant is the same for it, if C grows by this power, while
-    libsvm never comes to an end on entries that are large and nearly equal. K is overwritten.
+    A support vector machine with an intercept has the same solution for it, with C multiplied by
+    ``2**exponent``. libsvm does not converge on entries that are large and nearly equal. K is
+    overwritten.
     """
     shares = np.full(len(K), 1.0 / len(K))
     means = shares @ K
@@ -201,14 +205,14 @@ def _standardise(K):
 
 
 def _fit_svc(K, y, C, weights):
-    """Support vector machine, with a warning if it comes to no end.
+    """Fitted support vector machine; warns if it has not converged.
 
-    It is fitted in another thread, since libsvm does not listen to Ctrl-C.
+    It is fitted in another thread, since libsvm does not react to Ctrl-C.
     """
     C = float(np.clip(C, np.finfo(float).tiny, LARGEST_C))
     model = SVC(kernel="precomputed", C=C, max_iter=MOST_STEPS)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it does not know of C
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the one below advises better
         run_apart(lambda: model.fit(K, y, sample_weight=weights))
     if model.fit_status_:
         warnings.warn(

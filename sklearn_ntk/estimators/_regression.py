@@ -18,9 +18,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     """Kernel ridge regression with the kernel of an infinitely wide network.
 
     With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
-    the posterior of a wide Bayesian network. An intercept is fitted beside the kernel, and by
-    default the ridge is the one with the smallest leave-one-out error, which is known in closed
-    form. Scale the columns of ``X`` beforehand.
+    the posterior of a wide Bayesian network. The model has an intercept, which is not penalised. By
+    default the ridge is the one with the smallest leave-one-out error, which has a closed form.
+    Scale the columns of ``X`` beforehand.
 
     Parameters
     ----------
@@ -36,24 +36,24 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
-        So many of the first layers are not trained (NTK only).
+        Number of layers, counted from the input, that are not trained (NTK only).
     architecture : tuple of layers, optional
         Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
         None take the ones above.
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
-        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal, or is none with a
-        ``training_time``, which then is what regularises.
+        `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal; with a ``training_time``,
+        which regularises too, "auto" is 0.
     training_time : float, "auto" or None, default=None
         How long gradient descent with infinitesimal steps trains the network on half the mean
         squared error, from zero on and with the ridge as weight decay; None trains to the end.
         "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
     learning_rate : float, default=1.0
-        By which times are multiplied.
+        Factor of the times.
     noise : {"auto", "ridge"}, default="auto"
-        Noise of the observations, for the uncertainty of `predict`: that which suits the
-        leave-one-out residuals best, since a ridge that predicts well is often smaller, or what the
-        ridge stands for.
+        Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
+        amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
+        the ridge that predicts best is often smaller than the noise.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -74,9 +74,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.
     amplitude_, noise_ : arrays of shape (n_outputs,)
-        Variance of the Gaussian process in units of the kernel, and that of the noise beyond
-        ``alpha_`` of these units, for `predict`'s uncertainty; infinite for targets beyond 1e154,
-        whose standard deviations are known all the same.
+        Of the uncertainty of `predict`: the Gaussian process has the covariance ``amplitude_ k(x,
+        y)``, and observations the noise variance ``amplitude_ alpha_ + noise_``. Both are infinite
+        for targets beyond 1e154, whose standard deviations `predict` returns all the same.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -99,7 +99,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     0.4
     """
 
-    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
+    __module__ = "sklearn_ntk"  # the public module, which pickles name
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
@@ -199,18 +199,19 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
         Notes
         -----
-        The uncertainty is that of the Gaussian process with this kernel and noise ``alpha_`` (with
-        the NNGP, the posterior of a Bayesian network), ``amplitude_`` times, and ``noise_`` more:
-        the two for which the leave-one-out residuals, and the scatter of the targets of equal rows,
-        are most likely. Farther from the data than rows are from each other, the amplitude is at
-        least such that functions vary as much as the targets do. A new observation counts as much
-        as one of the training rows on average, where copies of a row with its target are one row.
-        The first call costs a factorisation; the model keeps it, a matrix of the shape (n_distinct,
-        n_distinct), until the next fit, but not in pickles and copies.
+        The covariance is ``amplitude_`` times that of the posterior of the Gaussian process with
+        this kernel and the noise variance ``alpha_`` (with the NNGP, a Bayesian network), plus
+        ``noise_``. Amplitude and noise are those at which the leave-one-out residuals, and the
+        scatter of the targets of equal rows, are most likely. Farther from the data than training
+        rows are from each other, the amplitude rises, if needed, until functions vary as much as
+        the targets do. A new observation has the mean weight of the training rows, where copies of
+        a row with the same target count as one row. The first call computes a factorisation; the
+        model keeps it, a matrix (n_distinct, n_distinct), until the next fit, but not in pickles
+        and copies.
 
-        With a ``training_time`` the posterior gives way to the distribution of networks that start
-        as draws of this Gaussian process and are trained for this time (J. Lee et al., NeurIPS
-        2019), which tends to the posterior.
+        With a ``training_time`` the posterior is replaced by the distribution of networks that
+        start as draws of this Gaussian process and are trained for this time (J. Lee et al.,
+        NeurIPS 2019), which tends to the posterior.
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
@@ -237,11 +238,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
                 "noise from; got 1."
             )
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        spread = self._covariance(X) if return_cov else self._deviation(X)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = self._covariance(X) if return_cov else self._deviation(X)
         if not np.all(np.isfinite(spread)):
             raise ValueError(
-                f"The uncertainty of targets that reach {np.max(np.abs(mean)):.3g} overflows: "
-                f"scale the targets{', or take return_std=True' * return_cov}."
+                f"The uncertainty of predictions that reach {np.max(np.abs(mean)):.3g} overflows: "
+                f"scale the data{', or take return_std=True' * return_cov}."
             )
         return mean, spread[..., 0] if self._is_flat else spread
 
@@ -279,13 +281,13 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         return found[:, 0] if self._is_flat else found
 
     def _deviation(self, X):
-        """Standard deviations (m, k) of new observations."""
+        """Standard deviations (m, k) of new observations, noise included."""
         latent, kernel_variance = self._posterior.variance(self.kernel_, self.X_fit_, X)
         scale = self._spread.scale(latent, kernel_variance)
         return self._units.differences(np.sqrt(latent[:, None] * scale + self._spread.observed))
 
     def _covariance(self, X):
-        """Covariances (m, m, k) of new observations."""
+        """Covariances (m, m, k) of new observations, noise included."""
         latent, kernel_variance = self._posterior.covariance(self.kernel_, self.X_fit_, X)
         root = np.sqrt(self._spread.scale(latent.diagonal(), kernel_variance))
         spread = latent[..., None] * root[:, None] * root

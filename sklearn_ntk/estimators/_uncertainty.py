@@ -1,4 +1,4 @@
-"""Uncertainty of regression: the spread that suits the residuals, and the posterior of new rows."""
+"""Uncertainty of regression: fitted amplitude and noise, and the posterior at new rows."""
 
 import os
 import threading
@@ -10,15 +10,17 @@ from scipy.optimize import minimize_scalar
 from ..gram._operator import chunks
 from ..solvers._factors import cholesky, variances
 from ..solvers._flow import GradientFlow
+from ..solvers._units import scaled
 
 
 class Spread(NamedTuple):
-    """Variances (k,) of the outputs.
+    """Fitted variances (k,) of the outputs.
 
-    ``amplitude`` is that of the Gaussian process in units of the kernel, ``noise`` that beyond its
-    ridge for rows of weight one, ``observed`` that of a new observation, the ridge included, and
-    ``total`` that of the targets. Up to the variance ``reach`` in units of the kernel the residuals
-    tell of the process.
+    The Gaussian process has the covariance ``amplitude k(x, y)``. ``noise`` is the variance of the
+    noise beyond the ridge, for rows of weight one; ``observed`` that of the noise of a new
+    observation, ``ridge amplitude + noise`` for the mean weight; ``total`` that of the targets.
+    ``reach`` is the largest posterior variance, in units of the kernel, at a row left out: up to
+    there the residuals determine the amplitude.
     """
 
     amplitude: np.ndarray
@@ -28,70 +30,75 @@ class Spread(NamedTuple):
     reach: float
 
     def scale(self, variance, kernel_variance):
-        """Amplitudes (m, k) of new rows with these variances (m,) in units of the kernel.
+        """Amplitudes (m, k) at new rows of posterior variances (m,) in units of the kernel.
 
-        Up to the largest variance that was met in leaving out one row it is that which suits the
-        residuals. They tell nothing of what is beyond; there functions vary as the targets do, if
-        ``kernel_variance`` is that of the kernel over the rows.
+        Up to the variance `reach` it is the fitted amplitude. Beyond, it tends to one, if larger,
+        at which functions vary over the training rows as the targets do; ``kernel_variance`` is the
+        variance of such functions for an amplitude of one.
         """
-        beyond = self.amplitude
+        far = self.amplitude
         if np.isfinite(self.reach) and kernel_variance > 0.0:
-            beyond = np.maximum(beyond, (self.total - self.observed) / kernel_variance)
+            far = np.maximum(far, (self.total - self.observed) / kernel_variance)
         reach = min(max(self.reach, 0.0), np.finfo(float).max)
         share = 1.0 - reach / np.maximum(variance, max(reach, np.finfo(float).tiny))[:, None]
-        return (1.0 - share) * self.amplitude + share * beyond
+        return (1.0 - share) * self.amplitude + share * far
 
 
 def find_spread(solution, Y, weights, ridge, scatter, is_noisy):
-    """`Spread` of a solution, with `Scatter`; without noise beyond the ridge if not noisy."""
-    found = [
+    """`Spread` of a `Solution` and the `Scatter` of targets; ``is_noisy`` as in `fit_spread`."""
+    fitted = [
         fit_spread(residuals, solution.precision, ridge, weights, squares, scatter.n, is_noisy)
         for residuals, squares in zip(solution.residuals.T, scatter.squares, strict=True)
     ]
-    amplitude, noise = np.array(found).T
+    amplitude, noise = np.array(fitted).T
     observed = (ridge * amplitude + noise) / scatter.unit
     reach = np.max(1.0 / solution.precision - ridge / weights) if is_noisy else np.inf
     return Spread(amplitude, noise, observed, variances(Y, weights), reach)
 
 
 def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
-    """Amplitude of a Gaussian process, and noise beyond its ridge, that suit its residuals best.
+    """Most likely amplitude of a Gaussian process, and noise beyond its ridge, of one output.
 
-    With the amplitude ``a`` and the noise ``b`` a residual of leaving out one row has the variance
-    ``a / precision + b / weight``. Where equal rows have different targets, of which there are
-    ``n_more`` in addition, these have ``a ridge + b``, and ``scatter`` is the weighted sum of their
-    squares about the means. The likelihood of all of them is largest: for each ratio of both
-    variances the amplitude is known.
+    With the amplitude ``a`` and the noise ``b``, a leave-one-out residual has the variance ``a /
+    precision + b / weight``, and targets of equal rows vary about their mean by ``a ridge + b``, in
+    units of one over their weight. For each ratio ``b / a`` the most likely ``a`` has a closed
+    form; the ratio is found by a search.
 
     Parameters
     ----------
     residuals, precision : arrays of shape (n,)
+        Leave-one-out residuals of distinct rows and their `Solution.precision`.
     ridge : float
     weights : array of shape (n,)
     scatter : float
+        `Scatter.squares` of this output.
     n_more : int
+        `Scatter.n`, the degrees of freedom of ``scatter``.
     is_noisy : bool
-        Whether there is noise beyond the ridge.
+        Whether there may be noise beyond the ridge.
 
     Returns
     -------
     amplitude, noise : float
     """
-    variance, share = 1.0 / precision, 1.0 / weights
+    exponent = int(np.frexp(np.median(weights / precision))[1])  # a kernel may be of any size
+    variance, share = scaled(1.0 / precision, -exponent), 1.0 / weights
     size = np.abs(residuals).max() or np.sqrt(scatter) or 1.0
     squares = np.append((residuals / size) ** 2, scatter / size / size / max(n_more, 1))
     counts = np.append(np.ones(len(weights)), float(n_more))
 
     def units(ratio):
-        """Variances for an amplitude of one, and that amplitude."""
-        parts = np.append(variance + ratio * share, ridge + ratio)
-        is_known = (counts > 0.0) & (parts > 0.0)
-        parts, n = parts[is_known], counts[is_known]
-        return parts, n, n @ (squares[is_known] / parts) / counts.sum()
+        """Variances of the squares for a = 1, their counts, and the most likely a."""
+        unit_variances = np.append(variance + ratio * share, scaled(ridge, -exponent) + ratio)
+        is_known = (counts > 0.0) & (unit_variances > 0.0)
+        unit_variances, n = unit_variances[is_known], counts[is_known]
+        with np.errstate(over="ignore"):
+            amplitude = n @ (squares[is_known] / unit_variances) / counts.sum()
+        return unit_variances, n, min(amplitude, np.finfo(float).max)
 
     def loss(log_ratio):
-        parts, n, amplitude = units(np.exp(log_ratio))
-        return n @ np.log(parts * max(amplitude, np.finfo(float).tiny))
+        unit_variances, n, amplitude = units(np.exp(log_ratio))
+        return n @ (np.log(unit_variances) + np.log(max(amplitude, np.finfo(float).tiny)))
 
     ratio = 0.0
     if is_noisy and np.any(squares):
@@ -101,15 +108,16 @@ def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
         best = minimize_scalar(loss, bounds=(best - 1.0, best + 1.0), method="bounded").x
         ratio = np.exp(best) if loss(best) < loss(-np.inf) else 0.0
     amplitude = units(ratio)[-1] * size * size
-    return amplitude, ratio * amplitude
+    return min(scaled(amplitude, -exponent), np.finfo(float).max), ratio * amplitude
 
 
 class Posterior:
-    """Covariances of new rows, given the data, in units of the kernel.
+    """Posterior covariances of new rows in units of the kernel, that is for an amplitude of one.
 
-    Those of the Gaussian process with this kernel and ridge, or of networks at the end of their
-    time if there is one. What all new rows share, one matrix (n, n) of n training rows, is computed
-    when it is first needed and kept; pickles and copies leave it out.
+    Without a ``time`` they are those of the Gaussian process with this kernel and ridge, with one
+    those of networks that are trained until then (see `GradientFlow.reduction`). The factor, a
+    matrix (n, n) for n training rows, is computed at the first call and kept, but left out of
+    pickles and copies.
     """
 
     def __init__(self, weights, ridge, time=None, learning_rate=1.0):
@@ -130,12 +138,13 @@ class Posterior:
         self._lock, self._process = threading.Lock(), os.getpid()
 
     def prepare(self, kernel, X_fit):
-        """Function from kernels (m, n) to ``V``, ``A`` and ``B``, and the kernel's variance.
+        """Function from ``cross = k(X, X_fit)`` (m, n) to ``V``, ``A`` and ``B``; kernel variance.
 
-        The covariance is the prior less ``V'V - A'B``, and the second term the uncertainty of the
-        intercept. The variance is that over the training rows, by weight.
+        The posterior covariance is ``k(X, X) - V'V + A'B``; the last term is the uncertainty of the
+        intercept. The kernel variance is the mean over draws from the prior of their weighted
+        variance over the training rows.
         """
-        if self._process != os.getpid():  # a thread of the parent may hold the lock for ever
+        if self._process != os.getpid():  # in a fork: a thread of the parent may hold the lock
             self._renew_lock()
         with self._lock:
             if self._kept is None:
@@ -146,23 +155,23 @@ class Posterior:
             return self._kept
 
     def variance(self, kernel, X_fit, X):
-        """Variances (m,) of rows, and the kernel's variance."""
+        """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance."""
         project, kernel_variance = self.prepare(kernel, X_fit)
         variance = kernel.diag(X)
         for rows in chunks(len(X), len(X_fit)):
             V, A, B = project(kernel(X[rows], X_fit))
             variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
-        return np.maximum(variance, 0.0), kernel_variance
+        return np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf), kernel_variance
 
     def covariance(self, kernel, X_fit, X):
-        """Covariances (m, m) of rows, and the kernel's variance."""
+        """Posterior covariances (m, m) of new rows ``X``, and the kernel variance."""
         project, kernel_variance = self.prepare(kernel, X_fit)
         V, A, B = project(kernel(X, X_fit))
         return kernel(X) - V.T @ V + A.T @ B, kernel_variance
 
 
 def _projection(K, posterior):
-    """What `Posterior.prepare` returns first, for a Gaussian process; K is overwritten."""
+    """Function of `Posterior.prepare` for a Gaussian process; K is overwritten."""
     root = np.sqrt(posterior.weights)
     K *= root[:, None]
     K *= root
@@ -179,7 +188,7 @@ def _projection(K, posterior):
 
 
 def _flow_projection(K, posterior):
-    """The same for networks at the end of their time."""
+    """Function of `Posterior.prepare` for networks that are trained until ``posterior.time``."""
     flow = GradientFlow(K, posterior.weights, posterior.ridge, posterior.learning_rate)
 
     def project(cross):

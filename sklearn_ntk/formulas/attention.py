@@ -1,78 +1,99 @@
-"""Attention on arrays: covariances and NTKs of all positions of rows, with their rates.
+"""Self-attention: what positions, and pairs of them, add to sums, as formulas; sums on arrays.
 
-Quantities come as tuples, the value first, then its rates along both directions if wanted. Arrays
-have the axes (positions, positions, rows), or two axes for left and right rows.
+With linear scaling each row has weights, its scores after the mechanism, for softmax divided by
+their sum. ``S K R'``, for the weights of both rows, is a sum of terms `weigh` over the positions of
+the left row, then over those of the right one. With the scaling "sqrt" the sums of `squares` over
+all pairs are enough. What follows from the sums is in `distances`.
+
+Arrays have the axes (parts, positions, positions, rows), or two axes for left and right rows. The
+parts are those of a state, or the value and its rates along both directions, if wanted.
 """
+
+from functools import cache
 
 import numpy as np
 
+from . import line_traces
+from .inputs import trace_state
+from .writing import built, source
+
+MECHANISMS = {
+    "softmax": lambda score: (np.exp(score),),
+    "identity": lambda score: (score,),
+    "relu": lambda score: (np.maximum(score, 0.0),),
+    "abs": lambda score: (np.abs(score),),
+}
+"""What makes weights of scores."""
+
+
+def share(score, total):
+    """A share of a sum."""
+    return (score / total,)
+
+
+def weigh(factor, covariance, ntk):
+    """What a position adds to both sums with weights, of which this is one."""
+    return factor * covariance, factor * ntk
+
+
+def squares(covariance, ntk):
+    """What a pair of positions adds to the sum of squared covariances, and to that of products."""
+    return covariance * covariance, covariance * ntk
+
+
+# --- Traces ---------------------------------------------------------------------------------------
+
+_PARTS = {0: (), 1: (0,), 2: (0, 1), 3: (0, 2, 3), 6: range(6)}
+"""Places in a state of so many parts."""
+
+VALUE = (0, 2, 3)
+"""Places of a covariance, or a distance, and its rates."""
+
+
+def trace(formula, gradient):
+    """Outputs of a formula, then their rates if wanted; for names of inputs see `inputs`."""
+    return trace_state(formula, (), None, 0, gradient)
+
+
+@cache
+def _source(formula, n_parts, n_others):
+    state, others = (
+        [f"{letter}{part}" for part in _PARTS[n]] for letter, n in (("s", n_parts), ("d", n_others))
+    )
+    return source("term", {"state": state, "others": others}, trace(formula, n_parts > 2))
+
+
+def evaluate(formula, state, others=()):
+    """A formula on arrays: parts of its outputs."""
+    return np.stack(built(_source, formula, len(state), len(others))(state, others))
+
+
+# --- Arrays ---------------------------------------------------------------------------------------
+
+
+def covariances(state, *sides):
+    """Covariances and NTKs from a state, and from records of both sides and their rates."""
+    sides = [side[:1] for side in sides]
+    function = built(line_traces.pair_source, "covariance", None, len(state) > 2)
+    return np.stack(function((), (), state, (), *sides))
+
 
 def weights(step, K):
-    """Attention weights (positions, positions, n) of rows from their own covariances."""
-    scores, *rates = (step.score_scale * part for part in K)
-    if step.mechanism == "softmax":
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        S = scores / scores.sum(axis=1, keepdims=True)
-        return (S, *(S * (rate - (S * rate).sum(axis=1, keepdims=True)) for rate in rates))
-    sign = {"identity": 1.0, "relu": 1.0 * (scores > 0.0), "abs": np.sign(scores)}[step.mechanism]
-    return tuple(sign * part for part in (scores, *rates))
+    """Attention weights (parts, positions, positions, n) of rows from their own covariances."""
+    scores = step.score_scale * K
+    if step.mechanism != "softmax":
+        return evaluate(MECHANISMS[step.mechanism], scores)
+    scores[0] -= scores[0].max(axis=1, keepdims=True)
+    scores = evaluate(MECHANISMS["softmax"], scores)
+    return evaluate(share, scores, scores.sum(axis=2, keepdims=True))
 
 
-def _sandwich(S, K, R):
-    """``S K R'`` for each row, or for each pair of rows."""
-    rows = "nm" if K.ndim == 4 else "n"
-    half = np.einsum(f"abn,bc{rows}->ac{rows}", S, K)
-    return np.einsum(f"ac{rows},dc{rows[-1]}->ad{rows}", half, R)
+def mix_left(S, state):
+    """Sums over the first position of pairs, by the weights of the rows on the left."""
+    sums = (evaluate(weigh, state, S[:, p, :, None]).sum(axis=1) for p in range(S.shape[1]))
+    return np.stack([*sums], axis=1)
 
 
-def sizes(step, A, K, S):
-    """Sums of variances ``A``, and of ones, by the absolute values of weights, of single rows.
-
-    Products of those of two positions are what rounding of their covariance is relative to.
-    """
-    if step.scaling == "sqrt":
-        total = step.score_scale * np.sqrt((K * K).sum(axis=(0, 1))) + 0.0 * A
-        return A * total, total
-    return np.einsum("abn,bn->an", np.abs(S), A), np.abs(S).sum(axis=1)
-
-
-def linear(K, S, R):
-    """``S K R'`` for weights ``S`` and ``R`` of both rows."""
-    moves = (
-        _sandwich(dS, K[0], R[0]) + _sandwich(S[0], dK, R[0]) + _sandwich(S[0], K[0], dR)
-        for dK, dS, dR in zip(K[1:], S[1:], R[1:], strict=True)
-    )
-    return (_sandwich(S[0], K[0], R[0]), *moves)
-
-
-def square_root(step, K):
-    """``square K(p, q) sum K(s, t)^2``, the covariance behind scores that stay random."""
-    square, total = step.score_scale**2, (K[0] * K[0]).sum(axis=(0, 1))
-    moves = (dK * total + 2.0 * K[0] * (K[0] * dK).sum(axis=(0, 1)) for dK in K[1:])
-    return (square * K[0] * total, *(square * move for move in moves))
-
-
-def square_root_ntk(step, K, T, new):
-    """NTK behind scores that stay random, with ``new`` the covariance there."""
-
-    def total_of(part):
-        return part.sum(axis=(0, 1))
-
-    square, twice = step.score_scale**2, 2.0 * step.trained
-    total, cross = total_of(K[0] * K[0]), total_of(K[0] * T[0])
-    parts = [square * (T[0] * total + 2.0 * K[0] * cross) + twice * new[0]]
-    for dK, dT, dnew in zip(K[1:], T[1:], new[1:], strict=True):
-        dtotal, dcross = 2.0 * total_of(K[0] * dK), total_of(dK * T[0] + K[0] * dT)
-        move = dT * total + T[0] * dtotal + 2.0 * (dK * cross + K[0] * dcross)
-        parts.append(square * move + twice * dnew)
-    return tuple(parts)
-
-
-def covariances(step, K, S, R):
-    """Covariances behind an attention."""
-    return square_root(step, K) if step.scaling == "sqrt" else linear(K, S, R)
-
-
-def ntks(step, K, T, S, R, new):
-    """NTKs behind an attention."""
-    return square_root_ntk(step, K, T, new) if step.scaling == "sqrt" else linear(T, S, R)
+def mix(S, R, state):
+    """Sums over both positions of pairs, by the weights of both rows."""
+    return mix_left(R, mix_left(S, state).swapaxes(1, 2)).swapaxes(1, 2)

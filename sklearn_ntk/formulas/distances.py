@@ -1,29 +1,29 @@
-"""What the instructions do at positions, as formulas, and their derivatives.
+"""What the instructions do at positions, as formulas.
 
 A pair of positions, one in each row, has a squared distance ``D = A + B - 2 K`` of its variances
 and its covariance, and an NTK. Sums over windows and branches are linear in both; an activation
 needs the gap ``D - (sqrt(A) - sqrt(B))^2``. For the pairs an instruction keeps a record of each
-position of each row. Names of inputs in traces are those of `gaps`: ``s0`` is the distance.
+position of each row.
 """
-
-from functools import cache
-from inspect import signature
 
 import numpy as np
 
 from . import gaps
 from .special import safe_inverse
-from .tracing import NOISE, Graph, source
+from .tracing import NOISE
 
 
 def gap_of(distance, std, other):
-    """The gap at a squared distance, of these standard deviations."""
+    """Gap ``D - (std - other)^2`` of a squared distance, for both standard deviations."""
     apart = std - other
     return np.maximum(distance - apart * apart, 0.0)
 
 
 def _sharp_gap(distance, std, other, noise):
-    """Gap that is 0, or ``4 std other``, for positions parallel or opposite but for noise."""
+    """`gap_of`, exactly 0 for positions that are parallel within ``noise``.
+
+    For opposite ones it is exactly ``4 std other``, the largest gap there is.
+    """
     apart, total = std - other, std + other
     is_opposite = total * total - distance <= noise
     gap = np.maximum(distance - apart * apart, is_opposite * (4.0 * std * other))
@@ -31,12 +31,13 @@ def _sharp_gap(distance, std, other, noise):
 
 
 def _distance(gap, std, other):
+    """Squared distance of a gap, the inverse of `gap_of`."""
     apart = std - other
     return gap + apart * apart
 
 
 def _trained(trained, ntk, distance, variance, other):
-    """The NTK with what trained weights add to it: their own covariance."""
+    """NTK plus ``trained`` times the covariance ``(variance + other - distance) / 2``."""
     half = 0.5 * trained
     return ntk + half * variance + half * other - half * distance
 
@@ -45,7 +46,7 @@ def _trained(trained, ntk, distance, variance, other):
 
 
 def pointwise_row(act, weight, bias, variance):
-    """Activation and affine map; the record is the new variance and the features."""
+    """Activation and affine map; the record is the new variance and the activation's features."""
     features = gaps.features_of(act, variance)
     new = weight * (features[1] * features[1]) + bias
     return new, (new, *features)
@@ -58,7 +59,7 @@ def affine_row(weight, bias, variance):
 
 
 def normalize_row(variance):
-    """Division by the standard deviation, which is the record with its inverse."""
+    """Division by the standard deviation; the record is that, its inverse, and the new variance."""
     std = np.sqrt(variance)
     new = 1.0 * (variance > 0.0)
     return new, (std, safe_inverse(std), new)
@@ -71,9 +72,18 @@ def drop_row(kept, variance):
 
 
 def recur_row(recurrent, weight, bias, variance, inputs):
-    """One time of a recurrence, before the activation; the record is the new variance."""
+    """One time step of a recurrence, before the activation; the record is the new variance.
+
+    ``variance`` is that of the previous state behind the activation, ``inputs`` that of the input.
+    """
     new = recurrent * variance + weight * inputs + bias
     return new, (new,)
+
+
+def attend_sqrt_row(square, variance, total):
+    """Attention with scores that stay random; for the record see `attend_linear_pair`."""
+    new, size = square * variance * total, np.sqrt(square * total)
+    return new, (variance, new, variance * size, size)
 
 
 # --- Pairs: the new distance and NTK --------------------------------------------------------------
@@ -86,7 +96,10 @@ def pointwise_pair(act, weight, trained, distance, ntk, left, right):
 
 
 def joined_pair(act, weight, trained, distance, ntk, left, right):
-    """An affine map, then an activation with no other map behind it: both in one pass."""
+    """Affine map, then an activation without an affine map behind it: two instructions in one.
+
+    Records are those of the second instruction.
+    """
     gap = gap_of(weight * distance, left[1], right[1])
     ntk = weight * ntk + trained * left[1] * right[1] - 0.5 * trained * gap
     passed, slope = act.dual(gap, left[1:], right[1:])
@@ -94,7 +107,10 @@ def joined_pair(act, weight, trained, distance, ntk, left, right):
 
 
 def weigh_pair(weight, trained, passed, slope, ntk, left, right):
-    """Affine map behind an activation; records have the standard deviation there in third place."""
+    """Affine map behind an activation, from the gap ``passed`` and the slope behind the latter.
+
+    Entry 2 of a record is the standard deviation behind the activation.
+    """
     new = weight * _distance(passed, left[2], right[2])
     return new, _trained(trained, slope * (weight * ntk), new, left[0], right[0])
 
@@ -115,50 +131,70 @@ def normalize_pair(distance, ntk, left, right):
 
 
 def drop_pair(distance, ntk, left, right):
-    """Dropout: independent noise of both rows adds to their distance."""
+    """Dropout: the variances of the noise of both rows, which is independent, add to ``D``."""
     return distance + left[0] + right[0], ntk
 
 
 def recur_pair(recurrent, weight, trained, distance, ntk, inputs, input_ntk, left, right):
-    """One time of a recurrence, before the activation."""
+    """One time step of a recurrence, before the activation, from the state behind it and the input.
+
+    ``inputs`` and ``input_ntk`` are the squared distance and the NTK of the input.
+    """
     new = recurrent * distance + weight * inputs
     return new, _trained(trained, recurrent * ntk + weight * input_ntk, new, left[0], right[0])
 
 
 def embed_pair(trained, distance, ntk, both, own_left, own_right):
-    """Sum with a signal of which this is the covariance, and the variance at both positions."""
+    """Sum with a signal of covariance ``both`` at ``(p, q)`` and variances ``own_...`` at both."""
     return distance + (own_left + own_right - 2.0 * both), ntk + trained * both
 
 
-def attend_pair(distance, ntk, left, right):
-    """Distances behind an attention; positions that are aligned but for rounding count as such.
+def covariance_pair(distance, ntk, left, right):
+    """The covariance in place of the distance; a record begins with the variance."""
+    return 0.5 * (left[0] + right[0] - distance), ntk
 
-    A record is the variance before, that behind, and the sizes of sums in `attention`.
+
+def attend_linear_pair(covariance, ntk, left, right):
+    """Distance of this covariance behind an attention, aligned but for rounding as for aligned.
+
+    A record is the variance before, that behind, and the sums over positions, by the absolute
+    values of weights, of variances and of ones: the products of those of two positions are what
+    rounding of their covariance is relative to.
     """
+    distance = left[1] + right[1] - 2.0 * covariance
     std, other = np.sqrt(left[1]), np.sqrt(right[1])
     noise = NOISE * (left[2] * right[3] + left[3] * right[2])
     return _distance(_sharp_gap(distance, std, other, noise), std, other), ntk
 
 
+def attend_sqrt_pair(square, twice, covariance, ntk, total, cross, left, right):
+    """Attention with scores that stay random, from the sums of `attention.squares`."""
+    behind = square * covariance * total
+    passed_on = square * (ntk * total + 2.0 * covariance * cross) + twice * behind
+    return attend_linear_pair(behind, passed_on, left, right)
+
+
 def mean_pair(scale, distance, ntk):
-    """Mean from a sum over equal positions."""
+    """Mean over positions ``p``, from the sums of ``D(p, p)`` and of ``T(p, p)``."""
     return scale * distance, scale * ntk
 
 
 def settle_pair(scale, distance, ntk, left, right):
-    """Means from sums over pairs of positions, of which the distances inside a row are taken off.
+    """Distance and NTK behind a pooling, from the sums over pairs of positions of two windows.
 
-    A record is half of the scaled sum of distances inside the row, the number of positions, and the
-    scaled sum of variances. Positions that are equal, parallel or opposite but for rounding count
-    as such.
+    ``scale sum_st D(p_s, q_t)`` less the same halved sums inside each row is the squared distance
+    of the pooled signals, if both windows have as many positions; ``uneven`` corrects for others.
+    A record is ``scale / 2 sum_st D(p_s, p_t)`` inside the row, the number of positions in the
+    window, and ``scale sum_s A(p_s)``. Positions that are equal, parallel or opposite but for
+    rounding become exactly that.
     """
-    whole, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
-    rest = whole - left[0] - right[0] + uneven
+    total, uneven = scale * distance, (left[1] - right[1]) * (left[2] - right[2])
+    rest = total - left[0] - right[0] + uneven
     std, other = (np.sqrt(np.maximum(side[1] * side[2] - side[0], 0.0)) for side in (left, right))
-    return _distance(_sharp_gap(rest, std, other, NOISE * whole), std, other), scale * ntk
+    return _distance(_sharp_gap(rest, std, other, NOISE * total), std, other), scale * ntk
 
 
-# --- Traces ---------------------------------------------------------------------------------------
+# --- Rules ----------------------------------------------------------------------------------------
 
 ROWS = {
     "pointwise": pointwise_row,
@@ -166,8 +202,9 @@ ROWS = {
     "normalize": normalize_row,
     "drop": drop_row,
     "recur": recur_row,
+    "attend_sqrt": attend_sqrt_row,
 }
-"""Formulas of rules for rows."""
+"""Formulas for rows, by the rule of an instruction."""
 
 PAIRS = {
     "pointwise": pointwise_pair,
@@ -180,138 +217,16 @@ PAIRS = {
     "embed": embed_pair,
     "mean": mean_pair,
     "settle": settle_pair,
-    "attend_linear": attend_pair,
-    "attend_sqrt": attend_pair,
+    "covariance": covariance_pair,
+    "attend_linear": attend_linear_pair,
+    "attend_sqrt": attend_sqrt_pair,
 }
-"""Formulas of rules for pairs.
+"""Formulas for pairs of positions, by the rule of an instruction.
 
-The gap and the slope of a series come from its sums. The numbers of a joined map are those of its
-affine map, which is the step before.
+For "series" the inputs ``passed`` and ``slope`` come from `series`. Numbers of "joined" are those
+of its affine map, the instruction before; its record is that of the activation.
 """
 
 NOISY = ("drop",)
 """Rules with noise of each row's own: the NTK of a row at one position with itself is divided by
 the first number."""
-
-_RECURRENT, _RATES = ("recurrent", "weight"), ("recurrent_rate", "weight_rate")
-_ROW_NUMBERS = {"drop": ("kept",), "recur": (*_RECURRENT, "bias", *_RATES, "bias_rate")}
-_PAIR_NUMBERS = {
-    "drop": ("kept",),
-    "recur": (*_RECURRENT, "trained", *_RATES),
-    "embed": ("trained",),
-    "mean": ("scale",),
-    "settle": ("scale",),
-    "attend_linear": (),
-    "attend_sqrt": ("square", "twice"),
-}
-_LENGTHS = {
-    "affine": 1,
-    "series": 3,
-    "normalize": 3,
-    "drop": 1,
-    "recur": 1,
-    "settle": 3,
-    "attend_linear": 4,
-    "attend_sqrt": 4,
-}
-
-_STATES = {
-    "variance": "s0", "distance": "s0", "ntk": "s1", "passed": "d0", "slope": "d1", "inputs": "z0",
-    "input_ntk": "z1",
-}  # fmt: skip
-"""Names in traces of what changes from step to step."""
-
-SERIES_HEAD = 6
-"""Length of the record of a series before its coefficients."""
-
-
-def row_numbers(rule):
-    """Names of the numbers that a rule reads for rows."""
-    return _ROW_NUMBERS.get(rule, gaps.ROW_NUMBERS)
-
-
-def pair_numbers(rule):
-    """Names of the numbers that a rule reads for pairs."""
-    return _PAIR_NUMBERS.get(rule, gaps.NUMBERS)
-
-
-def record_length(rule, cls=None):
-    """Entries of the records that a rule reads."""
-    has_features = rule in ("pointwise", "joined")
-    return 1 + gaps.count_features(cls) if has_features else _LENGTHS.get(rule, 0)
-
-
-def _trace(formula, names, cls, n=0, noise=0.0):
-    """Outputs of a formula for inputs by the names of its parameters, and the rates of numbers.
-
-    ``names`` are those of numbers; records have ``n`` entries. For ``noise`` see `Graph`.
-    """
-    graph = Graph(noise)
-    known = dict(zip(names, graph.inputs(*names), strict=True))
-    known |= {
-        side: graph.inputs(*gaps.record_names(letter, n))
-        for side, letter in (("left", "x"), ("right", "y"))
-    }
-    arguments = {
-        name: known[name] if name in known else graph.inputs(_STATES.get(name, name))[0]
-        for name in signature(formula).parameters
-        if name != "act"
-    }
-    if cls is not None:
-        arguments["act"] = cls(*graph.inputs(*gaps.parameter_names(cls)))
-    tied = [name for name in names if f"{name}_rate" in names]
-    rates = [
-        {known[name]: known[f"{name}_rate"] for name in tied if (name == "bias") == p}
-        for p in range(2)
-    ]
-    return formula(**arguments), rates
-
-
-def trace_pair(rule, cls, gradient):
-    """Outputs of a rule: the new state, with rates if wanted."""
-    n = record_length(rule, cls)
-    outputs, rates = _trace(PAIRS[rule], pair_numbers(rule), cls, n, NOISE)
-    if not gradient:
-        return outputs
-    return *outputs, *sum(gaps.rates_of(outputs, "sdz", rates, (("x", n), ("y", n))), ())
-
-
-@cache
-def pair_source(rule, cls, gradient):
-    """Source of a rule for pairs, for arrays.
-
-    Its ``others`` are what comes from elsewhere: the state that a series found, or the inputs of a
-    recurrence, or covariances of an embedding.
-    """
-    parts, n = None if gradient else 2, record_length(rule, cls)
-    others = {"series": gaps.state_names("d")[:parts], "recur": gaps.state_names("z")[:parts]}
-    others["embed"] = ["both", "own_left", "own_right"]
-    parameters = {
-        "act": gaps.parameter_names(cls) if cls else [],
-        "numbers": pair_numbers(rule),
-        "state": gaps.state_names("s")[:parts],
-        "others": others.get(rule, []),
-        "left": gaps.record_names("x", n),
-        "right": gaps.record_names("y", n),
-    }
-    for name, letter in (("dleft", "x"), ("dright", "y")) if gradient else ():
-        parameters |= {f"{name}{p}": gaps.record_names(letter, n, p) for p in range(2)}
-    return source("map_pair", parameters, trace_pair(rule, cls, gradient), parameters["state"])
-
-
-@cache
-def row_source(rule, cls, gradient):
-    """Source of a rule for rows: the new variance with its rates, the record, and its rates."""
-    names = row_numbers(rule)
-    (new, record), rates = _trace(ROWS[rule], names, cls)
-    moves = gaps.rates_of((new, *record), "sz", rates) if gradient else ((),)
-    parts = [0, 2, 3] if gradient else [0]
-    parameters = {
-        "act": gaps.parameter_names(cls) if cls else [],
-        "numbers": names,
-        "state": [gaps.state_names("s")[part] for part in parts],
-    }
-    if rule == "recur":
-        parameters["inputs"] = [gaps.state_names("z")[part] for part in parts]
-    outputs = (new, *moves[0]), record, tuple(zip(*moves[1:], strict=True))
-    return source("map_row", parameters, outputs, ["s0"])

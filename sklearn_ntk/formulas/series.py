@@ -1,65 +1,80 @@
-"""Pointwise steps whose activation has no closed dual: Hermite series, on rows and on pairs.
+"""`Pointwise` instructions whose activation has no closed dual: Hermite series of rows and pairs.
 
-With ``u`` and ``v`` the unit vectors of Hermite coefficients of two rows (see `activations`), the
-covariance after the activation is ``P(rho) = sum u_n v_n rho^n`` times both standard deviations.
-For ``rho = 1 - share`` the gap needs ``P(1) - P(rho) = sum u_n v_n (1 - rho^n)``, and what powers
-have fallen off from one is carried from order to order, ``1 - rho^(n + d) = (1 - rho^n) + (1 -
-rho^d) rho^n``: no term cancels another. Distances ``d`` of the orders stay the same or double.
+Let ``u`` and ``v`` be the Hermite coefficients of two rows, of norm one (see `activations`), and
+``rho`` their correlation before the activation. The correlation behind it is ``P(rho) = sum_n u_n
+v_n rho^n``, the covariance that times both standard deviations. The gap needs ``1 - P(rho) =
+|u - v|^2 / 2 + sum_n u_n v_n (1 - rho^n)``. With ``share = 1 - rho``, the factor ``1 - rho^n`` is
+computed from order to order, ``1 - rho^(n + d) = (1 - rho^n) + (1 - rho^d) rho^n``, without
+cancellation; the distance ``d`` to the next order stays the same or doubles.
 
-The features of a row are the standard deviation after the activation, ``1 / (2 s)`` with the
-standard deviation ``s`` before it, their ratio ``gain``, ``log s^2``, and the coefficients. The
-rates of the coefficients are taken along ``log s^2``, whose own rates the features hold.
+The features of a row are the standard deviation behind the activation, ``1 / (2 s)`` with the
+standard deviation ``s`` before it, their ratio ``gain``, ``log s^2`` (``clock`` in the code), and
+the coefficients. Rates of the coefficients are derivatives with respect to ``log s^2``; the rates
+of ``log s^2`` along both directions are kept once for all of them (``speed`` in the code).
 """
 
 from functools import cache
 
 import numpy as np
 
-from . import distances, gaps
+from . import distances, inputs, tile_traces
 from .special import settled
-from .tracing import NOISE, Graph, built, differentiate, source
+from .tracing import NOISE, Graph, differentiate
+from .writing import built, source
 
 N_HEAD = 4
-"""Number of features before the coefficients."""
+"""Number of features before the coefficients: those of `head`."""
 
 SUMS = ("fallen", "step", "turn", "rise", "apart")
-"""``1 - rho^(n - 1)`` of the next order n, ``1 - rho^d`` of the distance to it, the sums of ``u_n
-v_n (1 - rho^n)`` and of ``n u_n v_n rho^(n - 1)``, and that of ``(u_n - v_n)^2``."""
+"""What is carried from term to term, for the next order n at the distance d from the one before:
+``fallen = 1 - rho^(n - 1)``, ``step = 1 - rho^d``, and the sums over the orders m so far
+``turn = sum u_m v_m (1 - rho^m)``, ``rise = sum m u_m v_m rho^(m - 1)`` and
+``apart = sum (u_m - v_m)^2``."""
 
 DOUBLING = 2
-"""Behind the first so many terms of a block, and no others, the distance may double."""
+"""The distance ``d`` may double behind the first two terms of a block of `packing.tiles.TERMS`."""
 
 _MOVED = {"s": SUMS[:4], "l": SUMS[2:], "r": SUMS[2:]}
+"""Which sums depend on the share (s), and on the coefficients of the left (l) and right (r) row."""
 
 RATE_SUMS = tuple(f"{name}_{letter}" for letter, names in _MOVED.items() for name in names)
-"""Rates of the sums by the share, and along ``log s^2`` of the left and of the right row."""
+"""Derivatives of the sums by the share (s), and by ``log s^2`` of the left (l) and right row (r).
+"""
 
 
 def orders_of(act, n):
-    """Orders of ``n`` coefficients, and behind which of them the distance to the next doubles."""
+    """Orders (n,) of the coefficients, and 1.0 behind which the distance to the next doubles."""
     orders = act.orders(n + 1)
     steps = np.diff(orders)
     return orders[:n], np.append(0.0, steps[1:] > 1.5 * steps[:-1])  # large orders are rounded
 
 
 def map_row(step, numbers, state):
-    """`Pointwise` on a row: its new state, its record, and no rates."""
+    """`Pointwise` on rows, without rates: the new state, the record, and an empty tuple.
+
+    The state is the variance and the NTK, arrays over rows; the record is the three entries of
+    `gaps.affine_row`, `head`, and the coefficients.
+    """
     rows = step.activation.expand(state[0])
     order = step.activation.orders(len(rows.unit))[:, None]
     duals = (rows.std, rows.gain**2 * (order * rows.unit**2).sum(axis=0))
-    new, sums, _ = built(gaps.affine_row_source, False)(numbers, state, duals)
+    new, sums, _ = built(tile_traces.affine_row_source, False)(numbers, state, duals)
     return new, (*sums, *head(rows, state[0]), *rows.unit), ()
 
 
 def head(rows, variance):
-    """What a row knows besides its coefficients."""
+    """Features of rows before the coefficients, from their `Expansion` and variance."""
     root = np.sqrt(variance)
-    root = root + (root == 0.0)  # any number: the gap is zero, too
+    root = root + (root == 0.0)  # any number serves where the variance, and thus the gap, is zero
     return rows.std, 0.5 / root, rows.gain, 2.0 * np.log(root)
 
 
 def map_row_rates(step, numbers, state):
-    """`Pointwise` on a row: its new state with rates, its record, and the record's rates."""
+    """`map_row` with rates: the new state and its rates, the record, its rates by direction.
+
+    Names: ``..._rate`` are derivatives with respect to ``log s^2``, and ``speeds`` those of ``log
+    s^2`` along both directions.
+    """
     variance = state[0]
     rows = step.activation.expand(variance)
     std, inverse, gain, clock = head(rows, variance)
@@ -72,7 +87,7 @@ def map_row_rates(step, numbers, state):
     duals = (std, gain**2 * order_mean)
     duals += tuple(rows.dstd * speed for speed in speeds)
     duals += tuple(slope_rate * speed for speed in speeds)
-    new, sums, sum_rates = built(gaps.affine_row_source, True)(numbers, state, duals)
+    new, sums, sum_rates = built(tile_traces.affine_row_source, True)(numbers, state, duals)
     heads = [
         (rows.dstd * speed, -0.5 * inverse * speed, gain_rate * speed, speed) for speed in speeds
     ]
@@ -86,20 +101,20 @@ def map_row_rates(step, numbers, state):
 
 
 def share_of(gap, left, right):
-    """``1 - rho``, for rows that are opposite but for rounding as for opposite ones."""
+    """``1 - rho`` in [0, 2]; exactly 2 for rows that are opposite but for rounding."""
     half = np.minimum(gap * left[1] * right[1], 1.0)
     rest = 1.0 - half
     return 2.0 * (half + (rest < NOISE) * rest)
 
 
 def double(sums, doubles):
-    """The `SUMS` with twice the distance to the next order if ``doubles`` is one, not zero."""
+    """The `SUMS`, with ``d`` doubled if ``doubles`` is 1 and unchanged if it is 0."""
     fallen, step, *others = sums
     return fallen, step + doubles * (step - step * step), *others
 
 
 def term(share, sums, order, u, v):
-    """The `SUMS` with a term more."""
+    """The `SUMS` with the term of one more order."""
     fallen, step, turn, rise, apart = sums
     rest, move = 1.0 - fallen, u - v
     turn = turn + u * v * (fallen + share * rest)
@@ -108,7 +123,7 @@ def term(share, sums, order, u, v):
 
 
 def end(sums, u, v, left, right):
-    """Gap and slope, from the `SUMS` and the coefficients of order 0."""
+    """Gap and slope ``E[f'(u) f'(v)]``, from the `SUMS` and the coefficients of order 0."""
     _, _, turn, rise, apart = sums
     move = u - v
     moved = apart + move * move + 2.0 * turn
@@ -116,7 +131,7 @@ def end(sums, u, v, left, right):
 
 
 def dual(act, gap, left, right):
-    """Gap and slope after the activation, from the features of both rows."""
+    """Gap and slope behind the activation, from the gap before it and the features of both rows."""
     u, v = left[N_HEAD:], right[N_HEAD:]
     share = share_of(gap, left, right)
     zero = 0.0 * share
@@ -128,7 +143,10 @@ def dual(act, gap, left, right):
 
 
 def dual_rates(act, gap, gap_rates, left, right, dleft, dright):
-    """`dual`, then the rates of the gap along both directions, then those of the slope."""
+    """Gap and slope as in `dual`, both rates of the gap, both rates of the slope.
+
+    ``gap_rates`` and ``dleft``, ``dright`` are the rates of the gap and features by direction.
+    """
     sides = [side[N_HEAD:] for side in (left, right, dleft[0], dright[0])]
     share = share_of(gap, left, right)
     zero, one = 0.0 * share, 1.0 + 0.0 * share
@@ -146,23 +164,24 @@ def dual_rates(act, gap, gap_rates, left, right, dleft, dright):
 # --- Traces ---------------------------------------------------------------------------------------
 
 TERM = ("order", "doubles", "u", "v", "du", "dv")
-"""What is known of a term."""
+"""Inputs of a term: its order, whether the distance doubles behind it, the coefficients of both
+rows and their derivatives with respect to ``log s^2``."""
 
 
 def _moving(graph, letter):
-    """The sums that move along with something, and their rates."""
+    """The sums that depend on the share (s) or on a row (l, r), mapped to their derivatives."""
     names = _MOVED[letter]
     rates = graph.inputs(*(f"{name}_{letter}" for name in names))
     return dict(zip(graph.inputs(*names), rates, strict=True))
 
 
 def trace_share(is_position):
-    """`share_of` of a pair."""
+    """Node of `share_of` of a pair of positions, or of rows."""
     return share_of(*_pair(Graph(), is_position))
 
 
 def trace_sums(name, gradient):
-    """The sums after `double` or `term`, with their rates if wanted."""
+    """Nodes of the `SUMS` after `double` or `term`, and with ``gradient`` of the `RATE_SUMS`."""
     graph = Graph()
     share, order, doubles, u, v, du, dv = graph.inputs("share", *TERM)
     sums = graph.inputs(*SUMS)
@@ -175,7 +194,7 @@ def trace_sums(name, gradient):
 
 
 def trace_end(gradient, is_position):
-    """Gap and slope, and their rates if wanted."""
+    """Nodes of gap and slope, with ``gradient`` then of both rates of the gap and of the slope."""
     graph = Graph()
     gap, left, right = _pair(graph, is_position)
     u, v, du, dv = graph.inputs(*TERM[2:])
@@ -195,14 +214,14 @@ def trace_end(gradient, is_position):
 
 
 def _records(graph, is_position, p=None):
-    """Heads of the records of both rows, or their rates; and where the features begin."""
+    """Inputs of both records without coefficients, or of their rates; where the features begin."""
     first = 2 if is_position else 3
-    names = (gaps.record_names(letter, first + N_HEAD, p) for letter in "xy")
+    names = (inputs.record_names(letter, first + N_HEAD, p) for letter in "xy")
     return *(graph.inputs(*some) for some in names), first
 
 
 def _pair(graph, is_position):
-    """Gap and features of a pair of rows, whose state is the gap, or of a pair of positions."""
+    """Gap and features of a pair of rows, or of positions, whose state is the squared distance."""
     left, right, first = _records(graph, is_position)
     (gap,) = graph.inputs("s0")
     if is_position:
@@ -211,7 +230,7 @@ def _pair(graph, is_position):
 
 
 def _seeds(graph, is_position, p):
-    """Rates of the state and of the records along a direction."""
+    """Nodes of the state and of the records, mapped to their rates along direction ``p``."""
     state, rate = graph.inputs("s0", f"s{2 + p}")
     pairs = zip(_records(graph, is_position)[:2], _records(graph, is_position, p)[:2], strict=True)
     moves = (both for nodes, rates in pairs for both in zip(nodes, rates, strict=True))
@@ -220,16 +239,16 @@ def _seeds(graph, is_position, p):
 
 @cache
 def sums_rates_source(name):
-    """Source of `double` or `term` with its rates."""
+    """Source of `double` or `term` with the `RATE_SUMS`, a function of arrays."""
     signature = {"share": [], "sums": SUMS + RATE_SUMS, "terms": TERM}
     return source(name, signature, trace_sums(name, True))
 
 
 @cache
 def end_rates_source():
-    """Source of `end` with its rates; features are those of rows."""
+    """Source of `end` with its rates for pairs of rows, a function of arrays."""
     names = [
-        gaps.record_names(letter, 3 + N_HEAD, p)[3:]
+        inputs.record_names(letter, 3 + N_HEAD, p)[3:]
         for p, letter in ((None, "x"), (None, "y"), (0, "x"), (1, "x"), (0, "y"), (1, "y"))
     ]
     signature = {"state": ("s0", "s2", "s3"), "sums": SUMS + RATE_SUMS, "firsts": TERM[2:]}

@@ -1,9 +1,9 @@
-"""Branch-free special functions and the arithmetic of gaps.
+"""Branch-free special functions, and the arithmetic of gaps (defined above `halves`).
 
 Everything here is written once, with NumPy ufuncs and arithmetic masks instead of branches, so that
 the same source runs on scalars inside compiled loops, on NumPy arrays and on any array type that
-speaks the NumPy protocols. Selections are products with booleans: ``np.where`` on scalars keeps a
-compiled loop from being vectorised.
+implements the NumPy protocols. Selections are products with booleans: ``np.where`` on scalars keeps
+a compiled loop from being vectorised.
 """
 
 import numpy as np
@@ -13,10 +13,7 @@ from .tracing import NOISE, ROUNDING, TINY, Node, formula
 
 
 def polynomial(coefficients, x):
-    """Polynomial with these coefficients, from degree 0 up, by Estrin's scheme.
-
-    Its chains of dependent operations are short: a processor computes them side by side.
-    """
+    """``sum_k coefficients[k] x^k`` by Estrin's scheme, whose short chains run in parallel."""
     first, *terms = coefficients
     power = x
     while len(terms) > 1:
@@ -107,26 +104,27 @@ def angle(y, x):
 
 
 def half_chord(q, left, right):
-    """Squared half chord of the angle of a gap, and what is rounding of it.
+    """``h = sin(t / 2)^2 = q / (4 a b)`` of the angle ``t`` of two rows, and its rounding error.
 
-    The features begin with the standard deviation, and have one over twice it at place 2. The gap
-    may be the difference of a squared distance and that of the standard deviations.
+    Feature 0 is the standard deviation, ``a`` or ``b``, feature 2 is ``1 / (2 a)`` or ``1 / (2
+    b)``. There is a rounding error where the gap ``q`` is itself the difference of a squared
+    distance and ``(a - b)^2``.
     """
     noise = rounding_of(q)
     h = q * left[2] * right[2]
     if noise == 0.0:
         return h, 0.0
     unlike = noise * (0.5 * left[0]) * right[2] - right[0] * (noise * (0.5 * left[2]))
-    return np.minimum(h, 1.0), np.abs(unlike)  # of noise it may be anything
+    return np.minimum(h, 1.0), np.abs(unlike)  # h of a gap that is all rounding may exceed 1
 
 
 def rounding_of(q):
-    """Rounding of the squared distance that a gap is made of, if it is, as in `tracing.Graph`."""
+    """`tracing.Graph.noise` of a node: the relative rounding of the distance that ``q`` is of."""
     return q.graph.noise if isinstance(q, Node) else 0.0
 
 
 def settled(q, std, other, rounding=NOISE):
-    """A gap that is zero, or four times the product, for rows that are that but for rounding."""
+    """A gap, exactly 0 for rows parallel but for rounding, ``4 std other`` for opposite ones."""
     if rounding == 0.0:
         return q
     noise = rounding * np.abs((std - other) * (std + other))
@@ -143,12 +141,12 @@ def _arc_rate(arguments, rates, result):
 
 @formula(_arc_rate, n_results=5)
 def arc(h, noise=0.0):
-    """Folded angle from its squared half chord ``h = sin(t / 2)^2``, which is known up to noise.
+    """Folded angle from ``h = sin(t / 2)^2``, which is known up to ``noise``.
 
-    Returns whether ``t`` exceeds a right angle, and for ``t``, or else for ``pi - t``, the squared
-    half chord, the angle, its sine, and the wedge ``sin t - t cos t``. Rows that are opposite but
-    for rounding count as opposite. The wedge is exact up to rounding of the sine, as is then the
-    angle that the next layer makes of a gap with it, however close the rows.
+    Returns whether ``t > pi / 2``, and for the folded angle ``t' = min(t, pi - t)``: ``sin(t' /
+    2)^2``, ``t'``, ``sin t'``, and the wedge ``sin t' - t' cos t'``. Rows that are opposite but for
+    rounding count as opposite. The error of the wedge is that of the sine times rounding, so that
+    the gap of the next layer keeps its digits however close the rows are.
     """
     far, g, chord, cosine, ratio = _fold(h, noise)
     wedge = chord * (cosine - ratio * (1.0 - 2.0 * g))
@@ -168,7 +166,7 @@ def bent_arc(h, bend, noise=0.0):
     """``1 - cos t - (bend / pi) (sin t - t cos t)``, the angle ``t``, and its sine.
 
     ``h`` is the squared half chord, ``bend`` a constant; noise and errors are those of `arc`.
-    A processor waits for the polynomial: it enters as late as may be.
+    The polynomial takes the longest; it enters last, so that the processor does not wait for it.
     """
     far, g, chord, cosine, ratio = _fold(h, noise)
     twice = g + g
@@ -179,10 +177,10 @@ def bent_arc(h, bend, noise=0.0):
 
 
 def _fold(h, noise):
-    """Fold the angle of a squared half chord at the right angle, and tell whether it was beyond.
+    """Whether ``t > pi / 2`` for ``h = sin(t / 2)^2``, and numbers of ``t' = min(t, pi - t)``.
 
-    The first argument is in [0, 1] but for rounding. Of the folded angle: the squared half chord,
-    the chord, the cosine of half, and the ratio of the angle to the chord.
+    These are ``sin(t' / 2)^2``, the chord ``2 sin(t' / 2)``, ``cos(t' / 2)``, and ``t' / chord``.
+    ``h`` is in [0, 1] but for rounding.
     """
     rest = 1.0 - h
     g = np.minimum(h, rest)
@@ -209,21 +207,25 @@ def saturation(x):
 
 
 # The gap of two rows is q = 2 (sqrt(K(x, x) K(y, y)) - K(x, y)), which is K(x, x) |u - v|^2 for
-# rows of equal norm and directions u, v. Let two kernels with standard deviations a1 and a2 of the
-# first row, b1 and b2 of the second, sum up to one with a and b. Its gap is q1 + q2 + m, where
-# m = 2 (a b - a1 b1 - a2 b2) = 4 a b sin((s - t) / 2)^2 for angles s of (a1, a2) and t of (b1, b2).
-# Half angles make that a square of numbers that belong to single rows, so that nothing cancels and
-# rows that are 1e-8 apart, or exactly parallel, keep all their digits.
+# rows of equal norm and directions u, v. Let K = K1 + K2 be a sum of two kernels, for which row x
+# has the standard deviations a, a1, a2 with a^2 = a1^2 + a2^2, and row y has b, b1, b2. The gap of
+# K is q1 + q2 + m, where m = 2 (a b - a1 b1 - a2 b2) = 4 a b sin((s - t) / 2)^2 for the angles s of
+# (a1, a2) and t of (b1, b2). By half angles m is the square of a difference of products of numbers
+# of single rows, so that nothing cancels: rows that are 1e-8 apart, or exactly parallel, keep all
+# their digits.
 
 
 def halves(part, rest, whole):
-    """``sqrt(2 whole)`` times cosine and sine of half the angle of ``(part, rest)``."""
+    """``sqrt(2 whole)`` times cosine and sine of half the angle of ``(part, rest)``.
+
+    For a row: ``(a1, a2, a)`` above.
+    """
     cosine = np.sqrt(whole + part)
     return cosine, rest / (cosine + (cosine == 0.0))
 
 
 def mixing(left, right):
-    """Gap that a sum of two kernels has beyond their gaps, from the `halves` of both rows."""
+    """The term ``m`` above, from the `halves` of both rows, the first two entries of records."""
     return _squared_cross(left[0], right[1], left[1], right[0])
 
 
@@ -246,7 +248,7 @@ def safe_inverse(x):
 
 
 def within_rounding(gap, whole, part):
-    """A gap, from 0 to ``2 whole``, brought as close to ``whole - part`` as rounding of it is."""
+    """``gap`` clipped to ``whole - part``, give or take its rounding, and to ``[0, 2 whole]``."""
     rough, noise = whole - part, NOISE * whole
     gap = np.minimum(np.maximum(gap, rough - noise), rough + noise)
     return np.minimum(np.maximum(gap, 0.0), 2.0 * whole)

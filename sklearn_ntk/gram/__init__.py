@@ -1,4 +1,7 @@
-"""Gram matrices and diagonals of a program, tile by tile on all threads."""
+"""Gram matrices and diagonals of a program: checks, memory for results, threads, selection.
+
+Engines compute the blocks (see `engines._work`); kernels and searches call `gram` and `diagonal`.
+"""
 
 import reprlib
 from contextlib import nullcontext
@@ -42,20 +45,20 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         The kernels wanted; all come out of one pass.
     gradient : bool
         Also return the derivatives with respect to the logarithms of ``weight_var`` and
-        ``bias_var`` of the layers that left theirs to the kernel.
+        ``bias_var``, through all layers that leave theirs at None.
     dtype : {"float64", "float32"}
         Precision of the pairs and of the result; single rows are always in double precision.
     verbose : int
         Whether to print how far the computation is and how long it will take.
     out : array, or tuple of them, optional
-        Where to put what is returned, of its structure, shapes and ``dtype``. The system has to
-        clear fresh memory, which is a good part of the time of shallow networks.
+        Arrays to fill, with the nesting, shapes and ``dtype`` of the return value. They spare
+        fresh memory, which the system has to clear: a good part of the time of shallow networks.
 
     Returns
     -------
     array of shape (n, m), or a tuple of them as ``get`` is
-        With an axis more in front if the program has several outputs, and for NTKs one before it if
-        the program has several numbers of frozen layers.
+        With an axis in front for the outputs if the program has several, and for NTKs one before
+        that if the program has several numbers of frozen layers.
     array of shape (n, m, 2), or a tuple of them, if ``gradient``
 
     Raises
@@ -89,7 +92,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
         work = fill(engine, program, rows, names, gradient, dtype, results, verbose)
         if len(rows) == 1:
             _set_diagonal(results, work.diagonals)
-    if dtype == np.float32:  # what overflows on the way of pairs may not do so on that of rows
+    if dtype == np.float32:  # pairs may overflow where single rows, in float64, do not
         check_overflow(list(results), rows, dtype)
     return select(program, get, gradient, results) if out is None else out
 
@@ -112,13 +115,13 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     engine = engine_for(X)
     rows = [check_rows(X)]
     with single_threaded_blas if has_series(program) else nullcontext():
-        found = engine.diagonals(program, rows, names, gradient, dtype)
-    found = [None if part is None else part.astype(dtype) for part in found]
-    return select(program, get, gradient, found)
+        diagonals = engine.diagonals(program, rows, names, gradient, dtype)
+    diagonals = [None if one is None else one.astype(dtype) for one in diagonals]
+    return select(program, get, gradient, diagonals)
 
 
 def _check(program, gradient, dtype):
-    """The type of the results, and whether with derivatives; raises an error for what is wrong."""
+    """Checked ``dtype`` and ``gradient``; raises TypeError or ValueError."""
     if not isinstance(program, Program):
         raise TypeError(
             f"program must be a Program, as sklearn_ntk.layers.lower makes of a network; got "
@@ -126,12 +129,16 @@ def _check(program, gradient, dtype):
         )
     gradient = read_flag(gradient, "gradient")
     if gradient and program.n_ntks is not None:
-        raise ValueError("Derivatives are those of one NTK: lower the network for one n_frozen.")
+        raise ValueError(
+            f"Derivatives are those of one NTK; got a program with {program.n_ntks}: lower the "
+            f"network for one n_frozen."
+        )
     return read_dtype(dtype), gradient
 
 
-def _set_diagonal(results, found):
-    for result, diagonals in zip(results, found, strict=True):
+def _set_diagonal(results, diagonals):
+    """Replace the diagonals of `Results` by those that are computed from single rows."""
+    for result, values in zip(results, diagonals, strict=True):
         if result.size:
             index = np.arange(result.shape[1])
-            result[:, index, index] = diagonals
+            result[:, index, index] = values

@@ -1,7 +1,7 @@
-"""Gram matrices that need not exist: rows, products and diagonals, and the matrix where one fits.
+"""Gram matrices as operators, which need not be in memory: rows, products, diagonal, dense array.
 
-A method that takes an operator works for a kernel of rows that does not fit the memory as well as
-for an array. One that needs the whole matrix asks for `dense`.
+A solver that uses only rows, products and the diagonal works for Gram matrices that do not fit into
+memory. One that needs the whole matrix calls `dense`.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ class GramOperator(ABC):
 
     @abstractmethod
     def rows(self, index):
-        """``K[index]`` of shape (m, n), for a slice or m numbers of rows."""
+        """``K[index]`` of shape (m, n), for a slice or an array of m row indices."""
 
     @abstractmethod
     def diagonal(self):
@@ -35,18 +35,18 @@ class GramOperator(ABC):
         """All of K, as an array that the caller may overwrite."""
 
     def __matmul__(self, B):
-        """``K @ B`` of the shape of B, (n,) or (n, k), of a few rows at a time."""
-        return np.concatenate([self.rows(part) @ B for part in chunks(*self.shape)])
+        """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once."""
+        return np.concatenate([self.rows(chunk) @ B for chunk in chunks(*self.shape)])
 
 
 class ArrayOperator(GramOperator):
-    """A Gram matrix that is there.
+    """A Gram matrix in memory.
 
     Parameters
     ----------
     K : array of shape (n, n)
     overwrite : bool, default=False
-        Whether `dense` hands out K itself, which the caller then overwrites, and not a copy.
+        Whether `dense` returns K itself, which the caller may overwrite, rather than a copy.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class ArrayOperator(GramOperator):
 
 
 class KernelOperator(GramOperator):
-    """The Gram matrix of a kernel and rows, computed where it is asked for.
+    """The Gram matrix of a kernel on rows, computed at each use and not kept.
 
     Parameters
     ----------
@@ -115,6 +115,6 @@ class KernelOperator(GramOperator):
 
 
 def chunks(m, n):
-    """Slices of m rows of n entries each that hold at most `CHUNK` entries, but for one row."""
+    """Slices of m rows of n entries each, with at most `CHUNK` entries or of one row."""
     step = max(1, CHUNK // max(1, n))
     return [slice(start, start + step) for start in range(0, m, step)]

@@ -1,4 +1,4 @@
-"""Results of a Gram matrix: which ones are wanted, and the arrays for them."""
+"""The arrays of results, by the arguments ``get``, ``gradient`` and ``out`` of `gram.gram`."""
 
 import math
 import reprlib
@@ -21,9 +21,9 @@ def names_of(get):
 
 
 def allocate(program, shape, get, gradient, dtype, out, rows, empty):
-    """Arrays for NNGP, NTK and their derivatives, without entries for those that are not wanted.
+    """`Results` for NNGP, NTK and derivatives, with arrays of size zero for those not wanted.
 
-    They are those of ``out``, or made by ``empty(shape, dtype)``.
+    The arrays are those of ``out``, or made by ``empty(shape, dtype)``; ``shape`` is (n, m).
     """
     names = names_of(get)
     numbers = (program.n_outputs, program.n_outputs * (program.n_ntks or 1))
@@ -43,36 +43,40 @@ def allocate(program, shape, get, gradient, dtype, out, rows, empty):
 
 
 def _within(program, shapes, get, gradient, dtype, out, rows):
-    """Results of these shapes whose memory is that of ``out``."""
+    """`Results` of these shapes whose memory is that of ``out``; raises ValueError if it differs.
+
+    ``out`` is nested as the return value: (kernels, derivatives) with ``gradient``, each a tuple if
+    ``get`` is one.
+    """
     results = [np.empty([0] * len(shape), dtype) for shape in shapes]
     others = [X for X, _ in rows]
-    for first, level in enumerate(_entries(out, 2) if gradient else [out]):
+    for is_derivative, level in enumerate(_entries(out, 2) if gradient else [out]):
         items = [level] if isinstance(get, str) else _entries(level, len(get))
         for name, item in zip(names_of(get), items, strict=True):
-            k = 2 * first + NAMES.index(name)
+            k = 2 * is_derivative + NAMES.index(name)
             shape = (*_axes(program, name), *shapes[k][1:])
             is_array = isinstance(item, np.ndarray) and item.dtype == dtype
             if not is_array or item.shape != shape or not item.flags.carray:
                 raise ValueError(
                     f"out must have a C-contiguous, writeable array of {dtype} and shape {shape} "
-                    f"for {'the derivatives of ' * first}the {name}; got {_about(item)}."
+                    f"for {'the derivatives of ' * is_derivative}the {name}; got {_about(item)}."
                 )
             if any(np.may_share_memory(item, other) for other in others):
                 raise ValueError("out must not share memory with X, with Y or with itself.")
             others.append(item)
-            results[k] = np.asarray(item).reshape(shapes[k])  # a matrix would keep its two axes
+            results[k] = np.asarray(item).reshape(shapes[k])  # np.matrix would keep its two axes
     return Results(*results)
 
 
 def _about(item):
-    """What to say of an array that does not fit."""
+    """Type and shape of an entry of ``out`` that does not fit, for the error."""
     if not isinstance(item, np.ndarray):
         return f"an object of type {type(item).__name__}"
     return f"{item.dtype} and shape {item.shape}{'' if item.flags.carray else ', not so laid out'}"
 
 
 def _entries(item, n):
-    """The entries of a part of ``out`` that must have so many."""
+    """A tuple or list of ``out``, which must have ``n`` entries."""
     if not isinstance(item, (tuple, list)) or len(item) != n:
         raise ValueError(
             f"out must be a tuple of {n}, as the result is for this get and gradient; got "
@@ -82,18 +86,22 @@ def _entries(item, n):
 
 
 def select(program, get, gradient, results):
-    """What was asked for, without the axis of the outputs if there is only one."""
+    """Return value of `gram.gram` from `Results`, or of `gram.diagonal`, which have an axis less.
+
+    Kernels come first and then, with ``gradient``, derivatives. Results have an axis of outputs in
+    front; the return value has it only if there are several.
+    """
     places = [NAMES.index(name) for name in names_of(get)]
-    picked = []
+    returned = []
     for first in (0, 2)[: 1 + gradient]:
-        found = ((_axes(program, NAMES[k]), results[first + k]) for k in places)
-        items = tuple(result.reshape(*axes, *result.shape[1:]) for axes, result in found)
-        picked.append(items[0] if isinstance(get, str) else items)
-    return tuple(picked) if gradient else picked[0]
+        arrays = [(NAMES[k], results[first + k]) for k in places]
+        items = tuple(a.reshape(*_axes(program, name), *a.shape[1:]) for name, a in arrays)
+        returned.append(items[0] if isinstance(get, str) else items)
+    return tuple(returned) if gradient else returned[0]
 
 
 def _axes(program, name):
-    """Axes of a result in front of those for rows: several NTKs, and several outputs."""
+    """Lengths of the axes before those of rows: NTKs and outputs, each if there are several."""
     axes = (program.n_outputs,) if program.n_outputs > 1 else ()
     is_several = name == "ntk" and program.n_ntks is not None
     return (program.n_ntks, *axes) if is_several else axes

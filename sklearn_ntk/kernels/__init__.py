@@ -1,4 +1,4 @@
-"""The kernels of wide networks on scikit-learn's Gaussian-process kernel API."""
+"""NTK and NNGP as kernels of `sklearn.gaussian_process`: values, gradients, hyperparameters."""
 
 from ._nngp import NNGPKernel
 from ._ntk import NTKKernel

@@ -1,4 +1,8 @@
-"""What the kernels share: parameters, values, and trials of an optimiser that overflow."""
+"""Base class of the kernels: parameters, Gram matrices, and an optimiser's trials that overflow.
+
+A trial is a value of ``theta`` that an optimiser of the likelihood sets. If the kernel overflows
+there, an exception would end the fit; instead the trial gets a very unlikely kernel.
+"""
 
 import numbers
 import warnings
@@ -8,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
 from sklearn.utils import check_array
 
-from .._compat import CLASSIFIER, served
+from .._compat import CLASSIFIER, likelihood_module
 from .._runtime.check import is_number, read_dtype, read_rows
 from .._runtime.errors import OutOfRange
 from ..activations import as_activation
@@ -18,26 +22,35 @@ from ..gram import diagonal, gradient_x, gram
 from ..layers import lower
 
 _TIED = ("weight_var", "bias_var")
+"""The hyperparameters, in the order of the last axis of derivatives of `gram.gram`."""
 
 MOST, LEAP = (1e70, 1e290), 1e10
-"""Variance of rows at which a regressor's trial overflows: so much more than where it starts, in
-these bounds, in which products and powers of kernels have room. A trial beyond has this variance.
-"""
+"""A regressor's trial counts as overflowing if the largest variance ``K(x, x)`` exceeds `LEAP`
+times that at the first value of theta, clipped to `MOST`: products and powers of kernels must not
+overflow. The kernel that it gets instead has this variance."""
 
 MOST_OF_CLASSES, BEYOND_CLASSES = 1e13, 1e5
-"""The same for classifiers, whose factorisations fail on more, and what a trial beyond has: they
-add 1 to it, so that this is unlikely enough."""
+"""A classifier's trial counts as overflowing beyond the first variance, where factorisations fail.
+The kernel that it gets instead has the second one, which is unlikely enough for classifiers."""
 
 SINGLE = 1e9
-"""Variance of rows beyond which trials have double precision, since powers might overflow."""
+"""Variance beyond which trials have double precision, since powers might overflow in single."""
 
 
 class NetworkKernel(Kernel):
-    """What the kernels of a network share; ``_get`` names which of its kernels this is."""
+    """Base class of `NTKKernel` and `NNGPKernel`, whose ``_get`` is "ntk" or "nngp"."""
 
     _is_trial = False
-    _given, _most = None, MOST[0]
+    """Whether an optimiser has set ``theta``."""
+
+    _initial_variances = None
+    """Hyperparameters (weight_var, bias_var) before the trials."""
+
+    _most = MOST[0]
+    """Variance of rows at which a regressor's trial counts as overflowing."""
+
     _rejected = frozenset()
+    """Hyperparameters of the trials that overflowed."""
 
     def __init__(
         self,
@@ -66,7 +79,7 @@ class NetworkKernel(Kernel):
 
     @property
     def theta(self):
-        """Logarithms of the free hyperparameters; setting others than before is a trial."""
+        """Logarithms of the free hyperparameters; setting a different value begins a trial."""
         return super().theta
 
     @theta.setter
@@ -76,9 +89,13 @@ class NetworkKernel(Kernel):
 
     @property
     def bounds(self):
-        """Bounds of `theta`; scikit-learn asks for them before and after its trials."""
-        if self._is_trial and self._given and self._variances() in self._rejected:
-            self.weight_var, self.bias_var = self._given
+        """Bounds of `theta`, which scikit-learn reads before and after its trials.
+
+        If the optimiser ended at a rejected trial, the initial hyperparameters are restored.
+        """
+        is_rejected = self._is_trial and self._variances() in self._rejected
+        if is_rejected and self._initial_variances:
+            self.weight_var, self.bias_var = self._initial_variances
             warnings.warn(
                 f"The optimiser ends where the kernel overflows, which stays {self!r}, as given: "
                 f"add noise to the model, or narrow the bounds of the variances.",
@@ -89,6 +106,7 @@ class NetworkKernel(Kernel):
         return super().bounds
 
     def _variances(self):
+        """The pair of hyperparameters."""
         return self.weight_var, self.bias_var
 
     @property
@@ -102,6 +120,7 @@ class NetworkKernel(Kernel):
         return self._hyperparameter("bias_var")
 
     def _hyperparameter(self, name):
+        """scikit-learn's `Hyperparameter`, fixed if no layer depends on it or its value is 0."""
         tied = self._program().ties[_TIED.index(name)]
         bounds = getattr(self, f"{name}_bounds")
         free = tied and getattr(self, name) > 0
@@ -120,7 +139,7 @@ class NetworkKernel(Kernel):
         read_dtype(self.dtype)
 
     def _program(self):
-        """The network as a program; this is where the parameters are checked."""
+        """Check all parameters, and lower the network to a `Program`."""
         self._check_parameters()
         layers = self.architecture
         if layers is None:
@@ -160,42 +179,48 @@ class NetworkKernel(Kernel):
         same = Y is None or Y is X
         X = _check_rows(X)
         Y = X if same else _check_rows(Y)
-        how = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
-        module = served() if same and self._is_trial else None
+        options = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
+        module = likelihood_module() if same and self._is_trial else None
         try:
-            found = gram(program, X, Y, gradient=eval_gradient, **how)
-            found = found if eval_gradient else (found,)
-            found = self._within(found, module) if same else found
+            results = gram(program, X, Y, gradient=eval_gradient, **options)
+            results = results if eval_gradient else (results,)
+            results = self._within(results, module) if same else results
         except OutOfRange:
             if module is None:
                 raise
             return self._reject(len(X), eval_gradient, module)
         if not eval_gradient:
-            return found[0]
-        # theta is alphabetical, bias_var before weight_var, while gram has the weights first
+            return results[0]
+        # theta is in alphabetical order, bias_var before weight_var; gram has weight_var first
+        K, gradient = results
         free = [_TIED.index(name) for name in self._free()]
-        return found[0], found[1][..., ::-1] if len(free) == 2 else found[1][..., free]
+        return K, gradient[..., ::-1] if len(free) == 2 else gradient[..., free]
 
     def _free(self):
+        """Names of the free hyperparameters, in the order of `theta`."""
         return [h.name for h in self.hyperparameters if not h.fixed]
 
-    def _within(self, found, module):
-        """Results for a likelihood; a trial that leaves no room for powers of them overflows."""
-        largest = float(found[0].diagonal().max())
+    def _within(self, results, module):
+        """K and its derivatives; raises `OutOfRange` for a trial beyond the largest variance.
+
+        ``module`` is `likelihood_module` in a trial, and else None: then the variance is recorded.
+        """
+        largest = float(results[0].diagonal().max())
         if module is None:
-            self._given, self._most = self._variances(), float(np.clip(LEAP * largest, *MOST))
-            return found
+            self._initial_variances = self._variances()
+            self._most = float(np.clip(LEAP * largest, *MOST))
+            return results
         if largest > (MOST_OF_CLASSES if module == CLASSIFIER else self._most):
             raise OutOfRange(f"The variance {largest:.3g} is too large for a trial.")
-        dtype = np.float64 if largest > SINGLE else found[0].dtype
-        return [part.astype(dtype, copy=False) for part in found]
+        dtype = np.float64 if largest > SINGLE else results[0].dtype
+        return [result.astype(dtype, copy=False) for result in results]
 
     def _reject(self, n, eval_gradient, module):
-        """What a trial that overflows gets: an unlikely kernel that grows with all variances.
+        """Kernel for a trial that overflows: an unlikely one that grows with the hyperparameters.
 
         An error would end the fit, and so would a likelihood of zero: the line search of L-BFGS-B
-        does not get on from infinity. Of all matrices, large ones with little in common between
-        rows are least likely, and their gradient leads back to smaller variances.
+        does not recover from infinity. A large matrix with weak correlations between rows is least
+        likely, and its gradient leads back to smaller variances.
         """
         self._rejected |= {self._variances()}
         free = self._free()
@@ -252,7 +277,7 @@ class NetworkKernel(Kernel):
         return gradient_x(program, X, Y, coef, self._get, self.dtype, self.verbose)
 
     def is_stationary(self):
-        """Whether the kernel depends on differences only: it does not."""
+        """Whether the kernel depends on differences ``x - y`` only: False."""
         return False
 
     def __repr__(self):
@@ -271,11 +296,12 @@ class NetworkKernel(Kernel):
 
 
 def _check_rows(X):
+    """Rows in float64; raises errors of scikit-learn, or of `read_rows` where these say more."""
     if np.ma.is_masked(X):
         return read_rows(X)
     try:
         return check_array(X, dtype=np.float64, input_name="X")
-    except (TypeError, OverflowError):  # of entries, such as pandas' NA
+    except (TypeError, OverflowError):  # raised for entries such as pandas' NA
         if hasattr(X, "toarray"):
             raise
-        return read_rows(X)  # says which one
+        return read_rows(X)  # names the entry

@@ -7,16 +7,16 @@ from ._network import NetworkKernel
 
 
 def without(init, name):
-    """The same constructor less one parameter, which keeps its default."""
-    whole = signature(init)
-    own = whole.replace(parameters=[p for p in whole.parameters.values() if p.name != name])
+    """Constructor ``init`` with one parameter removed from its signature, left at its default."""
+    full = signature(init)
+    shorter = full.replace(parameters=[p for p in full.parameters.values() if p.name != name])
 
     @wraps(init)
     def constructor(*args, **kwargs):
-        given = own.bind(*args, **kwargs)
-        init(*given.args, **given.kwargs)
+        bound = shorter.bind(*args, **kwargs)
+        init(*bound.args, **bound.kwargs)
 
-    constructor.__signature__ = own
+    constructor.__signature__ = shorter
     return constructor
 
 

@@ -21,7 +21,7 @@ class NTKKernel(NetworkKernel):
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
-        So many of the first layers are not trained (NTK only).
+        Number of layers, counted from the input, that are not trained (NTK only).
     architecture : tuple of layers, optional
         Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
         None take the ones above.
@@ -56,5 +56,5 @@ class NTKKernel(NetworkKernel):
     0.65
     """
 
-    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
+    __module__ = "sklearn_ntk"  # the public module, which pickles name
     _get = "ntk"

@@ -1,15 +1,16 @@
-"""Attention, and what tells it where a position is."""
+"""Self-attention and positional embeddings."""
 
 from typing import NamedTuple
 
 from .. import program
 from .._values import value
 from ..activations import Identity
+from ..formulas import attention
 from ..formulas.special import is_variance
 from ..program import Pointwise
 from ._windows import need_positions
 
-MECHANISMS = ("softmax", "identity", "relu", "abs")
+MECHANISMS = tuple(attention.MECHANISMS)
 SCALINGS = ("linear", "sqrt")
 
 
@@ -30,9 +31,10 @@ class SelfAttention(NamedTuple):
     bias_var : float or None
         Variance of the bias of the output; None takes the kernel's.
     mechanism : {"softmax", "identity", "relu", "abs"}
-        What makes weights of scores.
+        Function that maps the scores to attention weights.
     scaling : {"linear", "sqrt"}
-        Whether scores are divided by the width or by its root.
+        Whether the inner products of queries and keys are divided by the width or by its square
+        root.
     frozen : bool
         A frozen layer is not trained and adds nothing to the NTK.
 

@@ -21,8 +21,9 @@ class Conv(NamedTuple):
     strides : int or tuple of int
         Steps of the filter; greater ones leave fewer positions.
     padding : {"same", "valid", "circular"}
-        What is outside: zeros, nothing (the filter stays inside), or the opposite end, around the
-        circle as often as the filter reaches: positions seen twice have two weights.
+        Zeros outside the grid; no outputs whose filter leaves the grid; or positions of the
+        opposite end, where a filter longer than the grid covers some positions more than once, with
+        different weights.
     weight_var, bias_var : float or None
         Variances of weights and biases; None takes the kernel's.
     frozen : bool

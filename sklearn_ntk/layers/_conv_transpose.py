@@ -9,11 +9,12 @@ from ._windows import convolve
 
 @value
 class ConvTranspose(NamedTuple):
-    """Transposed convolution, which leaves more positions: that of the gradient of a `Conv`.
+    """Transposed convolution, the adjoint of a `Conv`: it multiplies positions by its strides.
 
-    ``y_p = sqrt(weight_var / (n |S|)) sum_{q + s = p} W_s x_q + sqrt(bias_var) b``, for positions
-    ``q`` that are moved ``strides`` apart. All outputs divide by the size of the filter, however
-    many positions they see: as at the borders of a `Conv`, their variances differ.
+    ``y_p = sqrt(weight_var / (n |S|)) sum W_s x_q + sqrt(bias_var) b``, summed over all ``q`` and
+    ``s`` with ``strides q + s = p``, up to an offset that the padding sets. The divisor is the size
+    of the filter for all outputs, however many inputs they have: as at the borders of a `Conv`,
+    their variances differ.
 
     Parameters
     ----------
@@ -22,8 +23,9 @@ class ConvTranspose(NamedTuple):
     strides : int or tuple of int
         Outputs for each input along each axis.
     padding : {"same", "valid", "circular"}
-        What is done with outputs beyond these: they are cut off on both sides, kept (so many as the
-        filter is longer than a stride), or added at the opposite end.
+        Outputs beyond ``strides`` times the number of inputs, of which there are ``filter_size -
+        strides``: they are cut off, half of them at each end, kept, or added to the outputs of the
+        opposite end.
     weight_var, bias_var : float or None
         Variances of weights and biases; None takes the kernel's.
     frozen : bool

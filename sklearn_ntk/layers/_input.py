@@ -24,7 +24,7 @@ class Input(tuple):
     Input(28, 28, 1)
     """
 
-    _fields = ()  # of no names; so skops tells that the entries are the arguments
+    _fields = ()  # without names skops passes the entries as positional arguments
 
     def __new__(cls, *shape):
         return super().__new__(cls, shape)

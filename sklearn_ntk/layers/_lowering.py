@@ -1,4 +1,4 @@
-"""From a tuple of layers to a program: the one place where a network is checked."""
+"""From a tuple of layers to a program; networks are checked here and in ``lower`` of layers."""
 
 import numbers
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from ..program import Output, Pointwise, assemble
 
 
 class Signal(NamedTuple):
-    """What lowering knows of the signal that a layer meets.
+    """Properties of the signal at a point of the network, that is, of the entries of its vectors.
 
-    ``gaussian`` tells whether all entries are Gaussian, as an activation demands; ``centred``
-    whether their mean is zero; ``wide`` whether they have passed weights, behind which there are
-    infinitely many, and ``fresh`` whether they have done so since the branch at hand began.
+    ``gaussian``: they are Gaussian with equal variances, as activations need; ``centred``: their
+    mean is zero; ``wide``: there are infinitely many, since some layer before had weights;
+    ``fresh``: there was such a layer in the present branch of a `Residual`.
     """
 
     gaussian: bool = False
@@ -24,11 +24,12 @@ class Signal(NamedTuple):
 
 
 class Context:
-    """What lowering knows of the network so far.
+    """The network up to the layer that is being lowered.
 
-    ``signal`` is what is known of the `Signal` and ``path`` where it is. ``shape`` is that of the
-    rows and ``grid`` that of the positions; both are None where rows have no positions, and the
-    grid is empty where none are left.
+    ``signal`` is the `Signal` there, and ``path`` the names of the layer and of the branches that
+    it is in, for errors. ``shape`` is the shape of the rows and ``grid`` that of the positions;
+    both are None where rows have no positions, and the grid is ``()`` behind a pooling over all of
+    them. ``weight_var`` and ``bias_var`` are those of layers that leave theirs at None.
     """
 
     def __init__(self, weight_var, bias_var, n_frozen):
@@ -41,15 +42,15 @@ class Context:
         self.path = []
 
     def weigh(self):
-        """The signal has passed weights of its own."""
+        """Set the signal to that behind a layer of random weights: all properties hold."""
         self.signal = Signal(True, True, True, True)
 
-    def change(self, **known):
-        """Something else is known of the signal now."""
-        self.signal = self.signal._replace(**known)
+    def change(self, **properties):
+        """Change these properties of the signal."""
+        self.signal = self.signal._replace(**properties)
 
     def is_trained(self, layer):
-        """Count a layer with weights, and tell whether it is trained, for each `n_frozen`."""
+        """Count a layer with weights; whether it is trained, or a tuple of that by ``n_frozen``."""
         self.n_weights += 1
         is_free = not self.flag(layer, "frozen")
         if isinstance(self.n_frozen, tuple):
@@ -57,21 +58,24 @@ class Context:
         return is_free and self.n_weights > self.n_frozen
 
     def flag(self, layer, name):
-        """Whether a layer has something set."""
-        found = getattr(layer, name)
-        if not is_flag(found):
-            self.fail(f"{name} must be True or False; got {found!r}", "Correct it")
-        return bool(found)
+        """A field of a layer that must be True or False."""
+        flag = getattr(layer, name)
+        if not is_flag(flag):
+            self.fail(f"{name} must be True or False; got {flag!r}", "Correct it")
+        return bool(flag)
 
-    def activation(self, given):
-        """The activation that a name or an object stands for, as a value of numbers."""
+    def activation(self, spec):
+        """Activation of a name or object, in the form for programs, with numbers as fields."""
         try:
-            return as_activation(given).traced()
+            return as_activation(spec).traced()
         except (TypeError, ValueError) as error:
             raise type(error)(f"Invalid network at {'.'.join(self.path)}: {error}") from None
 
     def variance(self, layer, name, default=None):
-        """A variance of a layer, or that of the kernel, and whether it is the kernel's."""
+        """Variance ``layer.name``, or the kernel's if it is None; and whether it is the kernel's.
+
+        ``default`` is the name of the kernel's variance, if that is another one.
+        """
         number = getattr(layer, name)
         if number is None:
             return float(getattr(self, default or name)), True
@@ -80,23 +84,23 @@ class Context:
         return float(number), False
 
     def variances(self, layer):
-        """Variances of weights and biases of a layer, and whether they are the kernel's."""
+        """Variances of weights and biases of a layer, and whether each is the kernel's."""
         (weight, weight_tied), (bias, bias_tied) = (
             self.variance(layer, name) for name in ("weight_var", "bias_var")
         )
         return weight, bias, (weight_tied, bias_tied)
 
     def fail(self, reason, remedy):
-        """Raise the error for the layer at hand."""
+        """Raise ValueError for the present layer: "Invalid network at (path): reason. Remedy."."""
         raise ValueError(f"Invalid network at {'.'.join(self.path)}: {reason}. {remedy}.")
 
     def walk(self, layers, name):
-        """Instructions of a sequence of layers."""
-        is_one = hasattr(layers, "lower") or is_activation(layers)  # these are tuples, too
+        """Yield the instructions of a tuple of layers, which errors call ``name``."""
+        is_one = hasattr(layers, "lower") or is_activation(layers)  # layers are tuples, too
         if is_one or not isinstance(layers, (tuple, list)):
             remedy = " A single layer is a tuple, too: (Dense(),)." if is_one else ""
-            place = f"Invalid network at {'.'.join(self.path)}: " if self.path else ""
-            raise TypeError(f"{place}{name} must be a tuple of layers; got {layers!r}.{remedy}")
+            start = f"Invalid network at {'.'.join(self.path)}: " if self.path else ""
+            raise TypeError(f"{start}{name} must be a tuple of layers; got {layers!r}.{remedy}")
         for position, layer in enumerate(layers):
             self.path.append(f"{name}[{position}]")
             yield from self._lower_one(layer)
@@ -133,13 +137,15 @@ def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
     Parameters
     ----------
     layers : tuple of layers and activations
-        The network from input to output. One that ends without weights has the kernels of its
-        features: the means over them of products, and of inner products of gradients.
+        The network from input to output. If it ends without weights, its last features take the
+        place of outputs: the NNGP kernel is the mean over features of their products, the NTK that
+        of the inner products of their gradients.
     weight_var, bias_var : float
         Variances of the layers that leave theirs at None.
     n_frozen : int or tuple of int
-        So many of the first layers with weights are not trained. The NTKs for several numbers come
-        out of one pass, along an axis in front; rows must not have positions then.
+        Number of layers with weights, counted from the input, that are not trained. A tuple gives
+        an NTK for each of its numbers, along the first axis of results; rows must not have
+        positions then.
 
     Returns
     -------

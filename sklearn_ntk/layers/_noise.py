@@ -34,10 +34,11 @@ class LayerNorm(NamedTuple):
 
 @value
 class Dropout(NamedTuple):
-    """Dropout: each entry is zero with probability ``rate``, and the others grow in turn.
+    """Dropout: each entry is zero with probability ``rate``, else it is divided by ``1 - rate``.
 
-    The noise is a row's own and adds to the diagonal of a Gram matrix (S. Schoenholz et al., ICLR
-    2017); rows of a Gram matrix between two sets have independent noise, even where they are equal.
+    The noise of different rows is independent and adds to the diagonal of a Gram matrix only (S.
+    Schoenholz et al., ICLR 2017). In a Gram matrix between two sets of rows all noise is
+    independent, even of equal rows.
 
     Parameters
     ----------

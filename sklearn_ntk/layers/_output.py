@@ -1,4 +1,4 @@
-"""Results on the way through a network."""
+"""Kernels of hidden layers as results of their own."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from .._values import value
 
 @value
 class Output(NamedTuple):
-    """The network up to here is a result of its own, beside that of the whole network.
+    """Make the kernels of the network up to here results, beside those of the whole network.
 
-    `sklearn_ntk.gram.gram` computes the kernels of all outputs in one pass. A network without any
-    has its end as the only result, which is what kernels and estimators want.
+    `sklearn_ntk.gram.gram` computes the kernels of all outputs in one pass. Kernels and estimators
+    take networks without `Output`, whose only result is that of the whole network.
 
     Examples
     --------
@@ -25,11 +25,13 @@ class Output(NamedTuple):
     def lower(self, context):
         """Instructions of this layer."""
         if len(context.path) > 1:
-            context.fail("an Output cannot be inside a branch", "Put it before or behind")
+            context.fail(
+                "an Output cannot be inside a branch", "Put it before or behind the Residual"
+            )
         if context.shape is not None:
             context.fail(
-                "a network with an Input, whose kernels on the way are those of all pairs of "
+                "a network with an Input, whose hidden layers have kernels of all pairs of "
                 "positions, has its end as the only output",
-                "Remove it",
+                "Remove the Output",
             )
         yield program.Output()

@@ -1,4 +1,4 @@
-"""Pooling, and the readouts that leave no positions."""
+"""Pooling over windows, and readouts: global pooling and flattening."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ from ._windows import as_window, check_windows, need_positions
 
 
 def _lower(layer, context, is_mean):
+    """Instructions of a pooling over windows."""
     need_positions(context, type(layer).__name__)
     window = as_window(context, "window", layer.window)
     strides = window if layer.strides is None else as_window(context, "strides", layer.strides)
@@ -18,6 +19,7 @@ def _lower(layer, context, is_mean):
 
 
 def _pool(windows, is_mean):
+    """Instruction of a mean, or of a sum, over windows."""
     n = 1
     for size in windows.window:
         n *= size
@@ -25,6 +27,7 @@ def _pool(windows, is_mean):
 
 
 def _lower_global(layer, context, is_mean):
+    """Instruction of a pooling over all positions."""
     need_positions(context, type(layer).__name__)
     ones = (1,) * len(context.grid)
     yield _pool(program.grids.Windows(context.grid, context.grid, ones, "valid"), is_mean)
@@ -42,7 +45,8 @@ class AvgPool(NamedTuple):
     strides : int or tuple of int, optional
         Steps of the window; by default it does not overlap itself.
     padding : {"valid", "same", "circular"}
-        As in `Conv`; zeros outside, and positions seen twice, count as entries of the mean.
+        As in `Conv`; zeros outside the grid count as entries of the mean, and a position that the
+        window covers twice counts twice.
 
     Examples
     --------
@@ -82,7 +86,7 @@ class SumPool(NamedTuple):
 
 @value
 class GlobalAvgPool(NamedTuple):
-    """Mean of the signal over all positions; none are left.
+    """Mean of the signal over all positions; later layers have no positions.
 
     Examples
     --------
@@ -98,7 +102,7 @@ class GlobalAvgPool(NamedTuple):
 
 @value
 class GlobalSumPool(NamedTuple):
-    """Sum of the signal over all positions; none are left.
+    """Sum of the signal over all positions; later layers have no positions.
 
     Examples
     --------
@@ -114,9 +118,9 @@ class GlobalSumPool(NamedTuple):
 
 @value
 class Flatten(NamedTuple):
-    """Make one vector of the channels of all positions; the next layer weighs each on its own.
+    """Concatenate the channels of all positions: the next layer has weights for each of them.
 
-    Rows that are vectors already stay as they are.
+    Rows without positions stay as they are.
 
     Examples
     --------
@@ -127,8 +131,8 @@ class Flatten(NamedTuple):
 
     def lower(self, context):
         """Instructions of this layer."""
-        if not context.grid:  # a vector already
+        if not context.grid:  # there are no positions
             return
         yield program.Flatten(context.grid)
         context.grid = ()
-        context.change(gaussian=False)  # entries have many variances
+        context.change(gaussian=False)  # variances differ between positions

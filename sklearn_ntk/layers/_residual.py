@@ -14,9 +14,9 @@ class Residual(NamedTuple):
     ----------
     body : tuple of layers
         Ends in a layer with weights, unless the shortcut does: the two summands must be
-        uncorrelated. It is enough if one path has weights and one of both the mean zero.
+        uncorrelated. For that one of the paths must have weights, and one of them mean zero.
     shortcut : tuple of layers
-        What the input passes on the other path.
+        Layers of the other path.
 
     Examples
     --------
@@ -37,7 +37,8 @@ class Residual(NamedTuple):
         yield from context.walk(self.body, "body")
         body, context.signal = context.signal, start._replace(fresh=False)
         after, context.grid = context.grid, grid
-        if type(self.shortcut) not in (tuple, list) or self.shortcut:  # LayerNorm() is empty, too
+        # a LayerNorm(), which has no fields, is an empty tuple, too: `walk` refuses it
+        if type(self.shortcut) not in (tuple, list) or self.shortcut:
             yield Swap()
             yield from context.walk(self.shortcut, "shortcut")
         shortcut = context.signal

@@ -1,4 +1,4 @@
-"""What layers with a window share: their checks, and what a filter does along each axis."""
+"""Checks of filters and windows, and the instructions of layers with filters."""
 
 import numbers
 import reprlib
@@ -7,25 +7,25 @@ from ..activations import Identity
 from ..program import Convolve, Pointwise, grids
 
 LARGEST = 10**6
-"""Positions along an axis that a window may span or step over: more would be a mistake."""
+"""Largest size and stride of a window along an axis."""
 
 
-def as_window(context, name, given):
-    """One positive integer for each axis of the grid, from a number for all of them or a tuple."""
-    whole = given if isinstance(given, (tuple, list)) else (given,) * len(context.grid)
-    are_sizes = [isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in whole]
-    are_sizes = len(whole) == len(context.grid) and all(are_sizes)
-    if not are_sizes or not 1 <= min(whole) <= max(whole) <= LARGEST:
+def as_window(context, name, size):
+    """Tuple of positive integers, one for each axis, from a number for all axes or a tuple."""
+    sizes = size if isinstance(size, (tuple, list)) else (size,) * len(context.grid)
+    are_sizes = [isinstance(n, numbers.Integral) and not isinstance(n, bool) for n in sizes]
+    are_sizes = len(sizes) == len(context.grid) and all(are_sizes)
+    if not are_sizes or not 1 <= min(sizes) <= max(sizes) <= LARGEST:
         context.fail(
             f"{name} must be an integer from 1 to {LARGEST}, or one for each of the "
-            f"{len(context.grid)} axes; got {reprlib.repr(given)}",
+            f"{len(context.grid)} axes; got {reprlib.repr(size)}",
             "Correct it",
         )
-    return tuple(map(int, whole))
+    return tuple(map(int, sizes))
 
 
 def check_windows(context, what, windows):
-    """Fail where windows have no place."""
+    """Fail if the padding is unknown, or no window fits into the grid."""
     padding = windows.padding
     if not isinstance(padding, str) or padding not in grids.PADDINGS:
         context.fail(f"padding must be one of {grids.PADDINGS}; got {padding!r}", "Correct it")
@@ -38,7 +38,10 @@ def check_windows(context, what, windows):
 
 
 def convolve(context, layer, geometry):
-    """Instructions of a layer with filters of this geometry: a sum along each axis, then a map."""
+    """Instructions of a layer with filters: sums over the filter, axis by axis, then weights.
+
+    ``geometry`` is a class of `program.grids`: `Windows` or `Transposed`.
+    """
     need_positions(context, type(layer).__name__)
     window = as_window(context, "filter_size", layer.filter_size)
     strides = as_window(context, "strides", layer.strides)
@@ -49,8 +52,8 @@ def convolve(context, layer, geometry):
         n *= size
         if size > 1 or stride > 1:
             ones = [1] * len(window)
-            part, step = ((*ones[:axis], k, *ones[axis + 1 :]) for k in (size, stride))
-            windows = geometry(context.grid, part, step, layer.padding)
+            one_size, one_stride = ((*ones[:axis], k, *ones[axis + 1 :]) for k in (size, stride))
+            windows = geometry(context.grid, one_size, one_stride, layer.padding)
             yield Convolve(windows)
             context.grid = windows.after
     yield Pointwise(Identity(), weight / n, bias, context.is_trained(layer), *tied)
@@ -58,7 +61,7 @@ def convolve(context, layer, geometry):
 
 
 def need_positions(context, layer):
-    """Fail where there are no positions."""
+    """Fail for a layer that needs positions where there are none."""
     if context.grid is None:
         context.fail(
             f"{layer} needs rows with positions",

@@ -1,5 +1,11 @@
-"""Choice among networks: all candidates in one fit, by closed forms or on one Gram matrix each."""
+"""Choice among networks: estimators that score all candidates of a grid in one fit.
 
-from ._estimators import NTKClassifierCV, NTKRegressorCV, precomputed
+`_estimators` has the public classes, `_search` their base class, `_candidates` the Gram matrices
+and scores of candidates.
+"""
+
+from ._classification import NTKClassifierCV
+from ._precomputed import precomputed
+from ._regression import NTKRegressorCV
 
 __all__ = ["NTKClassifierCV", "NTKRegressorCV", "precomputed"]

@@ -1,4 +1,4 @@
-"""Candidate networks: which kernels come out of one pass, and how each scores over its ridges."""
+"""Candidate networks: Gram matrices that share a pass, scores over ridges or times, combination."""
 
 from itertools import chain
 from typing import NamedTuple
@@ -15,25 +15,26 @@ from ..solvers._stacking import by_squares
 from ..solvers._stopping import default_times
 
 PASS_BYTES = 2**28
-"""Memory of the Gram matrices of one pass, about, if it has several."""
+"""Largest memory of the Gram matrices of a pass that has several."""
 
 MOST_MEMBERS = 10
-LEAST_SHARE = 0.01
-"""How many candidates an average has at most, and their weight in units of the best one's."""
+"""Most candidates in a combination."""
 
+LEAST_SHARE = 0.01
+"""Least weight of a candidate in a combination, as a share of the largest weight."""
 
 MEANS = ("neg_mean_squared_error", "neg_gcv", "neg_log_loss")
-"""Scores that are means of losses: those of all rows and of some may be compared."""
+"""Scores that are means of losses, so that their ratio for a subset of the rows is comparable."""
 
 
 class SelectionProblem(NamedTuple):
-    """What all candidates have in common: rows, targets (n, k), weights, and how to choose.
+    """The data and the criterion that all candidates share.
 
-    ``group`` tells which rows are equal, by the numbers from zero of distinct rows. ``alphas`` are
-    the increasing ridges, or None for `solvers.RELATIVE_RIDGES` in units of the mean of weight
-    times diagonal; ``folds`` are pairs of rows, or None for leaving out one row. ``times`` are the
-    decreasing times of training, or None for the default of `solvers.EarlyStopping`. Targets and
-    weights are in units of powers of two, with the exponents ``exponent`` and ``unit``.
+    ``X`` (n, d) are rows, ``Y`` (n, k) targets divided by ``2**exponent``, ``weights`` (n,) divided
+    by ``2**unit``, and ``group`` (n,) is the number of the distinct row of each row. ``alphas`` are
+    increasing ridges, or None for those of `default_ridges`. ``folds`` are pairs of index arrays
+    (train, test), or None for leave-one-out. ``times`` are decreasing training times, or None for
+    those of `default_times`. Empty ridges or times are not tried.
     """
 
     X: np.ndarray
@@ -59,16 +60,18 @@ class SelectionProblem(NamedTuple):
 
     @property
     def is_searched(self):
-        """Whether not all ridges of a candidate are tried."""
+        """Whether a search tries only some of the ridges."""
         n_ridges = len(RELATIVE_RIDGES if self.alphas is None else self.alphas)
         return self.folds is None and is_searched(len(self.X), n_ridges, self.is_smooth)
 
 
 class Outcome(NamedTuple):
-    """Scores of a candidate: its number, its ridges, scores (folds, ridges), and the best ridge.
+    """Scores of a candidate over its ridges, or over its training times.
 
-    ``error`` is the mean squared error for that ridge, whatever the scoring. ``predictions`` are
-    those of the rows left out. If ``name`` is "training_time", times are in the place of ridges.
+    ``index`` is the number of the candidate and ``name`` "alpha" or "training_time". ``values`` are
+    the ridges or times that were tried, ``scores`` (n_folds, n_values) the larger the better, and
+    ``best`` the index of the best value. For that value, ``error`` is the mean squared error,
+    whatever the scoring, and ``predictions`` (n, k) are those of rows left out of the fit.
     """
 
     index: int
@@ -81,7 +84,7 @@ class Outcome(NamedTuple):
 
     @property
     def score(self):
-        """The best mean over folds."""
+        """Mean score over folds for the best value."""
         return self.scores[:, self.best].mean()
 
 
@@ -89,59 +92,63 @@ class Outcome(NamedTuple):
 
 
 def families(settings):
-    """Lists of candidates, as numbers and settings, whose kernels have a recursion in common.
+    """Families of candidates whose kernels share a recursion, lists of pairs (index, parameters).
 
-    Settings are parameters of `NTKRegressor`. Members of a family are perceptrons that differ in
-    depth or frozen layers, or are the NTK and the NNGP of the same network.
+    ``settings`` are the parameters of the candidates, as of `NTKRegressor`. Members of a family are
+    perceptrons that differ in depth, frozen layers, or NTK and NNGP only.
     """
-    groups = {}
-    for index, one in enumerate(settings):
-        if isinstance(one["kernel"], str) and one["architecture"] is None:
-            key = tuple(one[name] for name in ("activation", "weight_var", "bias_var"))
+    by_key = {}
+    for index, parameters in enumerate(settings):
+        if isinstance(parameters["kernel"], str) and parameters["architecture"] is None:
+            key = tuple(parameters[name] for name in ("activation", "weight_var", "bias_var"))
         else:
             key = index
-        groups.setdefault(key, []).append((index, one))
-    return list(groups.values())
+        by_key.setdefault(key, []).append((index, parameters))
+    return list(by_key.values())
 
 
 def passes(family, n):
-    """Parts of a family that come out of one pass each: all, if ``n`` rows take little memory."""
-    most, part = max(1, int(PASS_BYTES // (8.0 * n * n))), []
-    for item in sorted(family, key=lambda item: (item[1]["n_frozen"], item[1]["depth"])):
-        if part and _count_matrices([*part, item]) > most:
-            yield part
-            part = []
-        part.append(item)
-    yield part
+    """Split a family into lists of members whose Gram matrices of n rows share a pass.
+
+    The matrices of each take about `PASS_BYTES` at most.
+    """
+    most, members = max(1, int(PASS_BYTES // (8.0 * n * n))), []
+    for member in sorted(family, key=lambda member: (member[1]["n_frozen"], member[1]["depth"])):
+        if members and _count_matrices([*members, member]) > most:
+            yield members
+            members = []
+        members.append(member)
+    yield members
 
 
-def _axes(group):
-    """Depths, numbers of frozen layers of NTKs, and kernels of the members of a family."""
-    depths, names = (sorted({one[name] for _, one in group}) for name in ("depth", "kernel"))
-    frozen = sorted({one["n_frozen"] for _, one in group if one["kernel"] == "ntk"})
+def _axes(members):
+    """Sorted depths, numbers of frozen layers of NTKs, and names of kernels of a pass."""
+    depths, names = (sorted({one[name] for _, one in members}) for name in ("depth", "kernel"))
+    frozen = sorted({one["n_frozen"] for _, one in members if one["kernel"] == "ntk"})
     return depths, tuple(frozen) or (0,), tuple(names)
 
 
-def _count_matrices(group):
-    """Number of Gram matrices that a pass for these members makes."""
-    depths, frozen, names = _axes(group)
+def _count_matrices(members):
+    """Number of Gram matrices that a pass for these members computes."""
+    depths, frozen, names = _axes(members)
     return len(depths) * (len(frozen) * ("ntk" in names) + ("nngp" in names))
 
 
-def _grams(group, X):
-    """Gram matrices of the members of a family that share a pass, one after the other."""
-    first = group[0][1]
-    if not isinstance(first["kernel"], str) or first["architecture"] is not None:
-        yield group[0][0], NetworkEstimator(**first)._make_kernel()(X)
+def _grams(members, X):
+    """Yield (index, Gram matrix) of the members of a pass."""
+    index, parameters = members[0]
+    if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:
+        yield index, NetworkEstimator(**parameters)._make_kernel()(X)
         return
-    depths, frozen, names = _axes(group)
+    depths, frozen, names = _axes(members)
     layers = [Dense()]
     for depth in range(depths[-1]):
-        layers += [Output()] * (depth in depths) + [first["activation"], Dense()]
-    program = lower(tuple(layers), first["weight_var"], first["bias_var"], frozen)
-    found, n = dict(zip(names, gram(program, X, get=names), strict=True)), len(X)
-    for index, one in group:
-        matrices, place = found[one["kernel"]], depths.index(one["depth"])
+        layers += [Output()] * (depth in depths) + [parameters["activation"], Dense()]
+    program = lower(tuple(layers), parameters["weight_var"], parameters["bias_var"], frozen)
+    grams, n = dict(zip(names, gram(program, X, get=names), strict=True)), len(X)
+    for index, one in members:
+        # the matrices of a kernel by depth, NTKs first by number of frozen layers
+        matrices, place = grams[one["kernel"]], depths.index(one["depth"])
         if one["kernel"] == "ntk":
             place += len(depths) * frozen.index(one["n_frozen"])
         yield index, matrices.reshape(-1, n, n)[place]
@@ -151,30 +158,35 @@ def _grams(group, X):
 
 
 def evaluate(family, problem):
-    """`Outcome` of each member of a family.
+    """List of `Outcome` of the members of a family, for ridges and for times.
 
-    Where not all ridges are tried, each member begins with the `solvers.Path` of those before it.
+    Where only some ridges are tried, the search of each member starts from the `solvers.Path` of
+    the member before.
     """
-    found, like, parts = [], None, passes(family, len(problem.X))
-    for index, K in chain.from_iterable(_grams(part, problem.X) for part in parts):
+    outcomes, like, family_passes = [], None, passes(family, len(problem.X))
+    for index, K in chain.from_iterable(_grams(one, problem.X) for one in family_passes):
         methods = _methods(K, problem)
         if problem.folds is not None:
-            found += [_fold(index, K, name, *pair, problem) for name, pair in methods.items()]
+            outcomes += [_fold(index, K, name, *pair, problem) for name, pair in methods.items()]
         else:
             paths = _leave_out(K, methods, problem, like)
-            found += [_outcome(index, name, paths[name], problem) for name in methods]
+            outcomes += [_outcome(index, name, paths[name], problem) for name in methods]
             like = paths.get("alpha", like)
-        del K  # of the last pass, before the next one takes memory
-    return found
+        del K  # frees the matrices of a pass before the next one
+    return outcomes
 
 
 def place_of_best(outcomes):
-    """Place of the outcome with the best score, the first one of several."""
+    """Index of the outcome with the best score, the first of equal ones."""
     return max(range(len(outcomes)), key=lambda place: outcomes[place].score)
 
 
 def complete(outcomes, settings, problem):
-    """Walk downhill among the ridges of the best candidate, if that has not been done yet."""
+    """Replace the best outcome by a full search, if its search ended at its start.
+
+    That is, if the ratio of errors was as in the member before (see `Ridge.fit`): then only one
+    ridge has been tried.
+    """
     place = place_of_best(outcomes)
     index, is_single = outcomes[place].index, len(outcomes[place].values) == 1
     if outcomes[place].name == "alpha" and is_single and np.isfinite(outcomes[place].score):
@@ -183,10 +195,10 @@ def complete(outcomes, settings, problem):
 
 
 def _methods(K, problem):
-    """Values to try and the method that tries them, by the names of parameters."""
-    ridges, times, ends = problem.alphas, problem.times, (problem.weights, problem.n_distinct)
-    ridges = default_ridges(K, *ends) if ridges is None else ridges
-    times = default_times(K, *ends) if times is None else times
+    """Pairs (values to try, solver that tries them) by "alpha" and "training_time"."""
+    ridges, times, rows = problem.alphas, problem.times, (problem.weights, problem.n_distinct)
+    ridges = default_ridges(K, *rows) if ridges is None else ridges
+    times = default_times(K, *rows) if times is None else times
     score = SCORES[problem.scoring]
 
     def error(solution, Y, weights):
@@ -200,25 +212,25 @@ def _methods(K, problem):
 
 
 def _leave_out(K, methods, problem, like):
-    """`solvers.Path` of each method; K is overwritten."""
-    ends, paths = (ArrayOperator(K, overwrite=True), problem.Y, problem.weights), {}
+    """`solvers.Path` of each solver by leave-one-out; K is overwritten."""
+    arguments, paths = (ArrayOperator(K, overwrite=True), problem.Y, problem.weights), {}
     if "training_time" in methods:
-        paths["training_time"] = methods["training_time"][1].fit(*ends)
+        paths["training_time"] = methods["training_time"][1].fit(*arguments)
     if "alpha" in methods:  # the last one, which overwrites K
         like = like if problem.scoring in MEANS else None
-        paths["alpha"] = methods["alpha"][1].fit(*ends, like=like)
+        paths["alpha"] = methods["alpha"][1].fit(*arguments, like=like)
     return paths
 
 
 def _outcome(index, name, path, problem):
-    """`Outcome` of leaving out one row."""
+    """`Outcome` of a `Path` of leave-one-out."""
     predictions = problem.Y - path.solution.residuals
     error = -neg_mean_squared_error(predictions, problem.Y, problem.weights)
     return Outcome(index, path.values, -path.errors[None], path.best, error, predictions, name)
 
 
 def _fold(index, K, name, values, method, problem):
-    """`Outcome` of leaving out one fold after the other."""
+    """`Outcome` of a solver that is fitted without one fold after the other."""
     score, Y, weights = SCORES[problem.scoring], problem.Y, problem.weights
     scores = np.full((len(problem.folds), len(values)), -np.inf)
     errors = np.full(scores.shape, np.inf)
@@ -231,21 +243,21 @@ def _fold(index, K, name, values, method, problem):
         operator = ArrayOperator(block, overwrite=True)
         for k, solution in enumerate(method.solutions(operator, *fit, is_whole)):
             if solution is not None:
-                found = cross @ solution.dual + solution.intercept
-                fitted = (solution, *fit)
-                ends = (found, Y[test], weights[test])
-                scores[place, k] = score(*ends, fitted)
-                errors[place, k] = -neg_mean_squared_error(*ends)
-                predictions[k, test] += found
+                predicted = cross @ solution.dual + solution.intercept
+                test_rows = (predicted, Y[test], weights[test])
+                scores[place, k] = score(*test_rows, (solution, *fit))
+                errors[place, k] = -neg_mean_squared_error(*test_rows)
+                predictions[k, test] += predicted
     mean = scores.mean(axis=0)
     best = int(np.flatnonzero(mean >= mean.max())[-1])
+    error = errors[:, best].mean()
     with np.errstate(invalid="ignore"):  # rows that no fold leaves out have no prediction
-        ends = (errors[:, best].mean(), predictions[best] / counts[:, None])
-    return Outcome(index, np.asarray(values), scores, best, *ends, name)
+        means = predictions[best] / counts[:, None]
+    return Outcome(index, np.asarray(values), scores, best, error, means, name)
 
 
 def _merged(problem, rows):
-    """The distinct ones of some rows, and their targets and weights."""
+    """Indices of the distinct ones among ``rows``, and their merged (targets, weights)."""
     _, first, group = np.unique(problem.group[rows], return_index=True, return_inverse=True)
     Y, weights = problem.Y[rows], problem.weights[rows]
     if len(first) == len(rows):
@@ -254,20 +266,23 @@ def _merged(problem, rows):
 
 
 def left_out(predictions, problem):
-    """Distinct rows that some fold leaves out, predictions (m, n, k) of them, targets, weights."""
+    """Distinct rows that some fold leaves out: indices (n,), predictions, targets, weights.
+
+    Predictions of m candidates have shape (m, n, k).
+    """
     known = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
-    rows, ends = _merged(problem, known)
-    return rows, predictions[:, rows], *ends
+    rows, (Y, weights) = _merged(problem, known)
+    return rows, predictions[:, rows], Y, weights
 
 
 # --- Several candidates ---------------------------------------------------------------------------
 
 
 def combine(outcomes, problem, method, stack=by_squares):
-    """The candidates that a prediction takes, and their weights, which sum to one.
+    """Pairs (`Outcome`, weight) of the candidates that predict together; weights sum to one.
 
-    ``None`` takes the best one, "average" and "stack" several: see `NTKRegressorCV`. The function
-    ``stack`` is one of `solvers._stacking`.
+    The method None takes the best candidate, "average" and "stack" several: see `NTKRegressorCV`.
+    The function ``stack`` is one of `solvers._stacking`.
     """
     outcomes = [one for one in outcomes if np.isfinite(one.score) and np.isfinite(one.error)]
     if method is None:
@@ -282,7 +297,7 @@ def combine(outcomes, problem, method, stack=by_squares):
 
 
 def _average(outcomes, problem):
-    """Weights that fall with the error, the faster the more rows there are to tell it."""
+    """Weights ``(least error / error)^sqrt(n)`` of the candidates, for n distinct rows."""
     errors = np.array([outcome.error for outcome in outcomes])
     least = max(errors.min(), np.finfo(float).tiny)
     return (least / np.maximum(errors, least)) ** np.sqrt(problem.n_distinct)

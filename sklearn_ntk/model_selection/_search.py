@@ -1,4 +1,4 @@
-"""What the estimators that choose among networks have in common."""
+"""Base class of the estimators that choose among networks: grid, scores, report, members."""
 
 import numbers
 from typing import ClassVar
@@ -22,40 +22,44 @@ from ..solvers._units import normalise, scaled
 from ._candidates import SelectionProblem, combine, complete, evaluate, families, place_of_best
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
-"""Parameters that a grid may have."""
+"""Parameters that ``param_grid`` may have."""
 
 REMEDIES = {"alpha": " Ridges are alphas.", "training_time": " Times are training_times."}
-"""Where to put those that it may not have."""
+"""Advice for parameters that ``param_grid`` may not have."""
 
 
 def _column(name, params):
-    """Values of a parameter, masked where there is none; numbers if all are."""
-    values = [line[name] for line in params if name in line]
+    """Masked array of a parameter for ``cv_results_``, of numbers if all its values are."""
+    values = [point[name] for point in params if name in point]
     are_numbers = all(type(value) in (int, float) for value in values)
     column = np.ma.masked_all(len(params), np.array(values).dtype if are_numbers else object)
-    for k, line in enumerate(params):
-        if name in line:
-            column[k] = line[name]
+    for k, point in enumerate(params):
+        if name in point:
+            column[k] = point[name]
     return column
 
 
 def _numbers(name, values):
-    """Increasing numbers, or None for the default."""
+    """Increasing array of ``alphas`` or ``training_times``; empty for None, None for "auto"."""
     if values is None:
         return np.empty(0)
     if isinstance(values, str):
         return None
     try:
-        found = np.unique(np.asarray(values, dtype=np.float64).ravel())
+        numbers = np.unique(np.asarray(values, dtype=np.float64).ravel())
     except (TypeError, ValueError):
-        found = np.empty(0)
-    if not len(found) or not np.all(np.isfinite(found)) or found[0] < 0.0:
+        numbers = np.empty(0)
+    if not len(numbers) or not np.all(np.isfinite(numbers)) or numbers[0] < 0.0:
         raise ValueError(f"{name} must be finite numbers >= 0; got {values!r}.")
-    return found
+    return numbers
 
 
 class NetworkCV(DocumentationLink, BaseEstimator):
-    """Choice among candidate networks, and a fit of the best one or of several."""
+    """Choice among candidate networks, and a fit of the best one or of a combination of several.
+
+    Subclasses have ``_base``, the estimator of one network, ``_grid``, the default grid, and
+    ``_stack``, the function that weighs candidates for ``combine="stack"``.
+    """
 
     _parameter_constraints: ClassVar[dict] = {
         "param_grid": [dict, list, None],
@@ -93,7 +97,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     # --- The grid ---------------------------------------------------------------------------------
 
     def _candidates(self):
-        """Points of the grid, and the settings that each stands for."""
+        """List of pairs (point of the grid, all network parameters), without duplicates."""
         points = list(
             ParameterGrid(list(self._grid) if self.param_grid is None else self.param_grid)
         )
@@ -101,7 +105,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             raise ValueError(
                 "param_grid has no candidates: give it values, or None for the default."
             )
-        found, seen = [], set()
+        candidates, seen = [], set()
         for point in points:
             unknown = sorted(set(point).difference(NETWORK))
             if unknown:
@@ -113,17 +117,19 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             settings = self._settings(point)
             if isinstance(settings["kernel"], str) and settings["architecture"] is None:
                 settings["activation"] = as_activation(settings["activation"])
-                key = tuple(settings[name] for name in NETWORK[:-1])
+                key = tuple(settings[name] for name in NETWORK if name != "architecture")
                 if settings["n_frozen"] > settings["depth"] or key in seen:
                     continue
                 seen.add(key)
-            found.append((point, settings))
-        if not found:
-            raise ValueError("All candidates of param_grid have n_frozen > depth: freeze less.")
-        return found
+            candidates.append((point, settings))
+        if not candidates:
+            raise ValueError(
+                "All candidates of param_grid have n_frozen > depth: take a smaller n_frozen."
+            )
+        return candidates
 
     def _settings(self, point):
-        """Valid values of all parameters of a network."""
+        """Dictionary of all network parameters, checked, for a point of the grid."""
         model = self._base(**point)
         model._validate_params()
         if isinstance(model.kernel, str) and model.kernel == "precomputed":
@@ -135,7 +141,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         return settings if settings["kernel"] == "ntk" else settings | {"n_frozen": 0}
 
     def _paths(self):
-        """Increasing ridges and decreasing times; None for the default, and none for None."""
+        """Increasing ridges and decreasing times; None for the default, empty for none to try."""
         ridges, times = (
             _numbers("alphas", self.alphas),
             _numbers("training_times", self.training_times),
@@ -152,9 +158,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     # --- The choice -------------------------------------------------------------------------------
 
     def _choose(self, X, y, Y, weights, groups, exponent=0):
-        """Score all candidates; sets the attributes of the choice.
+        """Score all candidates and set ``cv_results_`` and the ``best_...`` attributes.
 
-        Targets ``Y`` are in units of a power of two with this exponent.
+        Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
+        their `Outcome`, and the `SelectionProblem`.
         """
         candidates, (ridges, times), folds = self._candidates(), self._paths(), None
         weights, unit = normalise(weights)
@@ -171,11 +178,11 @@ class NetworkCV(DocumentationLink, BaseEstimator):
                     f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
                 )
             splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
-            places = np.full(len(X), -1)
-            places[kept] = np.arange(len(kept))
-            folds = [[places[part] for part in parts] for parts in splitter.split(X, y, groups)]
-            folds = [tuple(part[part >= 0] for part in parts) for parts in folds]
-            if not folds or not all(len(part) for parts in folds for part in parts):
+            index = np.full(len(X), -1)  # of each row among those of positive weight
+            index[kept] = np.arange(len(kept))
+            folds = [(index[train], index[test]) for train, test in splitter.split(X, y, groups)]
+            folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
+            if not folds or not all(len(train) and len(test) for train, test in folds):
                 raise ValueError(
                     "cv must give folds that have training and test rows of positive weight: take "
                     "fewer folds."
@@ -205,42 +212,41 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         progress = Progress(
             total, f"Choice among {total} networks", "take a smaller param_grid", self.verbose
         )
-        found = []
+        outcomes = []
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
         tasks = (delayed(heard)(evaluate, f, problem) for f in families(settings))
-        for outcomes, noticed in parallel(tasks):
-            found += outcomes
-            for what in noticed:
-                notice(*what)
-            progress.add(len({outcome.index for outcome in outcomes}))
+        for family_outcomes, notices in parallel(tasks):
+            outcomes += family_outcomes
+            for size, text in notices:
+                notice(size, text)
+            progress.add(len({outcome.index for outcome in family_outcomes}))
         if problem.is_searched:
-            complete(found, settings, problem)
+            complete(outcomes, settings, problem)
         units = {"alpha": problem.unit, "training_time": 0}
-        found = [one._replace(values=scaled(one.values, units[one.name])) for one in found]
-        return sorted(found, key=lambda outcome: outcome.index)
+        outcomes = [one._replace(values=scaled(one.values, units[one.name])) for one in outcomes]
+        return sorted(outcomes, key=lambda outcome: outcome.index)
 
     def _report(self, points, outcomes, problem):
-        """Set ``cv_results_`` and the best candidate."""
-        lines = [
-            (points[outcome.index] | {outcome.name: float(value)}, outcome.scores[:, k])
+        """Set ``cv_results_``, one entry for each candidate and ridge or time, and ``best_...``."""
+        params = [
+            points[outcome.index] | {outcome.name: float(value)}
             for outcome in outcomes
-            for k, value in enumerate(outcome.values)
+            for value in outcome.values
         ]
-        scores = np.array([line for _, line in lines])
+        scores = np.concatenate([outcome.scores.T for outcome in outcomes])
         mean = scores.mean(axis=1)
-        params = [line for line, _ in lines]
         results = {"params": params}
-        for name in dict.fromkeys(name for line in params for name in line):
+        for name in dict.fromkeys(name for point in params for name in point):
             results[f"param_{name}"] = _column(name, params)
-        ends = (problem.exponent, problem.n_distinct, problem.Y.shape[1])
+        units = (problem.exponent, problem.n_distinct, problem.Y.shape[1])
         if self.cv is not None:
-            parts = restore(self.scoring, scores, *ends)
-            results |= {f"split{k}_test_score": part for k, part in enumerate(parts.T)}
+            by_fold = restore(self.scoring, scores, *units).T
+            results |= {f"split{k}_test_score": fold for k, fold in enumerate(by_fold)}
             with np.errstate(invalid="ignore"):
-                results["std_test_score"] = restore(self.scoring, scores.std(axis=1), *ends)
-        results["mean_test_score"] = restore(self.scoring, mean, *ends)
-        behind = mean[:, None] < mean - 1e-9 * np.abs(mean)  # but for rounding
-        results["rank_test_score"] = 1 + behind.sum(axis=1).astype(np.int32)
+                results["std_test_score"] = restore(self.scoring, scores.std(axis=1), *units)
+        results["mean_test_score"] = restore(self.scoring, mean, *units)
+        is_worse = mean[:, None] < mean - 1e-9 * np.abs(mean)  # beyond rounding
+        results["rank_test_score"] = 1 + is_worse.sum(axis=1).astype(np.int32)
         self.cv_results_ = results
         place = place_of_best(outcomes)
         best = outcomes[place]
@@ -255,7 +261,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self.best_params_ = params[self.best_index_]
 
     def _fit_members(self, X, y, sample_weight, settings, outcomes, problem):
-        """Fit the best candidate, or those that are combined."""
+        """Fit the best candidate, or those that are combined, on all rows.
+
+        Sets ``estimators_`` and ``weights_``, and returns pairs (`Outcome`, weight).
+        """
         members = combine(outcomes, problem, self.combine, self._stack)
         self.weights_ = np.array([share for _, share in members])
         self.estimators_ = []
@@ -268,12 +277,12 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         return members
 
     def _member(self, **settings):
-        """Estimator with these settings."""
+        """Estimator of one network with these parameters."""
         return self._base(**settings)
 
     def _mean(self, method, X):
-        """Weighted mean of what the members say of new rows."""
+        """Weighted mean over ``estimators_`` of the results of a method for new rows."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        parts = (getattr(model, method)(X) for model in self.estimators_)
-        return sum(w * part for w, part in zip(self.weights_, parts, strict=True))
+        results = (getattr(model, method)(X) for model in self.estimators_)
+        return sum(w * result for w, result in zip(self.weights_, results, strict=True))

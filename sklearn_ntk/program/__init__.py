@@ -1,11 +1,12 @@
 """A network as plain data: a flat sequence of instructions for a small stack machine.
 
-The machine carries one pair of rows, or a whole tile of pairs, through the network. Its state is
-the gap and the NTK of the pair and the variance of each row; a stack holds the states that residual
-branches set aside. Engines interpret the sequence; nothing is compiled for a new network.
+Layers lower to a `Program`; engines run it. The state of a pair of rows is its gap ``2 (sqrt(K(x,
+x) K(y, y)) - K(x, y))`` and its NTK, that of a row its variance ``K(x, x)`` and its NTK; each
+instruction maps the state to the next one. A stack keeps states for the other branch of a residual
+block. Instructions are data: nothing is compiled for a new network.
 
-Rows that are images or sequences have a state for each pair of their positions: its squared
-distance, which windows and sums map linearly, in place of the gap.
+Rows that are images or sequences have a state for each pair of positions: its squared distance
+``K(x_p, x_p) + K(y_q, y_q) - 2 K(x_p, y_q)``, on which windows and sums act linearly, and its NTK.
 """
 
 from typing import NamedTuple
@@ -39,7 +40,10 @@ __all__ = [
 
 @value
 class Program(NamedTuple):
-    """Instructions, the deepest stack that they need, and the shape of rows that have positions.
+    """Instructions in their order, the largest size of the stack, and the shape of the rows.
+
+    ``shape`` is that of `layers.Input`, positions then channels, or None for rows without
+    positions.
 
     Rates are along the logarithms of the kernel's variances or, if ``by_rows``, along the standard
     deviation of the left row, at the same gap, and along the gap of the pair.
@@ -62,17 +66,17 @@ class Program(NamedTuple):
 
     @property
     def activations(self):
-        """The distinct activations, in an order that does not depend on the network's."""
+        """The distinct activations, sorted by their repr."""
         return tuple(sorted({step.activation for step in self.steps} - {None}, key=repr))
 
     @property
     def n_outputs(self):
-        """Number of results."""
+        """Number of `Output` instructions: networks whose kernels are results."""
         return self.steps.count(Output())
 
     @property
     def n_ntks(self):
-        """Number of NTKs, if they have an axis of their own, or None for a single one."""
+        """Number of NTKs, one for each ``n_frozen`` of a tuple; None if it was a single number."""
         flags = (step.trained for step in self.steps)
         return next((len(flag) for flag in flags if isinstance(flag, tuple)), None)
 
@@ -83,7 +87,7 @@ class Program(NamedTuple):
 
     @property
     def ties(self):
-        """Whether any weight variance, and any bias variance, is the kernel's own."""
+        """Whether any layer takes the kernel's ``weight_var``, and whether any its ``bias_var``."""
         return tuple(any(step.ties[p] for step in self.steps) for p in range(2))
 
     @property
@@ -93,14 +97,14 @@ class Program(NamedTuple):
 
     @property
     def outline(self):
-        """The program without all that positions do not depend on."""
+        """The program with geometry only: equal for networks that have the same schedule."""
         return self._replace(steps=tuple(step.outline for step in self.steps))
 
 
 def assemble(instructions, shape=None):
     """Make a `Program`: fuse each affine map with the activation before it, and size the stack.
 
-    Two outputs in a row are one.
+    Of two `Output` instructions in a row one is left.
     """
     steps, height, deepest = [], 0, 0
     for step in instructions:
@@ -115,6 +119,9 @@ def assemble(instructions, shape=None):
 
 
 def _ends_bare(steps):
-    """Whether steps end with an activation that has nothing behind it, and is not a part of one."""
-    is_part = len(steps) > 1 and steps[-2].runs_next
-    return bool(steps) and steps[-1].is_bare and not is_part
+    """Whether the last instruction is an activation that an affine map can be fused with.
+
+    The activation of a recurrence cannot: it is applied at each time step.
+    """
+    is_recurrent = len(steps) > 1 and steps[-2].runs_next
+    return bool(steps) and steps[-1].is_bare and not is_recurrent

@@ -1,4 +1,4 @@
-"""Instructions for rows, and what generic code asks of all of them."""
+"""Instructions for rows with and without positions, and the attributes of all instructions."""
 
 from typing import NamedTuple
 
@@ -8,55 +8,59 @@ from .._values import complete, value
 from ..activations import Identity
 
 
-class _Answers:
-    """What engines ask of an instruction, with the answers of those that give no other.
+class _Defaults:
+    """Attributes of instructions that engines read, with their defaults.
 
-    ``rule`` is the name of what it does, by which the tables of engines and formulas find theirs.
+    ``rule`` is a string, the key of the instruction in the tables of formulas and engines.
     """
 
     grid = ()
-    """Positions that it looks at."""
+    """Shape of the grid of positions before the instruction, where it depends on that."""
 
     activation = None
     """The activation that it applies."""
 
     trained = False
-    """Whether it has weights that are trained; a tuple answers for each of several NTKs."""
+    """Whether it has trained weights; a tuple has an entry for each of several NTKs."""
 
     height = 0
-    """States that it adds to the stack."""
+    """Change of the size of the stack: 1, 0 or -1."""
 
     mixes = False
-    """Whether a pair of positions depends on pairs of other differences."""
+    """Whether the state of a pair (p, q) depends on pairs with other differences ``q - p``."""
 
     takes_all = False
-    """Whether it takes all pairs of positions at once, not sums over some of them."""
+    """Whether it needs all pairs of positions at once rather than sums over windows of pairs."""
 
     is_ring = False
-    """Whether it continues a grid at its opposite end."""
+    """Whether windows that leave the grid go on at its opposite end (circular padding)."""
 
     runs_next = False
-    """Whether the instruction behind it runs as a part of it."""
+    """Whether the next instruction, an activation, runs inside this one (a recurrence)."""
 
     is_bare = False
-    """Whether it is an activation with nothing behind it yet."""
+    """Whether it is an activation alone, without an affine map."""
 
     ties = (False, False)
-    """Whether any weight variance, and any bias variance, is the kernel's own."""
+    """Whether its weight variance, and its bias variance, is the kernel's hyperparameter."""
 
     parameters = ()
-    """Inputs of the formulas of its activation."""
+    """Parameters of its activation, inputs of formulas."""
 
     covariances = np.empty((0, 0))
-    """Covariances (positions, positions) of a signal that it adds."""
+    """Covariances (n_positions, n_positions) of a Gaussian signal that it adds."""
 
     @property
     def numbers(self):
-        """Inputs of its formulas by name; rates are along the direction of the variance."""
+        """Other inputs of its formulas, by name.
+
+        ``..._rate`` is the derivative of a variance with respect to the logarithm of the kernel's
+        hyperparameter: the variance itself if it is tied, and else zero.
+        """
         return {}
 
     def take(self, names):
-        """Inputs of its formulas; those that it lacks are zero."""
+        """List of the `numbers` of these names, zero for those that it lacks."""
         numbers = self.numbers
         return [numbers.get(name, 0.0) for name in names]
 
@@ -68,31 +72,35 @@ class _Answers:
 
     @property
     def outline(self):
-        """The instruction without all that positions do not depend on."""
+        """The instruction with its geometry only, other fields None: all that a schedule reads."""
         numbers = set(self._fields).difference(("grid", "windows"))
         return self._replace(**dict.fromkeys(numbers))
 
     def after(self, grid):
-        """Grid behind the instruction."""
+        """Shape of the grid of positions behind the instruction."""
         return grid
 
     def needed(self, codes, n, n_after):
-        """Pairs among ``n`` positions on which pairs ``p n_after + q`` behind it depend."""
+        """Pairs ``p n + q`` before the instruction on which pairs ``codes`` behind it depend.
+
+        ``codes`` are numbers ``p n_after + q``; ``n`` and ``n_after`` are numbers of positions.
+        """
         return codes
 
 
 def instruction(cls):
-    """Make a NamedTuple an instruction; usable as a decorator."""
-    return value(complete(cls, _Answers))
+    """Decorator of a NamedTuple class: makes it an instruction."""
+    return value(complete(cls, _Defaults))
 
 
 @instruction
 class Pointwise(NamedTuple):
-    """Activation, then an affine map of its output: one layer of a dense network.
+    """Activation ``f``, then an affine map with random weights: one layer of a dense network.
 
-    ``K <- weight_var E[f f] + bias_var`` and ``T <- weight_var E[f' f'] T + (K if trained)``. A
-    tuple ``trained`` has an entry for each of several NTKs, which share the rest of the state. The
-    other flags tell which variance is the kernel's own, so that its derivatives pass through here.
+    ``K <- weight_var E[f(u) f(v)] + bias_var`` and ``T <- weight_var E[f'(u) f'(v)] T + (K if
+    trained)``. A tuple ``trained`` has an entry for each of several NTKs, which share ``K``.
+    ``weight_tied`` and ``bias_tied`` tell which variance is the kernel's hyperparameter, with
+    respect to which derivatives are taken.
     """
 
     activation: tuple
@@ -104,14 +112,14 @@ class Pointwise(NamedTuple):
 
     @property
     def rule(self):
-        """Whether the activation does nothing, is a series, or has a closed dual."""
+        """Key: "affine" for the identity, "series" for Hermite series, else "pointwise"."""
         if self.activation == Identity():
             return "affine"
         return "series" if self.activation.is_series else "pointwise"
 
     @property
     def outline(self):
-        """An activation is one like any other."""
+        """The same for all activations."""
         return Pointwise(Identity())
 
     @property
@@ -139,7 +147,7 @@ class Pointwise(NamedTuple):
 
 @instruction
 class Save(NamedTuple):
-    """Push a copy of the state on the stack."""
+    """Push a copy of the state onto the stack."""
 
     rule, height = "save", 1
 
@@ -153,14 +161,14 @@ class Swap(NamedTuple):
 
 @instruction
 class Add(NamedTuple):
-    """Pop a state and add it: the sum of two independent branches."""
+    """Pop a state from the stack and add it: the sum of two uncorrelated branches."""
 
     rule, height = "add", -1
 
 
 @instruction
 class Output(NamedTuple):
-    """The kernels of the state are one of the results; a program ends in one."""
+    """Make NNGP and NTK of the state a result; every program ends with an `Output`."""
 
     rule = "output"
 
@@ -174,7 +182,7 @@ class Normalize(NamedTuple):
 
 @instruction
 class Drop(NamedTuple):
-    """Drop entries at random and divide the others by ``kept``: noise of each row of its own."""
+    """Dropout: keep entries with probability ``kept`` and divide them by it, row by row."""
 
     kept: float
 

@@ -1,6 +1,7 @@
-"""Instructions for rows with positions.
+"""Instructions for rows with positions: convolution, pooling, flattening, attention, recurrence.
 
-Pairs of positions ``p`` and ``q`` of a grid of ``n`` have the numbers ``p n + q``.
+The pair of position ``p`` of the left row and ``q`` of the right row, on a grid of ``n`` positions,
+has the code ``p n + q``. ``K(p, q)`` and ``T(p, q)`` are its covariance and NTK.
 """
 
 from typing import NamedTuple
@@ -12,17 +13,19 @@ from ._instructions import instruction
 
 
 def _needed(self, codes, n, n_after):
-    """Pairs of which both positions are seen."""
+    """Codes of the pairs that `seen` yields, without those that have a position outside."""
     left, right = self.seen(*np.divmod(codes, n_after))
     return grids.unique((left * n + right)[(left >= 0) & (right >= 0)])
 
 
 @instruction
 class Convolve(NamedTuple):
-    """Sum over the positions in a window, the same ones in both rows: weights do not mix them.
+    """Sum over the entries of a filter, whose weights are independent of each other.
 
-    ``K(p, q) <- sum_s K(a_s, b_s)``, and ``T`` likewise, where ``p`` sees the positions ``a_s`` and
-    ``q`` the positions ``b_s``: rows of the table of any geometry of `grids`.
+    ``K(p, q) <- sum_s K(a_s, b_s)``, and ``T`` likewise, where the filter at ``p`` covers the
+    positions ``a_s`` and that at ``q`` the positions ``b_s``: the rows ``p`` and ``q`` of
+    ``windows.table``, for any geometry of `grids`. Variances of weights are in the `Pointwise`
+    behind it.
     """
 
     windows: tuple
@@ -37,17 +40,20 @@ class Convolve(NamedTuple):
         return self.windows.after
 
     def seen(self, left, right):
-        """Positions that places see, or -1, of shape (pairs, window positions)."""
+        """Positions ``a_s`` and ``b_s`` for outputs ``left`` and ``right``, -1 outside the grid.
+
+        Both have the shape (n_pairs, window size).
+        """
         table = self.windows.table
         return table[left], table[right]
 
 
 @instruction
 class Pool(NamedTuple):
-    """Mean, or sum, of the signal in a window, whose positions all mix.
+    """Mean or sum of the signal over a pooling window.
 
-    ``K(p, q) <- scale sum_{s, t} K(a_s, b_t)``, and ``T`` likewise, with the positions that the
-    places see as in `Convolve`.
+    ``K(p, q) <- scale sum_{s, t} K(a_s, b_t)``, and ``T`` likewise, with positions ``a_s`` and
+    ``b_t`` of the windows at ``p`` and ``q`` as in `Convolve`.
     """
 
     windows: tuple
@@ -63,15 +69,18 @@ class Pool(NamedTuple):
         return self.windows.after
 
     def seen(self, left, right):
-        """Pairs of positions that places see, -1 outside, of shape (pairs, window pairs)."""
+        """Positions ``a_s`` and ``b_t``, -1 outside the grid, for all pairs ``(s, t)``.
+
+        Both have the shape (n_pairs, window size squared).
+        """
         table = self.windows.table
         both = np.broadcast_arrays(table[left][:, :, None], table[right][:, None, :])
-        return tuple(part.reshape(len(left), -1) for part in both)
+        return tuple(positions.reshape(len(left), -1) for positions in both)
 
 
 @instruction
 class Flatten(NamedTuple):
-    """Mean over equal positions, as weights of their own for each position leave it."""
+    """Mean over equal positions, ``K <- (1 / n) sum_p K(p, p)``: independent weights for each."""
 
     grid: tuple
 
@@ -85,16 +94,16 @@ class Flatten(NamedTuple):
         return ()
 
     def seen(self, left, right):
-        """Positions that the only place sees."""
+        """All positions, twice: the pairs ``(p, p)`` of the only output."""
         return (np.arange(int(np.prod(self.grid)))[None],) * 2
 
 
 @instruction
 class Embed(NamedTuple):
-    """Add a Gaussian signal of the positions, the same for all rows.
+    """Add a Gaussian signal that depends on the position only and is the same for all rows.
 
-    Its covariance is ``variance exp(-|p - q|^2 / (2 length_scale^2))``, for a length scale of zero
-    that of independent positions.
+    Its covariance is ``variance exp(-|p - q|^2 / (2 length_scale^2))``; with a length scale of
+    zero positions are independent.
     """
 
     grid: tuple
@@ -119,11 +128,12 @@ class Embed(NamedTuple):
 
 @instruction
 class Attend(NamedTuple):
-    """Self-attention: sums over all positions, by weights that depend on the row.
+    """Self-attention: sums over all positions with attention weights that depend on the row.
 
-    With linear scaling ``K <- S K S'`` for a matrix ``S`` of each row, its scores after the
-    mechanism. The scores are ``score_scale K(x, x)``. With the scaling "sqrt" they stay random:
-    ``K(p, q) <- score_scale^2 K(p, q) sum_{s, t} K(s, t)^2``, and they are trained, too.
+    With linear scaling ``K <- S K R'``, where ``S`` and ``R`` (n_positions, n_positions) are the
+    attention weights of the left and the right row: its scores ``score_scale K(x_p, x_q)`` after
+    the mechanism, such as a softmax. With the scaling "sqrt" scores stay random: ``K(p, q) <-
+    score_scale^2 K(p, q) sum_{s, t} K(s, t)^2``, and their weights are trained, too.
     """
 
     grid: tuple
@@ -136,7 +146,7 @@ class Attend(NamedTuple):
 
     @property
     def rule(self):
-        """The scaling tells between two rules."""
+        """One rule for each scaling."""
         return f"attend_{self.scaling}"
 
     @property
@@ -149,10 +159,11 @@ class Attend(NamedTuple):
 
 @instruction
 class Recur(NamedTuple):
-    """Recurrence in time: the `Pointwise` behind it has the activation of each step.
+    """Recurrence in time, with the same weights at all times: ``h_p = f(g_p)``.
 
-    ``K_g(p, q) = recurrent_var K_h(p - 1, q - 1) + weight_var K(p, q) + bias_var``, where ``h`` is
-    ``g`` after the activation, and zero before the beginning. Weights are the same at all times.
+    ``K_g(p, q) = recurrent_var K_h(p - 1, q - 1) + weight_var K(p, q) + bias_var``, where ``K`` is
+    the covariance of the inputs and ``h`` is zero before time 0. The activation ``f`` is that of
+    the next instruction, a `Pointwise`.
     """
 
     grid: tuple
@@ -183,6 +194,6 @@ class Recur(NamedTuple):
         }
 
     def needed(self, codes, n, n_after):
-        """The pairs themselves and all that are as many times before them."""
+        """The pairs ``(p, q)`` and all earlier ``(p - k, q - k)``."""
         first = np.minimum(*np.divmod(codes, n))
         return grids.unique(np.concatenate([codes[first >= k] - k * (n + 1) for k in range(n)]))

@@ -1,6 +1,6 @@
-"""Geometry of positions: which ones each place of a window sees.
+"""Geometry of filters and pooling windows: which input positions each output position covers.
 
-Positions of a grid are numbered in C order; -1 stands for one outside.
+Positions of a grid are numbered in C order; -1 stands for a position outside the grid.
 """
 
 from functools import cache
@@ -16,10 +16,11 @@ PADDINGS = ("same", "valid", "circular")
 
 @value
 class Windows(NamedTuple):
-    """Windows over a grid: along an axis place ``p`` sees ``p stride - before + s``.
+    """Windows of a convolution: output ``p`` covers the inputs ``p stride - before + s``.
 
-    The padding "valid" keeps them inside. Else there is a place for each stride that begins, and
-    the windows overhang on both sides, on the left by the smaller half.
+    That is along each axis, for entries ``s`` of the window. With the padding "valid" all windows
+    are inside the grid. With the others there are ``ceil(size / stride)`` outputs, and the windows
+    overhang the grid on both sides, at the beginning by the smaller half.
     """
 
     grid: tuple
@@ -29,28 +30,33 @@ class Windows(NamedTuple):
 
     @property
     def is_ring(self):
-        """Whether what is outside is at the opposite end."""
+        """Whether windows go on at the opposite end of the grid."""
         return self.padding == "circular"
 
     @property
+    def axes(self):
+        """Triples (size of the grid, size of the window, stride), one for each axis."""
+        return zip(self.grid, self.window, self.strides, strict=True)
+
+    @property
     def after(self):
-        """Grid of the places."""
-        return tuple(self._places(*axis)[0] for axis in zip(*self[:3], strict=True))
+        """Shape of the grid of outputs."""
+        return tuple(self._places(*axis)[0] for axis in self.axes)
 
     @property
     def table(self):
-        """Positions that each place sees, of shape (places, window positions)."""
+        """Input positions of each output, -1 outside: shape (n_outputs, window size)."""
         return _table(self)
 
     def _places(self, size, window, stride):
-        """Number of places along an axis, and how far the first window begins before the grid."""
+        """Number of outputs along an axis, and how far the first window begins before the grid."""
         if self.padding == "valid":
             return max(0, (size - window) // stride + 1), 0
         n = -(-size // stride)
         return n, max(0, (n - 1) * stride + window - size) // 2
 
     def _along(self, size, window, stride):
-        """Positions that each place sees along an axis, of shape (places, window)."""
+        """Input positions of each output along an axis, -1 outside: shape (n_outputs, window)."""
         n, before = self._places(size, window, stride)
         seen = np.arange(n)[:, None] * stride - before + np.arange(window)
         if self.is_ring:
@@ -60,11 +66,11 @@ class Windows(NamedTuple):
 
 @value
 class Transposed(Windows):
-    """Windows that see where they would be seen: place ``p`` sees position ``q`` with entry ``s``.
+    """Windows of a transposed convolution: inputs and outputs of `Windows` change places.
 
-    Along an axis ``p = q stride - before + s``, as if `Windows` over the places had the positions
-    for their places. There are ``stride`` places for each position, and with the padding "valid"
-    as many more as windows overhang.
+    Along each axis output ``p`` covers input ``q`` with entry ``s`` if ``p = q stride - before +
+    s``. There are ``stride`` outputs for each input, and with the padding "valid" ``max(0, window -
+    stride)`` more at the end.
     """
 
     __slots__ = ()
@@ -84,7 +90,7 @@ class Transposed(Windows):
 
 @value
 class Last(NamedTuple):
-    """The last position of a grid, seen by the only place."""
+    """A single output that covers the last position of the grid: the end of a sequence."""
 
     grid: tuple
 
@@ -92,35 +98,36 @@ class Last(NamedTuple):
 
     @property
     def table(self):
-        """Positions that each place sees, of shape (places, window positions)."""
+        """The last position: shape (1, 1)."""
         return np.array([[int(np.prod(self.grid)) - 1]])
 
 
 @cache
 def _table(windows):
-    seen = [windows._along(*axis) for axis in zip(*windows[:3], strict=True)]
-    n_axes, n_places = len(seen), [len(part) for part in seen]
-    result = np.zeros((*n_places, *windows.window), dtype=np.int64)
-    for axis, (part, size) in enumerate(zip(seen, windows.grid, strict=True)):
+    """`Windows.table` from the tables of the axes; read-only, as it is cached."""
+    axis_tables = [windows._along(*axis) for axis in windows.axes]
+    n_axes, n_outputs = len(axis_tables), [len(table) for table in axis_tables]
+    result = np.zeros((*n_outputs, *windows.window), dtype=np.int64)
+    for axis, (table, size) in enumerate(zip(axis_tables, windows.grid, strict=True)):
         shape = [1] * (2 * n_axes)
-        shape[axis], shape[n_axes + axis] = part.shape
-        part = part.reshape(shape)
-        result = np.where((result < 0) | (part < 0), -1, result * size + part)
-    result = result.reshape(int(np.prod(n_places)), -1)
+        shape[axis], shape[n_axes + axis] = table.shape
+        table = table.reshape(shape)
+        result = np.where((result < 0) | (table < 0), -1, result * size + table)
+    result = result.reshape(int(np.prod(n_outputs)), -1)
     result.setflags(write=False)
     return result
 
 
 @cache
 def places(grid):
-    """Coordinates of all positions, of shape (positions, axes)."""
-    found = np.array(list(product(*map(range, grid))), dtype=np.int64)
-    found = found.reshape(int(np.prod(grid)), len(grid))
-    found.setflags(write=False)
-    return found
+    """Coordinates (n_positions, n_axes) of all positions of a grid, in C order."""
+    coordinates = np.array(list(product(*map(range, grid))), dtype=np.int64)
+    coordinates = coordinates.reshape(int(np.prod(grid)), len(grid))
+    coordinates.setflags(write=False)
+    return coordinates
 
 
 def unique(numbers):
-    """Different ones of the numbers, sorted; NumPy's own takes four times as long."""
+    """Sorted distinct numbers; four times as fast as ``np.unique``."""
     numbers = np.sort(numbers, axis=None)
     return numbers[np.append(True, numbers[1:] != numbers[:-1])[: len(numbers)]]

@@ -1,6 +1,6 @@
-"""Solutions on a Gram matrix: ridge regression, training in time, and choices among them.
+"""Solvers on a Gram matrix: ridge regression, training in time, and the choice of ridge or time.
 
-A method is a value with one verb: ``method.fit(operator, Y, weights)`` returns a `Path`.
+A solver is a value with one method: ``solver.fit(operator, Y, weights)`` returns a `Path`.
 """
 
 from ._ridge import RELATIVE_RIDGES, Ridge
@@ -10,4 +10,4 @@ from ._stopping import EarlyStopping
 __all__ = ["RELATIVE_RIDGES", "EarlyStopping", "Path", "Ridge", "Solution"]
 
 for _cls in (EarlyStopping, Path, Ridge, Solution):
-    _cls.__module__ = __name__  # where users find them, and pickles of later versions
+    _cls.__module__ = __name__  # the public module, which pickles name

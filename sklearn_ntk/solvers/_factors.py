@@ -1,4 +1,4 @@
-"""Factorisations of symmetric matrices."""
+"""Factorisations of symmetric matrices, and weighted variances of columns."""
 
 import warnings
 
@@ -7,21 +7,21 @@ from scipy import linalg
 
 
 def variances(Y, weights):
-    """Weighted variances of columns, exactly zero for those that are constant but for rounding."""
+    """Weighted variances (k,) of columns, exactly zero if they are constant but for rounding."""
     mean = np.average(Y, axis=0, weights=weights)
-    found = np.average((Y - mean) ** 2, axis=0, weights=weights)
-    return np.where(found <= (1e-13 * mean) ** 2, 0.0, found)
+    variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
+    return np.where(variance <= (1e-13 * mean) ** 2, 0.0, variance)
 
 
 def sizes(Y):
-    """Largest absolute values of columns; one for those of zeros."""
-    found = np.abs(Y).max(axis=0)
-    return np.where(found > 0.0, found, 1.0)
+    """Largest absolute value (k,) of each column, one where that is zero."""
+    largest = np.abs(Y).max(axis=0)
+    return np.where(largest > 0.0, largest, 1.0)
 
 
 def try_cholesky(A):
-    """`Cholesky` of a symmetric matrix, which is overwritten, or None if it is not positive."""
-    # the transpose is the same matrix in the order of LAPACK, so that nothing is copied
+    """`Cholesky` of a symmetric matrix, or None if not positive definite; ``A`` is overwritten."""
+    # the transpose is the same matrix in Fortran order, which LAPACK does not copy
     factor, failed = linalg.lapack.dpotrf(A.T, lower=1, overwrite_a=1, clean=1)
     return None if failed else Cholesky(factor)
 
@@ -44,8 +44,8 @@ def cholesky(A):
     for jitter in (0.0, 1e-14, 1e-12, 1e-10, 1e-8):
         shifted = A.copy()
         shifted[np.diag_indices_from(A)] += jitter * scale
-        found = try_cholesky(shifted)
-        if found is not None:
+        factor = try_cholesky(shifted)
+        if factor is not None:
             break
     else:
         smallest = linalg.eigh(A, eigvals_only=True, subset_by_index=[0, 0])[0]
@@ -60,11 +60,11 @@ def cholesky(A):
             linalg.LinAlgWarning,
             stacklevel=4,
         )
-    return found
+    return factor
 
 
 class Cholesky:
-    """A positive definite matrix ``L L'`` by its lower factor."""
+    """A positive definite matrix ``A = L L'``, given by its lower factor ``L``."""
 
     def __init__(self, factor):
         self.factor = factor
@@ -74,7 +74,7 @@ class Cholesky:
         return linalg.cho_solve((self.factor, True), B, check_finite=False)
 
     def half_solve(self, B):
-        """``L^-1 B`` with the lower factor ``A = L L'``."""
+        """``L^-1 B``."""
         return linalg.solve_triangular(self.factor, B, lower=True, check_finite=False)
 
     def inverse_diagonal(self):
@@ -88,14 +88,15 @@ class Cholesky:
 
 
 def eigenvectors(A, overwrite=False):
-    """Increasing eigenvalues, and eigenvectors, of a symmetric matrix by its lower half."""
+    """Increasing eigenvalues, and eigenvectors as columns; only the lower half of ``A`` is read."""
     return linalg.eigh(A, driver="evd", overwrite_a=overwrite, check_finite=False)
 
 
 def spectrum_without_constant(K, root):
-    """Eigenvalues and eigenvectors of ``W^1/2 K W^1/2`` on the complement of ``sqrt(w)``.
+    """Eigenvalues (n - 1,), eigenvectors (n, n - 1) of ``W^1/2 K W^1/2`` orthogonal to ``sqrt(w)``.
 
-    A reflection takes ``sqrt(w)`` to the first coordinate, which is then left out.
+    ``root`` is ``sqrt(w)``. A Householder reflection maps it to the first coordinate, which is
+    removed.
     """
     n, mirror = len(K), root / np.sqrt(root @ root)
     mirror[0] += 1.0
@@ -117,14 +118,14 @@ def spectrum_without_constant(K, root):
 
 
 class Spectrum:
-    """Eigendecomposition of a symmetric matrix: all its shifts at little extra cost each."""
+    """Eigendecomposition of a symmetric matrix ``A``, for ``A + shift I`` with many shifts."""
 
     def __init__(self, A):
         self.values, self.vectors = eigenvectors(A)
         self._squares = self.vectors**2
 
     def shifted(self, shift):
-        """``A + shift`` in factorised form, or None if it is not positive definite."""
+        """``A + shift I``, with the methods of `Cholesky`, or None if not positive definite."""
         values = self.values + shift
         if values[0] <= np.finfo(float).eps * abs(values[-1]):
             return None
@@ -132,6 +133,8 @@ class Spectrum:
 
 
 class _Shifted:
+    """A positive definite matrix by its eigenvalues and eigenvectors."""
+
     def __init__(self, vectors, squares, values):
         self._vectors, self._squares, self._values = vectors, squares, values
 

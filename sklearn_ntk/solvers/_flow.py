@@ -14,9 +14,10 @@ N_NODES = 16
 class GradientFlow:
     """Gradient flow of a wide network on the squared error, solved in closed form.
 
-    The function ``f + c`` starts with ``f = 0``, and ``f`` descends at ``learning_rate`` on
-    ``(sum_i w_i |y_i - f(x_i) - c|^2 + alpha |f|^2) / (2 n)``, where ``n`` is the sum of weights
-    and ``c`` is the best constant at all times. After infinite time it is `solvers.Ridge`.
+    Predictions are ``f + c`` with ``f = 0`` at time 0. ``f`` follows the negative gradient, times
+    ``learning_rate``, of ``(sum_i w_i |y_i - f(x_i) - c|^2 + alpha |f|^2) / (2 n)``, where ``n`` is
+    the sum of the weights and ``c`` the constant of the least loss at each time. The limit of
+    infinite time is `solvers.Ridge`.
 
     Parameters
     ----------
@@ -32,17 +33,18 @@ class GradientFlow:
     ------
     ValueError
         If the matrix has negative eigenvalues, so that the flow would diverge, if it is not
-        symmetric, or if something is no finite number in its bounds, also in the methods.
+        symmetric, or if a parameter, here or of a method, is not a finite number in its range.
 
     Notes
     -----
-    With the eigenvalues ``L`` and eigenvectors ``U`` of ``P W^1/2 K W^1/2 P``, where ``P`` takes
-    away the component along ``sqrt(w)``, the coefficients are ``W^1/2 U phi(L) U' W^1/2 y`` with
+    With the eigenvalues ``L`` and eigenvectors ``U`` of ``P W^1/2 K W^1/2 P``, where ``P`` projects
+    to the complement of ``sqrt(w)``, the coefficients are ``W^1/2 U phi(L) U' W^1/2 y`` with
     ``phi(L) = (1 - exp(-learning_rate t (L + alpha) / n)) / (L + alpha)``.
 
-    ``phi`` is the inverse Laplace transform of ``1 / (s (L + alpha + s))``, a mixture of ridges
-    ``alpha + s`` on a contour in the complex plane. For each of them leaving out one row has a
-    closed form, and so it has at every time.
+    ``phi`` is the inverse Laplace transform of ``1 / (s (L + alpha + s))``: the solution at a time
+    is an integral of solutions with the ridges ``alpha + s`` along a contour in the complex plane.
+    For each of these, leave-one-out residuals have a closed form, and thus they have one at every
+    time.
 
     References
     ----------
@@ -91,7 +93,7 @@ class GradientFlow:
         Y : array of shape (n,) or (n, k)
             Targets.
         time : float
-            At least zero; infinite at the end.
+            At least zero, maybe infinite.
 
         Returns
         -------
@@ -118,21 +120,21 @@ class GradientFlow:
         array of the shape of ``Y``
         """
         Y, is_flat = read_targets(Y, len(self._root))
-        found, targets = np.zeros(Y.shape), self._project(Y)
+        residuals, targets = np.zeros(Y.shape), self._project(Y)
         for rows, nodes, weights in self._contours(_read_time(time)):
             _, damped = self._damping(nodes)
             weights = weights / nodes / _product(self._squares[rows], damped)
-            for column, target in zip(found.T, targets.T, strict=True):
-                parts = _product(self._vectors[rows], target[:, None] * damped)
-                column[rows] = (weights * parts).real.sum(axis=1)
-        found /= self._root[:, None]
-        return found[:, 0] if is_flat else found
+            for column, target in zip(residuals.T, targets.T, strict=True):
+                terms = _product(self._vectors[rows], target[:, None] * damped)
+                column[rows] = (weights * terms).real.sum(axis=1)
+        residuals /= self._root[:, None]
+        return residuals[:, 0] if is_flat else residuals
 
     def variances(self, time):
-        """Variance of each row when networks are trained without it for the same time.
+        """Predictive variance of each target by networks that are trained without its row.
 
-        They start as draws of the Gaussian process with this kernel, and targets have the noise
-        ``alpha / w_i``, which is part of the variance.
+        The networks start as draws of the Gaussian process with this kernel and are trained for the
+        same time; the noise ``alpha / w_i`` of the target is part of the variance.
 
         Parameters
         ----------
@@ -142,49 +144,50 @@ class GradientFlow:
         -------
         array of shape (n,)
         """
-        found = np.ones(len(self._root))
+        variances = np.ones(len(self._root))
         for rows, nodes, weights in self._contours(2.0 * _read_time(time)):
             ridges, damped = self._damping(nodes)
-            kept = self._values[:, None] / (self._values[:, None] + ridges)
-            parts = _product(self._squares[rows], kept) / _product(self._squares[rows], damped)
-            spread = (weights / nodes * (ridges * parts)).real.sum(axis=1)
+            fitted = self._values[:, None] / (self._values[:, None] + ridges)
+            ratio = _product(self._squares[rows], fitted) / _product(self._squares[rows], damped)
+            latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
             rest = self._rest[rows]
             least = 1e-10 * (self._squares[rows] @ self._values) / rest
-            spread = np.maximum(spread, np.maximum(least, np.finfo(float).tiny))
-            found[rows] = (self.alpha + spread) / (self._root[rows] ** 2 * rest)
-        return found
+            latent = np.maximum(latent, np.maximum(least, np.finfo(float).tiny))
+            variances[rows] = (self.alpha + latent) / (self._root[rows] ** 2 * rest)
+        return variances
 
     def reduction(self, cross, time):
-        """How the data change the covariance of the networks that `variances` speaks of.
+        """Difference of prior and final covariance of the networks of `variances`, at new rows.
 
         Parameters
         ----------
         cross : array of shape (m, n)
-            Kernel between new rows and those of the data.
+            Kernel between new rows and training rows.
         time : float
 
         Returns
         -------
         V : array of shape (n - 1, m)
         u : array of shape (m,)
-            Rows ``i`` and ``j`` have the prior covariance less ``(V'V)_ij`` plus ``u_i + u_j``.
+            Rows ``i`` and ``j`` have the covariance ``k(x_i, x_j) - (V'V)_ij + u_i + u_j``.
         """
         n = len(self._root)
-        what, remedy = f"an array (m, {n}) of finite numbers", "give a column to each row"
+        what = f"an array (m, {n}) of finite numbers"
+        remedy = "pass the kernel between new rows and all training rows"
         cross = read_array(cross, "cross", what, remedy, [2])
         if cross.shape[1] != n:
             raise ValueError(f"cross must be {what}; got shape {cross.shape}: {remedy}.")
         time = _read_time(time)
         # with the kernel of the start the covariance at time t has the filter of the mean at 2 t
-        parts = self._vectors.T @ (self._root * (cross - self._means)).T
+        projected = self._vectors.T @ (self._root * (cross - self._means)).T
         shift = 0.5 * (self._shares @ self._means + self.alpha / self._total)
-        return np.sqrt(self._filter(2.0 * time))[:, None] * parts, shift - cross @ self._shares
+        return np.sqrt(self._filter(2.0 * time))[:, None] * projected, shift - cross @ self._shares
 
     def rotated(self, Y, time):
-        """Residuals of leaving out one row, in coordinates in which all rows are alike.
+        """Leave-one-out residuals after a rotation that gives all rows the same leverage.
 
-        They make generalised cross-validation what it is for ridges: leaving out one row after a
-        rotation that gives all rows the same share in the fit.
+        The mean of their squares is generalised cross-validation, as for ridges. They are returned
+        in the coordinates of the eigenvectors.
 
         Parameters
         ----------
@@ -203,31 +206,34 @@ class GradientFlow:
         """
         n = len(self._root)
         Y, is_flat = read_targets(Y, n)
-        found, time = self._project(Y), _read_time(time)
+        residuals, time = self._project(Y), _read_time(time)
         if n > 1:
             rates = self._rates(time, np.array([self._total * (n - 1.0) / n]))
             nodes, weights = _contour(rates)
             _, damped = self._damping(nodes)
             filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
-            found *= n * filtered[:, None]
-        return found[:, 0] if is_flat else found
+            residuals *= n * filtered[:, None]
+        return residuals[:, 0] if is_flat else residuals
 
     @cached_property
     def _squares(self):
-        """Squares of the eigenvectors, which only leaving out one row needs."""
+        """Squares of the entries of the eigenvectors (n, n - 1), for leave-one-out only."""
         return self._vectors**2
 
     def _project(self, Y):
-        """Targets in the coordinates of the eigenvectors."""
+        """Targets in the coordinates of the eigenvectors, ``U' W^1/2 Y`` of shape (n - 1, k)."""
         return self._vectors.T @ (self._root[:, None] * Y)
 
     def _damping(self, nodes):
-        """Ridges of the nodes of a contour, and what they leave of each eigenvector."""
+        """Ridges ``r`` at the nodes of a contour, and ``r / (L + r)`` of shape (n - 1, n_nodes).
+
+        The latter is the part of each component of the targets that remains in the residuals.
+        """
         ridges = self.alpha + nodes
         return ridges, ridges / (self._values[:, None] + ridges)
 
     def _filter(self, time):
-        """``phi`` of all eigenvalues; zero along functions that are zero in all rows."""
+        """``phi(L)`` of all eigenvalues; zero where ``L + alpha`` is zero."""
         values = self._values + self.alpha
         is_moved = values > 0.0
         values = np.where(is_moved, values, 1.0)
@@ -235,15 +241,22 @@ class GradientFlow:
         return np.where(is_moved, phi, 0.0)
 
     def _rates(self, time, total):
-        """``learning_rate t / n``, in the bounds beyond which nothing changes any more."""
+        """``learning_rate t / total``, clipped so that exponentials neither overflow nor lose 0.
+
+        Beyond the bounds nothing changes any more.
+        """
         scale = np.max(self._values, initial=0.0) + self.alpha or 1.0
         with np.errstate(over="ignore"):
             return np.clip(self.learning_rate * time / total * scale, 1e-30, 1e30) / scale
 
     def _contours(self, time):
-        """Rows whose rest have about the same weight, and the contour integral for each."""
+        """Yield groups of rows, with the nodes and weights of their contour integrals.
+
+        The other rows have a weight, ``total`` in `_rates`, that differs by at most a factor of two
+        within a group.
+        """
         rest = self._rest
-        if len(rest) < 2:  # there is nothing to learn from without the row
+        if len(rest) < 2:  # without the only row there are no data
             return
         levels = np.floor(np.log2(rest))
         for level in np.unique(levels):
@@ -257,7 +270,7 @@ def _read_time(time):
 
 
 def _non_negative(values, alpha, scale):
-    """Eigenvalues, zero where rounding hides them."""
+    """Eigenvalues, those below rounding set to zero; raises ValueError for negative ones."""
     if len(values) and values[0] + alpha < -1e-8 * scale:
         raise ValueError(
             "A Gram matrix to train on must be positive semi-definite; its smallest eigenvalue is "
@@ -268,11 +281,11 @@ def _non_negative(values, alpha, scale):
 
 
 def _contour(times):
-    """Inverse Laplace transform at some times, the longest at most twice the shortest.
+    """Quadrature of the inverse Laplace transform at times, the longest at most twice the shortest.
 
-    Nodes ``s`` and weights with ``f(t_i) = Re sum_k weights_ik F(s_k)``, if all singularities of
-    ``F`` are on the negative real axis: a parabola with the step and the size that Weideman and
-    Trefethen found the best.
+    Nodes ``s`` (N_NODES,) and weights (n_times, N_NODES) with ``f(t_i) = Re sum_k weights_ik
+    F(s_k)``, if all singularities of ``F`` are on the negative real axis. The contour is a parabola
+    with the optimal step and size of Weideman and Trefethen.
     """
     step = np.sqrt(8.0 * 2.0 + 1.0) / N_NODES
     size = np.pi / (4.0 * step * 2.0 * times.min())

@@ -11,16 +11,18 @@ from ._factors import Spectrum, cholesky, try_cholesky
 from ._solution import Path, Solution, best_place, read_problem, read_values, relative_error
 
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
-"""Candidate ridges relative to the mean diagonal of the Gram matrix."""
+"""Default ridges, in units of the mean of weight times diagonal of the Gram matrix."""
 
 SPECTRAL_LIMIT = 500
-"""Up to so many rows one eigendecomposition serves all candidates; beyond, a search by Cholesky."""
+"""Number of rows up to which all ridges share an eigendecomposition; beyond, ridges are searched
+with a Cholesky factorisation each."""
 
 SUBSET_ROWS, SUBSET_SHARE = 250, 0.5
-"""Rows, at least, and share of them, from which that search learns where to begin."""
+"""Least number, and share, of the rows in the subset whose best ridge is the start of a search."""
 
 SLACK = 0.01
-"""By how much more than that of a similar problem an error may exceed the one for some rows."""
+"""A search ends at the start taken from a similar problem if the ratio of errors (`Path.ratio`)
+exceeds that of the similar problem by at most this share."""
 
 
 @value
@@ -33,15 +35,15 @@ class Ridge(NamedTuple):
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        The ridge, or ridges among which the one of the least error is chosen; None are
+        The ridge, or ridges among which the one of the least error is chosen. None takes
         `RELATIVE_RIDGES` times the mean of weight times diagonal.
     error : callable, optional
-        What to minimise, a function ``error(solution, Y, weights)`` of a `Solution`, targets
-        (n, k) and weights; by default the mean squared error of leaving out one row, in units of
-        the variance of each output.
+        The error to minimise, a function ``error(solution, Y, weights)`` of a `Solution`, targets
+        (n, k) and weights; by default the mean squared leave-one-out error, divided by the variance
+        of each output.
     is_smooth : bool, default=True
-        Whether this is a smooth function of the ridge. Then the ridges are searched downhill from
-        the best one for some of the rows if there are more than 500; else all are tried.
+        Whether the error is a smooth function of the ridge. Then, for more than 500 rows, only
+        some ridges are tried: a descent begins at the best one for a subset of the rows.
 
     References
     ----------
@@ -74,8 +76,8 @@ class Ridge(NamedTuple):
         weights : array of shape (n,), optional
             Positive weights of the rows, ones by default.
         like : Path, optional
-            Of a similar problem with as many ridges, near whose best one the search begins. It also
-            ends there if the error is as much smaller than that for some of the rows.
+            Result for a similar problem with as many ridges. The search begins near its best ridge,
+            and ends there if the error is as expected from its ``ratio``.
 
         Returns
         -------
@@ -90,21 +92,21 @@ class Ridge(NamedTuple):
         ridges = self._values(K, weights)
         trials = _Trials(_scale(K, root), Y, root, ridges, self.error)
         if is_searched(len(K), len(ridges), self.is_smooth):
-            best, *start = trials.search(like)
+            best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
             best, start = trials.try_all(), []
         tried = sorted(trials.errors)
         solution = trials.solutions[best]
-        if solution is None:  # no candidate makes the matrix positive definite
+        if solution is None:  # no ridge makes the matrix positive definite
             best = tried[-1]
             solution = _solve(cholesky(_shift(K, ridges[best])), Y, root)
         errors = np.array([trials.errors[place] for place in tried])
         return Path(ridges[tried], errors, tried.index(best), solution, *start)
 
     def solutions(self, operator, Y, weights, is_whole):
-        """`Solution` for each ridge, or None where the matrix is not positive definite.
+        """Yield the `Solution` for each ridge, or None if the matrix is not positive definite.
 
-        Without the residuals and what else comes of the inverse, if it need not be whole.
+        Unless ``is_whole``, it has dual coefficients and intercept only, which need no inverse.
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)
@@ -124,19 +126,19 @@ class Ridge(NamedTuple):
 
 
 def default_ridges(K, weights, n):
-    """`RELATIVE_RIDGES` times the mean of weight times diagonal, over ``n`` distinct rows."""
+    """`RELATIVE_RIDGES` times ``sum_i w_i K_ii / n``, for ``n`` distinct rows."""
     return RELATIVE_RIDGES * (np.sum(weights * np.abs(K.diagonal())) / n or 1.0)
 
 
 def is_searched(n, n_ridges, is_smooth):
-    """Whether only some of the ridges are tried for ``n`` rows: not if the error may have jumps."""
+    """Whether a search tries only some of the ridges for ``n`` rows."""
     return is_smooth and n > SPECTRAL_LIMIT and n_ridges > 1
 
 
 class _Trials:
-    """Errors and solutions of the ridges that were tried, by their places among all.
+    """Errors and solutions of the ridges tried so far, dictionaries by the index of the ridge.
 
-    ``K`` is the Gram matrix times the roots of the weights on both sides.
+    ``K`` is ``W^1/2 K W^1/2`` and ``root`` is ``sqrt(w)``.
     """
 
     def __init__(self, K, Y, root, ridges, error):
@@ -145,40 +147,43 @@ class _Trials:
         self.errors, self.solutions = {}, {}
 
     def try_all(self):
-        """Place of the best of all ridges."""
+        """Try all ridges; index of the best one."""
         for place, factor in enumerate(_factorisations(self._K, self._ridges)):
             self._add(place, factor)
         return self._best()
 
     def search(self, like):
-        """Place of the best ridge downhill of one; `Path.guess`, `Path.shift` and `Path.ratio`."""
-        is_led = like is not None and like.ratio is not None
-        guess, error_of_some = self._guess(like.guess if is_led else None)
+        """Try some ridges; index of the best, `Path.guess`, `Path.shift` and `Path.ratio`."""
+        has_like = like is not None and like.ratio is not None
+        guess, subset_error = self._guess(like.guess if has_like else None)
         best = guess
-        if is_led:
+        if has_like:
             best = min(max(guess + like.shift, 0), len(self._ridges) - 1)
             self._try_one(best)
-            if 0.0 < self.errors[best] <= (1.0 + SLACK) * like.ratio * error_of_some:
+            if 0.0 < self.errors[best] <= (1.0 + SLACK) * like.ratio * subset_error:
                 return best, guess, like.shift, like.ratio
         best = self._descend(best)
-        ratio = self.errors[best] / error_of_some if error_of_some > 0.0 else 0.0
-        return best, guess, best - guess, min(ratio, like.ratio) if is_led else ratio
+        ratio = self.errors[best] / subset_error if subset_error > 0.0 else 0.0
+        return best, guess, best - guess, min(ratio, like.ratio) if has_like else ratio
 
     def _guess(self, start):
-        """Place of the best ridge for some of the rows, downhill of ``start``, and its error."""
+        """Index of the best ridge for a subset of the rows, by descent from ``start``; its error.
+
+        Without a start, the descent begins at the best ridge of a subset of the subset.
+        """
         n = len(self._K)
         n_rows = min(n, max(SUBSET_ROWS, round(SUBSET_SHARE * n)))
         rows = np.linspace(0, n - 1, n_rows).astype(int)
         block = (self._K[np.ix_(rows, rows)], self._Y[rows], self._root[rows])
-        some = _Trials(*block, self._ridges, self._error)
+        subset = _Trials(*block, self._ridges, self._error)
         if start is None and n_rows <= SUBSET_ROWS:
-            best = some.try_all()
+            best = subset.try_all()
         else:
-            best = some._descend(some._guess(None)[0] if start is None else start)
-        return best, some.errors[best]
+            best = subset._descend(subset._guess(None)[0] if start is None else start)
+        return best, subset.errors[best]
 
     def _descend(self, best):
-        """Place of the best ridge downhill of one."""
+        """Move to the better neighbour until there is none; index of the local minimum."""
         while True:
             for place in (best, best - 1, best + 1):
                 if 0 <= place < len(self._ridges) and place not in self.errors:
@@ -189,23 +194,24 @@ class _Trials:
             best = lowest
 
     def _try_one(self, place):
-        """Try a ridge by a factorisation of its own."""
+        """Try the ridge of this index by a Cholesky factorisation."""
         self._add(place, try_cholesky(_shift(self._K.copy(), self._ridges[place])))
 
     def _add(self, place, factor):
-        """Error and solution of a ridge; infinite without a factorisation."""
+        """Record error and solution of a ridge; inf and None without a factorisation."""
         self.errors[place], self.solutions[place] = np.inf, None
         if factor is not None:
             solution = self.solutions[place] = _solve(factor, self._Y, self._root)
             self.errors[place] = self._error(solution, self._Y, self._root**2)
 
     def _best(self):
+        """Index of the best ridge tried so far."""
         places = sorted(self.errors)
         return places[best_place([self.errors[place] for place in places])]
 
 
 def _factorisations(K, ridges):
-    """Factorisations of all shifts of a matrix, or None for those that have none."""
+    """Yield a factorisation of ``K + ridge I`` for each ridge, None if not positive definite."""
     if len(K) <= SPECTRAL_LIMIT:
         yield from map(Spectrum(K).shifted, ridges)
     else:
@@ -214,7 +220,7 @@ def _factorisations(K, ridges):
 
 
 def _scale(K, root):
-    """``W^(1/2) K W^(1/2)`` in place."""
+    """``W^1/2 K W^1/2``, in place."""
     if np.any(root != 1.0):
         K *= root[:, None]
         K *= root
@@ -222,12 +228,16 @@ def _scale(K, root):
 
 
 def _shift(K, ridge):
+    """``K + ridge I``, in place."""
     K[np.diag_indices_from(K)] += ridge
     return K
 
 
 def _coefficients(factor, Y, root):
-    """Dual coefficients, intercept, and ``G 1`` with ``G = (K + ridge W^-1)^-1``."""
+    """Dual coefficients (n, k), intercept (k,), and ``A^-1 sqrt(w)`` (n,).
+
+    ``factor`` is that of ``A = W^1/2 K W^1/2 + ridge I``.
+    """
     columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
     ones = columns[:, -1]
     intercept = root @ columns[:, :-1] / (root @ ones)
@@ -235,16 +245,16 @@ def _coefficients(factor, Y, root):
 
 
 def _solve(factor, Y, root):
-    """`Solution` by a factorisation.
+    """`Solution` by a factorisation of ``W^1/2 K W^1/2 + ridge I``.
 
-    With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``; then
-    the coefficients are ``c = M y`` and the residuals ``c_i / M_ii``.
+    With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``, the
+    coefficients are ``c = M y`` and the leave-one-out residuals ``c_i / M_ii``.
     """
     dual, intercept, ones = _coefficients(factor, Y, root)
     total = root @ ones
-    whole = factor.inverse_diagonal()
-    precision = whole - ones * (ones / total)  # no squares: K may be tiny
-    floor = np.maximum(np.finfo(float).eps * whole, np.finfo(float).tiny)  # less is rounding
+    diagonal = factor.inverse_diagonal()
+    precision = diagonal - ones * (ones / total)  # no squares: K may be tiny
+    floor = np.maximum(np.finfo(float).eps * diagonal, np.finfo(float).tiny)  # less is rounding
     precision = root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)
     log_determinant = factor.log_determinant() + np.log(total) - 2.0 * np.log(root).sum()
     gcv = np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)

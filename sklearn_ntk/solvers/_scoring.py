@@ -1,7 +1,7 @@
 """Scores of predictions, by which candidates are compared, and the temperature of probabilities.
 
-Predictions and targets have shape (n, k). Classes are targets of +-1 if there are two, and
-indicators if there are more; where equal rows were merged, their mean.
+Predictions and targets have shape (n, k). For classifiers, targets are +-1 with k = 1 for two
+classes, and indicators with k = n_classes for more; of merged equal rows they are the means.
 """
 
 import numpy as np
@@ -12,42 +12,39 @@ from ._factors import sizes, variances
 from ._units import scaled
 
 N_FOLDS = 5
-"""Folds of rows by whose log loss something is chosen."""
+"""Folds of `class_folds`, for choices by log loss."""
 
 
 def logits(scores):
-    """One column for each class, in the last axis: a single score is the difference of two."""
+    """Scores (..., n_classes) from (..., k); a single score of two classes is their difference."""
     if scores.shape[-1] > 1:
         return scores
     return np.concatenate([-0.5 * scores, 0.5 * scores], axis=-1)
 
 
 def shares_of(targets):
-    """Shares of the classes in each row."""
+    """Shares (n, n_classes) of the classes in each row, from targets (n, k)."""
     if targets.shape[1] > 1:
         return targets
     return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
 
 
 def spread(shares):
-    """Shares of the classes, with one row more, whose class nobody knows, spread over all rows.
+    """Smoothed shares ``(n shares + 1 / n_classes) / (n + 1)``: one row in n + 1 has any class.
 
-    Scores without a mistake would otherwise make probabilities certain.
+    Scores that make no mistake would otherwise give probabilities of 0 and 1.
     """
     n, n_classes = shares.shape
     return (n * shares + 1.0 / n_classes) / (n + 1.0)
 
 
 def ranks_of(X):
-    """Places of distinct rows in an order that does not depend on that in which they come."""
+    """Rank (n,) of each distinct row in lexicographic order, whatever the order of the rows."""
     return np.argsort(np.lexsort(X.T))
 
 
 def class_folds(shares, ranks):
-    """Rows of up to `N_FOLDS` folds, over which each class is spread.
-
-    Which row is in which fold depends on their ranks.
-    """
+    """Index arrays of up to `N_FOLDS` stratified folds; the fold of a row depends on its rank."""
     n = len(shares)
     order = np.argsort(ranks)[np.random.RandomState(0).permutation(n)]
     order = order[np.argsort(shares[order].argmax(axis=1), kind="stable")]
@@ -57,7 +54,7 @@ def class_folds(shares, ranks):
 
 
 def fit_temperature(scores, targets, weights):
-    """Temperature at which these scores of distinct rows have the smallest log loss."""
+    """Temperature by which scores (n, k) of distinct rows are divided for the least log loss."""
     shares = spread(shares_of(targets))
 
     def loss(log_temperature):
@@ -68,9 +65,9 @@ def fit_temperature(scores, targets, weights):
 
 
 def softmax_loss(scores, shares, weights):
-    """Sum of the log losses by weight, its slope by the scores, and the probabilities.
+    """Weighted sum of the log losses, its gradient with respect to the scores, and probabilities.
 
-    Scores, shares of the classes, slope and probabilities have shape (n, n_classes).
+    Scores, shares of the classes, gradient and probabilities have shape (n, n_classes).
     """
     log_shares = log_softmax(scores, axis=1)
     P = np.exp(log_shares)
@@ -78,7 +75,7 @@ def softmax_loss(scores, shares, weights):
 
 
 def log_losses(scores, shares, temperature):
-    """Log loss of each row, for the shares of the classes in it."""
+    """Log loss (n,) of each row, for shares (n, n_classes) and scores (n, k)."""
     return -(shares * log_softmax(logits(scores) / temperature, axis=1)).sum(axis=1)
 
 
@@ -86,12 +83,12 @@ def log_losses(scores, shares, temperature):
 
 
 def neg_mean_squared_error(scores, targets, weights, fit=None):
-    """Mean over rows, by weight, and over outputs."""
+    """Minus the mean squared error over rows, by weight, and over outputs."""
     return -np.average(((targets - scores) ** 2).mean(axis=1), weights=weights)
 
 
 def r2(scores, targets, weights, fit):
-    """Mean over outputs of the share of variance that is explained; constants have score zero."""
+    """Coefficient of determination, the mean over outputs; zero for constant targets."""
     size = sizes(targets)
     targets, scores = targets / size, scores / size
     total = variances(targets, weights)
@@ -100,29 +97,29 @@ def r2(scores, targets, weights, fit):
 
 
 def accuracy(scores, targets, weights, fit):
-    """Share of rows, by weight, whose class is that of the largest score."""
+    """Share of rows, by weight, whose class has the largest score."""
     picked = logits(scores).argmax(axis=1)[:, None]
     hits = np.take_along_axis(shares_of(targets), picked, axis=1)[:, 0]
     return np.average(hits, weights=weights)
 
 
 def neg_log_loss(scores, targets, weights, fit):
-    """Log loss of the probabilities, at the temperature that suits the rows left out of the fit."""
+    """Minus the log loss, at the temperature fitted to the leave-one-out scores of the fit."""
     left_out, own, own_weights = fit
     temperature = fit_temperature(own - left_out.residuals, own, own_weights)
     return -np.average(log_losses(scores, shares_of(targets), temperature), weights=weights)
 
 
 def neg_gcv(scores, targets, weights, fit):
-    """Generalised cross-validation (Golub, Heath and Wahba, 1979), a squared error."""
+    """Minus the error of generalised cross-validation (Golub, Heath and Wahba, 1979)."""
     left_out, _, own_weights = fit
     return -left_out.gcv / own_weights.mean()
 
 
 def log_marginal_likelihood(scores, targets, weights, fit):
-    """Restricted log likelihood of the Gaussian process at its best amplitude, over outputs.
+    """Restricted log marginal likelihood at the most likely amplitude, summed over outputs.
 
-    Of equal rows it is that of their means.
+    "Restricted": the constant is eliminated. Merged equal rows enter with their means.
     """
     left_out, own, _ = fit
     (n, n_outputs), size = own.shape, sizes(own)
@@ -142,21 +139,22 @@ SCORES = {
         log_marginal_likelihood,
     )
 }
-"""Functions ``score(scores, targets, weights, (solution, targets, weights))``.
+"""Functions ``score(scores, targets, weights, fit)``, the larger the better.
 
-The last ones are those of the fit: all of it, or of the other folds.
+``fit`` is the tuple (solution, targets, weights) of the training rows: all rows, or the other
+folds.
 """
 
 OF_SQUARES = ("neg_mean_squared_error", "neg_gcv")
 OF_CLASSES = ("accuracy", "neg_log_loss")
 OF_NUMBERS = ("r2",)
 IN_CLOSED_FORM = ("neg_gcv", "log_marginal_likelihood")
-"""Scores that are squares of targets, that only classifiers have, only regressors, and only fits
-without folds."""
+"""Names of scores in squared units of the targets, for classifiers only, for regressors only, and
+for leaving out one row in closed form only (``cv=None``)."""
 
 
 def restore(scoring, scores, exponent, n, n_outputs):
-    """Scores of targets that are a power of two as large, from ``n`` distinct rows."""
+    """Scores for targets times ``2**exponent``, from those of n distinct rows of targets."""
     if scoring in OF_SQUARES:
         return scaled(scores, 2 * exponent)
     if scoring == "log_marginal_likelihood":

@@ -1,4 +1,7 @@
-"""What methods return: the solution for one value of a parameter, and a path along several."""
+"""Results of solvers: the `Solution` for one ridge or time, and the `Path` along several.
+
+Also the checks of arguments that all solvers share.
+"""
 
 from typing import NamedTuple
 
@@ -18,14 +21,14 @@ class Solution(NamedTuple):
         Dual coefficients: values at new rows are ``k(x, X) @ dual + intercept``.
     intercept : array of shape (k,)
     residuals : array of shape (n, k) or None
-        Residual of each row for the fit without it. None, as what follows, where it was not asked
-        for.
+        Leave-one-out residuals, of each row for the fit without it. This and all that follows is
+        None if it was not computed.
     gcv : float or None
         Error of generalised cross-validation (Golub, Heath and Wahba, 1979).
     precision : array of shape (n,) or None
-        Inverse of the variances of ``residuals`` in the Gaussian process with this kernel.
+        Inverse variances of ``residuals`` under the Gaussian process with this kernel and ridge.
     log_determinant : float or None
-        Of the covariance of this process with the constant eliminated; only of ridges.
+        Log determinant of its covariance with the constant eliminated; only of `Ridge`.
 
     Examples
     --------
@@ -44,22 +47,22 @@ class Solution(NamedTuple):
 
 
 class Path(NamedTuple):
-    """The values of a parameter that a method has tried, and the solution of the best.
+    """The values of its parameter that a solver has tried, and the solution for the best one.
 
     Parameters
     ----------
     values : array
         Ridges in increasing order, or times in decreasing order.
     errors : array
-        The error for each value; empty if one value was given, which nothing is compared with.
+        The error for each value; empty if one value was given.
     best : int
-        Place of the least error.
+        Index of the least error.
     solution : Solution
-        For the best value.
+        Solution for the best value.
     guess, shift, ratio : int, int and float, optional
-        What a search among many ridges begins with, if this is that of a similar problem: the
-        number of the best one for some of the rows, how many the best one for all rows is beyond
-        it, and the ratio of their errors.
+        Of a search among many ridges, for the search in a similar problem: the index of the best
+        ridge for a subset of the rows, the index of the best one for all rows minus that, and the
+        ratio of the error for all rows to that for the subset.
 
     Examples
     --------
@@ -85,7 +88,7 @@ class Path(NamedTuple):
 
 
 def read_problem(operator, Y, weights):
-    """Operator, targets (n, k) and weights of what a method is to fit."""
+    """Checked arguments of ``fit``: `GramOperator`, targets (n, k), weights (n,)."""
     if not isinstance(operator, GramOperator):
         operator = ArrayOperator(read_gram(operator))
     n = operator.shape[0]
@@ -94,15 +97,18 @@ def read_problem(operator, Y, weights):
 
 
 def read_values(values, name, may_be_infinite=False):
-    """Increasing numbers >= 0, of which there is at least one."""
-    found = [read_number(value, name, may_be_infinite=may_be_infinite) for value in values]
-    if not found:
+    """Array of increasing numbers >= 0; raises ValueError if there is none."""
+    numbers = [read_number(value, name, may_be_infinite=may_be_infinite) for value in values]
+    if not numbers:
         raise ValueError(f"{name} must have a value to try; got {values!r}.")
-    return np.sort(found)
+    return np.sort(numbers)
 
 
 def relative_error(solution, Y, weights):
-    """Mean squared error of leaving out one row, by weight, in units of each output's variance."""
+    """Weighted mean squared leave-one-out error, divided by the variance of each output.
+
+    The mean over outputs.
+    """
     size = sizes(Y)
     Y, residuals = Y / size, solution.residuals / size
     variance = variances(Y, weights)
@@ -111,7 +117,7 @@ def relative_error(solution, Y, weights):
 
 
 def best_place(errors):
-    """Place of the least error; the last one of those that are equal but for rounding."""
+    """Index of the least error; the last of those that are equal but for rounding."""
     errors = np.asarray(errors)
     least = np.fmin.reduce(errors)
     slack = 1e-9 * abs(least) if np.isfinite(least) else 0.0

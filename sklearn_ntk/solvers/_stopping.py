@@ -1,4 +1,4 @@
-"""When to stop training: the flow at given times, and the time of the smallest error."""
+"""Early stopping: gradient flow at given times, and the time of the smallest error."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,14 +19,14 @@ class EarlyStopping(NamedTuple):
     Parameters
     ----------
     times : float, array-like or None, default=None
-        The time, or times among which the one of the least error is chosen; None are those that
-        damp as much as the default of `Ridge` does.
+        The time, or times among which the one of the least error is chosen. None takes ``sum_i w_i
+        / (learning_rate ridge)`` for the default ridges of `Ridge`, which damp about as much.
     alpha : float, default=0.0
         Ridge, the weight decay of the flow.
     learning_rate : float, default=1.0
-        By which times are multiplied.
+        Factor of the times.
     error : callable, optional
-        What to minimise, as for `Ridge`.
+        The error to minimise, as for `Ridge`.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class EarlyStopping(NamedTuple):
     error: Callable = relative_error
 
     def fit(self, operator, Y, weights=None):
-        """Train to the given time, or to the best one.
+        """Train until the given time, or until the best one.
 
         Parameters
         ----------
@@ -68,15 +68,15 @@ class EarlyStopping(NamedTuple):
             best, solution, errors = 0, _solution(flow, Y, times[0]), []
         else:
             times = self._values(K, weights)
-            found = [_solution(flow, Y, time) for time in times]
-            errors = [self.error(one, Y, weights) for one in found]
+            solutions = [_solution(flow, Y, time) for time in times]
+            errors = [self.error(one, Y, weights) for one in solutions]
             best = best_place(errors)
-            solution = found[best]
+            solution = solutions[best]
         solution = solution._replace(precision=1.0 / flow.variances(times[best]))
         return Path(times, np.array(errors), best, solution)
 
     def solutions(self, operator, Y, weights, is_whole):
-        """`Solution` for each time, as `Ridge.solutions`, without a precision."""
+        """Yield the `Solution` for each time, as `Ridge.solutions`, always without a precision."""
         K = operator.dense()
         flow = self._flow(K, weights)
         for time in self._values(K, weights):
@@ -93,12 +93,12 @@ class EarlyStopping(NamedTuple):
 
 
 def default_times(K, weights, n, learning_rate=1.0):
-    """Decreasing times that damp as much as `default_ridges` do."""
+    """Decreasing times ``sum_i w_i / (learning_rate ridge)`` for the `default_ridges`."""
     return weights.sum() / (learning_rate * default_ridges(K, weights, n))
 
 
 def _solution(flow, Y, time, is_whole=True):
-    """`Solution` at one time, without a precision."""
+    """`Solution` at one time without a precision, and without residuals unless ``is_whole``."""
     dual, intercept = flow.coefficients(Y, time)
     if not is_whole:
         return Solution(dual, intercept)

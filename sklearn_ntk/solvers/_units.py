@@ -1,6 +1,6 @@
-"""Targets and weights in units in which nothing overflows, and the way back.
+"""Targets and weights divided by powers of two, so that nothing overflows, and the inverse.
 
-The units are powers of two, so that no digit changes.
+Powers of two change no digit.
 """
 
 from typing import NamedTuple
@@ -14,35 +14,38 @@ LEAST = 2.0**-1000
 
 
 class Units(NamedTuple):
-    """How targets (n, k) were made: those in use are ``Y * 2**-exponents - shift``."""
+    """The map from targets Y (n, k) to standardised ones ``Y * 2**-exponents - shift``, inverted.
+
+    ``shift`` and ``exponents`` have shape (k,). Methods convert from standardised units.
+    """
 
     shift: np.ndarray
     exponents: np.ndarray
 
     def values(self, values):
-        """Values of the targets, from those in use."""
+        """Targets or predictions in the original units."""
         return self.differences(values + self.shift)
 
     def differences(self, values):
-        """Differences of the targets, or standard deviations, from those in use."""
+        """Differences or standard deviations in the original units."""
         return scaled(values, self.exponents)
 
     def variances(self, values):
-        """Variances of the targets from those in use; infinite if they are beyond all numbers."""
+        """Variances in the original units; infinite where they overflow."""
         return scaled(values, 2 * self.exponents)
 
 
 def scaled(values, exponents):
-    """``values * 2**exponents``, also if the powers are beyond all numbers."""
+    """``values * 2**exponents``, also where the power alone would overflow."""
     with np.errstate(over="ignore", under="ignore"):
         return np.ldexp(values, exponents)
 
 
 def standardise(Y, weights, is_common=False):
-    """Targets without their means, the largest of each column about one, and their `Units`.
+    """Targets (n, k) minus their weighted means, with largest entries about one; their `Units`.
 
-    Columns that are constant but for rounding become zero. Rows without weight do not count.
-    Columns keep their ratios if the units are ``is_common``.
+    Columns that are constant but for rounding become zero. Rows of weight zero do not count. With
+    ``is_common`` all columns are divided by the same power of two.
     """
     weights, _ = normalise(weights)
     rows = weights > 0.0
@@ -55,29 +58,29 @@ def standardise(Y, weights, is_common=False):
 
 
 def normalise(weights):
-    """Weights, the largest about one, and the exponent by which they were divided.
+    """``weights * 2**-exponent``, the largest about one, and the exponent.
 
-    It is even, so that the same holds for their roots. Weights whose inverse would overflow are
-    zero.
+    It is even, so that square roots of weights are divided by a power of two, too. Weights below
+    `LEAST`, whose inverse would overflow, become zero.
     """
     exponent = 2 * (int(np.frexp(weights.max())[1]) // 2)
-    found = scaled(weights, -exponent)
-    return np.where(found < LEAST, 0.0, found), exponent
+    weights = scaled(weights, -exponent)
+    return np.where(weights < LEAST, 0.0, weights), exponent
 
 
 def _exponents(Y, is_common=False):
-    """Exponents of the largest entry of each column, or of all columns."""
+    """Binary exponents (k,) of the largest entry of each column, or of all columns."""
     exponents = np.frexp(np.abs(Y).max(axis=0))[1]
     return np.full_like(exponents, exponents.max()) if is_common else exponents
 
 
 def product(K, B):
-    """``K @ B``, also if it passes through numbers that overflow; no entry is infinite."""
+    """``K @ B`` without overflow of partial sums; entries too large become the largest numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
-        found = K @ B
-        lost = ~np.isfinite(found).all(axis=1)
-        if np.any(lost):
-            rows, columns = _exponents(K[lost].T)[:, None], _exponents(B)
-            parts = scaled(K[lost], -rows) @ scaled(B, -columns)
-            found[lost] = np.nan_to_num(scaled(parts, rows + columns))
-    return found
+        result = K @ B
+        is_lost = ~np.isfinite(result).all(axis=1)
+        if np.any(is_lost):
+            rows, columns = _exponents(K[is_lost].T)[:, None], _exponents(B)
+            small = scaled(K[is_lost], -rows) @ scaled(B, -columns)
+            result[is_lost] = np.nan_to_num(scaled(small, rows + columns))
+    return result

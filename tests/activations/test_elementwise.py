@@ -4,7 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-from contract import ASIDE, ROW
+from contract import ASIDE, ROW, run_numpy
+from duals import erf_dual, erf_slope, sine_dual
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -22,18 +23,6 @@ from sklearn_ntk.activations import (
     as_activation,
 )
 from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, Recurrent, lower
-
-
-def erf_dual(cov12, var1, var2):
-    return 2.0 / np.pi * np.arcsin(2.0 * cov12 / np.sqrt((1.0 + 2.0 * var1) * (1.0 + 2.0 * var2)))
-
-
-def erf_slope(cov12, var1, var2):
-    return 4.0 / np.pi / np.sqrt((1.0 + 2.0 * var1) * (1.0 + 2.0 * var2) - 4.0 * cov12**2)
-
-
-def sine_dual(cov12, var1, var2):
-    return 0.5 * np.exp(-0.5 * (var1 + var2) - cov12) * np.expm1(2.0 * cov12)
 
 
 def rbf_dual(cov12, var1, var2):
@@ -83,6 +72,18 @@ X = np.random.default_rng(0).standard_normal((7, 4))
 X = np.vstack([X, -X[:2], 1.5 * X[:1], X[2:3]])
 
 
+COMPILED = ("erf, differentiated", "relu")
+"""What the compiled engine is tried on at once; a user's function is compiled in seconds."""
+
+
+def compiled(names):
+    """Names of activations, most of them slow."""
+    slow = [pytest.mark.slow]
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=slow * (name not in COMPILED)) for name in names]
+    )
+
+
 def both(make, name):
     """Results with a user's kernel and with that of the package."""
     return [make(act) for act in {**SMOOTH, **EDGY}[name]]
@@ -92,23 +93,33 @@ def assert_close(actual, expected, tolerance):
     assert_allclose(actual, expected, rtol=0.0, atol=tolerance * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("kind", [NTKKernel, NNGPKernel])
-@pytest.mark.parametrize("name", [*SMOOTH, *EDGY])
-def test_dense(name, kind):
+@compiled([*SMOOTH, *EDGY])
+def test_dense(name):
     """Edges make much of the rounding of equal rows, as their angle has half of the digits."""
-    kernels = both(lambda act: kind(1, act, 0.5, 0.2), name)
-    assert_close(kernels[0](X), kernels[1](X), 1e-12 if name in SMOOTH else 1e-7)
-    assert_close(kernels[0].diag(X), kernels[1].diag(X), 1e-12 if name in SMOOTH else 1e-7)
+    for kind in (NTKKernel, NNGPKernel):
+        kernels = both(lambda act, kind=kind: kind(1, act, 0.5, 0.2), name)
+        assert_close(kernels[0](X), kernels[1](X), 1e-12 if name in SMOOTH else 1e-7)
+        assert_close(kernels[0].diag(X), kernels[1].diag(X), 1e-12 if name in SMOOTH else 1e-7)
 
 
-@pytest.mark.parametrize("name", ["erf", "sine", "rbf"])
+@pytest.mark.parametrize("name", [*SMOOTH, *EDGY])
+def test_reference_engine(name):
+    """Values of all of them, and derivatives of those without edges."""
+    networks = both(lambda act: lower((Dense(), act, Dense()), 0.5, 0.2), name)
+    (values, rates), (expected, expected_rates) = (run_numpy(net, X, X, True) for net in networks)
+    assert_close(values, expected, 1e-12 if name in SMOOTH else 1e-7)
+    if name in SMOOTH:
+        assert_close(rates, expected_rates, 1e-7)
+
+
+@compiled(["erf, differentiated", "sine", "rbf"])
 def test_deep(name):
     kernels = both(lambda act: NTKKernel(3, act, 1.2, 0.1), name)
     assert_close(kernels[0](X), kernels[1](X), 1e-12)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", ["erf, differentiated", "sine", "square"])
 def test_single_precision(name):
     kernels = both(lambda act: NTKKernel(1, act, 0.5, 0.2, dtype="float32"), name)
     assert kernels[0](X).dtype == np.float32
@@ -116,7 +127,7 @@ def test_single_precision(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", ["erf", "erf, differentiated", "square"])
 def test_gradient(name):
     kernels = both(lambda act: NTKKernel(1, act, 0.5, 0.2), name)
     (K, rates), (expected, expected_rates) = (k(X, eval_gradient=True) for k in kernels)
@@ -124,8 +135,11 @@ def test_gradient(name):
     assert_close(rates, expected_rates, 1e-7)
 
 
-@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 5e-6)])
-@pytest.mark.parametrize("name", ["erf", "sine", "rbf"])
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [("float64", 1e-12), pytest.param("float32", 5e-6, marks=pytest.mark.slow)],
+)
+@compiled(["erf, differentiated", "sine", "rbf"])
 def test_positions(name, dtype, tolerance):
     def make(act):
         network = (Input(2, 2, 1), Conv(2), act, Conv(1), act, GlobalAvgPool(), Dense())

@@ -71,7 +71,7 @@ def test_positions_of_one_channel_are_rows(act):
     check(program, X, expected)
 
 
-@pytest.mark.parametrize("act", ["erf", "sigmoid_like", "gelu", "tanh"])
+@pytest.mark.parametrize("act", ["erf", "sigmoid_like", "gelu", "tanh", "sigmoid"])
 def test_large_positions_of_one_channel(act):
     """Where an activation is close to a jump, the NTK of parallel positions is large."""
     X = 1e7 * DIGITS[:12, 8:24] * 10.0 ** np.random.default_rng(0).uniform(-1.0, 1.0, (12, 16))

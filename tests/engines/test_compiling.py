@@ -146,7 +146,8 @@ print(NTKKernel(0, bias_var=0.0)([[1.0]])[0, 0])
 """
 
 
-@pytest.mark.parametrize("place", ["file", pytest.param("nowhere", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["file", "nowhere"])
 def test_cache_that_cannot_be_written(place, tmp_path):
     """Then numba looks for another place, or does without."""
     folder = tmp_path / "cache"
@@ -167,6 +168,7 @@ for _ in range(2):
 """
 
 
+@pytest.mark.slow
 def test_without_compiler():
     """What needs none works, and the rest says why it does not."""
     lines = run(WITHOUT_COMPILER, NUMBA_DISABLE_JIT=1).splitlines()
@@ -187,6 +189,7 @@ print(imported - start, time.process_time() - imported)
 """
 
 
+@pytest.mark.slow
 def test_start():
     """Importing takes 0.3 s beyond scikit-learn and the first call 1 s, once there is a cache.
 

@@ -5,6 +5,7 @@ Depths up to 10 in double precision are in `test_engines`, for both engines.
 
 import numpy as np
 import oracle
+import oracle_duals
 import pytest
 from contract import (
     BOTH,
@@ -26,7 +27,7 @@ from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import lower
 
 # The RBF network of this depth doubles distances at every layer.
-DEEP = [name for name in oracle.DUALS if name not in (*JUMPING, "rbf")]
+DEEP = [name for name in oracle_duals.DUALS if name not in (*JUMPING, "rbf")]
 
 
 def run_single(program, X, Y):

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from contract_positions import NETWORKS, program_of, rows_of
+from contract_positions import few_networks, program_of, rows_of
 
 from sklearn_ntk.architectures import mlp, resmlp
 from sklearn_ntk.engines import _work
@@ -57,7 +57,7 @@ def test_rows(name, gradient, reference):
 
 
 @pytest.mark.parametrize("gradient", [False, True], ids=["values", "gradient"])
-@pytest.mark.parametrize("name", NETWORKS)
+@few_networks
 def test_positions(name, gradient, reference):
     program, X = program_of(name), rows_of(name, 5)
     for rows in ((X,), (X, X[:2])):

@@ -5,6 +5,7 @@ import numpy as np
 import oracle
 import pytest
 from contract import to_layers
+from oracle_duals import GROWING
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.gram import gram
@@ -25,7 +26,7 @@ PARAMETERS = {
 BODY = [("activation", "relu", {}), ("dense", 0.8, 0.1, True)]
 NETWORKS = {
     **{
-        name: oracle.mlp(name, 1 if name in oracle.GROWING else 2, 1.7, 0.2, PARAMETERS.get(name))
+        name: oracle.mlp(name, 2 - (name in GROWING), 1.7, 0.2, PARAMETERS.get(name))
         for name in ACTIVATIONS
     },
     "unequal variances": [

@@ -325,7 +325,12 @@ def is_near(name, network, narrow=1, share=1.0):
     return np.all(distance <= 4.0 * error + case.bound / width)
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = ("volume", "transposed", "transformer", "two recurrences")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in CASES]
+)
 def test_wide_network(name):
     assert is_near(name, CASES[name].network)
 

@@ -26,7 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler, scale
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.kernels import _network as kernels
-from sklearn_ntk.model_selection._estimators import precomputed
+from sklearn_ntk.model_selection import precomputed
 
 pd = pytest.importorskip("pandas")
 

@@ -1,6 +1,6 @@
 """The numerical contract: pairs of rows, runs of both engines on them, and their errors.
 
-Errors are against `oracle`, and relative to the diagonals.
+Errors are differences to `oracle`, relative to the diagonals.
 """
 
 import inspect
@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 import oracle
+import oracle_duals
+import pytest
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.engines.reference import tiles as _numpy
@@ -18,7 +20,7 @@ BOTH = ("nngp", "ntk")
 
 
 def run_numpy(program, X, Y, gradient=False):
-    """Both kernels, and their derivatives, by the reference engine."""
+    """Kernels (2, n, m), NNGP then NTK, and derivatives (2, n, m, 2), by the reference engine."""
     scan = _numpy.scan_rows(program, (np.vstack([X, Y]) ** 2).mean(axis=1), gradient)
     sides = [rows_of(scan, slice(len(X))), rows_of(scan, slice(len(X), None))]
     nngp, ntk, *rates = _numpy.run(program, _numpy.initial_gap(X, Y), *sides, gradient)
@@ -27,18 +29,18 @@ def run_numpy(program, X, Y, gradient=False):
 
 
 def rows_of(scan, part):
-    """Some rows of a scan."""
+    """`TileRows` with the records and rates of the rows in the slice ``part``."""
 
     def cut(value):
         if isinstance(value, (list, tuple)):
             return type(value)(cut(item) for item in value)
         return value[part] if np.ndim(value) else value
 
-    return _numpy.TileRows(cut(scan.records), cut(scan.rates), *scan[2:])
+    return scan._replace(records=cut(scan.records), rates=cut(scan.rates))
 
 
 def run_numba(program, X, Y, gradient=False):
-    """Both kernels, and their derivatives, by the compiled engine."""
+    """Kernels and derivatives as `run_numpy`, by the compiled engine."""
     result = gram(program, X, Y, BOTH, gradient)
     if gradient:
         return tuple(map(np.stack, result))
@@ -46,6 +48,9 @@ def run_numba(program, X, Y, gradient=False):
 
 
 ENGINES = {"numpy": run_numpy, "numba": run_numba}
+engines = pytest.mark.parametrize(
+    "run", [pytest.param(run_numpy, marks=pytest.mark.reference), run_numba], ids=ENGINES
+)
 
 
 def to_layers(network):
@@ -67,7 +72,7 @@ def to_layer(kind, *arguments):
 
 def parameters_of(name):
     """Parameters, other than the defaults, that the oracle knows."""
-    known = {**oracle.DUALS, **oracle.GROWING, **oracle.SMOOTH, **oracle.SLOW}[name]
+    known = oracle_duals.ALL[name]
     changed = dict(zip(ACTIVATIONS[name]._fields, varied(ACTIVATIONS[name]), strict=True))
     return {field: changed[field] for field in list(inspect.signature(known).parameters)[3:]}
 
@@ -79,7 +84,7 @@ def varied(cls):
 
 
 def diagonals(program, X):
-    """Diagonals of both kernels."""
+    """Diagonals (2, n) of NNGP and NTK."""
     rows = _numpy.scan_rows(program, (X * X).mean(axis=1))
     return np.concatenate([rows.variance, rows.ntk])
 
@@ -147,7 +152,7 @@ def compare(run, network, pairs, exact_kernels, scale=relative):
 
 
 def assert_small(error, tolerance):
-    """No error by name is above the tolerance, or nan."""
+    """Assert that no error, by the name of the pair, exceeds the tolerance or is NaN."""
     assert {key: e for key, e in error.items() if not e <= tolerance} == {}
 
 
@@ -156,7 +161,7 @@ JUMPING = ("sign", "step")
 
 
 def tractable(pairs, name, depth):
-    """Without rows that are so close, or so nearly opposite, that jumps make chaos of rounding."""
+    """The pairs without those so close, or so nearly opposite, that jumps amplify rounding."""
     if name not in JUMPING or depth == 1:
         return pairs
     close = ("1e-08", "1e-10", "1e-12", "parallel", "1e-05")

@@ -1,6 +1,7 @@
 """The numerical contract over positions: a network for every layer, and runs of both engines."""
 
 import numpy as np
+import pytest
 
 import sklearn_ntk.layers as package
 from sklearn_ntk.activations import ACTIVATIONS
@@ -15,12 +16,12 @@ BOTH = ("nngp", "ntk")
 
 
 def class_of(kind):
-    """The layer that a kind stands for."""
+    """Class of the package for a kind of layer, such as "global_avg_pool"."""
     return getattr(package, "".join(word.capitalize() for word in kind.split("_")))
 
 
 def to_layers(network):
-    """A network as a tuple of layers; variances that have a name are the kernel's."""
+    """A network as a tuple of layers; variances "w" and "b" become None, the kernel's."""
     return tuple(to_layer(*layer) for layer in network)
 
 
@@ -244,11 +245,25 @@ NETWORKS = {
     "dense behind flatten": image(conv(2), RELU, FLATTEN, dense(), RELU, DROPOUT, dense(), NORM),
 }  # fmt: skip
 
+FEW = (
+    *("conv pooled", "overlapping pools", "residual with strides", "constant variance", "times"),
+    *("transformer", "attention relu", "attention abs", "attention sqrt", "dropout flatten"),
+    *("all times", "recurrent", "volume flatten", "transposed with gaps", "identity anywhere"),
+    *("pools", "dense behind flatten", "features of recurrences", "frozen"),
+)
+"""Networks that have every kind of layer, mechanism, padding and readout between them."""
+
+each_network = pytest.mark.parametrize("name", NETWORKS)
+few_networks = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FEW)) for name in NETWORKS]
+)
+"""Each of them too, most of them slow, for what compiles much."""
+
 W, B = 1.5, 0.2
 
 
 def rows_of(name, n, seed=0):
-    """Random rows for a network of the contract: one is zero, one constant, two are equal."""
+    """Random rows (n, n_features) for a network: row 1 zero, row 2 constant, the last as row 0."""
     n_features = int(np.prod(NETWORKS[name][0][1]["shape"]))
     X = np.random.default_rng(seed).standard_normal((n, n_features))
     X[1], X[2], X[-1] = 0.0, 0.7, X[0]
@@ -264,16 +279,17 @@ def program_of(name):
 
 
 def run_numpy(program, X, Y, gradient=False, portion=None):
-    """Both kernels, and their derivatives, by the reference engine."""
+    """Kernels (2, n, m), NNGP then NTK, and derivatives (2, n, m, 2), by the reference engine."""
     sides = [positions.check_shape(np.asarray(Z), program.shape) for Z in (X, Y)]
-    rows = [_positions.scan_rows(program, Z, gradient) for Z in sides]
+    scan = _positions.scan_rows(program, np.concatenate(sides), gradient)  # series as long for all
+    rows = [positions.some(scan, part) for part in (slice(len(X)), slice(len(X), None))]
     nngp, ntk, *rates = _positions.run(program, *sides, *rows, gradient)
     values = np.stack([nngp, ntk])
     return (values, np.stack(rates)) if gradient else values
 
 
 def run_gram(program, X, Y, gradient=False):
-    """Both kernels, and their derivatives, as users get them."""
+    """Kernels and derivatives as `run_numpy`, by `gram.gram`."""
     result = gram(program, X, Y, BOTH, gradient)
     return tuple(map(np.stack, result)) if gradient else np.stack(result)
 

@@ -43,7 +43,7 @@ def decades(rng, low, high):
 
 
 def draw_activation(rng):
-    """Any activation, half of the time with parameters of its own."""
+    """Random activation, in half of the draws with random parameters."""
     cls = pick(rng, *ACTIVATIONS.values(), Numerical)
     if cls is not Numerical and rng.random() < 0.5:
         return cls.name
@@ -51,7 +51,7 @@ def draw_activation(rng):
 
 
 def draw_parameter(rng, cls, field):
-    """The first candidate that the domain of the parameter has."""
+    """Random value in the domain of a parameter."""
     size = pick(rng, -1.0, 1.0) * decades(rng, -1.0, 1.0)
     some = (size, -size, int(rng.integers(7)), tuple(rng.normal(size=rng.integers(1, 5)).tolist()))
     candidates = (*some, pick(rng, np.tanh, np.arctan, np.cos), cls._field_defaults.get(field))
@@ -63,7 +63,7 @@ def draw_variance(rng):
 
 
 def draw_weights(rng, axes, **changed):
-    """A layer with weights, for rows or for positions along so many axes."""
+    """Random layer with weights, for rows with positions along ``axes`` axes, or without (0)."""
     given = {"weight_var": draw_variance(rng), "bias_var": draw_variance(rng)}
     given["frozen"] = bool(rng.random() < 0.1)
     if axes == 0 or rng.random() < 0.3:
@@ -74,7 +74,7 @@ def draw_weights(rng, axes, **changed):
 
 
 def draw_block(rng, axes, may_branch=True):
-    """Layers that take a Gaussian signal and leave one."""
+    """Random layers between two Gaussian signals."""
     act, weights = draw_activation(rng), draw_weights(rng, axes)
     options = [(act, weights)] * 2 + [(LayerNorm(), act, weights)]
     options += [(act, Dropout(float(rng.uniform(0.0, 0.9))), weights)]
@@ -100,7 +100,7 @@ def draw_recurrent(rng, **how):
 
 
 def draw_network(rng):
-    """A network, and the number of columns that it takes; one in twenty lacks a layer."""
+    """Random network and its number of columns; one in twenty is invalid, as it lacks a layer."""
     axes = int(pick(rng, 0, 0, 1, 2))
     shape = [int(rng.integers(1, 7 - 2 * axes)) for _ in range(axes)] + [int(rng.integers(1, 6))]
     layers = [Input(*shape)] * (axes > 0) + [draw_weights(rng, axes)]
@@ -129,11 +129,11 @@ CHANGES = (
     lambda rng, X: (X, X * 10.0 ** rng.uniform(-8.0, 8.0, X.shape[1])),
     lambda rng, X: (X, np.round(X)),
 )
-"""What is unusual about rows: a part of them, and what it becomes."""
+"""Functions that return a view of some entries of rows, and the unusual values to put there."""
 
 
 def draw_rows(rng, n, n_columns):
-    """Rows of any scale: normal ones, in part changed."""
+    """Rows (n, n_columns) of random scale: normal ones, some changed by `CHANGES`."""
     X = rng.standard_normal((n, n_columns))
     for change in CHANGES:
         if rng.random() < 0.12:
@@ -146,7 +146,7 @@ def draw_rows(rng, n, n_columns):
 
 
 def draw_estimator(rng):
-    """An estimator, and the number of columns that it takes."""
+    """Random estimator and its number of columns."""
     network, n_columns = draw_network(rng)
     mlp = {"depth": int(rng.integers(6)), "activation": draw_activation(rng)}
     how = pick(rng, {"architecture": network}, mlp)

@@ -1,10 +1,10 @@
-"""Versions of every activation for tests, and their duals by their own formulas.
+"""Every activation with several parameters, for tests, and duals by the package's own formulas.
 
-`oracle` has duals that share no code with these.
+`oracle` has duals that share no code with the package.
 """
 
 import numpy as np
-import oracle
+import oracle_duals
 import pytest
 from scipy import special
 
@@ -13,9 +13,9 @@ from sklearn_ntk.formulas import series
 
 
 def versions(cls):
-    """Activations with parameters that are the default, others, and of the other sign."""
+    """Activations of a class with the default parameters, with others, and with negative ones."""
     defaults = cls._field_defaults
-    others = {field: oracle.vary(x) for field, x in defaults.items()}
+    others = {field: oracle_duals.vary(x) for field, x in defaults.items()}
     turned = {field: -0.6 * x - 0.4 for field, x in defaults.items() if field not in cls.domains}
     return dict.fromkeys((cls(), cls(**others), cls(**{**others, **turned})))
 
@@ -37,7 +37,7 @@ def erf_dual(cov12, var1, var2):
 
 
 def erf_slope(cov12, var1, var2):
-    """Dual of its derivative."""
+    """Dual of the derivative of the error function, ``E[f'(u) f'(v)]``."""
     return 4.0 / np.pi / np.sqrt((1.0 + 2.0 * var1) * (1.0 + 2.0 * var2) - 4.0 * cov12**2)
 
 
@@ -54,7 +54,7 @@ each_series = pytest.mark.parametrize("act", SERIES, ids=repr)
 
 
 def features_of(act, *variances):
-    """What duals need to know of rows, for several arrays of variances."""
+    """List of the features that `dual_of` reads, one entry for each array of variances."""
     if not act.is_series:
         return [act.features(v) for v in variances]
     v = np.stack(np.broadcast_arrays(*variances))
@@ -64,13 +64,13 @@ def features_of(act, *variances):
 
 
 def dual_of(act, q, left, right):
-    """Standard deviations after the activation, gap and slope."""
+    """Standard deviations of both rows after the activation, gap and slope, from features."""
     if act.is_series:
         return left[0], right[0], *series.dual(act, q, left, right)
     return left[1], right[1], *act.dual(q, left, right)
 
 
 def duals(act, a, b, c):
-    """Both duals by the activation's own formulas."""
+    """``E[f(u) f(v)]`` and ``E[f'(u) f'(v)]`` for variances a, b and covariance c."""
     std, other, gap, slope = dual_of(act, 2.0 * (np.sqrt(a * b) - c), *features_of(act, a, b))
     return std * other - 0.5 * gap, slope

@@ -38,7 +38,7 @@ def inner_products(delta, inputs):
 
 
 def augment(rows, weight_var, bias_var):
-    """What the parameters multiply: the scaled channels, and a constant for the bias."""
+    """Inputs that standard normal parameters multiply: scaled channels, a constant for the bias."""
     bias = np.full((*rows.shape[:-1], 1), np.sqrt(bias_var))
     return np.concatenate([np.sqrt(weight_var / rows.shape[-1]) * rows, bias], axis=-1)
 
@@ -67,7 +67,7 @@ def windows(n, size, stride, padding):
 
 
 def spread(n, size, stride, padding):
-    """Matrices, one for each output along an axis, of the inputs that each entry brings there."""
+    """Matrices (entries, inputs), one for each output of a transposed convolution on an axis."""
     over, n_places = max(size - stride, 0), n * stride
     full = np.zeros((n_places + over, size, n))
     for position, entry in np.ndindex(n, size):
@@ -123,7 +123,7 @@ def global_pool(rows, rng, width, average=True):
 
 
 def flatten(rows, rng, width):
-    """Make all positions channels of a single one."""
+    """Concatenate the channels of all positions."""
     return rows.reshape(len(rows), -1), lambda delta: (delta.reshape(rows.shape), 0.0)
 
 
@@ -177,7 +177,7 @@ def positional_embedding(rows, rng, width, var, length_scale=None, frozen=False)
 
 
 def attend(scores, mechanism):
-    """Weights of attention."""
+    """Attention weights from scores, and the function of backpropagation."""
     if mechanism != "softmax":
         return activation(scores, None, None, mechanism)
     weights = softmax(scores, axis=-1)

@@ -1,9 +1,9 @@
-"""Free memory: how to pretend that there is little, for tests of refusals."""
+"""Pretends that little memory is free, for tests of `check_memory`."""
 
 from sklearn_ntk._runtime import memory as _memory
 
 
 def set_free(monkeypatch, n_bytes):
-    """Let so many bytes be free, and requests of any size be compared with that."""
+    """Let ``n_bytes`` be free, and compare requests of any size with that."""
     monkeypatch.setattr(_memory, "SMALL", 0)
     monkeypatch.setattr(_memory, "free_memory", lambda: float(n_bytes))

@@ -1,4 +1,4 @@
-"""Kernels over positions in high precision: slow, obvious, and sharing no code.
+"""Kernels over positions in high precision, by code that shares none with the package.
 
 A network is a list of pairs ``(kind, parameters)`` as in `finite_positions`: the parameters are
 those of the layer of that name in ``sklearn_ntk.layers``, and the first layer is
@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import oracle
+import oracle_duals
 from mpmath import mp, mpf
-from oracle import exact
+from oracle_duals import exact
 
 
 class State(NamedTuple):
-    """Both kernels between all positions of all rows, and the shape of the positions."""
+    """Kernels K and T (n, p, n, p) between all positions of all rows, and the grid's shape."""
 
     K: Any
     T: Any
@@ -46,7 +47,7 @@ def affine(state, weight_var, bias_var, frozen=False):
 
 
 def places(n, size, stride, padding):
-    """The positions, some of them outside, that each place of a window sees along an axis."""
+    """Input positions of each output along an axis; some of them are outside the grid."""
     if padding == "valid":
         return [range(i, i + size) for i in range(0, n - size + 1, stride)]
     n_places = -(-n // stride)
@@ -55,7 +56,7 @@ def places(n, size, stride, padding):
 
 
 def selections(shape, window, strides, padding):
-    """For each entry of a window, the matrix (places, positions) of what it sees; their shape."""
+    """For each entry of a window, the matrix (outputs, inputs) of what it covers; output shape."""
     window, strides = (np.broadcast_to(given, len(shape)) for given in (window, strides))
     axes = [places(*axis, padding) for axis in zip(shape, window, strides, strict=True)]
     after = tuple(map(len, axes))
@@ -78,7 +79,7 @@ def sandwich(A, K):
 
 
 def conv(state, filter_size, weight_var, bias_var, strides=1, padding="same", frozen=False):
-    """Mean over a window that is the same in both rows, then an affine map."""
+    """Convolution: mean over the entries of the filter, the same in both rows, then affine."""
     matrices, shape = selections(state.shape, filter_size, strides, padding)
     K, T = (sum(sandwich(A, L) for A in matrices) / mpf(len(matrices)) for L in state[:2])
     return affine(State(K, T, shape), weight_var, bias_var, frozen)
@@ -87,7 +88,7 @@ def conv(state, filter_size, weight_var, bias_var, strides=1, padding="same", fr
 def conv_transpose(
     state, filter_size, weight_var, bias_var, strides=1, padding="same", frozen=False
 ):
-    """Each position adds to the outputs of its filter, the same entry of it in both rows."""
+    """Transposed convolution: each input adds to the outputs that its filter covers."""
     window, strides = (np.broadcast_to(given, len(state.shape)) for given in (filter_size, strides))
     over = np.maximum(window - strides, 0)
     after = np.array(state.shape) * strides + (over if padding == "valid" else 0)
@@ -122,7 +123,7 @@ def self_attention(
     state, query_var=1, key_var=1, value_var=1, out_var=1, bias_var=0, mechanism="softmax",
     scaling="linear", frozen=False,
 ):  # fmt: skip
-    """Attention of J. Hron et al. (2020): weights of values, then values, then output."""
+    """Attention of J. Hron et al. (2020): attention weights, then values, then output."""
     K, T, shape = state
     scale = mp.sqrt(exact(query_var) * exact(key_var))
     if scaling == "sqrt":
@@ -159,11 +160,11 @@ def positional_embedding(state, var, length_scale=None, frozen=False):
 
 def duals(name, parameters=()):
     """The dual of an activation for arrays."""
-    return np.frompyfunc(partial(oracle.dual, name, dict(parameters)), 3, 2)
+    return np.frompyfunc(partial(oracle_duals.dual, name, dict(parameters)), 3, 2)
 
 
 def variances(K):
-    """Variances (rows, positions)."""
+    """Variances (n_rows, n_positions)."""
     return np.einsum("rprp->rp", K)
 
 
@@ -177,7 +178,7 @@ def activation(state, name, **parameters):
 def recurrent(
     state, activation, weight_var, recurrent_var, bias_var, return_sequences=False, frozen=False
 ):  # fmt: skip
-    """Each pair of times follows from the pair one time earlier."""
+    """Recurrence: each pair of times follows from the pair one time earlier."""
     K, T, (n_times,) = state
     weight_var, carry, bias_var = map(exact, (weight_var, recurrent_var, bias_var))
     dual, n = duals(activation), len(K)
@@ -213,7 +214,7 @@ def global_pool(state, average=True):
 
 
 def flatten(state):
-    """Mean over equal positions."""
+    """Flatten: mean over equal positions."""
     n = state.K.shape[1]
     K, T = (np.einsum("rpsp->rs", L)[:, None, :, None] / mpf(n) for L in state[:2])
     return State(K, T, ())
@@ -228,7 +229,7 @@ def layer_norm(state):
 
 
 def dropout(state, rate):
-    """Independent noise of each position of each row."""
+    """Dropout: noise is independent for each position of each row."""
     kept, (n, m) = 1 - exact(rate), state.K.shape[:2]
     is_same = np.eye(n * m).reshape(n, m, n, m) == 1
     K, T = (L / np.where(is_same, kept, mpf(1)) for L in state[:2])
@@ -268,7 +269,7 @@ def propagate(layers, state):
 
 
 def with_values(network, values):
-    """The network, or any part of it, with numbers for names of variances."""
+    """A network, or a part of it, with numbers in place of the names "w" and "b"."""
     if isinstance(network, str):
         return values.get(network, network)
     if isinstance(network, dict):
@@ -293,7 +294,7 @@ def gram(network, X, w=None, b=None, digits=16):
 
 
 def gradient(network, X, w, b, digits=16):
-    """Their derivatives by the logarithms of ``"w"`` and ``"b"``, along the last axis."""
+    """Derivatives of K and T by the logarithms of "w" and "b", along the last axis."""
     with oracle.enough(digits):
         step = mpf(10) ** (-digits)
         pairs = []

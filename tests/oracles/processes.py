@@ -1,4 +1,4 @@
-"""Code in a fresh process: for what the one that runs the tests has done already."""
+"""Runs code in a fresh process, for tests of imports, first calls and environment variables."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 
 def run(code, *arguments, **variables):
-    """Output of a fresh process, which fails here if it does there."""
+    """Standard output of Python code in a fresh process; fails with its errors if it fails."""
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
         capture_output=True,

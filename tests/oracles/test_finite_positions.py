@@ -121,6 +121,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients(name):
     network, frozen = NETWORKS[name]

@@ -6,6 +6,7 @@ from pathlib import Path
 import montecarlo
 import numpy as np
 import oracle
+import oracle_duals
 import pytest
 from mpmath import mp, mpf
 from numpy.testing import assert_allclose
@@ -43,7 +44,7 @@ ELEMENTWISE = list(ACTIVATIONS)
 ACTIVATIONS += [("exp_normalized", {}), ("exp_normalized", {"gamma": 0.4, "shift": 0.3})]
 JUMPING = ("sign", "step")
 SLOW = [("elu", {}), ("elu", {"alpha": 0.3}), ("selu", {})]
-SMOOTH = [(name, {}) for name in oracle.SMOOTH]
+SMOOTH = [(name, {}) for name in oracle_duals.SMOOTH]
 COVARIANCES = [
     (1.0, 1.0, 0.3),
     (0.4, 1.9, -0.5),
@@ -87,12 +88,13 @@ def expectation(f, a, b, c):
     return radius_weight @ (f(u) * f(v)) @ angle_weight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
 @pytest.mark.parametrize("name, parameters", ELEMENTWISE + SLOW + SMOOTH, ids=str)
 def test_dual_is_the_expectation(name, parameters, covariance):
     """Both duals agree with quadrature of the function and of its derivative in the plane."""
     expected = [expectation(f, *covariance) for f in montecarlo.ACTIVATIONS[name](**parameters)]
-    actual = oracle.dual(name, parameters, *map(mpf, covariance))
+    actual = oracle_duals.dual(name, parameters, *map(mpf, covariance))
     assert_allclose(np.array(actual, dtype=float), expected, rtol=1e-12, atol=1e-13)
 
 
@@ -105,7 +107,8 @@ def test_dual_of_normalised_signals_is_the_expectation(gamma, shift, covariance)
     exponents = root / np.sqrt(a), root / np.sqrt(b)
     product = expectation_of_exponentials(*exponents, a, b, c)
     factor = np.sqrt(a * b) * np.exp(gamma * (shift - 1.0))
-    actual = oracle.dual("exp_normalized", {"gamma": gamma, "shift": shift}, *map(mpf, covariance))
+    parameters = {"gamma": gamma, "shift": shift}
+    actual = oracle_duals.dual("exp_normalized", parameters, *map(mpf, covariance))
     expected = [factor * product, factor * exponents[0] * exponents[1] * product]
     assert_allclose(np.array(actual, dtype=float), expected, rtol=1e-12)
 
@@ -124,9 +127,9 @@ def expectation_of_exponentials(s, t, a, b, c):
 def test_second_dual_is_the_derivative_of_the_first(name, parameters, covariance):
     """Price's theorem: the derivative of the first dual by the covariance is the second."""
     a, b, c = map(mpf, covariance)
-    slope = mp.diff(lambda s: oracle.dual(name, parameters, a, b, s)[0], c)
+    slope = mp.diff(lambda s: oracle_duals.dual(name, parameters, a, b, s)[0], c)
     if name not in JUMPING and parameters != {"degree": 0}:
-        assert_close(oracle.dual(name, parameters, a, b, c)[1], slope, 48)
+        assert_close(oracle_duals.dual(name, parameters, a, b, c)[1], slope, 48)
 
 
 @pytest.mark.parametrize("name, parameters", ACTIVATIONS, ids=str)
@@ -225,6 +228,7 @@ def test_gradient_is_the_slope(name, parameters):
     assert_allclose((values(0, step) - values(0, -step)) / (2 * step), by_b, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFERENCES)
 def test_stored_values(case):
     """The Gram matrices agree with those of the reference implementation."""

@@ -1,7 +1,8 @@
-"""Random networks, rows and estimators: each is computed right, or refused in one sentence.
+"""Trials of random networks, rows and estimators, each drawn by a seed.
 
-``python tests/oracles/trials.py --n 10000 --jobs 2`` makes so many trials, each of which its seed
-draws; ``python tests/oracles/trials.py --seed 4711 --n 1`` repeats one.
+A trial passes if all invariants hold, or if the package refuses it by an error of one sentence.
+``python tests/oracles/trials.py --n 10000 --jobs 2`` makes 10 000 trials with the seeds from 0 on;
+``python tests/oracles/trials.py --seed 4711 --n 1`` repeats one.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import numpy as np
 from invariants import EstimatorTrial, KernelTrial, is_refusal
 
 LIMIT, SLOW = 300.0, 60.0
-"""Seconds after which a trial hangs, or is shown; some compile for long."""
+"""Seconds after which a trial counts as hanging, and after which it is printed as slow."""
 
 EXPECTED = (
     "The Hermite series of .* too few",
@@ -29,7 +30,7 @@ EXPECTED = (
 """Warnings that are given on purpose."""
 
 THEIRS = r"sklearn\.gaussian_process\._gpc"
-"""Takes exponentials of latent values, which overflow where those of a kernel are large."""
+"""Module of scikit-learn whose exponentials of latent values overflow for large kernels."""
 
 
 def draw(seed):
@@ -39,7 +40,7 @@ def draw(seed):
 
 
 def attempt(seed):
-    """How a trial ends, "passed", "refused" or "failed", and the reason."""
+    """Result of a trial: "passed", "refused" or "failed", and the reason."""
     trial = draw(seed)
     try:
         with warnings.catch_warnings():
@@ -62,7 +63,7 @@ def serve(seeds, pipe):
 
 
 def supervise(seeds, limit=LIMIT, serve=serve):
-    """Results of trials in a process of its own, which neither a hang nor a crash outlives."""
+    """Yield results of trials, made in a process that is replaced after a hang or a crash."""
     context = multiprocessing.get_context("spawn")
     while seeds:
         pipe, end = context.Pipe(duplex=False)
@@ -84,7 +85,7 @@ def supervise(seeds, limit=LIMIT, serve=serve):
 
 
 def report(seeds, jobs=1):
-    """Make trials in so many processes; prints those that fail and returns how many ended how."""
+    """Make trials in ``jobs`` processes, print those that fail, and return counts of results."""
     ends, reasons = Counter(), Counter()
 
     def collect(part):

@@ -123,7 +123,13 @@ def test_checker(tmp_path, path, line, allowed):
     assert (violations(tmp_path / "toy", levels) == []) is allowed
 
 
-@pytest.mark.parametrize("call", ["__version__", "NTKKernel()", "NTKClassifier()"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(pytest.param(c, marks=pytest.mark.slow) for c in ("__version__", "NTKKernel()")),
+        "NTKClassifier()",
+    ],
+)
 def test_import_is_light(call):
     code = f"import sys, sklearn_ntk; sklearn_ntk.{call}; print(*sys.modules)"
     modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()

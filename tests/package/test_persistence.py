@@ -177,6 +177,7 @@ sys.stdout.buffer.write(cloudpickle.dumps(OwnReLU(3.0)))
 """
 
 
+@pytest.mark.slow
 def test_activation_of_a_script_travels_whole():
     """Cloudpickle carries the class itself to where its script is not."""
     data = subprocess.check_output([sys.executable, "-c", OWN])

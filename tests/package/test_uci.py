@@ -64,6 +64,7 @@ def test_choice_takes_the_first_of_the_best(uci):
     assert np.all((scores == -1.0) == (np.arange(5) > np.arange(5)[:, None])[..., None])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_nested_machine_sees_only_its_rows(uci):
     rng = np.random.default_rng(1)

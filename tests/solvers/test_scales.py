@@ -90,7 +90,7 @@ def test_covariance(model):
         found = model.fit(X, factor * y).predict(new, return_cov=True)[1]
         assert_allclose(found / factor / factor, cov, rtol=1e-6, atol=1e-12)
     model.fit(X, 1e160 * y)
-    with pytest.raises(ValueError, match=r"targets that reach \S+e\+1.. overflows: scale"):
+    with pytest.raises(ValueError, match=r"predictions that reach \S+e\+1.. overflows: scale"):
         model.predict(new, return_cov=True)
 
 
@@ -226,3 +226,15 @@ def test_product_beyond_all_numbers():
     B = np.array([[one, -one], [-one, 0.0]])
     largest = np.finfo(float).max
     assert_array_equal(product(K, B), [[0.0, -largest], [-2.0 * one, 0.0], [largest, -largest]])
+
+
+@pytest.mark.parametrize("how", [{}, {"alpha": 0.0}, {"training_time": "auto"}])
+@pytest.mark.parametrize("exponent", [-1000, 900])
+def test_kernels_of_any_size(how, exponent):
+    """What is chosen for a kernel, and its uncertainty, do not depend on its unit."""
+    X = np.random.default_rng(0).standard_normal((30, 3))
+    model = NTKRegressor(depth=1, weight_var=2.0, bias_var=0.0, **how)
+    expected = model.fit(X, X[:, 0]).predict(1.1 * X[:5], return_std=True)
+    model.set_params(weight_var=2.0 ** (1 + exponent // 2))
+    found = model.fit(X, X[:, 0]).predict(1.1 * X[:5], return_std=True)
+    assert_allclose(found, expected, rtol=1e-8)

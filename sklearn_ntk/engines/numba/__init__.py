@@ -1,6 +1,9 @@
-"""The compiled engine: an interpreter that carries tiles and lines through a program in cache.
+"""The compiled engine: an interpreter that runs programs on tiles and lines, which stay in cache.
 
-The only package that imports numba, when something is to be compiled or loaded, and not before.
+The only package that imports numba, and only when loops are compiled or loaded. `tiles` and `steps`
+run programs on pairs of rows, `lines` on pairs of positions; `tile_work` and `line_work` are their
+`Work`. `compiling` makes loops of sources, `streams` stores results, and `_private` has all that
+depends on numba's internals.
 """
 
 from ..._runtime.memory import aligned_empty as empty

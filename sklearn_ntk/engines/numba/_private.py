@@ -1,6 +1,7 @@
-"""What numba does not promise: its disk cache, how arrays lie, and addresses of functions.
+"""Uses of numba's internals, which may change: disk cache, memory of arrays, function addresses.
 
-All of it is here, and `tests/test_numba_private.py` says which part of it a version of numba lacks.
+All are here, and `tests/engines/test_numba_private.py` fails for those that a version of numba
+lacks.
 """
 
 import contextlib
@@ -12,10 +13,10 @@ from numba.np.arrayobj import make_array
 
 
 def mend_cache(dispatcher):
-    """Let no full disk stop a computation, and let no two processes write the same file.
+    """Ignore errors when code is saved to disk, and give each file of the cache a random number.
 
-    Numba numbers its files in order. Two processes that save a function for different types at once
-    would take the same number, and the index of one would mean the code of the other.
+    Numba numbers its files in order: two processes that save the same function for different types
+    would take the same number, and the index of one would refer to the code of the other.
     """
     cache = dispatcher._cache
     save, files = cache.save_overload, cache._cache_file
@@ -30,7 +31,7 @@ def mend_cache(dispatcher):
 
 
 def pointer(context, builder, kind, array, place):
-    """Where an entry of a contiguous array is, counted from its beginning."""
+    """Pointer to an entry of a contiguous array, counted from its beginning."""
     return builder.gep(make_array(kind)(context, builder, array).data, [place], inbounds=True)
 
 
@@ -43,7 +44,7 @@ def address_of(step, arguments):
 
 @intrinsic
 def call(typing_context, place, number, tile):
-    """Call the step at an address, on its number and a tile."""
+    """Call the step at the address ``place`` with the arguments ``(number, tile)``."""
 
     def generate(context, builder, signature, arguments):
         convention, types_ = context.call_conv, signature.args[1:]

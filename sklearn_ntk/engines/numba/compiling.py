@@ -1,8 +1,8 @@
-"""Compiled steps: made once each, kept on disk, and called by their addresses.
+"""Compiles steps from source code; they are cached on disk and called by their addresses.
 
-A step is a function of its number and a `Tile`. All steps have the same signature, so that the
-interpreter, compiled once, calls those of any network, and a new network compiles nothing but the
-steps that no network before it had.
+A compiled step is a function of its number and a `Tile` or `Lines`. All steps of a kind have the
+same signature, so that the interpreter is compiled once, for all networks. A new network compiles
+only steps that no network before it had.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from numba import config, njit, types
 from numba.extending import intrinsic
 
 from ..._runtime import memory
-from ...formulas import gaps, tracing
+from ...formulas import gaps, writing
 from ..packing import lines, tile
 from ..packing.tile import Results, Tile, TileSide
 from ..sources.lines import N_LANES
@@ -27,16 +27,16 @@ INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 @cache
 def _version():
-    """Digest of sources that compiled functions share and the disk cache knows nothing of."""
+    """Digest of the files that compiled functions depend on, which numba's disk cache ignores."""
     files = sorted(Path(__file__).parent.glob("*.py"))
-    files += [Path(module.__file__) for module in (tile, lines, memory, tracing, gaps)]
+    files += [Path(module.__file__) for module in (tile, lines, memory, writing, gaps)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def compiled(function, options=OPTIONS):
-    """Compile lazily, with the result kept on disk where there is a place for it.
+    """Compile a function at its first call, with a cache on disk if there is a directory for it.
 
-    The disk cache finds a function by its name, and does not look at what it calls.
+    The cache finds a function by its name and ignores what it calls: the name gets a `_version`.
     """
     if config.DISABLE_JIT:
         raise RuntimeError(
@@ -75,14 +75,14 @@ def store(typing_context, array, place, number):
 
 
 def _scopes(builder):
-    """Metadata that tells what `fetch` reads from what `put` writes."""
+    """LLVM metadata that says that `fetch` reads no memory that `put` writes."""
     domain = builder.module.add_metadata(["sklearn_ntk"])
     return builder.module.add_metadata([builder.module.add_metadata(["records", domain])])
 
 
 @intrinsic
 def fetch(typing_context, array, place):
-    """`load` of what no `put` of the same function writes; the compiler need not check that."""
+    """`load` of memory that no `put` of the same function writes, which the compiler assumes."""
 
     def generate(context, builder, signature, arguments):
         number = builder.load(pointer(context, builder, array, *arguments))
@@ -106,7 +106,7 @@ def put(typing_context, array, place, number):
 
 @intrinsic
 def opaque(typing_context, number):
-    """The same number, of which the compiler does not know that it is constant."""
+    """The same number, hidden from the compiler's constant folding."""
 
     def generate(context, builder, signature, arguments):
         bits = ir.IntType(8 * context.get_abi_sizeof(arguments[0].type))
@@ -129,17 +129,17 @@ def select(typing_context, truth, yes, no):
 
 
 def from_source(text, single):
-    """Compile source of a function, named after its content, for the sake of the disk cache."""
+    """Compile the source of a function, under a name made of its digest for the disk cache."""
     kind = np.float32 if single else np.float64
     name = f"loop_{hashlib.sha256(f'{kind}{text}'.encode()).hexdigest()[:16]}"
     text = text.replace("def loop", f"def {name}", 1)
     names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
     names |= {"fetch": fetch, "put": put, "LANES": N_LANES[kind.__name__]}
-    return compiled(tracing.build(text, __file__, **names), INNER)
+    return compiled(writing.build(text, __file__, **names), INNER)
 
 
 def signature(dtype):
-    """Types of the arguments of a step, in the precision of the pairs."""
+    """Numba types of the arguments of a step on a tile: its number, and a `Tile` of this dtype."""
     single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
 
     def real(n_axes, kind=single):
@@ -164,5 +164,5 @@ def signature(dtype):
 
 @cache
 def address(step, dtype):
-    """Address of a compiled step for pairs of this precision; compiles or loads it."""
+    """Address of a compiled step for tiles of this dtype; compiles it, or loads it from disk."""
     return address_of(step, signature(dtype))

@@ -1,4 +1,4 @@
-"""Single rows with positions: a few by the reference engine, many by compiled loops."""
+"""The pass over single rows with positions: few by the reference engine, many by compiled loops."""
 
 from collections import deque
 
@@ -7,22 +7,22 @@ from ..rows import blocks
 from ..schedule.writer import schedule
 
 SECONDS = 5e-9
-"""What a line costs for each pair that an operation maps, about."""
+"""Estimated seconds for each unit of `Schedule.cost` and pair of rows."""
 
 SCAN_SECONDS = 0.5
-"""How long a block of single rows takes, about; an interrupt waits for its end."""
+"""Estimated seconds of a block of single rows; an interrupt waits for its end."""
 
 COMPILED_LINES = 100_000
-"""Lines of single rows above which compiled loops are worth the time that it takes to load them."""
+"""`Schedule.cost` times rows, above which loading compiled loops saves time."""
 
 
 def seconds_of(plan):
-    """How long a pair of rows takes, about."""
+    """Estimated seconds for a pair of rows."""
     return SECONDS * plan.cost
 
 
 def scan_blocks(program, X, gradient):
-    """`LineRows` of rows (n, positions, channels), in blocks."""
+    """`LineRows` of blocks of rows ``X`` (n, positions, channels), a list or generator."""
     plan = schedule(program, diagonal=True)
     if plan.cost * len(X) <= COMPILED_LINES:
         return blocks.scan_blocks(program, X, gradient)
@@ -33,12 +33,13 @@ def scan_blocks(program, X, gradient):
     n_rows = min(blocks.SCAN_NUMBERS // (n_parts * plan.n_lines), SCAN_SECONDS / seconds_of(plan))
     n_rows = min(int(n_rows), -(-len(X) // get_num_threads()))
     step = max(1, -(-n_rows // compiled.n_lanes)) * compiled.n_lanes
-    found = {}
+    by_start = {}
 
     def compute(i):
-        found[i] = blocks.quiet(lines.scan_rows, program, plan, compiled, X[i : i + step], gradient)
+        rows = X[i : i + step]
+        by_start[i] = blocks.quiet(lines.scan_rows, program, plan, compiled, rows, gradient)
 
     compute(0)
-    blocks.check_records(found[0], len(X))
+    blocks.check_records(by_start[0], len(X))
     run(compute, deque(range(step, len(X), step)), get_num_threads())
-    return [found[i] for i in sorted(found)]
+    return [by_start[i] for i in sorted(by_start)]

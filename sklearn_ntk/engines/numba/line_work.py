@@ -1,4 +1,4 @@
-"""Gram matrices of rows with positions, line by line: the `Work` of the compiled engine."""
+"""`Work` of the compiled engine for Gram matrices of rows with positions."""
 
 from collections import deque
 from itertools import product
@@ -14,29 +14,30 @@ from .line_scan import scan_blocks, seconds_of
 from .tiles import get_num_threads
 
 BLOCK_ROWS = 64
+"""Most rows of a block."""
+
 BLOCK_SECONDS = 0.05
-"""How long a block of pairs takes, about, at most."""
+"""Estimated seconds of a block, at most."""
 
 N_BLOCKS = 32
-"""Blocks that even a small matrix is cut into, so that threads end at the same time."""
+"""Least number of blocks of a matrix, if it is large enough, so that threads end together."""
 
 
 class LineWork:
-    """Pairs of rows that have positions; they are the same if only one set of rows is given.
+    """`Work` of rows with positions; with one set of rows the matrix is symmetric.
 
-    Of a symmetric matrix each row is then paired with the half of the others that follow it, the
-    first row being the one behind the last: so all lines but the last of a row are full, and all
-    blocks alike.
+    In a symmetric matrix of n rows, row ``i`` is paired with the rows ``(i + j) % n`` for ``1 <= j
+    <= n / 2``: that is half of the others for every row, so that lines are full and blocks alike.
     """
 
     def __init__(self, program, rows, names, gradient, dtype):
-        # of both sides at once: series get as many terms on both
-        whole = blocks.scan(program, rows, gradient, dtype, scan_blocks)
+        # one scan of both sides, so that series have as many terms on both
+        scanned = blocks.scan(program, rows, gradient, dtype, scan_blocks)
         n, self.n_threads = len(rows[0][0]), get_num_threads()
         self._gradient, self._dtype, self.is_symmetric = gradient, dtype, len(rows) == 1
-        left = right = whole
+        left = right = scanned
         if not self.is_symmetric:
-            left, right = (blocks.some(whole, part) for part in (slice(n), slice(n, None)))
+            left, right = (blocks.some(scanned, part) for part in (slice(n), slice(n, None)))
         self.diagonals, self._scans = diagonals_of(left), (left, right)
         X, Y = (blocks.check_shape(rows[i][0], program.shape) for i in (0, -1))
         self.shape = len(X), len(X) // 2 if self.is_symmetric else len(Y)
@@ -60,9 +61,9 @@ class LineWork:
 
     def _compute(self, block, results):
         i0, i1, j0, j1 = block
-        # some of a symmetric matrix are not computed, and must be numbers all the same
+        # some pairs of a symmetric matrix are not computed, and must not hold NaN
         out = np.zeros((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
-        ring, first = (self.shape[0], 1) if self.is_symmetric else (0, 0)  # a row follows one apart
+        ring, first = (self.shape[0], 1) if self.is_symmetric else (0, 0)  # j from 1 or from 0
         columns = j0 + first, j1 + first
         lines.fill(self._plan, self._left, self._right, i0, i1, *columns, ring, out)
         places = slice(i0, i1), slice(*columns)
@@ -71,13 +72,13 @@ class LineWork:
             once = (2 * apart < ring) | (2 * rows < ring)
             places = places[0], (rows + apart) % ring
             left, right = np.broadcast_to(rows, once.shape)[once], places[1][once]
-        ends = (
+        variances = (
             (side.variance[place], side.dvariance[place] if self._gradient else None)
             for side, place in zip(self._scans, places, strict=True)
         )
-        found = reference.kernels(out, *ends)
-        for result, part in zip(results, found, strict=False):
+        kernels = reference.kernels(out, *variances)
+        for result, values in zip(results, kernels, strict=False):
             if result.size and self.is_symmetric:
-                result[0, left, right] = result[0, right, left] = part[once]
+                result[0, left, right] = result[0, right, left] = values[once]
             elif result.size:
-                result[(0, *places)] = part
+                result[(0, *places)] = values

@@ -1,4 +1,4 @@
-"""Lines of the compiled engine: operations of a schedule on a few pairs of rows at a time."""
+"""Lines of the compiled engine: runs a schedule for a left row and `N_LANES` right rows at once."""
 
 from functools import cache
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from numba import njit, types
 from ..packing.lines import LineSide, pack_constants, pack_numbers, pack_side, set_places
 from ..rows import lines as rows
 from ..rows.lines import formula_of
-from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
+from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Scatter
 from ..sources import attention, line_series
 from ..sources import lines as sources
 from ..sources.lines import N_LANES
@@ -17,16 +17,18 @@ from ._private import address_of, call
 from .compiling import INNER, compiled, from_source
 
 N_SOURCES = 3
-"""Lines that a loop sums before its maps, as a convolution with filters of three positions does."""
+"""Number of terms of a `Gather` that is joined with the maps behind it: filters of 3 positions."""
 
 
 class Lines(NamedTuple):
-    """What an operation sees: the plan, the rows, and the lines of row ``i`` and columns ``j0`` on.
+    """The argument of a compiled operation: plan, rows, and lines of the pairs ``(i, j0 + lane)``.
 
-    ``ops[o]`` is an operation: address, step, first line, number of lines, place in ``tables``, and
-    a number of its own. ``steps[k]`` is where records of step ``k`` begin, the number of its
-    positions, the length of a record, and where its numbers in ``constants`` begin. A row has so
-    many ``entries``, and a position so many ``channels``.
+    ``ops[o]`` (6 integers) is an operation: address, step, first line, number of lines, place in
+    ``tables``, and `operations` attribute ``more``. ``tables`` are those of all operations.
+    ``steps[k]`` (4 integers) is where records of step ``k`` begin, the number of positions, the
+    length of a record, and where its table in ``constants`` begins. ``numbers`` is from
+    `pack_numbers`. A row has ``entries`` numbers and a position ``channels``. ``lines`` (n_lines *
+    parts * N_LANES,) is the state and ``work`` scratch memory.
     """
 
     ops: object
@@ -45,7 +47,11 @@ class Lines(NamedTuple):
 
 
 class LinePlan(NamedTuple):
-    """A schedule as the engine takes it; the first fields are those of `Lines`."""
+    """A schedule and its program as arrays; the first fields are those of `Lines`.
+
+    ``result`` is the line of the result, ``n_lanes`` the number of pairs of rows of a line, and
+    ``n_work`` the number of lanes of scratch memory.
+    """
 
     ops: np.ndarray
     tables: np.ndarray
@@ -62,7 +68,7 @@ class LinePlan(NamedTuple):
 
 @cache
 def _signature(dtype):
-    """Types of the arguments of an operation."""
+    """Numba types of the arguments of an operation: its number, and `Lines` of this dtype."""
     single = {np.float32: types.float32, np.float64: types.float64}[dtype.type]
     real, reals = (types.Array(single, n_axes, "C") for n_axes in (1, 2))
     table = types.Array(types.int64, 2, "C")
@@ -75,9 +81,9 @@ def _signature(dtype):
 
 @cache
 def _operation(make, *arguments):
-    """A compiled operation, which must stay alive, and its address.
+    """Compiled function of an operation, kept alive by the cache, and its address.
 
-    The last argument tells whether it is in single precision.
+    ``make(*arguments)`` writes its source; the last argument is whether it is in single precision.
     """
     dtype = np.dtype(np.float32 if arguments[-1] else np.float64)
     function = from_source(make(*arguments), arguments[-1])
@@ -95,38 +101,40 @@ _OPERATIONS = {
 _RULES = {
     "embed": sources.embed,
     "series": line_series.source,
+    "attend_linear": attention.linear,
+    "attend_sqrt": attention.square_root,
 }
-_MIXES = {"attend_linear": attention.linear, "attend_sqrt": attention.square_root}
 """Functions that write the sources of operations, or of rules with one of their own."""
 
 
 def _source_of(op, program):
-    """Function that writes the source of an operation, and its first arguments."""
+    """Tuple of the function that writes the source of an operation and its first arguments."""
     if type(op) in _OPERATIONS:
         return (_OPERATIONS[type(op)],)
     step = program.steps[op.step]
-    own = (_MIXES if type(op) is Mix else _RULES).get(step.rule)
-    return (own,) if own else (sources.mapped, *formula_of(step)[0])
+    if step.rule in _RULES:
+        return (_RULES[step.rule],)
+    return sources.mapped, *formula_of(step)[0]
 
 
 def _is_joined(affine, op, program):
-    """Whether two operations are an affine map and an activation alone of the same lines."""
+    """Whether two operations map the same lines by an affine step and by a bare activation."""
     if not isinstance(affine, Map) or not isinstance(op, Map) or affine.out != op.out:
         return False
-    steps = [program.steps[some.step] for some in (affine, op)]
+    steps = [program.steps[one.step] for one in (affine, op)]
     rules = [step.rule for step in steps]
     is_next = op.step == affine.step + 1 and len(affine.left) == len(op.left)
     return rules == ["affine", "pointwise"] and is_next and steps[1].is_bare
 
 
 def _is_gathered(gather, op):
-    """Whether an operation sums `N_SOURCES` lines for each line of another."""
+    """Whether ``gather`` writes the lines of ``op`` as sums of `N_SOURCES` terms."""
     is_same = isinstance(gather, Gather) and gather.out == op.out
     return is_same and gather.sources.shape == (len(op.left), N_SOURCES)
 
 
 def _count_joined(operations, program):
-    """For each operation, how many of those before it are one loop with it."""
+    """For each operation, the number of operations before it that its loop includes: 0, 1 or 2."""
     counts = [0, 0]
     for gather, affine, op in zip(operations, operations[1:], operations[2:], strict=False):
         is_joined = _is_joined(affine, op, program)
@@ -135,9 +143,9 @@ def _count_joined(operations, program):
 
 
 def make_plan(program, schedule, scan, gradient, dtype, own=False):
-    """Plan of a schedule; ``scan`` tells the lengths of records, as far as they are known.
+    """`LinePlan` of a schedule; ``scan`` has the records of single rows, as far as known.
 
-    ``own`` makes it one for pairs of each row with itself: those of the lanes.
+    With ``own`` it is for pairs of each row with itself, one row in each lane.
     """
     flags = (own, gradient, dtype == np.float32)
     rows, tables, place = [], [np.zeros(1, np.int32)], 1
@@ -150,7 +158,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
         _, address = _operation(*source, *flags)
         if n_joined == 2:
             extra = rows[-2][4]  # place of the table of the sums
-        for row in rows[len(rows) - n_joined :]:  # they have no lines of their own then
+        for row in rows[len(rows) - n_joined :]:  # the included operations run over no lines
             row[3] = 0
         rows.append([address, max(op.step, 0), op.out, op.n_lines, place, extra])
         tables += op.tables
@@ -159,7 +167,7 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
     set_places(steps, program, scan)
     constants = pack_constants(steps, program, scan, dtype)
     n_parts, n_series = 6 if gradient else 2, line_series.N_WORK
-    widest = max((op.n for op in schedule.operations if isinstance(op, Mix)), default=0)
+    scratch = max(op.scratch for op in operations)
     return LinePlan(
         np.array(rows, np.int64),
         np.concatenate(tables),
@@ -171,13 +179,13 @@ def make_plan(program, schedule, scan, gradient, dtype, own=False):
         schedule.result,
         schedule.n_lines,
         N_LANES[dtype.name],
-        max(n_series, n_parts * widest),
+        max(n_series, n_parts * scratch),
     )
 
 
 @njit(**INNER)
 def _operate(plan, left, right, i, j, lines, work, first, last):
-    """Run operations ``first .. last`` of a plan on the lines of row ``i`` and columns ``j`` on."""
+    """Run the operations ``first <= o < last`` of a plan for row ``i`` and columns from ``j``."""
     tile = Lines(
         plan.ops, plan.tables, plan.steps, plan.numbers, plan.constants, plan.channels,
         plan.entries, left, right, i, j, lines, work,
@@ -188,18 +196,18 @@ def _operate(plan, left, right, i, j, lines, work, first, last):
 
 @njit(**INNER)
 def _aligned(n, like):
-    """So many numbers of the type of an array, from the beginning of a line of memory on."""
+    """Uninitialised array (n,) of the dtype of ``like`` that begins at a cache line."""
     memory = np.empty(n + 64 // like.itemsize, like.dtype)
     return memory[-memory.ctypes.data % 64 // like.itemsize :]
 
 
 @compiled
 def fill(plan, left, right, i0, i1, j0, j1, ring, out):
-    """Run a plan for rows ``i0 .. i1`` and columns ``j0 .. j1``.
+    """Run a plan for rows ``i0 <= i < i1`` and columns ``j0 <= j < j1``.
 
     ``out[part, i - i0, j - j0]`` receives the state in the line of the result. If ``ring`` is not
-    zero, the matrix is symmetric, and columns are counted from the row, along a ring of so many
-    rows; those that are half a ring apart are computed once.
+    zero, the matrix is symmetric with ``ring`` rows, and ``j`` counts from the row: the column is
+    ``(i + j) % ring``. Pairs with ``2 j = ring`` are computed for the first half of the rows only.
     """
     n_parts, n_lanes = out.shape[0], plan.n_lanes
     size = n_parts * n_lanes
@@ -217,20 +225,23 @@ def fill(plan, left, right, i0, i1, j0, j1, ring, out):
 
 @compiled
 def run(plan, first, last, rows, lines):
-    """Run some operations of a plan for pairs of each row with itself, a line after the other."""
+    """Run the operations ``first <= o < last`` for pairs of each row with itself.
+
+    ``lines`` (n_groups, ...) has the lines of `N_LANES` rows in each row.
+    """
     work = np.empty(plan.n_work * plan.n_lanes, plan.numbers.dtype)
     for j in range(lines.shape[0]):
         _operate(plan, rows, rows, 0, j * plan.n_lanes, lines[j], work, first, last)
 
 
 def plan_of_rows(program, schedule, gradient):
-    """Plan for `scan_rows`, which knows nothing of records yet."""
+    """`LinePlan` for `scan_rows`, without records, which are not known yet."""
     nothing = rows.LineRows([], [], [], *[None] * 5)
     return make_plan(program, schedule, nothing, gradient, np.dtype(np.float64), own=True)
 
 
 def scan_rows(program, schedule, plan, X, gradient):
-    """`reference.lines.scan_rows` with compiled loops, for the schedule with equal positions."""
+    """`reference.lines.scan_rows` with compiled loops; ``plan`` is from `plan_of_rows`."""
     n, n_lanes, n_parts = len(X), plan.n_lanes, 6 if gradient else 2
     n_tiles = -(-n // n_lanes)
     X = X[np.minimum(np.arange(n_tiles * n_lanes), n - 1)]
@@ -238,10 +249,10 @@ def scan_rows(program, schedule, plan, X, gradient):
     plan = plan._replace(steps=plan.steps.copy())
     lines = np.zeros((n_tiles, schedule.n_lines * n_parts * n_lanes))
 
-    def take(some):
-        """Lines as (parts, lines, rows)."""
-        found = lines.reshape(n_tiles, -1, n_parts, n_lanes)[:, some]
-        return found.transpose(2, 1, 0, 3).reshape(n_parts, len(some), -1)
+    def take(index):
+        """The lines of these numbers as an array (parts, len(index), rows)."""
+        taken = lines.reshape(n_tiles, -1, n_parts, n_lanes)[:, index]
+        return taken.transpose(2, 1, 0, 3).reshape(n_parts, len(index), -1)
 
     ops, first, pairs = schedule.operations, 0, None
     stops = [o for o, op in enumerate(ops) if rows.needs_pairs(op, program)]

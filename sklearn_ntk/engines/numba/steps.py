@@ -1,4 +1,4 @@
-"""Steps that no formula describes: where tiles come from, the stack, and where they go."""
+"""Steps on tiles that are not written from formulas: initial gaps, the stack, storing results."""
 
 import numpy as np
 from numba import njit
@@ -14,7 +14,7 @@ from .streams import store_rates, store_tile
 def _squared_distance(x, y, inverse, ratio, sign):
     """Squared distance of the directions of ``x`` and ``sign y``, as in `reference.tiles`.
 
-    ``inverse`` is one over the norm of ``x``, ``ratio`` the norm of ``y`` over that of ``x``.
+    ``inverse`` is ``1 / |x|`` and ``ratio`` is ``|y| / |x|``.
     """
     scale = np.exp2(-np.rint(np.log2(ratio)))
     factor, ratio = sign * scale, ratio * scale
@@ -32,7 +32,11 @@ def _squared_distance(x, y, inverse, ratio, sign):
 
 
 def begin(k, tile):
-    """Gaps of the inputs: from inner products, and from differences where directions are close."""
+    """Set the state to that of the inputs: gaps ``|x| |y| / d |u - v|^2``, zero NTKs and rates.
+
+    Gaps come from inner products; where directions ``u``, ``v`` are close or nearly opposite
+    (`Tile.near`), from differences of entries.
+    """
     left, right, stop, i0, j0 = tile.left, tile.right, tile.stop, tile.i0, tile.j0
     norms, scales, squares = right.norms[j0:], right.scales[j0:], right.squares[j0:]
     number = tile.inner.dtype.type
@@ -98,7 +102,7 @@ def swap(k, tile):
 
 
 def follow(k, tile):
-    """Carry further NTKs through the step just made, by the factor in ``duals[0]``."""
+    """Apply the step just made to further NTKs: ``T <- duals[0] T + trained K``."""
     state, stop, half = tile.state, tile.stop, tile.state.dtype.type(0.5)
     n_more = state.shape[0] - 2
     flags = tile.numbers[k][tile.numbers.shape[1] - n_more :]
@@ -112,7 +116,7 @@ def follow(k, tile):
 
 
 def add_others(k, tile):
-    """Add further NTKs of the state that an `Add` has just taken from the stack."""
+    """Add to further NTKs those of the state that an `Add` has just popped from the stack."""
     for part in range(2, tile.state.shape[0]):
         for i in range(tile.stop.shape[0]):
             ntk, saved = tile.state[part, i], tile.stack[tile.counters[0], part, i]
@@ -121,7 +125,7 @@ def add_others(k, tile):
 
 
 def put_out_others(k, tile):
-    """Store further NTKs, if any is wanted, behind those of all outputs before them."""
+    """Store further NTKs, if NTKs are wanted, behind the results of the one before."""
     n_ntks = tile.state.shape[0] - 1
     if tile.results.ntk.size > 0:
         n_outputs = tile.results.ntk.shape[0] // n_ntks
@@ -134,7 +138,7 @@ def put_out_others(k, tile):
 
 
 def put_out(k, tile):
-    """Store what is wanted of the state as the next result."""
+    """Store NNGP and NTK, if wanted, as those of the next output."""
     number, stop, half = tile.counters[1], tile.stop, tile.state.dtype.type(0.5)
     if tile.results.nngp.size > 0:
         columns = tile.right.heads[k, 2][tile.j0 :]
@@ -149,7 +153,10 @@ def put_out(k, tile):
 
 
 def put_out_rates(k, tile):
-    """Store what is wanted of the rates, side by side, as those of the next result."""
+    """Store the derivatives of NNGP and NTK, if wanted, as those of the next output.
+
+    Both derivatives of a pair are adjacent.
+    """
     number, stop, half = tile.counters[1], tile.stop, tile.state.dtype.type(0.5)
     state, duals = tile.state, tile.duals
     if tile.results.dnngp.size > 0:

@@ -1,8 +1,8 @@
-"""How tiles leave the caches: whole lines of memory, past the caches, by vectors.
+"""Storing tiles to results by streaming stores: vectors of a whole cache line, past the caches.
 
-A result is larger than the caches and is written once. Ordinary stores read every line of memory
-before they write it; streaming stores of whole lines do not. Lines of which a tile fills only a
-part are left to ordinary stores: the next tile finds them in cache.
+A result is larger than the caches and is written once. An ordinary store reads a cache line from
+memory before it writes it; a streaming store of a whole line does not. Lines that a tile fills only
+partly are written by ordinary stores: the next tile finds them in cache.
 """
 
 # With ordinary stores, Gram matrices in float64 (4000 and 8000 rows, depth 3; NTK, both kernels,
@@ -23,12 +23,12 @@ _inner = njit(**INNER, forceinline=True)
 
 
 def _size(context, array):
-    """Size of an entry."""
+    """Bytes of an entry."""
     return context.get_abi_sizeof(context.get_data_type(array.dtype))
 
 
 def _line(context, builder, array, *place):
-    """Pointer to a vector as long as a line of memory."""
+    """Pointer to an entry, as a vector as long as a cache line."""
     target = pointer(context, builder, array, *place)
     kind = ir.VectorType(target.type.pointee, LINE_BYTES // _size(context, array))
     return builder.bitcast(target, kind.as_pointer())
@@ -36,7 +36,7 @@ def _line(context, builder, array, *place):
 
 @intrinsic
 def _entries(typing_context, array):
-    """Entries of a line of memory, a number that the compiler knows."""
+    """Number of entries of a cache line, a constant for the compiler."""
 
     def generate(context, builder, signature, arguments):
         return context.get_constant(types.intp, LINE_BYTES // _size(context, signature.args[0]))
@@ -46,7 +46,7 @@ def _entries(typing_context, array):
 
 @intrinsic
 def _before(typing_context, array, place):
-    """Entries before the next line of memory begins, from a place of a contiguous array on."""
+    """Number of entries from a place of a contiguous array to the next start of a cache line."""
 
     def generate(context, builder, signature, arguments):
         kind, number = signature.args[0], partial(context.get_constant, types.intp)
@@ -60,7 +60,7 @@ def _before(typing_context, array, place):
 
 @intrinsic
 def _stream(typing_context, out, place, values, start):
-    """Copy a line of memory past the cache: entries from ``start`` on, to an aligned place."""
+    """Copy a cache line by a streaming store: entries from ``start``, to an aligned ``place``."""
 
     def generate(context, builder, signature, arguments):
         target = _line(context, builder, signature.args[0], *arguments[:2])
@@ -76,7 +76,7 @@ def _stream(typing_context, out, place, values, start):
 
 @intrinsic
 def fence(typing_context):
-    """Wait for the streaming stores: other threads may read the result afterwards."""
+    """Wait for all streaming stores, so that other threads may read the result."""
 
     def generate(context, builder, signature, arguments):
         builder.fence("seq_cst")
@@ -87,7 +87,7 @@ def fence(typing_context):
 
 @_inner
 def _copy(out, place, values, start, n):
-    """Copy so many entries of an array to a result; places count from the beginnings."""
+    """Copy ``n`` entries, from ``start`` of an array to ``place`` of a result, counted flat."""
     size = _entries(out)
     head = min(n, _before(out, place))
     end = n - (n - head) % size
@@ -100,10 +100,10 @@ def _copy(out, place, values, start, n):
 
 
 def _tile_store(unit):
-    """A function that copies a tile, of so many entries for each pair, to a matrix.
+    """Function that copies ``values``, ``unit`` numbers for each pair of a tile, to a matrix.
 
-    If the matrix is symmetric, it copies it to the upper triangle, too, by way of the last part of
-    ``duals``: there the values themselves must not be.
+    If the matrix is symmetric, they are copied to the upper triangle, too, by way of the last part
+    of ``tile.duals``, where ``values`` must not be.
     """
 
     @_inner

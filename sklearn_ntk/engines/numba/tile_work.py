@@ -1,4 +1,4 @@
-"""Gram matrices of rows without positions, tile by tile: the `Work` of the compiled engine."""
+"""`Work` of the compiled engine for Gram matrices of rows without positions."""
 
 from collections import deque
 from functools import partial
@@ -10,14 +10,14 @@ from ..rows.tiles import SLAB
 from . import tiles
 
 WORK_PER_THREAD = 500_000
-"""Pairs times steps, about two milliseconds, below which another thread does not pay."""
+"""Pairs times steps of the program, about two milliseconds, that make another thread worthwhile."""
 
 SERIES_COLUMNS = 2 * SLAB
-"""Columns of a block that makes the coefficients of series for itself."""
+"""Columns of a block for which coefficients of series are computed, if they are not held."""
 
 
 class TileWork:
-    """Pairs of rows; they are the same if only one set of rows is given."""
+    """`Work` of rows without positions; with one set of rows the matrix is symmetric."""
 
     def __init__(self, program, rows, names, gradient, dtype):
         n_threads, self._n_columns = tiles.get_num_threads(), len(rows[-1][0])
@@ -29,7 +29,7 @@ class TileWork:
         self.n_threads = min(n_threads, 1 + total * len(program.steps) // WORK_PER_THREAD)
 
     def parts(self):
-        """Parts of the rows: all of them, unless the coefficients of series fill the memory."""
+        """Yield a `Part` for each range of rows whose coefficients of series are held together."""
         for place in self._sides.parts():
             yield Part(partial(self._prepare, *place), self._blocks(*place))
 
@@ -44,7 +44,10 @@ class TileWork:
             tiles.fill(self._plan, left, right, self._near, i, j, symmetric, inner, results)
 
     def _blocks(self, start, stop):
-        """Blocks of some rows and their columns, the most expensive ones first."""
+        """Deque of the blocks of rows start .. stop, the most expensive ones first.
+
+        Of a symmetric matrix these are the columns up to the last row of each block.
+        """
         blocks, m, symmetric = deque(), self._n_columns, self._is_symmetric
         n_rows, n_columns = tiles.BLOCK_ROWS, self._sides.block_columns
         if self._sides.is_held or symmetric:
@@ -53,7 +56,7 @@ class TileWork:
                 end = i1 if symmetric else m
                 for j0 in range(start, end, n_columns):
                     blocks.appendleft((i0, i1, j0, min(j0 + n_columns, end)))
-        if not self._sides.is_held:  # coefficients of columns are made once for all of these rows
+        if not self._sides.is_held:  # one block of all these rows computes coefficients of columns
             end = start if symmetric else m
             for j0 in reversed(range(0, end, SERIES_COLUMNS)):
                 blocks.appendleft((start, stop, j0, min(j0 + SERIES_COLUMNS, end)))

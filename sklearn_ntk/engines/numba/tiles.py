@@ -1,4 +1,4 @@
-"""Tiles of the compiled engine: an interpreter that carries one through a program in cache."""
+"""Tiles of the compiled engine: an interpreter that runs a program on one tile after the other."""
 
 from functools import cache
 from typing import NamedTuple
@@ -18,14 +18,17 @@ from .streams import fence
 __all__ = ["BLOCK_ROWS", "fill", "get_num_threads", "make_plan"]
 
 BLOCK_ROWS = 128
+"""Rows of a block."""
 
 
 class TilePlan(NamedTuple):
-    """A program as the engine takes it.
+    """A program as arrays.
 
-    Addresses of its steps, the first ones of which begin a tile, and their own numbers; what they
-    know; where their coefficients are, and of which orders; and how much memory they need: parts of
-    the state, states on the stack, lines of ``work``.
+    ``addresses`` are those of the compiled steps, the first of which is `steps.begin`, with
+    `steps.move_gaps` behind it if the program is ``by_rows``, and
+    ``places`` the number of the program's step that each belongs to. ``numbers``, ``spans`` and
+    ``orders`` are those of `Tile`. ``sizes`` are the numbers of parts of the state, of states on
+    the stack, and of rows of ``work``.
     """
 
     addresses: np.ndarray
@@ -46,7 +49,7 @@ _STACK = {"save": steps.save, "swap": steps.swap}
 
 
 def _source_of(step):
-    """Function that writes the source of a step, and its first arguments."""
+    """Tuple of the function that writes the source of a step and its first arguments."""
     if step.rule == "series":
         return (sources.series,)
     if step.rule in RULES:
@@ -55,10 +58,10 @@ def _source_of(step):
 
 
 def _make_steps(step, gradient, by_rows, several, single):
-    """Compiled steps that one step of a program stands for.
+    """Compiled steps for one step of a program.
 
-    ``several`` tells whether there are further NTKs, which follow the first one; ``by_rows`` is
-    that of the program.
+    ``several`` is whether there are several NTKs: then a second compiled step handles the further
+    ones.
     """
     if step.rule in _STACK:
         return [_step(_STACK[step.rule])]
@@ -68,19 +71,19 @@ def _make_steps(step, gradient, by_rows, several, single):
     if step.rule == "output":
         first = steps.put_out_rates if gradient else steps.put_out_others
         return [_step(first)] * (gradient or several) + [_step(steps.put_out)]
-    made = _step(*_source_of(step), gradient, by_rows, several, single)
-    return [made] + [_step(steps.follow)] * several
+    compiled_step = _step(*_source_of(step), gradient, by_rows, several, single)
+    return [compiled_step] + [_step(steps.follow)] * several
 
 
 def make_plan(program, spans, gradient, dtype):
-    """Plan of a program for `fill`; ``spans`` tells where its series are."""
+    """`TilePlan` of a program; ``spans`` are those of its series (`Carrier.spans`)."""
     compiled_steps = [_step(steps.begin)] + [_step(steps.move_gaps)] * program.by_rows
     places, n_ntks = [0] * len(compiled_steps), program.n_ntks or 1
     how = gradient, program.by_rows, n_ntks > 1, dtype == np.float32
     for k, step in enumerate(program.steps):
-        made = _make_steps(step, *how)
-        compiled_steps += made
-        places += [k] * len(made)
+        steps_of_one = _make_steps(step, *how)
+        compiled_steps += steps_of_one
+        places += [k] * len(steps_of_one)
     n_lines = len(sources.names_of_sums(gradient)) if spans.any() else 0
     return TilePlan(
         np.array([address(step, dtype) for step in compiled_steps]),
@@ -94,7 +97,7 @@ def make_plan(program, spans, gradient, dtype):
 
 @compiled
 def fill(plan, left, right, near, i0, j0, symmetric, inner, results):
-    """Compute one block of the matrices: rows ``i0`` on, columns ``j0`` on, as many as ``inner``.
+    """Compute a block of the matrices: the rows from ``i0`` and columns from ``j0`` of ``inner``.
 
     Parameters
     ----------
@@ -103,11 +106,11 @@ def fill(plan, left, right, near, i0, j0, symmetric, inner, results):
     left, right : TileSide
         Rows and columns.
     near : float
-        Squared distance of directions, or of opposite ones, up to which differences are summed.
+        As in `sides.NEAR`.
     i0, j0 : int
-        Where the block begins.
+        First row and first column of the block.
     symmetric : bool
-        Compute the lower triangle and mirror it.
+        Whether to compute the lower triangle only, and mirror it.
     inner : array of shape (n_rows, n_columns)
         Inner products of the rows and columns of this block.
     results : Results

@@ -1,21 +1,28 @@
-"""Schedules, programs and single rows on positions as arrays, as compiled engines take them."""
+"""Programs and rows with positions, with their records, as flat arrays for compiled loops.
+
+Entry by entry, records are those of `rows.lines.LineRows`: for each instruction its arrays
+(n_positions, n), the values first, then their rates, then the variances for pairs that have a
+position outside the grid.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas.distances import SERIES_HEAD, pair_numbers
+from ...formulas.line_traces import SERIES_HEAD, pair_numbers
 from ...formulas.series import orders_of
 from ..sources.lines import N_LANES
 from .tiles import clipped
 
 
 class LineSide(NamedTuple):
-    """Rows of one side: the entries of their positions, and the records of all steps.
+    """The rows of one side (left or right of the pairs), and their records, as flat arrays.
 
-    On the left a row follows the other, and has ``n`` records. On the right each entry, and each
-    record, of all ``n`` rows stands side by side. The order of records is that of steps, then
-    parts, then positions.
+    On the left, ``X`` is (n_rows, positions * channels) and ``records`` (n_rows, n), both in C
+    order, with ``n`` numbers of records for each row. On the right, both are transposed, ``X`` is
+    (positions * channels, n) and ``records`` (n_records, n) with ``n`` rows, so that the same
+    number of consecutive rows is contiguous. Records are ordered by instruction, then by entry of
+    the record, then by position.
     """
 
     X: object
@@ -24,7 +31,7 @@ class LineSide(NamedTuple):
 
 
 def pack_numbers(program, dtype):
-    """What each step knows besides records: its numbers, then parameters of its activation."""
+    """Array (n_steps, width): `pair_numbers` of each step, then parameters of its activation."""
     rows = [[*step.take(pair_numbers(step.rule)), *step.parameters] for step in program.steps]
     numbers = np.zeros((len(rows), max(map(len, rows))), dtype)
     for target, row in zip(numbers, rows, strict=True):
@@ -33,7 +40,11 @@ def pack_numbers(program, dtype):
 
 
 def pack_constants(places, program, scan, dtype):
-    """Covariances of embeddings and orders of series, and write where those of each step begin."""
+    """Flat array of the tables of all steps; ``places[k, 3]`` becomes where those of step k begin.
+
+    A table has the covariances of an embedding, or pairs (order, whether the distance doubles) for
+    each coefficient of a series.
+    """
     tables = [np.zeros(1)]
     for k, step in enumerate(program.steps):
         places[k, 3] = sum(map(len, tables))
@@ -45,7 +56,7 @@ def pack_constants(places, program, scan, dtype):
 
 
 def _parts_of(scan, k):
-    """Parts (positions, n) of the records of a step, and how many of them are not rates."""
+    """List of arrays (positions, n), the record of step ``k``; how many of them are not rates."""
 
     def split(record):
         return [row for part in record for row in (part if part.ndim == 3 else [part])]
@@ -56,7 +67,10 @@ def _parts_of(scan, k):
 
 
 def set_places(places, program, scan):
-    """Write where the records of each step are, as far as known: begin, positions, length."""
+    """Fill ``places[k, :3]``: where records of step k begin, positions, entries without rates.
+
+    Only the steps that ``scan`` has passed have records yet.
+    """
     begin = 0
     for k, row in enumerate(places[: len(scan.records)]):
         parts, width = _parts_of(scan, k)
@@ -66,9 +80,10 @@ def set_places(places, program, scan):
 
 
 def pack_side(scan, X, is_left, dtype):
-    """Rows (n, positions, channels) and their records.
+    """`LineSide` of rows (n, positions, channels) and their records.
 
-    On the right the first rows follow the last ones, as a line may begin at any row.
+    On the right the first rows are repeated behind the last ones, since a line may begin at any row
+    and takes ``N_LANES`` rows from there.
     """
     parts = [part for k in range(len(scan.records)) for part in _parts_of(scan, k)[0]]
     parts = parts or [np.zeros((1, len(X)))]

@@ -1,4 +1,4 @@
-"""What a compiled step sees: one tile of pairs, and the memory of the machine that carries it."""
+"""The argument of a compiled step: a tile of pairs of rows, its state, stack and scratch memory."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ TILE_COLUMNS = 128
 
 
 class TileSide(NamedTuple):
-    """Rows, or columns, of a Gram matrix.
+    """The n rows of one side of a Gram matrix: its rows (left) or its columns (right).
 
-    ``X`` are the rows in double precision and ``inverse`` their inverse norms, ``norms`` their
-    norms over the root of their length. ``scales`` turn products of factors into those of
-    directions, and ``squares`` are the squares of these. ``heads`` (n_steps, WIDTH, n) are the
-    records, ``coefficients`` (n_terms, n_held) those of series, for rows from ``start`` on, and
-    ``head_rates`` and ``coefficient_rates`` their rates, without entries if no derivatives are
-    wanted.
+    ``X`` (n, d) are the rows in float64, ``inverse`` (n,) one over their norms, in float64, and
+    ``norms`` (n,) their norms divided by ``sqrt(d)``. ``scales`` (n,) and ``squares`` (n,) are
+    those of `sides._Side.scales`. ``heads`` (n_steps, WIDTH, n) are the records without
+    coefficients of series, ``coefficients`` (n_terms, n_held) the latter, for the rows ``start ..
+    start + n_held``. ``head_rates`` (2, n_steps, WIDTH, n) and ``coefficient_rates`` (n_terms,
+    n_held) are their rates, of size zero without derivatives.
     """
 
     X: object
@@ -30,7 +30,7 @@ class TileSide(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Kernels (n_outputs, n, m) and derivatives (n_outputs, n, m, 2); empty if not wanted."""
+    """Kernels (n_outputs, n, m) and derivatives (n_outputs, n, m, 2); size zero if not wanted."""
 
     nngp: object
     ntk: object
@@ -39,15 +39,17 @@ class Results(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Rows ``i0 .. i0 + r`` paired with columns ``j0 .. j0 + c``, on their way through a program.
+    """A tile: pairs of the rows from ``i0`` on with the columns from ``j0`` on, and their state.
 
-    ``state[0]`` holds the gaps, ``state[1]`` the NTKs and, with derivatives, ``state[2:4]`` the
-    rates of the gaps and ``state[4:6]`` those of the NTKs; without, ``state[2:]`` further NTKs.
-    ``stop[i]`` is the number of columns of row ``i`` that are wanted: of a symmetric matrix, the
-    lower triangle. ``inner`` holds the inner products of a block, of which the tile begins at row
-    ``r0`` and column ``c0``. ``numbers[k]`` is what step ``k`` knows, ``spans[k]`` where its
-    coefficients are, and ``orders`` what `series.orders_of` tells of each. ``counters`` count the
-    states on the ``stack`` and the outputs so far. ``duals``, ``columns`` and ``work`` are scratch.
+    ``state`` (n_parts, TILE_ROWS, TILE_COLUMNS) holds in ``state[0]`` the gaps, in ``state[1]`` the
+    NTKs and, with derivatives, in ``state[2:4]`` the rates of the gaps and in ``state[4:6]`` those
+    of the NTKs; without, ``state[2:]`` holds further NTKs. ``len(stop)`` is the number of rows, and
+    ``stop[i]`` the number of columns of row ``i`` that are computed, in a symmetric matrix those of
+    the lower triangle. ``inner`` are the inner products of a block, in which the tile begins at row
+    ``r0`` and column ``c0``. ``numbers`` is from `packing.tiles.pack_numbers`, ``spans`` from
+    `make_spans` and ``orders`` from `pack_orders`; ``near`` is `sides.NEAR`. ``counters`` are the
+    number of states on the ``stack`` and that of outputs so far. ``duals``, ``columns`` and
+    ``work`` are scratch memory.
     """
 
     numbers: object

@@ -1,4 +1,4 @@
-"""Programs and records as arrays, as compiled engines take them."""
+"""Programs and records of rows without positions as arrays for compiled loops."""
 
 from contextlib import contextmanager
 
@@ -8,16 +8,16 @@ from ...formulas.gaps import NUMBERS, WIDTH
 from ...formulas.series import DOUBLING, N_HEAD, orders_of
 
 TERMS = 6
-"""The terms of a series after the first come in blocks of so many; zeros fill the last."""
+"""Loops add so many terms of a series at a time, after the first one; zeros fill the last block."""
 
 HEAD = 3 + N_HEAD
-"""Length of the record of a series before its coefficients."""
+"""Entries of the record of a series before its coefficients."""
 
 
 def pack_numbers(program, dtype):
-    """What each step knows: `gaps.NUMBERS`, then the parameters of its activation.
+    """Array (n_steps, width): `gaps.NUMBERS` of each step, then parameters of its activation.
 
-    The last ones tell for each further NTK whether the step is trained.
+    The last columns are 1.0 where the step is trained, for each NTK but the first.
     """
     n_ntks = program.n_ntks or 1
     width = len(NUMBERS) + max(len(step.parameters) for step in program.steps)
@@ -35,7 +35,7 @@ def place_of(field, cls):
 
 
 def lengths_of_series(program, records):
-    """Number of coefficients of each step, with those that fill the last block."""
+    """Number of coefficients of each step, padded to whole blocks; zero if it is no series."""
     return [
         1 + -(-(len(record) - HEAD - 1) // TERMS) * TERMS if step.rule == "series" else 0
         for step, record in zip(program.steps, records, strict=True)
@@ -43,45 +43,49 @@ def lengths_of_series(program, records):
 
 
 def has_series(program):
-    """Whether any step has coefficients."""
+    """Whether any step is a series."""
     return any(step.rule == "series" for step in program.steps)
 
 
 def make_spans(lengths):
-    """First coefficient and number of coefficients of each step, of all that are packed."""
+    """Array (n_steps, 2): first row and number of rows of each step among all coefficients."""
     return np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype(int)
 
 
 def pack_orders(program, spans, dtype):
-    """Orders of all coefficients, and whether their distances double, as `series.orders_of`."""
+    """Array (2, n_terms): both results of `series.orders_of`, for the coefficients of all steps."""
     orders = np.zeros((2, int(spans[:, 1].sum())), dtype)
     for step, (first, length) in zip(program.steps, spans, strict=True):
         if length:
-            found = orders_of(step.activation, length)
-            if np.any(np.flatnonzero(found[1]) % TERMS > DOUBLING):  # loops know no other places
+            step_orders = orders_of(step.activation, length)
+            if np.any(np.flatnonzero(step_orders[1]) % TERMS > DOUBLING):  # loops skip the others
                 raise ValueError(
-                    f"Distances of the orders of {step.activation!r} double elsewhere."
+                    f"The distance of the orders of {step.activation!r} doubles behind coefficient "
+                    f"{np.flatnonzero(step_orders[1])[0]}, among others: let it double only behind "
+                    f"those with the numbers 1 or 2 modulo {TERMS}."
                 )
-            orders[:, first : first + length] = found
+            orders[:, first : first + length] = step_orders
     return orders
 
 
-def pack_heads(parts, place, dtype):
-    """Records of some rows, or rates of them, without coefficients: (n_steps, WIDTH, n)."""
-    heads = np.zeros((len(parts), WIDTH, place.stop - place.start), dtype)
+def pack_heads(records, place, dtype):
+    """Array (n_steps, WIDTH, n) of records, or of their rates, of the rows in the slice ``place``.
+
+    Records of series are without their coefficients.
+    """
+    heads = np.zeros((len(records), WIDTH, place.stop - place.start), dtype)
     with clipped(heads):
-        for target, record in zip(heads, parts, strict=True):
-            for i, part in enumerate(record):
-                target[i] = part[place]
+        for target, record in zip(heads, records, strict=True):
+            for i, entry in enumerate(record):
+                target[i] = entry[place]
     return heads
 
 
 @contextmanager
 def clipped(records):
-    """Records that are filled here are cut off where they overflow their precision.
+    """Context in which ``records`` are filled; entries that overflow become the largest numbers.
 
-    The scan of rows has looked at what must be finite; the inverse of a tiny standard deviation
-    need not.
+    The scan of rows checks all that must not overflow; inverses of tiny standard deviations may.
     """
     with np.errstate(over="ignore"):
         yield
@@ -89,8 +93,8 @@ def clipped(records):
     np.clip(records, -largest, largest, out=records)
 
 
-def pack_coefficients(parts, spans, out):
-    """Copy the coefficients in records, or their rates, to an array (n_terms, n)."""
-    for record, (first, length) in zip(parts, spans, strict=True):
-        for target, part in zip(out[first : first + length], record[HEAD:], strict=False):
-            target[:] = part
+def pack_coefficients(records, spans, out):
+    """Copy the coefficients in records, or their rates, to an array ``out`` (n_terms, n)."""
+    for record, (first, length) in zip(records, spans, strict=True):
+        for target, entry in zip(out[first : first + length], record[HEAD:], strict=False):
+            target[:] = entry

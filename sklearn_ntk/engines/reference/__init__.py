@@ -1,4 +1,4 @@
-"""The reference engine: programs on whole arrays, slow and readable."""
+"""The reference engine: programs on NumPy arrays. Slow and readable; other engines must agree."""
 
 from numpy import empty
 
@@ -7,7 +7,7 @@ __all__ = ["diagonals", "empty", "work"]
 
 def work(program, rows, names, gradient, dtype):
     """`Work` for kernels of these names between rows from `rows.tiles.check_rows`."""
-    from .works import LineWork, TileWork  # which need the modules of this package
+    from .works import LineWork, TileWork  # here, as these import modules of this package
 
     kind = TileWork if program.shape is None else LineWork
     return kind(program, rows, names, gradient, dtype)

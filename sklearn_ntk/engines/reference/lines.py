@@ -1,22 +1,23 @@
-"""The reference engine for networks on positions: schedules on whole arrays.
+"""The reference engine for rows with positions: the operations of a schedule on NumPy arrays.
 
-It states what the operations do, on pairs of rows or on each row paired with itself.
+`scan_rows` runs a schedule on each row paired with itself, `run` on all pairs of two sets of rows.
 """
 
 import numpy as np
 
-from ...formulas import attention, distances, series
+from ...formulas import attention, distances, line_traces, series
 from ...formulas.special import settled
-from ...formulas.tracing import built
+from ...formulas.writing import built
 from ..rows.lines import Scan, formula_of, needs_pairs, pairs_of, variances
 from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
 from ..schedule.writer import schedule
 
 
 class _Sides:
-    """Rows on the left and on the right, of which pairs are all combinations or one and the same.
+    """Rows ``X`` (n, positions, channels) and ``Y`` (m, positions, channels), `LineRows` of both.
 
-    Arrays over positions and rows become arrays for pairs: (positions, n, m), or (positions, n).
+    Pairs are all combinations (n, m) or, if ``are_same``, each row with itself (n,). Arrays of rows
+    (positions, n) are made to broadcast with arrays of pairs, (positions, n, m) or (positions, n).
     """
 
     def __init__(self, X, Y, rows_x, rows_y, are_same):
@@ -24,11 +25,11 @@ class _Sides:
         self.rows, self.are_same = (rows_x, rows_y), are_same
 
     def view(self, side, part):
-        """An array over positions and rows of the left side, 0, or the right side, 1."""
+        """Array (positions, rows) of the left side, 0, or right side, 1, for arrays of pairs."""
         return part if self.are_same else part[..., None] if side == 0 else part[..., None, :]
 
     def records(self, k, places):
-        """Records of a step on both sides, at these positions."""
+        """Records of step ``k`` at the positions ``places``: left ones, then right ones."""
         return [
             tuple(self.view(side, part[at]) for part in rows.records[k])
             for side, (rows, at) in enumerate(zip(self.rows, places, strict=True))
@@ -43,7 +44,7 @@ class _Sides:
         ]
 
     def distances(self, left, right):
-        """Squared distances of positions, from differences."""
+        """Squared distances of the inputs, ``sum_c (x_pc - y_qc)^2 / channels``, for positions."""
         total = 0.0
         for x, y in zip(self.X.swapaxes(0, 1), self.Y.swapaxes(0, 1), strict=True):
             apart = self.view(0, x[left]) - self.view(1, y[right])
@@ -52,7 +53,11 @@ class _Sides:
 
 
 class _Machine:
-    """Lines of the state, (parts, lines, ...) as `_Sides` has pairs, and the operations on them."""
+    """The lines of all pairs, and the operations of a schedule on them.
+
+    ``lines`` is (parts, n_lines, n, m) or, for rows with themselves, (parts, n_lines, n). Parts are
+    squared distance and NTK and, with ``gradient``, two rates of each.
+    """
 
     def __init__(self, program, plan, shape, sides, gradient):
         self.steps, self.sides, self.gradient = program.steps, sides, gradient
@@ -64,6 +69,7 @@ class _Machine:
         _OPERATIONS[type(op)](self, op)
 
     def _set(self, op, parts, state):
+        """Write arrays (lines, ...) to these parts of the lines from ``op.out`` on."""
         for part, values in zip(parts, state, strict=True):
             self.lines[part, op.out : op.out + len(values)] = values
 
@@ -101,37 +107,52 @@ class _Machine:
     def _blend(self, op):
         self._replace(op, self.lines[:, op.previous])
 
+    def _sides(self, op):
+        """Records of both sides at the lines of an operation, then their rates if wanted."""
+        places = op.left, op.right
+        records = self.sides.records(op.step, places)
+        return records + self.sides.rates(op.step, places) if self.gradient else records
+
     def _replace(self, op, state):
         """Replace lines by what the formula of a step makes of a state."""
-        step, places = self.steps[op.step], (op.left, op.right)
-        sides, others = self.sides.records(op.step, places), ()
-        sides += self.sides.rates(op.step, places) if self.gradient else []
-        if step.rule in _OTHERS:
-            others, sides = _OTHERS[step.rule](self, op, state, sides)
+        step, sides, others = self.steps[op.step], self._sides(op), ()
+        if step.rule in _INPUTS:
+            state, others, sides = _INPUTS[step.rule](self, op, state, sides)
         formula, act = formula_of(step)
-        function = built(distances.pair_source, *formula, self.gradient)
-        numbers = step.take(distances.pair_numbers(step.rule))
+        function = built(line_traces.pair_source, *formula, self.gradient)
+        numbers = step.take(line_traces.pair_numbers(step.rule))
         self._set(op, range(len(state)), function(act, numbers, state, others, *sides))
         if self.sides.are_same:
             self._mend(op, step)
 
     def _series(self, op, state, sides):
-        return _duals(self.steps[op.step].activation, state, *sides), [part[:3] for part in sides]
+        others = _duals(self.steps[op.step].activation, state, *sides)
+        return state, others, [part[:3] for part in sides]
 
-    def _sizes(self, op, state, sides):
-        return (), [part[:4] for part in sides]
+    def _weighed(self, op, state, sides):
+        """Sums over all pairs of positions, by the weights of both rows."""
+        left, right, *moves = sides
+        S = np.stack([record[4][:: op.n] for record in (left, *moves[:2])])
+        R = np.stack([record[4][: op.n] for record in (right, *moves[2:])])
+        pairs = state.reshape(len(state), op.n, op.n, *state.shape[2:])
+        sums = attention.mix(S, R, pairs).reshape(state.shape)
+        return sums, (), [part[:4] for part in sides]
+
+    def _squared(self, op, state, sides):
+        """Sums over all pairs of positions."""
+        return state, attention.evaluate(attention.squares, state).sum(axis=1), sides
 
     def _covariances(self, op, state, sides):
         """Covariances of both positions, and variances of the left and of the right one."""
         table, column = self.steps[op.step].covariances, (slice(None), *[None] * (state.ndim - 2))
         places = (op.left, op.right), (op.left, op.left), (op.right, op.right)
-        return [table[place][column] for place in places], sides
+        return state, [table[place][column] for place in places], sides
 
     def _inputs(self, op, state, sides):
-        return self.lines[:, op.inputs], sides
+        return state, self.lines[:, op.inputs], sides
 
     def _mend(self, op, step):
-        """One row at one position: the distance is zero, and the noise the same."""
+        """For a position of a row with itself: distance zero, and the same noise on both sides."""
         lines = op.out + np.flatnonzero(op.left == op.right)
         for part in self.distance:
             self.lines[part, lines] = 0.0
@@ -140,28 +161,8 @@ class _Machine:
                 self.lines[part, lines] /= step.kept
 
     def _mix(self, op):
-        step, n = self.steps[op.step], op.n
-        lines = self.lines[:, op.source : op.source + n * n]
-        lines = lines.reshape(len(lines), n, n, *lines.shape[2:])
-        sides = [
-            [rows.records[op.step], *rows.rates[op.step]][: len(self.distance)]
-            for rows in self.sides.rows
-        ]
-        before, behind = (
-            [
-                self.sides.view(0, x[slot])[:, None] + self.sides.view(1, y[slot])[None]
-                for x, y in zip(*sides, strict=True)
-            ]
-            for slot in range(2)
-        )
-        parts = zip(before, lines[self.distance], strict=True)
-        K, T = [0.5 * (total - part) for total, part in parts], lines[self.ntk]
-        S, R = ([record[4] for record in side if len(record) > 4] for side in sides)
-        new = attention.covariances(step, K, S, R)
-        ntk = attention.ntks(step, K, T, S, R, new)
-        found = [total - 2.0 * part for total, part in zip(behind, new, strict=True)]
-        for parts, values in ((self.distance, found), (self.ntk, ntk)):
-            self._set(op, parts, [value.reshape(n * n, *value.shape[2:]) for value in values])
+        state = self.lines[:, op.source : op.source + op.n_lines]
+        self._replace(op, attention.covariances(state, *self._sides(op)))
 
 
 _OPERATIONS = {
@@ -176,32 +177,32 @@ _OPERATIONS = {
 }
 
 
-_OTHERS = {
+_INPUTS = {
     "series": _Machine._series,
     "embed": _Machine._covariances,
     "recur": _Machine._inputs,
-    "attend_linear": _Machine._sizes,
-    "attend_sqrt": _Machine._sizes,
+    "attend_linear": _Machine._weighed,
+    "attend_sqrt": _Machine._squared,
 }
-"""What formulas take from elsewhere, and the records that they read then."""
+"""What formulas take then: a state, what comes from elsewhere, and records."""
 
 
-def _duals(act, state, left, right, *moves):
-    """Gap and slope behind a series, with their rates if those of the records are given."""
+def _duals(act, state, left, right, *rates):
+    """Gap and slope behind a series; also their rates, if those of the records are given."""
     apart, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
     gap = settled(gap, left[1], right[1])
-    if not moves:
+    if not rates:
         return series.dual(act, gap, left[2:], right[2:])
-    rates = [
-        (gap > 0.0) * (state[2 + p] - 2.0 * apart * (moves[p][1] - moves[2 + p][1]))
+    gap_rates = [
+        (gap > 0.0) * (state[2 + p] - 2.0 * apart * (rates[p][1] - rates[2 + p][1]))
         for p in range(2)
     ]
-    features = ([move[2:] for move in moves[i : i + 2]] for i in (0, 2))
-    return series.dual_rates(act, gap, rates, left[2:], right[2:], *features)
+    dleft, dright = ([rate[2:] for rate in rates[i : i + 2]] for i in (0, 2))
+    return series.dual_rates(act, gap, gap_rates, left[2:], right[2:], dleft, dright)
 
 
 def scan_rows(program, X, gradient=False):
-    """Carry single rows (n, positions, channels) through a program, paired with themselves."""
+    """`LineRows` of single rows ``X`` (n, positions, channels), each paired with itself."""
     plan = schedule(program, None, True)
     scan = Scan(program, variances(X), gradient)
     sides = _Sides(X, X, scan, scan, True)
@@ -218,23 +219,27 @@ def scan_rows(program, X, gradient=False):
 
 
 def run(program, X, Y, rows_x, rows_y, gradient=False):
-    """Kernels between rows, as `reference.tiles.run` returns them, without the axis of outputs."""
+    """Kernels between rows ``X`` (n, positions, channels) and ``Y``, from the `LineRows` of both.
+
+    NNGP and NTK (n, m) and, with ``gradient``, their derivatives (n, m, 2).
+    """
     plan = schedule(program, None)
     sides = _Sides(X, Y, rows_x, rows_y, False)
     machine = _Machine(program, plan, (len(X), len(Y)), sides, gradient)
     for op in plan.operations:
         machine.run(op)
-    ends = ((rows.variance, rows.dvariance) for rows in (rows_x, rows_y))
-    return kernels(machine.lines[:, plan.result], *ends)
+    left, right = ((rows.variance, rows.dvariance) for rows in (rows_x, rows_y))
+    return kernels(machine.lines[:, plan.result], left, right)
 
 
 def kernels(state, left, right):
-    """NNGP and NTK, with their rates if there are any, from the state of the output.
+    """NNGP ``(A + B - D) / 2`` and NTK, and their derivatives, from the state of the output.
 
-    Both sides have the variances of their rows, and the rates of these or None.
+    ``left`` and ``right`` are pairs (variances (n,), their derivatives (n, 2) or None).
     """
-    found = (0.5 * (left[0][:, None] + right[0] - state[0]), state[1])
+    nngp, ntk = 0.5 * (left[0][:, None] + right[0] - state[0]), state[1]
     if len(state) == 2:
-        return found
-    moves = left[1][:, None] + right[1]
-    return *found, 0.5 * (moves - np.stack(state[2:4], axis=-1)), np.stack(state[4:6], axis=-1)
+        return nngp, ntk
+    dvariances = left[1][:, None] + right[1]
+    dnngp = 0.5 * (dvariances - np.stack(state[2:4], axis=-1))
+    return nngp, ntk, dnngp, np.stack(state[4:6], axis=-1)

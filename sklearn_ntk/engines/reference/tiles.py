@@ -1,24 +1,24 @@
-"""The reference engine: programs on whole arrays, by ufuncs and arithmetic only.
+"""The reference engine for rows without positions: programs on arrays, by arithmetic and ufuncs.
 
-It states what the stack machine does, computes the quantities that belong to single rows for every
-other engine, and runs on any array type that speaks the NumPy protocols.
+`scan_rows` runs a program on single rows, for all engines; `run` runs it on pairs of rows. Both
+work for any array type that implements the NumPy protocols.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas import gaps, series
-from ...formulas.tracing import built
+from ...formulas import gaps, series, tile_traces
+from ...formulas.writing import built
 
 
 class TileRows(NamedTuple):
-    """What one pass over single rows yields.
+    """Results of the pass over n single rows.
 
-    ``records[k]`` is what step ``k`` keeps for the pairs and ``rates[k][p]`` its rates along
-    direction ``p``. ``variance`` and ``ntk`` hold one row for each output of the program, the
-    diagonals of its Gram matrices, those of several NTKs one after the other, and ``dvariance`` and
-    ``dntk`` their rates, along the last axis.
+    ``records[k]`` is the record of step ``k``, a tuple of arrays (n,) that pairs read, and
+    ``rates[k][p]`` its rates along direction ``p``. ``variance`` (n_outputs, n) and ``ntk``
+    (n_ntks * n_outputs, n) are the diagonals of the Gram matrices, ``dvariance`` and ``dntk``
+    (n_outputs, n, 2) their rates or None.
     """
 
     records: list
@@ -30,9 +30,9 @@ class TileRows(NamedTuple):
 
 
 def scan_rows(program, variance, gradient=False, rate=0.0):
-    """Carry the variance and NTK of single rows, with their rates, through a program.
+    """`TileRows` of single rows with these variances (n,) of the inputs.
 
-    ``rate`` is that of the variance along the first direction.
+    ``rate`` is that of the variances along the first direction.
     """
     zero = 0.0 * variance
     state = (variance, zero, rate + zero, zero, zero, zero)[: 6 if gradient else 2]
@@ -47,19 +47,24 @@ def scan_rows(program, variance, gradient=False, rate=0.0):
             outputs.append(state)
             record, rate = _row_of_output(state)
         elif step.rule == "add":
-            state, record, rate = built(gaps.add_row_source, gradient)(state, stack.pop())
+            state, record, rate = built(tile_traces.add_row_source, gradient)(state, stack.pop())
         else:
             state, record, rate = _row(step, state)
         records.append(record)
         rates.append(rate)
-    variance, ntk, *moves = (np.stack(parts) for parts in zip(*outputs, strict=True))
+    variance, ntk, *derivatives = (np.stack(parts) for parts in zip(*outputs, strict=True))
     ntk = _one_axis(program, ntk, 1)
-    pairs = [np.stack(moves[i : i + 2], axis=-1) for i in (0, 2)] if gradient else (None, None)
-    return TileRows(records, rates, variance, ntk, *pairs)
+    dvariance = dntk = None
+    if gradient:
+        dvariance, dntk = (np.stack(derivatives[i : i + 2], axis=-1) for i in (0, 2))
+    return TileRows(records, rates, variance, ntk, dvariance, dntk)
 
 
 def _one_axis(program, ntk, n_axes):
-    """NTKs of all outputs, or of those for one choice of trained layers after the other."""
+    """NTKs with one axis in front of the last ``n_axes``, from axes (outputs, NTKs).
+
+    All outputs for the first ``n_frozen`` come before those for the second.
+    """
     if program.n_ntks is None:
         return ntk
     ntk = np.moveaxis(ntk, 0, -1 - n_axes)
@@ -67,37 +72,38 @@ def _one_axis(program, ntk, n_axes):
 
 
 def _trained(step, n_axes):
-    """Whether the weights of a step are trained; several NTKs lie along an axis in front."""
+    """``step.trained``, for several NTKs as an array with an axis in front of ``n_axes`` others."""
     flags = step.trained
     return np.reshape(flags, (-1, *[1] * n_axes)) if isinstance(flags, tuple) else flags
 
 
 def _row_of_output(state):
-    """Only the standard deviation is of use."""
+    """Record of an `Output` and its rates: only entry 2, the standard deviation, is read."""
     zero, std = 0.0 * state[0], np.sqrt(state[0])
     rates = tuple((zero, zero, 0.5 * rate / (std + (std == 0.0))) for rate in state[2:4])
     return (zero, zero, std), rates
 
 
 def _row(step, state):
+    """New state of rows, record, and rates of the record, for a step without the stack."""
     gradient = len(state) > 2
     if step.rule in gaps.RULES:
-        function = built(gaps.rule_row_source, step.rule, gradient)
+        function = built(tile_traces.rule_row_source, step.rule, gradient)
         return function(*step.take(["kept"]), state)
     numbers = step.take(gaps.ROW_NUMBERS)
     numbers[2] = _trained(step, 1)
     if step.rule == "series":
         return (series.map_row_rates if gradient else series.map_row)(step, numbers, state)
-    function = built(gaps.map_row_source, type(step.activation), gradient)
+    function = built(tile_traces.map_row_source, type(step.activation), gradient)
     return function(step.activation, numbers, state)
 
 
 def initial_gap(X, Y):
-    """Gap of raw rows, from the squared distance of their directions.
+    """Gap (n, m) of rows ``X`` (n, d) and ``Y`` (m, d): ``|x| |y| / d`` times ``|u - v|^2``.
 
-    That of ``x`` and ``y``, with norms 1 and ``r``, is the norm of ``x - y - (1 - r) y / r`` with
-    ``1 - r = (x - y).(x + y) / (1 + r)``: rows that are close lose no digits. Powers of two bring
-    ``r`` close to one.
+    ``u`` and ``v`` are the directions. For norms 1 and ``r`` their difference is ``u - v = x - y -
+    (1 - r) y / r`` with ``1 - r = (x - y).(x + y) / (1 + r)``: rows that are close lose no digits.
+    ``y`` is scaled by a power of two so that ``r`` is close to one.
     """
     norms_x, norms_y = (np.sqrt((Z * Z).sum(axis=1)) for Z in (X, Y))
     size_x, size_y = (norms + (norms == 0.0) for norms in (norms_x, norms_y))
@@ -115,7 +121,7 @@ def _squared_distance(X, Y, inverse, ratio):
 
 
 def between_directions(X, Y, inverse, ratio):
-    """``x / |x| - y / |y|`` of pairs (n, m, d), from ``1 / |x|`` and ``ratio = |y| / |x|``."""
+    """``u - v`` of `initial_gap`, for ``inverse = 1 / |x|`` and ``ratio = |y| / |x|``."""
     difference = (X - Y) * inverse
     longer = (difference * ((X + Y) * inverse)).sum(axis=2)
     share = longer / ((1.0 + ratio) * ratio)
@@ -123,11 +129,10 @@ def between_directions(X, Y, inverse, ratio):
 
 
 def run(program, gap, rows_x, rows_y, gradient=False):
-    """Carry the gaps and NTKs of pairs through a program.
+    """Run a program on pairs of rows, from their gaps (n, m) and the `TileRows` of both sides.
 
-    Returns the NNGP and NTK matrices of all outputs, one after the other along the first axis, and
-    with ``gradient`` their rates along log weight_var and log bias_var, along the last axis. Of
-    several NTKs, the matrices of one follow those of the other.
+    Returns NNGP (n_outputs, n, m) and NTK (n_ntks * n_outputs, n, m) and, with ``gradient``, their
+    derivatives with respect to log weight_var and log bias_var along a last axis.
     """
     zero = 0.0 * gap
     state = (gap, zero, zero, zero + program.by_rows, zero, zero)[: 6 if gradient else 2]
@@ -144,7 +149,7 @@ def run(program, gap, rows_x, rows_y, gradient=False):
             if step.rule == "output":
                 outputs.append(_kernels(state, left, right, dleft, dright))
             elif step.rule == "add":
-                state = built(gaps.add_pair_source, gradient)(state, stack.pop(), *sides)
+                state = built(tile_traces.add_pair_source, gradient)(state, stack.pop(), *sides)
             else:
                 state = _pair(step, state, *sides)
     nngp, ntk, *rates = (np.stack(parts) for parts in zip(*outputs, strict=True))
@@ -152,36 +157,38 @@ def run(program, gap, rows_x, rows_y, gradient=False):
 
 
 def _column(record):
+    """Entries (n,) of a record of left rows as (n, 1), to be paired with right ones (m,)."""
     return tuple(x[:, None] for x in record)
 
 
 def _kernels(state, left, right, dleft, dright):
-    """Covariance and NTK of a state, and their rates if the state has rates."""
+    """NNGP ``a b - gap / 2`` and NTK of a state, and their derivatives if the state has rates."""
     a, b = left[2], right[2]
     nngp = a * b - 0.5 * state[0]
     if len(state) == 2:
         return nngp, state[1]
-    moves = zip(dleft, dright, state[2:4], strict=True)
-    rates = [x[2] * b + a * y[2] - 0.5 * rate for x, y, rate in moves]
+    by_direction = zip(dleft, dright, state[2:4], strict=True)
+    rates = [x[2] * b + a * y[2] - 0.5 * gap_rate for x, y, gap_rate in by_direction]
     return nngp, state[1], np.stack(rates, axis=-1), np.stack(state[4:6], axis=-1)
 
 
 def _pair(step, state, *sides):
+    """New state of pairs for a step without the stack, from the records and rates of both sides."""
     gradient = len(state) > 2
     if step.rule in gaps.RULES:
-        return built(gaps.rule_pair_source, step.rule, gradient)(state, *sides)
+        return built(tile_traces.rule_pair_source, step.rule, gradient)(state, *sides)
     numbers = step.take(gaps.NUMBERS)
     numbers[1] = _trained(step, 2)
     if step.rule == "series":
         heads = (record[:3] for record in sides)
         duals = _duals(step.activation, state, *(record[3:] for record in sides))
-        return built(gaps.affine_pair_source, gradient)(numbers, state, duals, *heads)
-    function = built(gaps.map_pair_source, type(step.activation), gradient)
+        return built(tile_traces.affine_pair_source, gradient)(numbers, state, duals, *heads)
+    function = built(tile_traces.map_pair_source, type(step.activation), gradient)
     return function(step.activation, numbers, state, *sides)
 
 
-def _duals(act, state, left, right, *moves):
-    """Gap and slope behind a series, with their rates if those of the records are given."""
-    if not moves:
+def _duals(act, state, left, right, *rates):
+    """Gap and slope behind a series; also their rates, if those of the features are given."""
+    if not rates:
         return series.dual(act, state[0], left, right)
-    return series.dual_rates(act, state[0], state[2:4], left, right, moves[:2], moves[2:])
+    return series.dual_rates(act, state[0], state[2:4], left, right, rates[:2], rates[2:])

@@ -1,4 +1,4 @@
-"""Gram matrices as `Work` of the reference engine, a few rows at a time."""
+"""`Work` of the reference engine: Gram matrices in square blocks, on one thread."""
 
 from collections import deque
 
@@ -14,7 +14,7 @@ BLOCK = 64
 
 
 class _Work:
-    """Blocks of a matrix of ``shape``, of which a symmetric one has the lower ones, mirrored."""
+    """Blocks of a matrix of ``shape``; of a symmetric one the lower triangle, which is mirrored."""
 
     n_threads = 1
 
@@ -23,19 +23,20 @@ class _Work:
         n, m = self.shape
         corners = ((i, j) for i in range(0, n, BLOCK) for j in range(0, m, BLOCK))
         kept = (c for c in corners if not self.is_symmetric or c[1] <= c[0])
-        ends = deque((i, min(i + BLOCK, n), j, min(j + BLOCK, m)) for i, j in kept)
-        return [Part(lambda: self._compute, ends)]
+        bounds = ((i, min(i + BLOCK, n), j, min(j + BLOCK, m)) for i, j in kept)
+        return [Part(lambda: self._compute, deque(bounds))]
 
     def _compute(self, block, results):
         i0, i1, j0, j1 = block
-        for result, part in zip(results, self._kernels(slice(i0, i1), slice(j0, j1)), strict=False):
+        kernels = self._kernels(slice(i0, i1), slice(j0, j1))
+        for result, values in zip(results, kernels, strict=False):
             if not result.size:
                 continue
-            result[:, i0:i1, j0:j1] = part
+            result[:, i0:i1, j0:j1] = values
             if self.is_symmetric:
                 lower = np.arange(i0, i1)[:, None] >= np.arange(j0, j1)
-                turned = result[:, j0:j1, i0:i1].swapaxes(1, 2)
-                turned[:, lower] = result[:, i0:i1, j0:j1][:, lower]
+                mirrored = result[:, j0:j1, i0:i1].swapaxes(1, 2)
+                mirrored[:, lower] = result[:, i0:i1, j0:j1][:, lower]
 
 
 class TileWork(_Work):
@@ -72,5 +73,5 @@ class LineWork(_Work):
         first = 0 if self.is_symmetric else self.shape[0]
         right_rows = slice(first + right.start, first + right.stop)
         sides = (blocks.some(self.scanned, part) for part in (left, right_rows))
-        found = lines.run(self.program, self.X[left], self.Y[right], *sides, self.gradient)
-        return [part[None] for part in found]
+        kernels = lines.run(self.program, self.X[left], self.Y[right], *sides, self.gradient)
+        return [kernel[None] for kernel in kernels]  # the axis of outputs

@@ -1,1 +1,4 @@
-"""Single rows: what a program makes of them, and what pairs need to know of them."""
+"""The pass over single rows: variances at every step, diagonals, and the records that pairs read.
+
+`tiles` is for rows without positions, `lines` and `blocks` for rows with positions.
+"""

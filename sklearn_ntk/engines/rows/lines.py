@@ -1,25 +1,26 @@
-"""Single rows on positions: their variances at every step, and what steps keep of them for pairs.
+"""The pass over single rows with positions: variances at every step, and records for pairs.
 
-Variances behind a pooling or an attention depend on all pairs of positions of a row. The engine
-that carries these pairs, of each row with itself, hands them to `Scan` where it needs them.
+Variances behind a pooling or an attention depend on all pairs of positions of a row with itself.
+Engines carry these pairs as lines, for which the left and the right row are the same, and hand
+their squared distances to `Scan` where a step needs them.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ...formulas import attention, distances, series
-from ...formulas.tracing import built
-from ..schedule.operations import Mix
+from ...formulas import attention, line_traces, series
+from ...formulas.writing import built
 
 
 class LineRows(NamedTuple):
-    """What a pass over single rows yields.
+    """Results of the pass over n single rows.
 
-    ``records[k]`` is what step ``k`` keeps for the pairs, arrays (positions, ..., n),
-    ``rates[k][p]`` its rates along direction ``p``, and ``outside[k]`` the variances, with their
-    rates, that pairs have with positions outside. Then come diagonals of the Gram matrices, their
-    rates, and the largest variance on the way.
+    ``records[k]`` is the record of step ``k``, a tuple of arrays (positions, ..., n) that pairs
+    read, and ``rates[k][p]`` its rates along direction ``p``. ``outside[k]`` are the variances
+    before step ``k``, with their rates: the squared distances of pairs with one position outside
+    the grid. ``variance`` and ``ntk`` (n,) are the diagonals of the Gram matrices, ``dvariance``
+    and ``dntk`` (n, 2) their rates or None, and ``largest`` is the largest variance at any step.
     """
 
     records: list
@@ -31,6 +32,9 @@ class LineRows(NamedTuple):
     dntk: object
     largest: float
 
+    LISTS = "records", "rates", "outside"
+    DIAGONALS = "variance", "ntk", "dvariance", "dntk"
+
 
 def variances(X):
     """Variances (positions, n) of rows (n, positions, channels)."""
@@ -39,25 +43,23 @@ def variances(X):
 
 def needs_pairs(op, program):
     """Whether single rows must be known pair by pair before an operation runs."""
-    if not op.reads_rows:
-        return False
-    step = program.steps[op.step]
-    return step.mixes and (type(op) is Mix) == step.takes_all
+    return op.reads_rows and program.steps[op.step].mixes
 
 
 def pairs_of(op, step, take, gradient):
     """What `Scan.advance` needs of the lines, of which ``take`` gets some as (parts, lines, n)."""
-    parts = [0, 2, 3] if gradient else [0]
     if step.takes_all:
-        pairs = take(np.arange(op.source, op.source + op.n**2))[parts]
-        return pairs.reshape(len(parts), op.n, op.n, -1)
+        pairs = take(np.arange(op.source, op.source + op.n_lines))
+        return pairs.reshape(len(pairs), op.n, op.n, -1)
+    parts = [0, 2, 3] if gradient else [0]
     return take(op.out + np.flatnonzero(op.left == op.right))[parts]
 
 
 class Scan:
-    """Variances and records of single rows, step by step.
+    """Runs a program on single rows, step by step: variances, and records for pairs.
 
-    The state is the variances (positions, n), with their rates behind them if wanted.
+    ``state`` is a tuple of arrays (positions, n): the variances and, with ``gradient``, their rates
+    along both directions. ``n`` is the number of steps done.
     """
 
     def __init__(self, program, variance, gradient):
@@ -67,7 +69,7 @@ class Scan:
         self.largest = variance.max(initial=0.0)
 
     def advance(self, k, pairs=None):
-        """Go on up to and with step ``k``; ``pairs`` are the distances inside the rows there."""
+        """Go on up to and with step ``k``; for ``pairs`` inside the rows see `pairs_of`."""
         while self.n <= k:
             step = self.steps[self.n]
             rule = _RULES.get(step.rule, _map)
@@ -75,29 +77,31 @@ class Scan:
             self.records.append(record)
             self.rates.append(rates)
             self.outside.append(outside)
-            found = (np.abs(part).max(initial=0.0) for part in self.state)
-            self.largest = np.max([self.largest, *found])  # nan if there is one
+            sizes = (np.abs(part).max(initial=0.0) for part in self.state)
+            self.largest = np.max([self.largest, *sizes])  # NaN if there is one
             self.n += 1
 
     def finish(self, result, n):
-        """The `LineRows`, ``n`` of them, from the line (parts, rows) of the result."""
+        """`LineRows` of the first ``n`` rows, from the line (parts, rows) of the result."""
         self.advance(len(self.steps) - 1)
-        moves = (None, None)
-        if len(self.state) > 1:
-            parts = ([part[0] for part in self.state[1:]], list(result[4:]))
-            moves = tuple(np.stack(part, axis=-1)[:n] for part in parts)
-        lists = (cut(part, slice(None, n)) for part in (self.records, self.rates, self.outside))
-        return LineRows(*lists, self.state[0][0][:n], result[1][:n], *moves, self.largest)
+        variance, *variance_rates = (part[0] for part in self.state)
+        _, ntk, *pair_rates = result
+        dvariance = dntk = None
+        if variance_rates:
+            dvariance = np.stack(variance_rates, axis=-1)[:n]
+            dntk = np.stack(pair_rates[2:], axis=-1)[:n]  # behind those of the distance
+        lists = (cut(item, slice(None, n)) for item in (self.records, self.rates, self.outside))
+        return LineRows(*lists, variance[:n], ntk[:n], dvariance, dntk, self.largest)
 
 
 def cut(item, rows):
-    """Some rows of nested lists or tuples of arrays."""
+    """Nested lists or tuples of arrays (..., n), with ``rows`` of the last axis."""
     if isinstance(item, (list, tuple)):
-        return type(item)(cut(part, rows) for part in item)
+        return type(item)(cut(entry, rows) for entry in item)
     return item[..., rows]
 
 
-# --- Rules: the new state, the record, its rates, and what is outside -----------------------------
+# --- Rules: each returns the new state, the record, its rates, and variances for `outside` --------
 
 _NO_RATES = ((), ())
 
@@ -127,7 +131,7 @@ def _convolve(scan, step, pairs):
 
 
 def _windows(table, parts):
-    """Sums over windows of arrays over positions, zero outside."""
+    """Sums over windows (n_outputs, n) of arrays (positions, n), which are zero outside."""
     padded = (np.concatenate([part, np.zeros((1, *part.shape[1:]))]) for part in parts)
     return tuple(part[table].sum(axis=1) for part in padded)
 
@@ -138,14 +142,15 @@ def _embed(scan, step, pairs):
 
 
 def _settle(scan, step, pairs):
+    """Pooling; for the record see `distances.settle_pair`."""
     table, scale = step.windows.table, step.scale
     count = (table >= 0).sum(axis=1)[:, None] + 0.0 * pairs[0]
     sums = tuple(scale * part for part in _windows(table, scan.state))
     inside = tuple(0.5 * scale * part for part in pairs)
-    both = list(zip(inside, sums, strict=True))
-    new = tuple(part * count - less for less, part in both)
+    new = tuple(total * count - less for less, total in zip(inside, sums, strict=True))
     new = (np.maximum(new[0], 0.0), *new[1:])
-    rates = tuple((less, 0.0 * count, part) for less, part in both[1:])
+    rates = zip(inside[1:], sums[1:], strict=True)
+    rates = tuple((less, 0.0 * count, total) for less, total in rates)
     return new, (inside[0], count, sums[0]), rates, ()
 
 
@@ -153,21 +158,35 @@ def _mean(scan, step, pairs):
     return tuple(part.mean(axis=0, keepdims=True) for part in scan.state), (), _NO_RATES, ()
 
 
-def _attend(scan, step, pairs):
-    parts = zip(scan.state, pairs, strict=True)
-    K = tuple(0.5 * (part[:, None] + part[None] - inside) for part, inside in parts)
-    S = () if step.scaling == "sqrt" else attention.weights(step, K)
-    new = tuple(np.einsum("ppn->pn", part) for part in attention.covariances(step, K, S, S))
-    sizes = attention.sizes(step, scan.state[0], K[0], *(S[:1] or (None,)))
+def _covariances(scan, pairs):
+    """Covariances and NTKs inside rows, as `attention` has states, and places of the former."""
+    left, right = ([(part[at],) for part in scan.state] for at in (np.s_[:, None], np.s_[None]))
+    K = attention.covariances(pairs, left[0], right[0], *left[1:], *right[1:])
+    return K, [*attention.VALUE[: len(scan.state)]]
+
+
+def _attend_linear(scan, step, pairs):
+    K, parts = _covariances(scan, pairs)
+    S, A = attention.weights(step, K[parts]), scan.state
+    sums = attention.evaluate(attention.weigh, attention.mix_left(S, K), S).sum(axis=2)
+    new, size = tuple(sums[parts]), np.abs(S[0])
+    sizes = (size * A[0]).sum(axis=1), size.sum(axis=1)
     zeros = (0.0 * new[0],) * 2
-    records = [
-        (scan.state[p], new[p], *(zeros if p else sizes), *S[p : p + 1]) for p in range(len(new))
-    ]
-    return new, records[0], tuple(records[1:]), ()
+    rates = ((A[p], new[p], *zeros, S[p]) for p in range(1, len(new)))
+    return new, (A[0], new[0], *sizes, S[0]), tuple(rates), ()
+
+
+def _attend_sqrt(scan, step, pairs):
+    K, parts = _covariances(scan, pairs)
+    total = attention.evaluate(attention.squares, K).sum(axis=(1, 2))
+    return *map_rows(step, scan.state, total[parts]), ()
 
 
 def _recur(scan, step, pairs):
-    """Variances before, and behind the activation at all times."""
+    """Recurrence: the state is the variances before the activation, at all times.
+
+    Variances behind the activation are those for pairs with a position outside.
+    """
     before, behind, last = [], [], tuple(0.0 * part[0] for part in scan.state)
     for inputs in zip(*scan.state, strict=True):
         now = map_rows(step, last, inputs)[0]
@@ -175,7 +194,7 @@ def _recur(scan, step, pairs):
         activated = map_rows(scan.steps[scan.n + 1], tuple(part[None] for part in now))[0]
         last = tuple(part[0] for part in activated)
         behind.append(last)
-    state, outside = (tuple(map(np.stack, zip(*some, strict=True))) for some in (before, behind))
+    state, outside = (tuple(map(np.stack, zip(*t, strict=True))) for t in (before, behind))
     return state, state[:1], tuple((part,) for part in state[1:]), outside
 
 
@@ -193,35 +212,38 @@ _RULES = {
     "mean": _mean,
     "embed": _embed,
     "recur": _recur,
-    "attend_linear": _attend,
-    "attend_sqrt": _attend,
+    "attend_linear": _attend_linear,
+    "attend_sqrt": _attend_sqrt,
 }
-"""What is not here maps positions one by one."""
+"""Functions by the rule of a step; all other rules map positions one by one, by `map_rows`."""
 
 
 def map_rows(step, state, *inputs):
-    """New state, record and rates of the record for a step that maps positions one by one.
+    """New state, record and rates of the record, for a step that maps positions one by one.
 
-    A recurrence has ``inputs``, the variances that come in, with their rates.
+    A recurrence has ``inputs``, the variances that come in, with their rates, an attention sums.
     """
-    names = distances.row_numbers(step.rule)
+    names = line_traces.row_numbers(step.rule)
     if step.rule == "series":
         return _series(step, step.take(names), state)
     formula, act = formula_of(step)
-    function = built(distances.row_source, *formula, len(state) > 1)
+    function = built(line_traces.row_source, *formula, len(state) > 1)
     return function(act, step.take(names), state, *inputs)
 
 
 def formula_of(step):
-    """Rule and class of activation of the formula of a step, and the activation it takes."""
+    """The key (rule, activation class or None) of the formula of a step, and its parameters."""
     if step.rule == "pointwise":
         return (step.rule, type(step.activation)), step.parameters
     return (step.rule, None), ()
 
 
 def _series(step, numbers, state):
-    """Activation without a closed dual: the record has two variances before `series.head`."""
-    weight, bias, _, *drift = numbers
+    """`Pointwise` with a series: state, record and rates of the record.
+
+    The record is the new variance, the standard deviation before, `series.head`, coefficients.
+    """
+    weight, bias, _, weight_rate, bias_rate = numbers
     variance, shape = state[0], state[0].shape
     rows = step.activation.expand(variance.ravel())
     head = series.head(rows, variance.ravel())
@@ -230,12 +252,13 @@ def _series(step, numbers, state):
     dgain = 2.0 * inverse * dstd - 0.5 * gain
     root = np.sqrt(variance)
     new = weight * std * std + bias
-    moves, rates = [], []
+    new_rates, record_rates = [], []
     for p, rate in enumerate(state[1:]):
-        speed = rate / (variance + (variance == 0.0))
-        move = 2.0 * weight * std * dstd * speed + (drift[0] * std * std, drift[1])[p]
-        moves.append(move)
-        parts = (0.5 * root, dstd, -0.5 * inverse, dgain, 1.0)
+        speed = rate / (variance + (variance == 0.0))  # rate of log s^2
+        of_numbers = (weight_rate * std * std, bias_rate)[p]
+        new_rates.append(2.0 * weight * std * dstd * speed + of_numbers)
+        by_log = (0.5 * root, dstd, -0.5 * inverse, dgain, 1.0)
         coefficients = (part.reshape(shape) for part in rows.dunit)
-        rates.append((move, *(part * speed for part in parts), *coefficients))
-    return (new, *moves), (new, root, std, inverse, gain, clock, *unit), tuple(rates)
+        record_rates.append((new_rates[-1], *(part * speed for part in by_log), *coefficients))
+    record = (new, root, std, inverse, gain, clock, *unit)
+    return (new, *new_rates), record, tuple(record_rates)

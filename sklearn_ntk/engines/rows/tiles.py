@@ -1,7 +1,8 @@
-"""Single rows: their norms, and what a program makes of them.
+"""The pass over single rows without positions: norms, variances, records for pairs.
 
-The records of series are long. They are made for a slab of rows at a time; where those of all rows
-take too much memory, the coefficients of a slab are made anew whenever its pairs are at hand.
+Records of series contain all Hermite coefficients of a row. They are computed for a slab of rows at
+a time. If the coefficients of all rows take too much memory, those of a slab are computed again
+whenever pairs with it are.
 """
 
 from collections import deque
@@ -17,23 +18,24 @@ from ..reference import tiles as reference
 from ..reference.tiles import TileRows
 
 SLAB = 256
-"""Rows that are carried through a series at a time."""
+"""Rows of a slab."""
 
 HELD = 30_000_000
-"""Bytes of coefficients of series that are held at a time."""
+"""Most bytes of coefficients of series in memory at a time."""
 
 
 def check_rows(X, name="X"):
-    """Rows in double precision and their norms, to the bit the same in every memory order."""
+    """Rows (n, d) in float64 and C order, and their norms (n,)."""
     X = np.ascontiguousarray(read_rows(X, name))
     return X, np.sqrt(np.einsum("ij,ij->i", X, X))
 
 
 def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_threads=1):
-    """Carry single rows, from `check_rows`, through a program; returns `TileRows` and a `Carrier`.
+    """Run a program on single rows: `TileRows` of all sides, one after the other, and a `Carrier`.
 
-    Records of series end before their coefficients, which the `Carrier` has. Raises ValueError if a
-    kernel of these names overflows in the precision of the pairs.
+    ``rows`` are pairs (rows, norms) from `check_rows`. Records of series are without coefficients,
+    which the `Carrier` has. Raises ValueError if a kernel of these names overflows in the precision
+    of the pairs, ``dtype``.
     """
     with np.errstate(over="ignore", under="ignore"):
         variances = [norms * (norms / X.shape[1]) for X, norms in rows]
@@ -43,28 +45,31 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     carrier = Carrier(program, variances, rates, gradient, dtype)
     scanned = carrier.carry(n_threads)
     with np.errstate(over="ignore", invalid="ignore"):
-        parts = list(_parts(program, scanned, carrier.variances, names))
+        numbers = list(_checked(program, scanned, carrier.variances, names))
     if dtype != np.float64:
-        parts.append(packing.pack_numbers(program, np.float64))
-    check_overflow(parts, rows, dtype)
+        numbers.append(packing.pack_numbers(program, np.float64))
+    check_overflow(numbers, rows, dtype)
     return scanned, carrier
 
 
-def _parts(program, scanned, variances, names):
-    """What must not overflow: all variances, and the kernels of these names with their rates."""
+def _checked(program, scanned, variances, names):
+    """Yield what must not overflow: all variances, and the kernels of these names with rates."""
     yield variances
     for step, record in zip(program.steps, scanned.records, strict=True):
         if record:
             yield record[2] * record[2]
         if step.rule == "normalize":
-            yield record[0] ** 2  # pairs multiply two inverses
+            yield record[0] ** 2  # pairs multiply two inverse standard deviations
     results = (("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk))
-    yield [part for name, part in results if name in names]
+    yield [array for name, array in results if name in names]
 
 
-def check_overflow(parts, rows, dtype):
-    """Raise `OutOfRange` unless gaps, four times as large as nested parts, fit into a precision."""
-    if not _largest(parts) <= 0.25 * np.finfo(dtype).max:
+def check_overflow(numbers, rows, dtype):
+    """Raise `OutOfRange` if a number in nested lists exceeds a quarter of the largest of ``dtype``.
+
+    Gaps of pairs are up to four times as large as variances.
+    """
+    if not _largest(numbers) <= 0.25 * np.finfo(dtype).max:
         other = "" if dtype == np.float64 else f", or take dtype='float64' (now {dtype})"
         raise OutOfRange(
             f"The kernel of this network overflows on rows whose largest entry is "
@@ -74,20 +79,21 @@ def check_overflow(parts, rows, dtype):
 
 
 def _largest(item):
-    """Largest absolute value in nested lists or tuples of arrays; nan if there is one."""
+    """Largest absolute value in nested lists or tuples of arrays or None; NaN if there is one."""
     if isinstance(item, (list, tuple)):
-        return np.max([_largest(part) for part in item], initial=0.0)
+        return np.max([_largest(entry) for entry in item], initial=0.0)
     if item is None:
         return 0.0
     return np.maximum(np.max(item, initial=0.0), 0.0 - np.min(item, initial=0.0))
 
 
 class Carrier:
-    """Carries rows of all sides, one after the other, through a program by the reference engine.
+    """Runs a program on the rows of all sides, and computes coefficients of series again if needed.
 
-    Beside their variances stand the rates of these along the first direction. After `carry`,
-    ``spans`` tells where each step has its own among the coefficients of series, and
-    ``held`` are those of all rows, and their rates, if they take little memory.
+    ``rates`` are those of the variances along the first direction, zero but for programs
+    ``by_rows``. After `carry`, ``spans`` (n_steps, 2) is first index and number of the coefficients
+    of each step, and ``held`` (1 or 2, n_terms, n) are those of all rows, and their rates with
+    ``gradient``, or None if they take too much memory.
     """
 
     def __init__(self, program, variances, rates, gradient, dtype):
@@ -97,17 +103,17 @@ class Carrier:
         self._sizes = list(map(len, variances))
 
     def carry(self, n_threads):
-        """`TileRows` of all rows, whose records end before the coefficients of series."""
+        """`TileRows` of all rows, with records without coefficients of series."""
         if not packing.has_series(self._program):
             self.spans = packing.make_spans([0] * len(self._program.steps))
             self.held = self._empty(len(self.variances))
             return self._carry(self.variances, self.rates)
-        found, lengths = {}, {}
+        slab_rows, lengths = {}, {}
 
         def carry(slab):
             rows, first = self._carry_slab(*slab), slab[0]
             lengths[first] = packing.lengths_of_series(self._program, rows.records)
-            found[first] = _without_series(rows, lengths[first])
+            slab_rows[first] = _without_series(rows, lengths[first])
             if first == 0:
                 self.spans = packing.make_spans(lengths[0])
                 if len(self.variances) <= self.count_held():
@@ -119,36 +125,42 @@ class Carrier:
         carry(slabs[0])
         run(carry, deque(slabs[1:]), n_threads)
         spans = packing.make_spans(np.max(list(lengths.values()), axis=0))
-        if not np.array_equal(spans, self.spans):
+        if not np.array_equal(spans, self.spans):  # the first slab had fewer terms than others
             self.spans, self.held = spans, None
-        return _join([found[first] for first, _ in slabs])
+        return _join([slab_rows[first] for first, _ in slabs])
 
     def _carry(self, variances, rates):
+        """`TileRows` of rows of these variances and rates; overflow is checked afterwards."""
         with np.errstate(all="ignore"):
             return reference.scan_rows(self._program, variances, self._gradient, rates)
 
     def _carry_slab(self, start, stop):
-        """`TileRows` of a slab, carried with the extreme ones, which need the most terms."""
+        """`TileRows` of rows ``start .. stop``.
+
+        They are computed together with the smallest and the largest variance of all rows, which
+        need the most terms, so that all slabs have the same number of terms.
+        """
         v, part = self.variances, slice(start, stop)
         variances = np.concatenate([v[part], [v.min(), v.max()]])
         rates = np.concatenate([self.rates[part], [0.0, 0.0]])
         return cut(self._carry(variances, rates), slice(stop - start))
 
     def _empty(self, n):
-        """Zeros for the coefficients of so many rows."""
+        """Zeros (1 or 2, n_terms, n) for the coefficients of n rows, and their rates."""
         return np.zeros((1 + self._gradient, int(self.spans[:, 1].sum()), n), self._dtype)
 
     def _pack(self, rows, out):
-        parts = [rows.records, [rates[0] if rates else () for rates in rows.rates]]
-        for part, target in zip(parts, out, strict=False):
-            packing.pack_coefficients(part, self.spans, target)
+        """Copy the coefficients of `TileRows`, and their rates, to ``out``, as from `_empty`."""
+        rates = [rates[0] if rates else () for rates in rows.rates]  # derivatives by log s^2
+        for records, target in zip([rows.records, rates], out, strict=False):
+            packing.pack_coefficients(records, self.spans, target)
 
     def count_held(self):
-        """Number of rows whose coefficients are few enough to be held."""
+        """Number of rows whose coefficients take at most `HELD` bytes, at least a slab."""
         return max(SLAB, HELD // max(1, self._empty(1).nbytes))
 
     def coefficients(self, start, stop):
-        """Coefficients of rows and their rates, anew; the rows are whole slabs of one side."""
+        """Coefficients of the rows start .. stop, computed again; whole slabs of one side."""
         packed = self._empty(stop - start)
         for first in range(start, stop, SLAB):
             last = min(first + SLAB, stop)
@@ -157,38 +169,42 @@ class Carrier:
 
 
 def _slabs(sizes):
-    """Where slabs of rows begin and end; none has rows of two sides."""
+    """Yield ranges (start, stop) of slabs of rows; none has rows of two sides."""
     for start, stop in pairwise(np.cumsum([0, *sizes]).tolist()):
         for first in range(start, stop, SLAB):
             yield first, min(first + SLAB, stop)
 
 
 def cut(rows, part):
-    """What is known of some rows."""
-    records = [tuple(x[part] for x in record) for record in rows.records]
-    rates = [tuple(tuple(x[part] for x in side) for side in sides) for sides in rows.rates]
-    return TileRows(records, rates, *(x if x is None else x[:, part] for x in rows[2:]))
+    """`TileRows` of a subset of the rows, a slice."""
+    diagonals = (rows.variance, rows.ntk, rows.dvariance, rows.dntk)
+    return TileRows(
+        [tuple(x[part] for x in record) for record in rows.records],
+        [tuple(tuple(x[part] for x in rate) for rate in rates) for rates in rows.rates],
+        *(x if x is None else x[:, part] for x in diagonals),
+    )
 
 
 def _without_series(rows, lengths):
-    """Rows whose records end before the coefficients of series."""
+    """`TileRows` whose records and rates have no coefficients of series."""
     ends = [packing.HEAD if length else None for length in lengths]
     records = [record[:end] for record, end in zip(rows.records, ends, strict=True)]
     rates = [
-        tuple(side[:end] for side in sides) for sides, end in zip(rows.rates, ends, strict=True)
+        tuple(rate[:end] for rate in rates) for rates, end in zip(rows.rates, ends, strict=True)
     ]
     return rows._replace(records=records, rates=rates)
 
 
-def _join(parts):
-    """Rows of all parts, one after the other."""
-    records, rates, *results = zip(*parts, strict=True)
+def _join(slabs):
+    """`TileRows` of all slabs, one after the other."""
+    records, rates, *diagonals = zip(*slabs, strict=True)
     return TileRows(
         [_joined(record) for record in zip(*records, strict=True)],
-        [tuple(map(_joined, zip(*sides, strict=True))) for sides in zip(*rates, strict=True)],
-        *(None if x[0] is None else np.concatenate(x, axis=1) for x in results),
+        [tuple(map(_joined, zip(*step, strict=True))) for step in zip(*rates, strict=True)],
+        *(None if x[0] is None else np.concatenate(x, axis=1) for x in diagonals),
     )
 
 
 def _joined(records):
+    """Record of the rows of all slabs, from that of each slab."""
     return tuple(map(np.concatenate, zip(*records, strict=True)))

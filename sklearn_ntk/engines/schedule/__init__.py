@@ -1,1 +1,4 @@
-"""Schedules: which pairs of positions a result needs, and in which order they are computed."""
+"""Schedules: which pairs of positions a result needs, and the operations that compute them.
+
+`needs` works out the pairs, `operations` defines what a schedule is made of, `writer` writes it.
+"""

@@ -12,10 +12,10 @@ def n_positions(grid):
 
 
 def shapes(program):
-    """Grids of the state and of the stack before each step, and at the end."""
-    grid, stack, found = program.shape[:-1], [], []
+    """Tuples (grid of the state, grids of the stack ...) before each step, and at the end."""
+    grid, stack, before = program.shape[:-1], [], []
     for step in program.steps:
-        found.append((grid, *stack))
+        before.append((grid, *stack))
         if step.rule == "save":
             stack.append(grid)
         elif step.rule == "swap":
@@ -24,17 +24,22 @@ def shapes(program):
             stack.pop()
         else:
             grid = step.after(grid)
-    return [*found, (grid, *stack)]
+    return [*before, (grid, *stack)]
 
 
 def backwards(steps, sizes, state, stack, diagonal):
-    """Pairs needed after each step, for the state and the stack; ``diagonal`` adds equal ones."""
-    found, stack = [], list(stack)
+    """List of (codes of the state, codes of the stack): before the first step, then after each.
+
+    ``state`` and ``stack`` are the codes that are needed at the end, ``sizes`` the numbers of
+    positions before the steps and at the end. ``diagonal`` adds the pairs (p, p) behind each step
+    that mixes positions.
+    """
+    needs, stack = [], list(stack)
     for k in range(len(steps) - 1, -1, -1):
         step = steps[k]
         if diagonal and step.mixes:
             state = np.union1d(state, np.arange(sizes[k + 1]) * (sizes[k + 1] + 1))
-        found.append((state, tuple(stack)))
+        needs.append((state, tuple(stack)))
         if step.rule == "add":
             stack.append(state)
         elif step.rule == "swap":
@@ -43,5 +48,5 @@ def backwards(steps, sizes, state, stack, diagonal):
             state = np.union1d(state, stack.pop())
         else:
             state = step.needed(state, sizes[k], sizes[k + 1])
-    found.append((state, tuple(stack)))
-    return found[::-1]  # before the first step, then after each
+    needs.append((state, tuple(stack)))
+    return needs[::-1]

@@ -1,9 +1,12 @@
 """Operations on lines, of which a schedule is made.
 
-A line holds the state of one pair of positions for all pairs of rows that an engine carries at a
-time. Line `ZERO` is always zero.
+A line is the state (squared distance, NTK, maybe rates) of one pair of positions, for all pairs of
+rows that an engine computes at a time. Lines are numbered; line `ZERO` is always zero. An operation
+belongs to a step of the program and writes lines, most of them the lines ``out``, ``out + 1``, ...,
+with an entry of its tables for each; ``left`` and ``right`` are the positions of a line.
 """
 
+from math import isqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -11,36 +14,40 @@ import numpy as np
 from ..._values import complete
 
 ZERO = 0
-"""Line for pairs of which both positions are outside."""
+"""Line of pairs of which both positions are outside the grid."""
 
 
-class _Answers:
-    """What engines ask of an operation, with the answers of those that give no other."""
+class _Defaults:
+    """Attributes of operations that engines read, with their defaults."""
 
     reads_rows = False
-    """Whether it reads what single rows know at its step."""
+    """Whether it reads the records of single rows at its step."""
 
     out = more = 0
-    """The first line that it writes, and a number of its own that compiled loops read."""
+    """The first line that it writes; a number that its compiled loop reads."""
+
+    cost = scratch = 0
+    """Lines that it maps, of which most of the time is made, and lines of memory that it needs."""
 
     @property
     def tables(self):
-        """What it knows of one line after the other."""
-        return tuple(part.ravel() for part in self if isinstance(part, np.ndarray))
+        """Its tables, flat, in the order of its fields."""
+        return tuple(field.ravel() for field in self if isinstance(field, np.ndarray))
 
     @property
     def n_lines(self):
-        """Number of lines that it runs over."""
-        return next(len(part) for part in self if isinstance(part, np.ndarray))
+        """Number of lines of its loop, the length of its tables."""
+        return next(len(field) for field in self if isinstance(field, np.ndarray))
 
 
 def _operation(cls):
-    return complete(cls, _Answers)
+    """Decorator of a NamedTuple class: makes it an operation."""
+    return complete(cls, _Defaults)
 
 
 @_operation
 class Begin(NamedTuple):
-    """Distances of the rows themselves, for lines ``out`` on with positions ``left``, ``right``."""
+    """Write the squared distances of the inputs, and zero NTKs."""
 
     step: int
     out: int
@@ -50,7 +57,11 @@ class Begin(NamedTuple):
 
 @_operation
 class Extend(NamedTuple):
-    """Distances from outside, the variance of the other: of the left position, or the right one."""
+    """Write the squared distances of pairs with one position outside the grid, where signals are 0.
+
+    That is the variance at the other position, ``places``: of the left row, or of the right one
+    where ``is_right`` is 1.
+    """
 
     step: int
     out: int
@@ -62,7 +73,7 @@ class Extend(NamedTuple):
 
 @_operation
 class Gather(NamedTuple):
-    """Lines ``out`` on are sums of other lines, one row of ``sources`` each."""
+    """Write sums of lines: ``out + e`` is the sum of the lines ``sources[e]``."""
 
     step: int
     out: int
@@ -70,13 +81,13 @@ class Gather(NamedTuple):
 
     @property
     def more(self):
-        """Number of terms."""
+        """Number of terms of each sum."""
         return self.sources.shape[1]
 
 
 @_operation
 class Scatter(NamedTuple):
-    """Add lines ``sources`` to the lines ``targets``, one after the other."""
+    """Add line ``sources[e]`` to line ``targets[e]``, for all ``e``."""
 
     step: int
     sources: np.ndarray
@@ -94,7 +105,7 @@ class Clear(NamedTuple):
 
 @_operation
 class Map(NamedTuple):
-    """Replace lines ``out`` on by what the step of the program makes of each."""
+    """Replace each line by the formula of the step, applied to it."""
 
     step: int
     out: int
@@ -103,10 +114,15 @@ class Map(NamedTuple):
 
     reads_rows = True
 
+    @property
+    def cost(self):
+        """One for each line."""
+        return self.n_lines
+
 
 @_operation
 class Blend(NamedTuple):
-    """One time of a recurrence: lines ``out`` on from those one time before and those of inputs."""
+    """Write one time step of a recurrence, from the lines ``previous`` and those of the inputs."""
 
     step: int
     out: int
@@ -120,28 +136,39 @@ class Blend(NamedTuple):
 
 @_operation
 class Mix(NamedTuple):
-    """Attention, from all pairs of ``n`` positions in lines ``source`` on to lines ``out`` on."""
+    """Attention, from all pairs of positions in lines ``source`` on to lines ``out`` on."""
 
     step: int
     out: int
     source: int
-    n: int
+    left: np.ndarray
+    right: np.ndarray
 
     reads_rows = True
 
     @property
-    def n_lines(self):
-        """Number of positions, of whose pairs it takes the lines."""
+    def n(self):
+        """Number of positions."""
+        return isqrt(self.n_lines)
+
+    @property
+    def cost(self):
+        """Sums over positions take as long as so many lines."""
+        return self.n_lines + self.n**3 // 4
+
+    @property
+    def scratch(self):
+        """Sums over positions of the left row."""
         return self.n
 
     @property
     def more(self):
-        """The first line that it takes."""
+        """The first line that it reads."""
         return self.source
 
 
 class Schedule(NamedTuple):
-    """Operations, the line of the result, and how many lines there are."""
+    """Operations in their order, the line of the result, and the number of lines."""
 
     operations: list
     result: int
@@ -149,6 +176,5 @@ class Schedule(NamedTuple):
 
     @property
     def cost(self):
-        """Lines that steps map, of which most of the time is made; attention counts as so many."""
-        mapped = sum(len(op.left) for op in self.operations if isinstance(op, Map))
-        return mapped + sum(op.n**3 // 4 for op in self.operations if isinstance(op, Mix))
+        """Lines that operations map."""
+        return sum(op.cost for op in self.operations)

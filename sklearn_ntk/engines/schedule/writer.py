@@ -9,65 +9,16 @@ one portion after the other in cache; what they yield is summed up in lines that
 """
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
 from ...program import grids
+from .areas import Area, Memory
 from .needs import backwards, n_positions, shapes
 from .operations import ZERO, Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter, Schedule
 
 PORTION = 512
 """Lines of a portion, about; for 16 pairs of rows in double precision they take 128 kB."""
-
-
-class _Area(NamedTuple):
-    """Pairs of positions, as sorted numbers ``p n + q``, and the line of each."""
-
-    codes: np.ndarray
-    lines: np.ndarray
-    n: int
-
-    def find(self, codes):
-        return self.lines[np.searchsorted(self.codes, codes)]
-
-    @property
-    def first(self):
-        """The first line."""
-        return int(self.lines.min()) if len(self.lines) else ZERO
-
-    def positions(self):
-        """Left and right positions of the lines in their order."""
-        order = np.argsort(self.lines)
-        return np.divmod(self.codes[order], self.n)
-
-
-class _Memory:
-    """Gives lines away, first fit, and takes them back."""
-
-    def __init__(self, first):
-        self.free, self.end = [], first
-
-    def take(self, n):
-        for k, (start, size) in enumerate(self.free):
-            if size >= n:
-                self.free[k : k + 1] = [(start + n, size - n)] if size > n else []
-                return start
-        start, self.end = self.end, self.end + n
-        return start
-
-    def give(self, lines):
-        """Take back an area; lines are without gaps."""
-        if not len(lines):
-            return
-        self.free = sorted([*self.free, (int(lines.min()), len(lines))])
-        merged = []
-        for start, size in self.free:
-            if merged and sum(merged[-1]) == start:
-                merged[-1] = (merged[-1][0], merged[-1][1] + size)
-            else:
-                merged.append((start, size))
-        self.free = merged
 
 
 class _Writer:
@@ -77,7 +28,7 @@ class _Writer:
         self.steps, self.shapes = program.steps, shapes(program)
         self.sizes = [n_positions(grid) for grid, *_ in self.shapes]
         self.portion, self.diagonal = portion, diagonal
-        self.memory, self.operations = _Memory(1), [Clear(-1, ZERO, 1)]
+        self.memory, self.operations = Memory(1), [Clear(-1, ZERO, 1)]
 
     def add(self, operation):
         """Append an operation, with tables as short as may be: there are millions of lines."""
@@ -121,16 +72,16 @@ class _Writer:
             self.memory.give(store.lines)
         if mixer is not None and is_whole:
             out = self._area(state, target.n)
-            self.add(Mix(stop, out.first, target.first, target.n))
+            self.add(Mix(stop, out.first, target.first, *out.positions()))
             self.memory.give(target.lines)
             target = out
-        if mixer is not None:
+        elif mixer is not None:
             self._map(stop, target)
         return [target, *kept]
 
     def _area(self, codes, n):
         first = self.memory.take(len(codes))
-        return _Area(codes, first + np.arange(len(codes)), n)
+        return Area(codes, first + np.arange(len(codes)), n)
 
     def _store(self, codes, n, step):
         """Lines that portions are summed up in."""
@@ -275,7 +226,7 @@ class _Writer:
         order = np.lexsort((area.codes, np.minimum(left, right)))
         lines = np.empty(len(order), np.int64)
         lines[order] = self.memory.take(len(order)) + np.arange(len(order))
-        out = _Area(area.codes, lines, n)
+        out = Area(area.codes, lines, n)
         # lines from outside need the variances of all times, which single rows know
         previous, extra = self._outside(k, left - 1, right - 1, out)
         ranks = np.minimum(left, right)[order]

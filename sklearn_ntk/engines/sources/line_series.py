@@ -1,28 +1,29 @@
-"""Source of the compiled loops over lines for activations that are series.
+"""Source of the compiled loops over lines for activations that are Hermite series.
 
-The sums of `series` for a line are kept in scratch memory behind the duals.
+The sums of `formulas.series` for a line are kept in scratch memory ``work``, behind gap and slope
+and their rates.
 """
 
-from ...formulas import distances
+from ...formulas import line_traces
 from .lines import Reads, mapping, of_left, short
 from .tiles import Series, indent, names_of_sums, text_of
 
 N_WORK = 6 + len(names_of_sums(True))
-"""Numbers of scratch memory for each lane that a series needs."""
+"""Numbers of scratch memory for each pair of rows (lane) of a line."""
 
 
 def source(own, gradient, single):
     """Source of a `Pointwise` step whose activation is a series.
 
-    Records hold the new variance, the standard deviation before, then the features of `series`:
-    that behind, ``1 / (2 s)``, the gain, ``log s^2``, and the coefficients. Of each of these the
-    constants hold the order and whether the distance doubles behind it.
+    A record is the new variance, the standard deviation before the activation, `series.head`, and
+    the coefficients. ``tile.constants`` has a pair (order, whether the distance doubles behind it)
+    for each coefficient.
     """
-    made, letters = Series(gradient, single, True), ("", "d") if gradient else ("",)
-    reads, head = Reads(made.inputs, None, own, (), "k", {}), distances.SERIES_HEAD
-    places = [f"LANES * {6 + i} + j" for i in range(len(made.names))]
-    load = [f"{name} = load(work, {at})" for name, at in zip(made.names, places, strict=True)]
-    store = [f"store(work, {at}, {name})" for name, at in zip(made.names, places, strict=True)]
+    code, letters = Series(gradient, single, True), ("", "d") if gradient else ("",)
+    reads, head = Reads(code.inputs, None, own, (), "k", {}), line_traces.SERIES_HEAD
+    places = [f"LANES * {6 + i} + j" for i in range(len(code.names))]
+    load = [f"{name} = load(work, {at})" for name, at in zip(code.names, places, strict=True)]
+    store = [f"store(work, {at}, {name})" for name, at in zip(code.names, places, strict=True)]
     slots = {"": "q", "d": "(q + width)"}
     lefts = [f"{d}u = {of_left(slots[d], own)}" for d in letters]
     once, each = (lefts, []) if not own else ([], lefts)
@@ -31,22 +32,22 @@ def source(own, gradient, single):
     lines = [
         *reads.rows,
         "for j in range(lanes):",
-        *indent(1, [*reads.lanes, *made.start, *store]),
+        *indent(1, [*reads.lanes, *code.start, *store]),
         f"for q in range({head + 1}, width):",
         *indent(1, [*places, *once]),
         f"    place = constants + 2 * (q - {head})",
         "    order, doubles = tile.constants[place], tile.constants[place + 1]",
         "    if doubles > F(0.0):",
         "        for j in range(lanes):",
-        *indent(3, [*load, *made.double, *store]),
+        *indent(3, [*load, *code.double, *store]),
         "    for j in range(lanes):",
-        *indent(2, [*load, *each, *rights, *made.term, *store[1:]]),
+        *indent(2, [*load, *each, *rights, *code.term, *store[1:]]),
         f"q = {head}",
         *[*places, *once],
         "for j in range(lanes):",
-        *indent(1, [*reads.lanes, *load, *each, *rights, *made.end]),
-        *indent(1, (f"store(work, LANES * {i} + j, {x})" for i, x in enumerate(made.duals))),
+        *indent(1, [*reads.lanes, *load, *each, *rights, *code.end]),
+        *indent(1, (f"store(work, LANES * {i} + j, {x})" for i, x in enumerate(code.duals))),
     ]
-    begin = ["work, constants = tile.work, steps[k, 3]", *made.constants]
+    begin = ["work, constants = tile.work, steps[k, 3]", *code.constants]
     behind = mapping("series", None, own, gradient, single, lines)
     return text_of([*short(gradient), *indent(1, begin), *behind])

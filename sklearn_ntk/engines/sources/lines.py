@@ -3,11 +3,11 @@
 A loop is one flat function of the number ``o`` of an operation and a `Lines` (see
 `numba.lines`). A line is ``LANES`` numbers of each part of the state, one for each pair of
 rows, side by side: the inner loop has a fixed length and turns to a few vector instructions.
-``fetch(array, place)`` reads what no ``put`` in the same loop writes.
+``fetch(array, place)`` reads what no ``put`` in the same function writes.
 """
 
-from ...formulas import distances
-from ...formulas.tracing import statements
+from ...formulas import distances, line_traces
+from ...formulas.writing import statements
 from ..packing.tiles import place_of
 from .tiles import INPUT, Scalars, indent, text_of
 
@@ -15,7 +15,7 @@ N_LANES = {"float64": 16, "float32": 32}
 """Pairs of rows that a line holds; the sources call it ``LANES``."""
 
 RUN = 16
-"""Lines that are added up before they are added to another."""
+"""Most lines with the same target that `scatter` sums before it adds them to the target."""
 
 HEAD = """\
 def loop(o, tile):
@@ -29,7 +29,7 @@ def loop(o, tile):
 SHORT = """\
     lanes, whole = opaque(LANES), opaque({size})
 """
-"""Trip counts of short loops, which the compiler would otherwise unroll instead of vectorise."""
+"""Lengths of short loops, hidden from the compiler, which would unroll and not vectorise them."""
 
 ROWS = """\
     for e in range(n):
@@ -42,43 +42,48 @@ _SAME = """\
         if xb == yb:
             for j in range(lanes):
 """
-"""One row at one position: its distance is exactly zero."""
+"""Loop for a position of a row paired with itself, whose distance is exactly zero."""
 
 
 def rows(own, gradient):
-    """Lines that begin the loop over lines; ``own`` pairs each row with itself.
+    """Code that begins the loop over lines ``e``, with the places of their left and right records.
 
-    Rows on the left are then those of the lanes, too, and their records stand side by side.
+    With ``own`` each row is paired with itself: the left rows, too, are those of the lanes, and
+    their records are contiguous along lanes.
     """
     left = "ny * (first + tables[t + e]) + j0" if own else "nx + first + tables[t + e]"
     return ROWS.format(size=line_size(gradient), left=left).splitlines()
 
 
 def of_left(slot, own, base="xb"):
-    """A record of the left row, from the place of the first one."""
+    """Code that reads entry ``slot`` of the record of the left row, whose first is at ``base``."""
     return f"fetch(y, {base} + ny * count * {slot} + j)" if own else f"x[{base} + count * {slot}]"
 
 
 def short(gradient):
-    """First lines of a function whose loops are short."""
+    """Code that begins a function with loops over lanes."""
     return HEAD.splitlines() + SHORT.format(size=line_size(gradient)).splitlines()
 
 
 def line_size(gradient):
-    """Numbers of a line, as a text."""
+    """Code of the number of entries of a line."""
     return f"LANES * {6 if gradient else 2}"
 
 
 def slot_of(index, p):
-    """Place of a part of a record among those of a step: values, then rates along directions."""
+    """Code of the place of entry ``index`` of a record, or of its rate along direction ``p``.
+
+    A record is stored as its values, then all rates along the first direction, then the second.
+    """
     return f"({index} + {p + 1} * width)" if p is not None else f"{index}"
 
 
 class Reads:
-    """Where the inputs of a trace are found: lines before the loops, per line and per lane.
+    """Code that reads the inputs of a trace: before the loops, for each line, for each lane.
 
-    ``numbers`` are the names of those that the rule reads, of the step ``affine``. States, by their
-    letters, are the sums of lines that begin at ``sources``, or else that of the line ``at``.
+    ``numbers`` are the names of the numbers of the step ``affine`` (code of its index) that the
+    rule reads. The state of letter ``s`` or ``z`` is the sum of the lines that begin at the places
+    ``sources[letter]``, or else the line ``at``.
     """
 
     def __init__(self, names, cls, own, numbers, affine, sources):
@@ -109,19 +114,18 @@ class Reads:
             self.lanes.append(f"{name} = {' + '.join(terms) or f'load(lines, at + {place})'}")
 
 
-def mapping(
-    rule, cls, own, gradient, single, before=(), after=(), affine="k", sources=None, given=()
-):
+def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=None, local=()):
     """Lines of the loops that replace the state of lines by what a rule makes of it.
 
-    ``before`` and ``after`` are lines around the loop over lanes; the former find the inputs
-    ``given``. For the others see `Reads`.
+    ``before`` is code before the loop over lanes, which sets the inputs ``local``. For the others
+    see `Reads`.
     """
     writer = Scalars(single)
-    inputs, body, texts = statements(distances.trace_pair(rule, cls, gradient), writer)
-    names = [name for name in inputs if name not in given]
-    reads = Reads(names, cls, own, distances.pair_numbers(rule), affine, sources or {})
-    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in enumerate(texts)]
+    inputs, body, texts = statements(line_traces.trace_pair(rule, cls, gradient), writer)
+    names = [name for name in inputs if name not in local]
+    reads = Reads(names, cls, own, line_traces.pair_numbers(rule), affine, sources or {})
+    changed = [(part, text) for part, text in enumerate(texts) if sources or text != f"s{part}"]
+    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in changed]
     return [
         *indent(1, reads.before),
         *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
@@ -130,34 +134,30 @@ def mapping(
         *indent(2, reads.rows),
         f"        for j in range({'lanes' if cls is None else 'LANES'}):",
         *indent(3, [*reads.lanes, *body, *ends]),
-        *(same(gradient, after) if own else ()),
+        *(_same(rule, gradient) if own and rule != "covariance" else ()),  # that is no distance
     ]
 
 
-def same(gradient, after=()):
-    """Lines for the pairs of a position with itself."""
-    zeros = (
-        f"put(lines, at + LANES * {part} + j, F(0.0))" for part in (0, 2, 3)[: 3 if gradient else 1]
-    )
-    return [*_SAME.splitlines(), *indent(4, [*zeros, *after])]
+def _same(rule, gradient):
+    """Lines for the pairs of a position with itself: no distance, and the same noise."""
+    parts = ((0, 2, 3), (1, 4, 5)) if gradient else ((0,), (1,))
+    distance, ntk = ([f"at + LANES * {part} + j" for part in some] for some in parts)
+    lines = [f"put(lines, {at}, F(0.0))" for at in distance]
+    if rule in distances.NOISY:
+        lines += [f"put(lines, {at}, load(lines, {at}) / numbers[k, 0])" for at in ntk]
+    return [*_SAME.splitlines(), *indent(4, lines)]
 
 
 def mapped(rule, cls, own, gradient, single):
     """Source of an operation that maps lines, for a rule and a class of activations."""
-    after = []
-    if rule in distances.NOISY:
-        for part in (1, 4, 5)[: 3 if gradient else 1]:
-            place = f"at + LANES * {part} + j"
-            after.append(f"put(lines, {place}, load(lines, {place}) / numbers[k, 0])")
-    lines = mapping(rule, cls, own, gradient, single, after=after)
-    return text_of([*short(gradient), *lines])
+    return text_of([*short(gradient), *mapping(rule, cls, own, gradient, single)])
 
 
 def joined(cls, n_sources, own, gradient, single):
-    """Source of an affine map, the step before, and an activation.
+    """Source of a `Gather`, the `Map` of an affine step and that of an activation, in one loop.
 
-    The state is the sum of so many lines, of which the operation knows the table, or where it will
-    be if there are none.
+    With ``n_sources`` > 0 the state is the sum of so many lines, whose table is at ``ops[o, 5]``;
+    with 0 there is no `Gather`, and the state is that of the line itself.
     """
     names = [f"p{q}" for q in range(n_sources)]
     before = [
@@ -170,23 +170,23 @@ def joined(cls, n_sources, own, gradient, single):
 
 
 def embed(own, gradient, single):
-    """Source of the sum with a signal of the positions, whose covariances are in a table."""
+    """Source of an `Embed`, whose covariances are in ``tile.constants``."""
     before = [
         "p, q = tables[t + e], tables[t + n + e]",
         "both = table[start + count * p + q]",
         "own_left = table[start + count * p + p]",
         "own_right = table[start + count * q + q]",
     ]
-    given = "both", "own_left", "own_right"
+    local = "both", "own_left", "own_right"
     return text_of([
         *short(gradient),
         "    table, start = tile.constants, steps[k, 3]",
-        *mapping("embed", None, own, gradient, single, before, given=given),
+        *mapping("embed", None, own, gradient, single, before, local=local),
     ])  # fmt: skip
 
 
 def blend(own, gradient, single):
-    """Source of one time of a recurrence, without the activation."""
+    """Source of a `Blend`: one time step of a recurrence, without the activation."""
     size = line_size(gradient)
     before = [f"pa, pb = {size} * tables[t + 2 * n + e], {size} * tables[t + 3 * n + e]"]
     sources = {"s": ["pa"], "z": ["pb"]}
@@ -198,7 +198,7 @@ def blend(own, gradient, single):
 
 
 def gather(own, gradient, single):
-    """Source of sums of lines: the sources of each come one after the other in the table."""
+    """Source of a `Gather`: sums of lines."""
     size = line_size(gradient)
     sums = {1: "a", 2: "a + b", 3: "a + b + c"}
     lines = [*short(gradient), "    terms = ops[o, 5]", "    for e in range(n):"]
@@ -220,10 +220,10 @@ def gather(own, gradient, single):
 
 
 def scatter(own, gradient, single):
-    """Source of additions of lines to others.
+    """Source of a `Scatter`: additions of lines to others.
 
-    Neighbours with the same target are first added up, some at a time: in long sums of one number
-    after the other, rounding would add up, too.
+    Up to `RUN` consecutive lines with the same target are summed first, which reduces rounding in
+    long sums.
     """
     size = line_size(gradient)
     return text_of([
@@ -248,7 +248,7 @@ def scatter(own, gradient, single):
 
 
 def clear(own, gradient, single):
-    """Source of lines that become zero."""
+    """Source of a `Clear`: lines that become zero."""
     size = line_size(gradient)
     return text_of([
         *short(gradient),
@@ -258,7 +258,7 @@ def clear(own, gradient, single):
 
 
 def begin(own, gradient, single):
-    """Source of the distances of the rows themselves."""
+    """Source of a `Begin`: squared distances of the inputs."""
     size = line_size(gradient)
     apart = [
         "place = ny * (yb + c) + j0",
@@ -286,7 +286,7 @@ def begin(own, gradient, single):
 
 
 def extend(own, gradient, single):
-    """Source of distances from outside: variances, with their rates, which are the last slots."""
+    """Source of an `Extend`: variances and their rates, which follow the entries of a record."""
     size = line_size(gradient)
     lines = [*short(gradient), f"    slot = {3 if gradient else 1} * width"]
     lines += ["    for e in range(n):", f"        at = {size} * (out + e)"]

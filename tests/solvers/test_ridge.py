@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from ridge_problems import bordered, left_out, mean_error, problem, smooth_problem
 from scipy.linalg import LinAlgWarning
 
-from sklearn_ntk import NTKKernel
-from sklearn_ntk.gram import ArrayOperator, KernelOperator
-from sklearn_ntk.solvers import RELATIVE_RIDGES, EarlyStopping, Path, Ridge
+from sklearn_ntk.gram import ArrayOperator
+from sklearn_ntk.solvers import RELATIVE_RIDGES, Path, Ridge
 from sklearn_ntk.solvers import _ridge as solvers
 
 ROUTES = pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"])
@@ -27,37 +27,6 @@ def fit_ridge(K, Y, weights, ridge):
 
 def select_ridge(K, Y, weights, ridges, like=None):
     return Ridge(ridges).fit(ArrayOperator(K, overwrite=True), Y, weights, like)
-
-
-def problem(n=9, n_outputs=1, seed=0):
-    """Positive definite matrix, targets and uneven weights."""
-    rng = np.random.default_rng(seed)
-    A = rng.normal(size=(n, n + 2))
-    Y = rng.normal(size=(n, n_outputs)) + np.arange(1.0, n_outputs + 1)
-    return A @ A.T / n, Y, rng.uniform(0.5, 3.0, n)
-
-
-def bordered(K, Y, weights, ridge):
-    """Coefficients and intercept from the stationarity conditions, as one linear system."""
-    n = len(K)
-    A = np.block([[K + ridge * np.diag(1.0 / weights), np.ones((n, 1))], [np.ones(n), 0.0]])
-    solution = np.linalg.solve(A, np.vstack([Y, np.zeros(Y.shape[1])]))
-    return solution[:n], solution[n]
-
-
-def left_out(K, Y, weights, ridge):
-    """Residual of every row, and predictive variance, when the model is fitted without it."""
-    n = len(K)
-    residuals, variances = np.empty(Y.shape), np.empty(n)
-    for i in range(n):
-        rest = np.arange(n) != i
-        dual, intercept = bordered(K[np.ix_(rest, rest)], Y[rest], weights[rest], ridge)
-        residuals[i] = Y[i] - K[i, rest] @ dual - intercept
-        G = np.linalg.inv(K[np.ix_(rest, rest)] + ridge * np.diag(1.0 / weights[rest]))
-        k, ones = K[rest, i], np.ones(n - 1)
-        doubt = (1.0 - ones @ G @ k) ** 2 / (ones @ G @ ones)  # of the intercept
-        variances[i] = K[i, i] - k @ G @ k + doubt + ridge / weights[i]
-    return residuals, variances
 
 
 # --- One ridge -----------------------------------------------------------------------------------
@@ -129,26 +98,6 @@ def test_one_candidate_is_reported_without_errors():
     found = fit_ridge(K, Y, weights, 0.3)
     assert found.value == 0.3 and found.errors.shape == (0,)
     assert_array_equal(found.values, [0.3])
-
-
-# --- Many ridges ---------------------------------------------------------------------------------
-
-
-def mean_error(K, Y, weights, ridge):
-    residuals = left_out(K, Y, weights, ridge)[0]
-    mean = weights @ Y / weights.sum()
-    spread = weights @ (Y - mean) ** 2 / weights.sum()
-    return (weights @ (residuals**2 / spread) / weights.sum()).mean()
-
-
-def smooth_problem(n=25, noise=0.3, seed=0):
-    """Smooth targets of different scales under noise: the best ridge is inside the range."""
-    rng = np.random.default_rng(seed)
-    x = np.sort(rng.uniform(-2, 2, n))
-    K = np.exp(-((x[:, None] - x) ** 2)) + 0.1 * np.outer(x, x)
-    Y = np.stack([np.sin(2 * x), 100.0 * np.cos(x)], axis=1)
-    noise = noise * rng.normal(size=(n, 2)) * [1.0, 100.0]
-    return K, Y + noise, rng.uniform(0.5, 2.0, n)
 
 
 @ROUTES
@@ -364,89 +313,3 @@ def test_ridge_that_makes_an_indefinite_matrix_definite_is_used(monkeypatch, lim
     found = select_ridge(K.copy(), Y, np.ones(3), RELATIVE_RIDGES)
     assert found.value > 3.0
     assert_allclose(found.solution.dual, bordered(K, Y, np.ones(3), found.value)[0], rtol=1e-8)
-
-
-# --- Methods as values ----------------------------------------------------------------------------
-
-METHODS = pytest.mark.parametrize(
-    "method",
-    [Ridge(0.3), Ridge([0.1, 1.0]), Ridge(), EarlyStopping(3.0), EarlyStopping()],
-    ids=repr,
-)
-
-
-@METHODS
-def test_arrays_and_operators_are_the_same(method):
-    """What is passed stays as it is; targets may have one axis, and weights may be left out."""
-    X = np.random.default_rng(0).normal(size=(8, 2))
-    kernel, y = NTKKernel(1), X[:, 0]
-    K = kernel(X)
-    copies = K.copy(), y.copy()
-    found = [
-        method.fit(K, y),
-        method.fit(ArrayOperator(K), y[:, None], np.ones(8)),
-        method.fit(KernelOperator(kernel, X), y),
-        method.fit(ArrayOperator(K.copy(), overwrite=True), y),
-    ]
-    for path in found[1:]:
-        assert path.best == found[0].best
-        assert_array_equal(path.values, found[0].values)
-        assert_array_equal(path.solution.dual, found[0].solution.dual)
-    assert_array_equal(K, copies[0])
-    assert_array_equal(y, copies[1])
-
-
-@METHODS
-def test_solution_predicts_and_is_complete(method):
-    X = np.random.default_rng(0).normal(size=(8, 2))
-    K, y = NTKKernel(1)(X), X[:, 0]
-    path = method.fit(K, y)
-    solution = path.solution
-    assert len(path.errors) in (0, len(path.values)) and path.value == path.values[path.best]
-    assert solution.dual.shape == solution.residuals.shape == (8, 1)
-    assert np.all(solution.precision > 0.0) and solution.gcv > 0.0
-    errors = y - (K @ solution.dual + solution.intercept)[:, 0]
-    assert np.sum(errors**2) < np.sum(solution.residuals**2)
-
-
-def test_methods_are_values():
-    assert Ridge(0.3) == Ridge(0.3) != Ridge(0.4) and Ridge(1.0) != EarlyStopping(1.0)
-    assert repr(Ridge(0.3)) == "Ridge(ridges=0.3)" and repr(EarlyStopping()) == "EarlyStopping()"
-    assert hash(Ridge()) == hash(Ridge())
-
-
-@pytest.mark.parametrize("ridges", [[1.0, 0.1, 10.0], (10.0, 0.1, 1.0), np.array([0.1, 1.0, 10.0])])
-def test_candidates_are_put_in_order(ridges):
-    K, Y, weights = smooth_problem()
-    assert_array_equal(Ridge(ridges).fit(K, Y, weights).values, [0.1, 1.0, 10.0])
-    assert_array_equal(EarlyStopping(ridges).fit(K, Y, weights).values, [10.0, 1.0, 0.1])
-
-
-def test_error_that_is_given_chooses():
-    K, Y, weights = smooth_problem()
-    for method in (Ridge, EarlyStopping):
-        choice = method([1e-3, 1.0, 1e3], error=lambda solution, Y, weights: solution.gcv)
-        path = choice.fit(K, Y, weights)
-        found = method([1e-3, 1.0, 1e3]).solutions(ArrayOperator(K), Y, weights, is_whole=True)
-        assert_allclose(sorted(path.errors), sorted(one.gcv for one in found))
-        assert path.errors[path.best] == path.errors.min()
-
-
-@pytest.mark.parametrize(
-    "method, arguments, message",
-    [
-        (Ridge(-1.0), (), "ridges must be a finite number >= 0; got -1"),
-        (Ridge([]), (), r"ridges must have a value to try; got \[\]"),
-        (Ridge([1.0, np.nan]), (), "ridges must be a finite number >= 0; got "),
-        (EarlyStopping([]), (), "times must have a value to try"),
-        (EarlyStopping("long"), (), "times must be a number >= 0; got 'long'"),
-        (EarlyStopping(1.0, learning_rate=0.0), (), "learning_rate must be a finite number > 0"),
-        (Ridge(), (np.zeros((2, 3)),), r"K must be a symmetric array .* got shape \(2, 3\)"),
-        (Ridge(), (np.eye(3), np.zeros(2)), r"Y must be an array \(3,\) or \(3, k\)"),
-        (Ridge(), (np.eye(3), np.zeros(3), np.zeros(3)), "weights must be .* positive numbers"),
-    ],
-)
-def test_bad_input(method, arguments, message):
-    arguments += (np.eye(3), np.zeros(3))[len(arguments) :]
-    with pytest.raises(ValueError, match=message):
-        method.fit(*arguments)

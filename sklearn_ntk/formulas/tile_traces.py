@@ -1,0 +1,142 @@
+"""Traces of the formulas of `gaps`, and their sources for arrays; for names see `inputs`."""
+
+from functools import cache
+
+from .gaps import (
+    NUMBERS,
+    ROW_NUMBERS,
+    RULES,
+    add_pair,
+    add_row,
+    affine_pair,
+    affine_row,
+    map_pair,
+    map_row,
+)
+from .inputs import (
+    count_features,
+    parameter_names,
+    rates_of,
+    sides,
+    state_names,
+    trace,
+    trace_state,
+)
+from .tracing import differentiate
+from .writing import source
+
+
+def with_slope(outputs):
+    """Outputs of a pair without rates, then the factor that its NTK had."""
+    ntk = outputs[1].graph.inputs("s1")
+    return *outputs, *differentiate(outputs[1:2], {ntk[0]: 1.0})
+
+
+def trace_map_pair(cls, gradient, by_rows=False):
+    """Outputs of `map_pair` for an activation class: the new state, with rates if wanted."""
+    return trace_state(map_pair, NUMBERS, cls, 3 + count_features(cls), gradient, by_rows=by_rows)
+
+
+def trace_affine_pair(gradient, by_rows=False):
+    """Outputs of `affine_pair`; ``d0`` and ``d1`` are gap and slope after the activation."""
+    return trace_state(affine_pair, NUMBERS, None, 3, gradient, by_rows=by_rows)
+
+
+def trace_add_pair(gradient, by_rows=False):
+    """Outputs of `add_pair`."""
+    return trace_state(add_pair, (), None, 3, gradient, by_rows=by_rows)
+
+
+def trace_rule_pair(name, gradient, by_rows=False):
+    """Outputs of the rule of an instruction without weights, for pairs."""
+    return trace_state(RULES[name][1], (), None, 3, gradient, by_rows=by_rows)
+
+
+# --- Functions for arrays -------------------------------------------------------------------------
+#
+# With ``gradient`` states have rates, and records have theirs, along one direction after the other.
+
+
+def _state(letter, gradient):
+    """What a state unpacks to."""
+    return state_names(letter)[: 6 if gradient else 2]
+
+
+def _source(name, signature, outputs, gradient):
+    """Source of a function of a state; all that it returns has the shape of the state."""
+    return source(name, signature, outputs, _state("s", gradient))
+
+
+@cache
+def map_pair_source(cls, gradient):
+    """Source of `map_pair`, for an activation class."""
+    signature = {"act": parameter_names(cls), "numbers": NUMBERS, "state": _state("s", gradient)}
+    signature |= sides(3 + count_features(cls), gradient)
+    return _source("map_pair", signature, trace_map_pair(cls, gradient), gradient)
+
+
+@cache
+def affine_pair_source(gradient):
+    """Source of `affine_pair`."""
+    signature = {"numbers": NUMBERS}
+    signature |= {"state": _state("s", gradient), "duals": _state("d", gradient)}
+    signature |= sides(3, gradient)
+    return _source("affine_pair", signature, trace_affine_pair(gradient), gradient)
+
+
+@cache
+def add_pair_source(gradient):
+    """Source of `add_pair`."""
+    signature = {"state": _state("s", gradient), "saved": _state("z", gradient)}
+    signature |= sides(3, gradient)
+    return _source("add_pair", signature, trace_add_pair(gradient), gradient)
+
+
+@cache
+def rule_pair_source(name, gradient):
+    """Source of the rule of an instruction without weights, for pairs."""
+    signature = {"state": _state("s", gradient)} | sides(3, gradient)
+    return _source("rule_pair", signature, trace_rule_pair(name, gradient), gradient)
+
+
+def _trace_row(formula, names, cls, gradient):
+    """New state of a row, its record, and the rates of the record."""
+    (new, ntk, record), numbers = trace(formula, names, cls)
+    if not gradient:
+        return (new, ntk), record, ()
+    rates = rates_of((new, ntk, *record), "sdz", numbers)
+    by_direction = tuple(zip(*rates[2:], strict=True))
+    return (new, ntk, *rates[0], *rates[1]), record, by_direction
+
+
+@cache
+def map_row_source(cls, gradient):
+    """Source of `map_row`, for an activation class."""
+    signature = {"act": parameter_names(cls), "numbers": ROW_NUMBERS}
+    signature |= {"state": _state("s", gradient)}
+    outputs = _trace_row(map_row, ROW_NUMBERS, cls, gradient)
+    return _source("map_row", signature, outputs, gradient)
+
+
+@cache
+def affine_row_source(gradient):
+    """Source of `affine_row`; ``d0`` and ``d1`` are standard deviation and slope."""
+    signature = {"numbers": ROW_NUMBERS}
+    signature |= {"state": _state("s", gradient), "duals": _state("d", gradient)}
+    outputs = _trace_row(affine_row, ROW_NUMBERS, None, gradient)
+    return _source("affine_row", signature, outputs, gradient)
+
+
+@cache
+def add_row_source(gradient):
+    """Source of `add_row`."""
+    signature = {"state": _state("s", gradient), "saved": _state("z", gradient)}
+    return _source("add_row", signature, _trace_row(add_row, (), None, gradient), gradient)
+
+
+@cache
+def rule_row_source(name, gradient):
+    """Source of the rule of an instruction without weights, for rows."""
+    signature = {"kept": [], "state": _state("s", gradient)}
+    outputs = _trace_row(RULES[name][0], ("kept",), None, gradient)
+    return _source("rule_row", signature, outputs, gradient)

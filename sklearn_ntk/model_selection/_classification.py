@@ -1,0 +1,211 @@
+"""Classification with networks that are chosen among others."""
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from .._compat import StrOptions, _fit_context
+from .._runtime.notices import one_notice
+from ..estimators._base import check_weights
+from ..estimators._classes import ScoreClassifier, read_classes
+from ..estimators._classification import NTKClassifier
+from ..solvers._scoring import OF_NUMBERS, fit_temperature
+from ..solvers._stacking import by_log_loss, mix_classes
+from ._candidates import left_out
+from ._search import NetworkCV
+
+
+class NTKClassifierCV(ScoreClassifier, NetworkCV):
+    """Classification with infinitely wide networks that leave-one-out errors choose.
+
+    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
+    ridge. Classes are regressed on as by `NTKClassifier`. Scale the columns of ``X`` beforehand.
+
+    Parameters
+    ----------
+    param_grid : dict, or list of dicts, optional
+        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKClassifier`, as for
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
+        frozen than hidden layers, and those that are the same, are left out.
+    alphas : "auto", array-like or None, default="auto"
+        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
+        of each Gram matrix; None tries only ``training_times``.
+    training_times : "auto", array-like or None, default=None
+        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKClassifier`.
+    scoring : str, default="neg_mean_squared_error"
+        By what to choose, the larger the better: "neg_mean_squared_error", "accuracy",
+        "neg_log_loss", "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood"
+        (restricted, of the Gaussian process at its best amplitude); the last two are scores of all
+        rows, without ``cv``.
+    cv : int, splitter or iterable, optional
+        Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
+        each Gram matrix is computed once.
+    combine : {"stack", "average"} or None, default="stack"
+        What predicts: the best candidate (None); or several, each with its best ridge, with the
+        weights for which their joint scores of the rows left out have the smallest log loss, or
+        with the weights ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At
+        most ten have more than a hundredth of the largest weight and count.
+    class_weight : dict or "balanced", optional
+        Weights of the classes, as in `NTKClassifier`.
+    n_jobs : int, optional
+        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
+        layers or kernel only stay together. Each Gram matrix uses several threads anyway.
+    verbose : int, default=0
+        Whether to print how far the computation is and how long it will take.
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
+        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
+        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
+    best_index_, best_params_, best_score_ : int, dict and float
+        The line with the largest score, its parameters and its score.
+    estimators_ : list of `NTKClassifier`
+        What predicts, fitted to all rows.
+    weights_ : array of shape (n_estimators,)
+        Their weights, in decreasing order, which sum to one.
+    classes_ : array of shape (n_classes,)
+    temperature_ : float
+        Scores are divided by it before the softmax: it gives the joint scores of the rows left out
+        the smallest log loss.
+    class_map_ : array of shape (n_classes, n_classes) or None
+        Scores of a stack of more than two classes are multiplied by it, see the notes.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKClassifier : One network, of which only the ridge is chosen.
+
+    Notes
+    -----
+    By default the NTK of rectifiers, without and with biases, the first layer frozen or not, and
+    of erf networks, up to four hidden layers. Squared errors choose better than accuracies, which
+    many candidates share. Regression on indicators hides classes that lie between others: a stack
+    finds them by logistic regression on the scores of rows left out, if that helps in five folds.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKClassifierCV
+    >>> X, y = load_wine(return_X_y=True)
+    >>> search = NTKClassifierCV({"depth": [1, 2, 3], "n_frozen": [0, 1]})
+    >>> model = make_pipeline(StandardScaler(), search).fit(X, y)
+    >>> round(search.weights_.sum(), 3)
+    np.float64(1.0)
+    """
+
+    __module__ = "sklearn_ntk"
+    _base = NTKClassifier
+    _grid = (
+        {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
+        {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0, 8.0]},
+    )
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkCV._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+    _stack = staticmethod(by_log_loss)
+
+    def __init__(
+        self,
+        param_grid=None,
+        *,
+        alphas="auto",
+        training_times=None,
+        scoring="neg_mean_squared_error",
+        cv=None,
+        combine="stack",
+        class_weight=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        super().__init__(
+            param_grid,
+            alphas=alphas,
+            training_times=training_times,
+            scoring=scoring,
+            cv=cv,
+            combine=combine,
+            n_jobs=n_jobs,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def _member(self, **settings):
+        return super()._member(**settings, class_weight=self.class_weight)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Choose among the candidates, and fit what was chosen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels, numbers or strings.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, also of the errors; without ``cv`` an integer weight is the same as a
+            repetition of the row.
+        groups : array-like of shape (n_samples,), optional
+            Groups of rows, for a splitter that takes them.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(self, X, y, dtype=np.float64, order="C")
+        check_classification_targets(y)
+        if self.scoring in OF_NUMBERS:
+            raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
+        weights = check_weights(sample_weight, X)
+        found = read_classes(y, weights, self.class_weight, type(self).__name__)
+        self.classes_, Y, weights = found
+        settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
+        members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
+        scores = sum(share * outcome.predictions for outcome, share in members)
+        rows, (scores,), *ends = left_out(scores[None], problem)
+        self.temperature_ = fit_temperature(scores, *ends)
+        self.class_map_ = None
+        if self.combine == "stack" and len(self.classes_) > 2:
+            self.class_map_ = mix_classes(scores, *ends, self.temperature_, problem.X[rows])
+        return self
+
+    @one_notice()
+    def decision_function(self, X):
+        """Scores of the classes, the largest of which wins.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,) or (n_samples, n_classes)
+            For two classes one score, positive for the second class.
+        """
+        scores = self._mean("decision_function", X)
+        return scores if self.class_map_ is None else scores @ self.class_map_
+
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the scores with respect to the rows, see `NTKClassifier`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_classes, n_features)
+        """
+        found = self._mean("predict_gradient", X)
+        return found if self.class_map_ is None else self.class_map_.T @ found

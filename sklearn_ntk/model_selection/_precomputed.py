@@ -1,0 +1,45 @@
+"""Estimators for a Gram matrix that is computed once."""
+
+from sklearn.base import clone
+
+from .._runtime.check import read_rows
+from ..estimators._base import NetworkEstimator
+
+
+def precomputed(estimator, X):
+    """An estimator for a precomputed kernel, and the Gram matrix that takes the place of ``X``.
+
+    Scikit-learn's functions that fit the same rows again and again, such as `cross_validate` and
+    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows.
+
+    Parameters
+    ----------
+    estimator : NTKRegressor or NTKClassifier
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    estimator : the same with ``kernel="precomputed"``
+    K : array of shape (n_samples, n_samples)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ntk import NTKClassifier
+    >>> from sklearn_ntk.model_selection import precomputed
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model, K = precomputed(NTKClassifier(depth=3), scale(X))
+    >>> print(f"{cross_validate(model, K, y, cv=5)['test_score'].mean():.1f}")
+    1.0
+    """
+    if not isinstance(estimator, NetworkEstimator):
+        raise TypeError(
+            f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
+        )
+    estimator._validate_params()
+    kernel = estimator._make_kernel()
+    if kernel is None:
+        raise ValueError("The kernel of the estimator is precomputed already.")
+    return clone(estimator).set_params(kernel="precomputed"), kernel(read_rows(X))

@@ -1,0 +1,182 @@
+"""Regression with networks that are chosen among others."""
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._compat import _fit_context
+from .._runtime.notices import one_notice
+from ..estimators._base import check_weights
+from ..estimators._regression import NTKRegressor
+from ..solvers._scoring import OF_CLASSES
+from ..solvers._units import standardise
+from ._search import NetworkCV
+
+BOTH = ["ntk", "nngp"]
+
+
+class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
+    """Regression with infinitely wide networks that leave-one-out errors choose.
+
+    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
+    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
+    ridge. Scale the columns of ``X`` beforehand.
+
+    Parameters
+    ----------
+    param_grid : dict, or list of dicts, optional
+        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKRegressor`, as for
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
+        frozen than hidden layers, and those that are the same, are left out.
+    alphas : "auto", array-like or None, default="auto"
+        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
+        of each Gram matrix; None tries only ``training_times``.
+    training_times : "auto", array-like or None, default=None
+        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKRegressor`.
+    scoring : str, default="neg_mean_squared_error"
+        By what to choose, the larger the better: "neg_mean_squared_error", "r2",
+        "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the
+        Gaussian process at its best amplitude); the last two are scores of all rows, without
+        ``cv``.
+    cv : int, splitter or iterable, optional
+        Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
+        each Gram matrix is computed once.
+    combine : {"stack", "average"} or None, default="stack"
+        What predicts: the best candidate (None); or several, each with its best ridge, with the
+        weights for which their joint predictions of the rows left out have the smallest squared
+        error (L. Breiman, "Stacked regressions", 1996), or with the weights
+        ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
+        than a hundredth of the largest weight and count.
+    n_jobs : int, optional
+        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
+        layers or kernel only stay together. Each Gram matrix uses several threads anyway.
+    verbose : int, default=0
+        Whether to print how far the computation is and how long it will take.
+
+    Attributes
+    ----------
+    cv_results_ : dict
+        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
+        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
+        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
+    best_index_, best_params_, best_score_ : int, dict and float
+        The line with the largest score, its parameters and its score.
+    estimators_ : list of `NTKRegressor`
+        What predicts, fitted to all rows.
+    weights_ : array of shape (n_estimators,)
+        Their weights, in decreasing order, which sum to one.
+    n_features_in_ : int
+    feature_names_in_ : array of shape (n_features_in_,)
+
+    See Also
+    --------
+    NTKRegressor : One network, of which only the ridge is chosen.
+
+    Notes
+    -----
+    By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
+    rough, and of GELU and sine networks, up to three hidden layers.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ntk import NTKRegressorCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> search = NTKRegressorCV({"depth": [1, 2], "activation": ["relu", "erf"]})
+    >>> model = make_pipeline(StandardScaler(), search).fit(X, y)
+    >>> search.best_score_ > -3000.0
+    np.True_
+    """
+
+    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
+    _base = NTKRegressor
+    _grid = (
+        {"kernel": BOTH, "depth": [1, 2, 3], "bias_var": [0.0, 0.1, 1.0]},
+        {
+            "kernel": BOTH,
+            "depth": [1, 2, 3],
+            "activation": ["erf"],
+            "weight_var": [3.0, 10.0, 30.0],
+        },
+        {"kernel": BOTH, "depth": [1, 2], "activation": ["gelu"], "bias_var": [0.1, 1.0]},
+        {"depth": [1, 2], "activation": ["sin"], "weight_var": [1.0], "bias_var": [0.1]},
+    )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
+    def fit(self, X, y, sample_weight=None, groups=None):
+        """Choose among the candidates, and fit what was chosen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights, also of the errors; without ``cv`` an integer weight is the same as a
+            repetition of the row.
+        groups : array-like of shape (n_samples,), optional
+            Groups of rows, for a splitter that takes them.
+
+        Returns
+        -------
+        self
+        """
+        X, y = validate_data(
+            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
+        )
+        if self.scoring in OF_CLASSES:
+            raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
+        weights = check_weights(sample_weight, X)
+        Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        Y, units = standardise(Y, weights, is_common=True)
+        found = self._choose(X, y, Y, weights, groups, int(units.exponents[0]))
+        self._fit_members(X, y, sample_weight, *found)
+        return self
+
+    @one_notice()
+    def predict(self, X, return_std=False, return_cov=False):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std, return_cov : bool
+            Also return the standard deviation or the covariance of new observations: of the mixture
+            of the Gaussian processes of ``estimators_``, each of which keeps a matrix of its own,
+            see `NTKRegressor.predict`.
+
+        Returns
+        -------
+        mean : array of shape (n_samples,) or (n_samples, n_outputs)
+        std or cov : array, if asked for, of the shapes that `NTKRegressor.predict` has
+        """
+        if not (return_std or return_cov):
+            return self._mean("predict", X)
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        parts = [model.predict(X, return_std, return_cov) for model in self.estimators_]
+        means, spreads = (np.array(items) for items in zip(*parts, strict=True))
+        mean = np.tensordot(self.weights_, means, 1)
+        away = means - mean
+        if return_std:
+            shares = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
+            return mean, np.hypot.reduce(np.concatenate([shares * spreads, shares * away]))
+        return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
+
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the predictions with respect to the rows, see `NTKRegressor`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+        """
+        return self._mean("predict_gradient", X)

@@ -1,0 +1,148 @@
+"""The scores of a choice among networks are those of refitting."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from searches import ALPHAS, GRID, both, classes, data_of, numbers
+from sklearn.metrics import log_loss
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    LeaveOneOut,
+    ShuffleSplit,
+    cross_val_predict,
+)
+
+from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+
+
+def line(search, **params):
+    """Number of the line of these parameters."""
+    return next(k for k, found in enumerate(search.cv_results_["params"]) if found == params)
+
+
+# --- Scores ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("params", [{}, {"kernel": "nngp", "depth": 3, "activation": "erf"}])
+def test_leave_one_out_is_refitting(params):
+    X, y = numbers()
+    search = NTKRegressorCV({name: [value] for name, value in params.items()}, alphas=ALPHAS)
+    found = search.fit(X, y).cv_results_["mean_test_score"]
+    for alpha, score in zip(ALPHAS, found, strict=True):
+        predictions = cross_val_predict(NTKRegressor(**params, alpha=alpha), X, y, cv=LeaveOneOut())
+        assert_allclose(score, -np.mean((y - predictions) ** 2), rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "accuracy", "neg_log_loss"])
+def test_leave_one_out_of_classes_is_refitting(scoring, n_classes):
+    X, y = classes()
+    y = np.minimum(y, n_classes - 1)
+    model = NTKClassifier(depth=1, alpha=0.3)
+    search = NTKClassifierCV({"depth": [1]}, alphas=[0.3], scoring=scoring, combine=None).fit(X, y)
+    scores = cross_val_predict(model, X, y, cv=LeaveOneOut(), method="decision_function")
+    if n_classes == 2:
+        hits, errors = (scores > 0) == y, (2 * y - 1 - scores) ** 2
+        logits = np.stack([-scores / 2, scores / 2], axis=1)
+    else:
+        hits, errors = scores.argmax(axis=1) == y, ((np.eye(3)[y] - scores) ** 2).mean(axis=1)
+        logits = scores
+    temperature = model.fit(X, y).temperature_
+    P = np.exp(logits / temperature)
+    expected = {
+        "accuracy": hits.mean(),
+        "neg_mean_squared_error": -errors.mean(),
+        "neg_log_loss": -log_loss(y, P / P.sum(axis=1, keepdims=True)),
+    }
+    assert_allclose(search.best_score_, expected[scoring], rtol=1e-8)
+    assert_allclose(search.temperature_, temperature, rtol=1e-6)
+
+
+def test_r2_and_gcv_and_likelihood():
+    """Against their definitions, with the matrices written out."""
+    X, y = numbers()
+    K = NTKKernel(1)(X)
+    n, ridge = len(y), 0.7
+    ones = np.ones((n, 1))
+    V = K + ridge * np.eye(n)
+    G = np.linalg.inv(V)
+    M = G - G @ ones @ ones.T @ G / (ones.T @ G @ ones)
+    smoother = np.eye(n) - ridge * M
+    rest = y - smoother @ y
+    spread = y @ M @ y / (n - 1)
+    determinant = np.linalg.slogdet(V)[1] + np.log(G.sum())
+    expected = {
+        "r2": 1.0 - np.mean((M @ y / M.diagonal()) ** 2) / y.var(),
+        "neg_gcv": -np.mean(rest**2) / np.mean(1.0 - smoother.diagonal()) ** 2,
+        "log_marginal_likelihood": -0.5
+        * ((n - 1) * (np.log(2 * np.pi * spread) + 1.0) + determinant),
+    }
+    for scoring, value in expected.items():
+        search = NTKRegressorCV({"depth": [1]}, alphas=[ridge], scoring=scoring).fit(X, y)
+        assert_allclose(search.best_score_, value, rtol=1e-8, err_msg=scoring)
+
+
+@pytest.mark.parametrize(
+    "scoring", ["r2", pytest.param("neg_mean_squared_error", marks=pytest.mark.slow)]
+)
+def test_folds_are_those_of_a_grid_search(scoring):
+    X, y = numbers()
+    folds = KFold(4, shuffle=True, random_state=0)
+    mine = NTKRegressorCV(GRID, alphas=ALPHAS, cv=folds, scoring=scoring).fit(X, y)
+    grid = {**GRID, "alpha": ALPHAS}
+    other = GridSearchCV(NTKRegressor(), grid, cv=folds, scoring=scoring).fit(X, y)
+    assert mine.best_params_ == other.best_params_
+    assert_allclose(mine.best_score_, other.best_score_, rtol=1e-8)
+    for k, params in enumerate(other.cv_results_["params"]):
+        for name in ("split0_test_score", "split3_test_score", "mean_test_score", "std_test_score"):
+            found = mine.cv_results_[name][line(mine, **params)]
+            assert_allclose(found, other.cv_results_[name][k], rtol=1e-7)
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
+def test_folds_of_classes_are_those_of_a_grid_search(scoring):
+    X, y = classes()
+    mine = NTKClassifierCV({"depth": [1, 2]}, alphas=ALPHAS, cv=3, scoring=scoring).fit(X, y)
+    grid = {"depth": [1, 2], "alpha": ALPHAS}
+    other = GridSearchCV(NTKClassifier(), grid, cv=3, scoring=scoring).fit(X, y)
+    for k, params in enumerate(other.cv_results_["params"]):
+        found = mine.cv_results_["mean_test_score"][line(mine, **params)]
+        assert_allclose(found, other.cv_results_["mean_test_score"][k], rtol=1e-6)
+
+
+def test_folds_may_be_masks_and_overlap():
+    X, y = numbers()
+    rows = np.arange(30)
+    masks = [(rows < 20, rows >= 20), (rows >= 15, rows < 15)]
+    places = [tuple(map(np.flatnonzero, parts)) for parts in masks]
+    one, other = (NTKRegressorCV(GRID, alphas=ALPHAS, cv=cv).fit(X, y) for cv in (masks, places))
+    grid = {**GRID, "alpha": ALPHAS}
+    third = GridSearchCV(NTKRegressor(), grid, cv=masks, scoring="neg_mean_squared_error").fit(X, y)
+    assert one.best_score_ == other.best_score_
+    assert_allclose(one.best_score_, third.best_score_, rtol=1e-8)
+    overlapping = NTKRegressorCV(GRID, cv=ShuffleSplit(5, random_state=0)).fit(X, y)
+    assert np.all(np.isfinite(overlapping.predict(X)))
+
+
+@both
+def test_groups_reach_the_splitter(cls):
+    X, y = data_of(cls)
+    groups = np.arange(len(y)) % 5
+    search = cls({"depth": [1, 2]}, alphas=[0.1], cv=GroupKFold(5)).fit(X, y, groups=groups)
+    splits = list(GroupKFold(5).split(X, y, groups))
+    other = cls({"depth": [1, 2]}, alphas=[0.1], cv=splits).fit(X, y)
+    assert search.best_score_ == other.best_score_
+
+
+def test_outputs_are_averaged():
+    X, y = numbers()
+    Y = np.stack([y, y[::-1] ** 2], axis=1)
+    search = NTKRegressorCV({"depth": [1]}, alphas=[0.5], combine=None).fit(X, Y)
+    alone = [NTKRegressorCV({"depth": [1]}, alphas=[0.5]).fit(X, part).best_score_ for part in Y.T]
+    assert_allclose(search.best_score_, np.mean(alone), rtol=1e-9)
+    assert search.predict(X).shape == Y.shape
+    mean, std = search.predict(X, return_std=True)
+    assert mean.shape == std.shape == Y.shape
+    assert search.predict(X, return_cov=True)[1].shape == (30, 30, 2)

@@ -1,0 +1,206 @@
+"""The choice is the best of the candidates, and what a search refuses."""
+
+import numpy as np
+import pytest
+from memory import set_free
+from numpy.testing import assert_allclose, assert_array_equal
+from searches import GRID, both, classes, data_of, numbers
+from sklearn.model_selection import KFold
+
+from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk.solvers import _ridge as solvers
+
+pd = pytest.importorskip("pandas")
+
+
+@both
+def test_choice_is_the_best_line(cls):
+    X, y = data_of(cls)
+    search = cls(GRID, combine=None).fit(X, y)
+    results = search.cv_results_
+    k = search.best_index_
+    assert results["params"][k] == search.best_params_
+    assert search.best_score_ == results["mean_test_score"][k] == results["mean_test_score"].max()
+    assert results["rank_test_score"][k] == 1
+    assert len(results["params"]) == 12 * len(solvers.RELATIVE_RIDGES)
+    assert_array_equal(results["param_depth"].data, [p["depth"] for p in results["params"]])
+    (model,) = search.estimators_
+    assert_array_equal(search.weights_, [1.0])
+    alone = search._base(**search.best_params_).fit(X, y)
+    assert_allclose(search.predict(X), alone.predict(X))
+    assert_allclose(model.dual_coef_, alone.dual_coef_)
+
+
+@both
+def test_parallel_and_serial_are_the_same(cls):
+    X, y = data_of(cls)
+    serial, parallel = (cls(GRID, n_jobs=n).fit(X, y) for n in (None, 2))
+    assert serial.best_params_ == parallel.best_params_
+    assert_array_equal(
+        serial.cv_results_["mean_test_score"], parallel.cv_results_["mean_test_score"]
+    )
+
+
+@both
+@pytest.mark.parametrize("cv", [None, 3])
+def test_default_grid(cls, cv):
+    X, y = data_of(cls)
+    search = cls(cv=cv).fit(X, y)
+    assert 1 <= len(search.estimators_) <= 10
+    assert search.score(X, y) > 0.9
+
+
+def test_many_rows_are_searched(monkeypatch):
+    """Beyond the limit only ridges near the best are tried, and the choice is the same."""
+    X, y = numbers(60)
+    whole = NTKRegressorCV(GRID).fit(X, y)
+    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
+    some = NTKRegressorCV(GRID).fit(X, y)
+    assert len(some.cv_results_["params"]) < 0.5 * len(whole.cv_results_["params"])
+    assert some.best_params_ == whole.best_params_
+    assert_allclose(some.best_score_, whole.best_score_, rtol=1e-8)
+
+
+def best_of_each(results):
+    """Best scores of all networks."""
+    found = {}
+    for params, score in zip(results["params"], results["mean_test_score"], strict=True):
+        point = tuple(sorted((key, value) for key, value in params.items() if key != "alpha"))
+        found[point] = max(score, found.get(point, -np.inf))
+    return found
+
+
+MIXED = [{"depth": [0, 1, 3]}, {"depth": [1, 2, 3], "kernel": ["nngp", "ntk"]}]
+
+
+@pytest.mark.parametrize(
+    "scoring, seed",
+    [
+        pytest.param(scoring, seed, marks=[pytest.mark.slow] * (seed != place))
+        for place, scoring in enumerate(["neg_mean_squared_error", "neg_gcv", "r2"])
+        for seed in range(3)
+    ],
+)
+def test_few_ridges_are_enough_for_members_that_differ(monkeypatch, seed, scoring):
+    """The best score of each network is nearly that of all ridges."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(300, 4))
+    y = np.sin(X[:, 0]) + rng.normal(size=300)
+    whole = NTKRegressorCV(MIXED, scoring=scoring).fit(X, y).cv_results_
+    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 100)
+    monkeypatch.setattr(solvers, "SUBSET_ROWS", 50)
+    search = NTKRegressorCV(MIXED, scoring=scoring).fit(X, y)
+    best, found = (best_of_each(results) for results in (whole, search.cv_results_))
+    assert best.keys() == found.keys() and len(best) == 7
+    for point, score in best.items():
+        assert score - found[point] <= 0.06 * abs(score)
+    behind = whole["mean_test_score"].max() - search.best_score_
+    assert 0.0 <= behind + 1e-9 <= 0.011 * abs(search.best_score_)
+
+
+def test_search_of_one_ridge_is_no_search(monkeypatch):
+    X, y = numbers(60)
+    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
+    count, factorise = [], solvers.try_cholesky
+    monkeypatch.setattr(solvers, "try_cholesky", lambda A: count.append(len(A)) or factorise(A))
+    NTKRegressorCV({"depth": [1, 2, 3]}, alphas=[0.1], combine=None).fit(X, y)
+    assert count == [60] * 3
+
+
+@both
+def test_verbose(cls, capsys):
+    X, y = data_of(cls)
+    cls({"depth": [1, 2]}, verbose=1).fit(X, y)
+    assert "Choice among 2 networks: 100 %, done in " in capsys.readouterr().out
+
+
+# --- Errors ---------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize(
+    "params, message",
+    [
+        ({"param_grid": []}, "param_grid has no candidates"),
+        ({"param_grid": {"depth": []}}, "non-empty"),
+        ({"param_grid": {"layers": [1]}}, "unknown parameter 'layers': choose among kernel, depth"),
+        ({"param_grid": {"alpha": [1.0]}}, "unknown parameter 'alpha'.*Ridges are alphas"),
+        ({"param_grid": {"depth": [-1]}}, "'depth' parameter"),
+        ({"param_grid": {"kernel": ["precomputed"]}}, "is nothing to choose from"),
+        ({"param_grid": {"depth": [1], "n_frozen": [2]}}, "n_frozen > depth"),
+        ({"param_grid": {"activation": ["rleu"]}}, "Unknown activation 'rleu'"),
+        ({"alphas": []}, "alphas must be finite numbers >= 0"),
+        ({"alphas": [-1.0]}, "alphas must be finite numbers >= 0"),
+        ({"scoring": "f1"}, "'scoring' parameter"),
+        ({"scoring": "neg_gcv", "cv": 3}, "leave cv at None"),
+        ({"combine": "vote"}, "'combine' parameter"),
+    ],
+    ids=str,
+)
+def test_bad_parameters(cls, params, message):
+    X, y = data_of(cls)
+    with pytest.raises(ValueError, match=message):
+        cls(**params).fit(X, y)
+
+
+@pytest.mark.parametrize("cv", [[], KFold(4)], ids=["none", "without weight"])
+def test_folds_without_rows(cv):
+    X, y = numbers()
+    with pytest.raises(ValueError, match="folds that have training and test rows of positive wei"):
+        NTKRegressorCV({"depth": [1]}, cv=cv).fit(X, y, np.arange(30) > 9.0)
+
+
+def test_columns_of_a_frame_must_be_those_of_the_fit():
+    X, y = numbers()
+    frame = pd.DataFrame(X, columns=list("abcdefghij"))
+    search = NTKRegressorCV({"depth": [1, 2]}).fit(frame, y)
+    mean, std = search.predict(frame, return_std=True)
+    assert mean.shape == std.shape == (30,)
+    with pytest.raises(ValueError, match="feature names"):
+        search.predict(frame[list("jihgfedcba")], return_std=True)
+    results = pd.DataFrame(search.cv_results_)
+    assert results["param_depth"].dtype.kind == "i" and results["param_alpha"].dtype.kind == "f"
+
+
+def test_class_weight():
+    X, y = classes()
+    search, balanced = (
+        NTKClassifierCV({"depth": [1]}, alphas=[0.1], combine=None, class_weight=weight).fit(X, y)
+        for weight in (None, "balanced")
+    )
+    alone = NTKClassifier(depth=1, alpha=0.1, class_weight="balanced").fit(X, y)
+    assert_allclose(balanced.decision_function(X), alone.decision_function(X))
+    assert search.best_score_ != balanced.best_score_
+
+
+def test_scores_of_the_other_kind():
+    with pytest.raises(ValueError, match="is for classes"):
+        NTKRegressorCV(scoring="accuracy").fit(*numbers())
+    with pytest.raises(ValueError, match="is for numbers"):
+        NTKClassifierCV(scoring="r2").fit(*classes())
+
+
+@both
+def test_what_does_not_fit_is_refused(cls, monkeypatch):
+    set_free(monkeypatch, 1e6)
+    with pytest.raises(MemoryError, match="A fit of 1000 distinct rows needs"):
+        cls().fit(np.random.default_rng(0).normal(size=(1000, 2)), np.arange(1000) % 2)
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+def test_odd_targets(cv):
+    X = numbers(9)[0]
+    constant = NTKRegressorCV({"depth": [1, 2]}, cv=cv).fit(X, np.ones(9))
+    assert_allclose(constant.predict(X), 1.0)
+    wide = np.random.default_rng(0).normal(size=(9, 20))
+    assert NTKRegressorCV({"depth": [1, 2]}, cv=cv).fit(X, wide).predict(X).shape == (9, 20)
+
+
+def test_a_class_with_one_member():
+    X, y = classes()
+    y = np.where(np.arange(len(y)) == 3, 7, y)
+    search = NTKClassifierCV({"depth": [1, 2]}).fit(X, y)
+    assert_array_equal(search.classes_, [0, 1, 2, 7])
+    assert search.predict_proba(X).shape == (len(y), 4)
+    with pytest.warns(UserWarning, match="least populated class"):
+        NTKClassifierCV({"depth": [1, 2]}, cv=3).fit(X, y)
