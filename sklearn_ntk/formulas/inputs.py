@@ -7,8 +7,10 @@ the variance, and the NTK; ``s2`` and ``s3`` are the rates of the former along b
 ``z0`` to ``z5`` the state taken from the stack. ``x0``, ``x1`` ... is the record of the first row
 of a pair and ``x0_0``, ``x0_1`` its rates along the directions, ``y0`` ... that of the second.
 ``weight_rate`` and ``bias_rate`` are the rates of the variances of a layer, each along its own
-direction. For programs ``by_rows`` the directions are the standard deviation of the first row as it
-enters the network, at the same gap, and the gap: nothing else moves there.
+direction.
+
+For programs ``by_rows`` the directions are the standard deviation of the first row as it enters the
+network, at the same gap, and the gap: nothing else moves there.
 """
 
 from functools import cache
@@ -106,4 +108,5 @@ def trace_state(formula, names, cls, n, gradient, noise=0.0, by_rows=False):
     outputs, rates = trace(formula, names, cls, n, noise)
     if not gradient:
         return outputs
-    return *outputs, *sum(rates_of(outputs, "sdz", rates, (("x", n), ("y", n)), by_rows), ())
+    records = ("x", n), ("y", n)
+    return *outputs, *sum(rates_of(outputs, "sdz", rates, records, by_rows), ())

@@ -24,7 +24,8 @@ BLOCK_ROWS = 128
 class TilePlan(NamedTuple):
     """A program as arrays.
 
-    ``addresses`` are those of the compiled steps, the first ones of which begin a tile, and
+    ``addresses`` are those of the compiled steps, the first of which is `steps.begin`, with
+    `steps.move_gaps` behind it if the program is ``by_rows``, and
     ``places`` the number of the program's step that each belongs to. ``numbers``, ``spans`` and
     ``orders`` are those of `Tile`. ``sizes`` are the numbers of parts of the state, of states on
     the stack, and of rows of ``work``.
@@ -60,7 +61,7 @@ def _make_steps(step, gradient, by_rows, several, single):
     """Compiled steps for one step of a program.
 
     ``several`` is whether there are several NTKs: then a second compiled step handles the further
-    ones. ``by_rows`` is that of the program.
+    ones.
     """
     if step.rule in _STACK:
         return [_step(_STACK[step.rule])]
@@ -78,9 +79,9 @@ def make_plan(program, spans, gradient, dtype):
     """`TilePlan` of a program; ``spans`` are those of its series (`Carrier.spans`)."""
     compiled_steps = [_step(steps.begin)] + [_step(steps.move_gaps)] * program.by_rows
     places, n_ntks = [0] * len(compiled_steps), program.n_ntks or 1
-    options = gradient, program.by_rows, n_ntks > 1, dtype == np.float32
+    how = gradient, program.by_rows, n_ntks > 1, dtype == np.float32
     for k, step in enumerate(program.steps):
-        steps_of_one = _make_steps(step, *options)
+        steps_of_one = _make_steps(step, *how)
         compiled_steps += steps_of_one
         places += [k] * len(steps_of_one)
     n_lines = len(sources.names_of_sums(gradient)) if spans.any() else 0

@@ -32,7 +32,7 @@ class TileRows(NamedTuple):
 def scan_rows(program, variance, gradient=False, rate=0.0):
     """`TileRows` of single rows with these variances (n,) of the inputs.
 
-    ``rate`` is the derivative of the variances along the first direction.
+    ``rate`` is that of the variances along the first direction.
     """
     zero = 0.0 * variance
     state = (variance, zero, rate + zero, zero, zero, zero)[: 6 if gradient else 2]
@@ -116,13 +116,12 @@ def initial_gap(X, Y):
 
 
 def _squared_distance(X, Y, inverse, ratio):
-    """``|u - v|^2`` of `initial_gap`, for ``inverse = 1 / |x|`` and ``ratio = |y| / |x|``."""
     apart = between_directions(X, Y, inverse, ratio)
     return (apart * apart).sum(axis=2)
 
 
 def between_directions(X, Y, inverse, ratio):
-    """``x / |x| - y / |y|`` of pairs (n, m, d), from ``1 / |x|`` and ``ratio = |y| / |x|``."""
+    """``u - v`` of `initial_gap`, for ``inverse = 1 / |x|`` and ``ratio = |y| / |x|``."""
     difference = (X - Y) * inverse
     longer = (difference * ((X + Y) * inverse)).sum(axis=2)
     share = longer / ((1.0 + ratio) * ratio)

@@ -90,10 +90,10 @@ def _largest(item):
 class Carrier:
     """Runs a program on the rows of all sides, and computes coefficients of series again if needed.
 
-    ``rates`` are the derivatives of the variances along the first direction. After `carry`,
-    ``spans`` (n_steps, 2) is first index and number of the coefficients of each step, and ``held``
-    (1 or 2, n_terms, n) are those of all rows, and their rates with ``gradient``, or None if they
-    take too much memory.
+    ``rates`` are those of the variances along the first direction, zero but for programs
+    ``by_rows``. After `carry`, ``spans`` (n_steps, 2) is first index and number of the coefficients
+    of each step, and ``held`` (1 or 2, n_terms, n) are those of all rows, and their rates with
+    ``gradient``, or None if they take too much memory.
     """
 
     def __init__(self, program, variances, rates, gradient, dtype):
@@ -130,7 +130,7 @@ class Carrier:
         return _join([slab_rows[first] for first, _ in slabs])
 
     def _carry(self, variances, rates):
-        """`TileRows` of rows of these variances; overflow is checked afterwards."""
+        """`TileRows` of rows of these variances and rates; overflow is checked afterwards."""
         with np.errstate(all="ignore"):
             return reference.scan_rows(self._program, variances, self._gradient, rates)
 
