@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from sklearn_ntk import NNGPKernel, NTKKernel
-from sklearn_ntk.activations import ACTIVATIONS, Hermite, Monomial, Numerical, Sin
+from sklearn_ntk._runtime.errors import OutOfRange
+from sklearn_ntk.activations import (
+    ACTIVATIONS,
+    Hermite,
+    Monomial,
+    Numerical,
+    RectifiedMonomial,
+    Sin,
+)
 from sklearn_ntk.architectures import cnn, mlp
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import (
@@ -219,3 +228,17 @@ def test_tiny_positions_before_a_normalisation_are_told_without_a_warning():
     network = (Input(3, 1), Conv(2), LayerNorm(), "relu", GlobalAvgPool(), Dense())
     with pytest.raises(ValueError, match=r"overflows on rows whose largest entry is 3e-160"):
         NTKKernel(architecture=network, bias_var=0.0)([[1e-160, 3e-160, 2e-160]])
+
+
+@pytest.mark.parametrize("act", ["sign", "step", RectifiedMonomial(0)], ids=str)
+@pytest.mark.parametrize("start", [(Dense(),), (Input(3, 1), Conv(1))], ids=["rows", "positions"])
+def test_tiny_rows_before_a_jump_are_told(start, act):
+    """Behind a jump only directions count, which rows whose variance is zero have lost."""
+    end = (GlobalAvgPool(),) * (len(start) > 1)
+    program = lower((*start, act, *end, Dense()), 2.0, 0.0)
+    X = np.array([[1.0, 2.0, 3.0], [3.0, -1.0, 0.5], [0.0, 0.0, 0.0]])
+    assert_allclose(gram(program, 1e-30 * X), gram(program, X), rtol=1e-12, atol=1e-15)
+    K = gram(program, 1e-15 * X, dtype="float32")
+    assert_allclose(K, gram(program, X), rtol=1e-5, atol=1e-6)
+    with pytest.raises(OutOfRange, match="dtype='float64'"):
+        gram(program, 1e-30 * X, dtype="float32")

@@ -26,7 +26,7 @@ from sklearn_ntk.program import Pointwise, Recur
 NUDGE = 1e-9
 """Relative perturbation of rows that measures how kernels respond to rounding."""
 
-SHAKES, ROUNDINGS = 3, 4.0
+SHAKES, ROUNDINGS = 3, 16.0
 """Number of runs with random relative errors, and their size in units of rounding: the response of
 kernels to them measures what rounding may change."""
 

@@ -25,6 +25,7 @@ EXPECTED = (
     "The Gram matrix .* singular",
     ".*onverge",
     "The optimal value found for dimension",
+    "Predicted variances smaller than 0",
     "The optimiser ends where the kernel overflows",
 )
 """Warnings that are given on purpose."""

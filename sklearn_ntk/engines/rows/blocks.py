@@ -47,18 +47,20 @@ def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_block
     scanned = _joined(list(scan_blocks(program, X, gradient)))
     numbers = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
     with np.errstate(over="ignore"):  # what overflows is found below
-        numbers += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
+        numbers += [scanned.rates, [inverse**2 for inverse in _inverses(program, scanned)]]
     if dtype != np.float64:
         numbers.append(pack_numbers(program, np.float64))
     check_overflow(numbers, rows, dtype)
     return scanned
 
 
-def _normalized(program, scanned):
-    """Yield the records of `Normalize`, whose inverse standard deviations pairs multiply."""
+def _inverses(program, scanned):
+    """Yield inverse standard deviations that must not overflow: as in `tiles`, see there."""
     for step, record in zip(program.steps, scanned.records, strict=True):
         if step.rule == "normalize":
-            yield record
+            yield record[1]
+        if step.rule == "pointwise" and step.activation.jumps:
+            yield 2.0 * record[3]
 
 
 def quiet(scan_rows, *arguments):

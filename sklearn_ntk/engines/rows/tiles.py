@@ -60,6 +60,8 @@ def _checked(program, scanned, variances, names):
             yield record[2] * record[2]
         if step.rule == "normalize":
             yield record[0] ** 2  # pairs multiply two inverse standard deviations
+        if step.rule == "pointwise" and step.activation.jumps:
+            yield (2.0 * record[5]) ** 2  # the inverse variance: angles behind it need its digits
     results = (("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk))
     yield [array for name, array in results if name in names]
 
