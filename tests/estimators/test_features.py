@@ -1,0 +1,167 @@
+"""Features that are learned on the kernel: what is found, and that it is what was asked for."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from sklearn_ntk import NNGPKernel, NTKRegressor
+from sklearn_ntk.estimators import _regression
+from sklearn_ntk.estimators._choice import learn
+from sklearn_ntk.layers import Dense, Flatten, Input
+
+MODES = pytest.mark.parametrize("mode", ["diagonal", "full"])
+
+
+def data(n=150, n_columns=8, seed=0):
+    """Targets that depend on the first column, and on the sum of the next two."""
+    X = np.random.default_rng(seed).standard_normal((n, n_columns))
+    return X, np.sin(2.0 * X[:, 0]) + (X[:, 1] + X[:, 2]) ** 2
+
+
+def model(**parameters):
+    return NTKRegressor("nngp", activation="gelu", **parameters)
+
+
+@MODES
+def test_columns_that_matter_are_found(mode):
+    X, y = data()
+    new, expected = data(500, seed=1)
+    errors = {}
+    for features in (None, mode):
+        fitted = model(features=features).fit(X, y)
+        errors[features] = np.mean((fitted.predict(new) - expected) ** 2)
+    assert errors[mode] < 0.5 * errors[None]
+    sizes = np.linalg.norm(fitted.features_, axis=1)
+    assert sizes[:3].min() > 2.0 * sizes[3:].max()
+    assert fitted.features_.shape == (8, 8)
+    assert mode == "full" or not np.any(fitted.features_ - np.diag(fitted.features_.diagonal()))
+
+
+def test_direction_is_found():
+    """Of the two columns only the sum matters: the difference is scaled down."""
+    X, y = data()
+    A = model(features="full").fit(X, y).features_
+    away, along = np.eye(8)[1] - np.eye(8)[2], np.eye(8)[1] + np.eye(8)[2]
+    assert np.linalg.norm(away @ A) < 0.4 * np.linalg.norm(along @ A)
+
+
+@MODES
+def test_is_the_average_outer_product(mode):
+    """One step of learning, from differences of the predictions."""
+    X, y = data(60, 4)
+    weights = np.random.default_rng(1).uniform(0.5, 2.0, 60)
+    plain = model(squash=None, alpha=0.1).fit(X, y, weights)
+    step, stds = 1e-5, np.sqrt(np.average((X - np.average(X, 0, weights)) ** 2, 0, weights))
+    gradients = np.stack(
+        [plain.predict(X + step * e) - plain.predict(X - step * e) for e in np.eye(4)], axis=1
+    )
+    M = np.cov((gradients * stds).T, aweights=weights, bias=True)
+    mean = np.average(gradients * stds, 0, weights)
+    M += np.outer(mean, mean)
+    M = np.diag(M.diagonal()) if mode == "diagonal" else M
+    values, axes = np.linalg.eigh(M)
+    root = (axes * np.sqrt(values / values.mean())) @ axes.T
+    expected = root / stds[:, None] * np.sqrt(np.mean(stds**2))
+    targets = y[:, None]
+    dual = plain.dual_coef_.reshape(60, 1)
+    found = learn(plain.kernel_, X, None, targets, weights, dual, mode)
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@MODES
+def test_steps_are_chosen_by_the_error(mode):
+    X, y = data()
+    few, more = (model(features=mode, n_feature_steps=n).fit(X, y) for n in (1, 3))
+    assert more.kernel_errors_[0] <= few.kernel_errors_[0] < model().fit(X, y).kernel_errors_[0]
+    noise = np.random.default_rng(0).standard_normal(150)
+    plain = model(features=mode).fit(X, 0.0 * noise + 1.0)
+    assert plain.features_ is None
+    assert_allclose(plain.predict(X), 1.0)
+
+
+@MODES
+def test_weights_are_repetitions(mode):
+    X, y = data(60, 4)
+    weights = np.random.default_rng(1).integers(0, 4, 60)
+    weighted = model(features=mode).fit(X, y, weights)
+    repeated = model(features=mode).fit(np.repeat(X, weights, 0), np.repeat(y, weights))
+    assert_allclose(weighted.features_, repeated.features_, rtol=1e-7, atol=1e-9)
+    assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-7, atol=1e-9)
+
+
+@MODES
+def test_units_of_columns_and_targets(mode):
+    """Learned features do not depend on the unit of the targets, nor the model on their order."""
+    X, y = data(150, 4)
+    Y = np.stack([y, X[:, 3]], axis=1)
+    fitted = model(features=mode).fit(X, Y)
+    scaled = model(features=mode).fit(X, 1e6 * Y[:, ::-1] + 3.0)
+    assert_allclose(scaled.features_, fitted.features_, rtol=1e-6, atol=1e-8)
+    assert_allclose(scaled.predict(X)[:, ::-1], 1e6 * fitted.predict(X) + 3.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("squash", [None, 3.0])
+def test_gradients_are_those_of_the_columns(squash):
+    X, y = data()
+    fitted = NTKRegressor(squash=squash).fit(X, y)
+    assert fitted.features_ is not None
+    step = 1e-5
+    differences = np.stack(
+        [fitted.predict(X + step * e) - fitted.predict(X - step * e) for e in np.eye(8)], axis=1
+    )
+    expected = differences / (2.0 * step)
+    assert_allclose(fitted.predict_gradient(X), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_uncertainty_persistence_and_clone():
+    X, y = data()
+    fitted = NTKRegressor().fit(X, y)
+    mean, std = fitted.predict(X, return_std=True)
+    assert np.all(std > 0.0)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(again.predict(X, return_std=True), (mean, std))
+    assert_array_equal(clone(fitted).fit(X, y).features_, fitted.features_)
+    assert_allclose(fitted.X_fit_, fitted._columns.apply(X) @ fitted.features_, rtol=1e-12)
+
+
+def test_constant_columns_and_few_rows():
+    X, y = data(12, 3)
+    X[:, 1] = 5.0
+    A = model(features="full").fit(X, y).features_
+    assert A is None or np.array_equal(A[1], [0.0, 1.0, 0.0])
+    for n in (1, 2, 3):
+        assert np.isfinite(NTKRegressor().fit(X[:n], y[:n]).predict(X)).all()
+
+
+def test_many_rows_choose_by_some(monkeypatch):
+    X, y = data(300)
+    whole = NTKRegressor().fit(X, y)
+    monkeypatch.setattr(_regression, "MOST_ROWS", 100)
+    part = NTKRegressor().fit(X, y)
+    assert part.X_fit_.shape == (300, 8)
+    new, expected = data(500, seed=1)
+    errors = [np.mean((one.predict(new) - expected) ** 2) for one in (whole, part)]
+    assert errors[1] < 4.0 * errors[0] < 0.4 * expected.var()
+
+
+def test_explicit_networks_learn_none():
+    X, y = data(60)
+    assert model().fit(X, y).features_ is None
+    assert NTKRegressor(NNGPKernel()).fit(X, y).features_ is None
+    assert NTKRegressor().fit(X, y).features_ is not None
+
+
+def test_what_has_no_gradients_is_refused():
+    X, y = data(20)
+    images = (Input(8, 1), Dense(), "relu", Flatten(), Dense())
+    for parameters, reason in (
+        ({"kernel": "precomputed"}, "features='full' needs the kernel of a network"),
+        ({"activation": "sign"}, "continuous activations"),
+        ({"architecture": images}, "rows without positions"),
+    ):
+        K = X @ X.T if "kernel" in parameters else X
+        with pytest.raises(ValueError, match=reason):
+            NTKRegressor(features="full", **parameters).fit(K, y)
