@@ -53,9 +53,10 @@ ACTIVATIONS = {}
 def activation(name, **domains):
     """Register a class under ``name``; ``domains`` are those of fields, `FINITE` by default.
 
-    Its formulas may use arithmetic, integer powers up to 4, comparisons, and the ufuncs `UFUNCS`. A
-    comparison times a number selects it; a sum of comparisons alone is "or", a product "and", as in
-    NumPy.
+    Its formulas may use arithmetic, integer powers up to 4, comparisons, the ufuncs sqrt, exp,
+    expm1, log, cos, sin, arctan2, arctan, arcsin, arccos, abs, square, maximum and minimum, and the
+    functions of `formulas.special`. A comparison times a number selects it; a sum of comparisons
+    alone is "or", a product "and", as in NumPy.
 
     A class whose function has a jump says so by ``jumps = True``: its kernels have no gradients
     with respect to rows.

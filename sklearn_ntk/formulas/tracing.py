@@ -135,7 +135,10 @@ class Node:
             return _COMPOSED[name](*inputs)
         known = name in _BINARY or name in _COMPARISONS or name in (*_UNARY, *_OTHER)
         if method != "__call__" or options or not known:
-            raise TypeError(f"A formula cannot use {ufunc.__name__}, or not in this way.")
+            raise TypeError(
+                f"A formula cannot use {ufunc.__name__}, or not in this way: write it by "
+                f"arithmetic, comparisons and {', '.join((*_UNARY, *_OTHER, *_COMPOSED))}."
+            )
         return self.graph.apply(name, *inputs)
 
     def __bool__(self):

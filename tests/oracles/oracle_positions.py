@@ -306,10 +306,11 @@ def gradient(network, X, w, b, digits=16):
 
 
 def store(file, networks, rows_of, w, b):
-    """Write matrices, and derivatives of three rows, of named networks for `stored`."""
-    found = {}
-    for name, network in networks.items():
-        X = rows_of(name, 5)
+    """Add matrices, and derivatives of three rows, of the named networks that a file lacks."""
+    with open(file) as stream:
+        found = json.load(stream)
+    for name in [name for name in networks if name not in found]:
+        network, X = networks[name], rows_of(name, 5)
         values, rates = gram(network, X, w, b), gradient(network, X[[0, 2, 3]], w, b)
         found[name] = {"X": X.tolist(), "values": values.tolist(), "rates": rates.tolist()}
     with open(file, "w") as stream:
