@@ -1,7 +1,9 @@
 """The recursions of variances, covariances and tangent kernels, each formula once. Internal.
 
-Internal. `tracing` records a formula and differentiates it, `writing` makes source code of it;
-`special` has the functions that formulas are made of; `gaps` says what instructions do to rows and
-pairs of rows, `distances` what they do to pairs of positions, `series` and `attention` what needs
-sums. `tile_traces` and `line_traces` trace them, with `inputs` of fixed names.
+`tracing` records a formula and differentiates it, `writing` writes it as source code. `special` has
+the functions that formulas are made of. `gaps` has the recursions of all instructions for rows and
+for pairs of rows, `distances` those for positions and for pairs of positions, `series` those of
+activations given by Hermite coefficients, and `attention` those of attention. `tile_traces` traces
+`gaps`, `line_traces` traces `distances`, and `inputs` names the inputs of traces. Engines call the
+formulas, or compile the source that is written from their traces.
 """
