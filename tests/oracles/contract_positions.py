@@ -16,7 +16,7 @@ BOTH = ("nngp", "ntk")
 
 
 def class_of(kind):
-    """Class of the package for a kind of layer, such as "global_avg_pool"."""
+    """Class in `sklearn_ntk.layers` for a kind of layer, such as "global_avg_pool"."""
     return getattr(package, "".join(word.capitalize() for word in kind.split("_")))
 
 
@@ -48,7 +48,7 @@ def from_reference(layers):
 
 
 def translate(kind, parameters=None):
-    """Translate one layer of a reference file: standard deviations and other names."""
+    """Translate one layer of a reference file, which has standard deviations for variances."""
     parameters = dict(parameters or {})
     if kind == "residual":
         body, shortcut = parameters["branch"], parameters.get("shortcut", [])
@@ -257,7 +257,7 @@ each_network = pytest.mark.parametrize("name", NETWORKS)
 few_networks = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FEW)) for name in NETWORKS]
 )
-"""Each of them too, most of them slow, for what compiles much."""
+"""All networks, those that are not in `FEW` marked as slow, for tests that compile loops."""
 
 W, B = 1.5, 0.2
 
