@@ -282,7 +282,7 @@ def run_numpy(program, X, Y, gradient=False, portion=None):
     """Kernels (2, n, m), NNGP then NTK, and derivatives (2, n, m, 2), by the reference engine."""
     sides = [positions.check_shape(np.asarray(Z), program.shape) for Z in (X, Y)]
     scan = _positions.scan_rows(program, np.concatenate(sides), gradient)  # series as long for all
-    rows = [positions.some(scan, part) for part in (slice(len(X)), slice(len(X), None))]
+    rows = [positions.take_rows(scan, part) for part in (slice(len(X)), slice(len(X), None))]
     nngp, ntk, *rates = _positions.run(program, *sides, *rows, gradient)
     values = np.stack([nngp, ntk])
     return (values, np.stack(rates)) if gradient else values

@@ -38,7 +38,7 @@ def scan_blocks(program, X, gradient):
 
 
 def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_blocks):
-    """Run a program on single rows: `LineRows` of the rows of all sides, one side after the other.
+    """Run a program on single rows: `LineRows` of the rows of all sides, left ones first.
 
     ``rows`` are pairs (rows, norms) from `check_rows`. An engine may pass its own ``scan_blocks``.
     Raises ValueError if a kernel overflows in the precision of the pairs, ``dtype``.
@@ -46,7 +46,7 @@ def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_block
     X = np.concatenate([check_shape(Z, program.shape) for Z, _ in rows])
     scanned = _joined(list(scan_blocks(program, X, gradient)))
     numbers = [scanned.variance, scanned.ntk, scanned.largest, scanned.dvariance, scanned.dntk]
-    with np.errstate(over="ignore"):  # what overflows is found below
+    with np.errstate(over="ignore"):  # `check_overflow` reports it
         numbers += [scanned.rates, [record[1] ** 2 for record in _normalized(program, scanned)]]
     if dtype != np.float64:
         numbers.append(pack_numbers(program, np.float64))
@@ -108,7 +108,7 @@ def _joined(blocks):
     return LineRows(**lists, **diagonals, largest=np.max([block.largest for block in blocks]))
 
 
-def some(scanned, rows):
+def take_rows(scanned, rows):
     """`LineRows` of a subset of the rows, a slice."""
     lists = {name: cut(getattr(scanned, name), rows) for name in LineRows.LISTS}
     diagonals = {name: getattr(scanned, name) for name in LineRows.DIAGONALS}

@@ -175,7 +175,7 @@ class _Writer:
 
     def _save(self, k, state, stack, need):
         stack.append(self._copy(need[1][-1], state, k))
-        return self._replacing(self._copy(need[0], state, k), state)
+        return self._restrict(need[0], state, k)
 
     def _swap(self, k, state, stack, need):
         stack.append(state)
@@ -195,13 +195,14 @@ class _Writer:
         if not self.steps[k - 1].runs_next:
             self._map(k, state)
         elif len(need[0]) < len(state.codes):
-            return self._replacing(self._copy(need[0], state, k), state)
+            return self._restrict(need[0], state, k)
         return state
 
-    def _replacing(self, area, old):
-        """The new area, with the lines of the old one freed."""
-        self.memory.give(old.lines)
-        return area
+    def _restrict(self, codes, area, step):
+        """`_copy`, after which the lines of ``area`` are freed."""
+        copy = self._copy(codes, area, step)
+        self.memory.give(area.lines)
+        return copy
 
     def _copy(self, codes, source, step):
         """`Area` of copies of the lines of ``source`` for these codes."""
