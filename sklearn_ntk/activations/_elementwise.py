@@ -106,7 +106,7 @@ def _traced_class(act):
         def dual(self, q, left, right):
             return _dual(pair, q, left, right)
 
-    Traced.is_series = Traced.is_linear = False
+    Traced.is_series = Traced.is_linear = Traced.jumps = False
     Traced.name = act.name
     return Traced
 

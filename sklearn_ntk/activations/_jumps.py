@@ -66,6 +66,10 @@ class RectifiedMonomial(NamedTuple):
 
     degree: int = 2
 
+    @property
+    def jumps(self):
+        return self.degree == 0
+
     def fn(self, x):
         return (x > 0.0) * np.maximum(x, 0.0) ** self.degree
 
@@ -126,6 +130,8 @@ class Sign(NamedTuple):
 
     gain: float = 1.0
 
+    jumps = True
+
     def fn(self, x):
         return self.gain * np.sign(x)
 
@@ -160,6 +166,8 @@ class Step(NamedTuple):
     """
 
     gain: float = 1.0
+
+    jumps = True
 
     def fn(self, x):
         return self.gain * (x > 0.0)

@@ -57,6 +57,9 @@ def activation(name, **domains):
     comparison times a number selects it; a sum of comparisons alone is "or", a product "and", as in
     NumPy.
 
+    A class whose function has a jump says so by ``jumps = True``: its kernels have no gradients
+    with respect to rows.
+
     Programs hold activations whose fields are all numbers. A class with other fields, such as
     functions, has a method ``traced()`` that returns an equivalent activation of another class,
     without these fields. A special case of another class may return one of that class, so that
@@ -70,6 +73,7 @@ def activation(name, **domains):
         cls.domains = domains
         cls.is_series = hasattr(cls, "expand")
         cls.is_linear = getattr(cls, "is_linear", False)
+        cls.jumps = getattr(cls, "jumps", False)
         if not hasattr(cls, "traced"):
             cls.traced = lambda self: self
             if not cls.is_series:

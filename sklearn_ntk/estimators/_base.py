@@ -130,6 +130,17 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
 
+    def _gradients(self, X, dual):
+        """Gradients (n, k, d) of functions at new rows, by their coefficients."""
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        if not hasattr(self.kernel_, "gradient_x"):
+            kind = "a precomputed one" if self.kernel_ is None else repr(self.kernel_)
+            raise ValueError(
+                f"predict_gradient needs a kernel with a method gradient_x, such as NTKKernel(); "
+                f"got {kind}."
+            )
+        return self.kernel_.gradient_x(X, self.X_fit_, dual)
+
 
 def given_alpha(alpha, unit):
     """The ridge for weights divided by ``2**unit``; None for "auto"."""

@@ -212,3 +212,22 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         """
         check_is_fitted(self)
         return loss_of(self).scores(self, X)
+
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the scores, of `decision_function`, with respect to the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_classes, n_features)
+            For two classes those of the one score, per unit of each column, for the networks of
+            `NTKRegressor.predict_gradient`. The hinge loss has none for more than two classes,
+            whose scores are counts.
+        """
+        check_is_fitted(self)
+        found = self._gradients(X, loss_of(self).coefficients(self))
+        return found[:, 0] if len(self.classes_) == 2 else found

@@ -67,6 +67,10 @@ class Loss:
         scores = model._values(X, model.dual_coef_, model.intercept_)
         return scores[:, 0] if len(model.classes_) == 2 else scores
 
+    def coefficients(self, model):
+        """Coefficients (n_distinct, k) of the scores as functions of the kernel."""
+        return model.dual_coef_
+
     def labels(self, model, X):
         """Result of ``predict``."""
         scores = model.decision_function(X)
@@ -148,6 +152,16 @@ class Hinge(Loss):
 
     def scores(self, model, X):
         return self._apply(model, model.svc_.decision_function, X)
+
+    def coefficients(self, model):
+        if len(model.classes_) > 2:
+            raise ValueError(
+                f"Scores of loss='hinge' for more than two classes are counts, without gradients; "
+                f"got {len(model.classes_)} classes: take another loss."
+            )
+        group, svc = model._group, model.svc_
+        dual = np.bincount(group[svc.support_], svc.dual_coef_[0], group.max() + 1)
+        return scaled(dual[:, None], -model._exponent)
 
     def labels(self, model, X):
         return self._apply(model, model.svc_.predict, X)

@@ -247,6 +247,39 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             )
         return mean, spread[..., 0] if self._is_flat else spread
 
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the predictions with respect to the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+            By how much `predict` changes per unit of each column, in units of the targets.
+
+        Notes
+        -----
+        For the networks of `NTKKernel` and `NNGPKernel` on rows without positions, whose
+        activations do not jump. The NTK of an activation with a kink, such as "relu", has a kink at
+        each training row: there the gradient is the mean of those on both sides.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ntk import NTKRegressor
+        >>> X = np.random.default_rng(0).normal(size=(100, 2))
+        >>> model = NTKRegressor(activation="erf").fit(X, X[:, 0] ** 2)
+        >>> bool(abs(model.predict_gradient([[0.5, 0.0]]) - [[1.0, 0.0]]).max() < 0.1)
+        True
+        """
+        check_is_fitted(self)
+        found = self._gradients(X, self._dual).swapaxes(1, 2)
+        found = self._units.differences(found).swapaxes(1, 2)
+        return found[:, 0] if self._is_flat else found
+
     def _deviation(self, X):
         """Standard deviations (m, k) of new observations, noise included."""
         latent, kernel_variance = self._posterior.variance(self.kernel_, self.X_fit_, X)

@@ -12,6 +12,9 @@ Derivatives are taken along two directions, log weight_var (0) and log bias_var 
   ``x0`` along both directions; ``y0``, ... are those of the right row.
 - ``weight_rate`` and ``bias_rate`` are the derivatives of the variances of a layer, each along its
   own direction, and ``self_...`` the parameters of an activation.
+
+For programs ``by_rows`` the directions are the standard deviation of the left row as it enters the
+network, at constant gap (0), and the gap there (1); all else is constant.
 """
 
 from functools import cache
@@ -50,20 +53,21 @@ def count_features(cls):
     return len(cls(*graph.inputs(*parameter_names(cls))).features(*graph.inputs("s0")))
 
 
-def rates_of(outputs, states, numbers=(), records=()):
+def rates_of(outputs, states, numbers=(), records=(), by_rows=False):
     """Rates of the outputs along both directions: a pair of nodes or numbers for each output.
 
     ``states`` are the letters of the states that have rates; ``numbers[p]`` maps nodes to their
-    rates along direction ``p``; ``records`` are pairs (letter, length).
+    rates along direction ``p``; ``records`` are pairs (letter, length). With ``by_rows`` only the
+    first record has rates, along direction 0.
     """
     graph = next(output.graph for output in outputs if hasattr(output, "graph"))
     rates = []
     for p in range(2):
-        seeds = dict(*numbers[p : p + 1])
+        seeds = {} if by_rows else dict(*numbers[p : p + 1])
         for letter in states:
             s = graph.inputs(*state_names(letter))
             seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})
-        for letter, n in records:
+        for letter, n in records[: 1 - p] if by_rows else records:
             values, value_rates = (graph.inputs(*record_names(letter, n, q)) for q in (None, p))
             seeds.update(zip(values, value_rates, strict=True))
         rates.append(differentiate(outputs, seeds))
@@ -109,12 +113,13 @@ def trace(formula, names, cls=None, n=0, noise=0.0):
     return formula(**arguments), rates
 
 
-def trace_state(formula, names, cls, n, gradient, noise=0.0):
+def trace_state(formula, names, cls, n, gradient, noise=0.0, by_rows=False):
     """Nodes of the new state of a pair and, with ``gradient``, of its rates.
 
-    For the other arguments see `trace`.
+    For ``by_rows`` see `rates_of`, for the other arguments `trace`.
     """
     outputs, rates = trace(formula, names, cls, n, noise)
     if not gradient:
         return outputs
-    return *outputs, *sum(rates_of(outputs, "sdz", rates, (("x", n), ("y", n))), ())
+    records = ("x", n), ("y", n)
+    return *outputs, *sum(rates_of(outputs, "sdz", rates, records, by_rows), ())

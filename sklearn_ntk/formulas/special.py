@@ -9,7 +9,7 @@ a compiled loop from being vectorised.
 import numpy as np
 
 from .._runtime.check import is_number
-from .tracing import NOISE, TINY, Node, formula
+from .tracing import NOISE, ROUNDING, TINY, Node, formula
 
 
 def polynomial(coefficients, x):
@@ -226,7 +226,19 @@ def halves(part, rest, whole):
 
 def mixing(left, right):
     """The term ``m`` above, from the `halves` of both rows, the first two entries of records."""
-    cross = left[0] * right[1] - left[1] * right[0]
+    return _squared_cross(left[0], right[1], left[1], right[0])
+
+
+def _squared_cross_rate(arguments, rates, result):
+    (a, b, c, d), (da, db, dc, dd) = arguments, rates
+    cross = a * b - c * d
+    cross = (np.abs(cross) > ROUNDING * (a * b)) * cross  # rows that coincide but for rounding
+    return 2.0 * cross * (da * b + a * db - dc * d - c * dd)
+
+
+@formula(_squared_cross_rate)
+def _squared_cross(a, b, c, d):
+    cross = a * b - c * d
     return cross * cross
 
 

@@ -37,24 +37,24 @@ def with_slope(outputs):
     return *outputs, *differentiate(outputs[1:2], {ntk[0]: 1.0})
 
 
-def trace_map_pair(cls, gradient):
+def trace_map_pair(cls, gradient, by_rows=False):
     """Outputs of `map_pair` for an activation class."""
-    return trace_state(map_pair, NUMBERS, cls, 3 + count_features(cls), gradient)
+    return trace_state(map_pair, NUMBERS, cls, 3 + count_features(cls), gradient, by_rows=by_rows)
 
 
-def trace_affine_pair(gradient):
+def trace_affine_pair(gradient, by_rows=False):
     """Outputs of `affine_pair`; ``d0`` and ``d1`` are gap and slope after the activation."""
-    return trace_state(affine_pair, NUMBERS, None, 3, gradient)
+    return trace_state(affine_pair, NUMBERS, None, 3, gradient, by_rows=by_rows)
 
 
-def trace_add_pair(gradient):
+def trace_add_pair(gradient, by_rows=False):
     """Outputs of `add_pair`."""
-    return trace_state(add_pair, (), None, 3, gradient)
+    return trace_state(add_pair, (), None, 3, gradient, by_rows=by_rows)
 
 
-def trace_rule_pair(name, gradient):
+def trace_rule_pair(name, gradient, by_rows=False):
     """Outputs of the rule of an instruction without weights, for pairs."""
-    return trace_state(RULES[name][1], (), None, 3, gradient)
+    return trace_state(RULES[name][1], (), None, 3, gradient, by_rows=by_rows)
 
 
 # --- Functions for arrays -------------------------------------------------------------------------

@@ -5,23 +5,29 @@ Engines compute the blocks (see `engines._work`); kernels and searches call `gra
 
 import reprlib
 from contextlib import nullcontext
-from functools import partial
 
 import numpy as np
 
 from .._runtime.blas import single_threaded_blas
 from .._runtime.check import read_dtype, read_flag
 from .._runtime.notices import one_notice
-from .._runtime.progress import Progress
-from .._runtime.threads import run
-from ..engines._work import engine_for, n_pairs
+from ..engines._work import engine_for
 from ..engines.packing.tiles import has_series
 from ..engines.rows.tiles import check_overflow, check_rows
 from ..program import Program
 from ._operator import ArrayOperator, GramOperator, KernelOperator
 from ._results import allocate, names_of, select
+from ._row_gradient import gradient_x
+from ._running import check_pairs, fill
 
-__all__ = ["ArrayOperator", "GramOperator", "KernelOperator", "diagonal", "gram"]
+__all__ = [
+    "ArrayOperator",
+    "GramOperator",
+    "KernelOperator",
+    "diagonal",
+    "gradient_x",
+    "gram",
+]
 
 
 @one_notice()
@@ -79,13 +85,11 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     """
     (dtype, gradient), names = _check(program, gradient, dtype), names_of(get)
     engine = engine_for(X)
-    rows = _check_pairs(X, Y)
+    rows = check_pairs(X, Y)
     n, m = (len(rows[i][0]) for i in (0, -1))
     results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine.empty)
     if n and m:
-        with single_threaded_blas if _wakes_blas(program, rows) else nullcontext():
-            work = engine.work(program, rows, names, gradient, dtype)
-            _run(work, results, f"Gram matrix of {n} x {m} rows", verbose)
+        work = fill(engine, program, rows, names, gradient, dtype, results, verbose)
         if len(rows) == 1:
             _set_diagonal(results, work.diagonals)
     if dtype == np.float32:  # pairs may overflow where single rows, in float64, do not
@@ -116,29 +120,6 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     return select(program, get, gradient, diagonals)
 
 
-def _check_pairs(X, Y):
-    """Pairs (rows, norms) of both sides, or of one side if ``Y`` is None or ``X`` itself."""
-    rows = [check_rows(X)] + ([] if Y is None or Y is X else [check_rows(Y, "Y")])
-    widths = [rows[i][0].shape[1] for i in (0, -1)]
-    if widths[0] != widths[1]:
-        raise ValueError(
-            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}: pass "
-            f"the same features."
-        )
-    return rows
-
-
-def _wakes_blas(program, rows):
-    """Whether the matrix products are so large that BLAS would start threads.
-
-    Only then BLAS is limited to one thread: the limit itself starts a thread, after which forking
-    is unsafe.
-    """
-    (n, d), m = rows[0][0].shape, len(rows[-1][0])
-    is_large = n * m * d > 2**18 or (n + m) * d > 2**13
-    return is_large or program.shape is not None or has_series(program)
-
-
 def _check(program, gradient, dtype):
     """Checked ``dtype`` and ``gradient``; raises TypeError or ValueError."""
     if not isinstance(program, Program):
@@ -161,23 +142,3 @@ def _set_diagonal(results, diagonals):
         if result.size:
             index = np.arange(result.shape[1])
             result[:, index, index] = values
-
-
-def _run(work, results, title, verbose):
-    """Compute all blocks; the cheapest of the first part alone, since it may compile loops."""
-    remedy = "take fewer rows, dtype='float32', or a network with fewer positions"
-    parts, progress = list(work.parts()), None
-    total = sum(n_pairs(block) for part in parts for block in part.blocks)
-    for prepare, blocks in parts:
-        compute = partial(prepare(), results=results)
-        if progress is None and blocks:
-            first = blocks.pop()
-            compute(first)
-            progress = Progress(total - n_pairs(first), title, remedy, verbose)
-        run(compute, blocks, work.n_threads, partial(_count, progress))
-        del compute  # frees its memory before the next part takes some
-
-
-def _count(progress, block):
-    """Report the pairs of a block as done."""
-    progress.add(n_pairs(block))

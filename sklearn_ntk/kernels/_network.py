@@ -18,7 +18,7 @@ from .._runtime.errors import OutOfRange
 from ..activations import as_activation
 from ..architectures import mlp
 from ..formulas.special import is_variance
-from ..gram import diagonal, gram
+from ..gram import diagonal, gradient_x, gram
 from ..layers import lower
 
 _TIED = ("weight_var", "bias_var")
@@ -241,6 +241,40 @@ class NetworkKernel(Kernel):
         array of shape (n,)
         """
         return diagonal(self._program(), _check_rows(X), get=self._get, dtype=self.dtype)
+
+    def gradient_x(self, X, Y=None, coef=None):
+        """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Where the gradients are wanted.
+        Y : array-like of shape (m, d), optional
+            The other rows, which stay where they are; defaults to ``X``.
+        coef : array-like of shape (m,) or (m, k), optional
+            Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)``, whose gradients are
+            wanted; these cost a few products of matrices beside the kernel's derivatives.
+
+        Returns
+        -------
+        array of shape (n, m, d), or with ``coef`` (n, d) or (n, k, d)
+            In units of the kernel, or of the functions, per unit of a column.
+
+        Notes
+        -----
+        For networks on rows without positions, whose activations do not jump. What counts as the
+        gradient where the kernel has a kink is said in `sklearn_ntk.gram.gradient_x`.
+
+        Examples
+        --------
+        >>> from sklearn_ntk import NNGPKernel
+        >>> kernel = NNGPKernel(depth=0, weight_var=2.0, bias_var=0.0)  # 2 x.y / d
+        >>> kernel.gradient_x([[1.0, 0.0]], [[3.0, 4.0]])
+        array([[[3., 4.]]])
+        """
+        program = self._program()
+        X, Y = _check_rows(X), None if Y is None else _check_rows(Y)
+        return gradient_x(program, X, Y, coef, self._get, self.dtype, self.verbose)
 
     def is_stationary(self):
         """Whether the kernel depends on differences ``x - y`` only: False."""

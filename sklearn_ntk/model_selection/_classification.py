@@ -193,3 +193,18 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         """
         scores = self._mean("decision_function", X)
         return scores if self.class_map_ is None else scores @ self.class_map_
+
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the scores with respect to the rows, see `NTKClassifier`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_classes, n_features)
+        """
+        found = self._mean("predict_gradient", X)
+        return found if self.class_map_ is None else self.class_map_.T @ found

@@ -168,3 +168,17 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             return mean, np.hypot.reduce(np.concatenate([roots * spreads, roots * deviations]))
         covariances = spreads + deviations[:, :, None] * deviations[:, None]
         return mean, np.tensordot(self.weights_, covariances, 1)
+
+    @one_notice()
+    def predict_gradient(self, X):
+        """Gradients of the predictions with respect to the rows, see `NTKRegressor`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+        """
+        return self._mean("predict_gradient", X)

@@ -45,6 +45,9 @@ class Program(NamedTuple):
     ``shape`` is that of `layers.Input`, positions then channels, or None for rows without
     positions.
 
+    Rates are along the logarithms of the kernel's variances or, if ``by_rows``, along the standard
+    deviation of the left row, at the same gap, and along the gap of the pair.
+
     Examples
     --------
     >>> from sklearn_ntk.layers import Dense, lower
@@ -59,6 +62,7 @@ class Program(NamedTuple):
     steps: tuple
     stack_size: int = 0
     shape: tuple | None = None
+    by_rows: bool = False
 
     @property
     def activations(self):
@@ -85,6 +89,11 @@ class Program(NamedTuple):
     def ties(self):
         """Whether any layer takes the kernel's ``weight_var``, and whether any its ``bias_var``."""
         return tuple(any(step.ties[p] for step in self.steps) for p in range(2))
+
+    @property
+    def along_rows(self):
+        """The program with rates ``by_rows``."""
+        return self._replace(steps=tuple(step.untied for step in self.steps), by_rows=True)
 
     @property
     def outline(self):

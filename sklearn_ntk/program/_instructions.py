@@ -65,6 +65,12 @@ class _Defaults:
         return [numbers.get(name, 0.0) for name in names]
 
     @property
+    def untied(self):
+        """The instruction with the same variances, none of which is the kernel's own."""
+        ties = (name for name in self._fields if name.endswith("_tied"))
+        return self._replace(**dict.fromkeys(ties, False))
+
+    @property
     def outline(self):
         """The instruction with its geometry only, other fields None: all that a schedule reads."""
         numbers = set(self._fields).difference(("grid", "windows"))

@@ -18,6 +18,7 @@ from sklearn_ntk._runtime.errors import OutOfRange
 from sklearn_ntk.engines.reference import lines, tiles
 from sklearn_ntk.engines.rows import lines as lines_of_rows
 from sklearn_ntk.estimators._base import NetworkEstimator
+from sklearn_ntk.formulas import attention
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
 from sklearn_ntk.program import Pointwise, Recur
@@ -161,6 +162,8 @@ def shaken(size, rng):
     with ExitStack() as stack:
         stack.enter_context(patch.object(tiles, "initial_gap", shaking(turned)))
         stack.enter_context(patch.object(lines._Sides, "distances", shaking(distances)))
+        for name in ("covariances", "mix", "mix_left"):
+            stack.enter_context(patch.object(attention, name, shaking(getattr(attention, name))))
         for module in (tiles, lines, lines_of_rows):
             build = module.built
             replaced = patch.object(module, "built", lambda *key, build=build: shaking(build(*key)))

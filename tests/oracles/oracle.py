@@ -127,6 +127,24 @@ def gradient(layers, x, y, digits=50, *, w, b):
         return tuple((+left, +right) for left, right in zip(by_w, by_b, strict=True))
 
 
+def gradient_x(layers, x, y, digits=50, *, w=None, b=None):
+    """Differentiate K(x, y) and T(x, y) by the entries of x, as `gradient` by variances.
+
+    At a kink these are the means of the derivatives on both sides.
+    """
+    with enough(digits):
+        step, x = mpf(10) ** (-digits // 2), [exact(value) for value in x]
+
+        def moved(place, change):
+            return [value + (i == place) * change for i, value in enumerate(x)]
+
+        found = [
+            central_difference(lambda r, i=i: pair(layers, moved(i, mp.log(r)), y, w, b), step)
+            for i in range(len(x))
+        ]
+    return np.array(found, dtype=float).T
+
+
 def central_difference(function, step):
     """Derivative of each entry of ``function(exp(h))`` with respect to ``h`` at 0."""
     above, below = function(mp.exp(step)), function(mp.exp(-step))

@@ -67,6 +67,14 @@ def begin(k, tile):
                 rates[j] = zero
 
 
+def move_gaps(k, tile):
+    """Rates of the gaps of the inputs along themselves: the second direction."""
+    for i in range(tile.stop.shape[0]):
+        rates = tile.state[3, i]
+        for j in range(tile.stop[i]):
+            rates[j] = 1.0
+
+
 # --- Stack ----------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,8 @@ BLOCK_ROWS = 128
 class TilePlan(NamedTuple):
     """A program as arrays.
 
-    ``addresses`` are those of the compiled steps, the first of which is `steps.begin`, and
+    ``addresses`` are those of the compiled steps, the first of which is `steps.begin`, with
+    `steps.move_gaps` behind it if the program is ``by_rows``, and
     ``places`` the number of the program's step that each belongs to. ``numbers``, ``spans`` and
     ``orders`` are those of `Tile`. ``sizes`` are the numbers of parts of the state, of states on
     the stack, and of rows of ``work``.
@@ -56,7 +57,7 @@ def _source_of(step):
     return sources.pointwise, type(step.activation)
 
 
-def _make_steps(step, gradient, several, single):
+def _make_steps(step, gradient, by_rows, several, single):
     """Compiled steps for one step of a program.
 
     ``several`` is whether there are several NTKs: then a second compiled step handles the further
@@ -65,19 +66,22 @@ def _make_steps(step, gradient, several, single):
     if step.rule in _STACK:
         return [_step(_STACK[step.rule])]
     if step.rule == "add":
-        return [_step(sources.add, gradient, single)] + [_step(steps.add_others)] * several
+        made = _step(sources.add, gradient, by_rows, single)
+        return [made] + [_step(steps.add_others)] * several
     if step.rule == "output":
         first = steps.put_out_rates if gradient else steps.put_out_others
         return [_step(first)] * (gradient or several) + [_step(steps.put_out)]
-    compiled_step = _step(*_source_of(step), gradient, several, single)
+    compiled_step = _step(*_source_of(step), gradient, by_rows, several, single)
     return [compiled_step] + [_step(steps.follow)] * several
 
 
 def make_plan(program, spans, gradient, dtype):
     """`TilePlan` of a program; ``spans`` are those of its series (`Carrier.spans`)."""
-    compiled_steps, places, n_ntks = [_step(steps.begin)], [0], program.n_ntks or 1
+    compiled_steps = [_step(steps.begin)] + [_step(steps.move_gaps)] * program.by_rows
+    places, n_ntks = [0] * len(compiled_steps), program.n_ntks or 1
+    how = gradient, program.by_rows, n_ntks > 1, dtype == np.float32
     for k, step in enumerate(program.steps):
-        steps_of_one = _make_steps(step, gradient, n_ntks > 1, dtype == np.float32)
+        steps_of_one = _make_steps(step, *how)
         compiled_steps += steps_of_one
         places += [k] * len(steps_of_one)
     n_lines = len(sources.names_of_sums(gradient)) if spans.any() else 0

@@ -29,9 +29,13 @@ class TileRows(NamedTuple):
     dntk: object
 
 
-def scan_rows(program, variance, gradient=False):
-    """`TileRows` of single rows with these variances (n,) of the inputs."""
-    state = (variance,) + (0.0 * variance,) * (5 if gradient else 1)
+def scan_rows(program, variance, gradient=False, rate=0.0):
+    """`TileRows` of single rows with these variances (n,) of the inputs.
+
+    ``rate`` is that of the variances along the first direction.
+    """
+    zero = 0.0 * variance
+    state = (variance, zero, rate + zero, zero, zero, zero)[: 6 if gradient else 2]
     stack, records, rates, outputs = [], [], [], []
     for step in program.steps:
         record, rate = (), ()
@@ -112,12 +116,16 @@ def initial_gap(X, Y):
 
 
 def _squared_distance(X, Y, inverse, ratio):
-    """``|u - v|^2`` of `initial_gap`, for ``inverse = 1 / |x|`` and ``ratio = |y| / |x|``."""
+    apart = between_directions(X, Y, inverse, ratio)
+    return (apart * apart).sum(axis=2)
+
+
+def between_directions(X, Y, inverse, ratio):
+    """``u - v`` of `initial_gap`, for ``inverse = 1 / |x|`` and ``ratio = |y| / |x|``."""
     difference = (X - Y) * inverse
     longer = (difference * ((X + Y) * inverse)).sum(axis=2)
     share = longer / ((1.0 + ratio) * ratio)
-    apart = difference - share[:, :, None] * (Y * inverse)
-    return (apart * apart).sum(axis=2)
+    return difference - share[:, :, None] * (Y * inverse)
 
 
 def run(program, gap, rows_x, rows_y, gradient=False):
@@ -126,7 +134,8 @@ def run(program, gap, rows_x, rows_y, gradient=False):
     Returns NNGP (n_outputs, n, m) and NTK (n_ntks * n_outputs, n, m) and, with ``gradient``, their
     derivatives with respect to log weight_var and log bias_var along a last axis.
     """
-    state = (gap,) + (0.0 * gap,) * (5 if gradient else 1)
+    zero = 0.0 * gap
+    state = (gap, zero, zero, zero + program.by_rows, zero, zero)[: 6 if gradient else 2]
     stack, outputs = [], []
     for k, step in enumerate(program.steps):
         if step.rule == "save":

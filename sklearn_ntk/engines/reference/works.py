@@ -49,7 +49,7 @@ class TileWork(_Work):
         self.X, self.Y = rows[0][0], rows[-1][0]
         self.shape = len(self.X), len(self.Y)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            self.rows = tiles.scan_rows(program, carrier.variances, gradient)
+            self.rows = tiles.scan_rows(program, carrier.variances, gradient, carrier.rates)
 
     def _kernels(self, left, right):
         first = 0 if self.is_symmetric else self.shape[0]

@@ -39,7 +39,10 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     """
     with np.errstate(over="ignore", under="ignore"):
         variances = [norms * (norms / X.shape[1]) for X, norms in rows]
-    carrier = Carrier(program, variances, gradient, dtype)
+        rates = [np.zeros_like(part) for part in variances]
+        if program.by_rows:
+            rates[0] = 2.0 * np.sqrt(variances[0])
+    carrier = Carrier(program, variances, rates, gradient, dtype)
     scanned = carrier.carry(n_threads)
     with np.errstate(over="ignore", invalid="ignore"):
         numbers = list(_checked(program, scanned, carrier.variances, names))
@@ -87,13 +90,15 @@ def _largest(item):
 class Carrier:
     """Runs a program on the rows of all sides, and computes coefficients of series again if needed.
 
-    After `carry`, ``spans`` (n_steps, 2) is first index and number of the coefficients of each
-    step, and ``held`` (1 or 2, n_terms, n) are those of all rows, and their rates with
+    ``rates`` are those of the variances along the first direction, zero but for programs
+    ``by_rows``. After `carry`, ``spans`` (n_steps, 2) is first index and number of the coefficients
+    of each step, and ``held`` (1 or 2, n_terms, n) are those of all rows, and their rates with
     ``gradient``, or None if they take too much memory.
     """
 
-    def __init__(self, program, variances, gradient, dtype):
-        self.variances, self.spans, self.held = np.concatenate(variances), None, None
+    def __init__(self, program, variances, rates, gradient, dtype):
+        self.variances, self.rates = np.concatenate(variances), np.concatenate(rates)
+        self.spans = self.held = None
         self._program, self._gradient, self._dtype = program, gradient, dtype
         self._sizes = list(map(len, variances))
 
@@ -102,7 +107,7 @@ class Carrier:
         if not packing.has_series(self._program):
             self.spans = packing.make_spans([0] * len(self._program.steps))
             self.held = self._empty(len(self.variances))
-            return self._carry(self.variances)
+            return self._carry(self.variances, self.rates)
         slab_rows, lengths = {}, {}
 
         def carry(slab):
@@ -124,10 +129,10 @@ class Carrier:
             self.spans, self.held = spans, None
         return _join([slab_rows[first] for first, _ in slabs])
 
-    def _carry(self, variances):
-        """`TileRows` of rows of these variances; overflow is checked afterwards."""
+    def _carry(self, variances, rates):
+        """`TileRows` of rows of these variances and rates; overflow is checked afterwards."""
         with np.errstate(all="ignore"):
-            return reference.scan_rows(self._program, variances, self._gradient)
+            return reference.scan_rows(self._program, variances, self._gradient, rates)
 
     def _carry_slab(self, start, stop):
         """`TileRows` of rows ``start .. stop``.
@@ -135,9 +140,10 @@ class Carrier:
         They are computed together with the smallest and the largest variance of all rows, which
         need the most terms, so that all slabs have the same number of terms.
         """
-        v = self.variances
-        extremes = [v.min(), v.max()]
-        return cut(self._carry(np.concatenate([v[start:stop], extremes])), slice(stop - start))
+        v, part = self.variances, slice(start, stop)
+        variances = np.concatenate([v[part], [v.min(), v.max()]])
+        rates = np.concatenate([self.rates[part], [0.0, 0.0]])
+        return cut(self._carry(variances, rates), slice(stop - start))
 
     def _empty(self, n):
         """Zeros (1 or 2, n_terms, n) for the coefficients of n rows, and their rates."""

@@ -137,22 +137,22 @@ def text_of(lines):
     return "\n".join([*lines, ""])
 
 
-def pointwise(cls, gradient, several, single):
+def pointwise(cls, gradient, by_rows, several, single):
     """Source of a `Pointwise` step, for an activation class with a closed dual."""
-    outputs = tile_traces.trace_map_pair(cls, gradient)
+    outputs = tile_traces.trace_map_pair(cls, gradient, by_rows)
     return text_of(_head(gradient) + _pairs(outputs, single, cls, several))
 
 
-def add(gradient, single):
+def add(gradient, by_rows, single):
     """Source of an `Add`, which pops the last state of the stack."""
     pop = ["tile.counters[0] -= 1", "saved = state.size * tile.counters[0]"]
-    lines = _pairs(tile_traces.trace_add_pair(gradient), single)
+    lines = _pairs(tile_traces.trace_add_pair(gradient, by_rows), single)
     return text_of(_head(gradient) + indent(1, pop) + lines)
 
 
-def rule(name, gradient, several, single):
+def rule(name, gradient, by_rows, several, single):
     """Source of an instruction without weights."""
-    outputs = tile_traces.trace_rule_pair(name, gradient)
+    outputs = tile_traces.trace_rule_pair(name, gradient, by_rows)
     return text_of(_head(gradient) + _pairs(outputs, single, None, several))
 
 
@@ -203,9 +203,9 @@ class Series:
         return [*lines, f"{names} = {texts}"]
 
 
-def series(gradient, several, single):
+def series(gradient, by_rows, several, single):
     """Source of a `Pointwise` step whose activation is a series."""
-    affine = _pairs(tile_traces.trace_affine_pair(gradient), single, None, several)
+    affine = _pairs(tile_traces.trace_affine_pair(gradient, by_rows), single, None, several)
     return text_of(_head(gradient) + _series(gradient, single) + affine)
 
 

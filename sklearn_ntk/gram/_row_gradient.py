@@ -1,0 +1,236 @@
+"""Derivatives of kernels with respect to rows.
+
+A kernel of two rows depends on their variances and their gap (see `formulas.gaps`). Engines give
+its derivatives by the standard deviation ``s = |x| / sqrt(d)`` of the left row at the same gap, and
+by the gap ``q = 2 (|x| |y| - x.y) / d``. With the directions ``u = x / |x|`` and ``v = y / |y|``,
+
+    dk/dx = dk/ds u / sqrt(d) + dk/dq 2 |y| (u - v) / d,
+
+whose second term stays finite as rows approach each other: where the derivative by the gap grows
+like the inverse of the distance of two directions, it meets their difference.
+"""
+
+import math
+import reprlib
+from typing import NamedTuple
+
+import numpy as np
+
+from .._runtime.check import read_array, read_dtype
+from .._runtime.memory import check_memory
+from .._runtime.notices import one_notice
+from ..engines._work import engine_for
+from ..engines.packing.sides import NEAR
+from ..engines.packing.tile import Results
+from ..engines.reference.tiles import between_directions, scan_rows
+from ..engines.rows.tiles import check_rows
+from ..formulas.special import safe_inverse
+from ..formulas.tracing import ROUNDING
+from ..program import Program
+from ._operator import chunks
+from ._results import NAMES
+from ._running import check_pairs, fill
+
+CLOSE = 1e-10
+"""Squared distance of directions up to which they are subtracted row by row in any case."""
+
+
+@one_notice()
+def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbose=0):
+    """Gradients of a kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
+
+    Parameters
+    ----------
+    program : Program
+        Of a network for rows without positions, with continuous activations and one output.
+    X : array of shape (n, d)
+        Where the gradients are wanted.
+    Y : array of shape (m, d), optional
+        The other rows, which stay where they are; defaults to ``X``.
+    coef : array of shape (m,) or (m, k), optional
+        Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)``, whose gradients are wanted.
+    get : {"ntk", "nngp"}
+        The kernel.
+    dtype : {"float64", "float32"}
+        Precision of the pairs, and of the result without ``coef``.
+    verbose : int
+        Whether to print how far the computation is and how long it will take.
+
+    Returns
+    -------
+    array of shape (n, m, d), or with ``coef`` (n, d) or (n, k, d)
+        In units of the kernel, or of the functions, per unit of a column.
+
+    Raises
+    ------
+    ValueError
+        If an activation jumps, if rows have positions, or if the kernel overflows.
+    MemoryError
+        If the result would not fit into the free memory; nothing is computed then.
+
+    Notes
+    -----
+    Where a kernel has a kink its gradient is the one in the middle. The NTK of an activation with a
+    kink behaves as the distance of two rows that are nearly equal: at ``y`` itself that part has
+    the gradient zero, and ``t |x|`` away from it this direction is known to ``1e-16 / t``. Networks
+    without biases may have no gradient at the origin; there, a row of zeros counts as a tiny one at
+    right angles to all others. Noise of a `Dropout` in ``x`` is independent of that in ``y``, also
+    where the two are equal.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.architectures import mlp
+    >>> from sklearn_ntk.gram import gradient_x
+    >>> from sklearn_ntk.layers import lower
+    >>> gradient_x(lower(mlp(depth=0), 2.0, 0.0), [[1.0, 0.0]], [[3.0, 4.0]])  # of 2 x.y / d
+    array([[[3., 4.]]])
+    """
+    dtype = read_dtype(dtype)
+    _check(program, get)
+    rows = check_pairs(X, Y)
+    rows = rows[0], rows[-1]
+    (n, d), m = rows[0][0].shape, len(rows[1][0])
+    if coef is not None:
+        what = f"an array ({m},) or ({m}, k) of finite numbers"
+        coef = read_array(coef, "coef", what, "give each row of Y its own", [1, 2], m)
+    shape = (n, m, d) if coef is None else (n, *coef.shape[1:], d)
+    check_memory(8.0 * math.prod(shape), f"Gradients of shape {shape}", "take fewer rows, or coef")
+    found = np.zeros(shape, dtype if coef is None else np.float64)
+    if not found.size or not m:
+        return found
+    left, right = (_Side(Z, norms, safe_inverse(norms)) for Z, norms in rows)
+    center, rates = right.directions.mean(axis=0), _Rates(program, get, dtype, verbose)
+    for part in chunks(n, 8 * m + 2 * d + math.prod(shape[1:])):
+        some = _Side(*(item[part] for item in left))
+        pairs = _Pairs(some, right, center, *_weights(some, right, rates))
+        if coef is None:
+            found[part] = pairs.gradients()
+        else:
+            found[part] = pairs.sums(coef.reshape(m, -1)).reshape(-1, *shape[1:])
+    return found
+
+
+def _check(program, get):
+    """Raise ValueError for what has no gradients with respect to rows."""
+    if not isinstance(get, str) or get not in NAMES:
+        raise ValueError(f"get must be 'ntk' or 'nngp'; got {reprlib.repr(get)}.")
+    if program.shape is not None:
+        raise ValueError(
+            f"Gradients with respect to rows need rows without positions; got a network on "
+            f"Input{program.shape}: take Dense layers, or differences of the kernel."
+        )
+    for act in program.activations:
+        if act.jumps:
+            raise ValueError(
+                f"Gradients with respect to rows need continuous activations; got {act!r}, which "
+                f"jumps: take another one, such as Erf."
+            )
+    if program.n_outputs > 1 or program.n_ntks is not None:
+        raise ValueError(
+            f"Gradients with respect to rows are those of one kernel; got a network with "
+            f"{program.n_outputs * (program.n_ntks or 1)}: lower it for one Output and n_frozen."
+        )
+
+
+class _Side(NamedTuple):
+    """Rows with their norms, and the inverses of these, zero for rows of zeros."""
+
+    X: np.ndarray
+    norms: np.ndarray
+    inverse: np.ndarray
+
+    @property
+    def directions(self):
+        """Rows of length one, or of zeros."""
+        return self.X * self.inverse[:, None]
+
+
+def _weights(left, right, rates):
+    """Weights of ``u`` and of ``u - v`` in the gradients of all pairs, from `_rates`."""
+    d = left.X.shape[1]
+    by_std, by_gap = rates([left[:2], right[:2]])
+    is_zero = left.norms == 0.0
+    if is_zero.any() and rates.is_flat:
+        axes = np.sqrt(2.0 / d) * np.eye(2)
+        tiny = np.cbrt(np.finfo(rates.dtype).eps) * (right.norms.mean() or 1.0)
+        rows = [check_rows(Z) for Z in (tiny * axes[:1], right.norms[:, None] * axes[1:])]
+        by_gap[is_zero] = rates(rows)[1]
+    return by_std / np.sqrt(d), by_gap * (2.0 / d * right.norms)
+
+
+class _Rates(NamedTuple):
+    """Derivatives of a kernel by the standard deviation of rows on the left, and by the gap."""
+
+    program: Program
+    get: str
+    dtype: np.dtype
+    verbose: int
+
+    @property
+    def is_flat(self):
+        """Whether the signal of rows of zeros vanishes on its way through the network."""
+        scanned = scan_rows(self.program, np.zeros(1))
+        return any(record and record[2][0] == 0.0 for record in scanned.records)
+
+    def __call__(self, rows):
+        place, engine = NAMES.index(self.get), engine_for(rows[0][0])
+        shape = (1, len(rows[0][0]), len(rows[1][0]), 2)
+        results = [np.empty([0] * n, self.dtype) for n in (3, 3, 4, 4)]
+        results[2 + place] = engine.empty(shape, self.dtype)
+        wanted = (self.get,), True, self.dtype
+        fill(engine, self.program.along_rows, rows, *wanted, Results(*results), self.verbose)
+        return np.moveaxis(results[2 + place][0].astype(np.float64, copy=False), -1, 0)
+
+
+class _Pairs:
+    """Gradients of pairs ``along u + across (u - v)`` from two matrices of weights.
+
+    Directions of pairs that are close are subtracted row by row, those of others lose no digits if
+    they are summed up first.
+    """
+
+    def __init__(self, left, right, center, along, across):
+        self.left, self.right, self.along, self.across = left, right, along, across
+        self.directions = left.directions
+        self.U, self.V = self.directions - center, right.directions - center
+        size, others = (np.einsum("ij,ij->i", Z, Z) for Z in (self.U, self.V))
+        near = np.maximum(0.5 * NEAR["float64"] * (size + others.max()), CLOSE)
+        products = self.U @ (2.0 * self.V.T)
+        products -= others
+        close = products >= (size - near)[:, None]
+        close[left.inverse == 0.0] = close[:, right.inverse == 0.0] = False  # without directions
+        self.close = [(i, np.flatnonzero(close[i])) for i in np.flatnonzero(close.any(axis=1))]
+
+    def _apart(self, i, close):
+        """``u - v`` of a row and of rows close to it; that is zero if it is rounding."""
+        (X, _, inverse), (Y, others, _) = self.left, self.right
+        ratio = others[close] * inverse[i]
+        scale = np.exp2(-np.rint(np.log2(ratio)))
+        X, Y, ratio = X[None, [i]], (Y[close] * scale[:, None])[None], (ratio * scale)[None]
+        apart = between_directions(X, Y, inverse[i], ratio)[0]
+        return apart * (np.abs(apart).max(axis=1, keepdims=True) > ROUNDING)
+
+    def gradients(self):
+        """Gradients (n, m, d) of all pairs."""
+        found = self.U[:, None] - self.V
+        for i, close in self.close:
+            found[i, close] = self._apart(i, close)
+        found *= self.across[..., None]
+        found += self.along[..., None] * self.directions[:, None]
+        return found
+
+    def sums(self, coef):
+        """Gradients (n, k, d) of sums with coefficients (m, k) over the rows on the right."""
+        exact = []
+        for i, close in self.close:
+            weights = self.across[i, close, None] * coef[close]
+            exact.append((i, weights.T @ self._apart(i, close)))
+            self.across[i, close] = 0.0
+        total = (self.along @ coef)[..., None] * self.directions[:, None]
+        total += (self.across @ coef)[..., None] * self.U[:, None]
+        for some in chunks(coef.shape[1], self.V.size):
+            columns = coef[:, some, None] * self.V[:, None]
+            total[:, some] -= np.tensordot(self.across, columns, 1)
+        for i, part in exact:
+            total[i] += part
+        return total
