@@ -62,9 +62,9 @@ def activation(name, **domains):
     with respect to rows.
 
     Programs hold activations whose fields are all numbers. A class with other fields, such as
-    functions, has a method ``traced()`` that returns an equivalent activation of a class of its
-    own, made for these fields. A special case of another class may return one of that class, so
-    that both share compiled code.
+    functions, has a method ``traced()`` that returns an equivalent activation of another class,
+    without these fields. A special case of another class may return one of that class, so that
+    both share compiled code.
     """
 
     def register(cls):
