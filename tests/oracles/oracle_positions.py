@@ -311,8 +311,8 @@ def gradient(network, X, w, b, digits=16):
 def store(file, networks, rows_of, w, b):
     """Add matrices, and derivatives of three rows, of the named networks that a file lacks."""
     with open(file) as stream:
-        found = json.load(stream)
-    for name in [name for name in networks if name not in found]:
+        results = json.load(stream)
+    for name in [name for name in networks if name not in results]:
         network, X = networks[name], rows_of(name, 5)
         values, rates = gram(network, X, w, b), gradient(network, X[[0, 2, 3]], w, b)
         results[name] = {"X": X.tolist(), "values": values.tolist(), "rates": rates.tolist()}
