@@ -50,7 +50,7 @@ class _SingleThreadedBlas:
 
 
 def _run_apart(function):
-    """Run a function in a thread of its own, and wait for its end."""
+    """Run a function in a new thread, and wait for its end."""
     thread = threading.Thread(target=function)
     thread.start()
     thread.join()

@@ -69,7 +69,7 @@ class Elementwise(NamedTuple):
     d_nngp_fn: Any = None
 
     def traced(self):
-        """The same activation as an instance of a class without fields, made for its functions."""
+        """The same activation, as an instance of a class without fields for these functions."""
         return _traced_class(self)()
 
     def variance(self, v):

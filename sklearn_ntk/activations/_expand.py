@@ -164,7 +164,7 @@ def expand_smooth(act, moved, level, pole, variance):
 
 
 def sums_on_grid(moved, level, std, half):
-    """`Sums` of ``level + moved(x)`` by the trapezoid rule, and the largest term at its ends.
+    """`Sums` of ``level + moved(x)`` by the trapezoid rule, and its largest term at the last node.
 
     ``half`` is the number of nodes on either side of zero. Even and odd parts of the function are
     integrated over the positive side.

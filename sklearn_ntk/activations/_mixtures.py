@@ -109,7 +109,7 @@ def scales():
 
 
 class Terms:
-    """Means over ``r`` of which the coefficients of rows are made, arrays (n_terms, n_rows).
+    """Means over ``r`` from which the coefficients of rows follow, arrays (n_terms, n_rows).
 
     ``share`` (n_rows,) is ``s / sqrt(1 + s^2)``. ``odd`` are the coefficients of the mean of
     ``Phi(x / r)`` of the orders ``order = 2 k + 1``, divided by the share, times the roots of the

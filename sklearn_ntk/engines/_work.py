@@ -43,7 +43,7 @@ class Work(Protocol):
     n_threads: int
 
     def parts(self):
-        """Yield the `Part` objects, to be computed one after the other."""
+        """Yield the `Part` objects in the order in which they are computed."""
 
 
 def n_pairs(block):

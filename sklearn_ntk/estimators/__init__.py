@@ -1,4 +1,8 @@
-"""The scikit-learn estimators of one network: regression and classification."""
+"""The scikit-learn estimators of one network: regression and classification.
+
+`_base` has what both share, `_uncertainty` standard deviations, `_losses` the fit for each loss of
+classification, `_classes` labels and probabilities.
+"""
 
 from ._classification import NTKClassifier
 from ._regression import NTKRegressor

@@ -1,12 +1,16 @@
-"""Self-attention: what positions, and pairs of them, add to sums, as formulas; sums on arrays.
+"""Self-attention: formulas of the terms of its sums over positions, and these sums on arrays.
 
-With linear scaling each row has weights, its scores after the mechanism, for softmax divided by
-their sum. ``S K R'``, for the weights of both rows, is a sum of terms `weigh` over the positions of
-the left row, then over those of the right one. With the scaling "sqrt" the sums of `squares` over
-all pairs are enough. What follows from the sums is in `distances`.
+For a pair of rows let ``K[p, q]`` be the covariances and ``T[p, q]`` the NTK before the attention.
+With linear scaling each row has attention weights, functions of its own scores: ``S[p, s]`` for the
+left row and ``R[q, t]`` for the right one. Behind the attention covariance and NTK are ``S K R'``
+and ``S T R'``, computed as sums of the terms `weigh` over ``s``, then over ``t``. With the scaling
+"sqrt" the scores are Gaussian, of covariance proportional to ``K[p, q] K[s, t]``; both follow from
+``K``, ``T`` and the sums ``sum_st K[s, t]^2`` and ``sum_st K[s, t] T[s, t]`` of the terms
+`squares`. `distances` has the formulas that take these sums.
 
-Arrays have the axes (parts, positions, positions, rows), or two axes for left and right rows. The
-parts are those of a state, or the value and its rates along both directions, if wanted.
+Arrays are (parts, positions, positions, n) for n rows, each paired with itself, and (parts,
+positions, positions, n, m) for pairs of rows. The parts are those of a state (covariance, NTK,
+rates), or a value and, with gradients, its rates along both directions.
 """
 
 from functools import cache
@@ -23,40 +27,41 @@ MECHANISMS = {
     "relu": lambda score: (np.maximum(score, 0.0),),
     "abs": lambda score: (np.abs(score),),
 }
-"""What makes weights of scores."""
+"""Attention weight of a score, for softmax before the division by the sum, by its name."""
 
 
 def share(score, total):
-    """A share of a sum."""
+    """Attention weight of softmax: a term divided by the sum of all."""
     return (score / total,)
 
 
 def weigh(factor, covariance, ntk):
-    """What a position adds to both sums with weights, of which this is one."""
+    """Terms of the sums of covariances and NTKs, by the attention weight ``factor``."""
     return factor * covariance, factor * ntk
 
 
 def squares(covariance, ntk):
-    """What a pair of positions adds to the sum of squared covariances, and to that of products."""
+    """Terms ``K^2`` and ``K T`` of the sums over all pairs of positions."""
     return covariance * covariance, covariance * ntk
 
 
 # --- Traces ---------------------------------------------------------------------------------------
 
 _PARTS = {0: (), 1: (0,), 2: (0, 1), 3: (0, 2, 3), 6: range(6)}
-"""Places in a state of so many parts."""
+"""Indices ``i`` of the inputs ``s{i}`` or ``d{i}`` (see `inputs`), by the number of parts."""
 
 VALUE = (0, 2, 3)
-"""Places of a covariance, or a distance, and its rates."""
+"""Indices of the covariance, or distance, and its rates among the parts of a state."""
 
 
 def trace(formula, gradient):
-    """Outputs of a formula, then their rates if wanted; for names of inputs see `inputs`."""
+    """Outputs of a formula, with ``gradient`` then their rates, for the inputs of `inputs`."""
     return trace_state(formula, (), None, 0, gradient)
 
 
 @cache
 def _source(formula, n_parts, n_others):
+    """Source of a formula, a function of arrays: the parts of a state and of ``others``."""
     state, others = (
         [f"{letter}{part}" for part in _PARTS[n]] for letter, n in (("s", n_parts), ("d", n_others))
     )
@@ -64,7 +69,10 @@ def _source(formula, n_parts, n_others):
 
 
 def evaluate(formula, state, others=()):
-    """A formula on arrays: parts of its outputs."""
+    """Outputs of a formula with their rates, as one array (parts, ...).
+
+    ``state`` holds the parts of its first parameters, and ``others`` those of sums.
+    """
     return np.stack(built(_source, formula, len(state), len(others))(state, others))
 
 
@@ -72,14 +80,20 @@ def evaluate(formula, state, others=()):
 
 
 def covariances(state, *sides):
-    """Covariances and NTKs from a state, and from records of both sides and their rates."""
+    """Covariances ``(A + B - D) / 2``, NTKs and rates from a state (parts, ...) of distances.
+
+    ``sides`` are the records of the left and right rows, then their rates along both directions.
+    """
     sides = [side[:1] for side in sides]
     function = built(line_traces.pair_source, "covariance", None, len(state) > 2)
     return np.stack(function((), (), state, (), *sides))
 
 
 def weights(step, K):
-    """Attention weights (parts, positions, positions, n) of rows from their own covariances."""
+    """Attention weights ``S[p, s]`` (parts, positions, positions, n) of n rows.
+
+    ``K`` (parts, positions, positions, n) holds the covariances inside the rows and their rates.
+    """
     scores = step.score_scale * K
     if step.mechanism != "softmax":
         return evaluate(MECHANISMS[step.mechanism], scores)
@@ -89,11 +103,11 @@ def weights(step, K):
 
 
 def mix_left(S, state):
-    """Sums over the first position of pairs, by the weights of the rows on the left."""
+    """``sum_s S[p, s] K[s, q]`` for ``K`` of a state and the weights ``S`` of the left rows."""
     sums = (evaluate(weigh, state, S[:, p, :, None]).sum(axis=1) for p in range(S.shape[1]))
     return np.stack([*sums], axis=1)
 
 
 def mix(S, R, state):
-    """Sums over both positions of pairs, by the weights of both rows."""
+    """``sum_st S[p, s] K[s, t] R[q, t]`` for ``K`` of a state and the weights of both rows."""
     return mix_left(R, mix_left(S, state).swapaxes(1, 2)).swapaxes(1, 2)

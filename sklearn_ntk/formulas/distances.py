@@ -1,9 +1,12 @@
-"""What the instructions do at positions, as formulas.
+"""Recursions of the instructions for positions and pairs of positions.
 
-A pair of positions, one in each row, has a squared distance ``D = A + B - 2 K`` of its variances
-and its covariance, and an NTK. Sums over windows and branches are linear in both; an activation
-needs the gap ``D - (sqrt(A) - sqrt(B))^2``. For the pairs an instruction keeps a record of each
-position of each row.
+The state of a pair of positions, ``p`` in row ``x`` and ``q`` in row ``y``, is its squared distance
+``D = A + B - 2 K``, for the variances ``A = K(x_p, x_p)`` and ``B = K(y_q, y_q)`` and the
+covariance ``K = K(x_p, y_q)``, and its NTK. Sums over windows and branches are linear in both; an
+activation needs the gap ``D - (sqrt(A) - sqrt(B))^2``.
+
+Formulas for rows map the variance of a position and return a record of it; formulas for pairs read
+the records ``left`` of ``x_p`` and ``right`` of ``y_q``.
 """
 
 import numpy as np
@@ -36,7 +39,7 @@ def _distance(gap, std, other):
     return gap + apart * apart
 
 
-def _trained(trained, ntk, distance, variance, other):
+def _with_trained(trained, ntk, distance, variance, other):
     """NTK plus ``trained`` times the covariance ``(variance + other - distance) / 2``."""
     half = 0.5 * trained
     return ntk + half * variance + half * other - half * distance
@@ -81,7 +84,10 @@ def recur_row(recurrent, weight, bias, variance, inputs):
 
 
 def attend_sqrt_row(square, variance, total):
-    """Attention with scores that stay random; for the record see `attend_linear_pair`."""
+    """Attention with Gaussian scores: ``A <- square A total``, with ``total = sum_st K[s, t]^2``.
+
+    For the record see `attend_linear_pair`.
+    """
     new, size = square * variance * total, np.sqrt(square * total)
     return new, (variance, new, variance * size, size)
 
@@ -112,13 +118,13 @@ def weigh_pair(weight, trained, passed, slope, ntk, left, right):
     Entry 2 of a record is the standard deviation behind the activation.
     """
     new = weight * _distance(passed, left[2], right[2])
-    return new, _trained(trained, slope * (weight * ntk), new, left[0], right[0])
+    return new, _with_trained(trained, slope * (weight * ntk), new, left[0], right[0])
 
 
 def affine_pair(weight, trained, distance, ntk, left, right):
     """Affine map."""
     new = weight * distance
-    return new, _trained(trained, weight * ntk, new, left[0], right[0])
+    return new, _with_trained(trained, weight * ntk, new, left[0], right[0])
 
 
 def normalize_pair(distance, ntk, left, right):
@@ -141,25 +147,29 @@ def recur_pair(recurrent, weight, trained, distance, ntk, inputs, input_ntk, lef
     ``inputs`` and ``input_ntk`` are the squared distance and the NTK of the input.
     """
     new = recurrent * distance + weight * inputs
-    return new, _trained(trained, recurrent * ntk + weight * input_ntk, new, left[0], right[0])
+    new_ntk = recurrent * ntk + weight * input_ntk
+    return new, _with_trained(trained, new_ntk, new, left[0], right[0])
 
 
 def embed_pair(trained, distance, ntk, both, own_left, own_right):
-    """Sum with a signal of covariance ``both`` at ``(p, q)`` and variances ``own_...`` at both."""
+    """Sum with an embedding of positions, of covariance ``C``.
+
+    ``both`` is ``C[p, q]``, ``own_left`` is ``C[p, p]``, and ``own_right`` is ``C[q, q]``.
+    """
     return distance + (own_left + own_right - 2.0 * both), ntk + trained * both
 
 
 def covariance_pair(distance, ntk, left, right):
-    """The covariance in place of the distance; a record begins with the variance."""
+    """The covariance ``(A + B - D) / 2`` in place of the distance; entry 0 of a record is ``A``."""
     return 0.5 * (left[0] + right[0] - distance), ntk
 
 
 def attend_linear_pair(covariance, ntk, left, right):
-    """Distance of this covariance behind an attention, aligned but for rounding as for aligned.
+    """Distance behind an attention, from the covariance there; exact for parallel positions.
 
-    A record is the variance before, that behind, and the sums over positions, by the absolute
-    values of weights, of variances and of ones: the products of those of two positions are what
-    rounding of their covariance is relative to.
+    The record of position ``p`` is the variance before, the variance behind, and the sums ``sum_s
+    |S[p, s]| A[s]`` and ``sum_s |S[p, s]|`` for the attention weights ``S``. The products of the
+    last two of ``p`` and ``q`` bound the terms of the covariance, and so its rounding error.
     """
     distance = left[1] + right[1] - 2.0 * covariance
     std, other = np.sqrt(left[1]), np.sqrt(right[1])
@@ -168,10 +178,14 @@ def attend_linear_pair(covariance, ntk, left, right):
 
 
 def attend_sqrt_pair(square, twice, covariance, ntk, total, cross, left, right):
-    """Attention with scores that stay random, from the sums of `attention.squares`."""
-    behind = square * covariance * total
-    passed_on = square * (ntk * total + 2.0 * covariance * cross) + twice * behind
-    return attend_linear_pair(behind, passed_on, left, right)
+    """Attention with Gaussian scores: ``K <- square K total`` with ``total = sum_st K[s, t]^2``.
+
+    The NTK is ``square (T total + 2 K cross)`` with ``cross = sum_st K[s, t] T[s, t]``, plus
+    ``twice`` times the new covariance, for both layers of weights if they are trained.
+    """
+    new = square * covariance * total
+    new_ntk = square * (ntk * total + 2.0 * covariance * cross) + twice * new
+    return attend_linear_pair(new, new_ntk, left, right)
 
 
 def mean_pair(scale, distance, ntk):
@@ -228,5 +242,5 @@ of its affine map, the instruction before; its record is that of the activation.
 """
 
 NOISY = ("drop",)
-"""Rules with noise of each row's own: the NTK of a row at one position with itself is divided by
-the first number."""
+"""Rules that add independent noise to each row. A position of a row paired with itself shares the
+noise: there the NTK is divided by the rule's first number."""

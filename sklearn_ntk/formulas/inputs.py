@@ -1,16 +1,20 @@
-"""Inputs of traces by their names, and rates along two directions.
+"""Names of the inputs of traces, and rates of formulas along two directions.
 
-Derivatives are taken along two directions, log weight_var and log bias_var. Traces have inputs of
-fixed names. ``s0`` and ``s1`` are the state: the gap, for positions the squared distance, for rows
-the variance, and the NTK; ``s2`` and ``s3`` are the rates of the former along both directions,
-``s4`` and ``s5`` those of the NTK. ``d0`` to ``d5`` are sums, or what an activation passes on, and
-``z0`` to ``z5`` the state taken from the stack. ``x0``, ``x1`` ... is the record of the first row
-of a pair and ``x0_0``, ``x0_1`` its rates along the directions, ``y0`` ... that of the second.
-``weight_rate`` and ``bias_rate`` are the rates of the variances of a layer, each along its own
-direction.
+Derivatives are taken along two directions, log weight_var (0) and log bias_var (1). Inputs:
 
-For programs ``by_rows`` the directions are the standard deviation of the first row as it enters the
-network, at the same gap, and the gap: nothing else moves there.
+- ``s0`` is the gap of a pair of rows, the squared distance of a pair of positions, or the variance
+  of a row, and ``s1`` its NTK; ``s2`` and ``s3`` are the rates of ``s0`` along both directions,
+  ``s4`` and ``s5`` those of ``s1``.
+- ``d0`` to ``d5``, in the same order: gap (for rows, standard deviation) and slope behind an
+  activation, or sums of attention, or an attention weight.
+- ``z0`` to ``z5``, in the same order: a state popped from the stack, or the input of a recurrence.
+- ``x0``, ``x1``, ... are the record of the left row of a pair, ``x0_0``, ``x0_1`` the rates of
+  ``x0`` along both directions; ``y0``, ... are those of the right row.
+- ``weight_rate`` and ``bias_rate`` are the derivatives of the variances of a layer, each along its
+  own direction, and ``self_...`` the parameters of an activation.
+
+For programs ``by_rows`` the directions are the standard deviation of the left row as it enters the
+network, at constant gap (0), and the gap there (1); all else is constant.
 """
 
 from functools import cache
@@ -23,11 +27,11 @@ _STATES = {
     "saved_variance": "z0", "saved_gap": "z0", "inputs": "z0", "saved_ntk": "z1", "input_ntk": "z1",
     "passed": "d0", "std": "d0", "total": "d0", "factor": "d0", "slope": "d1", "cross": "d1",
 }  # fmt: skip
-"""Inputs by the names of parameters: what changes from step to step."""
+"""Names of inputs by the parameters of formulas; other parameters are inputs of the same name."""
 
 
 def state_names(letter):
-    """Names of a state and its rates."""
+    """Names of the six inputs of a state and its rates, such as ``s0`` to ``s5``."""
     return [f"{letter}{i}" for i in range(6)]
 
 
@@ -44,16 +48,17 @@ def parameter_names(cls):
 
 @cache
 def count_features(cls):
-    """Number of features of a row that an activation class asks for."""
+    """Number of features of a row that the dual of an activation class reads."""
     graph = Graph()
     return len(cls(*graph.inputs(*parameter_names(cls))).features(*graph.inputs("s0")))
 
 
 def rates_of(outputs, states, numbers=(), records=(), by_rows=False):
-    """Rates of the outputs along both directions, one pair for each of them.
+    """Rates of the outputs along both directions: a pair of nodes or numbers for each output.
 
-    ``numbers`` holds the rates of inputs along each direction, ``records`` letters and lengths.
-    With ``by_rows`` of these only the first record moves, along the first direction.
+    ``states`` are the letters of the states that have rates; ``numbers[p]`` maps nodes to their
+    rates along direction ``p``; ``records`` are pairs (letter, length). With ``by_rows`` only the
+    first record has rates, along direction 0.
     """
     graph = next(output.graph for output in outputs if hasattr(output, "graph"))
     rates = []
@@ -63,48 +68,56 @@ def rates_of(outputs, states, numbers=(), records=(), by_rows=False):
             s = graph.inputs(*state_names(letter))
             seeds.update({s[0]: s[2 + p], s[1]: s[4 + p]})
         for letter, n in records[: 1 - p] if by_rows else records:
-            values, moves = (graph.inputs(*record_names(letter, n, q)) for q in (None, p))
-            seeds.update(zip(values, moves, strict=True))
+            values, value_rates = (graph.inputs(*record_names(letter, n, q)) for q in (None, p))
+            seeds.update(zip(values, value_rates, strict=True))
         rates.append(differentiate(outputs, seeds))
     return tuple(zip(*rates, strict=True))
 
 
 def sides(n, gradient):
-    """Parameters of a function of two records, and what they unpack to."""
-    found = {"left": record_names("x", n), "right": record_names("y", n)}
-    for name, letter in (("dleft", "x"), ("dright", "y")) if gradient else ():
-        found |= {f"{name}{p}": record_names(letter, n, p) for p in range(2)}
-    return found
+    """Names of the inputs by parameter, for a function of two records of ``n`` entries.
+
+    The parameters are the records ``left`` and ``right``, with ``gradient`` then their rates.
+    """
+    names = {"left": record_names("x", n), "right": record_names("y", n)}
+    for side, letter in (("dleft", "x"), ("dright", "y")) if gradient else ():
+        names |= {f"{side}{p}": record_names(letter, n, p) for p in range(2)}
+    return names
 
 
 def trace(formula, names, cls=None, n=0, noise=0.0):
-    """Outputs of a formula for inputs by the names of its parameters, and the rates of numbers.
+    """Outputs of a formula, called with one input node for each parameter, and rates of numbers.
 
-    ``names`` are those of numbers; records have ``n`` entries. For ``noise`` see `Graph`.
+    ``names`` are the parameters that are numbers of the instruction, ``act`` is of the class
+    ``cls``, and records have ``n`` entries; for ``noise`` see `Graph`. Entry ``p`` of the rates
+    maps nodes to their rates along direction ``p``.
     """
     graph = Graph(noise)
-    known = dict(zip(names, graph.inputs(*names), strict=True))
-    known |= {
+    nodes = dict(zip(names, graph.inputs(*names), strict=True))
+    nodes |= {
         side: graph.inputs(*record_names(letter, n))
         for side, letter in (("left", "x"), ("right", "y"))
     }
     arguments = {
-        name: known[name] if name in known else graph.inputs(_STATES.get(name, name))[0]
+        name: nodes[name] if name in nodes else graph.inputs(_STATES.get(name, name))[0]
         for name in signature(formula).parameters
         if name != "act"
     }
     if cls is not None:
         arguments["act"] = cls(*graph.inputs(*parameter_names(cls)))
-    tied = [name for name in names if f"{name}_rate" in names]
+    variances = [name for name in names if f"{name}_rate" in names]
     rates = [
-        {known[name]: known[f"{name}_rate"] for name in tied if (name == "bias") == p}
+        {nodes[name]: nodes[f"{name}_rate"] for name in variances if (name == "bias") == p}
         for p in range(2)
     ]
     return formula(**arguments), rates
 
 
 def trace_state(formula, names, cls, n, gradient, noise=0.0, by_rows=False):
-    """The new state of a pair by a formula, with rates if wanted; for the others see `trace`."""
+    """Nodes of the new state of a pair and, with ``gradient``, of its rates.
+
+    For ``by_rows`` see `rates_of`, for the other arguments `trace`.
+    """
     outputs, rates = trace(formula, names, cls, n, noise)
     if not gradient:
         return outputs

@@ -1,4 +1,8 @@
-"""Traces of the formulas of `distances`, and their sources for arrays; for names see `inputs`."""
+"""Traces of the formulas of `distances`, and sources of functions of arrays.
+
+Inputs are those of `inputs`. A trace for pairs has the outputs squared distance (or covariance) and
+NTK and, with ``gradient``, the rates of the former along both directions, then those of the NTK.
+"""
 
 from functools import cache
 
@@ -32,6 +36,8 @@ _PAIR_NUMBERS = {
     "attend_linear": (),
     "attend_sqrt": ("square", "twice"),
 }
+"""Numbers that formulas read, by rule, where they are not those of `gaps`."""
+
 _LENGTHS = {
     "affine": 1,
     "series": 3,
@@ -43,49 +49,51 @@ _LENGTHS = {
     "attend_linear": 4,
     "attend_sqrt": 4,
 }
+"""Entries of the records that formulas for pairs read, by rule, if not zero."""
 
 _OTHERS = {"series": "d", "attend_sqrt": "d", "recur": "z"}
-"""Letters of what rules take from elsewhere: sums, or the inputs of a recurrence."""
+"""Letters of the parameter ``others`` by rule: duals (d), sums (d), inputs of a recurrence (z)."""
 
 SERIES_HEAD = 6
-"""Length of the record of a series before its coefficients."""
+"""Entries of the record of a series before its coefficients: two variances, `series.head`."""
 
 
 def row_numbers(rule):
-    """Names of the numbers that a rule reads for rows."""
+    """Names of the instruction's numbers that the rule reads for rows."""
     return _ROW_NUMBERS.get(rule, ROW_NUMBERS)
 
 
 def pair_numbers(rule):
-    """Names of the numbers that a rule reads for pairs."""
+    """Names of the instruction's numbers that the rule reads for pairs."""
     return _PAIR_NUMBERS.get(rule, NUMBERS)
 
 
 def record_length(rule, cls=None):
-    """Entries of the records that a rule reads."""
+    """Entries of a record that the rule reads; ``cls`` is the class of the activation, if any."""
     has_features = rule in ("pointwise", "joined")
     return 1 + count_features(cls) if has_features else _LENGTHS.get(rule, 0)
 
 
 def trace_pair(rule, cls, gradient):
-    """Outputs of a rule: the new state, with rates if wanted."""
+    """Outputs of a rule for pairs."""
     n = record_length(rule, cls)
     return trace_state(PAIRS[rule], pair_numbers(rule), cls, n, gradient, NOISE)
 
 
 @cache
 def pair_source(rule, cls, gradient):
-    """Source of a rule for pairs, for arrays.
+    """Source of a rule for pairs, a function of arrays.
 
-    Its ``others`` are what comes from elsewhere, or the covariances of an embedding.
+    Its parameter ``others`` is the gap and slope behind a series, both sums of `attention.squares`,
+    the state of the input of a recurrence, or the three covariances of an embedding.
     """
-    parts, n = None if gradient else 2, record_length(rule, cls)
-    others = {name: state_names(letter)[:parts] for name, letter in _OTHERS.items()}
+    n_parts, n = None if gradient else 2, record_length(rule, cls)
+    others = {key: state_names(letter)[:n_parts] for key, letter in _OTHERS.items()}
     others["embed"] = ["both", "own_left", "own_right"]
     parameters = {
         "act": parameter_names(cls) if cls else [],
         "numbers": pair_numbers(rule),
-        "state": state_names("s")[:parts],
+        "state": state_names("s")[:n_parts],
         "others": others.get(rule, []),
         **sides(n, gradient),
     }
@@ -94,10 +102,14 @@ def pair_source(rule, cls, gradient):
 
 @cache
 def row_source(rule, cls, gradient):
-    """Source of a rule for rows: the new variance with its rates, the record, and its rates."""
+    """Source of a rule for rows, a function of arrays.
+
+    It returns the new variance with its rates, the record, and the rates of the record along each
+    direction.
+    """
     names = row_numbers(rule)
-    (new, record), rates = trace(ROWS[rule], names, cls)
-    moves = rates_of((new, *record), "sdz", rates) if gradient else ((),)
+    (new, record), number_rates = trace(ROWS[rule], names, cls)
+    rates = rates_of((new, *record), "sdz", number_rates) if gradient else ((),)
     parts = [0, 2, 3] if gradient else [0]
     parameters = {
         "act": parameter_names(cls) if cls else [],
@@ -106,5 +118,5 @@ def row_source(rule, cls, gradient):
     }
     if rule in _OTHERS:
         parameters["others"] = [state_names(_OTHERS[rule])[part] for part in parts]
-    outputs = (new, *moves[0]), record, tuple(zip(*moves[1:], strict=True))
+    outputs = (new, *rates[0]), record, tuple(zip(*rates[1:], strict=True))
     return source("map_row", parameters, outputs, ["s0"])

@@ -1,16 +1,15 @@
-"""`Pointwise` instructions whose activation has no closed dual: Hermite series of rows and pairs.
+"""`Pointwise` instructions whose activation has no closed dual: its Hermite series.
 
 Let ``u`` and ``v`` be the Hermite coefficients of two rows, of norm one (see `activations`), and
 ``rho`` their correlation before the activation. The correlation behind it is ``P(rho) = sum_n u_n
-v_n rho^n``, the covariance that times both standard deviations. The gap needs ``1 - P(rho) =
+v_n rho^n``, and the covariance is this times both standard deviations. The gap needs ``1 - P(rho) =
 |u - v|^2 / 2 + sum_n u_n v_n (1 - rho^n)``. With ``share = 1 - rho``, the factor ``1 - rho^n`` is
 computed from order to order, ``1 - rho^(n + d) = (1 - rho^n) + (1 - rho^d) rho^n``, without
 cancellation; the distance ``d`` to the next order stays the same or doubles.
 
-The features of a row are the standard deviation behind the activation, ``1 / (2 s)`` with the
-standard deviation ``s`` before it, their ratio ``gain``, ``log s^2`` (``clock`` in the code), and
-the coefficients. Rates of the coefficients are derivatives with respect to ``log s^2``; the rates
-of ``log s^2`` along both directions are kept once for all of them (``speed`` in the code).
+The features of a row are the four of `head` and the coefficients. Rates of the coefficients are
+stored as derivatives with respect to ``log s^2``, for the standard deviation ``s`` before the
+activation; the rates of ``log s^2`` along both directions are those of feature 3.
 """
 
 from functools import cache
@@ -25,25 +24,29 @@ from .writing import built, source
 N_HEAD = 4
 """Number of features before the coefficients: those of `head`."""
 
-SUMS = ("fallen", "step", "turn", "rise", "apart")
-"""What is carried from term to term, for the next order n at the distance d from the one before:
-``fallen = 1 - rho^(n - 1)``, ``step = 1 - rho^d``, and the sums over the orders m so far
-``turn = sum u_m v_m (1 - rho^m)``, ``rise = sum m u_m v_m rho^(m - 1)`` and
-``apart = sum (u_m - v_m)^2``."""
+SUMS = ("decay", "step", "gap_sum", "slope_sum", "square_sum")
+"""State of the sum over orders before that of order n, with the distance d from the order before:
+``decay = 1 - rho^(n - 1)``, ``step = 1 - rho^d``, and over the orders m so far ``gap_sum = sum_m
+u_m v_m (1 - rho^m)``, ``slope_sum = sum_m m u_m v_m rho^(m - 1)`` and ``square_sum = sum_m (u_m -
+v_m)^2``."""
 
 DOUBLING = 2
 """The distance ``d`` may double behind the first two terms of a block of `packing.tiles.TERMS`."""
 
-_MOVED = {"s": SUMS[:4], "l": SUMS[2:], "r": SUMS[2:]}
-"""Which sums depend on the share (s), and on the coefficients of the left (l) and right (r) row."""
+_DEPENDENT = {"s": SUMS[:4], "l": SUMS[2:], "r": SUMS[2:]}
+"""The sums that depend on the share (s), and on the coefficients of the left (l) and right (r) row.
+"""
 
-RATE_SUMS = tuple(f"{name}_{letter}" for letter, names in _MOVED.items() for name in names)
+RATE_SUMS = tuple(f"{name}_{letter}" for letter, names in _DEPENDENT.items() for name in names)
 """Derivatives of the sums by the share (s), and by ``log s^2`` of the left (l) and right row (r).
 """
 
 
 def orders_of(act, n):
-    """Orders (n,) of the coefficients, and 1.0 behind which the distance to the next doubles."""
+    """Orders (n,) of the coefficients, and an array (n,): 1.0 where the distance of orders doubles.
+
+    That is where the distance to the next order is twice that from the order before, else 0.0.
+    """
     orders = act.orders(n + 1)
     steps = np.diff(orders)
     return orders[:n], np.append(0.0, steps[1:] > 1.5 * steps[:-1])  # large orders are rounded
@@ -52,8 +55,8 @@ def orders_of(act, n):
 def map_row(step, numbers, state):
     """`Pointwise` on rows, without rates: the new state, the record, and an empty tuple.
 
-    The state is the variance and the NTK, arrays over rows; the record is the three entries of
-    `gaps.affine_row`, `head`, and the coefficients.
+    The state is the variance (n,) and the NTK (n,); the record is the three entries of
+    `gaps.affine_row`, those of `head`, and the coefficients, each (n,).
     """
     rows = step.activation.expand(state[0])
     order = step.activation.orders(len(rows.unit))[:, None]
@@ -63,7 +66,11 @@ def map_row(step, numbers, state):
 
 
 def head(rows, variance):
-    """Features of rows before the coefficients, from their `Expansion` and variance."""
+    """Features (n,) of rows before the coefficients, from their `Expansion` and variance ``s^2``.
+
+    They are the standard deviation behind the activation, ``1 / (2 s)``, the ratio ``gain`` of both
+    standard deviations, and ``log s^2``.
+    """
     root = np.sqrt(variance)
     root = root + (root == 0.0)  # any number serves where the variance, and thus the gap, is zero
     return rows.std, 0.5 / root, rows.gain, 2.0 * np.log(root)
@@ -72,29 +79,28 @@ def head(rows, variance):
 def map_row_rates(step, numbers, state):
     """`map_row` with rates: the new state and its rates, the record, its rates by direction.
 
-    Names: ``..._rate`` are derivatives with respect to ``log s^2``, and ``speeds`` those of ``log
-    s^2`` along both directions.
+    Names: ``..._rate`` are derivatives with respect to ``log s^2``, and ``log_rates`` the rates of
+    ``log s^2`` along both directions.
     """
     variance = state[0]
     rows = step.activation.expand(variance)
-    std, inverse, gain, clock = head(rows, variance)
+    std, inverse, gain, log_variance = head(rows, variance)
     order = step.activation.orders(len(rows.unit))[:, None]
     order_mean = (order * rows.unit**2).sum(axis=0)
     order_rate = 2.0 * (order * rows.unit * rows.dunit).sum(axis=0)
     gain_rate = 2.0 * inverse * rows.dstd - 0.5 * gain
     slope_rate = gain * (2.0 * gain_rate * order_mean + gain * order_rate)
-    speeds = tuple(rate / (variance + (variance == 0.0)) for rate in state[2:4])
+    log_rates = tuple(rate / (variance + (variance == 0.0)) for rate in state[2:4])
     duals = (std, gain**2 * order_mean)
-    duals += tuple(rows.dstd * speed for speed in speeds)
-    duals += tuple(slope_rate * speed for speed in speeds)
+    duals += tuple(rows.dstd * log_rate for log_rate in log_rates)
+    duals += tuple(slope_rate * log_rate for log_rate in log_rates)
     new, sums, sum_rates = built(tile_traces.affine_row_source, True)(numbers, state, duals)
-    heads = [
-        (rows.dstd * speed, -0.5 * inverse * speed, gain_rate * speed, speed) for speed in speeds
-    ]
+    head_rates = rows.dstd, -0.5 * inverse, gain_rate, 1.0
+    heads = [[rate * log_rate for rate in head_rates] for log_rate in log_rates]
     rates = tuple(
         (*sum_rate, *head, *rows.dunit) for sum_rate, head in zip(sum_rates, heads, strict=True)
     )
-    return new, (*sums, std, inverse, gain, clock, *rows.unit), rates
+    return new, (*sums, std, inverse, gain, log_variance, *rows.unit), rates
 
 
 # --- Pairs ----------------------------------------------------------------------------------------
@@ -109,25 +115,26 @@ def share_of(gap, left, right):
 
 def double(sums, doubles):
     """The `SUMS`, with ``d`` doubled if ``doubles`` is 1 and unchanged if it is 0."""
-    fallen, step, *others = sums
-    return fallen, step + doubles * (step - step * step), *others
+    decay, step, *others = sums
+    return decay, step + doubles * (step - step * step), *others
 
 
 def term(share, sums, order, u, v):
-    """The `SUMS` with the term of one more order."""
-    fallen, step, turn, rise, apart = sums
-    rest, move = 1.0 - fallen, u - v
-    turn = turn + u * v * (fallen + share * rest)
-    rise = rise + order * u * v * rest
-    return step + fallen * (1.0 - step), step, turn, rise, apart + move * move
+    """The `SUMS` with the term of one more order, of coefficients ``u`` and ``v``."""
+    decay, step, gap_sum, slope_sum, square_sum = sums
+    power, difference = 1.0 - decay, u - v
+    gap_sum = gap_sum + u * v * (decay + share * power)
+    slope_sum = slope_sum + order * u * v * power
+    square_sum = square_sum + difference * difference
+    return step + decay * (1.0 - step), step, gap_sum, slope_sum, square_sum
 
 
 def end(sums, u, v, left, right):
     """Gap and slope ``E[f'(u) f'(v)]``, from the `SUMS` and the coefficients of order 0."""
-    _, _, turn, rise, apart = sums
-    move = u - v
-    moved = apart + move * move + 2.0 * turn
-    return left[0] * right[0] * moved, left[2] * right[2] * rise
+    _, _, gap_sum, slope_sum, square_sum = sums
+    difference = u - v
+    unit_gap = square_sum + difference * difference + 2.0 * gap_sum
+    return left[0] * right[0] * unit_gap, left[2] * right[2] * slope_sum
 
 
 def dual(act, gap, left, right):
@@ -168,15 +175,15 @@ TERM = ("order", "doubles", "u", "v", "du", "dv")
 rows and their derivatives with respect to ``log s^2``."""
 
 
-def _moving(graph, letter):
+def _derivatives(graph, letter):
     """The sums that depend on the share (s) or on a row (l, r), mapped to their derivatives."""
-    names = _MOVED[letter]
+    names = _DEPENDENT[letter]
     rates = graph.inputs(*(f"{name}_{letter}" for name in names))
     return dict(zip(graph.inputs(*names), rates, strict=True))
 
 
 def trace_share(is_position):
-    """Node of `share_of` of a pair of positions, or of rows."""
+    """Node of `share_of`, for a pair of positions or of rows."""
     return share_of(*_pair(Graph(), is_position))
 
 
@@ -188,8 +195,9 @@ def trace_sums(name, gradient):
     outputs = double(sums, doubles) if name == "double" else term(share, sums, order, u, v)
     rates = ()
     for letter, seed in {"s": {share: 1.0}, "l": {u: du}, "r": {v: dv}}.items() if gradient else ():
-        moves = dict(zip(SUMS, differentiate(outputs, seed | _moving(graph, letter)), strict=True))
-        rates += tuple(moves[name] for name in _MOVED[letter])
+        seeds = seed | _derivatives(graph, letter)
+        sum_rates = dict(zip(SUMS, differentiate(outputs, seeds), strict=True))
+        rates += tuple(sum_rates[name] for name in _DEPENDENT[letter])
     return (*outputs, *rates)
 
 
@@ -204,24 +212,25 @@ def trace_end(gradient, is_position):
     rates = []
     for p in range(2):
         seeds = _seeds(graph, is_position, p)
-        share, clock, other = differentiate([share_of(gap, left, right), left[3], right[3]], seeds)
-        seeds |= {u: du * clock, v: dv * other}
-        for letter, speed in (("s", share), ("l", clock), ("r", other)):
-            for node, rate in _moving(graph, letter).items():
-                seeds[node] = seeds.get(node, 0.0) + rate * speed
+        share = share_of(gap, left, right)
+        share_rate, *log_rates = differentiate([share, left[3], right[3]], seeds)
+        seeds |= {u: du * log_rates[0], v: dv * log_rates[1]}
+        for letter, rate in zip("slr", (share_rate, *log_rates), strict=True):
+            for node, derivative in _derivatives(graph, letter).items():
+                seeds[node] = seeds.get(node, 0.0) + derivative * rate
         rates.append(differentiate(outputs, seeds))
     return (*outputs, *sum(zip(*rates, strict=True), ()))
 
 
 def _records(graph, is_position, p=None):
-    """Inputs of both records without coefficients, or of their rates; where the features begin."""
+    """Inputs of both records before the coefficients, or of their rates; index of feature 0."""
     first = 2 if is_position else 3
-    names = (inputs.record_names(letter, first + N_HEAD, p) for letter in "xy")
-    return *(graph.inputs(*some) for some in names), first
+    left, right = (inputs.record_names(letter, first + N_HEAD, p) for letter in "xy")
+    return graph.inputs(*left), graph.inputs(*right), first
 
 
 def _pair(graph, is_position):
-    """Gap and features of a pair of rows, or of positions, whose state is the squared distance."""
+    """Gap and features of both rows; for a pair of positions, the gap follows from the distance."""
     left, right, first = _records(graph, is_position)
     (gap,) = graph.inputs("s0")
     if is_position:
@@ -231,10 +240,12 @@ def _pair(graph, is_position):
 
 def _seeds(graph, is_position, p):
     """Nodes of the state and of the records, mapped to their rates along direction ``p``."""
-    state, rate = graph.inputs("s0", f"s{2 + p}")
+    state, state_rate = graph.inputs("s0", f"s{2 + p}")
     pairs = zip(_records(graph, is_position)[:2], _records(graph, is_position, p)[:2], strict=True)
-    moves = (both for nodes, rates in pairs for both in zip(nodes, rates, strict=True))
-    return {state: rate, **dict(moves)}
+    seeds = {state: state_rate}
+    for nodes, rates in pairs:
+        seeds |= zip(nodes, rates, strict=True)
+    return seeds
 
 
 @cache

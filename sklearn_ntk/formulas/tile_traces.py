@@ -1,4 +1,9 @@
-"""Traces of the formulas of `gaps`, and their sources for arrays; for names see `inputs`."""
+"""Traces of the formulas of `gaps`, and sources of functions of arrays.
+
+Inputs are those of `inputs`. A trace for pairs has the outputs gap and NTK and, with ``gradient``,
+the rates of the gap along both directions, then those of the NTK. Functions of arrays take states
+in the same order.
+"""
 
 from functools import cache
 
@@ -27,13 +32,13 @@ from .writing import source
 
 
 def with_slope(outputs):
-    """Outputs of a pair without rates, then the factor that its NTK had."""
+    """The outputs for a pair without rates, then the derivative of the new NTK by the old one."""
     ntk = outputs[1].graph.inputs("s1")
     return *outputs, *differentiate(outputs[1:2], {ntk[0]: 1.0})
 
 
 def trace_map_pair(cls, gradient, by_rows=False):
-    """Outputs of `map_pair` for an activation class: the new state, with rates if wanted."""
+    """Outputs of `map_pair` for an activation class."""
     return trace_state(map_pair, NUMBERS, cls, 3 + count_features(cls), gradient, by_rows=by_rows)
 
 
@@ -54,16 +59,16 @@ def trace_rule_pair(name, gradient, by_rows=False):
 
 # --- Functions for arrays -------------------------------------------------------------------------
 #
-# With ``gradient`` states have rates, and records have theirs, along one direction after the other.
+# With ``gradient`` they also take, or return, the rates of records along direction 0, then 1.
 
 
 def _state(letter, gradient):
-    """What a state unpacks to."""
+    """Names of the inputs that a state is unpacked to."""
     return state_names(letter)[: 6 if gradient else 2]
 
 
 def _source(name, signature, outputs, gradient):
-    """Source of a function of a state; all that it returns has the shape of the state."""
+    """Source of a function of a state; all arrays that it returns have the shape of the state."""
     return source(name, signature, outputs, _state("s", gradient))
 
 
@@ -100,7 +105,7 @@ def rule_pair_source(name, gradient):
 
 
 def _trace_row(formula, names, cls, gradient):
-    """New state of a row, its record, and the rates of the record."""
+    """Outputs of a formula for rows: the new state, the record, and its rates by direction."""
     (new, ntk, record), numbers = trace(formula, names, cls)
     if not gradient:
         return (new, ntk), record, ()

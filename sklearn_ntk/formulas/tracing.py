@@ -5,8 +5,8 @@ Called with nodes instead of numbers, they leave the graph of their operations b
 follow their exact derivatives and, in `writing`, flat source code.
 
 A node is a number or a truth value, and no simplification changes that. As in NumPy, sums and
-products of truth values are truth values: "or" and "and". Whatever else they meet takes them for
-the numbers 0.0 and 1.0.
+products of truth values are truth values: "or" and "and". In all other operations they are the
+numbers 0.0 and 1.0.
 """
 
 from functools import cached_property
@@ -17,10 +17,10 @@ TINY = 1e-300
 """Added to denominators that vanish only together with their numerators."""
 
 ROUNDING = 1e-15
-"""What is below this, relative to one, is taken for rounding."""
+"""Numbers below this, where others are about 1, are taken for rounding errors of zero."""
 
 NOISE = 8e-15
-"""What is below this, relative to the sums that it is the difference of, is taken for rounding."""
+"""A difference below this, relative to both its terms, is taken for a rounding error of zero."""
 
 _BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 _COMPARISONS = {
@@ -39,10 +39,10 @@ _LOGICAL = {
     "minimum": "logical_and",
     "logical_and": "logical_and",
 }
-"""What operations on truth values alone are."""
+"""Operations of which all arguments are truth values, and the logical ones that they become."""
 
 _ABSORBING = {"multiply": 2, "divide": 1}
-"""Number of first arguments of which one that is zero makes the result zero."""
+"""Number of leading arguments, such that a zero among them makes the result zero."""
 
 _NEUTRAL = {
     "add": ((0, 0.0), (1, 0.0)),
@@ -50,7 +50,7 @@ _NEUTRAL = {
     "multiply": ((0, 1.0), (1, 1.0)),
     "divide": ((1, 1.0),),
 }
-"""Places and values of arguments that leave the other one as it is."""
+"""Pairs (place, number): if that argument is that number, the result is the other argument."""
 
 SYMBOLS = {**_BINARY, **_COMPARISONS, "logical_or": "|", "logical_and": "&"}
 _UNARY = ("sqrt", "exp", "expm1", "log", "cos", "sin", "abs")
@@ -62,14 +62,14 @@ _COMPOSED = {
     "arcsin": lambda x: np.arctan2(x, np.sqrt(np.maximum((1.0 - x) * (1.0 + x), 0.0))),
     "arccos": lambda x: np.arctan2(np.sqrt(np.maximum((1.0 - x) * (1.0 + x), 0.0)), x),
 }
-"""Operations that are made of others."""
+"""Ufuncs that are recorded as several operations."""
 
 
 class Graph:
     """Nodes in the order of their creation, each operation on the same arguments only once.
 
-    ``noise`` is rounding of squared distances, relative to the variances that they are between, if
-    the graph makes gaps of them.
+    ``noise`` is the rounding error of squared distances relative to both variances, in graphs that
+    compute gaps from distances, else 0; `special.rounding_of` reads it.
     """
 
     def __init__(self, noise=0.0):
@@ -98,7 +98,7 @@ class Graph:
         return self.node("multiply", self.constant(1.0), value) if is_truth else value
 
     def apply(self, operation, *arguments):
-        """The node of an operation on nodes or numbers, after the simplest simplifications."""
+        """The node of an operation on nodes or numbers, with constants, zeros and ones folded."""
         arguments = [a if isinstance(a, Node) else self.constant(a) for a in arguments]
         if operation in _LOGICAL and all(a.is_truth for a in arguments):
             return self.node(_LOGICAL[operation], *arguments)
@@ -135,7 +135,10 @@ class Node:
             return _COMPOSED[name](*inputs)
         known = name in _BINARY or name in _COMPARISONS or name in (*_UNARY, *_OTHER)
         if method != "__call__" or options or not known:
-            raise TypeError(f"A formula cannot use {ufunc.__name__}, or not in this way.")
+            raise TypeError(
+                f"A formula cannot use {ufunc.__name__}, or not in this way: write it by "
+                f"arithmetic, comparisons and {', '.join((*_UNARY, *_OTHER, *_COMPOSED))}."
+            )
         return self.graph.apply(name, *inputs)
 
     def __bool__(self):
@@ -160,10 +163,12 @@ class Node:
 
 
 def _forward(name):
+    """Method for the operation ``name`` with the node as first argument."""
     return lambda self, other: self.graph.apply(name, self, other)
 
 
 def _reflected(name):
+    """Method for the operation ``name`` with the node as second argument."""
     return lambda self, other: self.graph.apply(name, other, self)
 
 
@@ -177,9 +182,10 @@ Node.__hash__ = lambda self: self.index
 
 
 class Formula:
-    """A branch-free function that is kept whole in a graph, with a derivative of its own.
+    """A branch-free function that a graph records as one operation, with its own derivative.
 
-    ``rule(arguments, rates, results)`` returns the rates of the results.
+    ``rule(arguments, rates, results)`` returns the rates of the results; ``rates`` are those of the
+    arguments that are nodes.
     """
 
     def __init__(self, function, rule, n_results):
@@ -187,7 +193,7 @@ class Formula:
         self.__name__, self.__doc__ = function.__name__, function.__doc__
 
     def __call__(self, *arguments):
-        """Node of a call with nodes, or the values of one with numbers."""
+        """The result, or a tuple of them: nodes if an argument is a node, otherwise numbers."""
         graphs = [a.graph for a in arguments if isinstance(a, Node)]
         if not graphs:
             return self.function(*arguments)
@@ -210,31 +216,31 @@ def formula(rule, n_results=1):
 
 
 def differentiate(outputs, seeds):
-    """Rates of change of ``outputs``, nodes or numbers, when inputs change at the rates ``seeds``.
+    """Directional derivatives of ``outputs``, nodes or numbers, by forward differentiation.
 
-    ``seeds`` maps input nodes to nodes or numbers; inputs that are not in it stay as they are.
+    ``seeds`` maps nodes to their rates, nodes or numbers; the rates of all other inputs are zero.
     Where a square root is zero its rate is taken as zero, the limit for rows that coincide.
     """
     graph = next(iter(seeds)).graph
     rates = {node.index: rate for node, rate in seeds.items()}
     for node in graph.nodes[: max((node.index for node in nodes_of(outputs)), default=-1) + 1]:
         if node.operation not in ("constant", "input") and node.index not in rates:
-            inner = [rates.get(a.index, 0.0) for a in node.arguments if isinstance(a, Node)]
-            moving = any(isinstance(rate, Node) or np.any(rate != 0.0) for rate in inner)
-            rates[node.index] = _rate(node, inner, rates) if moving else 0.0
+            inner_rates = [rates.get(a.index, 0.0) for a in node.arguments if isinstance(a, Node)]
+            is_moving = any(isinstance(rate, Node) or np.any(rate != 0.0) for rate in inner_rates)
+            rates[node.index] = _rate(node, inner_rates, rates) if is_moving else 0.0
     return [rates.get(getattr(output, "index", None), 0.0) for output in outputs]
 
 
-def _rate(node, inner, rates):
+def _rate(node, inner_rates, rates):
     """Rate of a node from the rates of its arguments."""
     operation, arguments = node.operation, node.arguments
     if isinstance(operation, Formula):
-        return operation.rule(arguments, inner, node)
+        return operation.rule(arguments, inner_rates, node)
     if operation == "item":
         return rates[arguments[0].index][arguments[1]]
     if operation in _COMPARISONS:
         return 0.0
-    return _RULES[operation](node, *arguments, *inner)
+    return _RULES[operation](node, *arguments, *inner_rates)
 
 
 _RULES = {
@@ -258,7 +264,7 @@ _RULES = {
 
 
 def nodes_of(outputs):
-    """All nodes in nested tuples or lists."""
+    """List of all nodes in nested tuples or lists."""
     if isinstance(outputs, (tuple, list)):
         return [node for output in outputs for node in nodes_of(output)]
     return [outputs] if isinstance(outputs, Node) else []

@@ -9,7 +9,10 @@ from .tracing import SYMBOLS, Formula, Graph, Node, nodes_of
 
 
 def expand(outputs):
-    """The same outputs, nodes or nested tuples, as numbers and with every `Formula` written out."""
+    """Outputs in a new graph in which each `Formula` is replaced by its operations.
+
+    Outputs are nodes or nested tuples of nodes; those that are truth values become numbers.
+    """
     graph, new = Graph(), {}
     for node in _needed(nodes_of(outputs)):
         arguments = [new[a.index] if isinstance(a, Node) else a for a in node.arguments]
@@ -25,38 +28,44 @@ def expand(outputs):
 
 
 def _replaced(outputs, of_node):
-    """The same nested tuples with other nodes."""
+    """Nested tuples like ``outputs``, with ``of_node(node)`` in place of each node."""
     if isinstance(outputs, tuple):
         return tuple(_replaced(output, of_node) for output in outputs)
     return of_node(outputs) if isinstance(outputs, Node) else outputs
 
 
 def _needed(nodes):
-    """Nodes on which the given ones depend, in order."""
-    found, waiting = {}, list(nodes)
+    """All nodes that the results ``nodes`` depend on, themselves included, in order of creation."""
+    needed, waiting = {}, list(nodes)
     while waiting:
         node = waiting.pop()
-        if node.index not in found:
-            found[node.index] = node
+        if node.index not in needed:
+            needed[node.index] = node
             waiting.extend(a for a in node.arguments if isinstance(a, Node))
-    return [found[index] for index in sorted(found)]
+    return [needed[index] for index in sorted(needed)]
 
 
 class Writer:
-    """How constants and operations are written: here as Python for arrays."""
+    """Code of constants and operations, here Python with NumPy ufuncs; subclasses write scalars."""
 
     def constant(self, number):
-        """Text of a number."""
+        """Code of a number."""
         return repr(number)
 
     def operation(self, name, texts, are_truths):
-        """Text of an operation, and of which of its arguments are truth values."""
+        """Code of an operation from the code ``texts`` of its arguments.
+
+        ``are_truths`` tells which arguments are truth values.
+        """
         symbol = SYMBOLS.get(name)
         return f" {symbol} ".join(texts) if symbol else f"np.{name}({', '.join(texts)})"
 
 
 def statements(outputs, writer):
-    """Statements that compute the outputs: the inputs used, lines, and texts of results."""
+    """Code that computes outputs: names of the inputs used, lines, and code of the results.
+
+    The results have the nesting of ``outputs``; line ``t{i} = ...`` is that of node ``i``.
+    """
     outputs = expand(outputs)
     inputs, lines, text = [], [], {}
     for node in _needed(nodes_of(outputs)):
@@ -75,6 +84,7 @@ def statements(outputs, writer):
 
 
 def _nested(outputs, text, writer):
+    """Nested tuples like ``outputs``, of code; ``text`` maps indices of nodes to their code."""
     if isinstance(outputs, tuple):
         return tuple(_nested(output, text, writer) for output in outputs)
     return text[outputs.index] if isinstance(outputs, Node) else writer.constant(float(outputs))
@@ -83,45 +93,46 @@ def _nested(outputs, text, writer):
 def source(name, signature, outputs, like=()):
     """Flat Python source of a function that returns ``outputs``, nodes or nested tuples of them.
 
-    ``signature`` holds the parameters and, after each, the inputs that it is unpacked to, if any.
-    Every output has the shape of the inputs ``like``, also if it does not depend on them.
+    ``signature`` maps each parameter to the names of the inputs that it is unpacked to, if any.
+    Every output has the shape of the inputs ``like``, even if it does not depend on them.
     """
     outputs = expand(outputs)
     _, lines, texts = statements(_shaped(outputs, like) if like else outputs, Writer())
-    heads = [
-        f"{', '.join(parts)}, = {parameter}" for parameter, parts in signature.items() if parts
+    unpacked = [
+        f"{', '.join(names)}, = {parameter}" for parameter, names in signature.items() if names
     ]
-    end = f"return {_written(texts)}"
-    body = "\n    ".join([*heads, *_freed(lines, end), end])
+    last = f"return {_written(texts)}"
+    body = "\n    ".join([*unpacked, *_freed(lines, last), last])
     return f"def {name}({', '.join(signature)}):\n    {body}\n"
 
 
 def _shaped(outputs, like):
-    """The outputs, those that depend on none of the inputs ``like`` with zeros of their shape."""
+    """The outputs, with zeros of that shape added to those that depend on none of ``like``."""
     graph = next((node.graph for node in nodes_of(outputs)), Graph())
-    likes = graph.inputs(*like)
-    zeros, places = graph.apply("zeros_like", likes[0]), {node.index for node in likes}
+    nodes = graph.inputs(*like)
+    zeros, indices = graph.apply("zeros_like", nodes[0]), {node.index for node in nodes}
 
     def shape(output):
         if isinstance(output, tuple):
             return tuple(map(shape, output))
-        found = places.intersection(node.index for node in _needed(nodes_of(output)))
-        return output if found else zeros + output
+        depends = not indices.isdisjoint(node.index for node in _needed(nodes_of(output)))
+        return output if depends else zeros + output
 
     return shape(outputs)
 
 
-def _freed(lines, end):
-    """The lines, each of which also deletes what no later one needs: little memory is held."""
-    later, found = set(re.findall(r"\bt\d+\b", end)), []
+def _freed(lines, last):
+    """The lines, each followed by ``del`` of the temporary arrays that no later line reads."""
+    later, freed = set(re.findall(r"\bt\d+\b", last)), []
     for line in reversed(lines):
         names = sorted(set(re.findall(r"\bt\d+\b", line)) - later)
         later.update(names)
-        found.append(f"{line}; del {', '.join(names)}" if names else line)
-    return found[::-1]
+        freed.append(f"{line}; del {', '.join(names)}" if names else line)
+    return freed[::-1]
 
 
 def _written(texts):
+    """Code of nested tuples."""
     if isinstance(texts, tuple):
         return "(" + "".join(f"{_written(text)}, " for text in texts) + ")"
     return texts
@@ -129,12 +140,12 @@ def _written(texts):
 
 @cache
 def built(make, *arguments):
-    """Function from the source that ``make`` writes."""
+    """Function that the source ``make(*arguments)`` defines, built once."""
     return build(make(*arguments))
 
 
 def build(text, filename="<formula>", **names):
-    """Function from source; ``names`` are known to it besides ``np``."""
+    """Function that the source ``text`` defines; ``names`` are its globals besides ``np``."""
     space = {"__name__": __name__, "np": np, **names}
     exec(compile(text, filename, "exec"), space)
     return space[text[len("def ") : text.index("(")]]

@@ -1,6 +1,8 @@
 """Gram matrices and diagonals of a program: checks, memory for results, threads, selection.
 
 Engines compute the blocks (see `engines._work`); kernels and searches call `gram` and `diagonal`.
+`_results` allocates the results, or refuses those too large for the memory; `_operator` has
+matrices that need not be in memory.
 """
 
 import reprlib

@@ -1,7 +1,7 @@
 """Choice among networks: estimators that score all candidates of a grid in one fit.
 
-`_estimators` has the public classes, `_search` their base class, `_candidates` the Gram matrices
-and scores of candidates.
+`_regression` and `_classification` have the public classes, `_search` their base class,
+`_candidates` the Gram matrices and scores of candidates.
 """
 
 from ._classification import NTKClassifierCV

@@ -130,8 +130,9 @@ def passes(family, n):
 
 def _axes(members):
     """Sorted depths, numbers of frozen layers of NTKs, and names of kernels of a pass."""
-    depths, names = (sorted({one[name] for _, one in members}) for name in ("depth", "kernel"))
-    frozen = sorted({one["n_frozen"] for _, one in members if one["kernel"] == "ntk"})
+    settings = [parameters for _, parameters in members]
+    depths, names = (sorted({one[name] for one in settings}) for name in ("depth", "kernel"))
+    frozen = sorted({one["n_frozen"] for one in settings if one["kernel"] == "ntk"})
     return depths, tuple(frozen) or (0,), tuple(names)
 
 
@@ -156,11 +157,11 @@ def _grams(members, problem):
         layers += [Output()] * (depth in depths) + [parameters["activation"], Dense()]
     program = lower(tuple(layers), parameters["weight_var"], parameters["bias_var"], frozen)
     grams, n = dict(zip(names, gram(program, X, get=names), strict=True)), len(X)
-    for index, one in members:
+    for index, parameters in members:
         # the matrices of a kernel by depth, NTKs first by number of frozen layers
-        matrices, place = grams[one["kernel"]], depths.index(one["depth"])
-        if one["kernel"] == "ntk":
-            place += len(depths) * frozen.index(one["n_frozen"])
+        matrices, place = grams[parameters["kernel"]], depths.index(parameters["depth"])
+        if parameters["kernel"] == "ntk":
+            place += len(depths) * frozen.index(parameters["n_frozen"])
         yield index, matrices.reshape(-1, n, n)[place]
 
 
@@ -200,8 +201,8 @@ def complete(outcomes, settings, problem):
     place = place_of_best(outcomes)
     index, is_single = outcomes[place].index, len(outcomes[place].values) == 1
     if outcomes[place].name == "alpha" and is_single and np.isfinite(outcomes[place].score):
-        only = problem._replace(times=np.empty(0))
-        (outcomes[place],) = evaluate([(index, settings[index])], only)
+        ridges_only = problem._replace(times=np.empty(0))
+        (outcomes[place],) = evaluate([(index, settings[index])], ridges_only)
 
 
 def _methods(K, problem):
@@ -240,22 +241,25 @@ def _outcome(index, name, path, problem):
 
 
 def _fold(index, K, name, values, method, problem):
-    """`Outcome` of a solver that is fitted without one fold after the other."""
+    """`Outcome` of a solver that is fitted to the training rows of each fold.
+
+    ``values`` are the ridges or times of ``method``, the solver.
+    """
     score, Y, weights = SCORES[problem.scoring], problem.Y, problem.weights
     scores = np.full((len(problem.folds), len(values)), -np.inf)
     errors = np.full(scores.shape, np.inf)
     predictions, counts = np.zeros((len(values), *Y.shape)), np.zeros(len(Y))
     for place, (train, test) in enumerate(problem.folds):
-        rows, fit = _merged(problem, train)
+        rows, training_data = _merged(problem, train)
         counts[test] += 1.0
         block, cross = K[np.ix_(rows, rows)], K[np.ix_(test, rows)]
         is_whole = problem.scoring == "neg_log_loss"
         operator = ArrayOperator(block, overwrite=True)
-        for k, solution in enumerate(method.solutions(operator, *fit, is_whole)):
+        for k, solution in enumerate(method.solutions(operator, *training_data, is_whole)):
             if solution is not None:
                 predicted = cross @ solution.dual + solution.intercept
                 test_rows = (predicted, Y[test], weights[test])
-                scores[place, k] = score(*test_rows, (solution, *fit))
+                scores[place, k] = score(*test_rows, (solution, *training_data))
                 errors[place, k] = -neg_mean_squared_error(*test_rows)
                 predictions[k, test] += predicted
     mean = scores.mean(axis=0)

@@ -1,4 +1,4 @@
-"""Classification with networks that are chosen among others."""
+"""Classification with the best network of a grid, or a combination of several."""
 
 from typing import ClassVar
 
@@ -151,7 +151,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     def fit(self, X, y, sample_weight=None, groups=None):
-        """Choose among the candidates, and fit what was chosen.
+        """Score all candidates, and fit the best one or those that are combined.
 
         Parameters
         ----------
@@ -173,16 +173,15 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         if self.scoring in OF_NUMBERS:
             raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
-        found = read_classes(y, weights, self.class_weight, type(self).__name__)
-        self.classes_, Y, weights = found
+        self.classes_, Y, weights = read_classes(y, weights, self.class_weight, type(self).__name__)
         settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
-        scores = sum(share * outcome.predictions for outcome, share in members)
-        rows, (scores,), *ends = left_out(scores[None], problem)
-        self.temperature_ = fit_temperature(scores, *ends)
+        scores = sum(weight * outcome.predictions for outcome, weight in members)
+        rows, (scores,), Y, weights = left_out(scores[None], problem)
+        self.temperature_ = fit_temperature(scores, Y, weights)
         self.class_map_ = None
         if self.combine == "stack" and len(self.classes_) > 2:
-            self.class_map_ = mix_classes(scores, *ends, self.temperature_, problem.X[rows])
+            self.class_map_ = mix_classes(scores, Y, weights, self.temperature_, problem.X[rows])
         return self
 
     @one_notice()

@@ -1,4 +1,4 @@
-"""Estimators for a Gram matrix that is computed once."""
+"""Cross-validation on a Gram matrix that is computed once."""
 
 import numpy as np
 from sklearn.base import clone

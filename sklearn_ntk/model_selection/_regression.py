@@ -1,4 +1,4 @@
-"""Regression with networks that are chosen among others."""
+"""Regression with the best network of a grid, or a combination of several."""
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
@@ -112,7 +112,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     def fit(self, X, y, sample_weight=None, groups=None):
-        """Choose among the candidates, and fit what was chosen.
+        """Score all candidates, and fit the best one or those that are combined.
 
         Parameters
         ----------
@@ -137,8 +137,9 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
         Y, units = standardise(Y, weights, is_common=True)
-        found = self._choose(X, y, Y, weights, groups, int(units.exponents[0]))
-        self._fit_members(X, y, sample_weight, *found)
+        exponent = int(units.exponents[0])
+        settings, outcomes, problem = self._choose(X, y, Y, weights, groups, exponent)
+        self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         return self
 
     @one_notice()
@@ -150,8 +151,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         X : array-like of shape (n_samples, n_features)
         return_std, return_cov : bool
             Also return the standard deviation or the covariance of new observations: of the mixture
-            of the Gaussian processes of ``estimators_``, each of which keeps a matrix of its own,
-            see `NTKRegressor.predict`.
+            of the Gaussian processes of ``estimators_``, each of which keeps a matrix, see
+            `NTKRegressor.predict`.
 
         Returns
         -------
@@ -162,14 +163,15 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             return self._mean("predict", X)
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        parts = [model.predict(X, return_std, return_cov) for model in self.estimators_]
-        means, spreads = (np.array(items) for items in zip(*parts, strict=True))
+        results = [model.predict(X, return_std, return_cov) for model in self.estimators_]
+        means, spreads = (np.array(arrays) for arrays in zip(*results, strict=True))
         mean = np.tensordot(self.weights_, means, 1)
-        away = means - mean
+        deviations = means - mean
         if return_std:
-            shares = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
-            return mean, np.hypot.reduce(np.concatenate([shares * spreads, shares * away]))
-        return mean, np.tensordot(self.weights_, spreads + away[:, :, None] * away[:, None], 1)
+            roots = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
+            return mean, np.hypot.reduce(np.concatenate([roots * spreads, roots * deviations]))
+        covariances = spreads + deviations[:, :, None] * deviations[:, None]
+        return mean, np.tensordot(self.weights_, covariances, 1)
 
     @one_notice()
     def predict_gradient(self, X):

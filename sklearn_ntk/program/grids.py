@@ -1,6 +1,9 @@
 """Geometry of filters and pooling windows: which input positions each output position covers.
 
-Positions of a grid are numbered in C order; -1 stands for a position outside the grid.
+Positions of a grid are numbered in C order; -1 stands for a position outside the grid. The geometry
+of an instruction is a value with ``after``, the shape of the grid of outputs, ``table`` (n_outputs,
+window size), the input positions of each output, and ``is_ring``, whether windows go on at the
+opposite end.
 """
 
 from functools import cache

@@ -42,6 +42,11 @@ STORED = json.loads((DATA / "positions" / "exact.json").read_text())
 """What `oracle_positions.store` wrote."""
 
 
+def test_every_network_is_stored():
+    missing = NETWORKS.keys() - STORED.keys()
+    assert missing == set(), "tests/data/README.md says how to store the values of a new network"
+
+
 @each_network
 def test_high_precision(name):
     """Every layer, on both engines, to the last digits; dropout is noise of each row's own."""

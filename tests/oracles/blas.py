@@ -1,4 +1,4 @@
-"""Number of BLAS threads: what it is, and how to set it, for tests that need more than one."""
+"""Reads and sets the number of BLAS threads, for tests that need more than one."""
 
 import threading
 
@@ -6,12 +6,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 
 def limits():
-    """Numbers of threads of all BLAS libraries."""
+    """List of the numbers of threads of all loaded BLAS libraries."""
     return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
 
 
 def set_limit(n):
-    """Set the limit in a thread that ends, as some versions let only that thread change it."""
+    """Set the number of threads, in a new thread: some versions of BLAS keep a limit per thread."""
     thread = threading.Thread(target=threadpool_limits, args=(n, "blas"))
     thread.start()
     thread.join()

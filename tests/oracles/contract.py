@@ -1,6 +1,6 @@
 """The numerical contract: pairs of rows, runs of both engines on them, and their errors.
 
-Errors are differences to `oracle`, relative to the diagonals.
+Errors are differences to the values of `oracle`, relative to the diagonals of the Gram matrices.
 """
 
 import inspect
@@ -71,7 +71,7 @@ def to_layer(kind, *arguments):
 
 
 def parameters_of(name):
-    """Parameters, other than the defaults, that the oracle knows."""
+    """Parameters that the oracle's dual of an activation takes, with values of `varied`."""
     known = oracle_duals.ALL[name]
     changed = dict(zip(ACTIVATIONS[name]._fields, varied(ACTIVATIONS[name]), strict=True))
     return {field: changed[field] for field in list(inspect.signature(known).parameters)[3:]}
@@ -90,7 +90,7 @@ def diagonals(program, X):
 
 
 def errors(actual, expected, program, X, Y):
-    """Errors of both Gram matrices, relative to the diagonals."""
+    """Errors (2, n, m) of both Gram matrices, relative to the diagonals."""
     left, right = (diagonals(program, Z) for Z in (X, Y))
     return relative(actual - expected, left[:, :, None], right[:, None, :])
 
@@ -132,7 +132,7 @@ def deep(name, depth, weight_var=2.0, bias_var=0.1):
 
 @cache
 def exact(name, depth, bias_var):
-    """Kernels of all pairs in high precision."""
+    """Kernels of `ALL_PAIRS` in high precision, by the name of the pair."""
     return kernels_of_pairs(deep(name, depth, 2.0, bias_var), ALL_PAIRS)
 
 
@@ -142,7 +142,7 @@ def kernels_of_pairs(network, pairs):
 
 
 def compare(run, network, pairs, exact_kernels, scale=relative):
-    """Errors of both kernels of some pairs, by the name of the pair."""
+    """The larger error of both kernels of each pair of ``pairs``, by the name of the pair."""
     program = lower(to_layers(network))
     X, Y = (np.array(rows) for rows in zip(*pairs.values(), strict=True))
     actual = np.diagonal(run(program, X, Y), axis1=1, axis2=2)
@@ -157,7 +157,8 @@ def assert_small(error, tolerance):
 
 
 JUMPING = ("sign", "step")
-"""Their kernel depends on the root of the distance of rows, so each layer halves the digits."""
+"""Activations with a jump: their kernel depends on the square root of the gap, so that each layer
+halves the number of correct digits."""
 
 
 def tractable(pairs, name, depth):

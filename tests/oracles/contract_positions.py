@@ -16,7 +16,7 @@ BOTH = ("nngp", "ntk")
 
 
 def class_of(kind):
-    """Class of the package for a kind of layer, such as "global_avg_pool"."""
+    """Class in `sklearn_ntk.layers` for a kind of layer, such as "global_avg_pool"."""
     return getattr(package, "".join(word.capitalize() for word in kind.split("_")))
 
 
@@ -48,7 +48,7 @@ def from_reference(layers):
 
 
 def translate(kind, parameters=None):
-    """Translate one layer of a reference file: standard deviations and other names."""
+    """Translate one layer of a reference file, which has standard deviations for variances."""
     parameters = dict(parameters or {})
     if kind == "residual":
         body, shortcut = parameters["branch"], parameters.get("shortcut", [])
@@ -257,7 +257,7 @@ each_network = pytest.mark.parametrize("name", NETWORKS)
 few_networks = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FEW)) for name in NETWORKS]
 )
-"""Each of them too, most of them slow, for what compiles much."""
+"""All networks, those that are not in `FEW` marked as slow, for tests that compile loops."""
 
 W, B = 1.5, 0.2
 
@@ -282,7 +282,7 @@ def run_numpy(program, X, Y, gradient=False, portion=None):
     """Kernels (2, n, m), NNGP then NTK, and derivatives (2, n, m, 2), by the reference engine."""
     sides = [positions.check_shape(np.asarray(Z), program.shape) for Z in (X, Y)]
     scan = _positions.scan_rows(program, np.concatenate(sides), gradient)  # series as long for all
-    rows = [positions.some(scan, part) for part in (slice(len(X)), slice(len(X), None))]
+    rows = [positions.take_rows(scan, part) for part in (slice(len(X)), slice(len(X), None))]
     nngp, ntk, *rates = _positions.run(program, *sides, *rows, gradient)
     values = np.stack([nngp, ntk])
     return (values, np.stack(rates)) if gradient else values

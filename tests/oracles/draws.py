@@ -129,11 +129,12 @@ CHANGES = (
     lambda rng, X: (X, X * 10.0 ** rng.uniform(-8.0, 8.0, X.shape[1])),
     lambda rng, X: (X, np.round(X)),
 )
-"""Functions that return a view of some entries of rows, and the unusual values to put there."""
+"""Functions of rows ``X`` that return a view of the entries to change, and their new values: equal,
+opposite, close, zero or constant rows, a constant column, a large mean, sparse rows, ..."""
 
 
 def draw_rows(rng, n, n_columns):
-    """Rows (n, n_columns) of random scale: normal ones, some changed by `CHANGES`."""
+    """Normal rows (n, n_columns) with each of `CHANGES` in an eighth of draws, of random scale."""
     X = rng.standard_normal((n, n_columns))
     for change in CHANGES:
         if rng.random() < 0.12:

@@ -13,7 +13,7 @@ from sklearn_ntk.formulas import series
 
 
 def versions(cls):
-    """Activations of a class with the default parameters, with others, and with negative ones."""
+    """Activations of a class with default, with other and, where possible, negative parameters."""
     defaults = cls._field_defaults
     others = {field: oracle_duals.vary(x) for field, x in defaults.items()}
     turned = {field: -0.6 * x - 0.4 for field, x in defaults.items() if field not in cls.domains}

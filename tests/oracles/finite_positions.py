@@ -3,11 +3,13 @@
 A network is a list of pairs ``(kind, parameters)``. The kinds are those of ``LAYERS`` below, the
 parameters those of the layer of that name in ``sklearn_ntk.layers``, with numbers for all
 variances; the first is ``("input", {"shape": ...})`` and the last is dense and sees one position.
-``shared=False`` and ``through_scores=False`` make plausible mistakes, which tests must notice.
+``shared=False`` (weights of a recurrence differ between times) and ``through_scores=False`` (no
+gradient with respect to queries and keys) are plausible mistakes, which tests must notice.
 
 Rows have the shape (n, positions..., channels). As in ``montecarlo.py``, a layer returns rows and a
-function that takes the gradient of one output by these rows, and returns its gradient by the rows
-that entered, with the inner products of its gradients by the layer's own parameters.
+function ``backward(delta)``, for the gradient ``delta`` of one output with respect to these rows.
+It returns the gradient with respect to the inputs of the layer, and the matrix (n, n) of inner
+products of gradients with respect to the layer's parameters, between rows.
 """
 
 from functools import partial, reduce
@@ -23,7 +25,7 @@ HEAD_WIDTH = 4
 
 
 def flat(rows):
-    """Put all positions on one axis."""
+    """Rows (n, positions, channels), with all positions on one axis."""
     return rows.reshape(len(rows), -1, rows.shape[-1])
 
 
@@ -31,20 +33,20 @@ def flat(rows):
 
 
 def inner_products(delta, inputs):
-    """Inner products, between rows, of the gradients by the matrix that multiplied ``inputs``."""
+    """Inner products (n, n) of gradients with respect to the matrix that multiplied ``inputs``."""
     n, delta, inputs = len(delta), np.concatenate(flat(delta)), np.concatenate(flat(inputs))
     products = (delta @ delta.T) * (inputs @ inputs.T)
     return products.reshape(n, len(delta) // n, n, -1).sum(axis=(1, 3))
 
 
 def augment(rows, weight_var, bias_var):
-    """Inputs that standard normal parameters multiply: scaled channels, a constant for the bias."""
+    """Inputs of standard normal parameters: scaled channels, and a constant for the bias."""
     bias = np.full((*rows.shape[:-1], 1), np.sqrt(bias_var))
     return np.concatenate([np.sqrt(weight_var / rows.shape[-1]) * rows, bias], axis=-1)
 
 
 def dense(rows, rng, width, weight_var, bias_var, frozen=False):
-    """Multiply the channels of each position."""
+    """Affine map of the channels, the same at all positions."""
     inputs = augment(rows, weight_var, bias_var)
     weights = rng.standard_normal((inputs.shape[-1], width))
 
@@ -59,7 +61,7 @@ def dense(rows, rng, width, weight_var, bias_var, frozen=False):
 
 
 def windows(n, size, stride, padding):
-    """Matrices, one for each window along an axis, that select its positions; zero outside."""
+    """Array (windows, size, n): 1 where an entry of a window along an axis covers a position."""
     total = 0 if padding == "valid" else max((-(-n // stride) - 1) * stride + size - n, 0)
     starts = np.arange(0, n + total - size + 1, stride) - total // 2
     positions = starts[:, None, None] + np.arange(size)[:, None]
@@ -67,7 +69,7 @@ def windows(n, size, stride, padding):
 
 
 def spread(n, size, stride, padding):
-    """Matrices (entries, inputs), one for each output of a transposed convolution on an axis."""
+    """Array (outputs, size, n) like `windows`, for a transposed convolution along an axis."""
     over, n_places = max(size - stride, 0), n * stride
     full = np.zeros((n_places + over, size, n))
     for position, entry in np.ndindex(n, size):
@@ -82,7 +84,7 @@ def spread(n, size, stride, padding):
 
 
 def selection(shape, size, strides, padding, windows=windows):
-    """Matrices for all axes together, and the shape of the windows."""
+    """Array (windows, entries, positions) over all axes, and the grid of the windows."""
     sizes, strides = (np.broadcast_to(value, len(shape)) for value in (size, strides))
     axes = [windows(n, *pair, padding) for n, *pair in zip(shape, sizes, strides, strict=True)]
     return reduce(np.kron, axes), tuple(map(len, axes))
@@ -91,7 +93,7 @@ def selection(shape, size, strides, padding, windows=windows):
 def conv(
     rows, rng, width, filter_size, strides=1, padding="same", windows=windows, **dense_parameters
 ):
-    """Multiply the channels of the positions in each window."""
+    """Affine map of the channels of all positions in a window, the same for all windows."""
     matrices, shape = selection(rows.shape[1:-1], filter_size, strides, padding, windows)
     patches = np.einsum("wsp,npc->nwsc", matrices, flat(rows), optimize=True)
     joined = patches.reshape(*patches.shape[:2], -1)
@@ -137,7 +139,7 @@ def activation(rows, rng, width, name):
 
 
 def layer_norm(rows, rng, width):
-    """Make the channels of each position have mean zero and mean square one."""
+    """Standardise the channels of each position: mean zero and mean square one."""
     mean = partial(np.mean, axis=-1, keepdims=True)
     deviation = rows.std(axis=-1, keepdims=True)
     outputs = (rows - mean(rows)) / deviation
@@ -177,7 +179,7 @@ def positional_embedding(rows, rng, width, var, length_scale=None, frozen=False)
 
 
 def attend(scores, mechanism):
-    """Attention weights from scores, and the function of backpropagation."""
+    """Attention weights from scores, and ``backward``."""
     if mechanism != "softmax":
         return activation(scores, None, None, mechanism)
     weights = softmax(scores, axis=-1)
@@ -191,8 +193,8 @@ def self_attention(
 ):  # fmt: skip
     """Attention between the positions of each row.
 
-    With linear scaling the scores of one wide head have a limit, so that more heads change nothing;
-    else they stay random, and many narrow heads stand for infinitely many.
+    With linear scaling the scores of one wide head have a deterministic limit, so one head is
+    enough; otherwise they are Gaussian, and many narrow heads approximate infinitely many.
     """
     tied = scaling == "linear"
     head_width, norm = (width, width) if tied else (HEAD_WIDTH, np.sqrt(HEAD_WIDTH))
@@ -281,7 +283,7 @@ LAYERS = {
 
 
 def sequence(rows, rng, width, layers):
-    """Draw layer after layer."""
+    """Layers in sequence, with parameters drawn from ``rng``."""
     steps = []
     for kind, parameters in layers:
         rows, step = LAYERS[kind](rows, rng, width, **parameters)
@@ -298,7 +300,7 @@ def sequence(rows, rng, width, layers):
 
 
 def draw(network, X, width, rng):
-    """Return the outputs of one network, their covariance given the hidden layers, and the NTK."""
+    """Outputs (n,) of one network, their covariance (n, n) given the hidden layers, and its NTK."""
     (_, start), *hidden, (kind, last) = network
     assert kind == "dense", "the last layer must be dense"
     rows, hidden_step = sequence(X.reshape(len(X), *start["shape"]), rng, width, hidden)

@@ -78,7 +78,7 @@ class KernelTrial:
                 yield f"{name}: {error:.2g}, at most {bound:.2g}"
 
     def loosened(self, bound, dtype):
-        """The bound plus what rounding of the rows, or in the formulas, would change."""
+        """The bound plus an estimate of the effect of rounding of the rows and in the formulas."""
         if not bound:
             return bound
         nudge = max(NUDGE, 0.2 * bound)
@@ -132,7 +132,7 @@ class KernelTrial:
         return np.abs(error / (scale + (scale == 0.0))).max(initial=0.0)
 
     def between(self, K):
-        """Error of matrices between two sides; diagonals differ with dropout, independent there."""
+        """Error of ``K`` between two sides; with dropout, which differs there, off the diagonal."""
         error = K - self.K
         if "Dropout" in str(self.network):
             error[:, *np.diag_indices(len(self.X))] = 0.0
@@ -141,9 +141,9 @@ class KernelTrial:
 
 @contextmanager
 def shaken(size, rng):
-    """The reference engine, all of whose formulas have random relative errors of this size.
+    """Context in which formulas of the reference engine have random relative errors of this size.
 
-    Directions of rows have such an error, of which the gap is the square.
+    Gaps of inputs have the error ``size^2``, as if directions of rows had the error ``size``.
     """
 
     def turned(X, Y):
@@ -172,7 +172,7 @@ def shaken(size, rng):
 
 
 def count_jumps(program):
-    """Number of activations with a jump that pairs pass, in a recurrence at each time."""
+    """Number of activations with a jump in a program, times the steps of a recurrence."""
     tiny = np.array([-1e-100, 1e-100])
     acts = [step.activation for step in program.steps if isinstance(step, Pointwise)]
     times = [step.grid[0] for step in program.steps if isinstance(step, Recur)]
@@ -180,53 +180,64 @@ def count_jumps(program):
 
 
 def count_bad(trial):
+    """Number of entries that are not finite."""
     parts = (trial.K, trial.diagonal, *trial.with_gradient, trial.gram(trial.X, trial.Y))
     return sum(np.count_nonzero(~np.isfinite(part)) for part in parts)
 
 
 def skew(trial):
+    """Largest difference of Gram matrices to their transposes."""
     return np.abs(trial.K - trial.K.swapaxes(1, 2)).max()
 
 
 def off_diagonal(trial):
+    """Largest difference of the diagonals of Gram matrices to `gram.diagonal`."""
     return np.abs(np.diagonal(trial.K, axis1=1, axis2=2) - trial.diagonal).max()
 
 
 def unlike_itself(trial):
+    """Largest difference of Gram matrices that are computed twice."""
     return np.abs(trial.K - trial.gram(trial.X)).max()
 
 
 def most_negative(trial):
+    """Smallest eigenvalue, with the sign changed, relative to the largest."""
     sizes = np.abs(trial.K).max(axis=(1, 2), keepdims=True)
     eigenvalues = np.linalg.eigvalsh(trial.K / (sizes + (sizes == 0.0)))
     return (-eigenvalues[:, 0] / (eigenvalues[:, -1] + (eigenvalues[:, -1] == 0.0))).max()
 
 
 def beside_gradient(trial):
+    """Error of the Gram matrices that are computed together with the gradient."""
     return trial.relative(trial.K - trial.with_gradient[0])
 
 
 def asymmetric_gradient(trial):
+    """Largest difference of gradients to their transposes."""
     gradient = trial.with_gradient[1]
     return np.abs(gradient - gradient.swapaxes(1, 2)).max()
 
 
 def from_two_sides(trial):
+    """Error of Gram matrices between rows and a copy of them."""
     return trial.between(trial.gram(trial.X, trial.X.copy()))
 
 
 def permuted(trial):
+    """Error of Gram matrices of permuted rows."""
     order, back = trial.order, np.argsort(trial.order)
     return trial.relative(trial.K - trial.gram(trial.X[order])[:, back][:, :, back])
 
 
 def by_reference(trial):
+    """Kernels (2, n, n) by the reference engine."""
     run = (contract if trial.program.shape is None else contract_positions).run_numpy
     with np.errstate(all="ignore"):
         return run(trial.program, trial.X, trial.X)
 
 
 def beside_reference(trial):
+    """Error of the reference engine."""
     return trial.between(by_reference(trial))
 
 
@@ -243,18 +254,18 @@ def in_single(trial):
 
 INVARIANTS = {
     "numbers that are not finite": (count_bad, 0.0, "float64"),
-    "skew": (skew, 0.0, "float64"),
-    "another diagonal": (off_diagonal, 0.0, "float64"),
-    "another result of the same": (unlike_itself, 0.0, "float64"),
-    "skew of the gradient": (asymmetric_gradient, 0.0, "float64"),
-    "smallest eigenvalue": (most_negative, 1e-12, "float64"),
-    "other values with the gradient": (beside_gradient, 1e-13, "float64"),
-    "others between two sides": (from_two_sides, 1e-12, "float64"),
-    "others in another order": (permuted, 1e-12, "float64"),
-    "others by the reference engine": (beside_reference, 1e-12, "float64"),
+    "asymmetry": (skew, 0.0, "float64"),
+    "difference to the diagonal": (off_diagonal, 0.0, "float64"),
+    "difference of two runs": (unlike_itself, 0.0, "float64"),
+    "asymmetry of the gradient": (asymmetric_gradient, 0.0, "float64"),
+    "negative eigenvalue": (most_negative, 1e-12, "float64"),
+    "difference with the gradient": (beside_gradient, 1e-13, "float64"),
+    "difference between two sides": (from_two_sides, 1e-12, "float64"),
+    "difference for permuted rows": (permuted, 1e-12, "float64"),
+    "difference to the reference engine": (beside_reference, 1e-12, "float64"),
     "single precision": (in_single, 5e-6, "float32"),
 }
-"""By the name of an invariant: a function of a trial that returns an error, its bound, and the
+"""Tuples by the name of the error: a function of a trial that returns it, its bound, and the
 precision in which it is computed."""
 
 
@@ -286,10 +297,10 @@ class EstimatorTrial:
         found, again = (self._predict() for _ in range(2))
         yield "numbers that are not finite", np.isfinite(found).all()
         yield "negative standard deviations", (found[1] >= 0.0).all()
-        yield "other predictions of the same", np.array_equal(found, again)
+        yield "predictions of two fits differ", np.array_equal(found, again)
         if isinstance(self.model, NetworkEstimator):
             scaled = self._predict(self.factor) / self.factor
-            yield "others of scaled targets", np.allclose(scaled, found, 1e-9, 1e-9 * found.max())
+            yield "not linear in targets", np.allclose(scaled, found, 1e-9, 1e-9 * found.max())
 
     def _predict(self, factor=1.0):
         """Means and standard deviations (2, m) at new rows, of a fit to the scaled targets."""
@@ -298,7 +309,7 @@ class EstimatorTrial:
     def _check_classifier(self):
         labels, again = (self.model.fit(self.X, self.y).predict(self.Y) for _ in range(2))
         yield "labels that are no classes", np.isin(labels, self.y).all()
-        yield "other labels of the same", np.array_equal(labels, again)
+        yield "labels of two fits differ", np.array_equal(labels, again)
         if hasattr(self.model, "decision_function"):
             yield "scores not finite", np.isfinite(self.model.decision_function(self.Y)).all()
         if hasattr(self.model, "predict_proba"):

@@ -64,9 +64,9 @@ def gabor(scale=1.0, rate=-1.0, frequency=1.0):
 
 
 def exp_normalized(gamma=1.0, shift=-1.0):
-    """Return an exponential of the signals over their root mean square, and its derivative.
+    """Return ``s exp(sqrt(gamma) x / s + ...)``, for the root mean square s, and its derivative.
 
-    The derivative of the mean square is left out, as the kernel has it.
+    The derivative is for constant ``s``, as in the kernel.
     """
 
     def value(x):
@@ -146,13 +146,14 @@ ACTIVATIONS = {
 }
 
 
-# Layers: each maps rows to rows, and returns a function that takes the gradient of one output by
-# the rows that left the layer, and returns its gradient by the rows that entered, with the inner
-# products of its gradients by the layer's own parameters.
+# Layers: each returns its output rows and a function ``backward(delta)``, for the gradient
+# ``delta`` of one network output with respect to these rows. That returns the gradient with respect
+# to the input rows, and the matrix (n, n) of inner products of gradients with respect to the
+# parameters of the layer.
 
 
 def dense(rows, rng, width, weight_var, bias_var, trained):
-    """Draw an affine layer with ``width`` outputs."""
+    """Affine layer with ``width`` outputs, with parameters drawn from ``rng``."""
     scale = weight_var / rows.shape[1]
     weights = np.sqrt(scale) * rng.standard_normal((rows.shape[1], width))
     bias = np.sqrt(bias_var) * rng.standard_normal(width)
@@ -186,7 +187,7 @@ LAYERS = {"dense": dense, "activation": activation, "residual": residual}
 
 
 def sequence(rows, rng, width, layers):
-    """Draw layer after layer."""
+    """Layers in sequence."""
     steps = []
     for kind, *arguments in layers:
         rows, step = LAYERS[kind](rows, rng, width, *arguments)
@@ -203,7 +204,7 @@ def sequence(rows, rng, width, layers):
 
 
 def draw(layers, rows, width, rng):
-    """Return the NNGP and the NTK between all rows for one network with one output."""
+    """Empirical NNGP and NTK (n, n) of one network with one output."""
     *hidden, (kind, weight_var, bias_var, trained) = layers
     assert kind == "dense", "the last layer must be dense"
     rows, hidden_backward = sequence(rows, rng, width, hidden)

@@ -1,4 +1,4 @@
-"""Values that are no numbers, rows or parameters, and what an error must read like."""
+"""Invalid values in place of numbers, rows or parameters, and the form of error messages."""
 
 import numpy as np
 import pytest

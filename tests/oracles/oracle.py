@@ -7,7 +7,7 @@ A network is a list of layers:
 * ``("activation", name, parameters)`` with a dictionary of parameters;
 * ``("residual", body, shortcut)`` with two lists of layers; an empty shortcut is the identity.
 
-The three covariances of a pair of rows are carried as they are. Differences of them cancel, and an
+The state of a pair of rows is its three covariances, not a gap. Differences of them cancel, and an
 angle loses half of the digits, so the arithmetic has more than twice the digits asked for.
 """
 
@@ -31,14 +31,14 @@ class State(NamedTuple):
 
 
 def dense(state, tied, weight_var, bias_var, trained):
-    """Affine layer; only a trained one adds to the tangent kernel."""
+    """Affine layer: ``K <- w K + v`` and ``T <- w T + K``, without the last term if not trained."""
     w, v = (exact(tied.get(value, value)) for value in (weight_var, bias_var))
     a, b, c = (w * k + v for k in state[:3])
     return State(a, b, c, w * state.t + (c if trained else 0))
 
 
 def activation(state, tied, name, parameters):
-    """Pointwise function."""
+    """Pointwise function: dual activations of all three covariances."""
     a, b, c, t = state
     k, slope = dual(name, parameters, a, b, c)
     k_aa, _ = dual(name, parameters, a, a, a)
@@ -56,7 +56,7 @@ LAYERS = {"dense": dense, "activation": activation, "residual": residual}
 
 
 def propagate(layers, state, tied):
-    """Send a state through a list of layers."""
+    """State behind a list of layers."""
     for kind, *arguments in layers:
         state = LAYERS[kind](state, tied, *arguments)
     return state
@@ -70,13 +70,13 @@ def start(x, y):
 
 
 def pair(layers, x, y, w, b):
-    """Return K(x, y) and T(x, y) in the precision at work."""
+    """Return K(x, y) and T(x, y) in the current precision of mpmath."""
     state = propagate(layers, start(x, y), {"w": w, "b": b})
     return state.c, state.t
 
 
 def enough(digits):
-    """Context of a precision in which coincident and parallel rows have ``digits`` right digits."""
+    """Context of a precision that gives ``digits`` digits for coincident and parallel rows, too."""
     return mp.workdps(2 * digits + 20)
 
 
@@ -106,7 +106,7 @@ def kernels(layers, x, y, digits=50, *, w=None, b=None):
 
 
 def gradient(layers, x, y, digits=50, *, w, b):
-    """Differentiate K(x, y) and T(x, y) by the logarithms of the tied variances.
+    """Derivatives of K(x, y) and T(x, y) with respect to log w and log b.
 
     Central differences, with a step of 1e-25 in 120-digit numbers if ``digits`` is 50.
 
@@ -117,7 +117,7 @@ def gradient(layers, x, y, digits=50, *, w, b):
 
     Returns
     -------
-    nngp, ntk : tuples (derivative by log w, derivative by log b)
+    nngp, ntk : tuples (derivative with respect to log w, to log b)
     """
     with enough(digits):
         step = mpf(10) ** (-digits // 2)
@@ -146,7 +146,7 @@ def gradient_x(layers, x, y, digits=50, *, w=None, b=None):
 
 
 def central_difference(function, step):
-    """Differentiate each entry of ``function(exp(h))`` at ``h = 0``."""
+    """Derivative of each entry of ``function(exp(h))`` with respect to ``h`` at 0."""
     above, below = function(mp.exp(step)), function(mp.exp(-step))
     return [(u - v) / (2 * step) for u, v in zip(above, below, strict=True)]
 

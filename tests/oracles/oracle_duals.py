@@ -1,14 +1,11 @@
 """Duals of activations in high precision, for `oracle`.
 
-They take parameters of the function, then a, b, c, and return E[f(u)f(v)] and E[f'(u)f'(v)] for
+They take a, b, c, then parameters of the function, and return E[f(u)f(v)] and E[f'(u)f'(v)] for
 (u, v) normal with mean zero and covariance [[a, c], [c, b]].
 """
 
 import numpy as np
 from mpmath import mp, mpf
-
-# Activations: parameters of the function, then a, b, c. They return E[f(u)f(v)] and
-# E[f'(u)f'(v)] for (u, v) normal with mean zero and covariance [[a, c], [c, b]].
 
 
 def determinant(a, b, c):
@@ -85,7 +82,7 @@ def gaussian(a, b, c, scale=1, rate=-1):
 
 
 def gabor(a, b, c, scale=1, rate=-1, frequency=1):
-    """Dual of ``scale * exp(rate * x^2) * sin(frequency * x)``, and its derivative by c."""
+    """Dual of ``scale * exp(rate * x^2) * sin(frequency * x)``, and ``dk / dc``."""
     k, delta = -2 * rate, determinant(a, b, c)
     v, dv = 1 + k * (a + b) + k**2 * delta, -2 * k**2 * c
     half = scale**2 / (2 * mp.sqrt(v))
@@ -271,9 +268,9 @@ def mish(x):
 
 
 def by_trapezoids(function):
-    """Dual of a smooth function, by the trapezoid rule in the plane: some 17 digits.
+    """Dual of a smooth function by the trapezoid rule in the plane, to about 17 digits.
 
-    The nodes are the closer the steeper the function is next to the weight.
+    ``function`` returns values and derivatives. The step is 1/16, and smaller for large variances.
     """
 
     def dual(a, b, c, gain=1):
@@ -313,7 +310,7 @@ DUALS = {
     "sigmoid_like": sigmoid_like,
 }
 
-# Those whose variance grows with depth faster than that of a linear network.
+# Activations whose variance grows with depth faster than that of a linear network.
 GROWING = {
     "exp": exp,
     "rectified_monomial": rectified_monomial,
@@ -322,10 +319,10 @@ GROWING = {
     "hermite": hermite,
 }
 
-# Those that take a second.
+# Activations whose dual takes a second.
 SLOW = {"elu": elu, "selu": selu}
 
-# Those that are known to machine precision only.
+# Activations whose dual is computed to machine precision only.
 SMOOTH = {f.__name__: by_trapezoids(f) for f in (tanh, sigmoid, softplus, silu, mish)}
 
 ALL = {**DUALS, **GROWING, **SLOW, **SMOOTH}
@@ -344,11 +341,8 @@ def dual(name, parameters, a, b, c):
     return ALL[name](a, b, c, **exact_parameters)
 
 
-# Ways to write networks down.
-
-
 def vary(parameter):
-    """Return another value for a parameter of an activation."""
+    """Return a valid value, other than the given one, for a parameter of an activation."""
     if isinstance(parameter, tuple):
         return (*map(vary, parameter), -0.3)
     if isinstance(parameter, int):

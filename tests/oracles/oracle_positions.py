@@ -6,8 +6,8 @@ those of the layer of that name in ``sklearn_ntk.layers``, and the first layer i
 keywords ``w=`` and ``b=``.
 
 The state is the covariance K and the tangent kernel T between all positions of all rows, two arrays
-of shape (rows, positions, rows, positions), carried as they are, in numbers that have more than
-twice the digits asked for.
+of shape (rows, positions, rows, positions), in numbers that have more than twice the digits asked
+for.
 """
 
 import json
@@ -31,7 +31,7 @@ class State(NamedTuple):
 
 
 def start(X, shape):
-    """State of rows (n, features) of this shape."""
+    """State of inputs (n, features); ``shape`` is (positions ..., channels)."""
     *grid, n_channels = shape
     X = np.frompyfunc(mpf, 1, 1)(np.asarray(X, float)).reshape(len(X), -1, n_channels)
     K = np.tensordot(X, X, (2, 2)) / mpf(n_channels)
@@ -47,7 +47,7 @@ def affine(state, weight_var, bias_var, frozen=False):
 
 
 def places(n, size, stride, padding):
-    """Input positions of each output along an axis; some of them are outside the grid."""
+    """Ranges of the input positions of each output along an axis, which may be outside the grid."""
     if padding == "valid":
         return [range(i, i + size) for i in range(0, n - size + 1, stride)]
     n_places = -(-n // stride)
@@ -56,7 +56,10 @@ def places(n, size, stride, padding):
 
 
 def selections(shape, window, strides, padding):
-    """For each entry of a window, the matrix (outputs, inputs) of what it covers; output shape."""
+    """Matrices (outputs, inputs) for each entry of a window, and the grid of the outputs.
+
+    They are 1 where the entry, for that output, covers that input position, else 0.
+    """
     window, strides = (np.broadcast_to(given, len(shape)) for given in (window, strides))
     axes = [places(*axis, padding) for axis in zip(shape, window, strides, strict=True)]
     after = tuple(map(len, axes))
@@ -74,12 +77,12 @@ def selections(shape, window, strides, padding):
 
 
 def sandwich(A, K):
-    """Multiply the positions of both rows by a matrix."""
+    """``A K A'`` over the positions of both rows: sum_st A[p, s] K[r, s, r', t] A[q, t]."""
     return np.tensordot(np.tensordot(K, A, (3, 1)), A, (1, 1)).transpose(0, 3, 1, 2)
 
 
 def conv(state, filter_size, weight_var, bias_var, strides=1, padding="same", frozen=False):
-    """Convolution: mean over the entries of the filter, the same in both rows, then affine."""
+    """Convolution: mean over the entries of the filter, equal ones in both rows, then affine."""
     matrices, shape = selections(state.shape, filter_size, strides, padding)
     K, T = (sum(sandwich(A, L) for A in matrices) / mpf(len(matrices)) for L in state[:2])
     return affine(State(K, T, shape), weight_var, bias_var, frozen)
@@ -88,7 +91,7 @@ def conv(state, filter_size, weight_var, bias_var, strides=1, padding="same", fr
 def conv_transpose(
     state, filter_size, weight_var, bias_var, strides=1, padding="same", frozen=False
 ):
-    """Transposed convolution: each input adds to the outputs that its filter covers."""
+    """Transposed convolution: each input adds to the outputs that the filter covers there."""
     window, strides = (np.broadcast_to(given, len(state.shape)) for given in (filter_size, strides))
     over = np.maximum(window - strides, 0)
     after = np.array(state.shape) * strides + (over if padding == "valid" else 0)
@@ -141,7 +144,7 @@ def self_attention(
 
 
 def positional_embedding(state, var, length_scale=None, frozen=False):
-    """Add a Gaussian array with this covariance of positions to all rows."""
+    """Add the same Gaussian array, with a covariance of positions, to all rows."""
     K, T, shape = state
     at = np.array(list(product(*map(range, shape))))
     squares = ((at[:, None] - at) ** 2).sum(axis=2)
@@ -159,7 +162,7 @@ def positional_embedding(state, var, length_scale=None, frozen=False):
 
 
 def duals(name, parameters=()):
-    """The dual of an activation for arrays."""
+    """The dual of an activation as a function of arrays of a, b, c."""
     return np.frompyfunc(partial(oracle_duals.dual, name, dict(parameters)), 3, 2)
 
 
@@ -178,7 +181,7 @@ def activation(state, name, **parameters):
 def recurrent(
     state, activation, weight_var, recurrent_var, bias_var, return_sequences=False, frozen=False
 ):  # fmt: skip
-    """Recurrence: each pair of times follows from the pair one time earlier."""
+    """Recurrence: covariances of times (p, q) from those of times (p - 1, q - 1)."""
     K, T, (n_times,) = state
     weight_var, carry, bias_var = map(exact, (weight_var, recurrent_var, bias_var))
     dual, n = duals(activation), len(K)
@@ -202,7 +205,7 @@ def recurrent(
 
 
 def pool(state, window, strides=None, padding="valid", average=True):
-    """Mean or sum of the signal over a window; zeros outside count."""
+    """Mean or sum of the signal over a window, with zeros outside the grid."""
     matrices, shape = selections(state.shape, window, strides or window, padding)
     A = sum(matrices) / mpf(len(matrices) if average else 1)
     return State(sandwich(A, state.K), sandwich(A, state.T), shape)
@@ -214,7 +217,7 @@ def global_pool(state, average=True):
 
 
 def flatten(state):
-    """Flatten: mean over equal positions."""
+    """Flatten: mean over the pairs of equal positions."""
     n = state.K.shape[1]
     K, T = (np.einsum("rpsp->rs", L)[:, None, :, None] / mpf(n) for L in state[:2])
     return State(K, T, ())
@@ -262,14 +265,14 @@ LAYERS = {
 
 
 def propagate(layers, state):
-    """Send a state through a list of layers."""
+    """State behind a list of layers."""
     for kind, parameters in layers:
         state = LAYERS[kind](state, **parameters)
     return state
 
 
 def with_values(network, values):
-    """A network, or a part of it, with numbers in place of the names "w" and "b"."""
+    """Nested lists or dictionaries of a network, with numbers in place of "w" and "b"."""
     if isinstance(network, str):
         return values.get(network, network)
     if isinstance(network, dict):
@@ -280,7 +283,7 @@ def with_values(network, values):
 
 
 def kernels(network, X, w=None, b=None):
-    """K and T between all rows of X, stacked, in the precision at work."""
+    """Array (2, n, n) of K and T between all rows of X, in the current precision of mpmath."""
     (_, first), *layers = with_values(network, {"w": w, "b": b})
     K, T, shape = propagate(layers, start(X, first["shape"]))
     assert shape == (), "the network must leave no positions"
@@ -288,13 +291,13 @@ def kernels(network, X, w=None, b=None):
 
 
 def gram(network, X, w=None, b=None, digits=16):
-    """Matrices K and T between all rows of X, rounded to float64."""
+    """Array (2, n, n) of K and T between all rows of X, rounded to float64."""
     with oracle.enough(digits):
         return kernels(network, X, w, b).astype(float)
 
 
 def gradient(network, X, w, b, digits=16):
-    """Derivatives of K and T by the logarithms of "w" and "b", along the last axis."""
+    """Derivatives (2, n, n, 2) of K and T with respect to log "w" and log "b"."""
     with oracle.enough(digits):
         step = mpf(10) ** (-digits)
         pairs = []
@@ -306,11 +309,12 @@ def gradient(network, X, w, b, digits=16):
 
 
 def store(file, networks, rows_of, w, b):
-    """Write matrices, and derivatives of three rows, of named networks for `stored`."""
-    found = {}
-    for name, network in networks.items():
-        X = rows_of(name, 5)
+    """Add matrices, and derivatives of three rows, of the named networks that a file lacks."""
+    with open(file) as stream:
+        results = json.load(stream)
+    for name in [name for name in networks if name not in results]:
+        network, X = networks[name], rows_of(name, 5)
         values, rates = gram(network, X, w, b), gradient(network, X[[0, 2, 3]], w, b)
-        found[name] = {"X": X.tolist(), "values": values.tolist(), "rates": rates.tolist()}
+        results[name] = {"X": X.tolist(), "values": values.tolist(), "rates": rates.tolist()}
     with open(file, "w") as stream:
-        json.dump(found, stream)
+        json.dump(results, stream)

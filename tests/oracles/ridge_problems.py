@@ -1,10 +1,10 @@
-"""Matrices, targets and weights for solvers, and their solutions written out."""
+"""Matrices, targets and weights for solvers, and solutions by direct linear algebra."""
 
 import numpy as np
 
 
 def problem(n=9, n_outputs=1, seed=0):
-    """Positive definite matrix, targets and uneven weights."""
+    """Positive definite matrix (n, n), targets (n, n_outputs), and unequal weights (n,)."""
     rng = np.random.default_rng(seed)
     A = rng.normal(size=(n, n + 2))
     Y = rng.normal(size=(n, n_outputs)) + np.arange(1.0, n_outputs + 1)
@@ -20,7 +20,7 @@ def bordered(K, Y, weights, ridge):
 
 
 def left_out(K, Y, weights, ridge):
-    """Residual of every row, and predictive variance, when the model is fitted without it."""
+    """Residual and predictive variance of each row, from a fit to all other rows."""
     n = len(K)
     residuals, variances = np.empty(Y.shape), np.empty(n)
     for i in range(n):
@@ -38,6 +38,7 @@ def left_out(K, Y, weights, ridge):
 
 
 def mean_error(K, Y, weights, ridge):
+    """Weighted mean over rows and outputs of squared leave-one-out residuals over the variance."""
     residuals = left_out(K, Y, weights, ridge)[0]
     mean = weights @ Y / weights.sum()
     spread = weights @ (Y - mean) ** 2 / weights.sum()
@@ -45,7 +46,7 @@ def mean_error(K, Y, weights, ridge):
 
 
 def smooth_problem(n=25, noise=0.3, seed=0):
-    """Smooth targets of different scales under noise: the best ridge is inside the range."""
+    """Smooth targets with noise, of two scales, whose best ridge is inside the range of ridges."""
     rng = np.random.default_rng(seed)
     x = np.sort(rng.uniform(-2, 2, n))
     K = np.exp(-((x[:, None] - x) ** 2)) + 0.1 * np.outer(x, x)

@@ -1,4 +1,4 @@
-"""Both searches among networks, a grid for them, and data for each."""
+"""Both estimators that choose among networks, a grid for them, and data for each."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Finite networks over positions: forward passes in plain words, gradients by differences."""
+"""Finite networks over positions: forward passes in plain NumPy, gradients by differences."""
 
 import finite_positions
 import numpy as np
@@ -39,7 +39,7 @@ def recurrent(name="erf", **others):
 
 
 class Recorder:
-    """Generator of parameters that returns given ones, or draws and remembers them."""
+    """Stands in for a random generator: returns given parameters, or draws and records them."""
 
     def __init__(self, parameters=None):
         self.given = parameters
@@ -194,7 +194,7 @@ def test_convolution_of_a_sequence():
     ],
 )
 def test_transposed_convolution(filter_size, strides, before, after):
-    """Each entry of the rows brings a copy of the filter; borders are cut off, or wrap around."""
+    """Each input position adds a copy of the filter; the border is cut off, or wraps around."""
     rows, window = normal((2, 4, 3, 3)), np.array(filter_size)
     steps = np.broadcast_to(strides, 2)
     layer = conv_transpose(filter_size, "valid", strides=strides)
@@ -254,7 +254,7 @@ def test_embedding_has_its_covariance(length_scale):
 
 @pytest.mark.parametrize("mechanism", ["softmax", "identity", "relu", "abs"])
 def test_attention(mechanism):
-    """One position after the other, the weights of queries being those of keys."""
+    """Attention of each position by a loop; queries and keys have the same weights."""
     rows = normal((2, 4, 3))
     actual, (keys, values, out) = forward(attention(mechanism), rows)
     for x, result in zip(rows, actual, strict=True):
@@ -272,7 +272,7 @@ def test_attention(mechanism):
 
 
 def test_attention_with_random_scores():
-    """Two heads, one after the other."""
+    """Attention with two heads by a loop."""
     rows = normal((2, 4, 3))
     actual, (keys, queries, values, out) = forward(attention("identity", "sqrt"), rows, 8)
     expected = np.sqrt(0.3) * out[-1] + np.zeros((2, 4, 8))
@@ -286,7 +286,7 @@ def test_attention_with_random_scores():
 
 
 def test_recurrence():
-    """One time step after the other."""
+    """Recurrence by a loop over time steps."""
     rows = normal((2, 4, 3))
     states, [weights] = forward(recurrent("tanh", return_sequences=True), rows)
     W, U, b = weights[:5], weights[5:8], weights[8]

@@ -125,7 +125,7 @@ def expectation_of_exponentials(s, t, a, b, c):
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
 @pytest.mark.parametrize("name, parameters", ACTIVATIONS, ids=str)
 def test_second_dual_is_the_derivative_of_the_first(name, parameters, covariance):
-    """Price's theorem: the derivative of the first dual by the covariance is the second."""
+    """Price's theorem: ``d E[f(u) f(v)] / dc = E[f'(u) f'(v)]``."""
     a, b, c = map(mpf, covariance)
     slope = mp.diff(lambda s: oracle_duals.dual(name, parameters, a, b, s)[0], c)
     if name not in JUMPING and parameters != {"degree": 0}:
@@ -268,7 +268,7 @@ def test_wide_networks(network):
 
 
 def test_wide_networks_repeat():
-    """The seed decides everything; a part of the rows has its part of the shape."""
+    """Equal seeds give equal results, others do not; the shape is (4, n, m)."""
     layers = oracle.mlp("erf", 1)
     first, again, other = (
         montecarlo.empirical_kernels(layers, X, X[:2], 50, 3, seed) for seed in (1, 1, 2)

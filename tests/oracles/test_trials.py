@@ -1,4 +1,4 @@
-"""Some random trials, and whether they try everything and notice what fails."""
+"""A few random trials; tests that all layers and activations are drawn, and failures noticed."""
 
 import os
 import time
@@ -47,7 +47,7 @@ def refuse(function, *arguments):
 
 
 def test_refusals():
-    """What NumPy says of its own is none, nor is an error of another type or of many lines."""
+    """Errors raised on purpose by the package or scikit-learn are refusals, those of NumPy not."""
     program, X = lower((layers.Dense(),)), np.ones((2, 3))
     assert is_refusal(refuse(gram, program, 1e200 * X))
     assert is_refusal(refuse(gram, program, X, X[:, :2]))
@@ -57,7 +57,7 @@ def test_refusals():
 
 @pytest.mark.parametrize("name", INVARIANTS)
 def test_faults_are_noticed(name):
-    """A network that is right breaks no invariant, and wrong matrices break every one."""
+    """Correct kernels violate no invariant, and wrong matrices violate each of them."""
     rng = np.random.default_rng(0)
     trial = KernelTrial(rng)
     trial.network, trial.variances = (layers.Dense(), "erf", layers.Dense()), (1.0, 0.1)

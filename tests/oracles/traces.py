@@ -1,4 +1,4 @@
-"""Traces of functions, and functions that use every operation of formulas."""
+"""Traces of functions, and functions that together use every operation of formulas."""
 
 import numpy as np
 import pytest
@@ -9,20 +9,20 @@ from sklearn_ntk.formulas.writing import build, source
 
 
 def names(n):
-    """Names of inputs."""
+    """Names of ``n`` inputs."""
     return [f"x{i}" for i in range(n)]
 
 
 def traced(function, n):
-    """Graph inputs and the outputs of a function of them."""
+    """Input nodes of a new graph, and the tuple of the outputs of a function of them."""
     inputs = Graph().inputs(*names(n))
     outputs = function(*inputs)
     return inputs, outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def rebuilt(function, n):
-    """The function made from the source code of the graph of a function."""
-    return build(source("made", {"x": names(n)}, traced(function, n)[1]))
+    """A function built from the source code of the trace of ``function``."""
+    return build(source("rebuilt", {"x": names(n)}, traced(function, n)[1]))
 
 
 OPERATIONS = {

@@ -1,7 +1,7 @@
 """Trials of random networks, rows and estimators, each drawn by a seed.
 
 A trial passes if all invariants hold, or if the package refuses it by an error of one sentence.
-``python tests/oracles/trials.py --n 10000 --jobs 2`` makes 10 000 trials with the seeds from 0 on;
+``python tests/oracles/trials.py --n 10000 --jobs 2`` runs 10 000 trials, with the seeds from 0 on;
 ``python tests/oracles/trials.py --seed 4711 --n 1`` repeats one.
 """
 
@@ -28,7 +28,7 @@ EXPECTED = (
     "Predicted variances smaller than 0",
     "The optimiser ends where the kernel overflows",
 )
-"""Warnings that are given on purpose."""
+"""Warnings that are not failures of a trial."""
 
 THEIRS = r"sklearn\.gaussian_process\._gpc"
 """Module of scikit-learn whose exponentials of latent values overflow for large kernels."""
@@ -58,13 +58,14 @@ def attempt(seed):
 
 
 def serve(seeds, pipe):
+    """Run the trials of the seeds and send their results, with the time in seconds."""
     for seed in seeds:
         start = time.perf_counter()
         pipe.send((seed, *attempt(seed), time.perf_counter() - start))
 
 
 def supervise(seeds, limit=LIMIT, serve=serve):
-    """Yield results of trials, made in a process that is replaced after a hang or a crash."""
+    """Yield (seed, result, reason, seconds) of trials; a process that hangs or dies is replaced."""
     context = multiprocessing.get_context("spawn")
     while seeds:
         pipe, end = context.Pipe(duplex=False)
@@ -86,7 +87,7 @@ def supervise(seeds, limit=LIMIT, serve=serve):
 
 
 def report(seeds, jobs=1):
-    """Make trials in ``jobs`` processes, print those that fail, and return counts of results."""
+    """Run trials in ``jobs`` processes, print those that fail, and return counts of results."""
     ends, reasons = Counter(), Counter()
 
     def collect(part):

@@ -37,7 +37,7 @@ class LineWork:
         self._gradient, self._dtype, self.is_symmetric = gradient, dtype, len(rows) == 1
         left = right = scanned
         if not self.is_symmetric:
-            left, right = (blocks.some(scanned, part) for part in (slice(n), slice(n, None)))
+            left, right = (blocks.take_rows(scanned, part) for part in (slice(n), slice(n, None)))
         self.diagonals, self._scans = diagonals_of(left), (left, right)
         X, Y = (blocks.check_shape(rows[i][0], program.shape) for i in (0, -1))
         self.shape = len(X), len(X) // 2 if self.is_symmetric else len(Y)
@@ -61,16 +61,16 @@ class LineWork:
 
     def _compute(self, block, results):
         i0, i1, j0, j1 = block
-        # some pairs of a symmetric matrix are not computed, and must not hold NaN
+        # `fill` leaves out pairs of a symmetric matrix, which must not be NaN in `kernels`
         out = np.zeros((6 if self._gradient else 2, i1 - i0, j1 - j0), self._dtype)
         ring, first = (self.shape[0], 1) if self.is_symmetric else (0, 0)  # j from 1 or from 0
         columns = j0 + first, j1 + first
         lines.fill(self._plan, self._left, self._right, i0, i1, *columns, ring, out)
         places = slice(i0, i1), slice(*columns)
         if self.is_symmetric:
-            rows, apart = np.arange(i0, i1)[:, None], np.arange(*columns)
-            once = (2 * apart < ring) | (2 * rows < ring)
-            places = places[0], (rows + apart) % ring
+            rows, offsets = np.arange(i0, i1)[:, None], np.arange(*columns)
+            once = (2 * offsets < ring) | (2 * rows < ring)
+            places = places[0], (rows + offsets) % ring
             left, right = np.broadcast_to(rows, once.shape)[once], places[1][once]
         variances = (
             (side.variance[place], side.dvariance[place] if self._gradient else None)

@@ -1,4 +1,4 @@
-"""Lines of the compiled engine: runs a schedule for a left row and `N_LANES` right rows at once."""
+"""Lines of the compiled engine: runs a schedule for one left row and `N_LANES` right rows."""
 
 from functools import cache
 from typing import NamedTuple
@@ -23,8 +23,8 @@ N_SOURCES = 3
 class Lines(NamedTuple):
     """The argument of a compiled operation: plan, rows, and lines of the pairs ``(i, j0 + lane)``.
 
-    ``ops[o]`` (6 integers) is an operation: address, step, first line, number of lines, place in
-    ``tables``, and `operations` attribute ``more``. ``tables`` are those of all operations.
+    ``ops[o]`` is an operation, as the six integers of `OperationRow`. ``tables`` are those of all
+    operations, flat.
     ``steps[k]`` (4 integers) is where records of step ``k`` begin, the number of positions, the
     length of a record, and where its table in ``constants`` begins. ``numbers`` is from
     `pack_numbers`. A row has ``entries`` numbers and a position ``channels``. ``lines`` (n_lines *
@@ -46,11 +46,22 @@ class Lines(NamedTuple):
     work: object
 
 
+class OperationRow(NamedTuple):
+    """An operation as integers: see `operations`; its tables begin at ``tables[place]``."""
+
+    address: int
+    step: int
+    out: int
+    n_lines: int
+    place: int
+    argument: int
+
+
 class LinePlan(NamedTuple):
     """A schedule and its program as arrays; the first fields are those of `Lines`.
 
     ``result`` is the line of the result, ``n_lanes`` the number of pairs of rows of a line, and
-    ``n_work`` the number of lanes of scratch memory.
+    ``n_work * n_lanes`` the size of scratch memory.
     """
 
     ops: np.ndarray
@@ -98,17 +109,19 @@ _OPERATIONS = {
     Clear: sources.clear,
     Blend: sources.blend,
 }
+"""Functions that write the source of an operation, by its class."""
+
 _RULES = {
     "embed": sources.embed,
     "series": line_series.source,
     "attend_linear": attention.linear,
     "attend_sqrt": attention.square_root,
 }
-"""Functions that write the sources of operations, or of rules with one of their own."""
+"""Functions that write the source of a `Map` or `Mix`, by the rule of the step; see `mapped`."""
 
 
 def _source_of(op, program):
-    """Tuple of the function that writes the source of an operation and its first arguments."""
+    """Tuple of the function that writes the source of an operation, and its first arguments."""
     if type(op) in _OPERATIONS:
         return (_OPERATIONS[type(op)],)
     step = program.steps[op.step]
@@ -121,10 +134,9 @@ def _is_joined(affine, op, program):
     """Whether two operations map the same lines by an affine step and by a bare activation."""
     if not isinstance(affine, Map) or not isinstance(op, Map) or affine.out != op.out:
         return False
-    steps = [program.steps[one.step] for one in (affine, op)]
-    rules = [step.rule for step in steps]
+    step, next_step = program.steps[affine.step], program.steps[op.step]
     is_next = op.step == affine.step + 1 and len(affine.left) == len(op.left)
-    return rules == ["affine", "pointwise"] and is_next and steps[1].is_bare
+    return (step.rule, next_step.rule) == ("affine", "pointwise") and is_next and next_step.is_bare
 
 
 def _is_gathered(gather, op):
@@ -134,7 +146,7 @@ def _is_gathered(gather, op):
 
 
 def _count_joined(operations, program):
-    """For each operation, the number of operations before it that its loop includes: 0, 1 or 2."""
+    """List of the number of operations before each one that its loop includes: 0, 1 or 2."""
     counts = [0, 0]
     for gather, affine, op in zip(operations, operations[1:], operations[2:], strict=False):
         is_joined = _is_joined(affine, op, program)
@@ -142,35 +154,39 @@ def _count_joined(operations, program):
     return counts
 
 
-def make_plan(program, schedule, scan, gradient, dtype, own=False):
-    """`LinePlan` of a schedule; ``scan`` has the records of single rows, as far as known.
-
-    With ``own`` it is for pairs of each row with itself, one row in each lane.
-    """
-    flags = (own, gradient, dtype == np.float32)
-    rows, tables, place = [], [np.zeros(1, np.int32)], 1
-    operations = schedule.operations
+def _operation_rows(program, operations, flags):
+    """List of `OperationRow`; ``flags`` are the last arguments of functions that write sources."""
+    ops, place = [], 1
     counts = _count_joined(operations, program)
     for op, n_joined in zip(operations, counts, strict=True):
-        source, extra = _source_of(op, program), op.more
+        source, argument = _source_of(op, program), op.argument
         if n_joined:
             source = sources.joined, source[-1], N_SOURCES * (n_joined == 2)
         _, address = _operation(*source, *flags)
         if n_joined == 2:
-            extra = rows[-2][4]  # place of the table of the sums
-        for row in rows[len(rows) - n_joined :]:  # the included operations run over no lines
-            row[3] = 0
-        rows.append([address, max(op.step, 0), op.out, op.n_lines, place, extra])
-        tables += op.tables
+            argument = ops[-2].place  # the table of the `Gather`
+        for o in range(len(ops) - n_joined, len(ops)):  # the included operations run over no lines
+            ops[o] = ops[o]._replace(n_lines=0)
+        ops.append(OperationRow(address, max(op.step, 0), op.out, op.n_lines, place, argument))
         place += sum(map(len, op.tables))
+    return ops
+
+
+def make_plan(program, schedule, scan, gradient, dtype, own=False):
+    """`LinePlan` of a schedule; ``scan`` has the records of single rows up to some step.
+
+    With ``own`` it is for pairs of each row with itself, one row in each lane.
+    """
+    ops = _operation_rows(program, schedule.operations, (own, gradient, dtype == np.float32))
+    tables = [table for op in schedule.operations for table in op.tables]
     steps = np.zeros((len(program.steps), 4), np.int64)
     set_places(steps, program, scan)
     constants = pack_constants(steps, program, scan, dtype)
     n_parts, n_series = 6 if gradient else 2, line_series.N_WORK
-    scratch = max(op.scratch for op in operations)
+    scratch = max(op.scratch for op in schedule.operations)
     return LinePlan(
-        np.array(rows, np.int64),
-        np.concatenate(tables),
+        np.array(ops, np.int64),
+        np.concatenate([np.zeros(1, np.int32), *tables]),
         steps,
         pack_numbers(program, dtype),
         constants,
@@ -227,7 +243,7 @@ def fill(plan, left, right, i0, i1, j0, j1, ring, out):
 def run(plan, first, last, rows, lines):
     """Run the operations ``first <= o < last`` for pairs of each row with itself.
 
-    ``lines`` (n_groups, ...) has the lines of `N_LANES` rows in each row.
+    ``lines[g]`` holds the lines of the rows ``g n_lanes <= i < (g + 1) n_lanes``.
     """
     work = np.empty(plan.n_work * plan.n_lanes, plan.numbers.dtype)
     for j in range(lines.shape[0]):
@@ -235,9 +251,9 @@ def run(plan, first, last, rows, lines):
 
 
 def plan_of_rows(program, schedule, gradient):
-    """`LinePlan` for `scan_rows`, without records, which are not known yet."""
-    nothing = rows.LineRows([], [], [], *[None] * 5)
-    return make_plan(program, schedule, nothing, gradient, np.dtype(np.float64), own=True)
+    """`LinePlan` for `scan_rows`, which adds the places of records and constants."""
+    no_records = rows.LineRows([], [], [], *[None] * 5)
+    return make_plan(program, schedule, no_records, gradient, np.dtype(np.float64), own=True)
 
 
 def scan_rows(program, schedule, plan, X, gradient):
@@ -250,15 +266,15 @@ def scan_rows(program, schedule, plan, X, gradient):
     lines = np.zeros((n_tiles, schedule.n_lines * n_parts * n_lanes))
 
     def take(index):
-        """The lines of these numbers as an array (parts, len(index), rows)."""
+        """The lines with the numbers ``index``, as an array (parts, len(index), rows)."""
         taken = lines.reshape(n_tiles, -1, n_parts, n_lanes)[:, index]
         return taken.transpose(2, 1, 0, 3).reshape(n_parts, len(index), -1)
 
     ops, first, pairs = schedule.operations, 0, None
     stops = [o for o, op in enumerate(ops) if rows.needs_pairs(op, program)]
     for stop in [*stops, len(ops)]:
-        ahead = (op.step for op in ops[first:stop] if op.reads_rows)
-        scan.advance(max(ahead, default=-1), pairs)
+        last_step = max((op.step for op in ops[first:stop] if op.reads_rows), default=-1)
+        scan.advance(last_step, pairs)
         set_places(plan.steps, program, scan)
         plan = plan._replace(constants=pack_constants(plan.steps, program, scan, lines.dtype))
         run(plan, first, stop, pack_side(scan, X, False, np.dtype(np.float64)), lines)

@@ -102,7 +102,7 @@ def swap(k, tile):
 
 
 def follow(k, tile):
-    """Apply the step just made to further NTKs: ``T <- duals[0] T + trained K``."""
+    """Apply step ``k``, which has just run, to further NTKs: ``T <- duals[0] T + trained K``."""
     state, stop, half = tile.state, tile.stop, tile.state.dtype.type(0.5)
     n_more = state.shape[0] - 2
     flags = tile.numbers[k][tile.numbers.shape[1] - n_more :]

@@ -56,18 +56,18 @@ def pack_constants(places, program, scan, dtype):
 
 
 def _parts_of(scan, k):
-    """List of arrays (positions, n), the record of step ``k``; how many of them are not rates."""
+    """Arrays (positions, n) of step ``k``, record, rates and `outside`; length of the record."""
 
     def split(record):
         return [row for part in record for row in (part if part.ndim == 3 else [part])]
 
     values = split(scan.records[k])
-    moves = [part for rate in scan.rates[k] for part in split(rate)]
-    return [*values, *moves, *scan.outside[k]], len(values)
+    rates = [part for rate in scan.rates[k] for part in split(rate)]
+    return [*values, *rates, *scan.outside[k]], len(values)
 
 
 def set_places(places, program, scan):
-    """Fill ``places[k, :3]``: where records of step k begin, positions, entries without rates.
+    """Fill ``places[k, :3]``: first number of the records of step k, positions, record's length.
 
     Only the steps that ``scan`` has passed have records yet.
     """

@@ -45,7 +45,7 @@ class _Side:
         return directions.astype(self.dtype, copy=False)
 
     def factors(self, start, stop):
-        """Factors (stop - start, d) of some rows."""
+        """Factors (stop - start, d) of the rows ``start <= i < stop``."""
         if self._is_raw:
             return self.X[start:stop]
         if self._held is not None:

@@ -47,8 +47,8 @@ class _Sides:
         """Squared distances of the inputs, ``sum_c (x_pc - y_qc)^2 / channels``, for positions."""
         total = 0.0
         for x, y in zip(self.X.swapaxes(0, 1), self.Y.swapaxes(0, 1), strict=True):
-            apart = self.view(0, x[left]) - self.view(1, y[right])
-            total = total + apart * apart
+            difference = self.view(0, x[left]) - self.view(1, y[right])
+            total = total + difference * difference
         return total / self.X.shape[1]
 
 
@@ -85,7 +85,7 @@ class _Machine:
         for side, rows in enumerate(self.sides.rows):
             at = np.flatnonzero(op.is_right == side)
             for part, values in zip(self.distance, rows.outside[op.step], strict=True):
-                self.lines[part, op.out + at] = self.sides.view(side, values[op.places[at]])
+                self.lines[part, op.out + at] = self.sides.view(side, values[op.positions[at]])
 
     def _gather(self, op):
         total = self.lines[:, op.sources[:, 0]]
@@ -108,51 +108,56 @@ class _Machine:
         self._replace(op, self.lines[:, op.previous])
 
     def _sides(self, op):
-        """Records of both sides at the lines of an operation, then their rates if wanted."""
+        """Records of both sides at the positions of an operation, then their rates if wanted."""
         places = op.left, op.right
         records = self.sides.records(op.step, places)
         return records + self.sides.rates(op.step, places) if self.gradient else records
 
     def _replace(self, op, state):
-        """Replace lines by what the formula of a step makes of a state."""
+        """Write the lines of ``op``: the formula of its step, applied to a state."""
         step, sides, others = self.steps[op.step], self._sides(op), ()
-        if step.rule in _INPUTS:
-            state, others, sides = _INPUTS[step.rule](self, op, state, sides)
+        if step.rule in _ARGUMENTS:
+            state, others, sides = _ARGUMENTS[step.rule](self, op, state, sides)
         formula, act = formula_of(step)
         function = built(line_traces.pair_source, *formula, self.gradient)
         numbers = step.take(line_traces.pair_numbers(step.rule))
         self._set(op, range(len(state)), function(act, numbers, state, others, *sides))
         if self.sides.are_same:
-            self._mend(op, step)
+            self._set_equal(op, step)
 
     def _series(self, op, state, sides):
+        """Gap and slope behind a series; records without coefficients."""
         others = _duals(self.steps[op.step].activation, state, *sides)
-        return state, others, [part[:3] for part in sides]
+        return state, others, [record[:3] for record in sides]
 
     def _weighed(self, op, state, sides):
-        """Sums over all pairs of positions, by the weights of both rows."""
-        left, right, *moves = sides
-        S = np.stack([record[4][:: op.n] for record in (left, *moves[:2])])
-        R = np.stack([record[4][: op.n] for record in (right, *moves[2:])])
+        """Sums ``S K R'`` and ``S T R'`` in place of the state; records without ``S`` and ``R``.
+
+        The attention weights, entry 4 of a record, are repeated for all positions of the other row.
+        """
+        left, right, *rates = sides
+        S = np.stack([record[4][:: op.n] for record in (left, *rates[:2])])
+        R = np.stack([record[4][: op.n] for record in (right, *rates[2:])])
         pairs = state.reshape(len(state), op.n, op.n, *state.shape[2:])
         sums = attention.mix(S, R, pairs).reshape(state.shape)
-        return sums, (), [part[:4] for part in sides]
+        return sums, (), [record[:4] for record in sides]
 
     def _squared(self, op, state, sides):
-        """Sums over all pairs of positions."""
+        """Sums of ``K^2`` and ``K T`` over all pairs of positions."""
         return state, attention.evaluate(attention.squares, state).sum(axis=1), sides
 
     def _covariances(self, op, state, sides):
-        """Covariances of both positions, and variances of the left and of the right one."""
+        """Covariances of an embedding: ``C[p, q]``, ``C[p, p]`` and ``C[q, q]``."""
         table, column = self.steps[op.step].covariances, (slice(None), *[None] * (state.ndim - 2))
         places = (op.left, op.right), (op.left, op.left), (op.right, op.right)
         return state, [table[place][column] for place in places], sides
 
     def _inputs(self, op, state, sides):
+        """States of the inputs of a recurrence."""
         return state, self.lines[:, op.inputs], sides
 
-    def _mend(self, op, step):
-        """For a position of a row with itself: distance zero, and the same noise on both sides."""
+    def _set_equal(self, op, step):
+        """Set a position paired with itself: distance zero, NTK of a signal with shared noise."""
         lines = op.out + np.flatnonzero(op.left == op.right)
         for part in self.distance:
             self.lines[part, lines] = 0.0
@@ -177,24 +182,27 @@ _OPERATIONS = {
 }
 
 
-_INPUTS = {
+_ARGUMENTS = {
     "series": _Machine._series,
     "embed": _Machine._covariances,
     "recur": _Machine._inputs,
     "attend_linear": _Machine._weighed,
     "attend_sqrt": _Machine._squared,
 }
-"""What formulas take then: a state, what comes from elsewhere, and records."""
+"""Methods by rule that return the arguments of its formula: ``state``, ``others``, and records.
+
+Without one these are the state of the lines, nothing, and the records of the step.
+"""
 
 
 def _duals(act, state, left, right, *rates):
     """Gap and slope behind a series; also their rates, if those of the records are given."""
-    apart, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
+    difference, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
     gap = settled(gap, left[1], right[1])
     if not rates:
         return series.dual(act, gap, left[2:], right[2:])
     gap_rates = [
-        (gap > 0.0) * (state[2 + p] - 2.0 * apart * (rates[p][1] - rates[2 + p][1]))
+        (gap > 0.0) * (state[2 + p] - 2.0 * difference * (rates[p][1] - rates[2 + p][1]))
         for p in range(2)
     ]
     dleft, dright = ([rate[2:] for rate in rates[i : i + 2]] for i in (0, 2))

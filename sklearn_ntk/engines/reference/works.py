@@ -67,11 +67,11 @@ class LineWork(_Work):
         self.program, self.gradient, self.is_symmetric = program, gradient, len(rows) == 1
         self.X, self.Y = (blocks.check_shape(rows[i][0], program.shape) for i in (0, -1))
         self.shape = len(self.X), len(self.Y)
-        self.diagonals = diagonals_of(blocks.some(self.scanned, slice(self.shape[0])))
+        self.diagonals = diagonals_of(blocks.take_rows(self.scanned, slice(self.shape[0])))
 
     def _kernels(self, left, right):
         first = 0 if self.is_symmetric else self.shape[0]
         right_rows = slice(first + right.start, first + right.stop)
-        sides = (blocks.some(self.scanned, part) for part in (left, right_rows))
+        sides = (blocks.take_rows(self.scanned, part) for part in (left, right_rows))
         kernels = lines.run(self.program, self.X[left], self.Y[right], *sides, self.gradient)
         return [kernel[None] for kernel in kernels]  # the axis of outputs

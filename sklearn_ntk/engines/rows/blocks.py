@@ -38,7 +38,7 @@ def scan_blocks(program, X, gradient):
 
 
 def scan(program, rows, gradient=False, dtype=np.float64, scan_blocks=scan_blocks):
-    """Run a program on single rows: `LineRows` of the rows of all sides, one side after the other.
+    """Run a program on single rows: `LineRows` of the rows of all sides, left ones first.
 
     ``rows`` are pairs (rows, norms) from `check_rows`. An engine may pass its own ``scan_blocks``.
     Raises ValueError if a kernel overflows in the precision of the pairs, ``dtype``.
@@ -110,7 +110,7 @@ def _joined(blocks):
     return LineRows(**lists, **diagonals, largest=np.max([block.largest for block in blocks]))
 
 
-def some(scanned, rows):
+def take_rows(scanned, rows):
     """`LineRows` of a subset of the rows, a slice."""
     lists = {name: cut(getattr(scanned, name), rows) for name in LineRows.LISTS}
     diagonals = {name: getattr(scanned, name) for name in LineRows.DIAGONALS}

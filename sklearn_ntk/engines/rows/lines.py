@@ -42,12 +42,17 @@ def variances(X):
 
 
 def needs_pairs(op, program):
-    """Whether single rows must be known pair by pair before an operation runs."""
+    """Whether `Scan.advance` needs the distances inside rows before an operation runs."""
     return op.reads_rows and program.steps[op.step].mixes
 
 
 def pairs_of(op, step, take, gradient):
-    """What `Scan.advance` needs of the lines, of which ``take`` gets some as (parts, lines, n)."""
+    """The states of pairs inside rows that `Scan.advance` to the step of ``op`` needs.
+
+    ``take(lines)`` returns lines as an array (parts, lines, n). For attention the result is the
+    states (parts, positions, positions, n), for a pooling the squared distances and their rates
+    (parts, positions, n), summed over each window.
+    """
     if step.takes_all:
         pairs = take(np.arange(op.source, op.source + op.n_lines))
         return pairs.reshape(len(pairs), op.n, op.n, -1)
@@ -69,7 +74,7 @@ class Scan:
         self.largest = variance.max(initial=0.0)
 
     def advance(self, k, pairs=None):
-        """Go on up to and with step ``k``; for ``pairs`` inside the rows see `pairs_of`."""
+        """Run all steps up to step ``k``, which is included; ``pairs`` are from `pairs_of`."""
         while self.n <= k:
             step = self.steps[self.n]
             rule = _RULES.get(step.rule, _map)
@@ -85,13 +90,12 @@ class Scan:
         """`LineRows` of the first ``n`` rows, from the line (parts, rows) of the result."""
         self.advance(len(self.steps) - 1)
         variance, *variance_rates = (part[0] for part in self.state)
-        _, ntk, *pair_rates = result
         dvariance = dntk = None
         if variance_rates:
             dvariance = np.stack(variance_rates, axis=-1)[:n]
-            dntk = np.stack(pair_rates[2:], axis=-1)[:n]  # behind those of the distance
+            dntk = np.stack(result[4:6], axis=-1)[:n]
         lists = (cut(item, slice(None, n)) for item in (self.records, self.rates, self.outside))
-        return LineRows(*lists, variance[:n], ntk[:n], dvariance, dntk, self.largest)
+        return LineRows(*lists, variance[:n], result[1][:n], dvariance, dntk, self.largest)
 
 
 def cut(item, rows):
@@ -131,26 +135,26 @@ def _convolve(scan, step, pairs):
 
 
 def _windows(table, parts):
-    """Sums over windows (n_outputs, n) of arrays (positions, n), which are zero outside."""
+    """Sums over windows (n_outputs, n) of arrays (positions, n); positions -1 count as zero."""
     padded = (np.concatenate([part, np.zeros((1, *part.shape[1:]))]) for part in parts)
     return tuple(part[table].sum(axis=1) for part in padded)
 
 
 def _embed(scan, step, pairs):
-    own = np.diag(step.covariances)[:, None]
-    return (scan.state[0] + own, *scan.state[1:]), (), _NO_RATES, ()
+    variance = np.diag(step.covariances)[:, None]
+    return (scan.state[0] + variance, *scan.state[1:]), (), _NO_RATES, ()
 
 
 def _settle(scan, step, pairs):
-    """Pooling; for the record see `distances.settle_pair`."""
+    """Pooling, ``scale sum_st K(p_s, p_t)``; for the record see `distances.settle_pair`."""
     table, scale = step.windows.table, step.scale
     count = (table >= 0).sum(axis=1)[:, None] + 0.0 * pairs[0]
     sums = tuple(scale * part for part in _windows(table, scan.state))
     inside = tuple(0.5 * scale * part for part in pairs)
-    new = tuple(total * count - less for less, total in zip(inside, sums, strict=True))
+    new = tuple(total * count - within for within, total in zip(inside, sums, strict=True))
     new = (np.maximum(new[0], 0.0), *new[1:])
     rates = zip(inside[1:], sums[1:], strict=True)
-    rates = tuple((less, 0.0 * count, total) for less, total in rates)
+    rates = tuple((within, 0.0 * count, total) for within, total in rates)
     return new, (inside[0], count, sums[0]), rates, ()
 
 
@@ -159,41 +163,49 @@ def _mean(scan, step, pairs):
 
 
 def _covariances(scan, pairs):
-    """Covariances and NTKs inside rows, as `attention` has states, and places of the former."""
+    """Covariances, NTKs and rates (parts, positions, positions, n) inside the rows.
+
+    The second result is the list of the indices of the covariance and its rates among the parts.
+    """
     left, right = ([(part[at],) for part in scan.state] for at in (np.s_[:, None], np.s_[None]))
     K = attention.covariances(pairs, left[0], right[0], *left[1:], *right[1:])
     return K, [*attention.VALUE[: len(scan.state)]]
 
 
 def _attend_linear(scan, step, pairs):
+    """Attention with linear scaling: new variances are the diagonal of ``S K S'``.
+
+    The record is that of `distances.attend_linear_pair`, then the attention weights ``S``.
+    """
     K, parts = _covariances(scan, pairs)
     S, A = attention.weights(step, K[parts]), scan.state
     sums = attention.evaluate(attention.weigh, attention.mix_left(S, K), S).sum(axis=2)
-    new, size = tuple(sums[parts]), np.abs(S[0])
-    sizes = (size * A[0]).sum(axis=1), size.sum(axis=1)
+    new, absolute = tuple(sums[parts]), np.abs(S[0])
+    bounds = (absolute * A[0]).sum(axis=1), absolute.sum(axis=1)
     zeros = (0.0 * new[0],) * 2
     rates = ((A[p], new[p], *zeros, S[p]) for p in range(1, len(new)))
-    return new, (A[0], new[0], *sizes, S[0]), tuple(rates), ()
+    return new, (A[0], new[0], *bounds, S[0]), tuple(rates), ()
 
 
 def _attend_sqrt(scan, step, pairs):
+    """Attention with the scaling "sqrt": `distances.attend_sqrt_row`, from sums of squares."""
     K, parts = _covariances(scan, pairs)
     total = attention.evaluate(attention.squares, K).sum(axis=(1, 2))
     return *map_rows(step, scan.state, total[parts]), ()
 
 
 def _recur(scan, step, pairs):
-    """Recurrence: the state is the variances before the activation, at all times.
+    """Recurrence: the new state is the variances before the activation, at all times.
 
-    Variances behind the activation are those for pairs with a position outside.
+    Those behind the activation are the result ``outside``, for pairs of a time with time -1.
     """
-    before, behind, last = [], [], tuple(0.0 * part[0] for part in scan.state)
+    before, behind, hidden = [], [], tuple(0.0 * part[0] for part in scan.state)
     for inputs in zip(*scan.state, strict=True):
-        now = map_rows(step, last, inputs)[0]
-        before.append(now)
-        activated = map_rows(scan.steps[scan.n + 1], tuple(part[None] for part in now))[0]
-        last = tuple(part[0] for part in activated)
-        behind.append(last)
+        preactivation = map_rows(step, hidden, inputs)[0]
+        before.append(preactivation)
+        column = tuple(part[None] for part in preactivation)
+        hidden = tuple(part[0] for part in map_rows(scan.steps[scan.n + 1], column)[0])
+        behind.append(hidden)
     state, outside = (tuple(map(np.stack, zip(*t, strict=True))) for t in (before, behind))
     return state, state[:1], tuple((part,) for part in state[1:]), outside
 
@@ -221,7 +233,8 @@ _RULES = {
 def map_rows(step, state, *inputs):
     """New state, record and rates of the record, for a step that maps positions one by one.
 
-    A recurrence has ``inputs``, the variances that come in, with their rates, an attention sums.
+    A recurrence takes ``inputs``, too, the variances of the input at this time with their rates;
+    attention with the scaling "sqrt" takes sums of squared covariances with their rates.
     """
     names = line_traces.row_numbers(step.rule)
     if step.rule == "series":
@@ -232,7 +245,7 @@ def map_rows(step, state, *inputs):
 
 
 def formula_of(step):
-    """The key (rule, activation class or None) of the formula of a step, and its parameters."""
+    """Key (rule, class of the activation or None) of the formula of a step; its parameters."""
     if step.rule == "pointwise":
         return (step.rule, type(step.activation)), step.parameters
     return (step.rule, None), ()
@@ -241,24 +254,26 @@ def formula_of(step):
 def _series(step, numbers, state):
     """`Pointwise` with a series: state, record and rates of the record.
 
-    The record is the new variance, the standard deviation before, `series.head`, coefficients.
+    The record is the new variance, the standard deviation ``s`` before the activation, the features
+    of `series.head`, and the coefficients, whose rates are derivatives with respect to ``log s^2``.
     """
     weight, bias, _, weight_rate, bias_rate = numbers
     variance, shape = state[0], state[0].shape
     rows = step.activation.expand(variance.ravel())
     head = series.head(rows, variance.ravel())
-    std, inverse, gain, clock, *unit = (part.reshape(shape) for part in (*head, *rows.unit))
+    std, inverse, gain, log_variance, *unit = (part.reshape(shape) for part in (*head, *rows.unit))
     dstd = rows.dstd.reshape(shape)
     dgain = 2.0 * inverse * dstd - 0.5 * gain
     root = np.sqrt(variance)
     new = weight * std * std + bias
     new_rates, record_rates = [], []
     for p, rate in enumerate(state[1:]):
-        speed = rate / (variance + (variance == 0.0))  # rate of log s^2
-        of_numbers = (weight_rate * std * std, bias_rate)[p]
-        new_rates.append(2.0 * weight * std * dstd * speed + of_numbers)
-        by_log = (0.5 * root, dstd, -0.5 * inverse, dgain, 1.0)
+        log_rate = rate / (variance + (variance == 0.0))
+        number_rate = (weight_rate * std * std, bias_rate)[p]
+        new_rates.append(2.0 * weight * std * dstd * log_rate + number_rate)
+        derivatives = (0.5 * root, dstd, -0.5 * inverse, dgain, 1.0)
+        head_rates = (derivative * log_rate for derivative in derivatives)
         coefficients = (part.reshape(shape) for part in rows.dunit)
-        record_rates.append((new_rates[-1], *(part * speed for part in by_log), *coefficients))
-    record = (new, root, std, inverse, gain, clock, *unit)
+        record_rates.append((new_rates[-1], *head_rates, *coefficients))
+    record = (new, root, std, inverse, gain, log_variance, *unit)
     return (new, *new_rates), record, tuple(record_rates)

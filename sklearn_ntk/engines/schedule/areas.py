@@ -1,4 +1,4 @@
-"""Which pairs of positions have which lines, and which lines are free."""
+"""Areas, which map pairs of positions to lines, and the allocation of lines."""
 
 from typing import NamedTuple
 
@@ -8,35 +8,38 @@ from .operations import ZERO
 
 
 class Area(NamedTuple):
-    """Pairs of positions, as sorted numbers ``p n + q``, and the line of each."""
+    """Pairs of positions of a grid of ``n``, as sorted codes ``p n + q``, and the line of each."""
 
     codes: np.ndarray
     lines: np.ndarray
     n: int
 
     def find(self, codes):
-        """Lines of some of the pairs."""
+        """Lines of the pairs with these codes, all of which are in the area."""
         return self.lines[np.searchsorted(self.codes, codes)]
 
     @property
     def first(self):
-        """The first line."""
+        """The line with the smallest number; `ZERO` if there is none."""
         return int(self.lines.min()) if len(self.lines) else ZERO
 
     def positions(self):
-        """Left and right positions of the lines in their order."""
+        """Arrays of the left and right positions of the pairs, in the order of their lines."""
         order = np.argsort(self.lines)
         return np.divmod(self.codes[order], self.n)
 
 
 class Memory:
-    """Gives lines away, first fit, and takes them back."""
+    """Allocates ranges of lines, first fit.
+
+    ``free`` is the sorted list of free ranges (first line, number of lines) before line ``end``.
+    """
 
     def __init__(self, first):
         self.free, self.end = [], first
 
     def take(self, n):
-        """The first of so many lines, one after the other."""
+        """Allocate ``n`` consecutive lines and return the first."""
         for k, (start, size) in enumerate(self.free):
             if size >= n:
                 self.free[k : k + 1] = [(start + n, size - n)] if size > n else []
@@ -45,7 +48,7 @@ class Memory:
         return start
 
     def give(self, lines):
-        """Take back an area; lines are without gaps."""
+        """Free a range of lines, an array of consecutive numbers in any order."""
         if not len(lines):
             return
         self.free = sorted([*self.free, (int(lines.min()), len(lines))])

@@ -14,7 +14,7 @@ import numpy as np
 from ..._values import complete
 
 ZERO = 0
-"""Line of pairs of which both positions are outside the grid."""
+"""Line of all pairs of which both positions are outside the grid, where signals are zero."""
 
 
 class _Defaults:
@@ -23,11 +23,11 @@ class _Defaults:
     reads_rows = False
     """Whether it reads the records of single rows at its step."""
 
-    out = more = 0
-    """The first line that it writes; a number that its compiled loop reads."""
+    out = argument = 0
+    """The first line that it writes; an integer that its compiled loop reads."""
 
     cost = scratch = 0
-    """Lines that it maps, of which most of the time is made, and lines of memory that it needs."""
+    """Time in units of one line of a `Map`, if not negligible; lines of scratch memory."""
 
     @property
     def tables(self):
@@ -59,14 +59,14 @@ class Begin(NamedTuple):
 class Extend(NamedTuple):
     """Write the squared distances of pairs with one position outside the grid, where signals are 0.
 
-    That is the variance at the other position, ``places``: of the left row, or of the right one
-    where ``is_right`` is 1.
+    That is the variance at the other position, in ``positions``: of the left row, or of the right
+    one where ``is_right`` is 1.
     """
 
     step: int
     out: int
     is_right: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
 
     reads_rows = True
 
@@ -80,7 +80,7 @@ class Gather(NamedTuple):
     sources: np.ndarray
 
     @property
-    def more(self):
+    def argument(self):
         """Number of terms of each sum."""
         return self.sources.shape[1]
 
@@ -116,7 +116,7 @@ class Map(NamedTuple):
 
     @property
     def cost(self):
-        """One for each line."""
+        """Number of lines."""
         return self.n_lines
 
 
@@ -136,7 +136,10 @@ class Blend(NamedTuple):
 
 @_operation
 class Mix(NamedTuple):
-    """Attention, from all pairs of positions in lines ``source`` on to lines ``out`` on."""
+    """Write an attention, from the lines of all pairs of ``n`` positions.
+
+    Pair ``(p, q)`` is read from line ``source + n p + q`` and written to ``out + n p + q``.
+    """
 
     step: int
     out: int
@@ -153,22 +156,22 @@ class Mix(NamedTuple):
 
     @property
     def cost(self):
-        """Sums over positions take as long as so many lines."""
+        """The sums over positions, ``n^3`` terms, take as long as ``n^3 / 4`` lines."""
         return self.n_lines + self.n**3 // 4
 
     @property
     def scratch(self):
-        """Sums over positions of the left row."""
+        """The sums over left positions for one output, a line for each right position."""
         return self.n
 
     @property
-    def more(self):
+    def argument(self):
         """The first line that it reads."""
         return self.source
 
 
 class Schedule(NamedTuple):
-    """Operations in their order, the line of the result, and the number of lines."""
+    """Operations in order, the number of the line of the result, and the number of all lines."""
 
     operations: list
     result: int
@@ -176,5 +179,5 @@ class Schedule(NamedTuple):
 
     @property
     def cost(self):
-        """Lines that operations map."""
+        """Time for a block of pairs of rows, in units of one line of a `Map`."""
         return sum(op.cost for op in self.operations)

@@ -1,11 +1,12 @@
-"""How a network on positions runs: operations on lines, each the state of a pair of positions.
+"""Writes the schedule of a network on positions: operations on lines, the states of pairs.
 
-Only the pairs of positions on which the result depends have a line: with a `Flatten` at the end
-those of equal positions, behind a pooling all. A schedule is worked out backwards from the result.
+Only the pairs of positions on which the result depends have a line: before a `Flatten` at the end
+the pairs ``(p, p)``, before a pooling all pairs. They are worked out backwards from the result.
 
-Windows that do not mix positions keep their difference ``q - p``. Until the next instruction that
-does mix them, pairs of positions are therefore computed in portions of a few differences each, with
-one portion after the other in cache; what they yield is summed up in lines that stay.
+A step mixes positions if its outputs depend on pairs of other differences ``q - p``, as pooling and
+attention do; a convolution does not. A segment of a program ends with a mixing step. In a segment,
+pairs are computed in portions of a few differences, each of which stays in cache; the result of
+each portion is added to a store, lines that last until the next segment has read them.
 """
 
 from functools import lru_cache
@@ -18,11 +19,15 @@ from .needs import backwards, n_positions, shapes
 from .operations import ZERO, Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter, Schedule
 
 PORTION = 512
-"""Lines of a portion, about; for 16 pairs of rows in double precision they take 128 kB."""
+"""Number of lines of a portion, about: 128 kB for 16 pairs of rows in double precision."""
 
 
 class _Writer:
-    """Writes the operations of a program."""
+    """Writes the operations of a program; for the parameters see `schedule`.
+
+    ``needs`` are results of `needs.backwards`: before each step, the codes of the state, and a
+    tuple of the codes of the stack. ``stores`` and areas on the ``stack`` are `Area`.
+    """
 
     def __init__(self, program, portion, diagonal):
         self.steps, self.shapes = program.steps, shapes(program)
@@ -31,7 +36,7 @@ class _Writer:
         self.memory, self.operations = Memory(1), [Clear(-1, ZERO, 1)]
 
     def add(self, operation):
-        """Append an operation, with tables as short as may be: there are millions of lines."""
+        """Append an operation, with tables of 32-bit integers: there may be millions of lines."""
         tables = {
             field: part.astype(np.int32)
             for field, part in zip(operation._fields, operation, strict=True)
@@ -40,57 +45,64 @@ class _Writer:
         self.operations.append(operation._replace(**tables))
 
     def write(self):
-        """Operations, segment by segment: each one ends with a mixing step, or with the program."""
+        """The `Schedule`, written segment by segment."""
         final = np.array([0])
         needs = backwards(self.steps, self.sizes, final, (), self.diagonal)
-        ends = [k + 1 for k, step in enumerate(self.steps) if step.mixes]
+        segment_ends = [k + 1 for k, step in enumerate(self.steps) if step.mixes]
         stores, start = None, 0
-        for end in [*ends, len(self.steps)]:
+        for end in [*segment_ends, len(self.steps)]:
             stores = self._segment(start, end, stores, needs)
             start = end
         return Schedule(self.operations, int(stores[0].lines[0]), self.memory.end)
 
     def _segment(self, start, end, stores, needs):
+        """Write the steps ``start <= k < end``; return the stores of the state and the stack.
+
+        ``stores`` are those of the segment before, or None. A pooling is linear: its store has the
+        lines of its outputs. Otherwise the store has the lines of all pairs that attention reads,
+        or of the result.
+        """
         mixer = self.steps[end - 1] if self.steps[end - 1].mixes else None
         stop = end - (mixer is not None)
         state, stack = needs[stop]
-        is_whole = mixer is None or mixer.takes_all
+        is_linear = mixer is not None and not mixer.takes_all
         target = self._store(
-            state if is_whole else needs[end][0], self.sizes[stop if is_whole else end], stop
+            needs[end][0] if is_linear else state, self.sizes[end if is_linear else stop], stop
         )
-        links = (state, target.find(state)) if is_whole else self._links(mixer, target, stop)
+        sums = self._sums(mixer, target, stop) if is_linear else (state, target.find(state))
         sizes = map(n_positions, self.shapes[stop][1:])
-        kept = [self._store(codes, n, stop) for codes, n in zip(stack, sizes, strict=True)]
-        for portion, others in self._portions(start, stop, state, stack):
-            areas = self._portion(start, stop, portion, others, stores)
-            self._deposit(areas[0], *links, stop)
-            for area, store in zip(areas[1:], kept, strict=True):
-                self._deposit(area, store.codes, store.lines, stop)
+        saved = [self._store(codes, n, stop) for codes, n in zip(stack, sizes, strict=True)]
+        for codes, stack_codes in self._portions(start, stop, state, stack):
+            areas = self._portion(start, stop, codes, stack_codes, stores)
+            self._add_to(areas[0], *sums, stop)
+            for area, store in zip(areas[1:], saved, strict=True):
+                self._add_to(area, store.codes, store.lines, stop)
             for area in areas:
                 self.memory.give(area.lines)
         for store in stores or ():
             self.memory.give(store.lines)
-        if mixer is not None and is_whole:
+        if mixer is not None and not is_linear:
             out = self._area(state, target.n)
             self.add(Mix(stop, out.first, target.first, *out.positions()))
             self.memory.give(target.lines)
             target = out
         elif mixer is not None:
             self._map(stop, target)
-        return [target, *kept]
+        return [target, *saved]
 
     def _area(self, codes, n):
+        """`Area` of the pairs ``codes`` of ``n`` positions on newly allocated lines."""
         first = self.memory.take(len(codes))
         return Area(codes, first + np.arange(len(codes)), n)
 
     def _store(self, codes, n, step):
-        """Lines that portions are summed up in."""
+        """`Area` of lines that are zero, to which portions are added."""
         area = self._area(codes, n)
         self.add(Clear(step - 1, area.first, len(codes)))
         return area
 
-    def _links(self, mixer, target, stop):
-        """For each pair that a mixing step takes, sorted, the line that it adds to."""
+    def _sums(self, mixer, target, stop):
+        """Sorted codes of the terms of a linear mixing step, and the line of ``target`` of each."""
         n = self.sizes[stop]
         left, right = mixer.seen(*np.divmod(target.codes, target.n))
         inside = (left >= 0) & (right >= 0)
@@ -99,8 +111,8 @@ class _Writer:
         order = np.argsort(codes, kind="stable")
         return codes[order], lines[order]
 
-    def _deposit(self, area, codes, lines, stop):
-        """Add the lines of a portion where they belong."""
+    def _add_to(self, area, codes, lines, stop):
+        """Add the line of each pair of ``area`` to all ``lines[i]`` with its code ``codes[i]``."""
         first, last = (np.searchsorted(codes, area.codes, side) for side in ("left", "right"))
         counts = last - first
         sources = np.repeat(area.lines, counts)
@@ -110,43 +122,51 @@ class _Writer:
         self.add(Scatter(stop, sources[order], targets[order]))
 
     def _map(self, step, area):
+        """Map all lines of an area, if there are any."""
         if len(area.lines):
             self.add(Map(step, area.first, *area.positions()))
 
     def _portions(self, start, stop, state, stack):
-        """Parts of the state, and of the stack, that need nothing of each other if possible."""
+        """Codes of the state, and a tuple of those of the stack, for each portion.
+
+        A portion has all pairs of a few differences of positions, so that portions need few of the
+        same pairs.
+        """
         if self.portion is None or len(state) <= self.portion:
             yield state, stack
             return
         is_ring = any(step.is_ring for step in self.steps[start:stop])
-        parts = zip((state, *stack), self.shapes[stop], strict=True)
-        keys = [_differences(codes, grid, is_ring) for codes, grid in parts]
+        pairs = zip((state, *stack), self.shapes[stop], strict=True)
+        keys = [_differences(codes, grid, is_ring) for codes, grid in pairs]
         order = np.argsort(keys[0], kind="stable")
-        ranked = keys[0][order]
+        sorted_keys = keys[0][order]
         last = -1
         begin = 0
         while begin < len(state):
             end = min(begin + self.portion, len(state))
-            end = int(np.searchsorted(ranked, ranked[end - 1], "right"))
-            highest = ranked[end - 1] if end < len(state) else np.iinfo(np.int64).max
-            others = tuple(
+            end = int(np.searchsorted(sorted_keys, sorted_keys[end - 1], "right"))
+            highest = sorted_keys[end - 1] if end < len(state) else np.iinfo(np.int64).max
+            stack_codes = tuple(
                 codes[(key > last) & (key <= highest)]
                 for codes, key in zip(stack, keys[1:], strict=True)
             )
-            yield np.sort(state[order[begin:end]]), others
+            yield np.sort(state[order[begin:end]]), stack_codes
             last, begin = highest, end
 
     def _portion(self, start, stop, state, stack, stores):
-        """Operations on one portion; returns its areas."""
+        """Write the steps ``start <= k < stop`` for one portion; return its areas, the state first.
+
+        ``state`` and ``stack`` are the codes of the portion before step ``stop``.
+        """
         steps, sizes = self.steps[start:stop], self.sizes[start : stop + 1]
         needs = backwards(steps, sizes, state, stack, False)
-        codes, *others = [needs[0][0], *needs[0][1]]
+        codes, stack_codes = needs[0]
         if stores is None:
             areas = [self._area(codes, sizes[0])]
             self.add(Begin(-1, areas[0].first, *areas[0].positions()))
         else:
-            parts = zip((codes, *others), stores, strict=True)
-            areas = [self._copy(part, store, start - 1) for part, store in parts]
+            copies = zip((codes, *stack_codes), stores, strict=True)
+            areas = [self._copy(codes, store, start - 1) for codes, store in copies]
         state, stack = areas[0], areas[1:]
         for k, step in enumerate(steps, start):
             rule = _RULES.get(step.rule, _Writer._replace)
@@ -155,13 +175,13 @@ class _Writer:
 
     def _save(self, k, state, stack, need):
         stack.append(self._copy(need[1][-1], state, k))
-        return self._moved(self._copy(need[0], state, k), state)
+        return self._restrict(need[0], state, k)
 
     def _swap(self, k, state, stack, need):
         stack.append(state)
         return stack.pop(-2)
 
-    def _join(self, k, state, stack, need):
+    def _add(self, k, state, stack, need):
         saved = stack.pop()
         self.add(Scatter(k, saved.lines, state.find(saved.codes)))
         self.memory.give(saved.lines)
@@ -171,19 +191,21 @@ class _Writer:
         return state
 
     def _replace(self, k, state, stack, need):
-        """Each line by itself; the activation of a recurrence has been a part of it."""
+        """A step that maps each line by itself; `_recur` has run the activation of a recurrence."""
         if not self.steps[k - 1].runs_next:
             self._map(k, state)
         elif len(need[0]) < len(state.codes):
-            return self._moved(self._copy(need[0], state, k), state)
+            return self._restrict(need[0], state, k)
         return state
 
-    def _moved(self, area, old):
-        """The new area, once the old one is given back."""
-        self.memory.give(old.lines)
-        return area
+    def _restrict(self, codes, area, step):
+        """`_copy`, after which the lines of ``area`` are freed."""
+        copy = self._copy(codes, area, step)
+        self.memory.give(area.lines)
+        return copy
 
     def _copy(self, codes, source, step):
+        """`Area` of copies of the lines of ``source`` for these codes."""
         area = self._area(codes, source.n)
         if len(codes):
             lines = source.find(codes)[:, None]
@@ -191,7 +213,11 @@ class _Writer:
         return area
 
     def _outside(self, k, left, right, area):
-        """Lines of pairs, with lines of their own for those that are outside in one row."""
+        """Lines of pairs of positions ``left`` and ``right``, where -1 is outside the grid.
+
+        Pairs inside have the lines of ``area``, and those with both positions outside `ZERO`. For
+        pairs with one position outside, new lines are written: the second result, an area or None.
+        """
         n = area.n
         inside = (left >= 0) & (right >= 0)
         lines = np.full(left.shape, ZERO)
@@ -199,13 +225,11 @@ class _Writer:
         outside = (left >= 0) ^ (right >= 0)
         if not outside.any():
             return lines, None
-        kinds = np.where(left >= 0, left, n + right)[outside]  # the larger one is the right one
-        found = grids.unique(kinds)
-        inverse = np.searchsorted(found, kinds)
-        extra = self._area(found, n)
-        lines[outside] = extra.lines[inverse]
-        is_right, places = np.divmod(found, n)
-        self.add(Extend(k, extra.first, is_right, places))
+        inner = np.where(left >= 0, left, n + right)[outside]  # the position inside: p or n + q
+        unique = grids.unique(inner)
+        extra = self._area(unique, n)
+        lines[outside] = extra.find(inner)
+        self.add(Extend(k, extra.first, *np.divmod(unique, n)))
         return lines, extra
 
     def _convolve(self, k, area, stack, need):
@@ -220,21 +244,21 @@ class _Writer:
         return out
 
     def _recur(self, k, area, stack, need):
-        """All times of a recurrence, each with the activation, the step behind it."""
+        """All times of a recurrence in order, each with the activation, which is step ``k + 1``."""
         n = area.n
         left, right = np.divmod(area.codes, n)
         order = np.lexsort((area.codes, np.minimum(left, right)))
         lines = np.empty(len(order), np.int64)
         lines[order] = self.memory.take(len(order)) + np.arange(len(order))
         out = Area(area.codes, lines, n)
-        # lines from outside need the variances of all times, which single rows know
+        # the variances of all times, for pairs with one time before the first, are in the records
         previous, extra = self._outside(k, left - 1, right - 1, out)
         ranks = np.minimum(left, right)[order]
         for rank in range(ranks.max(initial=-1) + 1):
-            part = order[slice(*np.searchsorted(ranks, [rank, rank + 1]))]
-            first, places = int(lines[part[0]]), (left[part], right[part])
-            self.add(Blend(k, first, *places, previous[part], area.lines[part]))
-            self.add(Map(k + 1, first, *places))
+            at = order[slice(*np.searchsorted(ranks, [rank, rank + 1]))]
+            first, positions = int(lines[at[0]]), (left[at], right[at])
+            self.add(Blend(k, first, *positions, previous[at], area.lines[at]))
+            self.add(Map(k + 1, first, *positions))
         self.memory.give(area.lines)
         if extra:
             self.memory.give(extra.lines)
@@ -244,31 +268,35 @@ class _Writer:
 _RULES = {
     "save": _Writer._save,
     "swap": _Writer._swap,
-    "add": _Writer._join,
+    "add": _Writer._add,
     "output": _Writer._output,
     "convolve": _Writer._convolve,
     "recur": _Writer._recur,
 }
-"""Operations of a step ``k``; what is not here replaces lines by what it makes of each.
+"""Methods that write the operations of a step, by its rule; `_Writer._replace` for all others.
 
-They take the area of the state, the areas on the stack, which they may change, and what is needed
-behind the step of both, and return the new area of the state.
+They take the step's number ``k``, the area of the state, the areas on the stack, which they may
+change, and the codes (state, stack) that are needed behind the step, and return the new area of the
+state.
 """
 
 
 def _differences(codes, grid, is_ring):
-    """A number for the difference of both positions of each pair."""
+    """Array of integers, equal for pairs ``(p, q)`` of the same difference ``q - p`` on the grid.
+
+    On a ring, a grid with circular padding, differences are taken modulo its size.
+    """
     left, right = np.divmod(codes, int(np.prod(grid)))
     key = np.zeros(len(codes), np.int64)
     at = grids.places(grid)
     for axis, size in enumerate(grid):
-        move = at[right, axis] - at[left, axis]
-        key = key * (2 * size) + (move % size if is_ring else move + size)
+        shift = at[right, axis] - at[left, axis]
+        key = key * (2 * size) + (shift % size if is_ring else shift + size)
     return key
 
 
 def schedule(program, portion=PORTION, diagonal=False):
-    """Schedule of a program, in portions of about so many lines or, with None, all at once.
+    """`Schedule` of a program, in portions of about ``portion`` lines or, with None, all at once.
 
     ``diagonal`` also asks for the pairs of equal positions behind each mixing step, from which the
     variances of a row follow.

@@ -1,6 +1,8 @@
-"""Sources of the compiled loops of attention, over all pairs of positions of a pair of rows.
+"""Sources of the compiled loops of attention, a `Mix`: over all lines of a block of pairs of rows.
 
-Covariances take the place of distances; then terms of `formulas.attention` are added up.
+For ``count`` positions, line ``source + count p + q`` is the pair ``(p, q)`` before the attention.
+A first loop replaces the distances of all lines by covariances, then the terms of
+`formulas.attention` are summed.
 """
 
 from ...formulas import attention
@@ -10,14 +12,14 @@ from .tiles import Scalars, indent, text_of
 
 
 def _clear(line):
-    """Lines that make a line zero, given as an array and a place: ``"work, half"``."""
+    """Code that sets a line to zero; ``line`` is its array and place, such as ``"work, half"``."""
     return ["for j in range(whole):", f"    store({line} + j, F(0.0))"]
 
 
 def _add(formula, target, source, gradient, single):
-    """Lines that add what a formula makes of a line to another.
+    """Code that adds the outputs of a formula, applied to the line ``source``, to ``target``.
 
-    Of a sum the terms are added one by one, which takes one instruction for each product.
+    The terms of an output that is a sum are added one by one: one fused multiply-add for each.
     """
     outputs = attention.trace(formula, gradient)
     terms = tuple(node.arguments if node.operation == "add" else (node,) for node in outputs)
@@ -31,17 +33,20 @@ def _add(formula, target, source, gradient, single):
 
 
 def _weights(position, own, base, gradient):
-    """Lines that read a weight for a position, and its rates; for the arguments see `of_left`."""
+    """Code that reads an attention weight and its rates as ``d0``, ``d2`` and ``d3``.
+
+    ``position`` is code of the output position; for the other arguments see `of_left`.
+    """
     parts = list(zip(attention.VALUE, (None, 0, 1), strict=True))[: 3 if gradient else 1]
     slots = ((part, slot_of(f"(4 + {position})", p)) for part, p in parts)
     return [f"d{part} = {of_left(slot, own, base)}" for part, slot in slots]
 
 
 def linear(own, gradient, single):
-    """Source of ``S K R'`` for the weights ``S`` and ``R`` of both rows, and likewise the NTK.
+    """Source of ``S K R'`` and ``S T R'`` for the attention weights ``S`` and ``R`` of both rows.
 
-    The sums over the left row, for one left position and all right ones, are lines of ``work``: the
-    first pair of the left position makes them.
+    For one left position ``p`` the sums ``sum_a S[p, a] K[a, b]`` over all ``a``, one for each
+    ``b``, are lines of ``work``, computed with the pair ``(p, 0)``.
     """
     size, options = line_size(gradient), (gradient, single)
     base = "ny * (first + a) + j0" if own else "nx + first + a"
@@ -74,7 +79,10 @@ def linear(own, gradient, single):
 
 
 def square_root(own, gradient, single):
-    """Source of the attention with scores that stay random; the covariances are where it ends."""
+    """Source of the attention with scaling "sqrt".
+
+    The covariances are written to the lines of the result; their sums are a line of ``work``.
+    """
     size = line_size(gradient)
     before, sources = [f"place = {size} * (ops[o, 5] + e)"], {"s": ["place"]}
     sums = [

@@ -1,7 +1,7 @@
 """Source of the compiled loops over lines for activations that are Hermite series.
 
-The sums of `formulas.series` for a line are kept in scratch memory ``work``, behind gap and slope
-and their rates.
+Scratch memory ``work`` (numbers, lanes) holds, for one line, gap and slope behind the activation,
+their rates (6 numbers in all), then the share and the sums of `formulas.series` with their rates.
 """
 
 from ...formulas import line_traces
@@ -26,7 +26,7 @@ def source(own, gradient, single):
     store = [f"store(work, {at}, {name})" for name, at in zip(code.names, places, strict=True)]
     slots = {"": "q", "d": "(q + width)"}
     lefts = [f"{d}u = {of_left(slots[d], own)}" for d in letters]
-    once, each = (lefts, []) if not own else ([], lefts)
+    per_line, per_lane = (lefts, []) if not own else ([], lefts)
     rights = [f"{d}v = fetch(y, {d}vb + j)" for d in letters]
     places = [f"{d}vb = yb + ny * count * {slots[d]}" for d in letters]
     lines = [
@@ -34,20 +34,20 @@ def source(own, gradient, single):
         "for j in range(lanes):",
         *indent(1, [*reads.lanes, *code.start, *store]),
         f"for q in range({head + 1}, width):",
-        *indent(1, [*places, *once]),
+        *indent(1, [*places, *per_line]),
         f"    place = constants + 2 * (q - {head})",
         "    order, doubles = tile.constants[place], tile.constants[place + 1]",
         "    if doubles > F(0.0):",
         "        for j in range(lanes):",
         *indent(3, [*load, *code.double, *store]),
         "    for j in range(lanes):",
-        *indent(2, [*load, *each, *rights, *code.term, *store[1:]]),
+        *indent(2, [*load, *per_lane, *rights, *code.term, *store[1:]]),
         f"q = {head}",
-        *[*places, *once],
+        *[*places, *per_line],
         "for j in range(lanes):",
-        *indent(1, [*reads.lanes, *load, *each, *rights, *code.end]),
+        *indent(1, [*reads.lanes, *load, *per_lane, *rights, *code.end]),
         *indent(1, (f"store(work, LANES * {i} + j, {x})" for i, x in enumerate(code.duals))),
     ]
     begin = ["work, constants = tile.work, steps[k, 3]", *code.constants]
-    behind = mapping("series", None, own, gradient, single, lines)
-    return text_of([*short(gradient), *indent(1, begin), *behind])
+    affine = mapping("series", None, own, gradient, single, lines)
+    return text_of([*short(gradient), *indent(1, begin), *affine])

@@ -1,9 +1,10 @@
 """Sources of the compiled loops over lines, written from the formulas of `distances`.
 
-A loop is one flat function of the number ``o`` of an operation and a `Lines` (see
-`numba.lines`). A line is ``LANES`` numbers of each part of the state, one for each pair of
-rows, side by side: the inner loop has a fixed length and turns to a few vector instructions.
-``fetch(array, place)`` reads what no ``put`` in the same function writes.
+A loop is one flat function ``loop(o, tile)`` of the number of an operation and a `Lines` (see
+`numba.lines`). A line in memory is (parts, LANES): for each part of the state (squared distance,
+NTK, rates) one number for each of ``LANES`` pairs of rows. The inner loop, over these lanes, has a
+fixed length, which compiles to a few vector instructions. ``fetch(array, place)`` reads memory that
+no ``put`` in the same loop writes.
 """
 
 from ...formulas import distances, line_traces
@@ -115,17 +116,17 @@ class Reads:
 
 
 def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=None, local=()):
-    """Lines of the loops that replace the state of lines by what a rule makes of it.
+    """Code of the loops that replace lines by the formula of a rule, applied to their states.
 
-    ``before`` is code before the loop over lanes, which sets the inputs ``local``. For the others
-    see `Reads`.
+    ``before`` is code before the loop over lanes, which sets the inputs named ``local``. For the
+    other arguments see `Reads`.
     """
     writer = Scalars(single)
     inputs, body, texts = statements(line_traces.trace_pair(rule, cls, gradient), writer)
     names = [name for name in inputs if name not in local]
     reads = Reads(names, cls, own, line_traces.pair_numbers(rule), affine, sources or {})
     changed = [(part, text) for part, text in enumerate(texts) if sources or text != f"s{part}"]
-    ends = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in changed]
+    stores = [f"put(lines, at + LANES * {part} + j, {text})" for part, text in changed]
     return [
         *indent(1, reads.before),
         *indent(1, (f"{name} = opaque({text})" for text, name in writer.constants.items())),
@@ -133,23 +134,26 @@ def mapping(rule, cls, own, gradient, single, before=(), affine="k", sources=Non
         *indent(2, before),
         *indent(2, reads.rows),
         f"        for j in range({'lanes' if cls is None else 'LANES'}):",
-        *indent(3, [*reads.lanes, *body, *ends]),
-        *(_same(rule, gradient) if own and rule != "covariance" else ()),  # that is no distance
+        *indent(3, [*reads.lanes, *body, *stores]),
+        *(_same(rule, gradient) if own and rule != "covariance" else ()),  # part 0 is no distance
     ]
 
 
 def _same(rule, gradient):
-    """Lines for the pairs of a position with itself: no distance, and the same noise."""
-    parts = ((0, 2, 3), (1, 4, 5)) if gradient else ((0,), (1,))
-    distance, ntk = ([f"at + LANES * {part} + j" for part in some] for some in parts)
-    lines = [f"put(lines, {at}, F(0.0))" for at in distance]
+    """Code for a position paired with itself: sets the distance and its rates to zero.
+
+    For rules with noise, which both rows share there, it also divides the NTK by the first number.
+    """
+    distance_parts, ntk_parts = ((0, 2, 3), (1, 4, 5)) if gradient else ((0,), (1,))
+    lines = [f"put(lines, at + LANES * {part} + j, F(0.0))" for part in distance_parts]
     if rule in distances.NOISY:
-        lines += [f"put(lines, {at}, load(lines, {at}) / numbers[k, 0])" for at in ntk]
+        places = [f"at + LANES * {part} + j" for part in ntk_parts]
+        lines += [f"put(lines, {at}, load(lines, {at}) / numbers[k, 0])" for at in places]
     return [*_SAME.splitlines(), *indent(4, lines)]
 
 
 def mapped(rule, cls, own, gradient, single):
-    """Source of an operation that maps lines, for a rule and a class of activations."""
+    """Source of a `Map` for a rule and, if it has one, the class of its activation."""
     return text_of([*short(gradient), *mapping(rule, cls, own, gradient, single)])
 
 
@@ -170,7 +174,7 @@ def joined(cls, n_sources, own, gradient, single):
 
 
 def embed(own, gradient, single):
-    """Source of an `Embed`, whose covariances are in ``tile.constants``."""
+    """Source of a `Map` of an `Embed` step, whose covariances are in ``tile.constants``."""
     before = [
         "p, q = tables[t + e], tables[t + n + e]",
         "both = table[start + count * p + q]",
@@ -198,7 +202,7 @@ def blend(own, gradient, single):
 
 
 def gather(own, gradient, single):
-    """Source of a `Gather`: sums of lines."""
+    """Source of a `Gather`: sums of ``terms`` lines each, of which up to three are unrolled."""
     size = line_size(gradient)
     sums = {1: "a", 2: "a + b", 3: "a + b + c"}
     lines = [*short(gradient), "    terms = ops[o, 5]", "    for e in range(n):"]
@@ -220,7 +224,7 @@ def gather(own, gradient, single):
 
 
 def scatter(own, gradient, single):
-    """Source of a `Scatter`: additions of lines to others.
+    """Source of a `Scatter`, which adds lines to other lines.
 
     Up to `RUN` consecutive lines with the same target are summed first, which reduces rounding in
     long sums.
@@ -248,7 +252,7 @@ def scatter(own, gradient, single):
 
 
 def clear(own, gradient, single):
-    """Source of a `Clear`: lines that become zero."""
+    """Source of a `Clear`, which sets lines to zero."""
     size = line_size(gradient)
     return text_of([
         *short(gradient),
@@ -258,14 +262,14 @@ def clear(own, gradient, single):
 
 
 def begin(own, gradient, single):
-    """Source of a `Begin`: squared distances of the inputs."""
+    """Source of a `Begin`: squared distances ``sum_c (x_pc - y_qc)^2 / channels`` of the inputs."""
     size = line_size(gradient)
-    apart = [
+    difference = [
         "place = ny * (yb + c) + j0",
         *([] if own else ["a = xs[nx + xb + c]"]),
         "for j in range(lanes):",
         *(["    a = fetch(ys, ny * (xb + c) + j0 + j)"] if own else []),
-        "    apart = a - fetch(ys, place + j)",
+        "    d = a - fetch(ys, place + j)",
     ]
     return text_of([
         *short(gradient),
@@ -275,18 +279,18 @@ def begin(own, gradient, single):
         "    for e in range(n):",
         f"        at, c = {size} * (out + e), 0",
         "        xb, yb = channels * tables[t + e], channels * tables[t + n + e]",
-        *indent(2, apart),
-        "            put(lines, at + j, scale * apart * apart)",
+        *indent(2, difference),
+        "            put(lines, at + j, scale * d * d)",
         "        for j in range(lanes, whole):",
         "            put(lines, at + j, F(0.0))",
         "        for c in range(1, channels):",
-        *indent(3, apart),
-        "                put(lines, at + j, load(lines, at + j) + scale * apart * apart)",
+        *indent(3, difference),
+        "                put(lines, at + j, load(lines, at + j) + scale * d * d)",
     ])  # fmt: skip
 
 
 def extend(own, gradient, single):
-    """Source of an `Extend`: variances and their rates, which follow the entries of a record."""
+    """Source of an `Extend`: variances and their rates, stored behind a record and its rates."""
     size = line_size(gradient)
     lines = [*short(gradient), f"    slot = {3 if gradient else 1} * width"]
     lines += ["    for e in range(n):", f"        at = {size} * (out + e)"]
