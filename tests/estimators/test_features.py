@@ -95,8 +95,8 @@ def test_weights_are_repetitions(mode):
 @MODES
 def test_units_of_columns_and_targets(mode):
     """Learned features do not depend on the unit of the targets, nor the model on their order."""
-    X, y = data(150, 4)
-    Y = np.stack([y, X[:, 3]], axis=1)
+    X, y = data()
+    Y = np.stack([y, X[:, 0]], axis=1)
     fitted = model(features=mode).fit(X, Y)
     scaled = model(features=mode).fit(X, 1e6 * Y[:, ::-1] + 3.0)
     assert_allclose(scaled.features_, fitted.features_, rtol=1e-6, atol=1e-8)
@@ -114,6 +114,24 @@ def test_gradients_are_those_of_the_columns(squash):
     )
     expected = differences / (2.0 * step)
     assert_allclose(fitted.predict_gradient(X), expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("features", [None, "diagonal", "full"])
+def test_importances(features):
+    """The first three columns have nearly all of the mean squared gradient."""
+    X, y = data(300)
+    X[:, 3] = 7.0
+    shares = [
+        model(features=features).fit(
+            np.divide(Z, Z.std(axis=0), where=Z.std(axis=0) > 0.0, out=Z), y
+        )
+        for Z in (X.copy(), X * scales)
+    ]
+    shares = [one.feature_importances_ for one in shares]
+    assert_allclose(shares[0], shares[1], rtol=1e-6, atol=1e-9)
+    assert shares[0].sum() == pytest.approx(1.0)
+    assert shares[0][:3].sum() > 0.9 and shares[0][3] == 0.0
+    assert np.all(NTKRegressor().fit(X, 0.0 * y).feature_importances_ == 0.0)
 
 
 def test_uncertainty_persistence_and_clone():
