@@ -388,7 +388,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         try:
             shares = outer_product(self.kernel_, *rows, *functions).diagonal()
         except ValueError as error:
-            raise AttributeError(f"feature_importances_ needs gradients: {error}") from error
+            raise AttributeError(f"feature_importances_: {error}") from error
         return shares / (shares.sum() or 1.0)
 
     def _deviation(self, X):

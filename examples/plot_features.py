@@ -1,0 +1,58 @@
+"""Which columns matter, learned on the kernel: their shares, and the error by steps of learning.
+
+The target (J. Friedman, 1991) depends on five of ten columns, and the features of a wide network on
+all of them alike. Learned ones turn and stretch the columns along the gradients of the fit.
+"""
+
+import argparse
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import make_friedman1
+
+from sklearn_ntk import NTKRegressor
+
+N_STEPS = 4
+
+
+def fits(X, y):
+    """Models with more and more steps of learning, from none on."""
+    network = {"kernel": "nngp", "activation": "gelu"}
+    yield NTKRegressor(**network).fit(X, y)
+    for n in range(1, N_STEPS + 1):
+        yield NTKRegressor(**network, features="full", n_feature_steps=n).fit(X, y)
+
+
+def draw(X, y, new, expected):
+    """Shares of the columns in the first and the last model, and errors by steps."""
+    models = list(fits(X, y))
+    errors = [np.sqrt(np.mean((model.predict(new) - expected) ** 2)) for model in models]
+    left_out = [np.sqrt(model.loo_errors_.min()) for model in models]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    columns = np.arange(X.shape[1])
+    for place, label in ((0, "fixed features"), (-1, f"{N_STEPS} steps")):
+        offset = 0.2 if place else -0.2
+        left.bar(columns + offset, models[place].feature_importances_, 0.4, label=label)
+    left.set(xlabel="column", xticks=columns, title="share of the mean squared gradient")
+    left.legend()
+    right.plot(np.array(errors) / expected.std(), "o-", label="new rows")
+    right.plot(left_out, "s--", label="leaving out one row")
+    right.set(xlabel="steps, at most", xticks=range(N_STEPS + 1), ylim=(0.0, None))
+    right.set_title("RMSE in units of the standard deviation")
+    right.legend()
+    return figure
+
+
+def main():
+    """Show the picture, or save it with ``--save FILE``."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
+    file = parser.parse_args().save
+    X, y = make_friedman1(400, noise=0.5, random_state=0)
+    new, expected = make_friedman1(2000, random_state=1)
+    figure = draw(X, y, new, expected)
+    figure.savefig(file, dpi=150) if file else plt.show()
+
+
+if __name__ == "__main__":
+    main()
