@@ -26,8 +26,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
     the posterior of a wide Bayesian network. The model has an intercept, which is not penalised. By
-    default the ridge is the one with the smallest leave-one-out error, which has a closed form.
-    Scale the columns of ``X`` beforehand.
+    default, the kernel, the activation and the ridge are those with the smallest leave-one-out
+    error, which has a closed form. Scale the columns of ``X`` beforehand.
 
     Parameters
     ----------
@@ -100,7 +100,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     See Also
     --------
-    NTKClassifier : The same for classes.
+    NTKClassifier : The same for classes, with one network.
+    NTKRegressorCV : A choice among more networks, and a mean of several.
     NTKKernel : The kernel, for scikit-learn's Gaussian processes.
 
     Examples
