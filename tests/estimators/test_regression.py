@@ -291,7 +291,7 @@ def test_spread_is_most_likely(weighted):
     assert fit_spread(*ends, False)[1] == 0.0
 
 
-@pytest.mark.parametrize("kernel", ["ntk", "nngp"])
+@pytest.mark.parametrize("kernel", ["auto", "ntk", "nngp"])
 def test_intervals_cover_new_observations(kernel):
     covered, width = [], []
     for seed in range(5):
