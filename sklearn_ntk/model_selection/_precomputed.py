@@ -11,11 +11,13 @@ def precomputed(estimator, X):
     """An estimator for a precomputed kernel, and the Gram matrix that takes the place of ``X``.
 
     Scikit-learn's functions that fit the same rows again and again, such as `cross_validate` and
-    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows.
+    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows, and
+    are squashed by all rows.
 
     Parameters
     ----------
     estimator : NTKRegressor or NTKClassifier
+        One that leaves no choice among kernels: an NTKRegressor names its kernel and activation.
     X : array-like of shape (n_samples, n_features)
 
     Returns

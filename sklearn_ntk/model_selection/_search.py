@@ -137,7 +137,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         model._validate_params()
         for name in ("kernel", "activation"):
             if isinstance(getattr(model, name), str) and getattr(model, name) == "auto":
-                raise ValueError(f"param_grid names what to choose from; got {name}='auto'.")
+                raise ValueError(f"param_grid has {name}='auto': name what to choose from.")
         if isinstance(model.kernel, str) and model.kernel == "precomputed":
             raise ValueError(
                 "kernel='precomputed' is nothing to choose from: use "

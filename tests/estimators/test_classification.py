@@ -87,7 +87,7 @@ def test_weights_move_the_boundary():
 def test_two_classes_are_regression_on_signs():
     X, y = data(n_classes=2)
     model = NTKClassifier().fit(X, y)
-    regressor = NTKRegressor().fit(X, 2.0 * y - 1.0)
+    regressor = NTKRegressor("ntk", activation="relu").fit(X, 2.0 * y - 1.0)
     scores = model.decision_function(X)
     assert scores.shape == (60,) and model.dual_coef_.shape == (60, 1)
     assert model.alpha_ == regressor.alpha_
@@ -98,7 +98,7 @@ def test_two_classes_are_regression_on_signs():
 def test_more_classes_are_regression_on_indicators():
     X, y = data()
     model = NTKClassifier(alpha=0.2).fit(X, y)
-    regressor = NTKRegressor(alpha=0.2).fit(X, np.eye(3)[y])
+    regressor = NTKRegressor("ntk", activation="relu", alpha=0.2).fit(X, np.eye(3)[y])
     scores = model.decision_function(X)
     assert_allclose(scores, regressor.predict(X), rtol=1e-9, atol=1e-12)
     assert_array_equal(model.predict(X), scores.argmax(axis=1))
@@ -146,7 +146,7 @@ def test_logarithms_of_probabilities(n_classes, model):
     """They stay finite where probabilities round to zero."""
     X, y = data(n_classes=n_classes)
     new = data(100, n_classes, seed=1)[0]
-    model = clone(model).fit(X, y)
+    model = clone(model).set_params(squash=None).fit(X, y)
     assert_allclose(np.exp(model.predict_log_proba(new)), model.predict_proba(new), rtol=1e-12)
     far, sure = model.predict_log_proba(1e5 * X), model.predict_proba(1e5 * X)
     assert np.all(np.isfinite(far)) and np.any(sure == 0.0)
@@ -175,11 +175,11 @@ def test_probabilities_are_calibrated_better_than_raw_scores(n_classes, spread):
 def test_temperature_has_the_smallest_leave_one_out_log_loss(n_classes):
     X, y = data(25, n_classes, spread=1.5)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, 25)
-    model = NTKClassifier(alpha=0.5).fit(X, y, sample_weight=weights)
+    model = NTKClassifier(alpha=0.5, squash=None).fit(X, y, sample_weight=weights)
     scores = np.empty((25, n_classes))
     for i in range(25):
         rest = np.arange(25) != i
-        single = NTKClassifier(alpha=0.5).fit(X[rest], y[rest], sample_weight=weights[rest])
+        single = clone(model).fit(X[rest], y[rest], sample_weight=weights[rest])
         score = single.decision_function(X[[i]])[0]
         scores[i] = score if n_classes > 2 else [-0.5 * score, 0.5 * score]
 

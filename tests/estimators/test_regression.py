@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
+from plain import PLAIN
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
@@ -34,7 +35,7 @@ def test_learns_a_smooth_function():
 
 def test_linear_network_is_ridge_regression():
     X, y = data()
-    model = NTKRegressor(depth=0, weight_var=1.0, bias_var=0.0, alpha=0.5).fit(X, y)
+    model = NTKRegressor(depth=0, weight_var=1.0, bias_var=0.0, alpha=0.5, squash=None).fit(X, y)
     ridge = Ridge(alpha=0.5).fit(X / np.sqrt(2), y)
     new = data(seed=1)[0]
     assert_allclose(model.predict(new), ridge.predict(new / np.sqrt(2)), rtol=1e-9)
@@ -49,11 +50,11 @@ def test_small_ridge_interpolates():
 def test_outputs_with_a_given_ridge_are_fitted_apart():
     X, Y = data(n_outputs=3)
     new = data(seed=1)[0]
-    model = NTKRegressor(alpha=0.1).fit(X, Y)
+    model = NTKRegressor(alpha=0.1, **PLAIN).fit(X, Y)
     mean, std = model.predict(new, return_std=True)
     assert mean.shape == std.shape == (40, 3) and model.dual_coef_.shape == (40, 3)
     for k in range(3):
-        single = NTKRegressor(alpha=0.1).fit(X, Y[:, k])
+        single = NTKRegressor(alpha=0.1, **PLAIN).fit(X, Y[:, k])
         expected = single.predict(new, return_std=True)
         assert_allclose(mean[:, k], expected[0], rtol=1e-9, atol=1e-10)
         assert_allclose(std[:, k], expected[1], rtol=1e-9)
@@ -165,14 +166,14 @@ def test_works_behind_a_transformer_of_targets():
 
 def test_leave_one_out_error_is_that_of_refitting():
     X, y = data(15)
-    model = NTKRegressor().fit(X, y)
+    model = NTKRegressor(**PLAIN).fit(X, y)
     assert model.alphas_.shape == model.loo_errors_.shape == (15,)
     assert model.alpha_ == model.alphas_[np.argmin(model.loo_errors_)]
     for alpha, error in list(zip(model.alphas_, model.loo_errors_, strict=True))[::5]:
         squares = []
         for i in range(15):
             rest = np.arange(15) != i
-            single = NTKRegressor(alpha=alpha).fit(X[rest], y[rest])
+            single = NTKRegressor(alpha=alpha, **PLAIN).fit(X[rest], y[rest])
             squares.append((single.predict(X[[i]])[0] - y[i]) ** 2)
         assert_allclose(error, np.mean(squares) / y.var(), rtol=1e-6)
 
@@ -224,10 +225,10 @@ def test_amplitude_standardises_the_leave_one_out_residuals():
     squares = []
     for i in range(15):
         rest = np.arange(15) != i
-        single = NTKRegressor(alpha=0.1, noise="ridge").fit(X[rest], y[rest])
+        single = NTKRegressor(alpha=0.1, noise="ridge", **PLAIN).fit(X[rest], y[rest])
         mean, std = single.predict(X[[i]], return_std=True)
         squares.append((y[i] - mean[0]) ** 2 / std[0] ** 2 * single.amplitude_[0])
-    model = NTKRegressor(alpha=0.1, noise="ridge").fit(X, y)
+    model = NTKRegressor(alpha=0.1, noise="ridge", **PLAIN).fit(X, y)
     assert_allclose(model.amplitude_[0], np.mean(squares), rtol=1e-7)
     assert_array_equal(model.noise_, 0.0)
 
@@ -290,7 +291,7 @@ def test_spread_is_most_likely(weighted):
     assert fit_spread(*ends, False)[1] == 0.0
 
 
-@pytest.mark.parametrize("kernel", ["ntk", "nngp"])
+@pytest.mark.parametrize("kernel", ["auto", "ntk", "nngp"])
 def test_intervals_cover_new_observations(kernel):
     covered, width = [], []
     for seed in range(5):
@@ -387,8 +388,7 @@ def test_rows_of_any_size(exponent, training_time):
     found = []
     for factor in (1.0, size):
         rate = factor**-2.0  # of a time that is given
-        model = NTKRegressor(
-            depth=1, bias_var=0.0, training_time=training_time, learning_rate=rate
-        ).fit(factor * X, y)
+        times = {"training_time": training_time, "learning_rate": rate}
+        model = NTKRegressor(depth=1, activation="relu", bias_var=0.0, **times).fit(factor * X, y)
         found.append(np.stack(model.predict(factor * X[:5], return_std=True)))
     assert_allclose(found[1], found[0], rtol=1e-9)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
+from plain import PLAIN
 from sklearn.datasets import load_wine, make_friedman1
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
 from sklearn.preprocessing import scale
@@ -102,7 +103,7 @@ def test_precomputed_equals_the_kernel_route(cls, time):
     X, y = data_of(cls)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, len(y)) * (np.arange(len(y)) > 3)
     kernel = NTKKernel()
-    direct = cls(training_time=time).fit(X, y, weights)
+    direct = cls(training_time=time, **PLAIN).fit(X, y, weights)
     found = cls("precomputed", training_time=time).fit(kernel(X), y, weights)
     assert_allclose(found.training_time_, direct.training_time_, rtol=1e-10)
     K = kernel(X + 0.1, X)
@@ -129,9 +130,10 @@ def test_outputs_and_attributes(cls):
 def test_outputs_are_trained_apart():
     X, y = numbers()
     Y = np.stack([y, np.sin(y), 100.0 - y], axis=1)
-    found = NTKRegressor(training_time=50.0).fit(X, Y).predict(X)
+    model = NTKRegressor("ntk", activation="relu", training_time=50.0)
+    found = model.fit(X, Y).predict(X)
     for column, target in zip(found.T, Y.T, strict=True):
-        assert_allclose(column, NTKRegressor(training_time=50.0).fit(X, target).predict(X))
+        assert_allclose(column, model.fit(X, target).predict(X))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -166,11 +168,11 @@ def test_memory(monkeypatch):
 def test_leave_one_out_is_refitting(weighted):
     X, y = numbers(20)
     weights = np.random.default_rng(0).uniform(0.3, 5.0, 20) if weighted else np.ones(20)
-    search = NTKRegressorCV({"depth": [1]}, alphas=[0.1], training_times=TIMES)
+    search = NTKRegressorCV({"depth": [1]}, alphas=[0.1], training_times=TIMES, squash=None)
     search.fit(X, y, weights)
     scores = search.cv_results_["mean_test_score"]
     for time in TIMES:
-        model, errors = NTKRegressor(depth=1, training_time=time), []
+        model, errors = NTKRegressor(depth=1, training_time=time, **PLAIN), []
         for train, test in LeaveOneOut().split(X):
             model.fit(X[train], y[train], weights[train])
             errors.append((y[test] - model.predict(X[test])) ** 2)
@@ -181,14 +183,9 @@ def test_leave_one_out_is_refitting(weighted):
 
 def test_leave_one_out_of_classes_is_refitting():
     X, y = data_of(NTKClassifierCV)
-    options = {"alphas": None, "training_times": [30.0], "combine": None}
-    scores = cross_val_predict(
-        NTKClassifier(depth=1, training_time=30.0),
-        X,
-        y,
-        cv=LeaveOneOut(),
-        method="decision_function",
-    )
+    options = {"alphas": None, "training_times": [30.0], "combine": None, "squash": None}
+    model = NTKClassifier(depth=1, training_time=30.0, squash=None)
+    scores = cross_val_predict(model, X, y, cv=LeaveOneOut(), method="decision_function")
     expected = {
         "accuracy": np.mean(scores.argmax(axis=1) == y),
         "neg_mean_squared_error": -np.mean((np.eye(3)[y] - scores) ** 2),
@@ -196,8 +193,7 @@ def test_leave_one_out_of_classes_is_refitting():
     for scoring, value in expected.items():
         search = NTKClassifierCV({"depth": [1]}, scoring=scoring, **options).fit(X, y)
         assert_allclose(search.best_score_, value, rtol=1e-8)
-    temperature = NTKClassifier(depth=1, training_time=30.0).fit(X, y).temperature_
-    assert_allclose(search.temperature_, temperature, rtol=1e-6)
+    assert_allclose(search.temperature_, model.fit(X, y).temperature_, rtol=1e-6)
 
 
 @both_cv
@@ -205,10 +201,10 @@ def test_folds_are_those_of_a_grid_search(cls):
     X, y = data_of(cls)
     folds = KFold(4, shuffle=True, random_state=0)
     scoring = "r2" if cls is NTKRegressorCV else "neg_log_loss"
-    mine = cls({"depth": [1, 3]}, alphas=None, training_times=TIMES, cv=folds, scoring=scoring)
-    mine.fit(X, y)
+    options = {"alphas": None, "training_times": TIMES, "squash": None}
+    mine = cls({"depth": [1, 3]}, cv=folds, scoring=scoring, **options).fit(X, y)
     grid = {"depth": [1, 3], "training_time": TIMES}
-    other = GridSearchCV(mine._base(), grid, cv=folds, scoring=scoring).fit(X, y)
+    other = GridSearchCV(mine._base(**PLAIN), grid, cv=folds, scoring=scoring).fit(X, y)
     assert mine.best_params_ == other.best_params_
     places = [mine.cv_results_["params"].index(one) for one in other.cv_results_["params"]]
     for name in ("split0_test_score", "mean_test_score", "std_test_score"):
@@ -249,7 +245,7 @@ def test_members_are_stopped(cls, combine, scoring):
     found = search.predict(X) if cls is NTKRegressorCV else search.decision_function(X)
     assert_allclose(found, np.tensordot(search.weights_, parts, 1), rtol=1e-9)
     if combine is None:
-        alone = search._base(**search.best_params_).fit(X, y)
+        alone = search._base("ntk", activation="relu").set_params(**search.best_params_).fit(X, y)
         assert_allclose(found, scores_of(alone, X), rtol=1e-9)
     if cls is NTKRegressorCV:
         assert np.all(search.predict(X, return_std=True)[1] > 0.0)

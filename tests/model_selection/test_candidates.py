@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from plain import PLAIN
 from scipy.optimize import minimize
 from searches import GRID, both, classes, data_of, numbers
 from sklearn.datasets import load_iris
@@ -18,8 +19,10 @@ from sklearn_ntk.model_selection._search import NETWORK
 # --- Candidates -----------------------------------------------------------------------------------
 
 
-def test_one_pass_gives_what_single_kernels_give(monkeypatch):
-    X = numbers(12)[0]
+@pytest.mark.parametrize("squash", [None, 3.0])
+def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
+    X, y = numbers(12)
+    problem = problem_of(y[:, None], np.ones(12))._replace(X=X, squash=squash)
     grid = {**GRID, "n_frozen": [0, 1], "bias_var": [0.1, 0.5]}
     grids = [grid, {"architecture": [resmlp(2)]}, {"kernel": [RBF(2.0), NNGPKernel(1)]}]
     search = NTKRegressorCV(grids)
@@ -30,9 +33,9 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch):
     found = 0
     for family in _candidates.families([settings for _, settings in points]):
         (group,) = _candidates.passes(family, len(X))
-        for index, K in _candidates._grams(group, X):
-            model = NTKRegressor(**points[index][0])
-            assert_allclose(K, model._make_kernel()(X), rtol=1e-12)
+        for index, K in _candidates._grams(group, problem):
+            model = NTKRegressor(**PLAIN | points[index][0] | {"squash": squash}).fit(X, y)
+            assert_allclose(K, model.kernel_(model.X_fit_), rtol=1e-12)
             found += 1
     assert found == len(points)
     assert len(calls) == 4  # activation, bias: neither depth nor frozen layers nor kernel

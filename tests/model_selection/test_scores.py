@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from plain import PLAIN
 from searches import ALPHAS, GRID, both, classes, data_of, numbers
+from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import (
     GridSearchCV,
@@ -28,10 +30,11 @@ def line(search, **params):
 @pytest.mark.parametrize("params", [{}, {"kernel": "nngp", "depth": 3, "activation": "erf"}])
 def test_leave_one_out_is_refitting(params):
     X, y = numbers()
-    search = NTKRegressorCV({name: [value] for name, value in params.items()}, alphas=ALPHAS)
+    grid, model = {name: [value] for name, value in params.items()}, NTKRegressor(**PLAIN | params)
+    search = NTKRegressorCV(grid, alphas=ALPHAS, squash=None)
     found = search.fit(X, y).cv_results_["mean_test_score"]
     for alpha, score in zip(ALPHAS, found, strict=True):
-        predictions = cross_val_predict(NTKRegressor(**params, alpha=alpha), X, y, cv=LeaveOneOut())
+        predictions = cross_val_predict(model.set_params(alpha=alpha), X, y, cv=LeaveOneOut())
         assert_allclose(score, -np.mean((y - predictions) ** 2), rtol=1e-8)
 
 
@@ -40,8 +43,9 @@ def test_leave_one_out_is_refitting(params):
 def test_leave_one_out_of_classes_is_refitting(scoring, n_classes):
     X, y = classes()
     y = np.minimum(y, n_classes - 1)
-    model = NTKClassifier(depth=1, alpha=0.3)
-    search = NTKClassifierCV({"depth": [1]}, alphas=[0.3], scoring=scoring, combine=None).fit(X, y)
+    model = NTKClassifier(depth=1, alpha=0.3, squash=None)
+    options = {"alphas": [0.3], "combine": None, "squash": None}
+    search = NTKClassifierCV({"depth": [1]}, scoring=scoring, **options).fit(X, y)
     scores = cross_val_predict(model, X, y, cv=LeaveOneOut(), method="decision_function")
     if n_classes == 2:
         hits, errors = (scores > 0) == y, (2 * y - 1 - scores) ** 2
@@ -80,8 +84,8 @@ def test_r2_and_gcv_and_likelihood():
         * ((n - 1) * (np.log(2 * np.pi * spread) + 1.0) + determinant),
     }
     for scoring, value in expected.items():
-        search = NTKRegressorCV({"depth": [1]}, alphas=[ridge], scoring=scoring).fit(X, y)
-        assert_allclose(search.best_score_, value, rtol=1e-8, err_msg=scoring)
+        search = NTKRegressorCV({"depth": [1]}, alphas=[ridge], scoring=scoring, squash=None)
+        assert_allclose(search.fit(X, y).best_score_, value, rtol=1e-8, err_msg=scoring)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +94,10 @@ def test_r2_and_gcv_and_likelihood():
 def test_folds_are_those_of_a_grid_search(scoring):
     X, y = numbers()
     folds = KFold(4, shuffle=True, random_state=0)
-    mine = NTKRegressorCV(GRID, alphas=ALPHAS, cv=folds, scoring=scoring).fit(X, y)
+    options = {"cv": folds, "scoring": scoring}
+    mine = NTKRegressorCV(GRID, alphas=ALPHAS, squash=None, **options).fit(X, y)
     grid = {**GRID, "alpha": ALPHAS}
-    other = GridSearchCV(NTKRegressor(), grid, cv=folds, scoring=scoring).fit(X, y)
+    other = GridSearchCV(NTKRegressor(**PLAIN), grid, **options).fit(X, y)
     assert mine.best_params_ == other.best_params_
     assert_allclose(mine.best_score_, other.best_score_, rtol=1e-8)
     for k, params in enumerate(other.cv_results_["params"]):
@@ -104,9 +109,10 @@ def test_folds_are_those_of_a_grid_search(scoring):
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss"])
 def test_folds_of_classes_are_those_of_a_grid_search(scoring):
     X, y = classes()
-    mine = NTKClassifierCV({"depth": [1, 2]}, alphas=ALPHAS, cv=3, scoring=scoring).fit(X, y)
+    options = {"cv": 3, "scoring": scoring}
+    mine = NTKClassifierCV({"depth": [1, 2]}, alphas=ALPHAS, squash=None, **options).fit(X, y)
     grid = {"depth": [1, 2], "alpha": ALPHAS}
-    other = GridSearchCV(NTKClassifier(), grid, cv=3, scoring=scoring).fit(X, y)
+    other = GridSearchCV(NTKClassifier(squash=None), grid, **options).fit(X, y)
     for k, params in enumerate(other.cv_results_["params"]):
         found = mine.cv_results_["mean_test_score"][line(mine, **params)]
         assert_allclose(found, other.cv_results_["mean_test_score"][k], rtol=1e-6)
@@ -117,11 +123,12 @@ def test_folds_may_be_masks_and_overlap():
     rows = np.arange(30)
     masks = [(rows < 20, rows >= 20), (rows >= 15, rows < 15)]
     places = [tuple(map(np.flatnonzero, parts)) for parts in masks]
-    one, other = (NTKRegressorCV(GRID, alphas=ALPHAS, cv=cv).fit(X, y) for cv in (masks, places))
+    search = NTKRegressorCV(GRID, alphas=ALPHAS, squash=None)
+    one, other = (clone(search).set_params(cv=cv).fit(X, y) for cv in (masks, places))
     grid = {**GRID, "alpha": ALPHAS}
-    third = GridSearchCV(NTKRegressor(), grid, cv=masks, scoring="neg_mean_squared_error").fit(X, y)
+    third = GridSearchCV(NTKRegressor(**PLAIN), grid, cv=masks, scoring="neg_mean_squared_error")
     assert one.best_score_ == other.best_score_
-    assert_allclose(one.best_score_, third.best_score_, rtol=1e-8)
+    assert_allclose(one.best_score_, third.fit(X, y).best_score_, rtol=1e-8)
     overlapping = NTKRegressorCV(GRID, cv=ShuffleSplit(5, random_state=0)).fit(X, y)
     assert np.all(np.isfinite(overlapping.predict(X)))
 

@@ -1,0 +1,261 @@
+"""`NTKRegressor` chooses among kernels and activations by the error of leaving out one row."""
+
+import pickle
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.activations import ReLU
+from sklearn_ntk.architectures import resmlp
+from sklearn_ntk.model_selection import precomputed
+
+PAIRS = list(product(("ntk", "nngp"), ("relu", "gelu")))
+FOUR = [kind(2, activation) for kind in (NTKKernel, NNGPKernel) for activation in ("relu", "gelu")]
+
+TARGETS = {
+    "smooth": lambda X: np.sin(2.0 * X[:, 0]) + X[:, 1] ** 2,
+    "kinks": lambda X: np.abs(X[:, 0]) - np.maximum(X[:, 1], 0.3),
+    "several": lambda X: np.stack([np.sin(2.0 * X[:, 0]), 100.0 * np.abs(X[:, 1])], axis=1),
+}
+each_target = pytest.mark.parametrize("target", TARGETS)
+
+OPTIONS = {
+    "defaults": {},
+    "ridge": {"alpha": 0.1},
+    "time": {"training_time": 50.0},
+    "times": {"training_time": "auto", "learning_rate": 3.0},
+    "one layer": {"depth": 1, "weight_var": 1.5, "bias_var": 0.1, "squash": None, "noise": "ridge"},
+}
+each_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+def data(target="smooth", n=50, noise=0.05, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2.0, 2.0, (n, 2))
+    y = TARGETS[target](X)
+    return X, y + noise * rng.standard_normal(y.shape)
+
+
+def singles(model, *arguments):
+    """Fits of the four networks, by name."""
+    named = (clone(model).set_params(kernel=kernel, activation=f) for kernel, f in PAIRS)
+    return [one.fit(*arguments) for one in named]
+
+
+def assert_same_fit(model, other, X, rtol=1e-9):
+    """Equal kernels, coefficients, attributes, predictions and uncertainty."""
+    assert model.kernel_ == other.kernel_
+    names = ("dual_coef_", "intercept_", "alpha_", "alphas_", "loo_errors_", "training_times_")
+    for name in (*names, "amplitude_", "noise_", "X_fit_"):
+        found, expected = getattr(model, name), getattr(other, name)
+        assert_allclose(found, expected, rtol=rtol, atol=1e-12, err_msg=name)
+    assert model.training_time_ == other.training_time_
+    for how in ({"return_std": True}, {"return_cov": True}):
+        for found, expected in zip(model.predict(X, **how), other.predict(X, **how), strict=True):
+            assert_allclose(found, expected, rtol=rtol, atol=1e-12)
+
+
+# --- What is chosen ------------------------------------------------------------------------------
+
+
+@each_target
+@each_option
+@pytest.mark.parametrize("weighted", [False, True])
+def test_choice_has_the_least_error(target, options, weighted):
+    """The fit is that of the estimator that names the kernel."""
+    X, y = data(target)
+    weights = np.random.default_rng(1).uniform(0.3, 3.0, len(X)) if weighted else None
+    model = NTKRegressor(**options).fit(X, y, weights)
+    others = singles(NTKRegressor(**options), X, y, weights)
+    assert model.kernels_ == [other.kernel_ for other in others]
+    errors = np.concatenate([other.kernel_errors_ for other in others])
+    assert_allclose(model.kernel_errors_, errors, rtol=1e-12)
+    assert_same_fit(model, others[errors.argmin()], data(n=9, seed=1)[0])
+    if len(model.loo_errors_):
+        assert_allclose(errors.min(), model.loo_errors_.min(), rtol=1e-12)
+
+
+def test_errors_are_those_of_refitting():
+    X, y = data(n=15)
+    model = NTKRegressor(alpha=0.05, squash=None).fit(X, y)
+    squares = np.zeros(4)
+    for i in range(15):
+        rest = np.arange(15) != i
+        fits = singles(NTKRegressor(alpha=0.05, squash=None), X[rest], y[rest])
+        squares += [(one.predict(X[[i]])[0] - y[i]) ** 2 for one in fits]
+    assert_allclose(model.kernel_errors_, squares / 15 / y.var(), rtol=1e-7)
+
+
+@pytest.mark.parametrize("target, activation", [("smooth", "gelu"), ("kinks", "relu")])
+def test_smooth_functions_and_kinks(target, activation):
+    X, y = data(target, n=150, noise=0.0)
+    model = NTKRegressor().fit(X, y)
+    assert model.kernel_.activation == activation
+    new, truth = data(target, n=300, noise=0.0, seed=1)
+    scores = [one.score(new, truth) for one in singles(NTKRegressor(), X, y)]
+    assert model.score(new, truth) > 1.0 - 2.0 * (1.0 - max(scores))
+
+
+@pytest.mark.parametrize(
+    "options, kernels",
+    [
+        ({}, FOUR),
+        ({"kernel": "ntk"}, FOUR[:2]),
+        ({"kernel": "nngp"}, FOUR[2:]),
+        ({"activation": "erf"}, [NTKKernel(2, "erf"), NNGPKernel(2, "erf")]),
+        ({"kernel": "nngp", "activation": "gelu"}, FOUR[3:]),
+        ({"n_frozen": 1}, [NTKKernel(2, f, n_frozen=1) for f in ("relu", "gelu")]),
+        ({"n_frozen": 1, "activation": "erf"}, [NTKKernel(2, "erf", n_frozen=1)]),
+        ({"architecture": resmlp(2)}, [NTKKernel(2, architecture=resmlp(2))]),
+        (
+            {"architecture": resmlp(2), "kernel": "nngp"},
+            [NNGPKernel(2, architecture=resmlp(2))],
+        ),
+        ({"depth": 0}, [NTKKernel(0)]),
+        ({"depth": 0, "kernel": "nngp", "activation": "gelu"}, [NNGPKernel(0, "gelu")]),
+        ({"kernel": NTKKernel(1, "erf")}, [NTKKernel(1, "erf")]),
+        ({"kernel": NTKKernel(1, "erf"), "activation": "gelu"}, [NTKKernel(1, "erf")]),
+    ],
+    ids=str,
+)
+def test_what_is_named_narrows_the_choice(options, kernels):
+    X, y = data()
+    model = NTKRegressor(alpha=0.1, **options).fit(X, y)
+    assert model.kernels_ == kernels and model.kernel_ in kernels
+    assert model.kernel_errors_.shape == (len(kernels),)
+    assert_allclose(model.kernel_errors_.min(), model.kernel_errors_[kernels.index(model.kernel_)])
+
+
+def test_precomputed_kernel_leaves_no_choice():
+    X, y = data()
+    model = NTKRegressor("precomputed").fit(NTKKernel()(X), y)
+    assert model.kernels_ == [None] and model.kernel_ is None
+    assert_allclose(model.kernel_errors_, model.loo_errors_.min(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("y", [np.full(50, 7.0), np.zeros((50, 2))], ids=["number", "columns"])
+def test_first_of_equals_is_chosen(y):
+    model = NTKRegressor().fit(data()[0], y)
+    assert_array_equal(model.kernel_errors_, 0.0)
+    assert model.kernel_ == FOUR[0]
+
+
+# --- Rows, weights and outputs -------------------------------------------------------------------
+
+
+@each_target
+@each_option
+def test_weights_are_repetitions(target, options):
+    X, y = data(target, n=30)
+    counts = np.random.default_rng(0).integers(0, 4, len(X))
+    rows = np.random.default_rng(1).permutation(np.repeat(np.arange(len(X)), counts))
+    weighted = NTKRegressor(**options).fit(X, y, counts)
+    repeated = NTKRegressor(**options).fit(X[rows], y[rows])
+    assert_allclose(repeated.kernel_errors_, weighted.kernel_errors_, rtol=1e-7)
+    assert repeated.kernel_ == weighted.kernel_
+    new = data(n=9, seed=1)[0]
+    spreads = (model.predict(new, return_std=True) for model in (repeated, weighted))
+    for found, expected in zip(*spreads, strict=True):
+        assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_outputs_share_a_network():
+    """The error is the mean over outputs, each in units of its variance."""
+    X, Y = data("several", noise=0.2)
+    model = NTKRegressor(alpha=0.1).fit(X, Y)
+    parts = [NTKRegressor(alpha=0.1).fit(X, y).kernel_errors_ for y in Y.T]
+    assert_allclose(model.kernel_errors_, np.mean(parts, axis=0), rtol=1e-9)
+    scaled = NTKRegressor(alpha=0.1).fit(X, Y * [1e6, -1e-6] + [3.0, 5.0])
+    assert_allclose(scaled.kernel_errors_, model.kernel_errors_, rtol=1e-6)
+
+
+# --- Inside scikit-learn -------------------------------------------------------------------------
+
+
+def test_parameters_stay():
+    model = NTKRegressor()
+    before = model.get_params()
+    assert before["kernel"] == before["activation"] == "auto"
+    other = clone(model.fit(*data()))
+    assert model.get_params() == other.get_params() == before
+    assert not hasattr(other, "kernel_")
+
+
+@each_option
+def test_pickles(options):
+    X, y = data()
+    model = NTKRegressor(**options).fit(X, y)
+    other = pickle.loads(pickle.dumps(model))
+    assert other.kernels_ == model.kernels_
+    assert_array_equal(other.kernel_errors_, model.kernel_errors_)
+    assert_same_fit(other, model, X[:5], rtol=1e-12)
+
+
+def test_second_fit_chooses_again():
+    model = NTKRegressor().fit(*data("kinks", 150, 0.0))
+    first = model.kernel_
+    X, y = data("smooth", 150, 0.0)
+    assert model.fit(X, y).kernel_ != first
+    assert_same_fit(model, NTKRegressor().fit(X, y), X[:5])
+
+
+def test_search_over_choices():
+    X, y = data()
+    grid = {"kernel": ["auto", "ntk", NNGPKernel(1)], "activation": ["auto", "relu", "erf"]}
+    search = GridSearchCV(NTKRegressor(), grid, cv=3).fit(X, y)
+    assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
+    best = NTKRegressor(**search.best_params_).fit(X, y)
+    assert_same_fit(search.best_estimator_, best, X[:5])
+
+
+# --- Where a network needs a name ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"kernel": "ntk"}, {"activation": "relu"}], ids=str)
+def test_precomputed_needs_a_name(options):
+    message = r"^precomputed takes .* one kernel; got NTKRegressor\(.* name the kernel and the act"
+    with pytest.raises(ValueError, match=message):
+        precomputed(NTKRegressor(**options), data()[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel": "nngp", "activation": "gelu"},
+        {"n_frozen": 1, "activation": "erf"},
+        {"architecture": resmlp(2)},
+        {"depth": 0},
+        {"kernel": NTKKernel(1)},
+    ],
+    ids=str,
+)
+def test_precomputed_without_a_choice(options):
+    X, y = data()
+    model = NTKRegressor(**options)
+    other, K = precomputed(model, X)
+    assert_allclose(other.fit(K, y).predict(K), model.fit(X, y).predict(X), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["kernel", "activation"])
+def test_grids_name_what_to_choose_from(name):
+    X, y = data()
+    grid = {"depth": [1], name: ["auto"]}
+    with pytest.raises(ValueError, match=f"^param_grid has {name}='auto': name what to choose"):
+        NTKRegressorCV(grid).fit(X, y)
+    with pytest.raises(ValueError, match=f"{name}|activation 'auto'"):
+        NTKClassifierCV(grid).fit(X, y > 0.0)
+
+
+def test_members_of_a_search_choose_nothing():
+    X, y = data()
+    search = NTKRegressorCV({"depth": [1, 2], "kernel": ["ntk", "nngp"]}).fit(X, y)
+    for member in search.estimators_:
+        assert len(member.kernels_) == 1 and member.kernel_.activation == ReLU()
+    found = NTKRegressorCV({"depth": [2]}, combine=None).fit(X, y).predict(X)
+    named = NTKRegressor("ntk", activation="relu").fit(X, y)
+    assert_allclose(found, named.predict(X), rtol=1e-9)
