@@ -9,6 +9,9 @@ from ..formulas.special import angle, rounding_of, settled
 from ..formulas.tracing import NOISE, TINY
 from ._registry import activation
 
+UNLIKE = 4.0
+"""Ratio of standard deviations from which a gap is better found from the dual itself."""
+
 # Both contain psi = asin(cov / sqrt((1 + a^2)(1 + b^2))). Covariances are scaled by u v, where
 # u = 1 / sqrt(1 + a^2) and v = 1 / sqrt(1 + b^2), so that no norm overflows. `_shortfall` is
 # (psi(x, x) + psi(y, y)) / 2 - psi(x, y), as the angle of one complex number whose real and
@@ -206,6 +209,12 @@ class GELU(NamedTuple):
         rest = (rest_a - rest_b) ** 2 + 2.0 * (parallel + turn)
         moved = 0.25 * distance + (arcs + rest) / (2.0 * np.pi)
         gap = self.gain**2 * moved - (a_new - b_new) ** 2
+        # of rows of unlike norms that is a difference of large numbers, and their kernel is not
+        rational = uv * (sine * sine) / (cosine + TINY) + a * b * (product * cosine)
+        dual = cov * (0.25 + (mean - shortfall) / (2.0 * np.pi)) + rational / (2.0 * np.pi)
+        unlike = 1.0 * (a_new > UNLIKE * b_new) + 1.0 * (b_new > UNLIKE * a_new)
+        plain = 2.0 * (a_new * b_new - self.gain**2 * dual)
+        gap = (1.0 - unlike) * gap + unlike * plain
         lift = uv * uv * (1.0 + 1.0 / (cosine * cosine + TINY)) + cosine02
         slope = 0.25 + (mean - shortfall + lift * sine / (cosine + TINY)) / (2.0 * np.pi)
-        return np.maximum(gap, 0.0), self.gain**2 * slope
+        return np.minimum(np.maximum(gap, 0.0), 4.0 * a_new * b_new), self.gain**2 * slope
