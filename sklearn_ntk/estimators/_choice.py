@@ -8,6 +8,7 @@ from scipy.linalg import eigh
 from ..gram import KernelOperator
 from ..solvers._factors import variances
 from ..solvers._solution import relative_error
+from ._columns import deviations
 
 MOST_ROWS = 1500
 """Rows by which a choice is made, at most: of more it takes evenly spaced ones."""
@@ -73,9 +74,11 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     Radhakrishnan, Beaglehole, Pandit and Belkin (Science, 2024): the root of the average outer
     product ``M`` of the gradients, in units of the standard deviations of columns and targets. The
     mean square of its eigenvalues is one, and the sum of the variances of the columns is about that
-    of the rows. None if no function of the columns has a gradient.
+    of the rows. None if no function has a gradient, or if coefficients overflow.
     """
-    stds, targets = np.sqrt(variances(X, weights)), variances(Y, weights)
+    if not np.all(np.isfinite(dual)):
+        return None
+    stds, targets = deviations(X, weights), variances(Y, weights)
     M = outer_product(kernel, project(X, features), features, stds, targets, weights, dual)
     moving = np.flatnonzero(stds)
     M = M[np.ix_(moving, moving)]

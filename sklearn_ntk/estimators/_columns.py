@@ -52,3 +52,9 @@ class Columns(NamedTuple):
 
     def _stretches(self, z):
         return np.hypot(1.0, z / self.limit)
+
+
+def deviations(X, weights):
+    """Standard deviations (d,) of the columns of rows (n, d), of any size."""
+    scaled_rows, units = standardise(X, weights)
+    return scaled(np.sqrt(variances(scaled_rows, weights)), units.exponents)

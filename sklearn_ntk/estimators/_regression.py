@@ -14,11 +14,11 @@ from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..gram import KernelOperator
-from ..solvers._factors import variances
 from ..solvers._solution import relative_error
 from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, merge
 from ._choice import MOST_ROWS, candidates, outer_product, project
+from ._columns import deviations
 from ._uncertainty import Posterior, find_spread
 
 CHOICE = ("kernel", "activation")
@@ -89,7 +89,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         The kernel in use; None if it is precomputed.
     kernels_, kernel_errors_ : list of Kernel, array of shape (n_kernels,)
         The kernels that were tried, and for each the mean squared error of leaving out one row at
-        its best ridge or time, in units of the variance of the targets.
+        its best features and ridge or time, in units of the variance of the targets, a quarter more
+        where features were learned on the same rows.
     X_fit_ : array of shape (n_distinct, n_features)
         Training rows as the kernel sees them, squashed, and equal ones merged; absent if the kernel
         is precomputed.
@@ -222,7 +223,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         operator, kept, group = self._gram(X, weights)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
         if self.kernel_ is not None:
-            self._stds = np.sqrt(variances(self.X_fit_, weights))
+            self._stds = deviations(self.X_fit_, weights)
         path, ridge, attributes = self._fit(operator, Y, weights, unit)
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept

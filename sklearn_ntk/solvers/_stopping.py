@@ -94,7 +94,9 @@ class EarlyStopping(NamedTuple):
 
 def default_times(K, weights, n, learning_rate=1.0):
     """Decreasing times ``sum_i w_i / (learning_rate ridge)`` for the `default_ridges`."""
-    return weights.sum() / (learning_rate * default_ridges(K, weights, n))
+    with np.errstate(over="ignore"):
+        times = weights.sum() / (learning_rate * default_ridges(K, weights, n))
+    return np.minimum(times, np.finfo(float).max)
 
 
 def _solution(flow, Y, time, is_whole=True):

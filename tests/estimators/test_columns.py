@@ -98,7 +98,7 @@ def test_one_reading_ruins_no_prediction():
     new[0, 1] = 250.0
     errors, stds = {}, {}
     for squash in (None, 10.0, 3.0):
-        model = NTKRegressor(squash=squash).fit(X[100:], y[100:])
+        model = NTKRegressor(squash=squash, features=None).fit(X[100:], y[100:])
         mean, stds[squash] = model.predict(new, return_std=True)
         errors[squash] = np.abs(mean - y[2:100])[0]
     assert errors[10.0] < 0.2 * errors[None]
@@ -109,7 +109,7 @@ def test_one_reading_ruins_no_prediction():
 def test_far_rows_are_uncertain():
     """Also beyond a training row that is squashed to nearly the same place."""
     X, y = data()
-    model = NTKRegressor().fit(X, y)
+    model = NTKRegressor(features=None).fit(X, y)
     std = model.predict(np.array([[0.0, 1.0, 0.0], [0.0, 1e3, 0.0], [0.0, 1e5, 0.0]]), True)[1]
     assert std[0] < 0.2 * std[1] < 0.01 * std[2]
     root = np.sqrt(np.diag(model.predict(X, return_cov=True)[1]))
