@@ -114,12 +114,14 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         distinct. The kernel is the first one of those to choose among.
         """
         (self.kernel_, *_), kept = self._kernels(), np.flatnonzero(weights)
+        self.features_ = self._columns = None
+        vars(self).pop("X_fit_", None)  # of the last fit
         if self.kernel_ is None:
             check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
             _check_symmetric(X)
             self._kept = kept
             return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
-        X, self.features_ = X[kept], None
+        X = X[kept]
         self._columns = fit_columns(self, self.kernel_, X, weights[kept])
         X = self._rows(X)
         first, group = distinct(X)
@@ -152,14 +154,18 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         """Gradients (n, k, d) of functions at new rows, by their coefficients."""
         X = validate_data(self, X, reset=False, dtype=np.float64)
         if not hasattr(self.kernel_, "gradient_x"):
-            kind = "a precomputed one" if self.kernel_ is None else repr(self.kernel_)
             raise ValueError(
                 f"predict_gradient needs a kernel with a method gradient_x, such as NTKKernel(); "
-                f"got {kind}."
+                f"got {kind_of(self.kernel_)}."
             )
         gradients = self.kernel_.gradient_x(self._rows(X), self.X_fit_, dual)
         gradients = project(gradients, None if self.features_ is None else self.features_.T)
         return gradients if self._columns is None else gradients * self._columns.slopes(X)[:, None]
+
+
+def kind_of(kernel):
+    """What a fitted kernel is, for errors."""
+    return "a precomputed one" if kernel is None else repr(kernel)
 
 
 def fit_columns(model, kernel, X, weights):

@@ -6,12 +6,16 @@ import numpy as np
 from scipy.linalg import eigh
 
 from ..gram import KernelOperator
+from ..gram._operator import chunks
 from ..solvers._factors import variances
 from ..solvers._solution import relative_error
 from ._columns import deviations
 
 MOST_ROWS = 1500
 """Rows by which a choice is made, at most: of more it takes evenly spaced ones."""
+
+MOST_COLUMNS = 500
+"""Columns up to which features are learned by default: their matrices are factorised each time."""
 
 OPTIMISM = 1.25
 """By how much errors of leaving out one row are multiplied where features were learned on it, too.
@@ -79,7 +83,9 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     if not np.all(np.isfinite(dual)):
         return None
     stds, targets = deviations(X, weights), variances(Y, weights)
-    M = outer_product(kernel, project(X, features), features, stds, targets, weights, dual)
+    rows = project(X, features)
+    parts = gradients(kernel, rows, features, stds, targets, weights, dual)
+    M = sum(part.T @ part for part in parts)
     moving = np.flatnonzero(stds)
     M = M[np.ix_(moving, moving)]
     if mode == "diagonal":
@@ -96,15 +102,16 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     return found
 
 
-def outer_product(kernel, X, features, stds, targets, weights, dual):
-    """Average outer product (d, d) of the gradients of functions at rows, by their weights.
+def gradients(kernel, X, features, stds, targets, weights, dual):
+    """Yield gradients (m, d) of k functions at n rows, times the roots of the weights of the rows.
 
     The rows ``X`` (n, d) are those that the kernel sees, with ``features``. Gradients are in units
-    of the standard deviations ``stds`` (d,) of the columns before, and summed over the functions in
-    units of the variances ``targets`` (k,).
+    of the standard deviations ``stds`` (d,) of the columns before, and of those of the targets, of
+    variances ``targets`` (k,). The sum of their outer products is the average over the rows, summed
+    over the functions.
     """
-    gradients = kernel.gradient_x(X, coef=dual)  # (n, k, d)
-    gradients = project(gradients, None if features is None else features.T) * stds
     shares = weights[:, None] / weights.sum() / np.where(targets > 0.0, targets, 1.0)
-    gradients = (np.sqrt(shares)[..., None] * gradients).reshape(-1, len(stds))
-    return gradients.T @ gradients
+    for rows in chunks(len(X), dual.shape[1] * len(stds)):
+        found = kernel.gradient_x(X[rows], X, dual)  # (m, k, d)
+        found = project(found, None if features is None else features.T) * stds
+        yield (np.sqrt(shares[rows])[..., None] * found).reshape(-1, len(stds))

@@ -13,11 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
+from ..activations import as_activation
 from ..gram import KernelOperator
 from ..solvers._solution import relative_error
 from ..solvers._units import normalise, scaled, standardise
-from ._base import NetworkEstimator, check_weights, fit_squares, merge
-from ._choice import MOST_ROWS, candidates, outer_product, project
+from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
+from ._choice import MOST_COLUMNS, MOST_ROWS, candidates, gradients, project
 from ._columns import deviations
 from ._uncertainty import Posterior, find_spread
 
@@ -252,14 +253,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     def _fit(self, operator, Y, weights, unit):
         """What `fit_squares` returns, for the best kernel and features if there is a choice."""
         fit, self.kernels_ = partial(fit_squares, self, unit=unit), self._kernels()
-        mode = self.features
-        if mode == "auto":
-            mode = "full" if len(self.kernels_) > 1 else None
-        if mode is not None and not hasattr(self.kernel_, "gradient_x"):
-            raise ValueError(
-                f"features={mode!r} needs the kernel of a network on rows; got kernel="
-                f"{self.kernel!r}: leave features at None."
-            )
+        mode = self._mode()
         if len(self.kernels_) == 1 and mode is None:
             found = fit(operator, Y, weights)
             self.kernel_errors_ = np.array([relative_error(found[0].solution, Y, weights)])
@@ -277,6 +271,19 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         if len(rows) == n:
             return best.fit
         return fit(KernelOperator(self.kernel_, self.X_fit_), Y, weights)
+
+    def _mode(self):
+        """How features are learned: "diagonal", "full" or None."""
+        if self.features == "auto":
+            if len(self.kernels_) == 1 or self.n_features_in_ > MOST_COLUMNS:
+                return None
+            return None if as_activation(self.kernel_.activation).jumps else "full"
+        if self.features is not None and not hasattr(self.kernel_, "gradient_x"):
+            raise ValueError(
+                f"features={self.features!r} needs the kernel of a network on rows; got kernel="
+                f"{self.kernel!r}: leave features at None."
+            )
+        return self.features
 
     @one_notice()
     def predict(self, X, return_std=False, return_cov=False):
@@ -386,12 +393,14 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         check_is_fitted(self)
         if not hasattr(self.kernel_, "gradient_x"):
             raise AttributeError(
-                f"feature_importances_ needs gradients; {self.kernel_!r} has none."
+                f"feature_importances_ needs a kernel with a method gradient_x; got "
+                f"{kind_of(self.kernel_)}."
             )
         rows = self.X_fit_, self.features_, self._stds
         functions = self._spread.total, self._posterior.weights, self._dual
         try:
-            shares = outer_product(self.kernel_, *rows, *functions).diagonal()
+            parts = gradients(self.kernel_, *rows, *functions)
+            shares = sum((part**2).sum(axis=0) for part in parts)
         except ValueError as error:
             raise AttributeError(f"feature_importances_: {error}") from error
         return shares / (shares.sum() or 1.0)

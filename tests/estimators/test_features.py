@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn_ntk import NNGPKernel, NTKRegressor
 from sklearn_ntk.estimators import _regression
 from sklearn_ntk.estimators._choice import learn
+from sklearn_ntk.gram import _operator
 from sklearn_ntk.layers import Dense, Flatten, Input
 
 MODES = pytest.mark.parametrize("mode", ["diagonal", "full"])
@@ -163,6 +164,34 @@ def test_explicit_networks_learn_none():
     assert model().fit(X, y).features_ is None
     assert NTKRegressor(NNGPKernel()).fit(X, y).features_ is None
     assert NTKRegressor().fit(X, y).features_ is not None
+
+
+def test_none_by_default_where_gradients_fail_or_cost_much(monkeypatch):
+    X, y = data(30)
+    assert NTKRegressor(activation="sign").fit(X, y).features_ is None
+    monkeypatch.setattr(_regression, "MOST_COLUMNS", 7)
+    assert NTKRegressor().fit(X, y).features_ is None
+    assert model(features="full").fit(X, y).features_ is not None
+
+
+def test_gradients_of_some_rows_at_a_time(monkeypatch):
+    X, y = data(60)
+    Y = np.stack([y, X[:, 0]], axis=1)
+    whole = model(features="full").fit(X, Y)
+    shares = whole.feature_importances_
+    monkeypatch.setattr(_operator, "CHUNK", 100)
+    part = model(features="full").fit(X, Y)
+    assert_allclose(part.features_, whole.features_, rtol=1e-9, atol=1e-12)
+    assert_allclose(part.feature_importances_, shares, rtol=1e-9, atol=1e-12)
+
+
+def test_nothing_stays_of_the_last_fit():
+    X, y = data(60)
+    fitted = NTKRegressor().fit(X, y)
+    fitted.set_params(kernel="precomputed").fit(X @ X.T, y)
+    assert fitted.features_ is None and not hasattr(fitted, "X_fit_")
+    with pytest.raises(AttributeError, match=r"a method gradient_x; got a precomputed one\.$"):
+        _ = fitted.feature_importances_
 
 
 def test_what_has_no_gradients_is_refused():
