@@ -46,7 +46,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     activation : str or object of `sklearn_ntk.activations`, default="auto"
         Activation of all hidden layers; "auto" takes the one of "relu" and "gelu" whose
         leave-one-out error is least: functions with kinks, or smooth ones. With a ``kernel`` of
-        "auto", too, all four pairs are tried, at about four times the time of one.
+        "auto", too, all four pairs are tried, at about four times the time of one, or twenty times
+        with learned features.
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
@@ -72,11 +73,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         and so do networks on positions, kernel objects and precomputed kernels.
     features : {"auto", "diagonal", "full"} or None, default="auto"
         Whether rows are multiplied by a matrix learned on the kernel before it sees them: a scale
-        of each column, "diagonal", or any symmetric matrix, "full". "auto" is "full" where the fit
-        chooses among networks, else None. See the notes.
+        of each column, "diagonal", or one that also turns the columns, "full". "auto" is "full"
+        where the fit chooses among networks whose activation does not jump, for at most 500
+        columns, else None. See the notes.
     n_feature_steps : int, default=2
-        How often features are learned, each time on the kernel of those before. Steps that do not
-        lower the leave-one-out error by a fifth are not taken.
+        How often features are learned at most, each time on the kernel of those before. They are
+        taken only if they lower the mean squared leave-one-out error by a fifth.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
@@ -93,14 +95,15 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         its best features and ridge or time, in units of the variance of the targets, a quarter more
         where features were learned on the same rows.
     X_fit_ : array of shape (n_distinct, n_features)
-        Training rows as the kernel sees them, squashed, and equal ones merged; absent if the kernel
-        is precomputed.
+        Training rows as the kernel sees them, squashed, times ``features_``, and equal ones merged;
+        absent if the kernel is precomputed.
     features_ : array of shape (n_features, n_features) or None
-        Matrix that squashed rows are multiplied by; None if no step of learning helps.
+        Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
     feature_importances_ : array of shape (n_features,)
         Shares of the columns in the mean squared gradient of the fitted function at the training
         rows, in units of the standard deviations of the columns. They sum to one, or are zero if
-        nothing depends on any column. For kernels that have gradients, see `predict_gradient`.
+        nothing depends on any column. For kernels that have gradients, see `predict_gradient`;
+        computed at each access.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
     alpha_ : float

@@ -17,7 +17,8 @@ def precomputed(estimator, X):
     Parameters
     ----------
     estimator : NTKRegressor or NTKClassifier
-        One that leaves no choice among kernels: an NTKRegressor names its kernel and activation.
+        One that leaves no choice among kernels and learns no features: an NTKRegressor names its
+        kernel and activation.
     X : array-like of shape (n_samples, n_features)
 
     Returns
@@ -49,6 +50,11 @@ def precomputed(estimator, X):
         raise ValueError(
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
             f"among {1 + len(others)}: name the kernel and the activation."
+        )
+    if getattr(estimator, "features", None) not in ("auto", None):
+        raise ValueError(
+            f"precomputed takes an estimator without learned features; got {estimator!r}: leave "
+            f"features at None."
         )
     X = read_rows(X)
     columns = fit_columns(estimator, kernel, X, np.ones(len(X)))

@@ -75,7 +75,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
 
     See Also
     --------
-    NTKRegressor : One network, of which only the ridge is chosen.
+    NTKRegressor : One network, the best of four, with learned features.
 
     Notes
     -----

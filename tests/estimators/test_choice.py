@@ -247,6 +247,12 @@ def test_precomputed_without_a_choice(options):
     assert_allclose(other.fit(K, y).predict(K), model.fit(X, y).predict(X), rtol=1e-6, atol=1e-9)
 
 
+def test_precomputed_learns_no_features():
+    model = NTKRegressor("nngp", activation="gelu", features="full")
+    with pytest.raises(ValueError, match=r"without learned features; got .* features at None\.$"):
+        precomputed(model, data()[0])
+
+
 @pytest.mark.parametrize("name", ["kernel", "activation"])
 def test_grids_name_what_to_choose_from(name):
     X, y = data()
