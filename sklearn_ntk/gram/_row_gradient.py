@@ -155,7 +155,8 @@ def _weights(left, right, rates):
         tiny = np.cbrt(np.finfo(rates.dtype).eps) * (right.norms.mean() or 1.0)
         rows = [check_rows(Z) for Z in (tiny * axes[:1], right.norms[:, None] * axes[1:])]
         by_gap[is_zero] = rates(rows)[1]
-    return by_std / np.sqrt(d), by_gap * (2.0 / d * right.norms)
+    with np.errstate(over="ignore"):  # of rows that coincide, see `_Pairs._apart`
+        return by_std / np.sqrt(d), by_gap * (2.0 / d * right.norms)
 
 
 class _Rates(NamedTuple):
@@ -202,13 +203,15 @@ class _Pairs:
         self.close = [(i, np.flatnonzero(close[i])) for i in np.flatnonzero(close.any(axis=1))]
 
     def _apart(self, i, close):
-        """``u - v`` of a row and of rows close to it; that is zero if it is rounding."""
+        """``u - v`` of a row and of rows close to it; zero, and of no weight, if it is rounding."""
         (X, _, inverse), (Y, others, _) = self.left, self.right
         ratio = others[close] * inverse[i]
         scale = np.exp2(-np.rint(np.log2(ratio)))
         X, Y, ratio = X[None, [i]], (Y[close] * scale[:, None])[None], (ratio * scale)[None]
         apart = between_directions(X, Y, inverse[i], ratio)[0]
-        return apart * (np.abs(apart).max(axis=1, keepdims=True) > ROUNDING)
+        is_rounding = np.abs(apart).max(axis=1) <= ROUNDING
+        apart[is_rounding] = self.across[i, close[is_rounding]] = 0.0
+        return apart
 
     def gradients(self):
         """Gradients (n, m, d) of all pairs."""
@@ -223,8 +226,9 @@ class _Pairs:
         """Gradients (n, k, d) of sums with coefficients (m, k) over the rows on the right."""
         exact = []
         for i, close in self.close:
+            apart = self._apart(i, close)
             weights = self.across[i, close, None] * coef[close]
-            exact.append((i, weights.T @ self._apart(i, close)))
+            exact.append((i, weights.T @ apart))
             self.across[i, close] = 0.0
         total = (self.along @ coef)[..., None] * self.directions[:, None]
         total += (self.across @ coef)[..., None] * self.U[:, None]

@@ -128,6 +128,14 @@ def test_importances(features):
     assert np.all(NTKRegressor().fit(X, 0.0 * y).feature_importances_ == 0.0)
 
 
+def test_large_rows():
+    """Of which networks see the directions only, and no number overflows."""
+    X, y = data(40, 3)
+    moderate, large = (NTKRegressor().fit(size * X, y) for size in (1e50, 1e150))
+    assert_allclose(large.feature_importances_, moderate.feature_importances_, rtol=1e-6)
+    assert_allclose(large.predict(1e150 * X), moderate.predict(1e50 * X), rtol=1e-6)
+
+
 def test_uncertainty_persistence_and_clone():
     X, y = data()
     fitted = NTKRegressor().fit(X, y)

@@ -219,6 +219,16 @@ def test_extreme_sizes(size):
     assert_allclose(found, gradient_x(program, ROWS, OTHERS), rtol=1e-10)
 
 
+@pytest.mark.parametrize("get", BOTH)
+def test_large_rows_that_coincide(get):
+    """There GELU is a rectifier, and biases are nothing."""
+    same = np.arange(len(ROWS))
+    expected = gradient_x(lower(mlp(2), 2.0, 0.0), ROWS, get=get)[same, same]
+    for name in ("relu", "gelu"):
+        found = gradient_x(lower(mlp(2, name), 2.0, 1.0), 1e150 * ROWS, get=get) / 1e150
+        assert_allclose(found[same, same], expected, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("n, m", [(0, 3), (3, 0)])
 def test_no_rows(n, m):
     program = lower(mlp(1))
