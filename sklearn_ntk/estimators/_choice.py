@@ -12,7 +12,7 @@ from ..solvers._solution import relative_error
 from ._columns import deviations
 
 MOST_ROWS = 1500
-"""Rows by which a choice is made, at most: of more it takes evenly spaced ones."""
+"""Rows by which a choice is made, at most: of more it takes random ones."""
 
 MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""

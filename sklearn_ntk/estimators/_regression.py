@@ -133,8 +133,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     learned as by A. Radhakrishnan, D. Beaglehole, P. Pandit and M. Belkin ("Mechanism for feature
     learning in neural networks and backpropagation-free machine learning models", Science, 2024):
     the matrix is the root of the average outer product of the gradients of the fitted function, in
-    units of the standard deviations of the columns. Of more than 1500 distinct rows, so many choose
-    the network and its features, for which all rows are fitted then.
+    units of the standard deviations of the columns. Of more than 1500 distinct rows, so many, drawn
+    with a fixed seed, choose the network and its features, for which all rows are fitted then.
 
     Examples
     --------
@@ -262,7 +262,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             self.kernel_errors_ = np.array([relative_error(found[0].solution, Y, weights)])
             return found
         n = len(self.X_fit_)
-        rows = np.unique(np.linspace(0, n - 1, min(n, MOST_ROWS)).astype(int))
+        rows = np.sort(np.random.default_rng(0).permutation(n)[:MOST_ROWS])
         parts = self.X_fit_[rows], Y[rows], weights[rows]
         tried = list(candidates(fit, self.kernels_, *parts, mode, self.n_feature_steps))
         most = (1.0 + 1e-9) * min(candidate.error for candidate in tried)

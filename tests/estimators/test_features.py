@@ -167,6 +167,16 @@ def test_many_rows_choose_by_some(monkeypatch):
     assert errors[1] < 4.0 * errors[0] < 0.4 * expected.var()
 
 
+def test_rows_that_choose_are_of_all_kinds(monkeypatch):
+    """Every other row depends on another column, which has most of the variance of the targets."""
+    X, _ = data(200, 4)
+    X[:, 3] = np.tile([-3.0, 3.0], 100)
+    y = np.where(X[:, 3] < 0.0, np.sin(2.0 * X[:, 0]), 3.0 * np.sin(2.0 * X[:, 1]))
+    monkeypatch.setattr(_regression, "MOST_ROWS", 100)
+    sizes = np.linalg.norm(model(features="diagonal").fit(X, y).features_, axis=1)
+    assert sizes[1] > 2.0 * sizes[0] > 2.0 * sizes[2]
+
+
 def test_explicit_networks_learn_none():
     X, y = data(60)
     assert model().fit(X, y).features_ is None
