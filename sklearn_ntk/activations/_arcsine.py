@@ -187,7 +187,7 @@ class GELU(NamedTuple):
         r = np.sqrt(1.0 + t)
         uv = u * v
         product = (a * u) * (b * v)
-        scaled = q * uv
+        scaled = q * u * v  # in this order no derivative underflows
         shortfall, sine, cosine, cosine0, growth = _shortfall(scaled, u, v, s, t, p, r, product)
         cov = a * b - 0.5 * q
         mean = 0.5 * (psi_a + psi_b)

@@ -220,13 +220,12 @@ def test_extreme_sizes(size):
 
 
 @pytest.mark.parametrize("get", BOTH)
-def test_large_rows_that_coincide(get):
+def test_large_rows(get):
     """There GELU is a rectifier, and biases are nothing."""
-    same = np.arange(len(ROWS))
-    expected = gradient_x(lower(mlp(2), 2.0, 0.0), ROWS, get=get)[same, same]
+    expected = gradient_x(lower(mlp(2), 2.0, 0.0), ROWS, get=get)
     for name in ("relu", "gelu"):
         found = gradient_x(lower(mlp(2, name), 2.0, 1.0), 1e150 * ROWS, get=get) / 1e150
-        assert_allclose(found[same, same], expected, rtol=1e-12, atol=1e-14)
+        assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("n, m", [(0, 3), (3, 0)])
