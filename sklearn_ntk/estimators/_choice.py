@@ -17,6 +17,9 @@ MOST_ROWS = 1500
 MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""
 
+LEARNING_COPIES = 6
+"""Peak memory of one step of learning, in matrices of columns by columns."""
+
 OPTIMISM = 1.25
 """By how much errors of leaving out one row are multiplied where features were learned on it, too.
 

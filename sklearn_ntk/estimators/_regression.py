@@ -18,7 +18,7 @@ from ..gram import KernelOperator
 from ..solvers._solution import relative_error
 from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
-from ._choice import MOST_COLUMNS, MOST_ROWS, candidates, gradients, project
+from ._choice import LEARNING_COPIES, MOST_COLUMNS, MOST_ROWS, candidates, gradients, project
 from ._columns import deviations
 from ._uncertainty import Posterior, find_spread
 
@@ -285,6 +285,13 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             raise ValueError(
                 f"features={self.features!r} needs the kernel of a network on rows; got kernel="
                 f"{self.kernel!r}: leave features at None."
+            )
+        if self.features is not None:
+            d, n_kept = self.n_features_in_, self.n_feature_steps * len(self.kernels_)
+            check_memory(
+                8.0 * (n_kept + LEARNING_COPIES) * d * d,
+                f"Learning features of {d} columns",
+                "select columns, or leave features at None",
             )
         return self.features
 

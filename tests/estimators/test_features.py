@@ -192,6 +192,12 @@ def test_none_by_default_where_gradients_fail_or_cost_much(monkeypatch):
     assert model(features="full").fit(X, y).features_ is not None
 
 
+def test_too_many_columns_are_refused():
+    X = np.random.default_rng(0).standard_normal((3, 10**6))
+    with pytest.raises(MemoryError, match=r"Learning features of 1000000 columns .* at None"):
+        model(features="diagonal").fit(X, X[:, 0])
+
+
 def test_gradients_of_some_rows_at_a_time(monkeypatch):
     X, y = data(60)
     Y = np.stack([y, X[:, 0]], axis=1)
