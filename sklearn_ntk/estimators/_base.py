@@ -106,14 +106,14 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         """Kernels among which the fit chooses."""
         return [self._make_kernel()]
 
-    def _gram(self, X, weights):
+    def _gram(self, kernel, X, weights):
         """`GramOperator` of the distinct rows, ``kept`` and ``group``.
 
         ``kept`` (n_kept,) are the indices of the rows of positive weight, and ``group`` (n_kept,)
         is the index of each among the distinct rows. All rows of a precomputed Gram matrix count as
-        distinct. The kernel is the first one of those to choose among.
+        distinct.
         """
-        (self.kernel_, *_), kept = self._kernels(), np.flatnonzero(weights)
+        self.kernel_, kept = kernel, np.flatnonzero(weights)
         self.features_ = self._columns = None
         vars(self).pop("X_fit_", None)  # of the last fit
         if self.kernel_ is None:
@@ -173,6 +173,12 @@ def fit_columns(model, kernel, X, weights):
     if model.squash is None or not isinstance(model.kernel, str) or kernel.takes_positions:
         return None
     return Columns.fit(X, weights, model.squash)
+
+
+def squashed(model, kernel, X, weights):
+    """Training rows (n, d) with squashed columns, where the kernel of an estimator takes these."""
+    columns = fit_columns(model, kernel, X, weights)
+    return X if columns is None else columns.apply(X)
 
 
 def given_alpha(alpha, unit):

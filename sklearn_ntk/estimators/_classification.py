@@ -193,7 +193,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        operator, kept, group = self._gram(X, weights)
+        operator, kept, group = self._gram(self._make_kernel(), X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes))

@@ -224,7 +224,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         weights = check_weights(sample_weight, X)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        operator, kept, group = self._gram(X, weights)
+        self.kernels_ = self._kernels()
+        operator, kept, group = self._gram(self.kernels_[0], X, weights)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
         if self.kernel_ is not None:
             self._stds = deviations(self.X_fit_, weights)
@@ -255,8 +256,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     def _fit(self, operator, Y, weights, unit):
         """What `fit_squares` returns, for the best kernel and features if there is a choice."""
-        fit, self.kernels_ = partial(fit_squares, self, unit=unit), self._kernels()
-        mode = self._mode()
+        fit, mode = partial(fit_squares, self, unit=unit), self._mode()
         if len(self.kernels_) == 1 and mode is None:
             found = fit(operator, Y, weights)
             self.kernel_errors_ = np.array([relative_error(found[0].solution, Y, weights)])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..estimators._base import NetworkEstimator, fit_columns, merge
+from ..estimators._base import NetworkEstimator, merge, squashed
 from ..gram import ArrayOperator, gram
 from ..layers import Dense, Output, lower
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
@@ -49,11 +49,6 @@ class SelectionProblem(NamedTuple):
     exponent: int = 0
     unit: int = 0
     squash: float | None = None
-
-    def rows(self, model, kernel):
-        """Rows as the kernel of an estimator sees them."""
-        columns = fit_columns(model, kernel, self.X, self.weights)
-        return self.X if columns is None else columns.apply(self.X)
 
     @property
     def n_distinct(self):
@@ -147,7 +142,7 @@ def _grams(members, problem):
     index, parameters = members[0]
     model = NetworkEstimator(**parameters, squash=problem.squash)
     kernel = model._make_kernel()
-    X = problem.rows(model, kernel)
+    X = squashed(model, kernel, problem.X, problem.weights)
     if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:
         yield index, kernel(X)
         return

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._runtime.check import read_rows
-from ..estimators._base import NetworkEstimator, fit_columns
+from ..estimators._base import NetworkEstimator, squashed
 
 
 def precomputed(estimator, X):
@@ -57,6 +57,5 @@ def precomputed(estimator, X):
             f"features at None."
         )
     X = read_rows(X)
-    columns = fit_columns(estimator, kernel, X, np.ones(len(X)))
-    rows = X if columns is None else columns.apply(X)
+    rows = squashed(estimator, kernel, X, np.ones(len(X)))
     return clone(estimator).set_params(kernel="precomputed"), kernel(rows)
