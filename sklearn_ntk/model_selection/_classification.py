@@ -53,6 +53,13 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
+    features : {"auto", "diagonal", "full"}, array or None, default="auto"
+        A matrix that squashed rows are multiplied by before all networks on columns see them:
+        given, or learned as by `NTKClassifier`, before the networks are scored. Scores are of
+        features learned on all rows, and are too good by up to a fifth. "auto" is None.
+    n_feature_steps : int, default=2
+        How often features are learned at most. They are taken only if they lower the mean squared
+        leave-one-out error by a fifth.
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
@@ -71,6 +78,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         The line with the largest score, its parameters and its score.
     estimators_ : list of `NTKClassifier`
         What predicts, fitted to all rows.
+    features_ : array of shape (n_features, m) or None
+        Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
     weights_ : array of shape (n_estimators,)
         Their weights, in decreasing order, which sum to one.
     classes_ : array of shape (n_classes,)
@@ -128,6 +137,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         cv=None,
         combine="stack",
         squash=10.0,
+        features="auto",
+        n_feature_steps=2,
         class_weight=None,
         n_jobs=None,
         verbose=0,
@@ -140,6 +151,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             cv=cv,
             combine=combine,
             squash=squash,
+            features=features,
+            n_feature_steps=n_feature_steps,
             n_jobs=n_jobs,
             verbose=verbose,
         )

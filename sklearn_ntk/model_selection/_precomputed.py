@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
+from ..estimators._choice import kernels_of
 
 
 def precomputed(estimator, X):
@@ -43,7 +44,7 @@ def precomputed(estimator, X):
             f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
         )
     estimator._validate_params()
-    kernel, *others = estimator._kernels()
+    kernel, *others = kernels_of(estimator)
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
     if others:
@@ -51,7 +52,7 @@ def precomputed(estimator, X):
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
             f"among {1 + len(others)}: name the kernel and the activation."
         )
-    if getattr(estimator, "features", None) not in ("auto", None):
+    if estimator.features not in ("auto", None):
         raise ValueError(
             f"precomputed takes an estimator without learned features; got {estimator!r}: leave "
             f"features at None."

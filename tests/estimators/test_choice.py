@@ -67,6 +67,7 @@ def assert_same_fit(model, other, X, rtol=1e-9):
 # --- What is chosen ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_target
 @each_option
 @pytest.mark.parametrize("weighted", [False, True])
@@ -210,6 +211,7 @@ def test_second_fit_chooses_again():
     assert_same_fit(model, NTKRegressor().fit(X, y), X[:5])
 
 
+@pytest.mark.slow
 def test_search_over_choices():
     X, y = data()
     grid = {"kernel": ["auto", "ntk", NNGPKernel(1)], "activation": ["auto", "relu", "erf"]}

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_ntk import NNGPKernel, NTKRegressor
-from sklearn_ntk.estimators import _regression
+from sklearn_ntk.estimators import _choice
 from sklearn_ntk.estimators._choice import learn
 from sklearn_ntk.gram import _operator
 from sklearn_ntk.layers import Dense, Flatten, Input
@@ -159,7 +159,7 @@ def test_constant_columns_and_few_rows():
 def test_many_rows_choose_by_some(monkeypatch):
     X, y = data(300)
     whole = NTKRegressor().fit(X, y)
-    monkeypatch.setattr(_regression, "MOST_ROWS", 100)
+    monkeypatch.setattr(_choice, "MOST_ROWS", 100)
     part = NTKRegressor().fit(X, y)
     assert part.X_fit_.shape == (300, 8)
     new, expected = data(500, seed=1)
@@ -172,7 +172,7 @@ def test_rows_that_choose_are_of_all_kinds(monkeypatch):
     X, _ = data(200, 4)
     X[:, 3] = np.tile([-3.0, 3.0], 100)
     y = np.where(X[:, 3] < 0.0, np.sin(2.0 * X[:, 0]), 3.0 * np.sin(2.0 * X[:, 1]))
-    monkeypatch.setattr(_regression, "MOST_ROWS", 100)
+    monkeypatch.setattr(_choice, "MOST_ROWS", 100)
     sizes = np.linalg.norm(model(features="diagonal").fit(X, y).features_, axis=1)
     assert sizes[1] > 2.0 * sizes[0] > 2.0 * sizes[2]
 
@@ -187,7 +187,7 @@ def test_explicit_networks_learn_none():
 def test_none_by_default_where_gradients_fail_or_cost_much(monkeypatch):
     X, y = data(30)
     assert NTKRegressor(activation="sign").fit(X, y).features_ is None
-    monkeypatch.setattr(_regression, "MOST_COLUMNS", 7)
+    monkeypatch.setattr(_choice, "MOST_COLUMNS", 7)
     assert NTKRegressor().fit(X, y).features_ is None
     assert model(features="full").fit(X, y).features_ is not None
 

@@ -137,6 +137,7 @@ def test_outputs_are_trained_apart():
         assert_allclose(column, model.fit(X, target).predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_stopping_helps_where_there_is_noise(seed):
     X, y = numbers(150, noise=5.0, seed=seed)
@@ -154,6 +155,7 @@ def test_losses_without_a_closed_form(loss):
         NTKClassifier(loss=loss, training_time=1.0).fit(X, y)
 
 
+@pytest.mark.slow
 def test_memory(monkeypatch):
     set_free(monkeypatch, 23e6)
     X = np.random.default_rng(0).standard_normal((900, 2))

@@ -51,6 +51,7 @@ def quiet():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("wrap", WRAPPED)
 @pytest.mark.parametrize("name", TRIALS)
@@ -107,6 +108,7 @@ def test_classifier_gets_past_trials_that_overflow(n_classes):
         assert np.isfinite(model.predict_proba(Z)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("name", ["exp", "monomial", "float32"])
 def test_restarts_and_searches_without_gradient_get_past_trials(name):

@@ -27,6 +27,7 @@ def line(search, **params):
 # --- Scores ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"kernel": "nngp", "depth": 3, "activation": "erf"}])
 def test_leave_one_out_is_refitting(params):
     X, y = numbers()
@@ -38,6 +39,7 @@ def test_leave_one_out_is_refitting(params):
         assert_allclose(score, -np.mean((y - predictions) ** 2), rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "accuracy", "neg_log_loss"])
 def test_leave_one_out_of_classes_is_refitting(scoring, n_classes):

@@ -31,6 +31,7 @@ def test_choice_is_the_best_line(cls):
     assert_allclose(model.dual_coef_, alone.dual_coef_)
 
 
+@pytest.mark.slow
 @both
 def test_parallel_and_serial_are_the_same(cls):
     X, y = data_of(cls)

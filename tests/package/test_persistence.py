@@ -138,6 +138,7 @@ def check_twin(twin, model, X):
         assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @each_model
 def test_estimators(model):
     model, X = fitted(model)

@@ -98,6 +98,7 @@ def test_classes_say_where_they_are(name):
         assert resolve(f"{cls.__module__}.{cls.__qualname__}") is cls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", CLASSES)
 def test_examples_of_the_classes(cls):
     """Doctests that are not collected from the files, as the classes say they are elsewhere."""
