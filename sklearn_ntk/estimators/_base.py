@@ -64,7 +64,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         training_time=None,
         learning_rate=1.0,
         squash=10.0,
-        features=None,
+        features="auto",
         n_feature_steps=2,
         verbose=0,
     ):

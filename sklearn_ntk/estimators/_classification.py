@@ -12,7 +12,7 @@ from .._runtime.notices import one_notice
 from ..gram import KernelOperator
 from ..solvers._units import normalise
 from ._base import NetworkEstimator, check_weights
-from ._choice import learn_features, project
+from ._choice import learn_features, project, read_features
 from ._classes import ScoreClassifier, read_classes
 from ._losses import LOSSES, ClassRows, loss_of
 
@@ -61,10 +61,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
-    features : {"auto", "diagonal", "full"}, array or None, default=None
-        A matrix that squashed rows are multiplied by before the kernel sees them: given, of shape
-        (n_features, m), or learned on the kernel of the squared error, as a scale of each column,
-        "diagonal", or as one that also turns the columns, "full"; see `NTKRegressor`.
+    features : {"auto", "diagonal", "full"}, array or None, default="auto"
+        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
+        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
+        that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
         taken only if they lower the mean squared leave-one-out error by a fifth.
@@ -115,6 +115,11 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     --------
     NTKRegressor : The same for numbers.
 
+    Notes
+    -----
+    Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
+    ``features="auto"`` learns none.
+
     Examples
     --------
     >>> from sklearn.datasets import load_wine
@@ -151,7 +156,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         training_time=None,
         learning_rate=1.0,
         squash=10.0,
-        features=None,
+        features="auto",
         n_feature_steps=2,
         loss="squared_error",
         C=1.0,
@@ -210,8 +215,9 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         weights, unit = normalise(weights)
         operator, kept, group = self._gram(self._make_kernel(), X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
-        if self.features is not None:
-            self.features_ = learn_features(self, [self.kernel_], self.X_fit_, *rows.merged())
+        kernels = [self.kernel_]
+        if read_features(self, kernels) != (None, None):
+            self.features_ = learn_features(self, kernels, self.X_fit_, *rows.merged())
             self.X_fit_ = project(self.X_fit_, self.features_)
             rows = rows._replace(operator=KernelOperator(self.kernel_, self.X_fit_))
         attributes = loss.fit(self, rows)

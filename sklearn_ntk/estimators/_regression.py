@@ -63,10 +63,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
     features : {"auto", "diagonal", "full"}, array or None, default="auto"
-        A matrix that squashed rows are multiplied by before the kernel sees them: given, of shape
+        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
         (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
-        that also turns the columns, "full". "auto" is "full" where the fit chooses among networks
-        whose activation does not jump, for at most 500 columns, else None. See the notes.
+        that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
         taken only if they lower the mean squared leave-one-out error by a fifth.
@@ -124,7 +123,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     learned as by A. Radhakrishnan, D. Beaglehole, P. Pandit and M. Belkin ("Mechanism for feature
     learning in neural networks and backpropagation-free machine learning models", Science, 2024):
     the matrix is the root of the average outer product of the gradients of the fitted function, in
-    units of the standard deviations of the columns. Of more than 1500 distinct rows, so many, drawn
+    units of the standard deviations of the columns. "auto" is "full" where the fit chooses among
+    networks, for at most 500 columns, else None. Of more than 1500 distinct rows, so many, drawn
     with a fixed seed, choose the network and its features, for which all rows are fitted then.
 
     Examples

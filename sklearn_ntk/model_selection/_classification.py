@@ -54,12 +54,12 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
     features : {"auto", "diagonal", "full"}, array or None, default="auto"
-        A matrix that squashed rows are multiplied by before all networks on columns see them:
-        given, or learned as by `NTKClassifier`, before the networks are scored. Scores are of
-        features learned on all rows, and are too good by up to a fifth. "auto" is None.
+        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
+        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
+        that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
-        How often features are learned at most. They are taken only if they lower the mean squared
-        leave-one-out error by a fifth.
+        How often features are learned at most, each time on the kernel of those before. They are
+        taken only if they lower the mean squared leave-one-out error by a fifth.
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
@@ -101,6 +101,9 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     of erf networks, up to four hidden layers. Squared errors choose better than accuracies, which
     many candidates share. Regression on indicators hides classes that lie between others: a stack
     finds them by logistic regression on the scores of rows left out, if that helps in five folds.
+
+    Features are learned first, as by `NTKClassifier`, and all networks on columns are then scored
+    on them: scores are of features learned on all rows. ``features="auto"`` learns none.
 
     Examples
     --------

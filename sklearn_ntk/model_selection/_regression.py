@@ -53,13 +53,12 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
     features : {"auto", "diagonal", "full"}, array or None, default="auto"
-        A matrix that squashed rows are multiplied by before all networks on columns see them:
-        given, or learned as by `NTKRegressor`, before the networks are scored. Scores are of
-        features learned on all rows, and are too good by up to a fifth. "auto" is "full" up to
-        500 columns.
+        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
+        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
+        that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
-        How often features are learned at most. They are taken only if they lower the mean squared
-        leave-one-out error by a fifth.
+        How often features are learned at most, each time on the kernel of those before. They are
+        taken only if they lower the mean squared leave-one-out error by a fifth.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
@@ -91,6 +90,10 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
     -----
     By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
     rough, and of GELU and sine networks, up to three hidden layers.
+
+    Features are learned first, as by `NTKRegressor()`, and all networks on columns are then scored
+    on them: scores are of features learned on all rows, and too good by up to a fifth. "auto" is
+    "full" for the default grid and leave-one-out, up to 500 columns, else None.
 
     Examples
     --------

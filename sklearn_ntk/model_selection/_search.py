@@ -229,7 +229,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     def _learn(self, X, Y, weights, group):
         """Features (d, m) of all candidates on columns, learned on the distinct rows, or None."""
-        if self.features is None:
+        is_auto = isinstance(self.features, str) and self.features == "auto"
+        if is_auto and (self.param_grid is not None or self.cv is not None):
             return None
         first = np.unique(group, return_index=True)[1]
         Y, weights, _ = merge(Y, weights, group)
