@@ -12,7 +12,7 @@ from .._runtime.notices import one_notice
 from ..gram import KernelOperator
 from ..solvers._units import normalise
 from ._base import NetworkEstimator, check_weights
-from ._choice import learn_features, project, read_features
+from ._choice import learn_features, project
 from ._classes import ScoreClassifier, read_classes
 from ._losses import LOSSES, ClassRows, loss_of
 
@@ -215,10 +215,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         weights, unit = normalise(weights)
         operator, kept, group = self._gram(self._make_kernel(), X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
-        kernels = [self.kernel_]
-        if read_features(self, kernels) != (None, None):
-            self.features_ = learn_features(self, kernels, self.X_fit_, *rows.merged())
-            self.X_fit_ = project(self.X_fit_, self.features_)
+        X = vars(self).get("X_fit_")  # a precomputed kernel has none
+        self.features_ = learn_features(self, [self.kernel_], X, *rows.merged())
+        if self.features_ is not None:
+            self.X_fit_ = project(X, self.features_)
             rows = rows._replace(operator=KernelOperator(self.kernel_, self.X_fit_))
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes))
