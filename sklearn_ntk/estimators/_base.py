@@ -16,8 +16,8 @@ from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
-from ._choice import project
 from ._columns import Columns
+from ._features import project
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
@@ -30,7 +30,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
     """Parameters of an estimator on the kernel of a network, and Gram matrices of its rows."""
 
     _parameter_constraints: ClassVar[dict] = {
-        "kernel": [StrOptions({"ntk", "nngp", "precomputed"}), Kernel],
+        "kernel": [StrOptions({"auto", "ntk", "nngp", "precomputed"}), Kernel],
         "depth": [Interval(numbers.Integral, 0, None, closed="left")],
         "activation": "no_validation",  # the kernel's error lists the valid ones
         "weight_var": [Interval(numbers.Real, 0, None, closed="neither")],
@@ -50,12 +50,18 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    _choices: ClassVar[dict] = {"kernel": ("ntk", "nngp"), "activation": ("relu", "gelu")}
+    """What "auto" chooses among: networks with kinks, and smooth ones."""
+
+    _mode = "full"
+    """How features are learned by default."""
+
     def __init__(
         self,
-        kernel="ntk",
+        kernel="auto",
         *,
         depth=2,
-        activation="relu",
+        activation="auto",
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,

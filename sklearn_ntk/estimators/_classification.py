@@ -12,8 +12,9 @@ from .._runtime.notices import one_notice
 from ..gram import KernelOperator
 from ..solvers._units import normalise
 from ._base import NetworkEstimator, check_weights
-from ._choice import learn_features, project
+from ._choice import kernels_of, learn_features
 from ._classes import ScoreClassifier, read_classes
+from ._features import project
 from ._losses import LOSSES, ClassRows, loss_of
 
 
@@ -28,9 +29,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     Parameters
     ----------
-    kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
-        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
-        are ignored.
+    kernel : {"auto", "ntk", "nngp", "precomputed"} or Kernel, default="auto"
+        "auto" is the NTK, with features that are learned by default, unlike those of a network that
+        is named. A kernel object is used as it is, on rows as they are; then, as with
+        "precomputed", the parameters of the network are ignored.
     depth : int, default=2
         Number of hidden layers; 0 is a linear model.
     activation : str or object of `sklearn_ntk.activations`, default="relu"
@@ -118,7 +120,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     Notes
     -----
     Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
-    ``features="auto"`` learns none.
+    "auto" is "diagonal" where ``kernel`` is "auto", for perceptrons of at most 500 columns whose
+    activation does not jump, else None.
 
     Examples
     --------
@@ -142,9 +145,12 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
+    _choices: ClassVar[dict] = {"kernel": ("ntk",), "activation": ("relu",)}
+    _mode = "diagonal"
+
     def __init__(
         self,
-        kernel="ntk",
+        kernel="auto",
         *,
         depth=2,
         activation="relu",
@@ -213,7 +219,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        operator, kept, group = self._gram(self._make_kernel(), X, weights)
+        operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
         self.features_ = learn_features(self, [self.kernel_], X, *rows.merged())

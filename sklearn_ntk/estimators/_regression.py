@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import StrOptions, _fit_context
@@ -13,8 +12,9 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
-from ._choice import choose, gradients, kernels_of
+from ._choice import choose, kernels_of
 from ._columns import deviations
+from ._features import gradients
 from ._uncertainty import Posterior, find_spread
 
 
@@ -37,7 +37,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     activation : str or object of `sklearn_ntk.activations`, default="auto"
         Activation of all hidden layers; "auto" takes the one of "relu" and "gelu" whose
         leave-one-out error is least: functions with kinks, or smooth ones. With a ``kernel`` of
-        "auto", too, all four pairs are tried, at about four times the time of one, or twenty times
+        "auto", too, all four pairs are tried, at about four times the time of one, or twelve times
         with learned features.
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
@@ -82,8 +82,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         The kernel in use; None if it is precomputed.
     kernels_, kernel_errors_ : list of Kernel, array of shape (n_kernels,)
         The kernels that were tried, and for each the mean squared error of leaving out one row at
-        its best features and ridge or time, in units of the variance of the targets, a quarter more
-        where features were learned on the same rows.
+        its best ridge or time, in units of the variance of the targets, before features are
+        learned on the two best ones.
     X_fit_ : array of shape (n_distinct, n_features)
         Training rows as the kernel sees them, squashed, times ``features_``, and equal ones merged;
         absent if the kernel is precomputed.
@@ -123,8 +123,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     learned as by A. Radhakrishnan, D. Beaglehole, P. Pandit and M. Belkin ("Mechanism for feature
     learning in neural networks and backpropagation-free machine learning models", Science, 2024):
     the matrix is the root of the average outer product of the gradients of the fitted function, in
-    units of the standard deviations of the columns. "auto" is "full" where the fit chooses among
-    networks, for at most 500 columns, else None. Of more than 1500 distinct rows, so many, drawn
+    units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
+    ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump,
+    else None. Of more than 1500 distinct rows, so many, drawn
     with a fixed seed, choose the network and its features, for which all rows are fitted then.
 
     Examples
@@ -145,7 +146,6 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
-        "kernel": [StrOptions({"auto", "ntk", "nngp", "precomputed"}), Kernel],
         "noise": [StrOptions({"auto", "ridge"})],
     }
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..estimators._base import NetworkEstimator, is_on_columns, merge, squashed
-from ..estimators._choice import project
+from ..estimators._features import project
 from ..gram import ArrayOperator, gram
 from ..layers import Dense, Output, lower
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge

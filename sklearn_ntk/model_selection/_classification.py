@@ -129,6 +129,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _stack = staticmethod(by_log_loss)
+    _learns = False
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from ..estimators._base import (
     merge,
     squashed,
 )
-from ..estimators._choice import kernels_of, learn_features
+from ..estimators._choice import is_auto, kernels_of, learn_features
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
@@ -84,6 +84,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         "verbose": ["verbose"],
     }
     _stack = staticmethod(by_squares)
+    _learns = True
+    """Whether features are learned by default."""
 
     def __init__(
         self,
@@ -151,7 +153,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         model = self._base(**({"kernel": "ntk", "activation": "relu"} | point))
         model._validate_params()
         for name in ("kernel", "activation"):
-            if isinstance(getattr(model, name), str) and getattr(model, name) == "auto":
+            if is_auto(getattr(model, name)):
                 raise ValueError(f"param_grid has {name}='auto': name what to choose from.")
         if isinstance(model.kernel, str) and model.kernel == "precomputed":
             raise ValueError(
@@ -229,15 +231,17 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     def _learn(self, X, Y, weights, group):
         """Features (d, m) of all candidates on columns, learned on the distinct rows, or None."""
-        is_auto = isinstance(self.features, str) and self.features == "auto"
-        if is_auto and (self.param_grid is not None or self.cv is not None):
+        is_default = self._learns and self.param_grid is None and self.cv is None
+        if is_auto(self.features) and not is_default:
             return None
         first = np.unique(group, return_index=True)[1]
         Y, weights, _ = merge(Y, weights, group)
-        model = self._base(squash=self.squash)
-        kernels = kernels_of(model)
-        rows = squashed(model, kernels[0], X[first], weights)
-        return learn_features(self, kernels, rows, Y, weights)
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        model = self._base(**columns)
+        model.n_features_in_, kernels = X.shape[1], kernels_of(model)
+        return learn_features(
+            model, kernels, squashed(model, kernels[0], X[first], weights), Y, weights
+        )
 
     def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""

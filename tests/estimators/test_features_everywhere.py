@@ -101,7 +101,7 @@ def test_a_matrix_needs_rows():
 @pytest.mark.parametrize("mode", ["diagonal", "full"])
 def test_classes_that_depend_on_some_columns(loss, mode):
     X, new = rows(200), rows(500, seed=1)
-    plain = NTKClassifier(loss=loss).fit(X, labels(X))
+    plain = NTKClassifier("ntk", loss=loss).fit(X, labels(X))
     fitted = NTKClassifier(loss=loss, features=mode).fit(X, labels(X))
     assert plain.features_ is None
     sizes = np.linalg.norm(fitted.features_, axis=1)
@@ -109,6 +109,15 @@ def test_classes_that_depend_on_some_columns(loss, mode):
     assert fitted.score(new, labels(new)) > plain.score(new, labels(new)) + 0.05
     given = NTKClassifier(loss=loss, features=fitted.features_).fit(X, labels(X))
     assert_same_model(fitted, given, new)
+
+
+def test_default_of_classifiers():
+    """Columns are scaled, unless the kernel is named."""
+    X, y = rows(200), labels(rows(200))
+    A = NTKClassifier().fit(X, y).features_
+    assert_array_equal(A, NTKClassifier("ntk", features="diagonal").fit(X, y).features_)
+    for named in ({"kernel": "ntk"}, {"features": None}, {"activation": "sign"}, {"depth": 0}):
+        assert NTKClassifier(**named).fit(X, y).features_ is None
 
 
 def test_weights_of_classes_are_repetitions():

@@ -152,7 +152,7 @@ def test_losses_without_a_closed_form(loss):
     X, y = data_of(NTKClassifier)
     message = f"training_time needs loss='squared_error'.* got loss='{loss}': leave training_time"
     with pytest.raises(ValueError, match=message):
-        NTKClassifier(loss=loss, training_time=1.0).fit(X, y)
+        NTKClassifier("ntk", loss=loss, training_time=1.0).fit(X, y)
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_leave_one_out_is_refitting(weighted):
 def test_leave_one_out_of_classes_is_refitting():
     X, y = data_of(NTKClassifierCV)
     options = {"alphas": None, "training_times": [30.0], "combine": None, "squash": None}
-    model = NTKClassifier(depth=1, training_time=30.0, squash=None)
+    model = NTKClassifier("ntk", depth=1, training_time=30.0, squash=None)
     scores = cross_val_predict(model, X, y, cv=LeaveOneOut(), method="decision_function")
     expected = {
         "accuracy": np.mean(scores.argmax(axis=1) == y),

@@ -14,7 +14,7 @@ from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKKernel, N
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = [getattr(sklearn_ntk, name) for name in sklearn_ntk._HOMES]
-OF_THE_TASK = {"alpha", "training_time", "scoring", "combine"}
+OF_THE_TASK = {"kernel", "alpha", "training_time", "scoring", "combine"}
 """Parameters whose text tells what they mean for regression, or for classification."""
 
 
