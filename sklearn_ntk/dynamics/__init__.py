@@ -2,12 +2,13 @@
 
 `_methods` has the methods of training as values, `_momentum` what those with momentum share,
 `_training` training on the squared error, `_flow` its gradient flow with leave-one-out residuals,
-`_covariance` covariances of networks that start at random, `_trained` predictions, `_arguments`
-checks of what all of them take.
+`_covariance` covariances of networks that start at random, `_log_loss` training on the log loss and
+`_logistic` its limit, `_trained` predictions for both losses, `_arguments` checks.
 """
 
 from ._covariance import covariance
 from ._flow import GradientFlow
+from ._log_loss import LogLossTraining
 from ._methods import Descent, Flow, HeavyBall, MomentumFlow, Nesterov
 from ._training import Training
 
@@ -16,11 +17,12 @@ __all__ = [
     "Flow",
     "GradientFlow",
     "HeavyBall",
+    "LogLossTraining",
     "MomentumFlow",
     "Nesterov",
     "Training",
     "covariance",
 ]
 
-for _cls in (GradientFlow, Training, covariance):
+for _cls in (GradientFlow, LogLossTraining, Training, covariance):
     _cls.__module__ = __name__  # the public module, which pickles name

@@ -1,8 +1,8 @@
-"""Checks of what training takes: times, methods, momenta, outputs, kernels, eigenvalues."""
+"""Checks of what training takes: times, classes, methods, momenta, outputs and kernels."""
 
 import numpy as np
 
-from .._runtime.check import is_number, read_array, read_number
+from .._runtime.check import is_number, read_array, read_number, read_targets
 
 
 def read_times(times, method=None):
@@ -53,6 +53,23 @@ def read_shaped(values, shape, name, remedy):
 def read_outputs(outputs, shape, name):
     """Initial outputs of a given shape."""
     return read_shaped(outputs, shape, name, "give them the axes of Y")
+
+
+def read_classes(Y, n, is_whole):
+    """Shares (n, k) of classes, each one there if ``is_whole``, and whether ``Y`` had one axis."""
+    Y, is_flat = read_targets(Y, n)
+    sums = Y.sum(axis=1) if Y.shape[1] > 1 else np.ones(n)
+    what = "Y must be shares of classes, numbers in [0, 1] that sum to one in each row"
+    if np.any((Y < 0.0) | (Y > 1.0)) or np.abs(sums - 1.0).max() > 1e-8:
+        seen = f"from {Y.min():.3g} to {Y.max():.3g} with sums up to {sums.max():.3g}"
+        raise ValueError(f"{what}; got numbers {seen}: pass np.eye(n_classes)[labels].")
+    totals = np.append(Y.sum(axis=0), n - Y.sum()) if Y.shape[1] == 1 else Y.sum(axis=0)
+    if is_whole and totals.min() <= 0.0:
+        raise ValueError(
+            f"Y must have all its classes for an intercept to be finite; got none of class "
+            f"{totals.argmin()}: leave it out, or set fit_intercept=False."
+        )
+    return Y, is_flat
 
 
 def read_method(method):

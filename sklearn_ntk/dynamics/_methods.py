@@ -248,3 +248,6 @@ class MomentumFlow(NamedTuple):
 
 for _cls in (Flow, Descent, HeavyBall, Nesterov, MomentumFlow):
     complete(_cls, _Method)
+
+FLOW = Flow()
+"""The default of what trains."""

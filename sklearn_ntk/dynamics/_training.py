@@ -8,10 +8,8 @@ from scipy.optimize import brentq
 from .._runtime.check import read_flag, read_gram, read_number, read_targets, read_weights
 from ..gram._spectrum import spectrum_without_constant, weighted_spectrum
 from ._arguments import non_negative, read_method, read_outputs
-from ._methods import Flow
+from ._methods import FLOW
 from ._trained import Trained
-
-FLOW = Flow()
 
 LARGEST = 1e100
 """Filter factors beyond this mean that training has diverged."""
