@@ -78,6 +78,11 @@ def covariance(training, cross, new, times, start=None, noise=0.0):
            [0.1 , 0.35],
            [0.06, 0.22]])
     """
+    if not hasattr(training, "_gains"):
+        raise ValueError(
+            f"training must be a Training on the squared error, which keeps outputs Gaussian; got "
+            f"{type(training).__name__}."
+        )
     noise = read_number(noise, "noise")
     cross = read_cross(cross, training._n)
     remedy = "pass the kernel of the start between new rows, or its diagonal"

@@ -155,9 +155,7 @@ class Training(Trained):
         -------
         float or array of shape (n_times,)
         """
-        Y, _ = self._targets(Y, start)
-        squares = np.sum(self._project(Y) ** 2, axis=1) / (2.0 * self._total)
-        return self._residuals(times) ** 2 @ squares
+        return self._residuals(times) ** 2 @ self._losses_at_start(Y, start)
 
     def loss_bounds(self, times):
         """Least and greatest ratio of `losses` to their initial value, whatever the targets.
@@ -207,8 +205,10 @@ class Training(Trained):
                 f"time among losses(Y, times)."
             )
 
+        parts = self._losses_at_start(Y, start)
+
         def excess(time):
-            return self.losses(Y, time, start) - loss
+            return self._residuals(time) ** 2 @ parts - loss
 
         if excess(0.0) <= 0.0:
             return 0.0
@@ -218,11 +218,11 @@ class Training(Trained):
         while excess(late) > 0.0:
             early, late = late, 2.0 * late
         if self.method.is_flow:
-            return brentq(excess, early, late, xtol=np.finfo(float).tiny)
+            return float(brentq(excess, early, late, xtol=np.finfo(float).tiny))
         while late - early > 1.0:
             middle = np.floor(0.5 * (early + late))
             early, late = (middle, late) if excess(middle) > 0.0 else (early, middle)
-        return late
+        return float(late)
 
     def learning_times(self):
         """Time, or number of steps, in which the residual of each eigenvector falls by a factor e.
@@ -259,6 +259,11 @@ class Training(Trained):
     def _project(self, Y):
         """Targets in the coordinates of the eigenvectors, ``U' W^1/2 Y`` of shape (n - 1, k)."""
         return self._vectors.T @ (self._root[:, None] * Y)
+
+    def _losses_at_start(self, Y, start):
+        """Losses (n - 1,) of the components of the targets, summed over outputs."""
+        Y, _ = self._targets(Y, start)
+        return np.sum(self._project(Y) ** 2, axis=1) / (2.0 * self._total)
 
     def _project_cross(self, cross):
         """Kernel (m, n) in these coordinates, (n - 1, m), and its means (m,) over the rows."""

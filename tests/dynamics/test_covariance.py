@@ -12,6 +12,7 @@ from sklearn_ntk.dynamics import (
     Flow,
     GradientFlow,
     HeavyBall,
+    LogLossTraining,
     MomentumFlow,
     Nesterov,
     Training,
@@ -194,6 +195,10 @@ def test_no_kernel_of_the_start(start):
 
 
 def test_other_arguments():
+    for training in (LogLossTraining(K), None, K):
+        with pytest.raises(ValueError, match="training must be a Training on the squared") as error:
+            covariance(training, K, K, 1.0)
+        assert is_one_sentence(error)
     with pytest.raises(ValueError, match=r"cross must be an array \(m, 3\) of fin"):
         covariance(Training(K), K[:, :2], np.ones(3), 1.0)
     with pytest.raises(ValueError, match="noise must be a finite number >= 0; got -1"):

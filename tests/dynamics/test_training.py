@@ -1,5 +1,7 @@
 """Training on the squared error: step by step, stored values, wide networks, losses, arguments."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -12,6 +14,7 @@ from sklearn_ntk.dynamics import (
     Flow,
     GradientFlow,
     HeavyBall,
+    LogLossTraining,
     MomentumFlow,
     Nesterov,
     Training,
@@ -161,6 +164,14 @@ def test_many_times_are_one_and_one(method, fit_intercept):
             assert_allclose(values[k], found, rtol=1e-9, atol=1e-12)
             assert_allclose(found, first_new + new @ old.T @ one[0] + one[1], rtol=1e-9)
     assert training.predict(new @ old.T, Y, []).shape == (0, 4, 2)
+
+
+@pytest.mark.parametrize("cls", [Training, GradientFlow, LogLossTraining])
+def test_pickles(cls):
+    training = cls(K, [1.0, 2.0, 3.0], 0.1)
+    copy = pickle.loads(pickle.dumps(training))
+    assert cls.__module__ == "sklearn_ntk.dynamics"
+    assert_array_equal(copy.predict(K, np.eye(3), 2.0), training.predict(K, np.eye(3), 2.0))
 
 
 def test_weights_are_repetitions():
