@@ -222,7 +222,7 @@ class LogLossTraining(Trained):
         if self.fit_intercept:
             root = np.hstack([root, np.ones((self._n, 1))])
             ridges = np.append(ridges, 0.0)
-        problem = LogisticProblem(root, ridges, Y, self._weights, first)
-        found = minimum(problem)
+        guess = self._constant(Y, first, self._guess(first))
+        found = minimum(LogisticProblem(root, ridges, Y, self._weights, first + guess))
         body = found[: len(self._values)] / np.sqrt(self._values)[:, None]
-        return self._vectors @ body, found[len(self._values) :].sum(axis=0)
+        return self._vectors @ body, guess + found[len(self._values) :].sum(axis=0)

@@ -13,6 +13,9 @@ from scipy.special import expit, softmax
 MOST_STEPS = 200
 """Most steps of Newton's method."""
 
+MOST_HALVINGS = 60
+"""Most times that a step is halved, until nothing is left of it."""
+
 
 def probabilities(scores):
     """Probabilities (n, k) of scores (n, k)."""
@@ -46,13 +49,13 @@ def best_constant(Y, scores, weights, constant):
     By Newton's method from a first guess. The size of the gradient is added to the second
     derivatives, which bounds steps by one: over such a step these change by a factor of about e.
     """
-    shares = weights / weights.sum()
+    shares, size = weights / weights.sum(), np.inf
     for _ in range(MOST_STEPS):
         constant = constant - common(constant[None])[0]
         P = probabilities(scores + constant)
         gradient = shares @ (P - Y)
-        size = np.abs(gradient).max()
-        if size <= 1e-15:
+        before, size = size, np.abs(gradient).max()
+        if size <= 1e-15 or before <= size <= 1e-12:  # the rest is rounding
             break
         hessian = np.diag(shares @ P) - (shares[:, None] * P).T @ P
         constant = constant - np.linalg.solve(hessian + size * np.eye(len(hessian)), gradient)
@@ -97,7 +100,10 @@ def minimum(problem):
         step = conjugate_gradients(product, gradient, scale, tol)
         step = step - common(step)  # what is common is zero but for rounding, which adds up
         before = value
-        while (value := problem.value(B - step)) > (1.0 + 1e-13) * before:
+        for _ in range(MOST_HALVINGS):
+            value = problem.value(B - step)
+            if value <= (1.0 + 1e-13) * before:
+                break
             step = 0.5 * step
         B, is_settled = B - step, value >= (1.0 - 1e-13) * before
     warnings.warn(

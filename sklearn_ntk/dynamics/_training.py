@@ -95,8 +95,7 @@ class Training(Trained):
         self.method = read_method(method)
         self.fit_intercept = read_flag(fit_intercept, "fit_intercept")
         self._root, self._total = np.sqrt(weights), weights.sum()
-        # shares (n,) of the rows in the constant, and means (n,) of the kernel by these
-        self._shares = weights / self._total if self.fit_intercept else np.zeros(self._n)
+        self._shares = weights / self._total * self.fit_intercept  # of the rows in the constant
         self._means = K @ self._shares
         spectrum = spectrum_without_constant if self.fit_intercept else weighted_spectrum
         self._values, self._vectors = spectrum(K, self._root)
@@ -141,9 +140,7 @@ class Training(Trained):
         return (dual, intercept) if np.ndim(times) else (dual[0], intercept[0])
 
     def losses(self, Y, times, start=None):
-        """Half the mean squared error of the training rows, by weight, summed over outputs.
-
-        Without the term of the weight decay; ``times`` and ``start`` as for `coefficients`.
+        """Half the mean squared error of the rows, by weight, summed over outputs, without decay.
 
         Parameters
         ----------
@@ -172,8 +169,7 @@ class Training(Trained):
         least, greatest : float or array of shape (n_times,)
         """
         squares = self._residuals(times) ** 2
-        if not len(self._values):
-            return np.zeros(squares.shape[:-1]), np.zeros(squares.shape[:-1])
+        squares = squares if len(self._values) else np.zeros((*squares.shape[:-1], 1))
         return squares.min(axis=-1), squares.max(axis=-1)
 
     def time_to(self, Y, loss, start=None):
@@ -204,7 +200,6 @@ class Training(Trained):
                 f"learning_rate={self.learning_rate:.4g} and alpha={self.alpha:.4g}: look for the "
                 f"time among losses(Y, times)."
             )
-
         parts = self._losses_at_start(Y, start)
 
         def excess(time):

@@ -1,5 +1,7 @@
 """Methods of training: filters against arithmetic of high precision, bounds, rates, arguments."""
 
+from time import process_time
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -70,6 +72,16 @@ def test_huge_numbers_of_steps(method):
     for count in (2.0**60, 1e300, np.inf):
         assert_array_equal(method.filter([0.0], count), 0.0)
     assert_array_equal(method.filter(x, np.inf), 1.0)
+
+
+@each_method
+def test_a_hundred_times_are_quick(method):
+    """The aim is 0.3 seconds; most methods take a hundredth."""
+    x = np.geomspace(1e-12, 0.9 * min(method.limit, 4.0), 2000)
+    times = np.geomspace(1.0, 1e6, 100).round()
+    start = process_time()
+    method.filter(x, times)
+    assert process_time() - start < 0.3
 
 
 @pytest.mark.parametrize("name", [True, False])

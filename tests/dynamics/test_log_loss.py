@@ -165,6 +165,9 @@ def test_saturated_starts(start):
     assert np.isfinite(dual).all() and np.isfinite(intercept).all()
     P = expit(first + K @ dual[1] + intercept[1])
     assert_allclose(P.sum(), Y[:, 1].sum(), rtol=1e-6)
+    dual, intercept = LogLossTraining(K, alpha=0.1).coefficients(Y[:, 1], np.inf, first)
+    P = expit(first + K @ dual + intercept)
+    assert_allclose(K @ (Y[:, 1] - P - 0.1 * dual), 0.0, atol=1e-8)
 
 
 # --- Arguments ------------------------------------------------------------------------------------
