@@ -2,7 +2,7 @@
 
 Engines compute the blocks (see `engines._work`); kernels and searches call `gram` and `diagonal`.
 `_results` allocates the results, or refuses those too large for the memory; `_operator` has
-matrices that need not be in memory.
+matrices that need not be in memory, `_spectrum` eigenvectors.
 """
 
 import reprlib
