@@ -25,7 +25,7 @@ _TIED = ("weight_var", "bias_var")
 class NetworkKernel(TrialKernel):
     """Base class of `NTKKernel` and `NNGPKernel`, whose ``_get`` is "ntk" or "nngp"."""
 
-    length_scale, length_scale_bounds = None, "fixed"  # of kernels saved before they had these
+    length_scale, length_scale_bounds = None, (1e-5, 1e5)  # of kernels saved before these were
 
     def __init__(
         self,

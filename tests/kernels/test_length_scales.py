@@ -93,6 +93,7 @@ def test_kernels_saved_before_have_none():
     kernel = NTKKernel(depth=1)
     del kernel.length_scale, kernel.length_scale_bounds
     copy = pickle.loads(pickle.dumps(kernel))
+    assert copy == NTKKernel(depth=1)
     assert_array_equal(copy(rows()), NTKKernel(depth=1)(rows()))
     assert copy.theta.shape == (2,) and copy.get_params()["length_scale"] is None
 
