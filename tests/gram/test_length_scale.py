@@ -68,7 +68,7 @@ def test_high_precision(name, bias_var, depth, engine):
 def test_activations(name):
     """Of all activations that do not jump."""
     for depth in (1, 3):
-        assert_derivative(lower(mlp(depth, name), 1.1, 0.3), 0.5 * X, 1e-7)
+        assert_derivative(lower(mlp(depth, name), 0.4, 0.1), 0.5 * X, 1e-7)
 
 
 NETWORKS = {
