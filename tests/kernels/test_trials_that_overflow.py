@@ -23,6 +23,7 @@ TRIALS = {
     "float32": NTKKernel(20, bias_var=0.1, dtype="float32"),
     "hermite": NTKKernel(8, Hermite(3), weight_var=0.3, bias_var=0.01),
     "numerical": NTKKernel(1, Numerical(np.sinh), 0.1, 0.1),
+    "length scales": NTKKernel(2, "exp", 0.1, 0.1, length_scale=[1.0, 2.0, 3.0]),
     "positions": NTKKernel(
         architecture=(Input(3, 1), Conv(2), "exp", GlobalAvgPool(), Dense()),
         weight_var=0.1,
