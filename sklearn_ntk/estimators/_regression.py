@@ -11,10 +11,8 @@ from .._compat import StrOptions, _fit_context
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
-from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
+from ._base import NetworkEstimator, check_weights, fit_squares, merge
 from ._choice import choose, kernels_of
-from ._columns import deviations
-from ._features import gradients
 from ._uncertainty import Posterior, find_spread
 
 
@@ -31,7 +29,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     kernel : {"auto", "ntk", "nngp", "precomputed"} or Kernel, default="auto"
         "auto" takes the one of the NTK and the NNGP whose leave-one-out error is least, and the NTK
         for an ``architecture``, frozen layers or a linear model. A kernel object is used as it is,
-        on rows as they are; then, as with "precomputed", the parameters of the network are ignored.
+        on rows that are not squashed; then, as with "precomputed", the parameters of the network
+        are ignored.
     depth : int, default=2
         Number of hidden layers; 0 is a linear model.
     activation : str or object of `sklearn_ntk.activations`, default="auto"
@@ -68,7 +67,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error by a fifth.
+        taken only if they lower the mean squared leave-one-out error by a fifth, or, with
+        "diagonal", by about a tenth.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
@@ -216,8 +216,6 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self.kernels_ = kernels_of(self)
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
-        if self.kernel_ is not None:
-            self._stds = deviations(self.X_fit_, weights)
         fit = partial(fit_squares, self, unit=unit)
         found, self.kernel_errors_ = choose(self, self.kernels_, fit, operator, Y, weights)
         path, ridge, attributes = found
@@ -334,23 +332,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         found = self._units.differences(found).swapaxes(1, 2)
         return found[:, 0] if self._is_flat else found
 
-    @property
-    def feature_importances_(self):
-        """Shares of the columns in the mean squared gradient, see the attributes."""
-        check_is_fitted(self)
-        if not hasattr(self.kernel_, "gradient_x"):
-            raise AttributeError(
-                f"feature_importances_ needs a kernel with a method gradient_x; got "
-                f"{kind_of(self.kernel_)}."
-            )
-        rows = self.X_fit_, self.features_, self._stds
-        functions = self._spread.total, self._posterior.weights, self._dual
-        try:
-            parts = gradients(self.kernel_, *rows, *functions)
-            shares = sum((part**2).sum(axis=0) for part in parts)
-        except ValueError as error:
-            raise AttributeError(f"feature_importances_: {error}") from error
-        return shares / (shares.sum() or 1.0)
+    def _functions(self):
+        """Variances (k,) of the targets, and coefficients (n_distinct, k) of the predictions."""
+        return self._spread.total, self._dual
 
     def _deviation(self, X):
         """Standard deviations (m, k) of new observations, noise included."""
