@@ -286,6 +286,11 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
                 f"features={self.features!r} needs the kernel of a network on rows; got kernel="
                 f"{self.kernel!r}: leave features at None."
             )
+        if self.features is not None and self.kernel_.takes_positions:
+            raise ValueError(
+                f"features={self.features!r} mixes columns, but a network on positions needs "
+                f"pixels where they are: leave features at None."
+            )
         if self.features is not None:
             d, n_kept = self.n_features_in_, self.n_feature_steps * len(self.kernels_)
             check_memory(
@@ -379,9 +384,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
         Notes
         -----
-        For the networks of `NTKKernel` and `NNGPKernel` on rows without positions, whose
-        activations do not jump. The NTK of an activation with a kink, such as "relu", has a kink at
-        each training row: there the gradient is the mean of those on both sides.
+        For the networks of `NTKKernel` and `NNGPKernel` whose activations do not jump. Those of
+        images are by pixels, in the order of the columns. The NTK of an activation with a kink,
+        such as "relu", has a kink at each training row: there the gradient is the mean of those on
+        both sides.
 
         Examples
         --------

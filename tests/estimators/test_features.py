@@ -224,7 +224,7 @@ def test_what_has_no_gradients_is_refused():
     for parameters, reason in (
         ({"kernel": "precomputed"}, "features='full' needs the kernel of a network"),
         ({"activation": "sign"}, "continuous activations"),
-        ({"architecture": images}, "rows without positions"),
+        ({"architecture": images}, "mixes columns, but a network on positions"),
     ):
         K = X @ X.T if "kernel" in parameters else X
         with pytest.raises(ValueError, match=reason):

@@ -12,7 +12,7 @@ from ..rows import blocks
 from ..rows.tiles import scan
 from .line_scan import scan_blocks
 
-__all__ = ["diagonals", "empty", "work"]
+__all__ = ["diagonals", "empty", "scan_blocks", "work"]
 
 
 def work(program, rows, names, gradient, dtype):

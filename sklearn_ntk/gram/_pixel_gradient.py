@@ -1,0 +1,91 @@
+"""Gradients of kernels with respect to rows with positions, backwards through their schedule."""
+
+import numpy as np
+
+from ..engines._work import engine_for
+from ..engines.reference import adjoint
+from ..engines.rows import blocks
+from ..engines.rows.adjoint import LocalScan, scale_of
+from ..engines.rows.lines import variances
+from ..engines.schedule.links import links_of
+from ..engines.schedule.writer import schedule
+
+NUMBERS = 2**24
+"""Numbers that are held at a time, about, for the pairs of rows that are computed at once."""
+
+PORTION = 2048
+"""Lines of a portion of the schedule, so that arrays of a formula stay in cache."""
+
+BARS = {"nngp": (-0.5, 0.0), "ntk": (0.0, 1.0)}
+"""Derivatives of kernels by the squared distance and by the NTK of the result."""
+
+
+class PixelGradients:
+    """Gradients of kernels between rows with positions, checked pairs (rows, norms) of both sides.
+
+    ``plans`` are the schedules for pairs and for single rows, ``links`` those of both, and
+    ``numbers`` how many numbers they hold for a pair, or for a row and a result.
+    """
+
+    def __init__(self, program, rows, get):
+        self.program, self.get, n = program, get, len(rows[0][0])
+        self.X, self.Y = (blocks.check_shape(Z, program.shape) for Z, _ in rows)
+        scanned = blocks.scan(program, rows, scan_blocks=engine_for(self.X).scan_blocks)
+        self.left, self.right = (
+            blocks.take_rows(scanned, part) for part in (slice(n), slice(n, None))
+        )
+        self.scales = list(map(scale_of, program.steps, self.right.records))
+        self.plans = [schedule(program, PORTION, diagonal) for diagonal in (False, True)]
+        self.links = [list(map(links_of, plan.operations)) for plan in self.plans]
+        self.numbers = [adjoint.count_numbers(program, plan) for plan in self.plans]
+
+    def sums(self, coef):
+        """Gradients (n, k, d) of sums with coefficients (m, k) over the rows on the right."""
+        most = max(self.numbers[0], self.numbers[1] * coef.shape[1])
+        return np.concatenate([self._block(rows, coef) for rows in _slices(len(self.X), most)])
+
+    def _block(self, rows, coef):
+        """`sums` for some of the rows on the left."""
+        X, left = self.X[rows], blocks.take_rows(self.left, rows)
+        with np.errstate(all="ignore"):  # `blocks.scan` has checked that kernels are finite
+            scan = LocalScan(self.program, variances(X), self.scales)
+            own = adjoint.OwnTape(self.program, self.plans[1], self.links[1], X, scan)
+            columns = _slices(len(self.Y), len(X) * self.numbers[0])
+            found = sum(self._pairs(X, left, scan, part, coef) for part in columns)
+            alone = self._alone(own, coef.sum(axis=0))
+        return np.moveaxis(found + alone, (0, 1), (2, 3)).reshape(len(X), coef.shape[1], -1)
+
+    def _alone(self, own, totals):
+        """Gradients (positions, channels, n, k) by the rows on the left alone.
+
+        ``totals`` (k,) are the sums of the coefficients, `LocalScan.bars` those of the pairs.
+        """
+        bars, n = own.scan.bars, own.scan.variances[0].shape[1]
+        by_variance = np.tile((self.get == "nngp") * 0.5 * totals, (n, 1))
+        parts = [
+            own.backward(by_variance[:, part], {name: bar[..., part] for name, bar in bars.items()})
+            for part in _slices(len(totals), n * self.numbers[1])
+        ]
+        return np.concatenate(parts, axis=-1)
+
+    def _pairs(self, X, left, scan, columns, coef):
+        """Gradients (positions, channels, n, k) by the pairs with some of the rows on the right.
+
+        Derivatives by the variables of the rows on the left are added to their ``scan``.
+        """
+        Y, right = self.Y[columns], blocks.take_rows(self.right, columns)
+        sides, plan, links = adjoint.Sides(X, Y, left, right, False), self.plans[0], self.links[0]
+        weigh, shape = lambda values: values @ coef[columns], (len(X), len(Y))
+        tape = adjoint.Tape(self.program, plan, shape, sides, [scan], links, weigh)
+        for op in plan.operations:
+            tape.forward(op)
+        tape.start(BARS[self.get], len(Y))
+        for o in reversed(range(len(plan.operations))):
+            tape.undo(o)
+        return tape.found
+
+
+def _slices(n, numbers):
+    """Slices of n rows that hold so many numbers each."""
+    step = max(1, NUMBERS // max(1, numbers))
+    return [slice(i, i + step) for i in range(0, n, step)]
