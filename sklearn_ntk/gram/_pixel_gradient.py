@@ -1,7 +1,12 @@
 """Gradients of kernels with respect to rows with positions, backwards through their schedule."""
 
+from collections import deque
+
 import numpy as np
 
+from .._runtime.blas import single_threaded_blas
+from .._runtime.progress import Progress
+from .._runtime.threads import run
 from ..engines._work import engine_for
 from ..engines.reference import adjoint
 from ..engines.rows import blocks
@@ -12,6 +17,8 @@ from ..engines.schedule.writer import schedule
 
 NUMBERS = 2**24
 """Numbers that are held at a time, about, for the pairs of rows that are computed at once."""
+
+REMEDY = "take fewer rows, or a network with fewer positions"
 
 PORTION = 2048
 """Lines of a portion of the schedule, so that arrays of a formula stay in cache."""
@@ -27,10 +34,13 @@ class PixelGradients:
     ``numbers`` how many numbers they hold for a pair, or for a row and a result.
     """
 
-    def __init__(self, program, rows, get):
-        self.program, self.get, n = program, get, len(rows[0][0])
+    def __init__(self, program, rows, get, verbose=0):
+        self.program, self.get, (n, m) = program, get, (len(X) for X, _ in rows)
+        self.progress = Progress(n * m, f"Gradients of {n} x {m} rows", REMEDY, verbose)
         self.X, self.Y = (blocks.check_shape(Z, program.shape) for Z, _ in rows)
-        scanned = blocks.scan(program, rows, scan_blocks=engine_for(self.X).scan_blocks)
+        engine = engine_for(self.X)
+        self.n_threads = engine.count_threads()
+        scanned = blocks.scan(program, rows, scan_blocks=engine.scan_blocks)
         self.left, self.right = (
             blocks.take_rows(scanned, part) for part in (slice(n), slice(n, None))
         )
@@ -42,7 +52,8 @@ class PixelGradients:
     def sums(self, coef):
         """Gradients (n, k, d) of sums with coefficients (m, k) over the rows on the right."""
         most = max(self.numbers[0], self.numbers[1] * coef.shape[1])
-        return np.concatenate([self._block(rows, coef) for rows in _slices(len(self.X), most)])
+        with single_threaded_blas:
+            return np.concatenate([self._block(rows, coef) for rows in _slices(len(self.X), most)])
 
     def _block(self, rows, coef):
         """`sums` for some of the rows on the left."""
@@ -50,8 +61,7 @@ class PixelGradients:
         with np.errstate(all="ignore"):  # `blocks.scan` has checked that kernels are finite
             scan = LocalScan(self.program, variances(X), self.scales)
             own = adjoint.OwnTape(self.program, self.plans[1], self.links[1], X, scan)
-            columns = _slices(len(self.Y), len(X) * self.numbers[0])
-            found = sum(self._pairs(X, left, scan, part, coef) for part in columns)
+            found = self._columns(X, left, scan, coef)
             alone = self._alone(own, coef.sum(axis=0))
         return np.moveaxis(found + alone, (0, 1), (2, 3)).reshape(len(X), coef.shape[1], -1)
 
@@ -68,11 +78,26 @@ class PixelGradients:
         ]
         return np.concatenate(parts, axis=-1)
 
-    def _pairs(self, X, left, scan, columns, coef):
-        """Gradients (positions, channels, n, k) by the pairs with some of the rows on the right.
+    def _columns(self, X, left, scan, coef):
+        """Gradients (positions, channels, n, k) by the pairs with all rows on the right.
 
         Derivatives by the variables of the rows on the left are added to their ``scan``.
         """
+        columns = _slices(len(self.Y), len(X) * self.numbers[0] * self.n_threads)
+        branches, found = [scan.branch() for _ in columns], [None] * len(columns)
+
+        def compute(part):
+            found[part] = self._pairs(X, left, branches[part], columns[part], coef)
+            self.progress.add(len(X) * len(self.Y[columns[part]]))
+
+        run(compute, deque(range(len(columns))), self.n_threads)
+        for branch in branches:
+            for name, bar in branch.bars.items():
+                scan.add(*name, bar)
+        return sum(found)
+
+    def _pairs(self, X, left, scan, columns, coef):
+        """`_columns` for some of the rows on the right."""
         Y, right = self.Y[columns], blocks.take_rows(self.right, columns)
         sides, plan, links = adjoint.Sides(X, Y, left, right, False), self.plans[0], self.links[0]
         weigh, shape = lambda values: values @ coef[columns], (len(X), len(Y))

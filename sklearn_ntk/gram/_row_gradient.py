@@ -106,7 +106,7 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
         return found
     if program.shape is not None:
         weights = np.eye(m) if coef is None else coef.reshape(m, -1)
-        found[:] = PixelGradients(program, rows, get).sums(weights).reshape(shape)
+        found[:] = PixelGradients(program, rows, get, verbose).sums(weights).reshape(shape)
         return found
     left, right = (_Side(Z, norms, safe_inverse(norms)) for Z, norms in rows)
     center, rates = right.directions.mean(axis=0), _Rates(program, get, dtype, verbose)

@@ -8,6 +8,7 @@ for n rows and k results.
 """
 
 from collections import defaultdict
+from copy import copy
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -107,6 +108,12 @@ class LocalScan(Scan):
             self.slopes.append(slope)
             self.tangents.append(record)
             self._local_rates.append(rates)
+
+    def branch(self):
+        """The same pass, with derivatives by variables of its own."""
+        other = copy(self)
+        other.bars = defaultdict(float)
+        return other
 
     def rates_by_variables(self, k, rule):
         """Rates of the record by each variable of a rule of step ``k``."""
