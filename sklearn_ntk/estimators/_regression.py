@@ -102,8 +102,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     feature_importances_ : array of shape (n_features,)
         Shares of the columns in the mean squared gradient of the fitted function at the training
         rows, in units of the standard deviations of the columns. They sum to one, or are zero if
-        nothing depends on any column. For kernels that have gradients, see `predict_gradient`;
-        computed at each access.
+        nothing depends on any column. For kernels on rows without positions that have gradients,
+        see `predict_gradient`; computed at each access.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
     alpha_ : float
@@ -286,7 +286,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
                 f"features={self.features!r} needs the kernel of a network on rows; got kernel="
                 f"{self.kernel!r}: leave features at None."
             )
-        if self.features is not None and self.kernel_.takes_positions:
+        if self.features is not None and getattr(self.kernel_, "takes_positions", False):
             raise ValueError(
                 f"features={self.features!r} mixes columns, but a network on positions needs "
                 f"pixels where they are: leave features at None."
@@ -411,6 +411,11 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             raise AttributeError(
                 f"feature_importances_ needs a kernel with a method gradient_x; got "
                 f"{kind_of(self.kernel_)}."
+            )
+        if getattr(self.kernel_, "takes_positions", False):  # hours, at all training images
+            raise AttributeError(
+                "feature_importances_ are of columns, which are positions here: take the mean of "
+                "the squares of predict_gradient at some rows."
             )
         rows = self.X_fit_, self.features_, self._stds
         functions = self._spread.total, self._posterior.weights, self._dual

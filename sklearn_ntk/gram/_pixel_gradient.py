@@ -20,7 +20,7 @@ NUMBERS = 2**24
 
 REMEDY = "take fewer rows, or a network with fewer positions"
 
-PORTION = 2048
+PORTION = 1024
 """Lines of a portion of the schedule, so that arrays of a formula stay in cache."""
 
 BARS = {"nngp": (-0.5, 0.0), "ntk": (0.0, 1.0)}
@@ -83,14 +83,15 @@ class PixelGradients:
 
         Derivatives by the variables of the rows on the left are added to their ``scan``.
         """
-        columns = _slices(len(self.Y), len(X) * self.numbers[0] * self.n_threads)
+        n_threads = self.n_threads
+        columns = _slices(len(self.Y), len(X) * self.numbers[0] * n_threads, n_threads)
         branches, found = [scan.branch() for _ in columns], [None] * len(columns)
 
         def compute(part):
             found[part] = self._pairs(X, left, branches[part], columns[part], coef)
             self.progress.add(len(X) * len(self.Y[columns[part]]))
 
-        run(compute, deque(range(len(columns))), self.n_threads)
+        run(compute, deque(range(len(columns))), n_threads)
         for branch in branches:
             for name, bar in branch.bars.items():
                 scan.add(*name, bar)
@@ -110,7 +111,7 @@ class PixelGradients:
         return tape.found
 
 
-def _slices(n, numbers):
-    """Slices of n rows that hold so many numbers each."""
-    step = max(1, NUMBERS // max(1, numbers))
+def _slices(n, numbers, n_parts=1):
+    """Slices of n rows that hold so many numbers each, ``n_parts`` or more if there are so many."""
+    step = max(1, min(NUMBERS // numbers, -(-n // n_parts)))
     return [slice(i, i + step) for i in range(0, n, step)]

@@ -218,6 +218,16 @@ def test_nothing_stays_of_the_last_fit():
         _ = fitted.feature_importances_
 
 
+def test_pixels_have_no_importances():
+    """Those would take the gradients at all training images."""
+    X, y = data(20)
+    network = (Input(X.shape[1], 1), Dense(), "relu", Flatten(), Dense())
+    model = NTKRegressor(architecture=network).fit(X, y)
+    assert model.features_ is None
+    with pytest.raises(AttributeError, match="squares of predict_gradient at some rows"):
+        _ = model.feature_importances_
+
+
 def test_what_has_no_gradients_is_refused():
     X, y = data(20)
     images = (Input(8, 1), Dense(), "relu", Flatten(), Dense())

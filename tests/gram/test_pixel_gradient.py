@@ -30,6 +30,7 @@ from sklearn_ntk.layers import (
     GlobalAvgPool,
     Input,
     LayerNorm,
+    Recurrent,
     SelfAttention,
     lower,
 )
@@ -224,7 +225,11 @@ def test_extreme_sizes(size):
 # --- Sums, blocks, engines, precision -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("network", [POOLED, FLAT], ids=["pooled", "flatten"])
+@pytest.mark.parametrize(
+    "network",
+    [POOLED, FLAT, (*transformer((4, 4))[:-2], Recurrent("erf", 1.2, 0.7, 0.1), Dense())],
+    ids=["pooled", "flatten", "attention and recurrence"],
+)
 def test_sums_and_blocks(network, monkeypatch):
     program, coef = lower(network, 1.5, 0.2), np.random.default_rng(1).standard_normal((4, 3))
     Y = np.vstack([OTHERS, ROWS[:1]])
@@ -248,6 +253,11 @@ def test_compiled_scan(engine, monkeypatch):
     found = gradient_x(program, X, Y)
     monkeypatch.setitem(_work.ENGINES, "cpu", "reference")
     assert_allclose(found, gradient_x(program, X, Y), rtol=0, atol=1e-13)
+
+
+def test_progress(capsys):
+    gradient_x(lower(FLAT), ROWS, OTHERS, verbose=1)
+    assert "Gradients of 3 x 3 rows: 100 %, done in" in capsys.readouterr().out
 
 
 def test_single_precision():
