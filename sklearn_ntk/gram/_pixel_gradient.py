@@ -21,7 +21,10 @@ NUMBERS = 2**24
 REMEDY = "take fewer rows, or a network with fewer positions"
 
 PORTION = 1024
-"""Lines of a portion of the schedule, so that arrays of a formula stay in cache."""
+"""Least number of lines of a portion of the schedule: arrays of a formula stay in cache."""
+
+N_PORTIONS = 32
+"""About the most portions of all pairs of positions: of large images, few are computed at once."""
 
 BARS = {"nngp": (-0.5, 0.0), "ntk": (0.0, 1.0)}
 """Derivatives of kernels by the squared distance and by the NTK of the result."""
@@ -45,7 +48,8 @@ class PixelGradients:
             blocks.take_rows(scanned, part) for part in (slice(n), slice(n, None))
         )
         self.scales = list(map(scale_of, program.steps, self.right.records))
-        self.plans = [schedule(program, PORTION, diagonal) for diagonal in (False, True)]
+        portion = max(PORTION, self.X.shape[1] ** 2 // N_PORTIONS)
+        self.plans = [schedule(program, portion, diagonal) for diagonal in (False, True)]
         self.links = [list(map(links_of, plan.operations)) for plan in self.plans]
         self.numbers = [adjoint.count_numbers(program, plan) for plan in self.plans]
 

@@ -83,9 +83,11 @@ class Tape(Machine):
         X, Y = self.sides.X, self.sides.Y
         bars, found = (2.0 / X.shape[1]) * self._take(op)[0], []
         for x, y in zip(X.swapaxes(0, 1), Y.swapaxes(0, 1), strict=True):
-            difference = self.sides.view(0, x[op.left]) - self.sides.view(1, y[op.right])
-            sums = [sums_at(at, bars * difference, len(X)) for at in (op.left, op.right)]
-            found.append(self.weigh(sums[0] - sums[1] if self.sides.are_same else sums[0]))
+            values = bars * (self.sides.view(0, x[op.left]) - self.sides.view(1, y[op.right]))
+            sums = sums_at(op.left, values, len(X))
+            if self.sides.are_same:
+                sums -= sums_at(op.right, values, len(X))
+            found.append(self.weigh(sums))
         self.found = self.found + np.stack(found, axis=1)
 
     def _extend_back(self, op, kept, links):

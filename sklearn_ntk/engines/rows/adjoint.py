@@ -66,9 +66,9 @@ def variables_of(rule):
 
 def sums_at(index, values, n):
     """Array (n, ...) of the sums of ``values`` (m, ...) that have the same number in ``index``."""
-    entries = np.ones(len(index)), (index, np.arange(len(index)))
-    matrix = csr_array(entries, shape=(n, len(index)))
-    return (matrix @ values.reshape(len(index), -1)).reshape(n, *values.shape[1:])
+    m = len(index)
+    matrix = csr_array((np.ones(m), index, np.arange(m + 1)), shape=(m, n))
+    return (matrix.T @ values.reshape(m, -1)).reshape(n, *values.shape[1:])
 
 
 class LocalScan(Scan):
