@@ -18,7 +18,7 @@ def read_array(values, name, what, remedy, axes, length=None):
     message says that ``name`` must be ``what``; for a wrong shape, ``remedy`` is what to do.
     """
     array, problem = _read(values)
-    if problem is None and (array.ndim not in axes or length not in (None, len(array))):
+    if problem is None and (array.ndim not in axes or length not in (None, *array.shape[:1])):
         problem = f"shape {array.shape}: {remedy}"
     if problem is not None:
         raise ValueError(f"{name} must be {what}; got {problem}.")

@@ -16,8 +16,8 @@ from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
-from ._choice import project
 from ._columns import Columns
+from ._features import project
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
@@ -30,7 +30,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
     """Parameters of an estimator on the kernel of a network, and Gram matrices of its rows."""
 
     _parameter_constraints: ClassVar[dict] = {
-        "kernel": [StrOptions({"ntk", "nngp", "precomputed"}), Kernel],
+        "kernel": [StrOptions({"auto", "ntk", "nngp", "precomputed"}), Kernel],
         "depth": [Interval(numbers.Integral, 0, None, closed="left")],
         "activation": "no_validation",  # the kernel's error lists the valid ones
         "weight_var": [Interval(numbers.Real, 0, None, closed="neither")],
@@ -45,15 +45,23 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         ],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "squash": [Interval(numbers.Real, 0, None, closed="neither"), None],
+        "features": [StrOptions({"auto", "diagonal", "full"}), "array-like", None],
+        "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
         "verbose": ["verbose"],
     }
 
+    _choices: ClassVar[dict] = {"kernel": ("ntk", "nngp"), "activation": ("relu", "gelu")}
+    """What "auto" chooses among: networks with kinks, and smooth ones."""
+
+    _mode = "full"
+    """How features are learned by default."""
+
     def __init__(
         self,
-        kernel="ntk",
+        kernel="auto",
         *,
         depth=2,
-        activation="relu",
+        activation="auto",
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
@@ -62,6 +70,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         training_time=None,
         learning_rate=1.0,
         squash=10.0,
+        features="auto",
+        n_feature_steps=2,
         verbose=0,
     ):
         self.kernel = kernel
@@ -75,6 +85,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         self.training_time = training_time
         self.learning_rate = learning_rate
         self.squash = squash
+        self.features = features
+        self.n_feature_steps = n_feature_steps
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -101,10 +113,6 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
     def _is_spectral(self):
         """Whether fits compute eigenvectors for any number of rows, which takes more memory."""
         return self.training_time is not None
-
-    def _kernels(self):
-        """Kernels among which the fit chooses."""
-        return [self._make_kernel()]
 
     def _gram(self, kernel, X, weights):
         """`GramOperator` of the distinct rows, ``kept`` and ``group``.
@@ -168,9 +176,14 @@ def kind_of(kernel):
     return "a precomputed one" if kernel is None else repr(kernel)
 
 
+def is_on_columns(model, kernel):
+    """Whether an estimator changes the columns of rows: not for kernel objects, nor positions."""
+    return isinstance(model.kernel, str) and not kernel.takes_positions
+
+
 def fit_columns(model, kernel, X, weights):
     """`Columns` of training rows, or None where rows stay as they are."""
-    if model.squash is None or not isinstance(model.kernel, str) or kernel.takes_positions:
+    if model.squash is None or not is_on_columns(model, kernel):
         return None
     return Columns.fit(X, weights, model.squash)
 

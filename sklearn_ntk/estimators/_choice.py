@@ -1,15 +1,18 @@
 """Choice of a kernel, and of features learned on it, by the error of leaving out one row."""
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import eigh
+from sklearn.base import clone
 
+from .._runtime.check import read_array
+from .._runtime.memory import check_memory
+from ..activations import as_activation
 from ..gram import KernelOperator
-from ..gram._operator import chunks
-from ..solvers._factors import variances
+from ..solvers import Ridge
 from ..solvers._solution import relative_error
-from ._columns import deviations
+from ._features import LEARNING_COPIES, learn, project
 
 MOST_ROWS = 1500
 """Rows by which a choice is made, at most: of more it takes random ones."""
@@ -17,24 +20,22 @@ MOST_ROWS = 1500
 MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""
 
-LEARNING_COPIES = 6
-"""Peak memory of one step of learning, in matrices of columns by columns."""
-
-OPTIMISM = 1.25
+OPTIMISM = {"diagonal": 1.1, "full": 1.25}
 """By how much errors of leaving out one row are multiplied where features were learned on it, too.
 
-On sets of a few hundred rows they turned out too small by up to a fifth.
+On sets of a few hundred rows errors with "full" turned out too small by up to a fifth.
 """
 
-LEAST_SCALE = 1e-4
-"""Of a direction of the columns, where their mean square is one."""
+LEARNERS = 2
+"""Features are learned on that many of the best kernels; on more of them, no better ones come."""
 
 
 class Candidate(NamedTuple):
     """A kernel on rows times a matrix of features (d, d), or on the rows if that is None.
 
     ``fit`` is what a method has returned for it, `Path` first, and ``error`` the mean squared error
-    of leaving out one row in units of the variance of the targets, times `OPTIMISM` of features.
+    of leaving out one row in units of the variance of the targets, times `OPTIMISM` of learned
+    features.
     """
 
     kernel: object
@@ -43,8 +44,121 @@ class Candidate(NamedTuple):
     error: float
 
 
-def candidates(fit, kernels, X, Y, weights, mode, n_steps):
-    """Yield for each kernel the `Candidate` of each step of learning, from none on.
+def is_auto(value):
+    """Whether a parameter is left to the fit."""
+    return isinstance(value, str) and value == "auto"
+
+
+def leaves_network(model):
+    """Whether an estimator of a perceptron leaves something of its network to the fit."""
+    if not isinstance(model.kernel, str) or model.kernel == "precomputed":
+        return False
+    is_perceptron = model.architecture is None and model.depth > 0  # linear models are the same
+    has_kernels = is_auto(model.kernel) and not model.n_frozen  # only NTKs have frozen layers
+    return is_perceptron and (has_kernels or is_auto(model.activation))
+
+
+def kernels_of(model):
+    """Kernels of all networks that are left to the choice of an estimator, or the one it names."""
+    options = {}
+    for name, values in model._choices.items():
+        value = getattr(model, name)
+        is_open = leaves_network(model) and not (name == "kernel" and model.n_frozen)
+        options[name] = [value] if not is_auto(value) else values if is_open else values[:1]
+    pairs = (dict(zip(options, values, strict=True)) for values in product(*options.values()))
+    return [clone(model).set_params(**pair)._make_kernel() for pair in pairs]
+
+
+def choose(model, kernels, fit, operator, Y, weights):
+    """Choose a kernel, and features on it, for the rows ``X_fit_`` of an estimator, and fit.
+
+    Sets ``kernel_``, ``features_`` and ``X_fit_``, which become the rows that the kernel sees.
+
+    Parameters
+    ----------
+    model : estimator
+    kernels : list of Kernel
+        The first one is that of ``operator``.
+    fit : callable
+        ``fit(operator, Y, weights)`` returns a tuple, `Path` first.
+    operator : GramOperator
+    Y, weights : arrays of shape (n, k) and (n,)
+
+    Returns
+    -------
+    tuple
+        What ``fit`` returns for the choice.
+    errors : array of shape (n_kernels,)
+        `Candidate.error` of each kernel, before features are learned.
+    """
+    mode, features = read_features(model, kernels)
+    if len(kernels) == 1 and mode is None and features is None:
+        found = fit(operator, Y, weights)
+        return found, np.array([relative_error(found[0].solution, Y, weights)])
+    rows = model.X_fit_, Y, weights
+    best, errors = best_of(fit, kernels, *rows, mode, model.n_feature_steps, features)
+    model.kernel_, model.features_ = best.kernel, best.features
+    model.X_fit_ = project(model.X_fit_, best.features)
+    if len(model.X_fit_) <= MOST_ROWS:
+        return best.fit, errors
+    return fit(KernelOperator(model.kernel_, model.X_fit_), Y, weights), errors
+
+
+def read_features(model, kernels):
+    """How features are learned, "diagonal", "full" or None, and the matrix that is given, if any.
+
+    Raises ValueError or MemoryError if an estimator cannot have these on the first kernel.
+    """
+    features, d = model.features, model.n_features_in_
+    if features is None:
+        return None, None
+    if not isinstance(features, str):
+        if kernels[0] is None:
+            raise ValueError("features need rows; got kernel='precomputed': leave them at None.")
+        what = f"a matrix ({d}, m) of finite numbers, a row for each column of X"
+        return None, read_array(features, "features", what, "transpose or extend it", [2], d)
+    if features == "auto":
+        is_learned = leaves_network(model) and d <= MOST_COLUMNS
+        jumps = is_learned and as_activation(kernels[0].activation).jumps
+        return (model._mode if is_learned and not jumps else None), None
+    if not hasattr(kernels[0], "gradient_x"):
+        raise ValueError(
+            f"features={features!r} needs the kernel of a network on rows; got kernel="
+            f"{model.kernel!r}: leave features at None."
+        )
+    if getattr(kernels[0], "takes_positions", False):
+        raise ValueError(
+            f"features={features!r} mixes columns, but a network on positions needs pixels where "
+            f"they are: leave features at None."
+        )
+    check_memory(
+        8.0 * (LEARNERS * model.n_feature_steps + LEARNING_COPIES) * d * d,
+        f"Learning features of {d} columns",
+        "select columns, or leave features at None",
+    )
+    return features, None
+
+
+def learn_features(model, kernels, X, Y, weights):
+    """Features (d, m) of an estimator, given or learned by ridge regression, or None.
+
+    ``X`` (n, d) are distinct rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights.
+    """
+    mode, features = read_features(model, kernels)
+    if mode is None:
+        return features
+
+    def fit(*problem):
+        return (Ridge().fit(*problem),)
+
+    return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features
+
+
+def best_of(fit, kernels, X, Y, weights, mode, n_steps, features=None):
+    """The best `Candidate`, and the errors (n_kernels,) of kernels before features are learned.
+
+    Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
+    `MOST_ROWS` of the rows choose.
 
     Parameters
     ----------
@@ -56,65 +170,32 @@ def candidates(fit, kernels, X, Y, weights, mode, n_steps):
     Y, weights : arrays of shape (n, k) and (n,)
     mode : {"diagonal", "full", None}
     n_steps : int
+        How often features are learned.
+    features : array of shape (d, m), optional
+        Those of all kernels, if rows are multiplied by a matrix in any case.
     """
-    for kernel in kernels:
-        features = None
-        for step in range(1 + n_steps * (mode is not None)):
-            found = fit(KernelOperator(kernel, project(X, features)), Y, weights)
-            solution = found[0].solution
-            error = relative_error(solution, Y, weights) * (1.0 if step == 0 else OPTIMISM)
-            yield Candidate(kernel, features, found, error)
-            if step < n_steps and mode is not None:
-                features = learn(kernel, X, features, Y, weights, solution.dual, mode)
-                if features is None:
-                    break
+    rows = np.sort(np.random.default_rng(0).permutation(len(X))[:MOST_ROWS])
+    X, Y, weights = X[rows], Y[rows], weights[rows]
+
+    def candidate(kernel, features, optimism=1.0):
+        found = fit(KernelOperator(kernel, project(X, features)), Y, weights)
+        error = optimism * relative_error(found[0].solution, Y, weights)
+        return Candidate(kernel, features, found, error)
+
+    tried = [candidate(kernel, features) for kernel in kernels]
+    errors = np.array([one.error for one in tried])
+    for learner in sorted(tried, key=lambda one: one.error)[:LEARNERS] if mode else ():
+        kernel, features, found, _ = learner
+        for _ in range(n_steps):
+            features = learn(kernel, X, features, Y, weights, found[0].solution.dual, mode)
+            if features is None:
+                break
+            tried.append(candidate(kernel, features, OPTIMISM[mode]))
+            found = tried[-1].fit
+    return _least(tried), errors
 
 
-def project(X, features):
-    """Rows as a kernel on features sees them."""
-    return X if features is None else X @ features
-
-
-def learn(kernel, X, features, Y, weights, dual, mode):
-    """Features (d, d) from the gradients of functions with coefficients (n, k) at the rows.
-
-    Radhakrishnan, Beaglehole, Pandit and Belkin (Science, 2024): the root of the average outer
-    product ``M`` of the gradients, in units of the standard deviations of columns and targets. The
-    mean square of its eigenvalues is one, and the sum of the variances of the columns is about that
-    of the rows. None if no function has a gradient, or if coefficients overflow.
-    """
-    if not np.all(np.isfinite(dual)):
-        return None
-    stds, targets = deviations(X, weights), variances(Y, weights)
-    rows = project(X, features)
-    parts = gradients(kernel, rows, features, stds, targets, weights, dual)
-    M = sum(part.T @ part for part in parts)
-    moving = np.flatnonzero(stds)
-    M = M[np.ix_(moving, moving)]
-    if mode == "diagonal":
-        scales, axes = np.sqrt(M.diagonal()), np.eye(len(M))
-    else:
-        squares, axes = eigh(M)
-        scales = np.sqrt(np.maximum(squares, 0.0))
-    size = np.sqrt(np.mean(scales**2)) if len(scales) else 0.0
-    if not (np.isfinite(size) and size > 0.0):
-        return None
-    root = (axes * np.maximum(scales / size, LEAST_SCALE)) @ axes.T
-    found, unit = np.eye(len(stds)), np.sqrt(np.mean(stds[moving] ** 2))
-    found[np.ix_(moving, moving)] = root * (unit / stds[moving])[:, None]
-    return found
-
-
-def gradients(kernel, X, features, stds, targets, weights, dual):
-    """Yield gradients (m, d) of k functions at n rows, times the roots of the weights of the rows.
-
-    The rows ``X`` (n, d) are those that the kernel sees, with ``features``. Gradients are in units
-    of the standard deviations ``stds`` (d,) of the columns before, and of those of the targets, of
-    variances ``targets`` (k,). The sum of their outer products is the average over the rows, summed
-    over the functions.
-    """
-    shares = weights[:, None] / weights.sum() / np.where(targets > 0.0, targets, 1.0)
-    for rows in chunks(len(X), dual.shape[1] * len(stds)):
-        found = kernel.gradient_x(X[rows], X, dual)  # (m, k, d)
-        found = project(found, None if features is None else features.T) * stds
-        yield (np.sqrt(shares[rows])[..., None] * found).reshape(-1, len(stds))
+def _least(candidates):
+    """The candidate of the least error, the first of those that differ by rounding."""
+    most = (1.0 + 1e-9) * min(candidate.error for candidate in candidates)
+    return next(candidate for candidate in candidates if candidate.error <= most)

@@ -9,9 +9,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.notices import one_notice
+from ..gram import KernelOperator
 from ..solvers._units import normalise
 from ._base import NetworkEstimator, check_weights
+from ._choice import kernels_of, learn_features
 from ._classes import ScoreClassifier, read_classes
+from ._features import project
 from ._losses import LOSSES, ClassRows, loss_of
 
 
@@ -26,9 +29,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     Parameters
     ----------
-    kernel : {"ntk", "nngp", "precomputed"} or Kernel, default="ntk"
-        A kernel object is used as it is; then, as with "precomputed", the parameters of the network
-        are ignored.
+    kernel : {"auto", "ntk", "nngp", "precomputed"} or Kernel, default="auto"
+        "auto" is the NTK, with features that are learned by default, unlike those of a network that
+        is named. A kernel object is used as it is, on rows as they are; then, as with
+        "precomputed", the parameters of the network are ignored.
     depth : int, default=2
         Number of hidden layers; 0 is a linear model.
     activation : str or object of `sklearn_ntk.activations`, default="relu"
@@ -59,6 +63,13 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
+    features : {"auto", "diagonal", "full"}, array or None, default="auto"
+        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
+        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
+        that also turns the columns, "full"; see the notes, also for "auto".
+    n_feature_steps : int, default=2
+        How often features are learned at most, each time on the kernel of those before. They are
+        taken only if they lower the mean squared leave-one-out error by a fifth.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
@@ -78,8 +89,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     kernel_ : Kernel or None
         The kernel in use; None if it is precomputed.
     X_fit_ : array of shape (n_distinct, n_features)
-        Training rows as the kernel sees them, squashed, and equal ones merged; absent if the kernel
-        is precomputed.
+        Training rows as the kernel sees them, squashed, times ``features_``, and equal ones merged;
+        absent if the kernel is precomputed.
+    features_ : array of shape (n_features, m) or None
+        Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
     dual_coef_ : array of shape (n_distinct, n_outputs)
         One output for two classes, else one for each.
     intercept_ : array of shape (n_outputs,)
@@ -104,6 +117,12 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     --------
     NTKRegressor : The same for numbers.
 
+    Notes
+    -----
+    Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
+    "auto" is "diagonal" where ``kernel`` is "auto", for perceptrons of at most 500 columns whose
+    activation does not jump, else None.
+
     Examples
     --------
     >>> from sklearn.datasets import load_wine
@@ -114,7 +133,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     >>> X, y = load_wine(return_X_y=True)
     >>> model = make_pipeline(StandardScaler(), NTKClassifier())
     >>> print(f"{cross_val_score(model, X, y).mean():.2f}")
-    0.99
+    0.98
     """
 
     __module__ = "sklearn_ntk"  # the public module, which pickles name
@@ -126,9 +145,12 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
+    _choices: ClassVar[dict] = {"kernel": ("ntk",), "activation": ("relu",)}
+    _mode = "diagonal"
+
     def __init__(
         self,
-        kernel="ntk",
+        kernel="auto",
         *,
         depth=2,
         activation="relu",
@@ -140,6 +162,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         training_time=None,
         learning_rate=1.0,
         squash=10.0,
+        features="auto",
+        n_feature_steps=2,
         loss="squared_error",
         C=1.0,
         class_weight=None,
@@ -157,6 +181,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             training_time=training_time,
             learning_rate=learning_rate,
             squash=squash,
+            features=features,
+            n_feature_steps=n_feature_steps,
             verbose=verbose,
         )
         self.loss = loss
@@ -193,8 +219,13 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        operator, kept, group = self._gram(self._make_kernel(), X, weights)
+        operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
+        X = vars(self).get("X_fit_")  # a precomputed kernel has none
+        self.features_ = learn_features(self, [self.kernel_], X, *rows.merged())
+        if self.features_ is not None:
+            self.X_fit_ = project(X, self.features_)
+            rows = rows._replace(operator=KernelOperator(self.kernel_, self.X_fit_))
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes))
         return self

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from ..solvers._factors import eigenvectors
+from ..gram._spectrum import eigenvectors
 from ..solvers._scoring import class_folds, log_losses, logits, softmax_loss
 
 TOLERANCE, ROUGH = 1e-7, 1e-5

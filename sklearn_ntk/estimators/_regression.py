@@ -1,30 +1,21 @@
 """Regression with infinitely wide networks."""
 
-import numbers
 from functools import partial
-from itertools import product
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin, clone
-from sklearn.gaussian_process.kernels import Kernel
+from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._compat import Interval, StrOptions, _fit_context
+from .._compat import StrOptions, _fit_context
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
-from ..activations import as_activation
-from ..gram import KernelOperator
-from ..solvers._solution import relative_error
 from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
-from ._choice import LEARNING_COPIES, MOST_COLUMNS, MOST_ROWS, candidates, gradients, project
+from ._choice import choose, kernels_of
 from ._columns import deviations
+from ._features import gradients
 from ._uncertainty import Posterior, find_spread
-
-CHOICE = ("kernel", "activation")
-KERNELS, ACTIVATIONS = ("ntk", "nngp"), ("relu", "gelu")
-"""Parameters that a fit may choose, and among what: networks with kinks, and smooth ones."""
 
 
 class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
@@ -46,7 +37,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     activation : str or object of `sklearn_ntk.activations`, default="auto"
         Activation of all hidden layers; "auto" takes the one of "relu" and "gelu" whose
         leave-one-out error is least: functions with kinks, or smooth ones. With a ``kernel`` of
-        "auto", too, all four pairs are tried, at about four times the time of one, or twenty times
+        "auto", too, all four pairs are tried, at about four times the time of one, or twelve times
         with learned features.
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
@@ -71,11 +62,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
-    features : {"auto", "diagonal", "full"} or None, default="auto"
-        Whether rows are multiplied by a matrix learned on the kernel before it sees them: a scale
-        of each column, "diagonal", or one that also turns the columns, "full". "auto" is "full"
-        where the fit chooses among networks whose activation does not jump, for at most 500
-        columns, else None. See the notes.
+    features : {"auto", "diagonal", "full"}, array or None, default="auto"
+        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
+        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
+        that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
         taken only if they lower the mean squared leave-one-out error by a fifth.
@@ -92,12 +82,12 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         The kernel in use; None if it is precomputed.
     kernels_, kernel_errors_ : list of Kernel, array of shape (n_kernels,)
         The kernels that were tried, and for each the mean squared error of leaving out one row at
-        its best features and ridge or time, in units of the variance of the targets, a quarter more
-        where features were learned on the same rows.
+        its best ridge or time, in units of the variance of the targets, before features are
+        learned on the two best ones.
     X_fit_ : array of shape (n_distinct, n_features)
         Training rows as the kernel sees them, squashed, times ``features_``, and equal ones merged;
         absent if the kernel is precomputed.
-    features_ : array of shape (n_features, n_features) or None
+    features_ : array of shape (n_features, m) or None
         Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
     feature_importances_ : array of shape (n_features,)
         Shares of the columns in the mean squared gradient of the fitted function at the training
@@ -133,7 +123,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     learned as by A. Radhakrishnan, D. Beaglehole, P. Pandit and M. Belkin ("Mechanism for feature
     learning in neural networks and backpropagation-free machine learning models", Science, 2024):
     the matrix is the root of the average outer product of the gradients of the fitted function, in
-    units of the standard deviations of the columns. Of more than 1500 distinct rows, so many, drawn
+    units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
+    ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump,
+    else None. Of more than 1500 distinct rows, so many, drawn
     with a fixed seed, choose the network and its features, for which all rows are fitted then.
 
     Examples
@@ -154,9 +146,6 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
-        "features": [StrOptions({"auto", "diagonal", "full"}), None],
-        "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
-        "kernel": [StrOptions({"auto", "ntk", "nngp", "precomputed"}), Kernel],
         "noise": [StrOptions({"auto", "ridge"})],
     }
 
@@ -191,10 +180,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             training_time=training_time,
             learning_rate=learning_rate,
             squash=squash,
+            features=features,
+            n_feature_steps=n_feature_steps,
             verbose=verbose,
         )
-        self.features = features
-        self.n_feature_steps = n_feature_steps
         self.noise = noise
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -224,12 +213,14 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         weights = check_weights(sample_weight, X)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        self.kernels_ = self._kernels()
+        self.kernels_ = kernels_of(self)
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
         if self.kernel_ is not None:
             self._stds = deviations(self.X_fit_, weights)
-        path, ridge, attributes = self._fit(operator, Y, weights, unit)
+        fit = partial(fit_squares, self, unit=unit)
+        found, self.kernel_errors_ = choose(self, self.kernels_, fit, operator, Y, weights)
+        path, ridge, attributes = found
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
         self.dual_coef_ = self._units.differences(self._dual)
@@ -240,65 +231,6 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
         return self
-
-    def _kernels(self):
-        """Those of all networks that are left to the choice, or the one that is named."""
-        names, activations = [self.kernel], [self.activation]
-        is_open = self.architecture is None and self.depth > 0  # all linear models are the same
-        if isinstance(self.activation, str) and self.activation == "auto":
-            activations = ACTIVATIONS if is_open else ACTIVATIONS[:1]
-        if isinstance(self.kernel, str) and self.kernel == "auto":
-            names = KERNELS if is_open and not self.n_frozen else KERNELS[:1]
-        if not isinstance(self.kernel, str) or self.kernel == "precomputed":
-            activations = ACTIVATIONS[:1]  # of no use
-        pairs = (dict(zip(CHOICE, pair, strict=True)) for pair in product(names, activations))
-        return [clone(self).set_params(**pair)._make_kernel() for pair in pairs]
-
-    def _fit(self, operator, Y, weights, unit):
-        """What `fit_squares` returns, for the best kernel and features if there is a choice."""
-        fit, mode = partial(fit_squares, self, unit=unit), self._mode()
-        if len(self.kernels_) == 1 and mode is None:
-            found = fit(operator, Y, weights)
-            self.kernel_errors_ = np.array([relative_error(found[0].solution, Y, weights)])
-            return found
-        n = len(self.X_fit_)
-        rows = np.sort(np.random.default_rng(0).permutation(n)[:MOST_ROWS])
-        parts = self.X_fit_[rows], Y[rows], weights[rows]
-        tried = list(candidates(fit, self.kernels_, *parts, mode, self.n_feature_steps))
-        most = (1.0 + 1e-9) * min(candidate.error for candidate in tried)
-        best = next(candidate for candidate in tried if candidate.error <= most)
-        errors = [[one.error for one in tried if one.kernel is kernel] for kernel in self.kernels_]
-        self.kernel_errors_ = np.array([min(part) for part in errors])
-        self.kernel_, self.features_ = best.kernel, best.features
-        self.X_fit_ = project(self.X_fit_, best.features)
-        if len(rows) == n:
-            return best.fit
-        return fit(KernelOperator(self.kernel_, self.X_fit_), Y, weights)
-
-    def _mode(self):
-        """How features are learned: "diagonal", "full" or None."""
-        if self.features == "auto":
-            if len(self.kernels_) == 1 or self.n_features_in_ > MOST_COLUMNS:
-                return None
-            return None if as_activation(self.kernel_.activation).jumps else "full"
-        if self.features is not None and not hasattr(self.kernel_, "gradient_x"):
-            raise ValueError(
-                f"features={self.features!r} needs the kernel of a network on rows; got kernel="
-                f"{self.kernel!r}: leave features at None."
-            )
-        if self.features is not None and getattr(self.kernel_, "takes_positions", False):
-            raise ValueError(
-                f"features={self.features!r} mixes columns, but a network on positions needs "
-                f"pixels where they are: leave features at None."
-            )
-        if self.features is not None:
-            d, n_kept = self.n_features_in_, self.n_feature_steps * len(self.kernels_)
-            check_memory(
-                8.0 * (n_kept + LEARNING_COPIES) * d * d,
-                f"Learning features of {d} columns",
-                "select columns, or leave features at None",
-            )
-        return self.features
 
     @one_notice()
     def predict(self, X, return_std=False, return_cov=False):

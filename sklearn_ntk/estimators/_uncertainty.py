@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from ..dynamics import GradientFlow
 from ..gram._operator import chunks
 from ..solvers._factors import cholesky, variances
-from ..solvers._flow import GradientFlow
 from ..solvers._units import scaled
 
 

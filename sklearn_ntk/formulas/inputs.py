@@ -13,8 +13,8 @@ Derivatives are taken along two directions, log weight_var (0) and log bias_var 
 - ``weight_rate`` and ``bias_rate`` are the derivatives of the variances of a layer, each along its
   own direction, and ``self_...`` the parameters of an activation.
 
-For programs ``by_rows`` the directions are the standard deviation of the left row as it enters the
-network, at constant gap (0), and the gap there (1); all else is constant.
+For traces ``by_rows`` the directions are a change of the left row as it enters the network (0), and
+of the gap there (1); all else is constant.
 """
 
 from functools import cache

@@ -2,7 +2,7 @@
 
 Engines compute the blocks (see `engines._work`); kernels and searches call `gram` and `diagonal`.
 `_results` allocates the results, or refuses those too large for the memory; `_operator` has
-matrices that need not be in memory.
+matrices that need not be in memory, `_spectrum` eigenvectors.
 """
 
 import reprlib
@@ -17,6 +17,7 @@ from ..engines._work import engine_for
 from ..engines.packing.tiles import has_series
 from ..engines.rows.tiles import check_overflow, check_rows
 from ..program import Program
+from ._length_scale import gradient_length_scale
 from ._operator import ArrayOperator, GramOperator, KernelOperator
 from ._results import allocate, names_of, select
 from ._row_gradient import gradient_x
@@ -27,6 +28,7 @@ __all__ = [
     "GramOperator",
     "KernelOperator",
     "diagonal",
+    "gradient_length_scale",
     "gradient_x",
     "gram",
 ]
@@ -91,9 +93,7 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     n, m = (len(rows[i][0]) for i in (0, -1))
     results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine.empty)
     if n and m:
-        work = fill(engine, program, rows, names, gradient, dtype, results, verbose)
-        if len(rows) == 1:
-            _set_diagonal(results, work.diagonals)
+        fill(engine, program, rows, names, gradient, dtype, results, verbose)
     if dtype == np.float32:  # pairs may overflow where single rows, in float64, do not
         check_overflow(list(results), rows, dtype)
     return select(program, get, gradient, results) if out is None else out
@@ -136,11 +136,3 @@ def _check(program, gradient, dtype):
             f"network for one n_frozen."
         )
     return read_dtype(dtype), gradient
-
-
-def _set_diagonal(results, diagonals):
-    """Replace the diagonals of `Results` by those that are computed from single rows."""
-    for result, values in zip(results, diagonals, strict=True):
-        if result.size:
-            index = np.arange(result.shape[1])
-            result[:, index, index] = values

@@ -114,7 +114,7 @@ class KernelOperator(GramOperator):
         return self._kernel(self._X)
 
 
-def chunks(m, n):
-    """Slices of m rows of n entries each, with at most `CHUNK` entries or of one row."""
-    step = max(1, CHUNK // max(1, n))
+def chunks(m, n, most=None):
+    """Slices of m rows of n entries, with at most ``most``, or `CHUNK`, entries or of one row."""
+    step = max(1, (most or CHUNK) // max(1, n))
     return [slice(start, start + step) for start in range(0, m, step)]

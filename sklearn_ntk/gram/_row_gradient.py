@@ -92,7 +92,7 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     array([[[3., 4.]]])
     """
     dtype = read_dtype(dtype)
-    _check(program, get)
+    check_differentiable(program, get, "Gradients with respect to rows")
     rows = check_pairs(X, Y)
     rows = rows[0], rows[-1]
     (n, d), m = rows[0][0].shape, len(rows[1][0])
@@ -109,7 +109,7 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
         found[:] = PixelGradients(program, rows, get, verbose).sums(weights).reshape(shape)
         return found
     left, right = (_Side(Z, norms, safe_inverse(norms)) for Z, norms in rows)
-    center, rates = right.directions.mean(axis=0), _Rates(program, get, dtype, verbose)
+    center, rates = right.directions.mean(axis=0), Rates(program, get, dtype, verbose)
     for part in chunks(n, 8 * m + 2 * d + math.prod(shape[1:])):
         some = _Side(*(item[part] for item in left))
         pairs = _Pairs(some, right, center, *_weights(some, right, rates))
@@ -120,19 +120,19 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     return found
 
 
-def _check(program, get):
-    """Raise ValueError for what has no gradients with respect to rows."""
+def check_differentiable(program, get, what):
+    """Raise ValueError for kernels without derivatives by rows, which ``what`` needs."""
     if not isinstance(get, str) or get not in NAMES:
         raise ValueError(f"get must be 'ntk' or 'nngp'; got {reprlib.repr(get)}.")
     for act in program.activations:
         if act.jumps:
             raise ValueError(
-                f"Gradients with respect to rows need continuous activations; got {act!r}, which "
-                f"jumps: take another one, such as Erf."
+                f"{what} need continuous activations; got {act!r}, which jumps: take another one, "
+                f"such as Erf."
             )
     if program.n_outputs > 1 or program.n_ntks is not None:
         raise ValueError(
-            f"Gradients with respect to rows are those of one kernel; got a network with "
+            f"{what} are those of one kernel; got a network with "
             f"{program.n_outputs * (program.n_ntks or 1)}: lower it for one Output and n_frozen."
         )
 
@@ -151,7 +151,7 @@ class _Side(NamedTuple):
 
 
 def _weights(left, right, rates):
-    """Weights of ``u`` and of ``u - v`` in the gradients of all pairs, from `_rates`."""
+    """Weights of ``u`` and of ``u - v`` in the gradients of all pairs, from `Rates`."""
     d = left.X.shape[1]
     by_std, by_gap = rates([left[:2], right[:2]])
     is_zero = left.norms == 0.0
@@ -164,8 +164,11 @@ def _weights(left, right, rates):
         return by_std / np.sqrt(d), by_gap * (2.0 / d * right.norms)
 
 
-class _Rates(NamedTuple):
-    """Derivatives of a kernel by the standard deviation of rows on the left, and by the gap."""
+class Rates(NamedTuple):
+    """Derivatives of a kernel, two arrays (n, m), along both directions of a program ``by_rows``.
+
+    Those of one side with itself are symmetric to the bit.
+    """
 
     program: Program
     get: str
@@ -178,13 +181,13 @@ class _Rates(NamedTuple):
         scanned = scan_rows(self.program, np.zeros(1))
         return any(record and record[2][0] == 0.0 for record in scanned.records)
 
-    def __call__(self, rows):
+    def __call__(self, rows, which="std"):
         place, engine = NAMES.index(self.get), engine_for(rows[0][0])
-        shape = (1, len(rows[0][0]), len(rows[1][0]), 2)
+        shape = (1, len(rows[0][0]), len(rows[-1][0]), 2)
         results = [np.empty([0] * n, self.dtype) for n in (3, 3, 4, 4)]
         results[2 + place] = engine.empty(shape, self.dtype)
-        wanted = (self.get,), True, self.dtype
-        fill(engine, self.program.along_rows, rows, *wanted, Results(*results), self.verbose)
+        program, wanted = self.program.along_rows(which), ((self.get,), True, self.dtype)
+        fill(engine, program, rows, *wanted, Results(*results), self.verbose)
         return np.moveaxis(results[2 + place][0].astype(np.float64, copy=False), -1, 0)
 
 

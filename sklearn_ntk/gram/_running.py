@@ -3,6 +3,8 @@
 from contextlib import nullcontext
 from functools import partial
 
+import numpy as np
+
 from .._runtime.blas import single_threaded_blas
 from .._runtime.progress import Progress
 from .._runtime.threads import run
@@ -24,12 +26,17 @@ def check_pairs(X, Y):
 
 
 def fill(engine, program, rows, names, gradient, dtype, results, verbose):
-    """Fill arrays with what an engine computes of all pairs; returns its `Work`."""
+    """Fill `Results` with what an engine computes of all pairs.
+
+    Diagonals of symmetric matrices are those of single rows.
+    """
     n, m = (len(rows[i][0]) for i in (0, -1))
     with single_threaded_blas if _wakes_blas(program, rows) else nullcontext():
         work = engine.work(program, rows, names, gradient, dtype)
         _run(work, results, f"Gram matrix of {n} x {m} rows", verbose)
-    return work
+    for result, values in zip(results, work.diagonals, strict=True) if len(rows) == 1 else ():
+        if result.size:
+            result[:, np.arange(n), np.arange(n)] = values
 
 
 def _wakes_blas(program, rows):

@@ -1,56 +1,31 @@
-"""Base class of the kernels: parameters, Gram matrices, and an optimiser's trials that overflow.
-
-A trial is a value of ``theta`` that an optimiser of the likelihood sets. If the kernel overflows
-there, an exception would end the fit; instead the trial gets a very unlikely kernel.
-"""
+"""Base class of the kernels: parameters, hyperparameters, Gram matrices and their derivatives."""
 
 import numbers
-import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process.kernels import Hyperparameter, Kernel
-from sklearn.utils import check_array
+from sklearn.gaussian_process.kernels import Hyperparameter
 
-from .._compat import CLASSIFIER, likelihood_module
-from .._runtime.check import is_number, read_dtype, read_rows
+from .._compat import likelihood_module
+from .._runtime.check import is_number, read_dtype
 from .._runtime.errors import OutOfRange
+from .._runtime.memory import check_memory
+from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
 from ..formulas.special import is_variance
-from ..gram import diagonal, gradient_x, gram
+from ..gram import diagonal, gradient_length_scale, gradient_x, gram
 from ..layers import lower
+from ._rows import check_rows, divided, read_length_scale, text_of
+from ._trials import TrialKernel
 
 _TIED = ("weight_var", "bias_var")
-"""The hyperparameters, in the order of the last axis of derivatives of `gram.gram`."""
-
-MOST, LEAP = (1e70, 1e290), 1e10
-"""A regressor's trial counts as overflowing if the largest variance ``K(x, x)`` exceeds `LEAP`
-times that at the first value of theta, clipped to `MOST`: products and powers of kernels must not
-overflow. The kernel that it gets instead has this variance."""
-
-MOST_OF_CLASSES, BEYOND_CLASSES = 1e13, 1e5
-"""A classifier's trial counts as overflowing beyond the first variance, where factorisations fail.
-The kernel that it gets instead has the second one, which is unlikely enough for classifiers."""
-
-SINGLE = 1e9
-"""Variance beyond which trials have double precision, since powers might overflow in single."""
+"""The variances, in the order of the last axis of derivatives of `gram.gram`."""
 
 
-class NetworkKernel(Kernel):
+class NetworkKernel(TrialKernel):
     """Base class of `NTKKernel` and `NNGPKernel`, whose ``_get`` is "ntk" or "nngp"."""
 
-    _is_trial = False
-    """Whether an optimiser has set ``theta``."""
-
-    _initial_variances = None
-    """Hyperparameters (weight_var, bias_var) before the trials."""
-
-    _most = MOST[0]
-    """Variance of rows at which a regressor's trial counts as overflowing."""
-
-    _rejected = frozenset()
-    """Hyperparameters of the trials that overflowed."""
+    length_scale, length_scale_bounds = None, (1e-5, 1e5)  # of kernels saved before these were
 
     def __init__(
         self,
@@ -61,8 +36,10 @@ class NetworkKernel(Kernel):
         *,
         n_frozen=0,
         architecture=None,
+        length_scale=None,
         weight_var_bounds=(1e-3, 1e3),
         bias_var_bounds=(1e-5, 1e2),
+        length_scale_bounds=(1e-5, 1e5),
         dtype="float64",
         verbose=0,
     ):
@@ -72,42 +49,12 @@ class NetworkKernel(Kernel):
         self.bias_var = bias_var
         self.n_frozen = n_frozen
         self.architecture = architecture
+        self.length_scale = length_scale
         self.weight_var_bounds = weight_var_bounds
         self.bias_var_bounds = bias_var_bounds
+        self.length_scale_bounds = length_scale_bounds
         self.dtype = dtype
         self.verbose = verbose
-
-    @property
-    def theta(self):
-        """Logarithms of the free hyperparameters; setting a different value begins a trial."""
-        return super().theta
-
-    @theta.setter
-    def theta(self, theta):
-        self._is_trial = self._is_trial or not np.array_equal(theta, self.theta)
-        Kernel.theta.fset(self, theta)
-
-    @property
-    def bounds(self):
-        """Bounds of `theta`, which scikit-learn reads before and after its trials.
-
-        If the optimiser ended at a rejected trial, the initial hyperparameters are restored.
-        """
-        is_rejected = self._is_trial and self._variances() in self._rejected
-        if is_rejected and self._initial_variances:
-            self.weight_var, self.bias_var = self._initial_variances
-            warnings.warn(
-                f"The optimiser ends where the kernel overflows, which stays {self!r}, as given: "
-                f"add noise to the model, or narrow the bounds of the variances.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        self._is_trial = False
-        return super().bounds
-
-    def _variances(self):
-        """The pair of hyperparameters."""
-        return self.weight_var, self.bias_var
 
     @property
     def hyperparameter_weight_var(self):
@@ -119,8 +66,15 @@ class NetworkKernel(Kernel):
         """The variance of all biases that the architecture leaves to the kernel."""
         return self._hyperparameter("bias_var")
 
+    @property
+    def hyperparameter_length_scale(self):
+        """What divides the columns: one number for all, or one for each; fixed if it is None."""
+        self._check_parameters()
+        bounds = "fixed" if self.length_scale is None else self.length_scale_bounds
+        return Hyperparameter("length_scale", "numeric", bounds, np.size(self.length_scale))
+
     def _hyperparameter(self, name):
-        """scikit-learn's `Hyperparameter`, fixed if no layer depends on it or its value is 0."""
+        """`Hyperparameter` of a variance, fixed if no layer depends on it or its value is 0."""
         tied = self._program().ties[_TIED.index(name)]
         bounds = getattr(self, f"{name}_bounds")
         free = tied and getattr(self, name) > 0
@@ -136,6 +90,8 @@ class NetworkKernel(Kernel):
             value = getattr(self, name)
             if not (isinstance(value, numbers.Integral) and is_number(value)) or value < 0:
                 raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
+        if self.length_scale is not None:
+            read_length_scale(self.length_scale)
         read_dtype(self.dtype)
 
     def _program(self):
@@ -154,8 +110,14 @@ class NetworkKernel(Kernel):
             raise ValueError(
                 "The NTK of a network without a trained layer is zero: leave one unfrozen."
             )
+        if program.shape is not None and np.size(self.length_scale) > 1:
+            raise ValueError(
+                f"length_scale must be one number for a network on Input{program.shape}, whose "
+                f"columns are positions; got {np.size(self.length_scale)} numbers."
+            )
         return program
 
+    @one_notice()
     def __call__(self, X, Y=None, eval_gradient=False):
         """Gram matrix of the rows of ``X``, or between those of ``X`` and ``Y``.
 
@@ -177,62 +139,57 @@ class NetworkKernel(Kernel):
             raise ValueError("Gradient can only be evaluated when Y is None.")
         program = self._program()
         same = Y is None or Y is X
-        X = _check_rows(X)
-        Y = X if same else _check_rows(Y)
-        options = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
         module = likelihood_module() if same and self._is_trial else None
         try:
-            results = gram(program, X, Y, gradient=eval_gradient, **options)
-            results = results if eval_gradient else (results,)
+            left = self._rows(X)
+            right = left if same else self._rows(Y)
+            if eval_gradient:
+                results = self._with_gradient(program, left)
+            else:
+                results = [gram(program, left, right, **self._options())]
             results = self._within(results, module) if same else results
         except OutOfRange:
             if module is None:
                 raise
             return self._reject(len(X), eval_gradient, module)
-        if not eval_gradient:
-            return results[0]
-        # theta is in alphabetical order, bias_var before weight_var; gram has weight_var first
-        K, gradient = results
-        free = [_TIED.index(name) for name in self._free()]
-        return K, gradient[..., ::-1] if len(free) == 2 else gradient[..., free]
+        return tuple(results) if eval_gradient else results[0]
+
+    def _options(self):
+        """Arguments of `gram.gram`."""
+        return {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
+
+    def _rows(self, X):
+        """Checked rows, divided by the length scales."""
+        return divided(check_rows(X), self.length_scale)
+
+    def _with_gradient(self, program, X):
+        """K of divided rows, and its derivatives (n, n, n_free) in the order of `theta`."""
+        sizes = {h.name: h.n_elements for h in self._free()}
+        places = [_TIED.index(name) for name in sizes if name in _TIED]
+        if "length_scale" not in sizes:
+            K, rates = gram(program, X, gradient=True, **self._options())
+            return K, rates[..., ::-1] if len(places) == 2 else rates[..., places]
+        shape, dtype = (len(X), len(X), sum(sizes.values())), read_dtype(self.dtype)
+        check_memory(
+            dtype.itemsize * float(np.prod(shape)),
+            f"Derivatives of shape {shape}",
+            "take fewer rows, or fix hyperparameters",
+        )
+        gradient = np.empty(shape, dtype)
+        # theta is in alphabetical order: bias_var, length_scale, weight_var
+        start = "bias_var" in sizes
+        lengths = gradient[..., start : start + sizes["length_scale"]]
+        isotropic = np.size(self.length_scale) == 1
+        gradient_length_scale(program, X, isotropic=isotropic, out=lengths, **self._options())
+        K, rates = gram(program, X, gradient=True, **self._options())
+        for name in sizes.keys() & _TIED:
+            gradient[..., 0 if name == "bias_var" else -1] = rates[..., _TIED.index(name)]
+        return K, gradient
 
     @property
     def takes_positions(self):
         """Whether the network has an `Input` layer: rows are images or sequences."""
         return self._program().shape is not None
-
-    def _free(self):
-        """Names of the free hyperparameters, in the order of `theta`."""
-        return [h.name for h in self.hyperparameters if not h.fixed]
-
-    def _within(self, results, module):
-        """K and its derivatives; raises `OutOfRange` for a trial beyond the largest variance.
-
-        ``module`` is `likelihood_module` in a trial, and else None: then the variance is recorded.
-        """
-        largest = float(results[0].diagonal().max())
-        if module is None:
-            self._initial_variances = self._variances()
-            self._most = float(np.clip(LEAP * largest, *MOST))
-            return results
-        if largest > (MOST_OF_CLASSES if module == CLASSIFIER else self._most):
-            raise OutOfRange(f"The variance {largest:.3g} is too large for a trial.")
-        dtype = np.float64 if largest > SINGLE else results[0].dtype
-        return [result.astype(dtype, copy=False) for result in results]
-
-    def _reject(self, n, eval_gradient, module):
-        """Kernel for a trial that overflows: an unlikely one that grows with the hyperparameters.
-
-        An error would end the fit, and so would a likelihood of zero: the line search of L-BFGS-B
-        does not recover from infinity. A large matrix with weak correlations between rows is least
-        likely, and its gradient leads back to smaller variances.
-        """
-        self._rejected |= {self._variances()}
-        free = self._free()
-        scale = BEYOND_CLASSES if module == CLASSIFIER else self._most
-        scale *= np.sqrt(np.prod([getattr(self, name) for name in free]))
-        K = scale * (0.5 + 0.5 * np.eye(n))
-        return (K, np.repeat(0.5 * K[..., np.newaxis], len(free), axis=2)) if eval_gradient else K
 
     def diag(self, X):
         """Diagonal of the Gram matrix of the rows of ``X``, in linear time.
@@ -245,7 +202,7 @@ class NetworkKernel(Kernel):
         -------
         array of shape (n,)
         """
-        return diagonal(self._program(), _check_rows(X), get=self._get, dtype=self.dtype)
+        return diagonal(self._program(), self._rows(X), get=self._get, dtype=self.dtype)
 
     def gradient_x(self, X, Y=None, coef=None):
         """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
@@ -280,8 +237,11 @@ class NetworkKernel(Kernel):
         array([[[3., 4.]]])
         """
         program = self._program()
-        X, Y = _check_rows(X), None if Y is None else _check_rows(Y)
-        return gradient_x(program, X, Y, coef, self._get, self.dtype, self.verbose)
+        X, Y = (None if Z is None else self._rows(Z) for Z in (X, Y))
+        found = gradient_x(program, X, Y, coef, **self._options())
+        if self.length_scale is not None:
+            found /= read_length_scale(self.length_scale)
+        return found
 
     def is_stationary(self):
         """Whether the kernel depends on differences ``x - y`` only: False."""
@@ -299,16 +259,6 @@ class NetworkKernel(Kernel):
         for name in _TIED:
             value = getattr(self, name)
             texts.append(f"{name}={value:.3g}" if is_variance(value) else f"{name}={value!r}")
+        if self.length_scale is not None:
+            texts.append(f"length_scale={text_of(self.length_scale)}")
         return f"{type(self).__name__}({', '.join(texts)})"
-
-
-def _check_rows(X):
-    """Rows in float64; raises errors of scikit-learn, or of `read_rows` where these say more."""
-    if np.ma.is_masked(X):
-        return read_rows(X)
-    try:
-        return check_array(X, dtype=np.float64, input_name="X")
-    except (TypeError, OverflowError):  # raised for entries such as pandas' NA
-        if hasattr(X, "toarray"):
-            raise
-        return read_rows(X)  # names the entry

@@ -39,7 +39,11 @@ class NNGPKernel(NetworkKernel):
     architecture : tuple of layers, optional
         Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
         None take the ones above.
-    weight_var_bounds, bias_var_bounds : pair of floats or "fixed"
+    length_scale : float or array of shape (d,), optional
+        What rows are divided by before the network sees them, so that they enter with covariance
+        ``sum_j x_j y_j / (d length_scale_j^2)``: one number, or one for each column, which
+        Gaussian processes then learn. One number works for images, too, but as "fixed".
+    weight_var_bounds, bias_var_bounds, length_scale_bounds : pair of floats or "fixed"
         Bounds for the optimisation of hyperparameters by Gaussian-process estimators. Trials
         within them at which the kernel overflows count as very unlikely, and end no fit.
     dtype : {"float64", "float32"}, default="float64"

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..estimators._base import NetworkEstimator, merge, squashed
+from ..estimators._base import NetworkEstimator, is_on_columns, merge, squashed
+from ..estimators._features import project
 from ..gram import ArrayOperator, gram
 from ..layers import Dense, Output, lower
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
@@ -35,7 +36,7 @@ class SelectionProblem(NamedTuple):
     increasing ridges, or None for those of `default_ridges`. ``folds`` are pairs of index arrays
     (train, test), or None for leave-one-out. ``times`` are decreasing training times, or None for
     those of `default_times`. Empty ridges or times are not tried. ``squash`` is the limit of
-    columns, or None.
+    columns, or None, and ``features`` (d, m) a matrix that squashed rows are multiplied by.
     """
 
     X: np.ndarray
@@ -49,6 +50,7 @@ class SelectionProblem(NamedTuple):
     exponent: int = 0
     unit: int = 0
     squash: float | None = None
+    features: np.ndarray | None = None
 
     @property
     def n_distinct(self):
@@ -143,6 +145,7 @@ def _grams(members, problem):
     model = NetworkEstimator(**parameters, squash=problem.squash)
     kernel = model._make_kernel()
     X = squashed(model, kernel, problem.X, problem.weights)
+    X = project(X, problem.features if is_on_columns(model, kernel) else None)
     if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:
         yield index, kernel(X)
         return

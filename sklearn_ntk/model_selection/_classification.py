@@ -53,6 +53,13 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
         and so do networks on positions, kernel objects and precomputed kernels.
+    features : {"auto", "diagonal", "full"}, array or None, default="auto"
+        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
+        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
+        that also turns the columns, "full"; see the notes, also for "auto".
+    n_feature_steps : int, default=2
+        How often features are learned at most, each time on the kernel of those before. They are
+        taken only if they lower the mean squared leave-one-out error by a fifth.
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
@@ -71,6 +78,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         The line with the largest score, its parameters and its score.
     estimators_ : list of `NTKClassifier`
         What predicts, fitted to all rows.
+    features_ : array of shape (n_features, m) or None
+        Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
     weights_ : array of shape (n_estimators,)
         Their weights, in decreasing order, which sum to one.
     classes_ : array of shape (n_classes,)
@@ -92,6 +101,9 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     of erf networks, up to four hidden layers. Squared errors choose better than accuracies, which
     many candidates share. Regression on indicators hides classes that lie between others: a stack
     finds them by logistic regression on the scores of rows left out, if that helps in five folds.
+
+    Features are learned first, as by `NTKClassifier`, and all networks on columns are then scored
+    on them: scores are of features learned on all rows. ``features="auto"`` learns none.
 
     Examples
     --------
@@ -117,6 +129,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _stack = staticmethod(by_log_loss)
+    _learns = False
 
     def __init__(
         self,
@@ -128,6 +141,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         cv=None,
         combine="stack",
         squash=10.0,
+        features="auto",
+        n_feature_steps=2,
         class_weight=None,
         n_jobs=None,
         verbose=0,
@@ -140,6 +155,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             cv=cv,
             combine=combine,
             squash=squash,
+            features=features,
+            n_feature_steps=n_feature_steps,
             n_jobs=n_jobs,
             verbose=verbose,
         )

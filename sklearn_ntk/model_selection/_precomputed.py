@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
+from ..estimators._choice import is_auto, kernels_of, leaves_network
 
 
 def precomputed(estimator, X):
@@ -34,7 +35,7 @@ def precomputed(estimator, X):
     >>> from sklearn_ntk import NTKClassifier
     >>> from sklearn_ntk.model_selection import precomputed
     >>> X, y = load_wine(return_X_y=True)
-    >>> model, K = precomputed(NTKClassifier(depth=3), scale(X))
+    >>> model, K = precomputed(NTKClassifier("ntk", depth=3), scale(X))
     >>> print(f"{cross_validate(model, K, y, cv=5)['test_score'].mean():.1f}")
     1.0
     """
@@ -43,7 +44,7 @@ def precomputed(estimator, X):
             f"precomputed takes an NTKRegressor or an NTKClassifier; got {estimator!r}."
         )
     estimator._validate_params()
-    kernel, *others = estimator._kernels()
+    kernel, *others = kernels_of(estimator)
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
     if others:
@@ -51,10 +52,11 @@ def precomputed(estimator, X):
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
             f"among {1 + len(others)}: name the kernel and the activation."
         )
-    if getattr(estimator, "features", None) not in ("auto", None):
+    learns = leaves_network(estimator) if is_auto(estimator.features) else estimator.features
+    if learns is not None and learns is not False:
         raise ValueError(
-            f"precomputed takes an estimator without learned features; got {estimator!r}: leave "
-            f"features at None."
+            f"precomputed takes an estimator that learns no features; got {estimator!r}: set "
+            f"features=None."
         )
     X = read_rows(X)
     rows = squashed(estimator, kernel, X, np.ones(len(X)))

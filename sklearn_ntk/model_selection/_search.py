@@ -15,7 +15,15 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
 from ..activations import as_activation
-from ..estimators._base import NetworkEstimator, check_solve, distinct, merge
+from ..estimators._base import (
+    NetworkEstimator,
+    check_solve,
+    distinct,
+    is_on_columns,
+    merge,
+    squashed,
+)
+from ..estimators._choice import is_auto, kernels_of, learn_features
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
@@ -23,6 +31,9 @@ from ._candidates import SelectionProblem, combine, complete, evaluate, families
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
 """Parameters that ``param_grid`` may have."""
+
+COLUMNS = ("squash", "features", "n_feature_steps")
+"""Parameters of what is done to columns, the same for all candidates."""
 
 REMEDIES = {"alpha": " Ridges are alphas.", "training_time": " Times are training_times."}
 """Advice for parameters that ``param_grid`` may not have."""
@@ -68,11 +79,13 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         "scoring": [StrOptions(set(SCORES))],
         "cv": ["cv_object"],
         "combine": [StrOptions({"stack", "average"}), None],
-        "squash": NetworkEstimator._parameter_constraints["squash"],
+        **{name: NetworkEstimator._parameter_constraints[name] for name in COLUMNS},
         "n_jobs": [numbers.Integral, None],
         "verbose": ["verbose"],
     }
     _stack = staticmethod(by_squares)
+    _learns = True
+    """Whether features are learned by default."""
 
     def __init__(
         self,
@@ -84,6 +97,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         cv=None,
         combine="stack",
         squash=10.0,
+        features="auto",
+        n_feature_steps=2,
         n_jobs=None,
         verbose=0,
     ):
@@ -94,6 +109,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self.cv = cv
         self.combine = combine
         self.squash = squash
+        self.features = features
+        self.n_feature_steps = n_feature_steps
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -136,7 +153,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         model = self._base(**({"kernel": "ntk", "activation": "relu"} | point))
         model._validate_params()
         for name in ("kernel", "activation"):
-            if isinstance(getattr(model, name), str) and getattr(model, name) == "auto":
+            if is_auto(getattr(model, name)):
                 raise ValueError(f"param_grid has {name}='auto': name what to choose from.")
         if isinstance(model.kernel, str) and model.kernel == "precomputed":
             raise ValueError(
@@ -203,12 +220,28 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
+        self.features_ = self._learn(X, Y, weights, group)
         ends = {"exponent": exponent, "unit": unit, "squash": self.squash}
+        ends["features"] = self.features_
         problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
         self._report(points, outcomes, problem)
         return settings, outcomes, problem
+
+    def _learn(self, X, Y, weights, group):
+        """Features (d, m) of all candidates on columns, learned on the distinct rows, or None."""
+        is_default = self._learns and self.param_grid is None and self.cv is None
+        if is_auto(self.features) and not is_default:
+            return None
+        first = np.unique(group, return_index=True)[1]
+        Y, weights, _ = merge(Y, weights, group)
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        model = self._base(**columns)
+        model.n_features_in_, kernels = X.shape[1], kernels_of(model)
+        return learn_features(
+            model, kernels, squashed(model, kernels[0], X[first], weights), Y, weights
+        )
 
     def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""
@@ -277,12 +310,14 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             model = self._member(**settings[outcome.index], **value)
             if isinstance(model.kernel, Kernel):
                 model.set_params(kernel=clone(model.kernel))
+            if not is_on_columns(model, model._make_kernel()):
+                model.set_params(features=None)
             self.estimators_.append(model.fit(X, y, sample_weight))
         return members
 
     def _member(self, **settings):
         """Estimator of one network with these parameters."""
-        return self._base(**settings, squash=self.squash)
+        return self._base(**settings, squash=self.squash, features=self.features_)
 
     def _mean(self, method, X):
         """Weighted mean over ``estimators_`` of the results of a method for new rows."""

@@ -45,8 +45,9 @@ class Program(NamedTuple):
     ``shape`` is that of `layers.Input`, positions then channels, or None for rows without
     positions.
 
-    Rates are along the logarithms of the kernel's variances or, if ``by_rows``, along the standard
-    deviation of the left row, at the same gap, and along the gap of the pair.
+    Rates are along the logarithms of the kernel's variances unless ``by_rows`` is set. Then the
+    second direction is the gap of a pair, and the first is the standard deviation of the left row,
+    at the same gap ("std"), or the logarithm of a factor of the "left" row, or of "both" rows.
 
     Examples
     --------
@@ -62,7 +63,7 @@ class Program(NamedTuple):
     steps: tuple
     stack_size: int = 0
     shape: tuple | None = None
-    by_rows: bool = False
+    by_rows: str = ""
 
     @property
     def activations(self):
@@ -90,10 +91,9 @@ class Program(NamedTuple):
         """Whether any layer takes the kernel's ``weight_var``, and whether any its ``bias_var``."""
         return tuple(any(step.ties[p] for step in self.steps) for p in range(2))
 
-    @property
-    def along_rows(self):
-        """The program with rates ``by_rows``."""
-        return self._replace(steps=tuple(step.untied for step in self.steps), by_rows=True)
+    def along_rows(self, which):
+        """The program with rates ``by_rows``: "std", "left" or "both"."""
+        return self._replace(steps=tuple(step.untied for step in self.steps), by_rows=which)
 
     @property
     def outline(self):

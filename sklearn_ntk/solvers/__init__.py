@@ -2,9 +2,9 @@
 
 A solver is a value with one method: ``solver.fit(operator, Y, weights)`` returns a `Path`.
 
-`_ridge` and `_stopping` have the solvers, `_flow` gradient flow, `_solution` their results and the
-checks of their arguments, `_factors` factorisations, `_units` units of targets and weights,
-`_stacking` combinations of candidates, `_scoring` scores and the temperature of probabilities.
+`_ridge` and `_stopping` have the solvers, `_solution` their results and the checks of their
+arguments, `_factors` factorisations, `_units` units of targets and weights, `_stacking`
+combinations of candidates, `_scoring` scores and the temperature of probabilities.
 """
 
 from ._ridge import RELATIVE_RIDGES, Ridge

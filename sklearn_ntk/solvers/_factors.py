@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 from scipy import linalg
 
+from ..gram._spectrum import eigenvectors
+
 
 def variances(Y, weights):
     """Weighted variances (k,) of columns, exactly zero if they are constant but for rounding."""
@@ -85,36 +87,6 @@ class Cholesky:
     def log_determinant(self):
         """Logarithm of the determinant of ``A``."""
         return 2.0 * np.log(self.factor.diagonal()).sum()
-
-
-def eigenvectors(A, overwrite=False):
-    """Increasing eigenvalues, and eigenvectors as columns; only the lower half of ``A`` is read."""
-    return linalg.eigh(A, driver="evd", overwrite_a=overwrite, check_finite=False)
-
-
-def spectrum_without_constant(K, root):
-    """Eigenvalues (n - 1,), eigenvectors (n, n - 1) of ``W^1/2 K W^1/2`` orthogonal to ``sqrt(w)``.
-
-    ``root`` is ``sqrt(w)``. A Householder reflection maps it to the first coordinate, which is
-    removed.
-    """
-    n, mirror = len(K), root / np.sqrt(root @ root)
-    mirror[0] += 1.0
-    vectors = np.empty((n, n - 1))
-    if n < 2:
-        return np.empty(0), vectors
-    image = root * (K @ (root * mirror)) / mirror[0]
-    image -= mirror * (mirror @ image / (2.0 * mirror[0]))
-    block = np.array(K[1:, 1:], order="F")
-    block *= root[1:, None]
-    block *= root[1:]
-    values, vectors[1:] = eigenvectors(
-        linalg.blas.dsyr2(-1.0, mirror[1:], image[1:], a=block, lower=1, overwrite_a=1),
-        overwrite=True,
-    )
-    vectors[0] = -mirror[1:] @ vectors[1:]
-    vectors[1:] += np.outer(mirror[1:], vectors[0] / mirror[0])
-    return values, vectors
 
 
 class Spectrum:

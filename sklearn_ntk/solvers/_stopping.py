@@ -7,7 +7,7 @@ import numpy as np
 
 from .._runtime.check import read_number
 from .._values import value
-from ._flow import GradientFlow
+from ..dynamics import GradientFlow
 from ._ridge import default_ridges
 from ._solution import Path, Solution, best_place, read_problem, read_values, relative_error
 

@@ -96,6 +96,7 @@ def test_variance(act):
             assert_allclose(act.variance(variance), expected, rtol=1e-13)
 
 
+@pytest.mark.slow
 @each_version
 def test_dual(act):
     for covariance in COVARIANCES:
@@ -153,6 +154,7 @@ def test_equal_rows_have_no_gap(act):
     assert np.all(np.isfinite(slope)) and np.all(slope >= 0.0)
 
 
+@pytest.mark.slow
 @few_terms
 @each_version
 def test_dual_of_any_two_rows(act):

@@ -157,6 +157,7 @@ def check_positions(own, readout, normal, run, tolerance=1e-14):
         assert np.abs(rates[..., place] - difference).max() <= 1e-9 * scale
 
 
+@pytest.mark.slow
 @each_case
 @pytest.mark.parametrize("normal", [False, True])
 @pytest.mark.parametrize("readout", READOUTS)

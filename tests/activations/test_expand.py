@@ -181,6 +181,7 @@ def _count_warnings(call):
     return len(caught)
 
 
+@pytest.mark.slow
 def test_one_warning_a_call(monkeypatch):
     """For all layers and slabs of rows, with coefficients that are made more than once."""
     monkeypatch.setattr(rows, "HELD", 1)

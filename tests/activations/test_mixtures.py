@@ -84,6 +84,7 @@ def test_mixtures_of_huge_rows_tend_to_their_limits(act, std):
         assert_allclose(found, expected, rtol=20.0 / std)
 
 
+@pytest.mark.slow
 @each_mixture
 @pytest.mark.parametrize(
     "covariance",
@@ -206,6 +207,7 @@ POSITIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", POSITIONS)
 @each_mixture
 def test_positions_at_any_variance(act, key):

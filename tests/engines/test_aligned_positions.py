@@ -142,6 +142,7 @@ SIZES = np.array([1.0, 0.3, 0.97, 7.0, 1.0001, 0.01])
 """Of parallel rows, some of nearly the same size."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOMOGENEOUS)
 def test_parallel_rows(name):
     """Sizes of rows are factors of kernels and their derivatives, whatever the layers."""

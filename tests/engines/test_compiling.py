@@ -69,6 +69,7 @@ call("predict", lambda: model.predict(X[:3], return_std=True))
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_after_a_fit():
     """Whatever the network, as long as its kinds of steps are known, and whatever the rows."""
     run(NOTHING_NEW)

@@ -62,6 +62,7 @@ def test_stored_values(case, run):
 DEPTHS = [1, 3, 10]
 
 
+@pytest.mark.slow
 @engines
 @pytest.mark.parametrize("bias_var", [0.1, 0.0])
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -264,6 +265,7 @@ def gradient_errors(run, network, w=1.7, b=0.1):
     return dict(zip(GRADIENT_PAIRS, scaled.max(axis=(0, 1)), strict=True))
 
 
+@pytest.mark.slow
 @engines
 @pytest.mark.parametrize("name", oracle_duals.DUALS)
 def test_gradient(name, run):

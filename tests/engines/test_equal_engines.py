@@ -57,6 +57,7 @@ def test_engines_agree(cls, network):
         assert error.max() <= 1e-12
 
 
+@pytest.mark.slow
 @few_terms
 @engines
 @pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
@@ -135,6 +136,7 @@ class Foreign(NDArrayOperatorsMixin):
         return Foreign(self.data.sum(axis=axis))
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("network", [mlp, resmlp])

@@ -47,6 +47,7 @@ def test_every_network_is_stored():
     assert missing == set(), "tests/data/README.md says how to store the values of a new network"
 
 
+@pytest.mark.slow
 @each_network
 def test_high_precision(name):
     """Every layer, on both engines, to the last digits; dropout is noise of each row's own."""

@@ -103,6 +103,7 @@ def test_numbers_of_rows(shape, dtype):
     assert np.abs(K - expected).max() <= tolerance * np.abs(expected).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 16, 32, 33, 34, 65])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["conv pooled", "recurrent"])

@@ -56,6 +56,7 @@ def test_rows(name, gradient, reference):
             compare(part, other, 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", [False, True], ids=["values", "gradient"])
 @few_networks
 def test_positions(name, gradient, reference):
@@ -88,6 +89,7 @@ print(NTKKernel(architecture=cnn((2, 2, 1), 1))([[1.0, 0.0, 0.0, 1.0]]).shape)
 """
 
 
+@pytest.mark.slow
 def test_numba_is_not_needed():
     command = [sys.executable, "-c", WITHOUT_NUMBA]
     result = subprocess.run(command, capture_output=True, text=True)

@@ -47,6 +47,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_wide_network(name):
     network = NETWORKS[name]

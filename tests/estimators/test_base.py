@@ -195,6 +195,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_form_of_the_rows_does_not_matter(cls, form):

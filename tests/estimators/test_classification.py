@@ -36,11 +36,11 @@ LABELS = {
 def test_labels_of_all_types(labels):
     labels = np.asarray(labels)
     X, y = data(n_classes=len(labels))
-    model = NTKClassifier().fit(X, labels[y])
+    model = NTKClassifier("ntk").fit(X, labels[y])
     assert_array_equal(model.classes_, np.sort(labels))
     assert model.predict(X).dtype == labels.dtype
     assert model.score(X, labels[y]) > 0.85
-    plain = NTKClassifier().fit(X, np.argsort(np.argsort(labels))[y])
+    plain = NTKClassifier("ntk").fit(X, np.argsort(np.argsort(labels))[y])
     assert_allclose(model.decision_function(X), plain.decision_function(X), rtol=1e-12)
     assert_array_equal(model.predict(X), np.sort(labels)[plain.predict(X)])
 
@@ -58,24 +58,25 @@ def test_labels_of_all_types(labels):
 )
 def test_bad_labels_are_named(y, message):
     with pytest.raises(ValueError, match=message):
-        NTKClassifier().fit(data()[0], y)
+        NTKClassifier("ntk").fit(data()[0], y)
 
 
 def test_class_without_weight_vanishes():
     X, y = data()
     weights = np.where(y == 1, 0.0, 1.5)
-    model = NTKClassifier().fit(X, y, sample_weight=weights)
-    only = NTKClassifier().fit(X[y != 1], y[y != 1], sample_weight=weights[y != 1])
+    model = NTKClassifier("ntk").fit(X, y, sample_weight=weights)
+    only = NTKClassifier("ntk").fit(X[y != 1], y[y != 1], sample_weight=weights[y != 1])
     assert_array_equal(model.classes_, [0, 2])
     assert_allclose(model.predict_proba(X), only.predict_proba(X), rtol=1e-10)
     with pytest.raises(ValueError, match=r"only one class, .*2"):
-        NTKClassifier().fit(X, y, sample_weight=(y == 2) * 1.0)
+        NTKClassifier("ntk").fit(X, y, sample_weight=(y == 2) * 1.0)
 
 
 def test_weights_move_the_boundary():
     X, y = make_moons(80, noise=0.4, random_state=0)
     light, heavy = (
-        NTKClassifier(alpha=1.0).fit(X, y, sample_weight=np.where(y == 1, w, 1.0)) for w in (1, 20)
+        NTKClassifier("ntk", alpha=1.0).fit(X, y, sample_weight=np.where(y == 1, w, 1.0))
+        for w in (1, 20)
     )
     assert heavy.decision_function(X).mean() > light.decision_function(X).mean() + 0.1
     assert (heavy.predict(X) == 1).sum() > (light.predict(X) == 1).sum()
@@ -86,7 +87,7 @@ def test_weights_move_the_boundary():
 
 def test_two_classes_are_regression_on_signs():
     X, y = data(n_classes=2)
-    model = NTKClassifier().fit(X, y)
+    model = NTKClassifier("ntk").fit(X, y)
     regressor = NTKRegressor("ntk", activation="relu").fit(X, 2.0 * y - 1.0)
     scores = model.decision_function(X)
     assert scores.shape == (60,) and model.dual_coef_.shape == (60, 1)
@@ -97,7 +98,7 @@ def test_two_classes_are_regression_on_signs():
 
 def test_more_classes_are_regression_on_indicators():
     X, y = data()
-    model = NTKClassifier(alpha=0.2).fit(X, y)
+    model = NTKClassifier("ntk", alpha=0.2).fit(X, y)
     regressor = NTKRegressor("ntk", activation="relu", alpha=0.2).fit(X, np.eye(3)[y])
     scores = model.decision_function(X)
     assert_allclose(scores, regressor.predict(X), rtol=1e-9, atol=1e-12)
@@ -109,7 +110,7 @@ def test_more_classes_are_regression_on_indicators():
 def test_scores_of_the_classes_sum_to_one(n_classes, weighted):
     X, y = data(n_classes=n_classes)
     weights = np.random.default_rng(0).uniform(0.1, 3.0, 60) if weighted else None
-    model = NTKClassifier().fit(X, y, sample_weight=weights)
+    model = NTKClassifier("ntk").fit(X, y, sample_weight=weights)
     scores = model.decision_function(10 * X)
     assert scores.shape == (60, n_classes) and np.ptp(scores) > 1
     assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-9)
@@ -123,7 +124,7 @@ def test_scores_of_the_classes_sum_to_one(n_classes, weighted):
 def test_probabilities_agree_with_predictions(n_classes, alpha):
     X, y = data(n_classes=n_classes)
     new = data(100, n_classes, seed=1)[0]
-    model = NTKClassifier(alpha=alpha).fit(X, y)
+    model = NTKClassifier("ntk", alpha=alpha).fit(X, y)
     proba = model.predict_proba(new)
     assert proba.shape == (100, n_classes) and np.all(proba >= 0)
     assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-12)
@@ -139,7 +140,11 @@ def test_probabilities_agree_with_predictions(n_classes, alpha):
 @every_count
 @pytest.mark.parametrize(
     "model",
-    [NTKClassifier(), NTKClassifier(loss="log_loss", alpha=0.1), NTKClassifierCV({"depth": [1]})],
+    [
+        NTKClassifier("ntk"),
+        NTKClassifier("ntk", loss="log_loss", alpha=0.1),
+        NTKClassifierCV({"depth": [1]}),
+    ],
     ids=["squares", "log loss", "CV"],
 )
 def test_logarithms_of_probabilities(n_classes, model):
@@ -159,7 +164,7 @@ def test_logarithms_of_probabilities(n_classes, model):
 def test_probabilities_are_calibrated_better_than_raw_scores(n_classes, spread):
     X, y = data(150, n_classes, spread)
     new, truth = data(600, n_classes, spread, seed=1)
-    model = NTKClassifier().fit(X, y)
+    model = NTKClassifier("ntk").fit(X, y)
     found = log_loss(truth, model.predict_proba(new))
     raw = clone(model).fit(X, y)
     raw.temperature_ = 1.0
@@ -175,7 +180,7 @@ def test_probabilities_are_calibrated_better_than_raw_scores(n_classes, spread):
 def test_temperature_has_the_smallest_leave_one_out_log_loss(n_classes):
     X, y = data(25, n_classes, spread=1.5)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, 25)
-    model = NTKClassifier(alpha=0.5, squash=None).fit(X, y, sample_weight=weights)
+    model = NTKClassifier("ntk", alpha=0.5, squash=None).fit(X, y, sample_weight=weights)
     scores = np.empty((25, n_classes))
     for i in range(25):
         rest = np.arange(25) != i
@@ -196,7 +201,7 @@ def test_temperature_has_the_smallest_leave_one_out_log_loss(n_classes):
 
 def test_separable_classes_give_finite_confident_probabilities():
     X, y = data(spread=0.05)
-    model = NTKClassifier().fit(X, y)
+    model = NTKClassifier("ntk").fit(X, y)
     proba = model.predict_proba(X)
     assert np.all(np.isfinite(proba)) and 0 < model.temperature_ < 1
     assert proba[np.arange(60), y].min() > 0.9
@@ -206,7 +211,7 @@ def test_separable_classes_give_finite_confident_probabilities():
 def test_probabilities_of_separable_classes_are_not_certain(n_classes, spread):
     X, y = data(150, n_classes, spread)
     new, truth = data(1000, n_classes, spread, seed=1)
-    model = NTKClassifier().fit(X, y)
+    model = NTKClassifier("ntk").fit(X, y)
     found = model.predict_proba(new)
     losses = []
     for model.temperature_ in np.geomspace(1e-3, 1.0, 20):
@@ -218,21 +223,21 @@ def test_probabilities_of_separable_classes_are_not_certain(n_classes, spread):
 def test_pure_noise_gives_the_frequencies():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 2)), (rng.uniform(size=200) < 0.3).astype(int)
-    proba = NTKClassifier().fit(X, y).predict_proba(rng.normal(size=(100, 2)))
+    proba = NTKClassifier("ntk").fit(X, y).predict_proba(rng.normal(size=(100, 2)))
     assert 0.15 < proba[:, 1].mean() < 0.5
 
 
 def test_one_row_of_each_class():
-    model = NTKClassifier().fit([[0.0, 1.0], [2.0, 0.0], [-3.0, 1.0]], ["a", "b", "c"])
+    model = NTKClassifier("ntk").fit([[0.0, 1.0], [2.0, 0.0], [-3.0, 1.0]], ["a", "b", "c"])
     proba = model.predict_proba([[0.5, 0.5], [100.0, -3.0]])
     assert np.all(np.isfinite(proba))
-    assert NTKClassifier(alpha=1e-6).fit([[0.0], [1.0]], [0, 1]).predict(
+    assert NTKClassifier("ntk", alpha=1e-6).fit([[0.0], [1.0]], [0, 1]).predict(
         [[-0.1], [1.1]]
     ).tolist() == [0, 1]
 
 
 def test_rows_that_all_coincide():
-    model = NTKClassifier().fit(np.ones((6, 2)), [0, 0, 0, 0, 1, 1])
+    model = NTKClassifier("ntk").fit(np.ones((6, 2)), [0, 0, 0, 0, 1, 1])
     assert_allclose(model.decision_function(np.ones((1, 2))), -1 / 3, rtol=1e-9)
     assert_array_equal(model.predict(np.zeros((1, 2))), [0])
     assert np.all(np.isfinite(model.predict_proba(np.ones((1, 2)))))

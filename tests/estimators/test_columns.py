@@ -13,7 +13,7 @@ from sklearn_ntk.model_selection import precomputed
 
 ESTIMATORS = [
     NTKRegressor("ntk", activation="relu"),
-    NTKClassifier(),
+    NTKClassifier("ntk"),
     NTKRegressorCV({"depth": [1, 2]}),
     NTKClassifierCV({"depth": [1, 2]}),
 ]

@@ -110,6 +110,7 @@ def test_pickle_round_trip(cls, kernel):
     assert not hasattr(unfitted, "alpha_")
 
 
+@pytest.mark.slow
 @both
 def test_parallel_cross_validation_equals_serial(cls):
     X, y = data(60)
@@ -130,6 +131,7 @@ GRIDS = {
 }
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("kernel, grid", GRIDS.values(), ids=GRIDS)
 def test_grid_search_reaches_every_parameter(cls, kernel, grid):

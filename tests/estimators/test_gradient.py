@@ -26,6 +26,7 @@ def assert_derivative(model, function, new=NEW):
     assert_allclose(found, expected, rtol=0, atol=1e-7 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [LABELS, TARGETS], ids=["one", "several"])
 @pytest.mark.parametrize(
     "model",

@@ -33,7 +33,7 @@ pd = pytest.importorskip("pandas")
 GRID = {"depth": [1, 2]}
 classifiers = pytest.mark.parametrize(
     "model",
-    [NTKClassifier(), NTKClassifier(loss="log_loss", alpha=0.1), NTKClassifierCV(GRID)],
+    [NTKClassifier("ntk"), NTKClassifier("ntk", loss="log_loss", alpha=0.1), NTKClassifierCV(GRID)],
     ids=["squares", "log loss", "CV"],
 )
 regressors = pytest.mark.parametrize("model", [NTKRegressor(), NTKRegressorCV(GRID)], ids=str)
@@ -94,7 +94,7 @@ def test_several_labels(model):
 def test_halving():
     X, y = classes()
     grid = {"depth": [1, 2, 3], "activation": ["relu", "erf"], "loss": ["hinge", "squared_error"]}
-    search = HalvingGridSearchCV(NTKClassifier(), grid, cv=3, random_state=0).fit(X, y)
+    search = HalvingGridSearchCV(NTKClassifier("ntk"), grid, cv=3, random_state=0).fit(X, y)
     assert search.best_score_ > 0.9
 
 
@@ -114,7 +114,11 @@ def test_predictions_of_folds(model):
 
 @pytest.mark.parametrize(
     "model",
-    [NTKClassifier(depth=3, alpha=0.1), NTKClassifier(loss="hinge"), NTKClassifier(NTKKernel(1))],
+    [
+        NTKClassifier("ntk", depth=3, alpha=0.1),
+        NTKClassifier("ntk", loss="hinge"),
+        NTKClassifier(NTKKernel(1)),
+    ],
     ids=["ridge", "hinge", "kernel"],
 )
 def test_precomputed_folds_compute_no_kernel(model, monkeypatch):

@@ -31,7 +31,7 @@ def data(n_classes=3, n=60):
 @pytest.mark.parametrize("C", [0.01, 10.0])
 def test_hinge_is_a_support_vector_machine(n_classes, C):
     X, y = data(n_classes)
-    model = NTKClassifier(loss="hinge", C=C, squash=None).fit(X, y)
+    model = NTKClassifier("ntk", loss="hinge", C=C, squash=None).fit(X, y)
     other = SVC(kernel=KERNEL, C=C).fit(X, y)
     assert_allclose(model.decision_function(X), other.decision_function(X), atol=2e-3)
     assert np.mean(model.predict(X) == other.predict(X)) > 0.98
@@ -41,9 +41,9 @@ def test_hinge_merges_equal_rows():
     X, y = data()
     rows = np.repeat(np.arange(len(y)), 1 + np.arange(len(y)) % 3)
     weights = np.bincount(rows).astype(float)
-    weighted = NTKClassifier(loss="hinge").fit(X, y, weights)
+    weighted = NTKClassifier("ntk", loss="hinge").fit(X, y, weights)
     shuffled = np.random.default_rng(0).permutation(rows)
-    repeated = NTKClassifier(loss="hinge").fit(X[shuffled], y[shuffled])
+    repeated = NTKClassifier("ntk", loss="hinge").fit(X[shuffled], y[shuffled])
     assert_allclose(weighted.decision_function(X), repeated.decision_function(X), rtol=1e-10)
     assert len(repeated.svc_.dual_coef_[0]) <= len(y)
 
@@ -51,7 +51,7 @@ def test_hinge_merges_equal_rows():
 def test_equal_rows_of_two_classes():
     X = np.array([[0.0], [0.0], [1.0], [1.0], [1.0]])
     y = np.array([0, 1, 1, 1, 0])
-    model = NTKClassifier(loss="hinge").fit(X, y)
+    model = NTKClassifier("ntk", loss="hinge").fit(X, y)
     other = SVC(kernel=KERNEL).fit(X, y)
     assert_allclose(model.decision_function(X), other.decision_function(X), atol=2e-3)
 
@@ -59,7 +59,7 @@ def test_equal_rows_of_two_classes():
 @pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
 def test_hinge_has_no_probabilities(method):
     X, y = data()
-    model = NTKClassifier(loss="hinge").fit(X, y)
+    model = NTKClassifier("ntk", loss="hinge").fit(X, y)
     assert not hasattr(model, method)
     with pytest.raises(AttributeError, match=f"no attribute '{method}': .*CalibratedClassifierCV"):
         getattr(model, method)
@@ -68,7 +68,11 @@ def test_hinge_has_no_probabilities(method):
 
 
 def margins(X, y, C, **parameters):
-    return NTKClassifier(loss="hinge", C=C, **parameters).fit(X, y).decision_function(X)
+    return (
+        NTKClassifier(**{"kernel": "ntk", **parameters}, loss="hinge", C=C)
+        .fit(X, y)
+        .decision_function(X)
+    )
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -102,14 +106,14 @@ def test_infinite_weight_of_the_hinge():
     X, y = data(2)
     assert_array_equal(margins(X, y, np.inf), margins(X, y, 1e9))
     assert np.all(margins(X, y, np.inf) * (2.0 * y - 1.0) > 0.999)
-    flat = NTKClassifier(loss="hinge", C=np.inf).fit(1e-200 * X, y)  # but for the bias zero
+    flat = NTKClassifier("ntk", loss="hinge", C=np.inf).fit(1e-200 * X, y)  # but for the bias zero
     assert np.all(np.isfinite(flat.decision_function(X)))
 
 
 def test_hinge_that_does_not_converge_says_so(monkeypatch):
     monkeypatch.setattr(_losses, "MOST_STEPS", 1000)
     X, y = np.repeat(data()[0], 2, axis=0), np.arange(120) % 2
-    model = NTKClassifier(loss="hinge", C=np.inf)
+    model = NTKClassifier("ntk", loss="hinge", C=np.inf)
     with pytest.warns(ConvergenceWarning, match="not converged after 1000 steps: take a smaller C"):
         model.fit(X, y)
     assert np.all(np.isfinite(model.decision_function(X)))
@@ -128,7 +132,7 @@ def test_log_loss_is_logistic_regression(n_classes, alpha, weighted):
     spectrum = Spectrum(KERNEL(X))
     root = spectrum.vectors * np.sqrt(np.maximum(spectrum.values, 0.0))
     other = LogisticRegression(C=1.0 / alpha, tol=1e-10, max_iter=10**5).fit(root, y, weights)
-    model = NTKClassifier(loss="log_loss", alpha=alpha, squash=None).fit(X, y, weights)
+    model = NTKClassifier("ntk", loss="log_loss", alpha=alpha, squash=None).fit(X, y, weights)
     assert_allclose(model.predict_proba(X), other.predict_proba(root), atol=1e-4)
     assert model.temperature_ == 1.0 and model.alpha_ == alpha and len(model.loo_errors_) == 0
 
@@ -137,7 +141,7 @@ def test_log_loss_is_logistic_regression(n_classes, alpha, weighted):
 def test_log_loss_is_stationary(n_classes):
     """The dual coefficients are what the rows miss of their classes, by the ridge."""
     X, y = data(n_classes)
-    model = NTKClassifier(loss="log_loss", alpha=0.1).fit(X, y)
+    model = NTKClassifier("ntk", loss="log_loss", alpha=0.1).fit(X, y)
     missing = np.eye(n_classes)[y] - model.predict_proba(X)
     missing = missing[:, 1:] if n_classes == 2 else missing
     assert_allclose(0.1 * model.dual_coef_, missing, atol=2e-5)
@@ -146,7 +150,7 @@ def test_log_loss_is_stationary(n_classes):
 
 def test_ridge_of_the_log_loss_is_that_of_the_folds():
     X, y = data(n=90)
-    model = NTKClassifier(loss="log_loss").fit(X, y)
+    model = NTKClassifier("ntk", loss="log_loss").fit(X, y)
     assert model.alpha_ == model.alphas_[model.loo_errors_.argmin()]
     assert np.all(np.diff(model.alphas_) > 0)
     assert model.loo_errors_.min() < model.loo_errors_[-1]  # not the largest
@@ -164,7 +168,7 @@ def test_folds_hold_all_classes(monkeypatch):
         return solve(problem, *arguments)
 
     monkeypatch.setattr(_logistic, "solve", spy)
-    NTKClassifier(loss="log_loss").fit(X, y)
+    NTKClassifier("ntk", loss="log_loss").fit(X, y)
     assert_array_equal(sizes[:5], [[40, 16, 4]] * 5)
 
 
@@ -173,48 +177,48 @@ def test_log_loss_of_a_tiny_class(n_members):
     X, y = data(2)
     y[: len(y) - n_members] = 0
     y[len(y) - n_members :] = 1
-    P = NTKClassifier(loss="log_loss").fit(X, y).predict_proba(X)
+    P = NTKClassifier("ntk", loss="log_loss").fit(X, y).predict_proba(X)
     assert np.all(np.isfinite(P))
 
 
 @pytest.mark.parametrize("factor", [1e-20, 1e50])
 def test_unit_of_the_weights_does_not_matter(factor):
     X, y = data()
-    one = NTKClassifier(loss="log_loss").fit(X, y)
-    other = NTKClassifier(loss="log_loss").fit(X, y, np.full(len(y), factor))
+    one = NTKClassifier("ntk", loss="log_loss").fit(X, y)
+    other = NTKClassifier("ntk", loss="log_loss").fit(X, y, np.full(len(y), factor))
     assert_allclose(other.alpha_, factor * one.alpha_)
     assert_allclose(other.predict_proba(X), one.predict_proba(X), atol=1e-5)
 
 
 def test_log_loss_of_huge_and_of_zero_rows():
     X, y = data()
-    huge = NTKClassifier(loss="log_loss", bias_var=0.0)
+    huge = NTKClassifier("ntk", loss="log_loss", bias_var=0.0)
     assert_allclose(
         huge.fit(1e100 * X, y).predict_proba(1e100 * X), huge.fit(X, y).predict_proba(X), atol=1e-4
     )
-    P = NTKClassifier(loss="log_loss", bias_var=0.0).fit(0.0 * X, y).predict_proba(0.0 * X)
+    P = NTKClassifier("ntk", loss="log_loss", bias_var=0.0).fit(0.0 * X, y).predict_proba(0.0 * X)
     assert_allclose(P[0], np.bincount(y) / len(y), rtol=1e-4)
 
 
 def test_log_loss_that_does_not_converge_says_so(monkeypatch):
     monkeypatch.setattr(_logistic, "MOST_STEPS", 2)
     with pytest.warns(ConvergenceWarning, match="increase alpha"):
-        NTKClassifier(loss="log_loss", alpha=1e-4).fit(*data())
+        NTKClassifier("ntk", loss="log_loss", alpha=1e-4).fit(*data())
 
 
 def test_nothing_is_left_of_another_loss():
     X, y = data()
-    model = NTKClassifier().fit(X, y)
+    model = NTKClassifier("ntk").fit(X, y)
     model.set_params(loss="hinge").fit(X, y)
     assert not hasattr(model, "dual_coef_") and hasattr(model, "svc_")
     model.set_params(loss="squared_error").fit(X, y)
     assert hasattr(model, "dual_coef_") and not hasattr(model, "svc_")
-    assert vars(model).keys() == vars(NTKClassifier().fit(X, y)).keys()
+    assert vars(model).keys() == vars(NTKClassifier("ntk").fit(X, y)).keys()
 
 
 def test_log_loss_needs_a_ridge():
     with pytest.raises(ValueError, match="needs alpha > 0"):
-        NTKClassifier(loss="log_loss", alpha=0.0).fit(*data())
+        NTKClassifier("ntk", loss="log_loss", alpha=0.0).fit(*data())
 
 
 # --- All of them ----------------------------------------------------------------------------------
@@ -223,7 +227,7 @@ def test_log_loss_needs_a_ridge():
 @LOSSES
 def test_precomputed(loss):
     X, y = data()
-    one = NTKClassifier(loss=loss, alpha=0.1, squash=None).fit(X, y)
+    one = NTKClassifier("ntk", loss=loss, alpha=0.1, squash=None).fit(X, y)
     other = NTKClassifier("precomputed", loss=loss, alpha=0.1).fit(KERNEL(X), y)
     tolerance = 2e-3 if loss == "hinge" else 1e-6
     found = other.decision_function(KERNEL(X[:9], X))
@@ -236,8 +240,8 @@ def test_class_weight_is_a_weight_of_rows(loss, labels):
     X, y = data()
     y, factors = np.array(labels)[y], dict(zip(labels, [1.0, 3.0, 0.5], strict=True))
     weights = np.array([factors[label] for label in y.tolist()])
-    one = NTKClassifier(loss=loss, alpha=0.1, class_weight=factors).fit(X, y)
-    other = NTKClassifier(loss=loss, alpha=0.1).fit(X, y, weights)
+    one = NTKClassifier("ntk", loss=loss, alpha=0.1, class_weight=factors).fit(X, y)
+    other = NTKClassifier("ntk", loss=loss, alpha=0.1).fit(X, y, weights)
     assert_allclose(one.decision_function(X), other.decision_function(X), rtol=1e-8)
 
 
@@ -247,15 +251,20 @@ def test_balanced_classes_weigh_the_same(loss):
     sample_weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
     counts = np.bincount(y, sample_weight)
     factors = dict(enumerate(sample_weight.sum() / (3 * counts)))
-    one = NTKClassifier(loss=loss, alpha=0.1, class_weight="balanced").fit(X, y, sample_weight)
-    other = NTKClassifier(loss=loss, alpha=0.1, class_weight=factors).fit(X, y, sample_weight)
+    one = NTKClassifier("ntk", loss=loss, alpha=0.1, class_weight="balanced").fit(
+        X, y, sample_weight
+    )
+    other = NTKClassifier("ntk", loss=loss, alpha=0.1, class_weight=factors).fit(
+        X, y, sample_weight
+    )
     assert_allclose(one.decision_function(X), other.decision_function(X), rtol=1e-8)
 
 
 def test_balance_moves_the_boundary():
     X, y = make_blobs([200, 20], cluster_std=3.0, random_state=0)
     plain, balanced = (
-        NTKClassifier(class_weight=weight, alpha=10.0).fit(X, y) for weight in (None, "balanced")
+        NTKClassifier("ntk", class_weight=weight, alpha=10.0).fit(X, y)
+        for weight in (None, "balanced")
     )
     assert balanced.predict(X).sum() > plain.predict(X).sum()
 
@@ -285,6 +294,6 @@ def test_rows_of_any_size(exponent, loss):
     """The kernel without biases grows with rows, and nothing else does."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3)), np.arange(20) % 3
-    model, size = NTKClassifier(depth=1, bias_var=0.0, loss=loss), 2.0**exponent
+    model, size = NTKClassifier("ntk", depth=1, bias_var=0.0, loss=loss), 2.0**exponent
     expected = model.fit(X, y).predict_proba(X)
     assert_allclose(model.fit(size * X, y).predict_proba(size * X), expected, rtol=1e-7)

@@ -73,6 +73,7 @@ BAD_ROWS = [
 ]
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("X, error, message", BAD_ROWS, ids=[row[2] for row in BAD_ROWS])
 def test_bad_rows_are_named(cls, X, error, message):

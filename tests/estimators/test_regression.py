@@ -291,6 +291,7 @@ def test_spread_is_most_likely(weighted):
     assert fit_spread(*ends, False)[1] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["auto", "ntk", "nngp"])
 def test_intervals_cover_new_observations(kernel):
     covered, width = [], []
@@ -360,6 +361,7 @@ def test_uncertainty_errors():
             precomputed.predict(K, **{option: True})
 
 
+@pytest.mark.slow
 def test_memory(monkeypatch):
     """A fit that would not fit the memory is refused, with what it needs and what would serve."""
     set_free(monkeypatch, 18e6)

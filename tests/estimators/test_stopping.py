@@ -137,6 +137,7 @@ def test_outputs_are_trained_apart():
         assert_allclose(column, model.fit(X, target).predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_stopping_helps_where_there_is_noise(seed):
     X, y = numbers(150, noise=5.0, seed=seed)
@@ -151,9 +152,10 @@ def test_losses_without_a_closed_form(loss):
     X, y = data_of(NTKClassifier)
     message = f"training_time needs loss='squared_error'.* got loss='{loss}': leave training_time"
     with pytest.raises(ValueError, match=message):
-        NTKClassifier(loss=loss, training_time=1.0).fit(X, y)
+        NTKClassifier("ntk", loss=loss, training_time=1.0).fit(X, y)
 
 
+@pytest.mark.slow
 def test_memory(monkeypatch):
     set_free(monkeypatch, 23e6)
     X = np.random.default_rng(0).standard_normal((900, 2))
@@ -185,7 +187,7 @@ def test_leave_one_out_is_refitting(weighted):
 def test_leave_one_out_of_classes_is_refitting():
     X, y = data_of(NTKClassifierCV)
     options = {"alphas": None, "training_times": [30.0], "combine": None, "squash": None}
-    model = NTKClassifier(depth=1, training_time=30.0, squash=None)
+    model = NTKClassifier("ntk", depth=1, training_time=30.0, squash=None)
     scores = cross_val_predict(model, X, y, cv=LeaveOneOut(), method="decision_function")
     expected = {
         "accuracy": np.mean(scores.argmax(axis=1) == y),

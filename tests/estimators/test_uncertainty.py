@@ -53,6 +53,7 @@ def test_what_was_factorised_is_not_factorised_again(model, made):
     assert made == [60]
 
 
+@pytest.mark.slow
 @MODELS
 def test_another_fit_has_another_posterior(model, made):
     model = clone(model)

@@ -277,6 +277,7 @@ def blas_threads():
     assert after == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blas_threads")
 @pytest.mark.parametrize("n_threads", [2, 3, 50])
 def test_number_of_threads(n_threads, set_threads, monkeypatch):
@@ -370,6 +371,7 @@ print(status("VmHWM") - before - size)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs the proc file system")
 def test_memory():
     """Peak memory of a process is the result and a few megabytes."""

@@ -162,6 +162,7 @@ def test_eigenvectors_need_more(monkeypatch):
             model.fit(K, y)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(_memory.free_memory() > 4e12, reason="needs less than 4 TB of memory")
 @pytest.mark.parametrize("kernel", [NTKKernel(), NNGPKernel(dtype="float32")], ids=str)
 def test_refusal_of_a_million_rows(kernel):

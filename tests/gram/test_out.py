@@ -54,6 +54,7 @@ def test_out(program, get, gradient, dtype, is_symmetric):
         assert_array_equal(found, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 31, 32, 33, 64, 130, 300])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("gradient", [False, True])

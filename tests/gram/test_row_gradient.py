@@ -69,6 +69,7 @@ def exact(name, depth, bias_var):
     return {key: oracle.gradient_x(network, *pair, 50) for key, pair in PAIRS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("bias_var", [0.1, 0.0])
 @pytest.mark.parametrize("name", ["relu", "erf", "sin", "gelu"])
@@ -93,6 +94,7 @@ def test_activations(name):
     assert_derivative(lower(mlp(2, name), 1.2, 0.3), 0.5 * ROWS, 0.5 * OTHERS, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The Hermite series")
 @pytest.mark.parametrize("act", [act for act in VERSIONS if not act.jumps], ids=repr)
 def test_versions_of_activations(act, reference):
@@ -116,6 +118,7 @@ def test_networks(name, bias_var, engine):
     assert_derivative(lower(NETWORKS[name], 1.5, bias_var), ROWS, OTHERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias_var", [0.1, 0.0])
 @pytest.mark.parametrize("name", ["erf", "tanh", "sin", "identity", "gelu"])
 def test_rows_of_zeros(name, bias_var, engine):

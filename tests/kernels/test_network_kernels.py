@@ -185,14 +185,21 @@ def test_gradient_without_free_hyperparameters_is_empty():
         ("ntk-residual", ["bias_var", "weight_var"]),
         ("ntk-weight-fixed", ["bias_var"]),
         ("nngp-bias-fixed", ["weight_var"]),
+        ("ntk-lengths", ["bias_var", "length_scale", "weight_var"]),
+        ("nngp-length", ["length_scale", "weight_var"]),
+        ("ntk-lengths-fixed", ["bias_var", "weight_var"]),
+        ("nngp-only-lengths", ["length_scale"]),
     ],
 )
 def test_theta_and_bounds_follow_the_hyperparameters(name, free):
     kernel = NETWORKS[name]
-    assert [h.name for h in kernel.hyperparameters] == ["bias_var", "weight_var"]
+    names = ["bias_var", "length_scale", "weight_var"]
+    assert [h.name for h in kernel.hyperparameters] == names
     assert [h.name for h in kernel.hyperparameters if not h.fixed] == free
-    assert_array_equal(kernel.theta, np.log([getattr(kernel, name) for name in free]))
-    bounds = np.reshape([getattr(kernel, f"{name}_bounds") for name in free], (-1, 2))
+    values = [np.atleast_1d(getattr(kernel, name)) for name in free]
+    assert_array_equal(kernel.theta, np.log(np.concatenate([[], *values])))
+    bounds = [[getattr(kernel, f"{name}_bounds")] * np.size(getattr(kernel, name)) for name in free]
+    bounds = np.concatenate([np.empty((0, 2)), *bounds])
     assert_array_equal(kernel.bounds.reshape(-1, 2), np.log(bounds.astype(float)))
 
 

@@ -74,6 +74,7 @@ def test_get_and_set_params():
     assert set(params) == {
         *("depth", "activation", "weight_var", "bias_var", "architecture"),
         *("weight_var_bounds", "bias_var_bounds", "dtype", "verbose"),
+        *("length_scale", "length_scale_bounds"),
     }
     assert NNGPKernel(**params) == kernel
     assert set(NTKKernel().get_params()) == {*params, "n_frozen"}
@@ -125,6 +126,20 @@ BAD_PARAMETERS = [
         for bad, shown in [(2.5, "2.5"), (2.0, "2.0"), (True, "True"), (-1, "-1"), ("3", "'3'")]
     ),
     ({"n_frozen": 1.0}, ValueError, "n_frozen must be an integer >= 0; got 1.0"),
+    *(
+        ({"length_scale": bad}, ValueError, f"length_scale must be None, a finite .*; got {shown}")
+        for bad, shown in [
+            (0.0, "0.0"),
+            (-1, "-1"),
+            (np.inf, "inf"),
+            ([1.0, np.nan, 1.0], "nan"),
+            ([1.0, 0.0, 1.0], r"\[1.0, 0.0, 1.0\]"),
+            ("2", "values of type <U1"),
+            ([1.0, None], "None"),
+            ([], r"\[\]"),
+            ([[1.0, 2.0]], r"shape \(1, 2\)"),
+        ]
+    ),
     ({"n_frozen": -1}, ValueError, "n_frozen must be an integer >= 0; got -1"),
     ({"n_frozen": 3}, ValueError, "n_frozen must be less than .*, which is 3; got 3"),
     ({"architecture": 5}, TypeError, "architecture must be a tuple of layers; got 5"),

@@ -23,6 +23,7 @@ TRIALS = {
     "float32": NTKKernel(20, bias_var=0.1, dtype="float32"),
     "hermite": NTKKernel(8, Hermite(3), weight_var=0.3, bias_var=0.01),
     "numerical": NTKKernel(1, Numerical(np.sinh), 0.1, 0.1),
+    "length scales": NTKKernel(2, "exp", 0.1, 0.1, length_scale=[1.0, 2.0, 3.0]),
     "positions": NTKKernel(
         architecture=(Input(3, 1), Conv(2), "exp", GlobalAvgPool(), Dense()),
         weight_var=0.1,
@@ -51,6 +52,7 @@ def quiet():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("wrap", WRAPPED)
 @pytest.mark.parametrize("name", TRIALS)
@@ -107,6 +109,7 @@ def test_classifier_gets_past_trials_that_overflow(n_classes):
         assert np.isfinite(model.predict_proba(Z)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("name", ["exp", "monomial", "float32"])
 def test_restarts_and_searches_without_gradient_get_past_trials(name):

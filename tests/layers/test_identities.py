@@ -41,6 +41,7 @@ def test_overflow_is_told():
         gram(program_of("conv pooled"), X, dtype="float32")
 
 
+@pytest.mark.slow
 def test_near_duplicates_of_images():
     """Images 1e-9 apart, flattened: all digits; the reference form has half of them."""
     network = image(conv(3), RELU, conv(3), RELU, ("flatten", {}))

@@ -27,6 +27,7 @@ def line(search, **params):
 # --- Scores ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"kernel": "nngp", "depth": 3, "activation": "erf"}])
 def test_leave_one_out_is_refitting(params):
     X, y = numbers()
@@ -38,12 +39,13 @@ def test_leave_one_out_is_refitting(params):
         assert_allclose(score, -np.mean((y - predictions) ** 2), rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "accuracy", "neg_log_loss"])
 def test_leave_one_out_of_classes_is_refitting(scoring, n_classes):
     X, y = classes()
     y = np.minimum(y, n_classes - 1)
-    model = NTKClassifier(depth=1, alpha=0.3, squash=None)
+    model = NTKClassifier("ntk", depth=1, alpha=0.3, squash=None)
     options = {"alphas": [0.3], "combine": None, "squash": None}
     search = NTKClassifierCV({"depth": [1]}, scoring=scoring, **options).fit(X, y)
     scores = cross_val_predict(model, X, y, cv=LeaveOneOut(), method="decision_function")
@@ -112,7 +114,7 @@ def test_folds_of_classes_are_those_of_a_grid_search(scoring):
     options = {"cv": 3, "scoring": scoring}
     mine = NTKClassifierCV({"depth": [1, 2]}, alphas=ALPHAS, squash=None, **options).fit(X, y)
     grid = {"depth": [1, 2], "alpha": ALPHAS}
-    other = GridSearchCV(NTKClassifier(squash=None), grid, **options).fit(X, y)
+    other = GridSearchCV(NTKClassifier("ntk", squash=None), grid, **options).fit(X, y)
     for k, params in enumerate(other.cv_results_["params"]):
         found = mine.cv_results_["mean_test_score"][line(mine, **params)]
         assert_allclose(found, other.cv_results_["mean_test_score"][k], rtol=1e-6)

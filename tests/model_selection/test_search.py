@@ -31,6 +31,7 @@ def test_choice_is_the_best_line(cls):
     assert_allclose(model.dual_coef_, alone.dual_coef_)
 
 
+@pytest.mark.slow
 @both
 def test_parallel_and_serial_are_the_same(cls):
     X, y = data_of(cls)
@@ -168,7 +169,7 @@ def test_class_weight():
         NTKClassifierCV({"depth": [1]}, alphas=[0.1], combine=None, class_weight=weight).fit(X, y)
         for weight in (None, "balanced")
     )
-    alone = NTKClassifier(depth=1, alpha=0.1, class_weight="balanced").fit(X, y)
+    alone = NTKClassifier("ntk", depth=1, alpha=0.1, class_weight="balanced").fit(X, y)
     assert_allclose(balanced.decision_function(X), alone.decision_function(X))
     assert search.best_score_ != balanced.best_score_
 

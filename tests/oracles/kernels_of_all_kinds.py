@@ -37,12 +37,17 @@ NETWORKS = {
     "ntk-weight-fixed": NTKKernel(weight_var_bounds="fixed"),
     "nngp-bias-fixed": NNGPKernel(bias_var_bounds="fixed"),
     "ntk-all-fixed": NTKKernel(weight_var_bounds="fixed", bias_var_bounds="fixed"),
+    "ntk-lengths": NTKKernel(length_scale=[0.5, 1.0, 3.0]),
+    "nngp-length": NNGPKernel(activation="erf", bias_var=0.0, length_scale=2.0),
+    "ntk-lengths-fixed": NTKKernel(length_scale=[0.5, 1, 3], length_scale_bounds="fixed"),
+    "nngp-only-lengths": NNGPKernel(length_scale=[0.5, 1.0, 3.0], architecture=UNTIED),
 }
 COMPOSITES = {
     "sum": NTKKernel(depth=1) + WhiteKernel(0.2),
     "product": ConstantKernel(0.5) * NNGPKernel(depth=1),
     "power": NTKKernel(depth=1) ** 2,
     "fixed-in-sum": NTKKernel(depth=1, bias_var=0.0) + RBF(0.8),
+    "lengths-in-sum": NTKKernel(depth=1, length_scale=[2.0, 1.0, 0.5]) ** 2 + WhiteKernel(0.1),
     "nested": (2.0 * NTKKernel(depth=1) + NNGPKernel(activation="erf", depth=1)) * RBF(2.0),
 }
 KERNELS = NETWORKS | COMPOSITES

@@ -145,6 +145,23 @@ def gradient_x(layers, x, y, digits=50, *, w=None, b=None):
     return np.array(found, dtype=float).T
 
 
+def gradient_length_scale(layers, x, y, digits=50, *, w=None, b=None):
+    """Differentiate K(x, y) and T(x, y) by the logarithms of scales that divide the columns."""
+    with enough(digits):
+        step, rows = mpf(10) ** (-digits // 2), [[exact(value) for value in z] for z in (x, y)]
+
+        def divided(place, scale):
+            return [
+                [value / scale if i == place else value for i, value in enumerate(z)] for z in rows
+            ]
+
+        found = [
+            central_difference(lambda r, i=i: pair(layers, *divided(i, r), w, b), step)
+            for i in range(len(x))
+        ]
+    return np.array(found, dtype=float).T
+
+
 def central_difference(function, step):
     """Derivative of each entry of ``function(exp(h))`` with respect to ``h`` at 0."""
     above, below = function(mp.exp(step)), function(mp.exp(-step))

@@ -22,6 +22,7 @@ from sklearn_ntk import (
     NTKRegressorCV,
     activations,
     architectures,
+    dynamics,
     layers,
 )
 from sklearn_ntk.activations._registry import ACTIVATIONS
@@ -63,6 +64,11 @@ VALUES = [
     *(cls() for cls in ACTIVATIONS.values()),
     activations.Numerical(np.arctan),
     activations.Polynomial((1.0, 0.5)),
+    dynamics.Flow(),
+    dynamics.Descent(),
+    dynamics.HeavyBall(0.5),
+    dynamics.Nesterov(0.5),
+    dynamics.MomentumFlow(0.5),
     *(layer(*ARGUMENTS.get(layer.__name__, ())) for layer in LAYERS),
 ]
 NETWORKS = [
@@ -138,6 +144,7 @@ def check_twin(twin, model, X):
         assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @each_model
 def test_estimators(model):
     model, X = fitted(model)

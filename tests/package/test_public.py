@@ -14,7 +14,7 @@ from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKKernel, N
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = [getattr(sklearn_ntk, name) for name in sklearn_ntk._HOMES]
-OF_THE_TASK = {"alpha", "training_time", "scoring", "combine"}
+OF_THE_TASK = {"kernel", "alpha", "training_time", "scoring", "combine"}
 """Parameters whose text tells what they mean for regression, or for classification."""
 
 
@@ -98,6 +98,7 @@ def test_classes_say_where_they_are(name):
         assert resolve(f"{cls.__module__}.{cls.__qualname__}") is cls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", CLASSES)
 def test_examples_of_the_classes(cls):
     """Doctests that are not collected from the files, as the classes say they are elsewhere."""

@@ -15,6 +15,7 @@ BLOCKS = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
+@pytest.mark.slow
 def test_code_of_the_readme():
     """One session for all blocks, in their order."""
     session, parser, report = {}, doctest.DocTestParser(), []

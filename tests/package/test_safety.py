@@ -282,6 +282,7 @@ def test_interrupt(code):
 # --- Inputs and pickles ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_kernel
 def test_memory_map(kernel, tmp_path):
     """Rows that are read from disk, and slices of them."""
@@ -310,6 +311,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_form_of_the_rows(form):
     """Equal numbers give equal results, to the bit, of kernels and of estimators."""

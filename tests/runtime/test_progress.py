@@ -107,6 +107,7 @@ def test_long_gram_matrix_warns(images, monkeypatch):
         NTKKernel(architecture=POOLED)(images)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_interrupt_stops_within_a_second(request):
     """So soon, in the time of processors, the call returns: in the scan or among the pairs."""

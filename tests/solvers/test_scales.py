@@ -46,6 +46,7 @@ def data(n_outputs=None):
     return X, y, rng.uniform(0.5, 3.0, 24), rng.normal(size=(6, 3))
 
 
+@pytest.mark.slow
 @each_regressor
 def test_unit_of_the_targets(model):
     X, y, weights, new = data()
@@ -58,6 +59,7 @@ def test_unit_of_the_targets(model):
             assert_allclose(spread / abs(factor), std, rtol=1e-5)
 
 
+@pytest.mark.slow
 @each_regressor
 def test_zero_of_the_targets(model):
     """A large constant costs the digits that the targets themselves lose."""
@@ -69,6 +71,7 @@ def test_zero_of_the_targets(model):
     assert_allclose(spread, std, rtol=1e-5)
 
 
+@pytest.mark.slow
 @each_regressor
 def test_unit_of_each_output(model):
     """Predictions of each output have its unit, whichever network the largest ones choose."""
@@ -136,6 +139,7 @@ def test_likelihood_is_a_density_of_the_targets(cls):
         assert_allclose(found + 19.0 * np.log(1e3), expected)
 
 
+@pytest.mark.slow
 @each_regressor
 def test_unit_of_the_weights_of_regressors(model):
     X, y, weights, new = data()
@@ -152,6 +156,7 @@ def test_unit_of_the_weights_of_regressors(model):
         model.set_params(alpha=ridge)
 
 
+@pytest.mark.slow
 @each_classifier
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_unit_of_the_weights_of_classifiers(model, n_classes):
@@ -190,6 +195,7 @@ def test_standardised_targets():
     assert_array_equal(units.values(found[:2]), Y[:2])
 
 
+@pytest.mark.slow
 def test_extremes():
     """Targets and weights at the ends of all numbers, and with ratios beyond them."""
     X, y, _, _ = data()

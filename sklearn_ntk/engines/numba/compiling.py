@@ -20,6 +20,7 @@ from ..packing import lines, tile
 from ..packing.tile import Results, Tile, TileSide
 from ..sources.lines import N_LANES
 from ._private import address_of, mend_cache, pointer
+from .arithmetic import with_runs
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -135,7 +136,8 @@ def from_source(text, single):
     text = text.replace("def loop", f"def {name}", 1)
     names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
     names |= {"fetch": fetch, "put": put, "LANES": N_LANES[kind.__name__]}
-    return compiled(writing.build(text, __file__, **names), INNER)
+    text, runs = with_runs(text, kind)
+    return compiled(writing.build(text, __file__, **names, **runs), INNER)
 
 
 def signature(dtype):

@@ -75,6 +75,14 @@ def move_gaps(k, tile):
             rates[j] = 1.0
 
 
+def scale_gaps(k, tile):
+    """Add rates of the gaps of the inputs along the logarithm of a factor of one row: the first."""
+    for i in range(tile.stop.shape[0]):
+        gaps, rates = tile.state[0, i], tile.state[2, i]
+        for j in range(tile.stop[i]):
+            rates[j] += gaps[j]
+
+
 # --- Stack ----------------------------------------------------------------------------------------
 
 

@@ -24,8 +24,7 @@ BLOCK_ROWS = 128
 class TilePlan(NamedTuple):
     """A program as arrays.
 
-    ``addresses`` are those of the compiled steps, the first of which is `steps.begin`, with
-    `steps.move_gaps` behind it if the program is ``by_rows``, and
+    ``addresses`` are those of the compiled steps, the first of which are those of `_BEGIN`, and
     ``places`` the number of the program's step that each belongs to. ``numbers``, ``spans`` and
     ``orders`` are those of `Tile`. ``sizes`` are the numbers of parts of the state, of states on
     the stack, and of rows of ``work``.
@@ -46,6 +45,14 @@ def _step(make, *arguments):
 
 
 _STACK = {"save": steps.save, "swap": steps.swap}
+
+_BEGIN = {
+    "": (steps.begin,),
+    "std": (steps.begin, steps.move_gaps),
+    "left": (steps.begin, steps.move_gaps, steps.scale_gaps),
+    "both": (steps.begin, steps.move_gaps, steps.scale_gaps, steps.scale_gaps),
+}
+"""Steps that set the state to that of the inputs, by ``by_rows`` of the program."""
 
 
 def _source_of(step):
@@ -77,9 +84,9 @@ def _make_steps(step, gradient, by_rows, several, single):
 
 def make_plan(program, spans, gradient, dtype):
     """`TilePlan` of a program; ``spans`` are those of its series (`Carrier.spans`)."""
-    compiled_steps = [_step(steps.begin)] + [_step(steps.move_gaps)] * program.by_rows
+    compiled_steps = [_step(step) for step in _BEGIN[program.by_rows]]
     places, n_ntks = [0] * len(compiled_steps), program.n_ntks or 1
-    how = gradient, program.by_rows, n_ntks > 1, dtype == np.float32
+    how = gradient, program.by_rows in ("std", "left"), n_ntks > 1, dtype == np.float32
     for k, step in enumerate(program.steps):
         steps_of_one = _make_steps(step, *how)
         compiled_steps += steps_of_one

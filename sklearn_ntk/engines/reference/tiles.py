@@ -135,7 +135,9 @@ def run(program, gap, rows_x, rows_y, gradient=False):
     derivatives with respect to log weight_var and log bias_var along a last axis.
     """
     zero = 0.0 * gap
-    state = (gap, zero, zero, zero + program.by_rows, zero, zero)[: 6 if gradient else 2]
+    n_factors = {"left": 1.0, "both": 2.0}.get(program.by_rows, 0.0)
+    moved = n_factors * gap, zero + bool(program.by_rows)
+    state = (gap, zero, *moved, zero, zero)[: 6 if gradient else 2]
     stack, outputs = [], []
     for k, step in enumerate(program.steps):
         if step.rule == "save":

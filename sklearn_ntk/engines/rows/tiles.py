@@ -40,8 +40,10 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     with np.errstate(over="ignore", under="ignore"):
         variances = [norms * (norms / X.shape[1]) for X, norms in rows]
         rates = [np.zeros_like(part) for part in variances]
-        if program.by_rows:
+        if program.by_rows == "std":
             rates[0] = 2.0 * np.sqrt(variances[0])
+        for k in range({"left": 1, "both": len(rates)}.get(program.by_rows, 0)):
+            rates[k] = 2.0 * variances[k]
     carrier = Carrier(program, variances, rates, gradient, dtype)
     scanned = carrier.carry(n_threads)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,23 +1,25 @@
-"""Training in time: gradient flow on a Gram matrix, with leave-one-out residuals at every time."""
+"""Gradient flow on a Gram matrix, with leave-one-out residuals at every time."""
 
 from functools import cached_property
 
 import numpy as np
 
-from .._runtime.check import read_array, read_gram, read_number, read_targets, read_weights
-from ._factors import spectrum_without_constant
+from .._runtime.check import read_number, read_targets
+from ._arguments import read_cross
+from ._training import Training
 
 N_NODES = 16
 """Nodes of the contour integral: its error is about 1e-10."""
 
 
-class GradientFlow:
+class GradientFlow(Training):
     """Gradient flow of a wide network on the squared error, solved in closed form.
 
     Predictions are ``f + c`` with ``f = 0`` at time 0. ``f`` follows the negative gradient, times
     ``learning_rate``, of ``(sum_i w_i |y_i - f(x_i) - c|^2 + alpha |f|^2) / (2 n)``, where ``n`` is
     the sum of the weights and ``c`` the constant of the least loss at each time. The limit of
-    infinite time is `solvers.Ridge`.
+    infinite time is `solvers.Ridge`. This is `Training` with the method `Flow`; in addition it has
+    the residuals and variances of leaving out one row.
 
     Parameters
     ----------
@@ -70,41 +72,9 @@ class GradientFlow:
     [2.   1.25 1.   1.25 2.  ]
     """
 
-    __module__ = "sklearn_ntk.dynamics"
-
     def __init__(self, K, weights=None, alpha=0.0, learning_rate=1.0):
-        K = read_gram(K)
-        weights = np.ones(len(K)) if weights is None else read_weights(weights, len(K))
-        self.alpha = read_number(alpha, "alpha")
-        self.learning_rate = read_number(learning_rate, "learning_rate", is_positive=True)
-        self._root, self._total = np.sqrt(weights), weights.sum()
-        self._shares = weights / self._total
+        super().__init__(K, weights, alpha, learning_rate)
         self._rest = np.maximum(1.0 - self._shares, np.finfo(float).eps)
-        self._means = K @ self._shares
-        self._values, self._vectors = spectrum_without_constant(K, self._root)
-        scale = self._root**2 @ np.abs(K.diagonal()) / len(K)
-        self._values = _non_negative(self._values, alpha, scale)
-
-    def coefficients(self, Y, time):
-        """Dual coefficients and intercept at a time.
-
-        Parameters
-        ----------
-        Y : array of shape (n,) or (n, k)
-            Targets.
-        time : float
-            At least zero, maybe infinite.
-
-        Returns
-        -------
-        dual : array of the shape of ``Y``
-        intercept : float or array of shape (k,)
-        """
-        Y, is_flat = read_targets(Y, len(self._root))
-        filtered = self._filter(_read_time(time))[:, None] * self._project(Y)
-        dual = self._root[:, None] * (self._vectors @ filtered)
-        intercept = self._shares @ Y - self._means @ dual
-        return (dual[:, 0], intercept[0]) if is_flat else (dual, intercept)
 
     def residuals(self, Y, time):
         """Residual of each row when the network is trained without it for the same time.
@@ -119,7 +89,7 @@ class GradientFlow:
         -------
         array of the shape of ``Y``
         """
-        Y, is_flat = read_targets(Y, len(self._root))
+        Y, is_flat = read_targets(Y, self._n)
         residuals, targets = np.zeros(Y.shape), self._project(Y)
         for rows, nodes, weights in self._contours(_read_time(time)):
             _, damped = self._damping(nodes)
@@ -144,7 +114,7 @@ class GradientFlow:
         -------
         array of shape (n,)
         """
-        variances = np.ones(len(self._root))
+        variances = np.ones(self._n)
         for rows, nodes, weights in self._contours(2.0 * _read_time(time)):
             ridges, damped = self._damping(nodes)
             fitted = self._values[:, None] / (self._values[:, None] + ridges)
@@ -171,17 +141,10 @@ class GradientFlow:
         u : array of shape (m,)
             Rows ``i`` and ``j`` have the covariance ``k(x_i, x_j) - (V'V)_ij + u_i + u_j``.
         """
-        n = len(self._root)
-        what = f"an array (m, {n}) of finite numbers"
-        remedy = "pass the kernel between new rows and all training rows"
-        cross = read_array(cross, "cross", what, remedy, [2])
-        if cross.shape[1] != n:
-            raise ValueError(f"cross must be {what}; got shape {cross.shape}: {remedy}.")
-        time = _read_time(time)
-        # with the kernel of the start the covariance at time t has the filter of the mean at 2 t
-        projected = self._vectors.T @ (self._root * (cross - self._means)).T
-        shift = 0.5 * (self._shares @ self._means + self.alpha / self._total)
-        return np.sqrt(self._filter(2.0 * time))[:, None] * projected, shift - cross @ self._shares
+        cross = read_cross(cross, self._n)
+        projected, means = self._project_cross(cross)
+        reduction = self._reduction(_read_time(time), self.alpha)
+        return np.sqrt(reduction)[:, None] * projected, self._centring(self.alpha) - means
 
     def rotated(self, Y, time):
         """Leave-one-out residuals after a rotation that gives all rows the same leverage.
@@ -204,7 +167,7 @@ class GradientFlow:
         G. Golub, M. Heath and G. Wahba, "Generalized cross-validation as a method for choosing a
         good ridge parameter", Technometrics 21, 1979.
         """
-        n = len(self._root)
+        n = self._n
         Y, is_flat = read_targets(Y, n)
         residuals, time = self._project(Y), _read_time(time)
         if n > 1:
@@ -220,10 +183,6 @@ class GradientFlow:
         """Squares of the entries of the eigenvectors (n, n - 1), for leave-one-out only."""
         return self._vectors**2
 
-    def _project(self, Y):
-        """Targets in the coordinates of the eigenvectors, ``U' W^1/2 Y`` of shape (n - 1, k)."""
-        return self._vectors.T @ (self._root[:, None] * Y)
-
     def _damping(self, nodes):
         """Ridges ``r`` at the nodes of a contour, and ``r / (L + r)`` of shape (n - 1, n_nodes).
 
@@ -231,14 +190,6 @@ class GradientFlow:
         """
         ridges = self.alpha + nodes
         return ridges, ridges / (self._values[:, None] + ridges)
-
-    def _filter(self, time):
-        """``phi(L)`` of all eigenvalues; zero where ``L + alpha`` is zero."""
-        values = self._values + self.alpha
-        is_moved = values > 0.0
-        values = np.where(is_moved, values, 1.0)
-        phi = -np.expm1(-self._rates(time, self._total) * values) / values
-        return np.where(is_moved, phi, 0.0)
 
     def _rates(self, time, total):
         """``learning_rate t / total``, clipped so that exponentials neither overflow nor lose 0.
@@ -267,17 +218,6 @@ class GradientFlow:
 
 def _read_time(time):
     return read_number(time, "time", may_be_infinite=True)
-
-
-def _non_negative(values, alpha, scale):
-    """Eigenvalues, those below rounding set to zero; raises ValueError for negative ones."""
-    if len(values) and values[0] + alpha < -1e-8 * scale:
-        raise ValueError(
-            "A Gram matrix to train on must be positive semi-definite; its smallest eigenvalue is "
-            f"{values[0]:.3g}. Use a positive definite kernel, or increase alpha."
-        )
-    least = len(values) * np.finfo(float).eps * np.max(np.abs(values), initial=0.0)
-    return np.where(values > least, values, 0.0)
 
 
 def _contour(times):

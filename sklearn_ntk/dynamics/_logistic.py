@@ -1,0 +1,136 @@
+"""Logistic regression, the limit of training on the log loss, by Newton's method.
+
+Scores, targets and probabilities have shape (n, k): those of k classes, or with k = 1 the
+difference of the scores of two classes, the share and the probability of the second one.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit, softmax
+
+MOST_STEPS = 200
+"""Most steps of Newton's method."""
+
+MOST_HALVINGS = 60
+"""Most times that a step is halved, until nothing is left of it."""
+
+
+def probabilities(scores):
+    """Probabilities (n, k) of scores (n, k)."""
+    return softmax(scores, axis=1) if scores.shape[1] > 1 else expit(scores)
+
+
+def common(V):
+    """Means (n, 1) over the classes of values (n, k), which move no probability; zero for k = 1."""
+    return V.mean(axis=1, keepdims=True) if V.shape[1] > 1 else np.zeros((len(V), 1))
+
+
+def curved(P, V):
+    """Derivative of `probabilities` ``P`` as the scores move along ``V``."""
+    return P * (V - np.sum(P * V, axis=1, keepdims=True))
+
+
+def log_losses(scores, Y):
+    """Log loss (n,) of each row, to all its digits where it is small."""
+    if scores.shape[1] == 1:
+        scores, Y = np.hstack([0.0 * scores, scores]), np.hstack([1.0 - Y, Y])
+    rows, best = np.arange(len(scores)), scores.argmax(axis=1)
+    gaps = scores[rows, best][:, None] - scores
+    others = np.exp(-gaps)
+    others[rows, best] = 0.0
+    return np.sum(Y * gaps, axis=1) + np.log1p(others.sum(axis=1))
+
+
+def best_constant(Y, scores, weights, constant):
+    """Constants (k,) that, added to the scores, have the least loss; those of classes sum to zero.
+
+    By Newton's method from a first guess. The size of the gradient is added to the second
+    derivatives, which bounds steps by one: over such a step these change by a factor of about e.
+    """
+    shares, size = weights / weights.sum(), np.inf
+    for _ in range(MOST_STEPS):
+        constant = constant - common(constant[None])[0]
+        P = probabilities(scores + constant)
+        gradient = shares @ (P - Y)
+        before, size = size, np.abs(gradient).max()
+        if size <= 1e-15 or before <= size <= 1e-12:  # the rest is rounding
+            break
+        hessian = np.diag(shares @ P) - (shares[:, None] * P).T @ P
+        constant = constant - np.linalg.solve(hessian + size * np.eye(len(hessian)), gradient)
+    return constant - common(constant[None])[0]
+
+
+class LogisticProblem(NamedTuple):
+    """The least of ``sum_i w_i loss(y_i, start_i + (root @ B)_i) + sum_j ridges_j |B_j|^2 / 2``."""
+
+    root: np.ndarray
+    ridges: np.ndarray
+    Y: np.ndarray
+    weights: np.ndarray
+    start: np.ndarray
+
+    def value(self, B):
+        """The sum above for coefficients (r, k)."""
+        losses = log_losses(self.start + self.root @ B, self.Y)
+        return self.weights @ losses + 0.5 * np.sum(self.ridges[:, None] * B * B)
+
+
+def minimum(problem):
+    """Coefficients (r, k) of the least value, by Newton's method with conjugate gradients."""
+    root, ridges, Y, weights, start = problem
+    B, squares = np.zeros((root.shape[1], Y.shape[1])), weights @ root**2
+    value, sizes, is_settled = problem.value(B), [], False
+    for _ in range(MOST_STEPS):
+        P = probabilities(start + root @ B)
+        gradient = root.T @ (weights[:, None] * (P - Y)) + ridges[:, None] * B
+        curvature = np.average(P * (1.0 - P), axis=0, weights=weights).mean()
+        scale = (ridges + curvature * squares + np.finfo(float).tiny)[:, None]
+        sizes.append(np.sqrt(np.sum(gradient * gradient / scale)))
+        if sizes[-1] <= 1e-13 * sizes[0] or (is_settled and sizes[-1] > 0.5 * sizes[-2]):
+            return B
+
+        def product(V, P=P, curvature=curvature):
+            scores = root @ V
+            moved = curved(P, scores) + curvature * common(scores)  # else singular
+            return root.T @ (weights[:, None] * moved) + ridges[:, None] * V
+
+        tol = np.clip(sizes[-1] / sizes[0], 1e-6, 0.1)
+        step = conjugate_gradients(product, gradient, scale, tol)
+        step = step - common(step)  # what is common is zero but for rounding, which adds up
+        before = value
+        for _ in range(MOST_HALVINGS):
+            value = problem.value(B - step)
+            if value <= (1.0 + 1e-13) * before:
+                break
+            step = 0.5 * step
+        B, is_settled = B - step, value >= (1.0 - 1e-13) * before
+    warnings.warn(
+        f"The log loss has not settled after {MOST_STEPS} steps of Newton: increase alpha.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return B
+
+
+def conjugate_gradients(product, B, scale, tol):
+    """Solution ``X`` of ``product(X) = B`` for a positive semi-definite product.
+
+    ``scale`` is about its diagonal. Ends when the residual, in the norm of this preconditioner, has
+    fallen by ``tol``.
+    """
+    X, R = np.zeros_like(B), B
+    Z = P = R / scale
+    square = end = np.sum(R * Z)
+    for _ in range(10 * len(B)):
+        image = product(P)
+        curvature = np.sum(P * image)
+        if square <= tol * tol * end or curvature <= 0.0:  # only rounding is left
+            break
+        rate = square / curvature
+        X, R = X + rate * P, R - rate * image
+        Z, before = R / scale, square
+        square = np.sum(R * Z)
+        P = Z + square / before * P
+    return X

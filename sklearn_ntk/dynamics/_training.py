@@ -1,0 +1,299 @@
+"""Training of a wide network on the squared error, in closed form for every method."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import brentq
+
+from .._runtime.check import read_flag, read_gram, read_number, read_targets, read_weights
+from ..gram._spectrum import spectrum_without_constant, weighted_spectrum
+from ._arguments import non_negative, read_method, read_outputs
+from ._methods import FLOW
+from ._trained import Trained
+
+LARGEST = 1e100
+"""Filter factors beyond this mean that training has diverged."""
+
+
+class Training(Trained):
+    """Training of a wide network on the squared error, solved in closed form.
+
+    Outputs are ``f + c``, where ``f`` starts at given outputs, zero by default. ``f`` is moved by a
+    method of training along the negative gradient, times ``learning_rate``, of ``(sum_i w_i |y_i -
+    f(x_i) - c|^2 + alpha |f - f_0|^2) / (2 n)``, where ``n`` is the sum of the weights, and ``|f -
+    f_0|`` the distance of the parameters of the network from their initial values. ``c`` is the
+    constant of the least loss at each time, or zero.
+
+    Parameters
+    ----------
+    K : array of shape (n, n)
+        Gram matrix, with the NTK that of a network of which all layers are trained, with the NNGP
+        that of one of which the last layer is trained.
+    weights : array of shape (n,), optional
+        Positive weights of the rows, ones by default.
+    alpha : float, default=0.0
+        Weight decay toward the initial parameters: a ridge.
+    learning_rate : float, default=1.0
+        Step size, or factor of the time.
+    method : value, default=Flow()
+        `Flow`, `Descent`, `HeavyBall`, `Nesterov` or `MomentumFlow`.
+    fit_intercept : bool, default=True
+        Whether to fit the constant ``c``. Without it outputs are those of the network alone.
+
+    Attributes
+    ----------
+    max_learning_rate : float
+        Training is stable for smaller learning rates.
+
+    Raises
+    ------
+    ValueError
+        If the matrix has negative eigenvalues, so that training would diverge, if it is not
+        symmetric, or if a parameter, here or of a function, is not a number in its range.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the learning rate is larger than ``max_learning_rate``.
+
+    Notes
+    -----
+    With the eigenvalues ``L`` and eigenvectors ``U`` of ``W^1/2 K W^1/2``, the coefficients are
+    ``W^1/2 U s / (L + alpha) U' W^1/2 (y - f_0)``, where ``s`` are the filter factors of the
+    method at ``x = learning_rate (L + alpha) / n``. With the constant, eigenvectors are those in
+    the complement of ``sqrt(w)``. All times take the same eigenvectors.
+
+    References
+    ----------
+    J. Lee et al., "Wide neural networks of any depth evolve as linear models under gradient
+    descent", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.dynamics import Descent, Training
+    >>> x = np.linspace(-1.0, 1.0, 5)[:, None]
+    >>> K = NTKKernel(depth=1, bias_var=0.1)(x)
+    >>> training = Training(K, method=Descent())
+    >>> round(training.max_learning_rate, 3)
+    1.773
+    >>> training.predict(K, x[:, 0] ** 2, [0, 10, 50]).round(2)
+    array([[ 0.5 ,  0.5 ,  0.5 ,  0.5 ,  0.5 ],
+           [ 0.93,  0.35, -0.06,  0.35,  0.93],
+           [ 0.97,  0.31, -0.07,  0.31,  0.97]])
+    """
+
+    def __init__(
+        self, K, weights=None, alpha=0.0, learning_rate=1.0, method=FLOW, fit_intercept=True
+    ):
+        K = read_gram(K)
+        self._n = len(K)
+        weights = np.ones(self._n) if weights is None else read_weights(weights, self._n)
+        self.alpha = read_number(alpha, "alpha")
+        self.learning_rate = read_number(learning_rate, "learning_rate", is_positive=True)
+        self.method = read_method(method)
+        self.fit_intercept = read_flag(fit_intercept, "fit_intercept")
+        self._root, self._total = np.sqrt(weights), weights.sum()
+        self._shares = weights / self._total * self.fit_intercept  # of the rows in the constant
+        self._means = K @ self._shares
+        spectrum = spectrum_without_constant if self.fit_intercept else weighted_spectrum
+        self._values, self._vectors = spectrum(K, self._root)
+        scale = self._root**2 @ np.abs(K.diagonal()) / self._n
+        self._values = non_negative(self._values, self.alpha, scale)
+        self._x, self.max_learning_rate = self._step_sizes()
+        if self.learning_rate > self.max_learning_rate:
+            warnings.warn(
+                f"learning_rate={self.learning_rate:.4g} is beyond the largest stable one for "
+                f"{method!r}, {self.max_learning_rate:.4g}: training diverges; decrease it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def coefficients(self, Y, times, start=None):
+        """Dual coefficients and intercept at one time or several.
+
+        Parameters
+        ----------
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        times : float or array of shape (n_times,)
+            Times, or numbers of steps; at least zero, maybe infinite.
+        start : array of the shape of ``Y``, optional
+            Initial outputs, zero by default, of which the result is the change.
+
+        Returns
+        -------
+        dual : array of the shape of ``Y``, or of shape (n_times, n) or (n_times, n, k)
+            Outputs are ``k(x, X) @ dual + intercept``, plus the initial ones.
+        intercept : array of shape () or (k,), or of shape (n_times,) or (n_times, k)
+        """
+        Y, is_flat = self._targets(Y, start)
+        gains = np.atleast_2d(self._gains(times))
+        filtered = gains.T[:, :, None] * self._project(Y)[:, None, :]
+        columns = filtered.reshape(len(self._values), len(gains) * Y.shape[1])
+        dual = self._root[:, None] * (self._vectors @ columns)
+        intercept = self._shares @ Y - (self._means @ dual).reshape(-1, Y.shape[1])
+        dual = dual.reshape(self._n, -1, Y.shape[1]).swapaxes(0, 1)
+        if is_flat:
+            dual, intercept = dual[:, :, 0], intercept[:, 0]
+        return (dual, intercept) if np.ndim(times) else (dual[0], intercept[0])
+
+    def losses(self, Y, times, start=None):
+        """Half the mean squared error of the rows, by weight, summed over outputs, without decay.
+
+        Parameters
+        ----------
+        Y : array of shape (n,) or (n, k)
+        times : float or array of shape (n_times,)
+        start : array of the shape of ``Y``, optional
+
+        Returns
+        -------
+        float or array of shape (n_times,)
+        """
+        return self._residuals(times) ** 2 @ self._losses_at_start(Y, start)
+
+    def loss_bounds(self, times):
+        """Least and greatest ratio of `losses` to their initial value, whatever the targets.
+
+        For gradient flow these are ``exp(-2 learning_rate L t / n)`` of the largest and of the
+        smallest eigenvalue ``L``.
+
+        Parameters
+        ----------
+        times : float or array of shape (n_times,)
+
+        Returns
+        -------
+        least, greatest : float or array of shape (n_times,)
+        """
+        squares = self._residuals(times) ** 2
+        squares = squares if len(self._values) else np.zeros((*squares.shape[:-1], 1))
+        return squares.min(axis=-1), squares.max(axis=-1)
+
+    def time_to(self, Y, loss, start=None):
+        """First time, or step, at which `losses` are at most a given loss.
+
+        Parameters
+        ----------
+        Y : array of shape (n,) or (n, k)
+        loss : float
+            At least zero.
+        start : array of the shape of ``Y``, optional
+
+        Returns
+        -------
+        float
+            Infinite if the loss stays above.
+
+        Raises
+        ------
+        ValueError
+            If losses do not fall at all times, since the method has momentum or its steps are too
+            large.
+        """
+        loss = read_number(loss, "loss")
+        if not self._falls():
+            raise ValueError(
+                f"time_to needs losses that fall at all times; got {self.method!r} with "
+                f"learning_rate={self.learning_rate:.4g} and alpha={self.alpha:.4g}: look for the "
+                f"time among losses(Y, times)."
+            )
+        parts = self._losses_at_start(Y, start)
+
+        def excess(time):
+            return self._residuals(time) ** 2 @ parts - loss
+
+        if excess(0.0) <= 0.0:
+            return 0.0
+        if excess(np.inf) >= 0.0:
+            return np.inf
+        early, late = 0.0, self.learning_times().min() if self.method.is_flow else 1.0
+        while excess(late) > 0.0:
+            early, late = late, 2.0 * late
+        if self.method.is_flow:
+            return float(brentq(excess, early, late, xtol=np.finfo(float).tiny))
+        while late - early > 1.0:
+            middle = np.floor(0.5 * (early + late))
+            early, late = (middle, late) if excess(middle) > 0.0 else (early, middle)
+        return float(late)
+
+    def learning_times(self):
+        """Time, or number of steps, in which the residual of each eigenvector falls by a factor e.
+
+        At last, for methods with momentum; infinite where it does not fall.
+
+        Returns
+        -------
+        array of shape (n - 1,) with the constant, else (n,)
+            In the order of increasing eigenvalues.
+        """
+        rates = np.maximum(self.method.rate(self._x), 0.0)
+        with np.errstate(divide="ignore"):
+            return 1.0 / rates
+
+    def _step_sizes(self):
+        """``learning_rate (L + alpha) / n`` of shape (n - 1,), and the largest stable rate."""
+        values, finite = self._values + self.alpha, np.finfo(float)
+        with np.errstate(over="ignore", divide="ignore"):
+            x = np.clip(
+                self.learning_rate / self._total * values, finite.smallest_subnormal, finite.max
+            )
+            largest = self._total * self.method.limit / np.max(values, initial=0.0)
+        return np.where(values > 0.0, x, 0.0), float(largest)
+
+    def _targets(self, Y, start):
+        """Targets (n, k) less the initial outputs, and whether they had one axis."""
+        Y, is_flat = read_targets(Y, self._n)
+        if start is None:
+            return Y, is_flat
+        start = read_outputs(start, Y.shape[:1] if is_flat else Y.shape, "start")
+        return Y - start.reshape(Y.shape), is_flat
+
+    def _project(self, Y):
+        """Targets in the coordinates of the eigenvectors, ``U' W^1/2 Y`` of shape (n - 1, k)."""
+        return self._vectors.T @ (self._root[:, None] * Y)
+
+    def _losses_at_start(self, Y, start):
+        """Losses (n - 1,) of the components of the targets, summed over outputs."""
+        Y, _ = self._targets(Y, start)
+        return np.sum(self._project(Y) ** 2, axis=1) / (2.0 * self._total)
+
+    def _project_cross(self, cross):
+        """Kernel (m, n) in these coordinates, (n - 1, m), and its means (m,) over the rows."""
+        return self._project((cross - self._means).T), cross @ self._shares
+
+    def _gains(self, times):
+        """``s / (L + alpha)`` of shape (..., n - 1), zero where ``L + alpha`` is zero."""
+        shares = self.method.filter(self._x, times)
+        if np.abs(shares).max(initial=0.0) > LARGEST:
+            raise ValueError(
+                f"training must not diverge; got learning_rate={self.learning_rate:.4g} for "
+                f"{self.method!r}: make it less than {self.max_learning_rate:.4g}."
+            )
+        values = self._values + self.alpha
+        return np.divide(shares, values, out=np.zeros_like(shares), where=values > 0.0)
+
+    def _residuals(self, times):
+        """Parts (..., n - 1) of the components of the targets that are not fitted."""
+        return 1.0 - self._values * self._gains(times)
+
+    def _reduction(self, times, noise):
+        """What the variance along each eigenvector falls by, (..., n - 1), divided by ``L^2``.
+
+        For networks that start as the Gaussian process of the kernel they are trained by, and
+        targets with this noise.
+        """
+        gains = self._gains(times)
+        return gains * (2.0 - (self._values + noise) * gains)
+
+    def _centring(self, noise):
+        """Half the variance of a constant, ``s' K s / 2``, with that of the mean noise."""
+        return 0.5 * (self._shares @ self._means + noise * self._shares.sum() / self._total)
+
+    def _falls(self):
+        """Whether the loss falls at all times."""
+        if not self.method.is_monotone or self.learning_rate > self.max_learning_rate:
+            return False
+        return self.alpha == 0.0 or np.all(self.method.filter(self._x, 1) <= 1.0)

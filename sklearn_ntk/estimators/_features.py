@@ -1,0 +1,64 @@
+"""Features learned on a kernel: a matrix that rows are multiplied by, from gradients of a fit."""
+
+import numpy as np
+from scipy.linalg import eigh
+
+from ..gram._operator import chunks
+from ..solvers._factors import variances
+from ._columns import deviations
+
+LEARNING_COPIES = 6
+"""Peak memory of one step of learning, in matrices of columns by columns."""
+
+LEAST_SCALE = 1e-4
+"""Of a direction of the columns, where their mean square is one."""
+
+
+def project(X, features):
+    """Rows as a kernel on features sees them."""
+    return X if features is None else X @ features
+
+
+def learn(kernel, X, features, Y, weights, dual, mode):
+    """Features (d, d) from the gradients of functions with coefficients (n, k) at the rows.
+
+    Radhakrishnan, Beaglehole, Pandit and Belkin (Science, 2024): the root of the average outer
+    product ``M`` of the gradients, in units of the standard deviations of columns and targets. The
+    mean square of its eigenvalues is one, and the sum of the variances of the columns is about that
+    of the rows. None if no function has a gradient, or if coefficients overflow.
+    """
+    if not np.all(np.isfinite(dual)):
+        return None
+    stds, targets = deviations(X, weights), variances(Y, weights)
+    rows = project(X, features)
+    parts = gradients(kernel, rows, features, stds, targets, weights, dual)
+    M = sum(part.T @ part for part in parts)
+    moving = np.flatnonzero(stds)
+    M = M[np.ix_(moving, moving)]
+    if mode == "diagonal":
+        scales, axes = np.sqrt(M.diagonal()), np.eye(len(M))
+    else:
+        squares, axes = eigh(M)
+        scales = np.sqrt(np.maximum(squares, 0.0))
+    size = np.sqrt(np.mean(scales**2)) if len(scales) else 0.0
+    if not (np.isfinite(size) and size > 0.0):
+        return None
+    root = (axes * np.maximum(scales / size, LEAST_SCALE)) @ axes.T
+    found, unit = np.eye(len(stds)), np.sqrt(np.mean(stds[moving] ** 2))
+    found[np.ix_(moving, moving)] = root * (unit / stds[moving])[:, None]
+    return found
+
+
+def gradients(kernel, X, features, stds, targets, weights, dual):
+    """Yield gradients (m, d) of k functions at n rows, times the roots of the weights of the rows.
+
+    The rows ``X`` (n, d) are those that the kernel sees, with ``features``. Gradients are in units
+    of the standard deviations ``stds`` (d,) of the columns before, and of those of the targets, of
+    variances ``targets`` (k,). The sum of their outer products is the average over the rows, summed
+    over the functions.
+    """
+    shares = weights[:, None] / weights.sum() / np.where(targets > 0.0, targets, 1.0)
+    for rows in chunks(len(X), dual.shape[1] * len(stds)):
+        found = kernel.gradient_x(X[rows], X, dual)  # (m, k, d)
+        found = project(found, None if features is None else features.T) * stds
+        yield (np.sqrt(shares[rows])[..., None] * found).reshape(-1, len(stds))

@@ -1,0 +1,118 @@
+"""Derivatives of Gram matrices with respect to the length scales of columns.
+
+Rows are divided by the length scales ``l`` of their columns before a kernel sees them. The divided
+rows have directions ``u`` and ``v``, standard deviations ``s`` and ``t``, and between them the gap
+``q = s t |u - v|^2``. With the derivatives by factors ``a`` and ``b`` of both rows,
+
+    -dk/dlog l_j = (dk/dlog a + dk/dlog b) (u_j^2 + v_j^2) / 2
+                   + (dk/dlog a - dk/dlog b) (u_j^2 - v_j^2) / 2
+                   + 2 s t dk/dq ((u_j - v_j)^2 - |u - v|^2 (u_j^2 + v_j^2) / 2).
+
+Every term stays finite as rows approach each other: where the derivative by the gap grows like the
+inverse of ``|u - v|``, it meets the square. The last line is the same with ``v`` and ``dk/dq``
+negated, which serves rows that are nearly opposite. The sum in the first line comes from a pass of
+its own, since its parts may grow and cancel.
+"""
+
+import numpy as np
+
+from .._runtime.check import read_dtype, read_flag
+from .._runtime.memory import check_memory
+from .._runtime.notices import one_notice
+from ..engines.rows.tiles import check_overflow, check_rows
+from ..formulas.special import safe_inverse
+from ._operator import chunks
+from ._row_gradient import Rates, check_differentiable
+
+CACHED = 2**16
+"""Numbers of pairs and columns that stay in the cache."""
+
+
+@one_notice()
+def gradient_length_scale(
+    program, X, get="ntk", isotropic=False, dtype="float64", verbose=0, out=None
+):
+    """Derivatives of a Gram matrix by the logarithms of length scales, which divide the columns.
+
+    Parameters
+    ----------
+    program : Program
+        Of a network for rows without positions, with continuous activations and one output.
+    X : array of shape (n, d)
+        The rows, divided by their length scales.
+    get : {"ntk", "nngp"}
+        The kernel.
+    isotropic : bool
+        Whether all columns share one length scale, whose derivative is the sum of all.
+    dtype : {"float64", "float32"}
+        Precision of the pairs and of the result.
+    verbose : int
+        Whether to print how far the computation is and how long it will take.
+    out : array, optional
+        Array of the shape and ``dtype`` of the result to fill, which may be a part of another.
+
+    Returns
+    -------
+    array of shape (n, n, d), or (n, n, 1) if ``isotropic``
+        Symmetric to the bit; it takes two more Gram matrices of memory while it is computed.
+
+    Raises
+    ------
+    ValueError
+        If an activation jumps, if rows have positions, or if the kernel overflows.
+    MemoryError
+        If the result would not fit into the free memory; nothing is computed then.
+
+    Examples
+    --------
+    >>> from sklearn_ntk.architectures import mlp
+    >>> from sklearn_ntk.gram import gradient_length_scale
+    >>> from sklearn_ntk.layers import lower
+    >>> gradient_length_scale(lower(mlp(depth=0), 2.0, 0.0), [[3.0, 4.0]])  # of 2 (x/l).(y/l) / d
+    array([[[-18., -32.]]])
+    """
+    dtype, isotropic = read_dtype(dtype), read_flag(isotropic, "isotropic")
+    check_differentiable(program, get, "Derivatives by length scales")
+    if program.shape is not None:
+        raise ValueError(
+            f"Derivatives by length scales need rows without positions; got a network on "
+            f"Input{program.shape}: take Dense layers, or fixed length scales."
+        )
+    X, norms = check_rows(X)
+    n, d = X.shape
+    shape = (n, n, 1 if isotropic else d)
+    n_bytes = (24.0 + (out is None) * dtype.itemsize * shape[2]) * n * n
+    check_memory(n_bytes, f"Derivatives of shape {shape}", "take fewer rows, or fewer columns")
+    out = np.empty(shape, dtype) if out is None else out
+    if n:
+        rows, rates = (X, norms), Rates(program, get, dtype, verbose)
+        by_left = None if isotropic else rates([rows, rows], "left")[0].copy()
+        by_both, by_gap = rates([rows], "both")
+        if isotropic:
+            out[..., 0] = -by_both
+        else:
+            _fill(out, rows, by_both, by_left, by_gap)
+    if dtype == np.float32:
+        check_overflow([out], [(X, norms)], dtype)
+    return out
+
+
+def _fill(out, rows, by_both, by_left, by_gap):
+    """Fill ``out`` with the derivatives by all columns, from those of `Rates`, which change."""
+    X, norms = rows
+    directions, stds = (X * safe_inverse(norms)[:, None]).T.copy(), norms / np.sqrt(X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):  # of rows that coincide
+        by_gap *= 2.0 * np.multiply.outer(stds, stds)
+    by_gap[~np.isfinite(by_gap)] = 0.0
+    for part in chunks(len(X), X.size, CACHED):
+        some = slice(part.stop)  # the other pairs are mirrored
+        left, right = directions[:, part, None], directions[:, None, some]
+        sign = np.where(np.einsum("ki,kj->ij", left[..., 0], right[:, 0]) < 0.0, -1.0, 1.0)
+        terms = left - sign * right
+        terms *= terms
+        terms *= -sign * by_gap[part, some]
+        rest = by_both[part, some] + terms.sum(axis=0)
+        odd = by_left[part, some] - by_left[some, part].T
+        terms -= 0.5 * (rest + odd) * (left * left) + 0.5 * (rest - odd) * (right * right)
+        terms = np.moveaxis(terms, 0, -1)
+        out[part, some], out[some, part] = terms, terms.swapaxes(0, 1)

@@ -1,0 +1,59 @@
+"""Rows as the kernels take them: checked, and divided by the length scales of their columns."""
+
+import numpy as np
+from sklearn.utils import check_array
+
+from .._runtime.check import read_array, read_rows
+from .._runtime.errors import OutOfRange
+
+
+def check_rows(X):
+    """Rows in float64; raises errors of scikit-learn, or of `read_rows` where these say more."""
+    if np.ma.is_masked(X):
+        return read_rows(X)
+    try:
+        return check_array(X, dtype=np.float64, input_name="X")
+    except (TypeError, OverflowError):  # raised for entries such as pandas' NA
+        if hasattr(X, "toarray"):
+            raise
+        return read_rows(X)  # names the entry
+
+
+def read_length_scale(value):
+    """Length scales (1,) or (d,), in float64."""
+    values = value if np.iterable(value) and not isinstance(value, str) else [value]
+    what = "None, a finite number > 0, or an array (d,) of them"
+    scale = read_array(values, "length_scale", what, "give each column one", [1])
+    if not scale.size or not np.all(scale > 0.0):
+        raise ValueError(f"length_scale must be {what}; got {value!r}.")
+    return scale
+
+
+def divided(X, length_scale):
+    """Rows (n, d) divided by their length scales; raises `OutOfRange` if they overflow."""
+    if length_scale is None:
+        return X
+    scale, d = read_length_scale(length_scale), X.shape[1]
+    if scale.size not in (1, d):
+        raise ValueError(
+            f"length_scale must be one number, or one for each of the {d} columns of X; got "
+            f"{scale.size} numbers."
+        )
+    with np.errstate(over="ignore"):
+        X = X / scale
+    if not np.isfinite(X).all():
+        raise OutOfRange(
+            f"Rows divided by length_scale overflow; the least is {scale.min():.3g}: raise it, or "
+            f"scale the data."
+        )
+    return X
+
+
+def text_of(length_scale):
+    """Short text of length scales, or the repr of what is none."""
+    try:
+        scale = read_length_scale(length_scale)
+    except ValueError:
+        return repr(length_scale)
+    texts = [f"{value:.3g}" for value in scale]
+    return f"[{', '.join(texts)}]" if scale.size > 1 else texts[0]

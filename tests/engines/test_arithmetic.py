@@ -1,0 +1,71 @@
+"""Runs of arithmetic in sources, which are compiled past numba's inference of types."""
+
+import numpy as np
+import pytest
+from numba import njit
+from numba.core.errors import TypingError
+
+from sklearn_ntk.activations import ELU
+from sklearn_ntk.engines.numba.arithmetic import LINE, with_runs
+from sklearn_ntk.engines.numba.compiling import select
+from sklearn_ntk.engines.sources import lines, tiles
+from sklearn_ntk.formulas.writing import build
+
+SOURCE = """\
+def loop(x, y):
+    t0 = x + y
+    t1 = x - y
+    t2 = t0 * t1
+    t3 = t2 / y
+    t4 = x < y
+    t5 = x >= F(1.5)
+    t6 = t4 | t5
+    t7 = t4 & t5
+    t8 = max(t3, F(-1e-30))
+    square = x * x
+    a0 = min(t8, y)
+    a1 = select(t6, a0, t1)
+    a2 = np.sqrt(square)
+    a3 = np.arctan2(a1, t2)
+    a4 = np.exp(a3)
+    a5 = np.abs(a4)
+    a6 = t0 != t1
+    a7 = x <= y
+    a8 = t0 == t0
+    a9 = x > y
+    return t0, t3, t6, t7, a1, a2, a3, a5, a6, a7, a8, a9
+"""
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("point", [(1.0, 2.0), (2.0, 1.0), (-3.0, 0.5), (1.5, 1.5), (0.0, -0.0)])
+def test_runs_compute_what_the_lines_say(kind, point):
+    names = {"F": kind, "select": select}
+    text, runs = with_runs(SOURCE, kind)
+    options = {"error_model": "numpy"}
+    found = njit(**options)(build(text, __file__, **names, **runs))(*map(kind, point))
+    expected = njit(**options)(build(SOURCE, __file__, **names))(*map(kind, point))
+    assert len(runs) == 2
+    for one, other in zip(found, expected, strict=True):
+        assert type(one) is type(other)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_wrong_types_are_refused():
+    text, runs = with_runs("def loop(x, y):\n    t0 = x + y\n    return t0\n", np.float32)
+    function = njit(build(text, __file__, F=np.float32, **runs))
+    with pytest.raises(TypingError, match="Formulas are of float32 and truth values"):
+        function(np.float32(1.0), 2)
+
+
+def test_all_formulas_are_in_runs():
+    """No line of a formula is left to numba's inference."""
+    sources = [
+        tiles.pointwise(ELU, True, False, True, False),
+        tiles.series(True, False, False, False),
+        lines.mapped("pointwise", ELU, True, True, False),
+    ]
+    for source in sources:
+        text, runs = with_runs(source, np.float64)
+        assert runs
+        assert not any(map(LINE.fullmatch, text.splitlines()))

@@ -1,0 +1,186 @@
+"""Features that are given, and features of classifiers and of the estimators that choose."""
+
+import numpy as np
+import pytest
+from both_estimators import assert_same_model
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.layers import Dense, Flatten, Input
+
+LOSSES = pytest.mark.parametrize("loss", ["squared_error", "hinge", "log_loss"])
+SEARCHES = pytest.mark.parametrize("cls", [NTKRegressorCV, NTKClassifierCV])
+GRID = {"depth": [1, 2], "kernel": ["ntk", "nngp"]}
+
+
+def rows(n=120, n_columns=6, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, n_columns))
+
+
+def numbers(X):
+    """Targets that depend on two of the columns."""
+    return np.sin(2.0 * X[:, 0]) + X[:, 1] ** 2
+
+
+def labels(X):
+    """Three classes that depend on two of the columns."""
+    return np.digitize(numbers(X), [0.3, 1.2])
+
+
+def targets_of(cls):
+    return numbers if cls in (NTKRegressor, NTKRegressorCV) else labels
+
+
+# --- Given features -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier, NTKRegressorCV, NTKClassifierCV])
+def test_a_matrix_is_a_product(cls):
+    X, new, A = rows(), rows(9, seed=1), rows(6, 4, seed=2)
+    y = targets_of(cls)(X)
+    options = {"squash": None}
+    if cls in (NTKRegressorCV, NTKClassifierCV):
+        options |= {"param_grid": GRID, "combine": "average"}  # a stack has folds by rows
+    fitted = cls(**options, features=A.tolist()).fit(X, y)
+    other = cls(**options, features=None).fit(X @ A, y)
+    assert_array_equal(fitted.features_, A)
+    assert_same_model(fitted, _Moved(other, A), new)
+    gradients = other.predict_gradient(new @ A) @ A.T
+    assert_allclose(fitted.predict_gradient(new), gradients, rtol=1e-7, atol=1e-9)
+
+
+class _Moved:
+    """A model for rows times a matrix."""
+
+    def __init__(self, model, A):
+        self.model, self.A = model, A
+
+    def __getattr__(self, name):
+        method = getattr(self.model, name)
+        return lambda X: method(X @ self.A)
+
+
+def test_uncertainty_with_a_matrix():
+    X, new, A = rows(), rows(9, seed=1), rows(6, 6, seed=2)
+    fitted = NTKRegressor("ntk", activation="erf", squash=None, features=A).fit(X, numbers(X))
+    other = NTKRegressor("ntk", activation="erf", squash=None).fit(X @ A, numbers(X))
+    for actual, expected in zip(
+        fitted.predict(new, return_std=True), other.predict(new @ A, return_std=True), strict=True
+    ):
+        assert_allclose(actual, expected, rtol=1e-7)
+
+
+def test_matrices_for_kernel_objects_and_positions():
+    X, A = rows(40), rows(6, 6, seed=2)
+    images = (Input(6, 1), Dense(), "relu", Flatten(), Dense())
+    for network in ({"kernel": NNGPKernel()}, {"architecture": images}):
+        fitted = NTKRegressor(**network, features=A).fit(X, numbers(X))
+        other = NTKRegressor(**network).fit(X @ A, numbers(X))
+        assert_allclose(fitted.predict(X), other.predict(X @ A), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("features", [np.ones((5, 6)), np.ones(6), np.full((6, 6), np.nan)])
+def test_wrong_matrices_are_refused(features):
+    for cls in (NTKRegressor, NTKClassifier, NTKRegressorCV, NTKClassifierCV):
+        X = rows(20)
+        with pytest.raises(ValueError, match=r"features must be a matrix \(6, m\)"):
+            cls(features=features).fit(X, targets_of(cls)(X))
+
+
+def test_a_matrix_needs_rows():
+    X = rows(20)
+    model = NTKRegressor("precomputed", features=np.eye(20))
+    with pytest.raises(ValueError, match="features need rows; got kernel='precomputed'"):
+        model.fit(X @ X.T, numbers(X))
+
+
+# --- Classifiers ----------------------------------------------------------------------------------
+
+
+@LOSSES
+@pytest.mark.parametrize("mode", ["diagonal", "full"])
+def test_classes_that_depend_on_some_columns(loss, mode):
+    X, new = rows(200), rows(500, seed=1)
+    plain = NTKClassifier("ntk", loss=loss).fit(X, labels(X))
+    fitted = NTKClassifier(loss=loss, features=mode).fit(X, labels(X))
+    assert plain.features_ is None
+    sizes = np.linalg.norm(fitted.features_, axis=1)
+    assert sizes[:2].min() > 2.0 * sizes[2:].max()
+    assert fitted.score(new, labels(new)) > plain.score(new, labels(new)) + 0.05
+    given = NTKClassifier(loss=loss, features=fitted.features_).fit(X, labels(X))
+    assert_same_model(fitted, given, new)
+
+
+def test_default_of_classifiers():
+    """Columns are scaled, unless the kernel is named."""
+    X, y = rows(200), labels(rows(200))
+    A = NTKClassifier().fit(X, y).features_
+    assert_array_equal(A, NTKClassifier("ntk", features="diagonal").fit(X, y).features_)
+    for named in ({"kernel": "ntk"}, {"features": None}, {"activation": "sign"}, {"depth": 0}):
+        assert NTKClassifier(**named).fit(X, y).features_ is None
+
+
+def test_weights_of_classes_are_repetitions():
+    X = rows()
+    y, weights = labels(X), np.random.default_rng(1).integers(0, 3, 120)
+    weighted = NTKClassifier(features="full").fit(X, y, weights)
+    repeated = NTKClassifier(features="full").fit(np.repeat(X, weights, 0), np.repeat(y, weights))
+    assert_allclose(weighted.features_, repeated.features_, rtol=1e-6, atol=1e-9)
+    assert_same_model(weighted, repeated, X, rtol=1e-6)
+
+
+# --- Estimators that choose -----------------------------------------------------------------------
+
+
+@SEARCHES
+@pytest.mark.parametrize("mode", ["diagonal", "full"])
+def test_all_networks_are_on_learned_features(cls, mode):
+    X, new = rows(), rows(300, seed=1)
+    y, y_new = targets_of(cls)(X), targets_of(cls)(new)
+    plain = cls(GRID, features=None).fit(X, y)
+    fitted = cls(GRID, features=mode).fit(X, y)
+    sizes = np.linalg.norm(fitted.features_, axis=1)
+    assert sizes[:2].min() > 2.0 * sizes[2:].max()
+    assert fitted.score(new, y_new) > plain.score(new, y_new)
+    assert all(model.features_ is fitted.features_ for model in fitted.estimators_)
+    given = cls(GRID, features=fitted.features_).fit(X, y)
+    assert_array_equal(given.cv_results_["mean_test_score"], fitted.cv_results_["mean_test_score"])
+    assert_same_model(fitted, given, new)
+
+
+@SEARCHES
+def test_default_of_the_searches(cls):
+    X = rows(60)
+    y = targets_of(cls)(X)
+    assert cls(GRID).fit(X, y).features_ is None
+    assert (cls().fit(X, y).features_ is not None) == (cls is NTKRegressorCV)
+
+
+def test_weights_of_a_search_are_repetitions():
+    X = rows(60)
+    weights = np.random.default_rng(1).integers(0, 3, 60)
+    weighted = NTKRegressorCV(GRID, features="full").fit(X, numbers(X), weights)
+    X, y = np.repeat(X, weights, 0), np.repeat(numbers(X), weights)
+    repeated = NTKRegressorCV(GRID, features="full").fit(X, y)
+    assert_allclose(weighted.features_, repeated.features_, rtol=1e-6, atol=1e-9)
+    assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)
+
+
+@SEARCHES
+def test_other_kernels_of_a_grid_stay(cls):
+    """Rows of kernel objects and of networks on positions are left as they are."""
+    X = rows(60)
+    images = (Input(6, 1), Dense(), "relu", Flatten(), Dense())
+    grid = [{"kernel": [NNGPKernel()]}, {"architecture": [images]}]
+    fitted, plain = (cls(grid, features=mode).fit(X, targets_of(cls)(X)) for mode in ("full", None))
+    assert fitted.features_ is not None
+    assert all(model.features_ is None for model in fitted.estimators_)
+    assert_same_model(fitted, plain, X)
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+def test_folds_see_the_features(cv):
+    X = rows(60)
+    fitted = NTKRegressorCV(GRID, features="diagonal", cv=cv).fit(X, numbers(X))
+    given = NTKRegressorCV(GRID, features=fitted.features_, cv=cv).fit(X, numbers(X))
+    assert_array_equal(given.cv_results_["mean_test_score"], fitted.cv_results_["mean_test_score"])
