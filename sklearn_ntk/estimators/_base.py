@@ -171,6 +171,11 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
                 f"feature_importances_ needs a kernel with a method gradient_x; got "
                 f"{kind_of(self.kernel_)}."
             )
+        if getattr(self.kernel_, "takes_positions", False):  # hours, at all training images
+            raise AttributeError(
+                "feature_importances_ are of columns, which are positions here: take the mean of "
+                "the squares of predict_gradient at some rows."
+            )
         rows = self.X_fit_, self.features_, self._stds
         try:
             variances, dual = self._functions()

@@ -92,8 +92,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     feature_importances_ : array of shape (n_features,)
         Shares of the columns in the mean squared gradient of the fitted function at the training
         rows, in units of the standard deviations of the columns. They sum to one, or are zero if
-        nothing depends on any column. For kernels that have gradients, see `predict_gradient`;
-        computed at each access.
+        nothing depends on any column. For kernels on rows without positions that have gradients,
+        see `predict_gradient`; computed at each access.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
     alpha_ : float
@@ -314,9 +314,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
 
         Notes
         -----
-        For the networks of `NTKKernel` and `NNGPKernel` on rows without positions, whose
-        activations do not jump. The NTK of an activation with a kink, such as "relu", has a kink at
-        each training row: there the gradient is the mean of those on both sides.
+        For the networks of `NTKKernel` and `NNGPKernel` whose activations do not jump. Those of
+        images are by pixels, in the order of the columns. The NTK of an activation with a kink,
+        such as "relu", has a kink at each training row: there the gradient is the mean of those on
+        both sides.
 
         Examples
         --------

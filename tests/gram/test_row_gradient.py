@@ -11,7 +11,7 @@ from montecarlo import empirical_kernels
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk.activations import ACTIVATIONS, RectifiedMonomial
-from sklearn_ntk.architectures import cnn, mlp, resmlp
+from sklearn_ntk.architectures import mlp, resmlp
 from sklearn_ntk.engines import _work
 from sklearn_ntk.engines.rows import tiles as rows_of_tiles
 from sklearn_ntk.gram import _operator, gradient_x, gram
@@ -251,11 +251,6 @@ def test_jumps_are_refused(act):
 @pytest.mark.parametrize(
     "program, options, message",
     [
-        (
-            lower(cnn((2, 2, 1), 1)),
-            {},
-            r"without positions; got a network on Input\(2, 2, 1\)",
-        ),
         (lower((Dense(), Output(), "relu", Dense())), {}, "those of one kernel; got .* with 2:"),
         (lower(mlp(2), n_frozen=(0, 1)), {}, "those of one kernel; got .* with 2:"),
         (lower(mlp(1)), {"get": ("ntk", "nngp")}, r"get must be 'ntk' or 'nngp'; got \('ntk'"),
