@@ -118,7 +118,7 @@ def mode_of(model, kernel, d):
             f"features={features!r} needs the kernel of a network on rows; got kernel="
             f"{model.kernel!r}: leave features at None."
         )
-    if getattr(kernels[0], "takes_positions", False):
+    if getattr(kernel, "takes_positions", False):
         raise ValueError(
             f"features={features!r} mixes columns, but a network on positions needs pixels where "
             f"they are: leave features at None."
