@@ -81,6 +81,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         What predicts, fitted to all rows.
     features_ : array of shape (n_features, m) or None
         Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
+    feature_importances_ : array of shape (n_features,)
+        Weighted mean of those of ``estimators_``, see `NTKClassifier`.
     weights_ : array of shape (n_estimators,)
         Their weights, in decreasing order, which sum to one.
     classes_ : array of shape (n_classes,)

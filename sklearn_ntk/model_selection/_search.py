@@ -333,6 +333,13 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         """Estimator of one network with these parameters."""
         return self._base(**settings, squash=self.squash, features=self.features_)
 
+    @property
+    def feature_importances_(self):
+        """Weighted mean of those of ``estimators_``, see the attributes."""
+        check_is_fitted(self)
+        members = zip(self.weights_, self.estimators_, strict=True)
+        return sum(weight * model.feature_importances_ for weight, model in members)
+
     def _mean(self, method, X):
         """Weighted mean over ``estimators_`` of the results of a method for new rows."""
         check_is_fitted(self)

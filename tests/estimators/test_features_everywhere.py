@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from both_estimators import assert_same_model
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.layers import Dense, Flatten, Input
@@ -191,6 +192,17 @@ def test_all_networks_are_on_learned_features(cls, mode):
     given = cls(GRID, features=fitted.features_).fit(X, y)
     assert_array_equal(given.cv_results_["mean_test_score"], fitted.cv_results_["mean_test_score"])
     assert_same_model(fitted, given, new)
+
+
+@SEARCHES
+def test_importances_of_searches(cls):
+    X = rows()
+    fitted = cls(GRID, features="diagonal").fit(X, targets_of(cls)(X))
+    shares = fitted.feature_importances_
+    assert_allclose(shares.sum(), 1.0)
+    assert shares[:2].min() > 2.0 * shares[2:].max()
+    with pytest.raises(AttributeError, match="needs a kernel with a method gradient_x"):
+        _ = cls({"kernel": [RBF()]}).fit(X, targets_of(cls)(X)).feature_importances_
 
 
 @SEARCHES
