@@ -9,6 +9,7 @@ from contract import ALL_PAIRS, ASIDE, BOTH, ROW, ZERO, deep, diagonals, to_laye
 from duals import JUMPING, VERSIONS
 from montecarlo import empirical_kernels
 from numpy.testing import assert_allclose, assert_array_equal
+from plain import QUICK
 
 from sklearn_ntk.activations import ACTIVATIONS, RectifiedMonomial
 from sklearn_ntk.architectures import mlp, resmlp
@@ -90,7 +91,10 @@ def test_high_precision(name, bias_var, depth, engine):
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_activations(name):
+def test_activations(name, monkeypatch):
+    """Of all that do not jump; by compiled loops of a few, as these take seconds for each."""
+    if name not in QUICK:
+        monkeypatch.setitem(_work.ENGINES, "cpu", "reference")
     assert_derivative(lower(mlp(2, name), 1.2, 0.3), 0.5 * ROWS, 0.5 * OTHERS, 1e-6)
 
 
