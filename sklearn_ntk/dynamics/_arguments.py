@@ -63,11 +63,11 @@ def read_classes(Y, n, is_whole):
     if np.any((Y < 0.0) | (Y > 1.0)) or np.abs(sums - 1.0).max() > 1e-8:
         seen = f"from {Y.min():.3g} to {Y.max():.3g} with sums up to {sums.max():.3g}"
         raise ValueError(f"{what}; got numbers {seen}: pass np.eye(n_classes)[labels].")
-    totals = np.append(Y.sum(axis=0), n - Y.sum()) if Y.shape[1] == 1 else Y.sum(axis=0)
+    totals = np.append(n - Y.sum(), Y.sum()) if Y.shape[1] == 1 else Y.sum(axis=0)
     if is_whole and totals.min() <= 0.0:
         raise ValueError(
-            f"Y must have all its classes for an intercept to be finite; got none of class "
-            f"{totals.argmin()}: leave it out, or set fit_intercept=False."
+            f"Y must have rows of all its classes for an intercept to be finite; got none of class "
+            f"{totals.argmin()}: add some, or set fit_intercept=False."
         )
     return Y, is_flat
 
@@ -78,6 +78,7 @@ def read_method(method):
         raise ValueError(
             f"method must be a method of training such as Flow() or Descent(); got {method!r}."
         )
+    read_momentum(getattr(method, "momentum", 0.0))
     return method
 
 
@@ -86,7 +87,7 @@ def non_negative(values, alpha, scale):
     if len(values) and values[0] + alpha < -1e-8 * scale:
         raise ValueError(
             "A Gram matrix to train on must be positive semi-definite; its smallest eigenvalue is "
-            f"{values[0]:.3g}. Use a positive definite kernel, or increase alpha."
+            f"{values[0]:.3g}. Use a positive definite kernel, in float64, or increase alpha."
         )
     least = len(values) * np.finfo(float).eps * np.max(np.abs(values), initial=0.0)
     return np.where(values > least, values, 0.0)

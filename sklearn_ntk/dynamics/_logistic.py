@@ -89,11 +89,12 @@ class LogisticProblem(NamedTuple):
         return P, gradient, np.sqrt(np.sum(gradient * gradient / scale)), curvature, scale
 
 
-def minimum(problem, first=None, tolerance=1e-13):
+def minimum(problem, first=None, tolerance=1e-13, category=RuntimeWarning):
     """Coefficients (r, k) of the least value, by Newton's method with conjugate gradients.
 
     ``first`` are coefficients to begin with, zero by default. The method ends where the gradient,
-    divided by the root of the curvature, has the size ``tolerance`` relative to that at zero.
+    divided by the root of the curvature, has the size ``tolerance`` relative to that at zero, or
+    warns with the ``category``.
     """
     root, ridges, Y, weights, _ = problem
     B, squares = np.zeros((root.shape[1], Y.shape[1])), weights @ root**2
@@ -125,10 +126,21 @@ def minimum(problem, first=None, tolerance=1e-13):
         B, is_settled = B - step, value >= (1.0 - 1e-13) * before
     warnings.warn(
         f"The log loss has not settled after {MOST_STEPS} steps of Newton: increase alpha.",
-        RuntimeWarning,
+        category,
         stacklevel=2,
     )
     return B
+
+
+def dual_of(vectors, values, coefficients, misfit, ridge):
+    """Dual coefficients (n, k) of the limit, from those (r, k) of ``vectors * sqrt(values)``.
+
+    ``misfit`` (n, k) is ``weights (Y - P)``, which is ``ridge`` times the result. Where no
+    eigenvector is left, as its eigenvalue is rounding, the result comes from there.
+    """
+    rest = misfit / ridge
+    body = coefficients / np.sqrt(values)[:, None] - vectors.T @ rest
+    return vectors @ body + rest
 
 
 def conjugate_gradients(product, B, scale, tol):

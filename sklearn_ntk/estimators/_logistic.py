@@ -1,6 +1,5 @@
 """Kernel logistic regression on a square root of the Gram matrix, and its ridge by folds."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -58,18 +57,16 @@ def solve(rows, ridge, start=None, tolerance=TOLERANCE):
     ridges = np.append(np.full(root.shape[1] - 1, ridge), 0.0)
     Y = rows.targets
     problem = newton.LogisticProblem(root, ridges, Y, rows.weights, np.zeros(Y.shape))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = newton.minimum(problem, start, tolerance)
-    if caught:
-        warnings.warn(str(caught[0].message), ConvergenceWarning, stacklevel=2)
-    return found
+    return newton.minimum(problem, start, tolerance, ConvergenceWarning)
 
 
-def dual_of(rows, coefficients):
+def dual_of(rows, coefficients, ridge):
     """Dual coefficients (n, k) and intercepts (k,) from the coefficients of `solve`."""
-    size = np.sqrt(rows.squares)  # divides both factors, so that neither overflows
-    return (rows.root / size) @ (coefficients[:-1] / size[:, None]), coefficients[-1]
+    body, constant = coefficients[:-1], coefficients[-1]
+    vectors = rows.root / np.sqrt(rows.squares)
+    misfit = rows.targets - newton.probabilities(rows.root @ body + constant)
+    misfit *= rows.weights[:, None]
+    return newton.dual_of(vectors, rows.squares, body, misfit, ridge), constant
 
 
 def losses_of_folds(rows, ridges, ranks):

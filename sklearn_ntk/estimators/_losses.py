@@ -118,7 +118,7 @@ class LogLoss(Loss):
             ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(model, len(K)))
             ridge = ridges[errors.argmin()]
             alpha, alphas = scaled(ridge, rows.unit), scaled(ridges, rows.unit)
-        dual, constant = _logistic.dual_of(root, _logistic.solve(root, ridge))
+        dual, constant = _logistic.dual_of(root, _logistic.solve(root, ridge), ridge)
         return {
             "dual_coef_": dual,
             "intercept_": constant,

@@ -8,6 +8,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import expit, softmax
 from training import stored
 
+from sklearn_ntk import NTKKernel
 from sklearn_ntk.dynamics import Descent, HeavyBall, LogLossTraining, MomentumFlow
 from sklearn_ntk.estimators._logistic import dual_of, make_root, solve
 
@@ -104,7 +105,7 @@ def test_limit_is_that_of_the_classifier(n_classes):
     """Which is fitted by another method; of two classes it has one score."""
     K, cross, Y, _, weights = problem(k=n_classes)
     one = make_root(K, Y, weights)
-    dual, intercept = dual_of(one, solve(one, 0.1))
+    dual, intercept = dual_of(one, solve(one, 0.1), 0.1)
     targets = Y if n_classes > 2 else Y[:, 1:]
     found = LogLossTraining(K, weights, 0.1).predict(cross, targets, np.inf)
     expected = cross @ dual + intercept
@@ -200,7 +201,9 @@ def test_no_shares(targets):
 @pytest.mark.parametrize("targets", [np.ones(3), np.zeros((3, 1)), np.eye(3)[[0, 0, 1]]])
 def test_no_class_without_rows(targets):
     """Its constant would be infinite; without constants it is legal."""
-    with pytest.raises(ValueError, match="Y must have all its classes for an interc") as error:
+    with pytest.raises(
+        ValueError, match="Y must have rows of all its classes for an interc"
+    ) as error:
         LogLossTraining(K).coefficients(targets, 1.0)
     assert is_one_sentence(error)
     dual, intercept = LogLossTraining(K, fit_intercept=False).coefficients(targets, 1.0)
@@ -229,3 +232,31 @@ def test_other_arguments():
     dual, intercept = LogLossTraining([[2.0]]).coefficients([0.5], [0.0, 1.0])
     assert_array_equal(dual, np.zeros((2, 1)))
     assert_array_equal(intercept, np.zeros(2))
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf"])
+def test_long_times_with_a_ridge_are_the_limit(activation):
+    """They end at once; coefficients are the misfit over the ridge, also at tiny eigenvalues."""
+    X = np.random.default_rng(0).uniform(-1.0, 1.0, (40, 1))
+    y = np.where(np.arange(40) % 7 == 0, X[:, 0] <= 0.0, X[:, 0] > 0.0).astype(float)
+    K = NTKKernel(depth=1, activation=activation, bias_var=0.1)(X)
+    for alpha in (1.0, 1e-4):
+        training = LogLossTraining(K, alpha=alpha)
+        dual, constant = training.coefficients(y, np.inf)
+        assert_allclose(dual, (y - expit(K @ dual + constant)) / alpha, rtol=1e-7, atol=1e-9)
+        late = training.coefficients(y, 1e12)
+        assert_allclose(late[0], dual, rtol=1e-12)
+    two = LogLossTraining(K, alpha=2.0).coefficients(np.stack([1.0 - y, y], axis=1), 5.0)[0]
+    one = LogLossTraining(K, alpha=1.0).coefficients(y, 10.0)[0]
+    assert_allclose(two[:, 1] - two[:, 0], one, rtol=1e-5, atol=1e-8)
+
+
+def test_the_class_that_is_missing_is_named():
+    for y, missing in ((np.zeros(4), 1), (np.ones(4), 0)):
+        with pytest.raises(ValueError, match=f"got none of class {missing}: add some"):
+            LogLossTraining(np.eye(4)).coefficients(y, 1.0)
+
+
+def test_momenta_are_checked_at_once():
+    with pytest.raises(ValueError, match=r"momentum must be a number >= 0 and < 1; got 1\.5"):
+        LogLossTraining(np.eye(4), method=MomentumFlow(1.5))
