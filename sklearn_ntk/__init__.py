@@ -21,6 +21,7 @@ _SUBMODULES = (
     "layers",
     "model_selection",
     "solvers",
+    "spectrum",
 )
 
 __all__ = [*_HOMES, *_SUBMODULES]
