@@ -15,11 +15,14 @@ DECADES = range(-12, 6)
 PER_DECADE = 24
 """Variances of signals in each decade."""
 
-SPAN = 1e4
-"""Factor by which the variances of weights that are looked for may differ from ``1 / E f'^2``."""
+STEP = np.log(2.0)
+"""Factor, as a logarithm, between the variances of weights that are tried first."""
 
-N_HALVINGS = 36
-"""Number of bisections: relative errors are ``2 log(SPAN) 2^-36``, 3e-10."""
+N_DOUBLINGS = 20
+"""Most such steps up or down from ``1 / E f'^2`` for signals of variance one."""
+
+N_HALVINGS = 32
+"""Number of bisections after that: relative errors are ``log(2) 2^-33``, 1e-10."""
 
 DEEPEST = 15.0
 """Number of depth scales after which all entries of a Gram matrix agree to float64."""
@@ -160,12 +163,23 @@ def _weight_at(activation, bias_var, rate):
     act, bias = as_activation(activation), read_variances(bias_var, "bias_var")
     if act.jumps:  # close rows move apart at any variance
         return _shaped(np.full(bias.shape, np.nan), bias.shape)
-    scale = -np.log(moments(act.traced(), np.ones(1))[1])
-    low, high = (np.full(bias.size, scale + sign * np.log(SPAN)) for sign in (-1.0, 1.0))
+
+    def is_above(log_weight):
+        return _log_rate(phase(act, np.exp(log_weight), bias.ravel())) > rate
+
+    start = np.full(bias.size, -np.log(moments(act.traced(), np.ones(1))[1]))
+    toward = np.where(is_above(start), -1.0, 1.0)
+    low = high = start
+    for _ in range(N_DOUBLINGS):  # no further than needed, as series warn of large variances
+        beyond = is_above(high) == (toward > 0.0)
+        if beyond.all():
+            break
+        low, high = np.where(beyond, low, high), np.where(beyond, high, high + STEP * toward)
+    low, high = np.minimum(low, high), np.maximum(low, high)
     for _ in range(N_HALVINGS):
         middle = 0.5 * (low + high)
-        is_above = _log_rate(phase(act, np.exp(middle), bias.ravel())) > rate
-        low, high = np.where(is_above, low, middle), np.where(is_above, middle, high)
+        above = is_above(middle)
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
     return _shaped(np.exp(0.5 * (low + high)), bias.shape)
 
 

@@ -72,7 +72,8 @@ def phase(activation, weight_var, bias_var):
     Raises
     ------
     ValueError
-        If a variance is not a number in its range.
+        If a variance is not a number in its range, or if signals grow to where the function of a
+        `Numerical` activation grows too fast.
 
     Notes
     -----
