@@ -15,12 +15,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import scale
 
 from sklearn_ntk import NTKKernel, NTKRegressor
-from sklearn_ntk.spectrum import (
-    critical_weight_var,
-    phase,
-    recommended_weight_var,
-    weight_var_range,
-)
+from sklearn_ntk.plotting import PhaseDisplay
+from sklearn_ntk.spectrum import critical_weight_var, recommended_weight_var, weight_var_range
 
 ACTIVATION, BIAS_VAR = "erf", 0.05
 DEPTHS = (3, 10, 30)
@@ -28,19 +24,11 @@ N_SPLITS = 5
 
 
 def draw_diagram(axes):
-    """Depth scales of correlations over both variances, and the edge of chaos."""
-    bias_vars, weight_vars = np.logspace(-3, 0.5, 90), np.logspace(-1, 1, 120)
-    found = phase(ACTIVATION, weight_vars[:, None], bias_vars)
-    depths = np.log10(np.clip(found.correlation_depth, 1.0, 100.0))
-    image = axes.pcolormesh(bias_vars, weight_vars, depths, shading="gouraud")
-    bar = axes.figure.colorbar(image, ax=axes, ticks=[0.0, 1.0, 2.0])
-    bar.set_ticklabels(["1", "10", "100"])
-    bar.set_label("layers in which correlations settle")
-    axes.plot(bias_vars, critical_weight_var(ACTIVATION, bias_vars), "w", lw=2)
+    """The phase diagram, and the line of the variance of the biases."""
+    PhaseDisplay.from_activation(ACTIVATION, ax=axes)
     axes.axvline(BIAS_VAR, color="w", ls="--", lw=1)
     axes.text(0.3, 6.0, "chaos", color="w", size="large")
     axes.text(0.3, 0.3, "order", color="w", size="large")
-    axes.set(xscale="log", yscale="log", xlabel="bias_var", ylabel="weight_var")
     axes.set_title(f"edge of chaos of {ACTIVATION} (white line)")
 
 

@@ -17,6 +17,7 @@ from sklearn.preprocessing import scale
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.dynamics import Training
+from sklearn_ntk.plotting import SpectrumDisplay
 from sklearn_ntk.spectrum import Spectrum
 
 KERNELS = {
@@ -56,16 +57,9 @@ def draw_training(axes):
 
 def draw_alignment(axes, spectra, y):
     """Eigenvalues, and the share of the targets along the first eigenvectors."""
-    other = axes.twinx()
-    for (name, spectrum), color in zip(spectra.items(), ("C0", "C1"), strict=True):
-        number = np.arange(1, len(y) + 1)
-        values = spectrum.eigenvalues / spectrum.eigenvalues.sum()
-        axes.loglog(number, values, ":", color=color)
-        other.plot(number, spectrum.cumulative_alignment(y), color=color, label=name)
-    axes.set(xlabel="number of eigenvectors", ylabel="eigenvalue (dotted)", ylim=(1e-6, 1.0))
-    other.set(ylabel="share of the targets (solid)", ylim=(0.0, 1.0))
-    other.set_title("diabetes: spectra, and what they hold of the targets")
-    other.legend(loc="lower left", fontsize="small")
+    for name, spectrum in spectra.items():
+        SpectrumDisplay.from_spectrum(spectrum, y, ax=axes, name=name)
+    axes.set(title="diabetes: spectra, and what they hold of the targets", ylim=(1e-6, 1.0))
 
 
 def draw_curves(axes, spectra, X, y):

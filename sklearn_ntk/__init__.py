@@ -20,6 +20,7 @@ _SUBMODULES = (
     "kernels",
     "layers",
     "model_selection",
+    "plotting",
     "solvers",
     "spectrum",
 )
