@@ -126,10 +126,8 @@ class Spectrum:
         """Mean square of the first eigenfunctions at each of the new rows.
 
         On the rows of the spectrum the mean is one. To see whether a kernel is specialised to a
-        task (Ortiz-Jimenez, Favero and Frossard, NeurIPS 2023), make the spectrum of rows of the
-        task, and compare other rows of the task with control rows. Values at the rows of the
-        spectrum themselves are too large for any kernel, and so are those of many functions at new
-        rows: take few, and say how many.
+        task (Ortiz-Jimenez et al., NeurIPS 2023), make the spectrum of rows of the task, and
+        compare other rows of the task with control rows. Take few functions, and say how many.
 
         Parameters
         ----------
@@ -149,16 +147,16 @@ class Spectrum:
         Parameters
         ----------
         alpha : float or array of shape (n_alphas,), default=0.0
-            Ridge, at least zero.
 
         Returns
         -------
         float or array of shape (n_alphas,)
         """
         alpha = _read_ridges(alpha)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = (self.eigenvalues[0] + alpha) / (self.eigenvalues[-1] + alpha)
-        return _plain(np.where(np.isnan(ratio), np.inf, ratio))
+        if self.eigenvalues[0] == 0.0:  # of a matrix of zeros
+            return _plain(np.where(alpha > 0.0, 1.0, np.inf))
+        with np.errstate(divide="ignore"):
+            return _plain((self.eigenvalues[0] + alpha) / (self.eigenvalues[-1] + alpha))
 
     def effective_dimension(self, alpha=0.0):
         """Degrees of freedom of ridge regression, ``sum L / (L + alpha)``.
@@ -166,7 +164,6 @@ class Spectrum:
         Parameters
         ----------
         alpha : float or array of shape (n_alphas,), default=0.0
-            Ridge, at least zero.
 
         Returns
         -------
@@ -191,7 +188,7 @@ class Spectrum:
         float
             From 0 to 1.
         """
-        Y, K = self._targets(y), self._K / (self.eigenvalues[0] or 1.0)
+        (Y, _), K = self._targets(y), self._K / (self.eigenvalues[0] or 1.0)
         if read_flag(centred, "centred"):
             Y = Y - Y.mean(axis=0)
             K = K - K.mean(axis=0)
@@ -212,7 +209,7 @@ class Spectrum:
         array of shape (n,)
             Increases to 1. The steeper, the fewer rows it takes to learn the targets.
         """
-        powers = self._powers(y)
+        powers, _ = self._powers(y)
         return np.cumsum(powers) / (powers.sum() or 1.0)
 
     def norm(self, y):
@@ -223,16 +220,15 @@ class Spectrum:
         Parameters
         ----------
         y : array of shape (n,) or (n, k)
-            Targets.
 
         Returns
         -------
         float
         """
-        powers = self._powers(y)
+        powers, unit = self._powers(y)
         if powers[self.rank :].sum() > NEGLIGIBLE**2 * powers.sum():
             return np.inf
-        return float(np.sqrt(np.sum(powers[: self.rank] / self.eigenvalues[: self.rank])))
+        return unit * float(np.sqrt(np.sum(powers[: self.rank] / self.eigenvalues[: self.rank])))
 
     def generalization_bound(self, y):
         """``sqrt(y' K^-1 y tr(K)) / n``, whatever the scale of the kernel.
@@ -243,7 +239,6 @@ class Spectrum:
         Parameters
         ----------
         y : array of shape (n,) or (n, k)
-            Targets.
 
         Returns
         -------
@@ -274,20 +269,23 @@ class Spectrum:
         LearningCurve
             Errors are summed over outputs. See `spectrum.learning_curve` for formulas.
         """
-        n = len(self.eigenvalues)
-        sizes, powers = read_sizes(sizes, n), self._powers(y)
+        n, (powers, unit) = len(self.eigenvalues), self._powers(y)
+        sizes = read_sizes(sizes, n)
+        with np.errstate(over="ignore"):  # then they are refused
+            powers = unit * (unit * powers)
         curve = learning_curve(self.eigenvalues / n, powers, sizes, alpha, noise)
-        test = (n * curve.test - sizes * curve.train) / (n - sizes)
-        return curve._replace(test=test)
+        return curve._replace(test=(n * curve.test - sizes * curve.train) / (n - sizes))
 
     def _targets(self, y):
-        """Targets (n, k)."""
-        return read_targets(y, len(self.eigenvalues))[0]
+        """Targets (n, k) divided by the largest one, and that."""
+        Y, _ = read_targets(y, len(self.eigenvalues))
+        unit = float(np.abs(Y).max(initial=0.0)) or 1.0
+        return Y / unit, unit
 
     def _powers(self, y):
-        """Mean squares (n,) of the components of the targets, ``(u' y)^2 / n``, over outputs."""
-        Y = self._targets(y)
-        return np.sum((self.eigenvectors.T @ Y) ** 2, axis=1) / len(Y)
+        """Mean squares (n,) of the components of `_targets`, ``(u' y)^2 / n``, and their unit."""
+        Y, unit = self._targets(y)
+        return np.sum((self.eigenvectors.T @ Y) ** 2, axis=1) / len(Y), unit
 
 
 def _read_ridges(alpha):

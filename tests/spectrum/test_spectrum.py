@@ -137,6 +137,12 @@ def test_extreme_scales(spectrum):
         other = Spectrum(factor * K)
         assert_allclose(other.alignment(y, True), spectrum.alignment(y, True), rtol=1e-10)
         assert_allclose(other.condition_number(), spectrum.condition_number(), rtol=1e-8)
+        found = [spectrum.alignment(factor * y), spectrum.norm(factor * y) / factor]
+        assert_allclose(found, [spectrum.alignment(y), spectrum.norm(y)], rtol=1e-10)
+        shares = spectrum.cumulative_alignment(factor * y)
+        assert_allclose(shares, spectrum.cumulative_alignment(y), rtol=1e-10)
+    with pytest.raises(ValueError, match=r"powers must be .* got inf"):
+        spectrum.learning_curve(1e250 * y, [3])
     zero = Spectrum(np.zeros((3, 3)))
     assert zero.rank == 0 and zero.alignment(np.ones(3)) == 0.0
     assert zero.effective_dimension() == 0.0 and zero.condition_number() == np.inf
