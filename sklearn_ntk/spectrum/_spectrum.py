@@ -186,7 +186,6 @@ class Spectrum:
         Returns
         -------
         float
-            From 0 to 1.
         """
         (Y, _), K = self._targets(y), self._K / (self.eigenvalues[0] or 1.0)
         if read_flag(centred, "centred"):
@@ -197,7 +196,7 @@ class Spectrum:
         return float(np.sum(Y * (K @ Y)) / size) if size > 0.0 else 0.0
 
     def cumulative_alignment(self, y):
-        """Share of the squared targets along the first eigenvectors, by their number.
+        """Share of the squared targets along the first eigenvectors, by their number, up to 1.
 
         Parameters
         ----------
@@ -207,7 +206,6 @@ class Spectrum:
         Returns
         -------
         array of shape (n,)
-            Increases to 1. The steeper, the fewer rows it takes to learn the targets.
         """
         powers, _ = self._powers(y)
         return np.cumsum(powers) / (powers.sum() or 1.0)
