@@ -12,20 +12,18 @@ import argparse
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_diabetes
-from sklearn.kernel_ridge import KernelRidge
 from sklearn.preprocessing import scale
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.dynamics import Training
-from sklearn_ntk.plotting import SpectrumDisplay
+from sklearn_ntk.plotting import LearningCurveDisplay, SpectrumDisplay
 from sklearn_ntk.spectrum import Spectrum
 
 KERNELS = {
     "NTK of ReLU": NTKKernel(depth=2),
     "NNGP of erf": NNGPKernel(depth=2, activation="erf", weight_var=0.7, bias_var=0.05),
 }
-SIZES = [20, 40, 60, 80, 110]
-N_SPLITS = 20
+SIZES = [15, 20, 40, 60, 80, 110]
 
 
 def draw_functions(axes):
@@ -64,22 +62,10 @@ def draw_alignment(axes, spectra, y):
 
 def draw_curves(axes, spectra, X, y):
     """Predicted test errors, and those of fits to random subsets."""
-    rng, sizes = np.random.default_rng(0), np.arange(10, 121)
-    for (name, spectrum), color in zip(spectra.items(), ("C0", "C1"), strict=True):
-        alpha = spectrum.mean_diagonal
-        axes.plot(sizes, spectrum.learning_curve(y, sizes, alpha).test, color=color, label=name)
-        errors = np.empty((len(SIZES), N_SPLITS))
-        for index in np.ndindex(errors.shape):
-            train, test = np.split(rng.permutation(len(y)), [SIZES[index[0]]])
-            model = KernelRidge(alpha=alpha, kernel="precomputed")
-            model.fit(KERNELS[name](X[train]), y[train])
-            predicted = model.predict(KERNELS[name](X[test], X[train]))
-            errors[index] = np.mean((predicted - y[test]) ** 2)
-        spread = errors.std(axis=1) / np.sqrt(N_SPLITS)
-        axes.errorbar(SIZES, errors.mean(axis=1), spread, fmt="o", color=color, ms=4)
-    axes.set(xlabel="training rows", ylabel="mean squared error", ylim=(0.4, 1.0))
-    axes.set_title("predicted from the spectrum (lines), and seen")
-    axes.legend(fontsize="small")
+    for name, spectrum in spectra.items():
+        options = {"alpha": spectrum.mean_diagonal, "random_state": 0, "name": name, "ax": axes}
+        LearningCurveDisplay.from_kernel(KERNELS[name], X, y, SIZES, **options)
+    axes.set(title="errors predicted from the spectrum (lines), and seen", ylim=(0.4, 0.9))
 
 
 def draw():

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.kernel_ridge import KernelRidge
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
 from sklearn_ntk.spectrum import Spectrum, critical_weight_var, phase
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
-from sklearn_ntk.plotting import PhaseDisplay, SpectrumDisplay  # noqa: E402
+from sklearn_ntk.plotting import LearningCurveDisplay, PhaseDisplay, SpectrumDisplay  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(30, 2)), RNG.normal(size=30)
@@ -97,6 +98,40 @@ def test_estimators_without_a_kernel():
     model = NTKRegressor("precomputed").fit(KERNEL(X), Y)
     with pytest.raises(ValueError, match="must have a kernel; got NTKRegressor"):
         SpectrumDisplay.from_estimator(model, X, Y)
+
+
+# --- Learning curves ------------------------------------------------------------------------------
+
+
+def test_learning_curve():
+    arguments = {"alpha": 0.5, "n_splits": 3, "random_state": 1}
+    display = LearningCurveDisplay.from_kernel(KERNEL, X, Y, [4, 7], **arguments, name="ntk")
+    expected = Spectrum.from_kernel(KERNEL, X).learning_curve(Y - Y.mean(), [4, 7], 0.5)
+    at = np.searchsorted(display.curve.sizes, [4, 7])
+    assert_allclose(display.line_.get_ydata()[at], expected.test)
+    assert display.errors.shape == (2, 3)
+    rng = np.random.RandomState(1)
+    train, test = np.split(rng.permutation(30), [4])
+    model = KernelRidge(alpha=0.5, kernel="precomputed").fit(
+        KERNEL(X[train]), (Y - Y.mean())[train]
+    )
+    missed = model.predict(KERNEL(X[test], X[train])) - (Y - Y.mean())[test]
+    assert_allclose(display.errors[0, 0], np.mean(missed**2))
+    assert_allclose(display.errorbar_.lines[0].get_ydata(), display.errors.mean(axis=1))
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["ntk"]
+
+
+def test_learning_curve_alone():
+    curve = Spectrum.from_kernel(KERNEL, X).learning_curve(Y, [3, 5])
+    display = LearningCurveDisplay(curve).plot(color="C4")
+    assert display.errorbar_ is None and display.line_.get_color() == "C4"
+
+
+def test_sizes_of_learning_curves():
+    display = LearningCurveDisplay.from_kernel(KERNEL, X, np.stack([Y, Y], axis=1), n_splits=2)
+    assert display.sizes[-1] == 7 and display.errors.shape == (len(display.sizes), 2)
+    with pytest.raises(ValueError, match="sizes must be"):
+        LearningCurveDisplay.from_kernel(KERNEL, X, Y, [10, 31])
 
 
 # --- The phase diagram ----------------------------------------------------------------------------
