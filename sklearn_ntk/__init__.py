@@ -20,7 +20,9 @@ _SUBMODULES = (
     "kernels",
     "layers",
     "model_selection",
+    "plotting",
     "solvers",
+    "spectrum",
 )
 
 __all__ = [*_HOMES, *_SUBMODULES]

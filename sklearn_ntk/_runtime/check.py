@@ -64,6 +64,16 @@ def read_targets(Y, n):
     return Y.reshape(n, -1), Y.ndim == 1
 
 
+def read_cross(cross, n, name="cross"):
+    """Kernel (m, n) between new rows and training rows."""
+    what = f"an array (m, {n}) of finite numbers"
+    remedy = "pass the kernel between new rows and all training rows"
+    cross = read_array(cross, name, what, remedy, [2])
+    if cross.shape[1] != n:
+        raise ValueError(f"{name} must be {what}; got shape {cross.shape}: {remedy}.")
+    return cross
+
+
 def read_weights(weights, n):
     """Positive weights (n,) of rows."""
     what = f"an array ({n},) of positive numbers"

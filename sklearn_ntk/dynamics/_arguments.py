@@ -31,16 +31,6 @@ def read_momentum(momentum):
     return float(momentum)
 
 
-def read_cross(cross, n, name="cross"):
-    """Kernel (m, n) between new rows and training rows."""
-    what = f"an array (m, {n}) of finite numbers"
-    remedy = "pass the kernel between new rows and all training rows"
-    cross = read_array(cross, name, what, remedy, [2])
-    if cross.shape[1] != n:
-        raise ValueError(f"{name} must be {what}; got shape {cross.shape}: {remedy}.")
-    return cross
-
-
 def read_shaped(values, shape, name, remedy):
     """Array of a given shape."""
     what = f"an array {shape} of finite numbers"
@@ -80,14 +70,3 @@ def read_method(method):
         )
     read_momentum(getattr(method, "momentum", 0.0))
     return method
-
-
-def non_negative(values, alpha, scale):
-    """Eigenvalues, those below rounding set to zero; raises ValueError for negative ones."""
-    if len(values) and values[0] + alpha < -1e-8 * scale:
-        raise ValueError(
-            "A Gram matrix to train on must be positive semi-definite; its smallest eigenvalue is "
-            f"{values[0]:.3g}. Use a positive definite kernel, in float64, or increase alpha."
-        )
-    least = len(values) * np.finfo(float).eps * np.max(np.abs(values), initial=0.0)
-    return np.where(values > least, values, 0.0)

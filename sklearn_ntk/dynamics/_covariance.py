@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .._runtime.check import read_array, read_number
-from ._arguments import read_cross, read_shaped
+from .._runtime.check import read_array, read_cross, read_number
+from ._arguments import read_shaped
 
 
 def covariance(training, cross, new, times, start=None, noise=0.0):

@@ -4,8 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._runtime.check import read_number, read_targets
-from ._arguments import read_cross
+from .._runtime.check import read_cross, read_number, read_targets
 from ._training import Training
 
 N_NODES = 16

@@ -4,8 +4,8 @@ import numpy as np
 from scipy.integrate import DOP853
 
 from .._runtime.check import read_flag, read_gram, read_number, read_weights
-from ..gram._spectrum import eigenvectors
-from ._arguments import non_negative, read_classes, read_method, read_outputs, read_times
+from ..gram._spectrum import eigenvectors, non_negative
+from ._arguments import read_classes, read_method, read_outputs, read_times
 from ._logistic import LogisticProblem, best_constant, dual_of, minimum, probabilities
 from ._methods import FLOW
 from ._trained import Trained

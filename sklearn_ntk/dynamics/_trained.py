@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ._arguments import read_cross, read_outputs
+from .._runtime.check import read_cross
+from ._arguments import read_outputs
 
 
 class Trained:

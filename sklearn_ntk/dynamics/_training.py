@@ -6,8 +6,8 @@ import numpy as np
 from scipy.optimize import brentq
 
 from .._runtime.check import read_flag, read_gram, read_number, read_targets, read_weights
-from ..gram._spectrum import spectrum_without_constant, weighted_spectrum
-from ._arguments import non_negative, read_method, read_outputs
+from ..gram._spectrum import non_negative, spectrum_without_constant, weighted_spectrum
+from ._arguments import read_method, read_outputs
 from ._methods import FLOW
 from ._trained import Trained
 

@@ -40,3 +40,14 @@ def spectrum_without_constant(K, root):
     vectors[0] = -mirror[1:] @ vectors[1:]
     vectors[1:] += np.outer(mirror[1:], vectors[0] / mirror[0])
     return values, vectors
+
+
+def non_negative(values, alpha, scale):
+    """Eigenvalues, those below rounding set to zero; raises ValueError for negative ones."""
+    if len(values) and values[0] + alpha < -1e-8 * scale:
+        raise ValueError(
+            "A Gram matrix must be positive semi-definite; its smallest eigenvalue is "
+            f"{values[0]:.3g}. Use a positive definite kernel, in float64, or add a ridge."
+        )
+    least = len(values) * np.finfo(float).eps * np.max(np.abs(values), initial=0.0)
+    return np.where(values > least, values, 0.0)

@@ -258,7 +258,7 @@ def test_one_row_is_the_intercept(time):
 
 def test_indefinite_matrix_is_refused_with_its_eigenvalue():
     K = np.diag([1.0, 2.0, -3.0, -3.0])
-    with pytest.raises(ValueError, match=r"positive semi-definite; .* is -3\. Use .* increase al"):
+    with pytest.raises(ValueError, match=r"positive semi-definite; .* is -3\. Use .* add a ridge"):
         GradientFlow(K)
     GradientFlow(K, alpha=3.5)
 
