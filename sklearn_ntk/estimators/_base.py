@@ -18,6 +18,7 @@ from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
 from ._columns import Columns
 from ._features import project
+from ._intervals import pairs_of
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
@@ -296,6 +297,6 @@ def merge(Y, weights, group):
         return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
     total = np.bincount(group, weights)
     mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    n_pairs = len(np.unique(np.column_stack([group, Y]), axis=0))  # copies count once
+    n_pairs = len(pairs_of(Y, weights, group)[0])  # copies count once
     squares = weights @ (Y - mean[group]) ** 2
     return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)
