@@ -229,6 +229,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         self.intercept_ = self._units.values(self._constant)
         is_noisy = self.noise == "auto"
         self._spread = find_spread(path.solution, Y, weights, ridge, scatter, is_noisy)
+        self._targets = Y
         self._observations = observe(pairs, Y, weights, ridge, path.solution)
         self._new_ridge = ridge / scatter.unit
         self._posterior = Posterior(weights, ridge, self.training_time_, self.learning_rate)
