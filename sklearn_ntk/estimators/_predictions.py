@@ -51,7 +51,10 @@ class Predictions:
 
         With a ``training_time`` the posterior is replaced by the distribution of networks that
         start as draws of this Gaussian process and are trained for this time (J. Lee et al.,
-        NeurIPS 2019), which tends to the posterior.
+        NeurIPS 2019), which tends to the posterior. With ``uncertainty="ensemble"`` networks start
+        as they do, as draws of the Gaussian process of the NNGP, and are trained by ``kernel_``;
+        ``amplitude_`` multiplies the NNGP. Then the fit computes eigenvectors, and the model keeps
+        two matrices.
         """
         if return_std and return_cov:
             raise ValueError("At most one of return_std and return_cov can be requested.")
@@ -137,10 +140,11 @@ class Predictions:
         """
         check_is_fitted(self)
         self._check_spread("log_marginal_likelihood needs")
-        if self._posterior.time is not None:
+        if not self._posterior.has_likelihood:
             raise ValueError(
-                f"log_marginal_likelihood needs training to the end; got "
-                f"training_time={self._posterior.time:.4g}: take training_time=None."
+                f"log_marginal_likelihood needs the posterior of a Gaussian process; got "
+                f"training_time={self._posterior.time} and uncertainty={self.uncertainty!r}: take "
+                f"training_time=None and uncertainty='posterior'."
             )
         n, total = len(self.X_fit_), 0.0
         K, weights = self.kernel_(self.X_fit_), self._posterior.weights

@@ -13,6 +13,7 @@ from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
 from ._choice import choose, kernels_of
 from ._columns import deviations
+from ._ensemble import Ensemble, start_of
 from ._features import gradients
 from ._intervals import Intervals, observe, pairs_of
 from ._predictions import Predictions
@@ -74,6 +75,10 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
         the ridge that predicts best is often smaller than the noise.
+    uncertainty : {"posterior", "ensemble"}, default="posterior"
+        Of what, beside the noise: "posterior" of the Gaussian process with this kernel; "ensemble"
+        of the outputs of wide networks that start at random and are trained to the same targets,
+        for the kernels of networks. It changes standard deviations, not the mean.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -148,6 +153,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
         "noise": [StrOptions({"auto", "ridge"})],
+        "uncertainty": [StrOptions({"posterior", "ensemble"})],
     }
 
     def __init__(
@@ -167,6 +173,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         features="auto",
         n_feature_steps=2,
         noise="auto",
+        uncertainty="posterior",
         verbose=0,
     ):
         super().__init__(
@@ -186,6 +193,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
             verbose=verbose,
         )
         self.noise = noise
+        self.uncertainty = uncertainty
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
@@ -215,6 +223,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
         self.kernels_ = kernels_of(self)
+        if self.uncertainty == "ensemble":
+            start_of(self.kernels_[0])
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
@@ -227,12 +237,19 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         self._dual, self._constant = path.solution.dual, path.solution.intercept
         self.dual_coef_ = self._units.differences(self._dual)
         self.intercept_ = self._units.values(self._constant)
+        how = weights, ridge, self.training_time_, self.learning_rate
+        solution = path.solution
+        if self.uncertainty == "ensemble":
+            self._posterior = Ensemble(start_of(self.kernel_), *how)
+            precision = self._posterior.precision(self.kernel_, self.X_fit_, solution)
+            solution = solution._replace(precision=precision)
+        else:
+            self._posterior = Posterior(*how)
         is_noisy = self.noise == "auto"
-        self._spread = find_spread(path.solution, Y, weights, ridge, scatter, is_noisy)
+        self._spread = find_spread(solution, Y, weights, ridge, scatter, is_noisy)
         self._targets = Y
         self._observations = observe(pairs, Y, weights, ridge, path.solution)
         self._new_ridge = ridge / scatter.unit
-        self._posterior = Posterior(weights, ridge, self.training_time_, self.learning_rate)
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
         return self
@@ -269,6 +286,9 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         found = self._gradients(X, self._dual).swapaxes(1, 2)
         found = self._units.differences(found).swapaxes(1, 2)
         return found[:, 0] if self._is_flat else found
+
+    def _is_spectral(self):
+        return super()._is_spectral() or self.uncertainty == "ensemble"
 
     @property
     def feature_importances_(self):

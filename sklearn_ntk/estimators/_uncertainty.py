@@ -120,14 +120,20 @@ class Posterior:
     pickles and copies.
     """
 
+    _names = ("weights", "ridge", "time", "learning_rate")
+
     def __init__(self, weights, ridge, time=None, learning_rate=1.0):
-        self.__setstate__(
-            {"weights": weights, "ridge": ridge, "time": time, "learning_rate": learning_rate}
-        )
+        self.weights, self.ridge = weights, ridge
+        self.time, self.learning_rate = time, learning_rate
+        self.__setstate__({})
+
+    @property
+    def has_likelihood(self):
+        """Whether it is that of a Gaussian process, given the targets."""
+        return self.time is None
 
     def __getstate__(self):
-        names = ("weights", "ridge", "time", "learning_rate")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self._names}
 
     def __setstate__(self, state):
         vars(self).update(state)
@@ -148,11 +154,20 @@ class Posterior:
             self._renew_lock()
         with self._lock:
             if self._kept is None:
-                K, shares = kernel(X_fit), self.weights / self.weights.sum()
-                variance = shares @ K.diagonal() - shares @ K @ shares
-                make = _projection if self.time is None else _flow_projection
-                self._kept = make(K, self), variance
+                self._kept = self._make(kernel, X_fit)
             return self._kept
+
+    def _make(self, kernel, X_fit):
+        """Result of `prepare`."""
+        K = kernel(X_fit)
+        variance = self._kernel_variance(K)
+        make = _projection if self.time is None else _flow_projection
+        return make(K, self), variance
+
+    def _kernel_variance(self, K):
+        """Mean over draws from a prior of their weighted variance over the training rows."""
+        shares = self.weights / self.weights.sum()
+        return shares @ K.diagonal() - shares @ K @ shares
 
     def variance(self, kernel, X_fit, X):
         """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance."""
