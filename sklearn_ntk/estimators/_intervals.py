@@ -45,15 +45,16 @@ class Intervals:
         - "conformal": full conformal prediction. A target is in the interval if, in the fit to the
           training rows and this one, its residual in units of its standard deviation is not among
           the largest ones (studentised). If training and new rows are drawn from one distribution,
-          whichever, targets are in the interval with at least this probability; the ridge was
-          chosen with the same targets, which changed coverage by less than a point in tests.
+          whichever, targets are in the interval with at least this probability.
         - "jackknife+": from the predictions and the residuals of leaving out one row each. Coverage
           is that asked for in practice; what is guaranteed is ``1 - 2 (1 - coverage)``.
         - "gaussian": quantiles of the normal distribution with the mean and standard deviation of
           `predict`. Nothing is guaranteed.
 
         The first two follow from one factorisation without a refit, and need no distribution of the
-        noise. Rows with the same target are one observation; a new one has the mean weight of
+        noise. They are for a given network and ridge: on real sets of 200 rows 0.9 became 0.898
+        where both were chosen with the same targets, and 0.877 where features were learned, too.
+        Copies of a row with the same target are one observation; a new one has the mean weight of
         these, and guarantees are for equal weights. Several outputs have intervals for each.
 
         References
