@@ -28,6 +28,18 @@ def start_of(kernel):
     return NNGPKernel(**parameters)
 
 
+def posterior_of(model, weights, ridge, solution):
+    """The posterior of a fitted estimator, and inverse variances (n,) of leave-one-out residuals.
+
+    ``solution`` is the `Solution` for these weights and this ridge.
+    """
+    parameters = weights, ridge, model.training_time_, model.learning_rate
+    if model.uncertainty == "posterior":
+        return Posterior(*parameters), solution.precision
+    ensemble = Ensemble(start_of(model.kernel_), *parameters)
+    return ensemble, ensemble.precision(model.kernel_, model.X_fit_, solution)
+
+
 class Ensemble(Posterior):
     """`Posterior` of networks that are trained by one kernel and start by another, ``start``.
 

@@ -8,6 +8,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._runtime.check import read_number
 from .._runtime.notices import one_notice
+from ..dynamics import GradientFlow
+from ..gram._operator import chunks
 from ._predictions import check_finite
 
 BLOCK = 2**20
@@ -38,7 +40,7 @@ class Intervals:
         ------
         ValueError
             If there are too few training rows for the coverage, n of which reach at most ``n / (n +
-            1)``, or if the kernel is precomputed; and with a ``training_time``, except "gaussian".
+            1)``, or if the kernel is precomputed; for "conformal" also with a ``training_time``.
 
         Notes
         -----
@@ -47,7 +49,8 @@ class Intervals:
           the largest ones (studentised). If training and new rows are drawn from one distribution,
           whichever, targets are in the interval with at least this probability.
         - "jackknife+": from the predictions and the residuals of leaving out one row each. Coverage
-          is that asked for in practice; what is guaranteed is ``1 - 2 (1 - coverage)``.
+          is that asked for in practice; what is guaranteed is ``1 - 2 (1 - coverage)``. With a
+          ``training_time`` each call computes eigenvectors and 16 complex products.
         - "gaussian": quantiles of the normal distribution with the mean and standard deviation of
           `predict`. Nothing is guaranteed.
 
@@ -88,23 +91,44 @@ class Intervals:
             mean, std = self.predict(X, return_std=True)
             reach = ndtri(0.5 + 0.5 * coverage) * std
             return np.stack([mean - reach, mean + reach], axis=1)
-        if self._posterior.time is not None:
-            raise ValueError(
-                f"method={method!r} has no closed form after a training_time; got "
-                f"{self._posterior.time:.4g}: take method='gaussian', or training_time=None."
-            )
         mean = self._values(X, self._dual, self._constant)
         X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
-        blocks = self._posterior.influences(self.kernel_, self.X_fit_, X, BLOCK)
         with np.errstate(over="ignore", invalid="ignore"):
-            found = [
-                self._observations.ends(method, coverage, weights, self._unit_deviation(variance))
-                for weights, variance in blocks
-            ]
-            ends = np.concatenate(found, axis=1) + mean
+            if self._posterior.time is None:
+                ends = self._ends(X, coverage, method) + mean
+            else:
+                ends = self._ends_after_stop(X, coverage, method)
         ends = np.stack([self._units.values(each) for each in ends], axis=1)
         check_finite(ends, mean)
         return ends[..., 0] if self._is_flat else ends
+
+    def _ends(self, X, coverage, method):
+        """Ends (2, m, k) at rows as the kernel sees them, less the predictions."""
+        blocks = self._posterior.influences(self.kernel_, self.X_fit_, X, BLOCK)
+        found = [
+            self._observations.ends(method, coverage, weights, self._unit_deviation(variance))
+            for weights, variance in blocks
+        ]
+        return np.concatenate(found, axis=1)
+
+    def _ends_after_stop(self, X, coverage, method):
+        """Ends (2, m, k) by the jackknife+, of training that stops."""
+        posterior, (group, shares, targets, *_) = self._posterior, self._observations
+        if method != "jackknife+":
+            raise ValueError(
+                f"method={method!r} has no closed form after a training_time; got "
+                f"{posterior.time:.4g}: take method='jackknife+', or training_time=None."
+            )
+        rank = rank_of(coverage, len(group))
+        K = self.kernel_(self.X_fit_)[np.ix_(group, group)]
+        weights = shares * posterior.weights[group]
+        flow = GradientFlow(K, weights, posterior.ridge, posterior.learning_rate)
+        sizes, found = np.abs(flow.residuals(targets, posterior.time)), []
+        for rows in chunks(len(X), targets.size, BLOCK):
+            cross = self.kernel_(X[rows], self.X_fit_)[:, group]
+            values = flow.left_out(cross, targets, posterior.time)
+            found.append([-_ranked(sizes - values, rank), _ranked(values + sizes, rank)])
+        return np.concatenate(found, axis=1)
 
     def _unit_deviation(self, variance):
         """Standard deviations (m,) of new observations for an amplitude of one, without `noise_`.
@@ -120,12 +144,13 @@ class Observations(NamedTuple):
     Copies of a row with the same targets are one pair of N, with the sum of their weights. In the
     fit to all pairs, ``dual`` (N, k) are the dual coefficients ``c`` and ``precision`` (N,) is the
     diagonal of the matrix ``M`` with ``c = M y``: without a pair its residual is ``c_i / M_ii``.
-    ``group`` (N,) is the number of the distinct row of each pair, and ``shares`` (N,) is its part
-    of the weight of that row.
+    ``group`` (N,) is the number of the distinct row of each pair, ``shares`` (N,) is its part of
+    the weight of that row, and ``targets`` has shape (N, k).
     """
 
     group: np.ndarray
     shares: np.ndarray
+    targets: np.ndarray
     dual: np.ndarray
     precision: np.ndarray
 
@@ -161,13 +186,13 @@ def observe(pairs, Y, weights, ridge, solution):
     group, own, targets = pairs
     shares, dual, precision = own / weights[group], solution.dual, solution.precision
     if len(group) == len(Y):
-        return Observations(group, shares, dual, precision)
+        return Observations(group, shares, targets, dual, precision)
     least = np.finfo(float).eps / np.max(precision / weights)  # for zero, the limit
     with np.errstate(over="ignore", invalid="ignore"):
         apart = own / max(ridge, least)
         dual = apart[:, None] * (targets - Y[group]) + shares[:, None] * dual[group]
         precision = apart * (1.0 - shares) + shares**2 * precision[group]
-    return Observations(group, shares, dual, precision)
+    return Observations(group, shares, targets, dual, precision)
 
 
 def rank_of(coverage, n):
@@ -208,7 +233,7 @@ def _jackknife_plus(dual, precision, weights, deviation, rank):
 
 
 def _ranked(values, rank):
-    """The value of this rank, counted from one, in each row (m, n)."""
+    """The value of this rank, counted from one, along the second axis."""
     return np.partition(values, rank - 1, axis=1)[:, rank - 1]
 
 

@@ -13,11 +13,11 @@ from ..solvers._units import normalise, scaled, standardise
 from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
 from ._choice import choose, kernels_of
 from ._columns import deviations
-from ._ensemble import Ensemble, start_of
+from ._ensemble import posterior_of, start_of
 from ._features import gradients
 from ._intervals import Intervals, observe, pairs_of
 from ._predictions import Predictions
-from ._uncertainty import Posterior, find_spread
+from ._uncertainty import find_spread
 
 
 class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator):
@@ -76,9 +76,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
         the ridge that predicts best is often smaller than the noise.
     uncertainty : {"posterior", "ensemble"}, default="posterior"
-        Of what, beside the noise: "posterior" of the Gaussian process with this kernel; "ensemble"
-        of the outputs of wide networks that start at random and are trained to the same targets,
-        for the kernels of networks. It changes standard deviations, not the mean.
+        That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
+        start at random and are trained to the same targets, for the kernels of networks.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -131,8 +130,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     the matrix is the root of the average outer product of the gradients of the fitted function, in
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
     ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump,
-    else None. Of more than 1500 distinct rows, so many, drawn
-    with a fixed seed, choose the network and its features, for which all rows are fitted then.
+    else None. Of more than 1500 distinct rows, so many, drawn with a fixed seed, choose the network
+    and its features, for which all rows are fitted then.
 
     Examples
     --------
@@ -224,7 +223,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         weights, unit = normalise(weights)
         self.kernels_ = kernels_of(self)
         if self.uncertainty == "ensemble":
-            start_of(self.kernels_[0])
+            start_of(self.kernels_[0])  # before the work, if it has none
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
@@ -237,16 +236,9 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         self._dual, self._constant = path.solution.dual, path.solution.intercept
         self.dual_coef_ = self._units.differences(self._dual)
         self.intercept_ = self._units.values(self._constant)
-        how = weights, ridge, self.training_time_, self.learning_rate
-        solution = path.solution
-        if self.uncertainty == "ensemble":
-            self._posterior = Ensemble(start_of(self.kernel_), *how)
-            precision = self._posterior.precision(self.kernel_, self.X_fit_, solution)
-            solution = solution._replace(precision=precision)
-        else:
-            self._posterior = Posterior(*how)
-        is_noisy = self.noise == "auto"
-        self._spread = find_spread(solution, Y, weights, ridge, scatter, is_noisy)
+        self._posterior, precision = posterior_of(self, weights, ridge, path.solution)
+        solution = path.solution._replace(precision=precision)
+        self._spread = find_spread(solution, Y, weights, ridge, scatter, self.noise == "auto")
         self._targets = Y
         self._observations = observe(pairs, Y, weights, ridge, path.solution)
         self._new_ridge = ridge / scatter.unit
