@@ -18,7 +18,6 @@ from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
 from ._columns import Columns
 from ._features import project
-from ._intervals import pairs_of
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
@@ -284,6 +283,17 @@ class Scatter(NamedTuple):
     squares: np.ndarray
     n: int
     unit: float
+
+
+def pairs_of(Y, weights, group):
+    """Distinct pairs of a row and its targets: numbers of the rows, weights, and targets (N, k).
+
+    ``group`` is the number of the distinct row of each row.
+    """
+    if group[-1] == len(group) - 1:
+        return group, weights, Y
+    pairs, place = np.unique(np.column_stack([group, Y]), axis=0, return_inverse=True)
+    return pairs[:, 0].astype(int), np.bincount(place.ravel(), weights), pairs[:, 1:]
 
 
 def merge(Y, weights, group):

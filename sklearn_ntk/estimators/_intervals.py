@@ -10,6 +10,7 @@ from .._runtime.check import read_number
 from .._runtime.notices import one_notice
 from ..dynamics import GradientFlow
 from ..gram._operator import chunks
+from ._base import check_solve
 from ._predictions import check_finite
 
 BLOCK = 2**20
@@ -93,7 +94,7 @@ class Intervals:
             return np.stack([mean - reach, mean + reach], axis=1)
         mean = self._values(X, self._dual, self._constant)
         X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._posterior.time is None:
                 ends = self._ends(X, coverage, method) + mean
             else:
@@ -104,7 +105,8 @@ class Intervals:
 
     def _ends(self, X, coverage, method):
         """Ends (2, m, k) at rows as the kernel sees them, less the predictions."""
-        blocks = self._posterior.influences(self.kernel_, self.X_fit_, X, BLOCK)
+        most = max(1, BLOCK * len(self.X_fit_) // len(self._observations.group))
+        blocks = self._posterior.influences(self.kernel_, self.X_fit_, X, most)
         found = [
             self._observations.ends(method, coverage, weights, self._unit_deviation(variance))
             for weights, variance in blocks
@@ -120,6 +122,7 @@ class Intervals:
                 f"{posterior.time:.4g}: take method='jackknife+', or training_time=None."
             )
         rank = rank_of(coverage, len(group))
+        check_solve(len(group), "distinct training rows or targets", is_spectral=True)
         K = self.kernel_(self.X_fit_)[np.ix_(group, group)]
         weights = shares * posterior.weights[group]
         flow = GradientFlow(K, weights, posterior.ridge, posterior.learning_rate)
@@ -164,17 +167,6 @@ class Observations(NamedTuple):
         weights = weights[:, self.group] * self.shares
         arguments = self.precision, weights, deviation, rank
         return np.stack([METHODS[method](c, *arguments) for c in self.dual.T], axis=2)
-
-
-def pairs_of(Y, weights, group):
-    """Distinct pairs of a row and its targets: numbers of the rows, weights, and targets (N, k).
-
-    ``group`` is the number of the distinct row of each row.
-    """
-    if group[-1] == len(group) - 1:
-        return group, weights, Y
-    pairs, place = np.unique(np.column_stack([group, Y]), axis=0, return_inverse=True)
-    return pairs[:, 0].astype(int), np.bincount(place.ravel(), weights), pairs[:, 1:]
 
 
 def observe(pairs, Y, weights, ridge, solution):

@@ -10,12 +10,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
-from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge
+from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge, pairs_of
 from ._choice import choose, kernels_of
 from ._columns import deviations
 from ._ensemble import posterior_of, start_of
 from ._features import gradients
-from ._intervals import Intervals, observe, pairs_of
+from ._intervals import Intervals, observe
 from ._predictions import Predictions
 from ._uncertainty import find_spread
 

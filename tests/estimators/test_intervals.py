@@ -5,12 +5,14 @@ import time
 
 import numpy as np
 import pytest
+from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from plain import PLAIN
 from scipy.stats import norm
 from sklearn.gaussian_process.kernels import DotProduct
 
 from sklearn_ntk import NTKKernel, NTKRegressor
+from sklearn_ntk.estimators import _intervals
 
 METHODS = ["conformal", "jackknife+", "gaussian"]
 IN_CLOSED_FORM = pytest.mark.parametrize("method", METHODS[:2])
@@ -131,6 +133,28 @@ def test_integer_weights_are_repetitions(alpha, method):
     repeated = make(alpha).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
     found = repeated.predict_interval(new, method=method)
     assert_allclose(weighted.predict_interval(new, method=method), found, rtol=1e-6)
+
+
+@IN_CLOSED_FORM
+def test_blocks_of_rows(method, monkeypatch):
+    X, y = with_equal_rows()
+    new = data(7, seed=1)[0]
+    models = [make().fit(X, y), make(training_time=5.0).fit(X, y)]
+    models = models[: 1 + (method == "jackknife+")]
+    expected = [model.predict_interval(new, 0.7, method) for model in models]
+    for size in (1, 25):
+        monkeypatch.setattr(_intervals, "BLOCK", size)
+        found = [model.predict_interval(new, 0.7, method) for model in models]
+        assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_many_targets_of_stopped_training_are_refused(monkeypatch):
+    """Leaving out a target takes the Gram matrix of all of them, not that of distinct rows."""
+    X = data()[0]
+    model = make(training_time=5.0).fit(np.repeat(X, 100, axis=0), np.arange(1200.0))
+    set_free(monkeypatch, 1e7)
+    with pytest.raises(MemoryError, match="A fit of 1200 distinct training rows or targets"):
+        model.predict_interval(X, method="jackknife+")
 
 
 def test_equal_rows_without_a_ridge():
