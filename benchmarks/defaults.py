@@ -10,7 +10,7 @@ stands behind a StandardScaler with its default parameters; large training parts
 training part; the error is the root mean squared error in these units, and the table has its
 geometric mean over the sets. CatBoost and xRFM (which gets a fifth of the rows to choose by, as it
 needs) take part if they are installed, and with ``--search`` the estimators that choose among many
-networks.
+networks. Test rows of classes that no training row has are left out.
 """
 
 import argparse

@@ -1,11 +1,9 @@
 """Which tests are slow because of what they compile."""
 
 import pytest
+from plain import QUICK
 
 from sklearn_ntk.activations import ACTIVATIONS
-
-QUICK = {"relu", "erf", "sin", "tanh", "monomial", "sign"}
-"""One activation of each kind of formulas; loops of each of the others take seconds to compile."""
 
 COMPILING = {"engines", "gram", "kernels"}
 """Folders whose tests compile loops of the activations that they are parametrised by."""

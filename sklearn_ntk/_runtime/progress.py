@@ -10,9 +10,14 @@ LONG = 3600.0
 INTERVAL = 1.0
 """Seconds between messages, and before the first one."""
 
+PATIENCE = 10.0
+"""Seconds before the warning: first units may be slow, for instance as results get their memory."""
+
 
 class Progress:
     """Counts units of work, from any thread, and estimates the time that is left.
+
+    The warning waits until the units since the last message, too, are as slow as it says.
 
     Parameters
     ----------
@@ -28,7 +33,7 @@ class Progress:
 
     def __init__(self, total, what, remedy, verbose=0):
         self.total, self.what, self.remedy, self.verbose = total, what, remedy, verbose
-        self.done, self.has_warned = 0, False
+        self.done, self.told, self.has_warned = 0, 0, False
         self.start = self.last = time.monotonic()
         self._lock = threading.Lock()
 
@@ -39,20 +44,25 @@ class Progress:
             now = time.monotonic()
             is_due = now - self.last >= INTERVAL or (self.done >= self.total and self.verbose)
             if is_due:
-                self.last = now
-                self._tell(now - self.start)
+                recent = (now - self.last) / max(self.done - self.told, 1)
+                self.last, self.told = now, self.done
+                self._tell(now - self.start, recent)
 
-    def _tell(self, elapsed):
-        """Print the share done and the time left, and warn once if that is more than `LONG`."""
+    def _tell(self, elapsed, recent):
+        """Print the share done and the time left, and warn once if that is more than `LONG`.
+
+        ``recent`` are the seconds of a unit since the last message.
+        """
         left = elapsed * (self.total - self.done) / max(self.done, 1)
         if self.verbose:
             share = 100.0 * self.done / self.total
             end = f"{_clock(left)} left" if left else f"done in {_clock(elapsed)}"
             print(f"{self.what}: {share:.0f} %, {end}", flush=True)
-        if left > LONG and not self.has_warned:
+        least = min(left, recent * (self.total - self.done))
+        if least > LONG and elapsed >= PATIENCE and not self.has_warned:
             self.has_warned = True
             warnings.warn(
-                f"{self.what} will take about {left / 3600.0:.1f} hours: {self.remedy}.",
+                f"{self.what} will take about {least / 3600.0:.1f} hours: {self.remedy}.",
                 stacklevel=2,
             )
 

@@ -76,19 +76,36 @@ class LogisticProblem(NamedTuple):
         losses = log_losses(self.start + self.root @ B, self.Y)
         return self.weights @ losses + 0.5 * np.sum(self.ridges[:, None] * B * B)
 
+    def slope(self, B, squares):
+        """Probabilities (n, k), gradient (r, k), its size, mean curvature, and its scale (r, 1).
 
-def minimum(problem):
-    """Coefficients (r, k) of the least value, by Newton's method with conjugate gradients."""
-    root, ridges, Y, weights, start = problem
+        ``squares`` (r,) are the weighted sums of squares of the columns of ``root``.
+        """
+        P = probabilities(self.start + self.root @ B)
+        misfit = self.weights[:, None] * (P - self.Y)
+        gradient = self.root.T @ misfit + self.ridges[:, None] * B
+        curvature = np.average(P * (1.0 - P), axis=0, weights=self.weights).mean()
+        scale = (self.ridges + curvature * squares + np.finfo(float).tiny)[:, None]
+        return P, gradient, np.sqrt(np.sum(gradient * gradient / scale)), curvature, scale
+
+
+def minimum(problem, first=None, tolerance=1e-13):
+    """Coefficients (r, k) of the least value, by Newton's method with conjugate gradients.
+
+    ``first`` are coefficients to begin with, zero by default. The method ends where the gradient,
+    divided by the root of the curvature, has the size ``tolerance`` relative to that at zero.
+    """
+    root, ridges, Y, weights, _ = problem
     B, squares = np.zeros((root.shape[1], Y.shape[1])), weights @ root**2
+    reference = None
+    if first is not None:
+        reference, B = problem.slope(B, squares)[2], first
     value, sizes, is_settled = problem.value(B), [], False
     for _ in range(MOST_STEPS):
-        P = probabilities(start + root @ B)
-        gradient = root.T @ (weights[:, None] * (P - Y)) + ridges[:, None] * B
-        curvature = np.average(P * (1.0 - P), axis=0, weights=weights).mean()
-        scale = (ridges + curvature * squares + np.finfo(float).tiny)[:, None]
-        sizes.append(np.sqrt(np.sum(gradient * gradient / scale)))
-        if sizes[-1] <= 1e-13 * sizes[0] or (is_settled and sizes[-1] > 0.5 * sizes[-2]):
+        P, gradient, size, curvature, scale = problem.slope(B, squares)
+        sizes.append(size)
+        reference = size if reference is None else reference
+        if size <= tolerance * reference or (is_settled and size > 0.5 * sizes[-2]):
             return B
 
         def product(V, P=P, curvature=curvature):
@@ -96,7 +113,7 @@ def minimum(problem):
             moved = curved(P, scores) + curvature * common(scores)  # else singular
             return root.T @ (weights[:, None] * moved) + ridges[:, None] * V
 
-        tol = np.clip(sizes[-1] / sizes[0], 1e-6, 0.1)
+        tol = np.clip(size / reference, 1e-6, 0.1)
         step = conjugate_gradients(product, gradient, scale, tol)
         step = step - common(step)  # what is common is zero but for rounding, which adds up
         before = value

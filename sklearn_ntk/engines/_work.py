@@ -1,8 +1,10 @@
 """The interface of engines to `gram`, and the only place that knows which engines exist.
 
-An engine is a package here with three functions: ``work(program, rows, names, gradient, dtype)``
-returns a `Work`, ``diagonals(program, rows, names, gradient, dtype)`` the diagonals alone, and
-``empty(shape, dtype)`` an uninitialised array for results. ``rows`` is a list of pairs (rows (n,
+An engine is a package here with five functions: ``work(program, rows, names, gradient, dtype)``
+returns a `Work`, ``diagonals(program, rows, names, gradient, dtype)`` the diagonals alone,
+``scan_blocks(program, X, gradient)`` the `LineRows` of blocks of rows with positions,
+``count_threads()`` the number of threads that is worth starting, and ``empty(shape, dtype)`` an
+uninitialised array for results. ``rows`` is a list of pairs (rows (n,
 d), norms (n,)), one for a symmetric matrix, else two; ``names`` are the kernels wanted, "nngp" or
 "ntk"; ``gradient`` asks for derivatives.
 """

@@ -16,8 +16,8 @@ from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
-from ._columns import Columns
-from ._features import project
+from ._columns import Columns, deviations
+from ._features import given_features, gradients, project
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
@@ -122,18 +122,22 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         distinct.
         """
         self.kernel_, kept = kernel, np.flatnonzero(weights)
-        self.features_ = self._columns = None
+        self._columns, self.features_ = None, given_features(self.features, X.shape[1])
         vars(self).pop("X_fit_", None)  # of the last fit
         if self.kernel_ is None:
+            if self.features_ is not None:
+                raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
             check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
             _check_symmetric(X)
             self._kept = kept
             return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
-        X = X[kept]
-        self._columns = fit_columns(self, self.kernel_, X, weights[kept])
-        X = self._rows(X)
+        X, weights = X[kept], weights[kept]
+        self._columns = fit_columns(self, self.kernel_, X, weights)
+        X = X if self._columns is None else self._columns.apply(X)
+        self._stds = deviations(X, weights)
+        X = project(X, self.features_)
         first, group = distinct(X)
-        self.X_fit_ = X[first] + 0.0
+        self.X_fit_, self._weights = X[first] + 0.0, np.bincount(group, weights)
         check_solve(len(first), "distinct rows", self._is_spectral())
         return KernelOperator(self.kernel_, self.X_fit_), kept, group
 
@@ -157,6 +161,29 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         """Values (m, k) of ``k(x, X_fit) @ dual + intercept`` at m new rows."""
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
+
+    @property
+    def feature_importances_(self):
+        """Shares of the columns in the mean squared gradient, see the attributes."""
+        check_is_fitted(self)
+        if not hasattr(self.kernel_, "gradient_x"):
+            raise AttributeError(
+                f"feature_importances_ needs a kernel with a method gradient_x; got "
+                f"{kind_of(self.kernel_)}."
+            )
+        if getattr(self.kernel_, "takes_positions", False):  # hours, at all training images
+            raise AttributeError(
+                "feature_importances_ are of columns, which are positions here: take the mean of "
+                "the squares of predict_gradient at some rows."
+            )
+        rows = self.X_fit_, self.features_, self._stds
+        try:
+            variances, dual = self._functions()
+            parts = gradients(self.kernel_, *rows, variances, self._weights, dual)
+            shares = sum((part**2).sum(axis=0) for part in parts)
+        except ValueError as error:
+            raise AttributeError(f"feature_importances_: {error}") from error
+        return shares / (shares.sum() or 1.0)
 
     def _gradients(self, X, dual):
         """Gradients (n, k, d) of functions at new rows, by their coefficients."""

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from .._runtime.check import read_array
 from .._runtime.memory import check_memory
 from ..activations import as_activation
 from ..gram import KernelOperator
@@ -31,7 +30,7 @@ LEARNERS = 2
 
 
 class Candidate(NamedTuple):
-    """A kernel on rows times a matrix of features (d, d), or on the rows if that is None.
+    """A kernel on rows times a matrix of learned features (d, d), or on the rows if it is None.
 
     ``fit`` is what a method has returned for it, `Path` first, and ``error`` the mean squared error
     of leaving out one row in units of the variance of the targets, times `OPTIMISM` of learned
@@ -54,8 +53,7 @@ def leaves_network(model):
     if not isinstance(model.kernel, str) or model.kernel == "precomputed":
         return False
     is_perceptron = model.architecture is None and model.depth > 0  # linear models are the same
-    has_kernels = is_auto(model.kernel) and not model.n_frozen  # only NTKs have frozen layers
-    return is_perceptron and (has_kernels or is_auto(model.activation))
+    return is_perceptron and (is_auto(model.kernel) or is_auto(model.activation))
 
 
 def kernels_of(model):
@@ -91,57 +89,56 @@ def choose(model, kernels, fit, operator, Y, weights):
     errors : array of shape (n_kernels,)
         `Candidate.error` of each kernel, before features are learned.
     """
-    mode, features = read_features(model, kernels)
-    if len(kernels) == 1 and mode is None and features is None:
+    mode = mode_of(model, kernels[0], model.n_features_in_)
+    if len(kernels) == 1 and mode is None:
         found = fit(operator, Y, weights)
         return found, np.array([relative_error(found[0].solution, Y, weights)])
-    rows = model.X_fit_, Y, weights
-    best, errors = best_of(fit, kernels, *rows, mode, model.n_feature_steps, features)
-    model.kernel_, model.features_ = best.kernel, best.features
-    model.X_fit_ = project(model.X_fit_, best.features)
+    best, errors = best_of(fit, kernels, model.X_fit_, Y, weights, mode, model.n_feature_steps)
+    model.kernel_ = best.kernel
+    if best.features is not None:
+        model.features_, model.X_fit_ = best.features, project(model.X_fit_, best.features)
     if len(model.X_fit_) <= MOST_ROWS:
         return best.fit, errors
     return fit(KernelOperator(model.kernel_, model.X_fit_), Y, weights), errors
 
 
-def read_features(model, kernels):
-    """How features are learned, "diagonal", "full" or None, and the matrix that is given, if any.
+def mode_of(model, kernel, d):
+    """How an estimator learns features of d columns on a kernel: "diagonal", "full" or None.
 
-    Raises ValueError or MemoryError if an estimator cannot have these on the first kernel.
+    Raises ValueError or MemoryError if it cannot learn those that it is asked for.
     """
-    features, d = model.features, model.n_features_in_
-    if features is None:
-        return None, None
-    if not isinstance(features, str):
-        if kernels[0] is None:
-            raise ValueError("features need rows; got kernel='precomputed': leave them at None.")
-        what = f"a matrix ({d}, m) of finite numbers, a row for each column of X"
-        return None, read_array(features, "features", what, "transpose or extend it", [2], d)
+    features = model.features
+    if features is None or not isinstance(features, str):
+        return None
     if features == "auto":
         is_learned = leaves_network(model) and d <= MOST_COLUMNS
-        jumps = is_learned and as_activation(kernels[0].activation).jumps
-        return (model._mode if is_learned and not jumps else None), None
-    if not hasattr(kernels[0], "gradient_x"):
+        return model._mode if is_learned and not as_activation(kernel.activation).jumps else None
+    if not hasattr(kernel, "gradient_x"):
         raise ValueError(
             f"features={features!r} needs the kernel of a network on rows; got kernel="
             f"{model.kernel!r}: leave features at None."
+        )
+    if getattr(kernel, "takes_positions", False):
+        raise ValueError(
+            f"features={features!r} mixes columns, but a network on positions needs pixels where "
+            f"they are: leave features at None."
         )
     check_memory(
         8.0 * (LEARNERS * model.n_feature_steps + LEARNING_COPIES) * d * d,
         f"Learning features of {d} columns",
         "select columns, or leave features at None",
     )
-    return features, None
+    return features
 
 
 def learn_features(model, kernels, X, Y, weights):
-    """Features (d, m) of an estimator, given or learned by ridge regression, or None.
+    """Features (d, d) that an estimator learns by ridge regression, or None.
 
     ``X`` (n, d) are distinct rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights.
     """
-    mode, features = read_features(model, kernels)
+    mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
     if mode is None:
-        return features
+        return None
 
     def fit(*problem):
         return (Ridge().fit(*problem),)
@@ -149,7 +146,7 @@ def learn_features(model, kernels, X, Y, weights):
     return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features
 
 
-def best_of(fit, kernels, X, Y, weights, mode, n_steps, features=None):
+def best_of(fit, kernels, X, Y, weights, mode, n_steps):
     """The best `Candidate`, and the errors (n_kernels,) of kernels before features are learned.
 
     Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
@@ -166,18 +163,16 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, features=None):
     mode : {"diagonal", "full", None}
     n_steps : int
         How often features are learned.
-    features : array of shape (d, m), optional
-        Those of all kernels, if rows are multiplied by a matrix in any case.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(X))[:MOST_ROWS])
     X, Y, weights = X[rows], Y[rows], weights[rows]
 
-    def candidate(kernel, features, optimism=1.0):
+    def candidate(kernel, features=None, optimism=1.0):
         found = fit(KernelOperator(kernel, project(X, features)), Y, weights)
         error = optimism * relative_error(found[0].solution, Y, weights)
         return Candidate(kernel, features, found, error)
 
-    tried = [candidate(kernel, features) for kernel in kernels]
+    tried = [candidate(kernel) for kernel in kernels]
     errors = np.array([one.error for one in tried])
     for learner in sorted(tried, key=lambda one: one.error)[:LEARNERS] if mode else ():
         kernel, features, found, _ = learner

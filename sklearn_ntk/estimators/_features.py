@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.linalg import eigh
 
+from .._runtime.check import read_array
 from ..gram._operator import chunks
 from ..solvers._factors import variances
 from ._columns import deviations
@@ -17,6 +18,14 @@ LEAST_SCALE = 1e-4
 def project(X, features):
     """Rows as a kernel on features sees them."""
     return X if features is None else X @ features
+
+
+def given_features(features, d):
+    """A copy of the matrix (d, m) that is given as the parameter ``features``, None for others."""
+    if features is None or isinstance(features, str):
+        return None
+    what = f"a matrix ({d}, m) of finite numbers, a row for each column of X"
+    return read_array(features, "features", what, "transpose or extend it", [2], d).copy()
 
 
 def learn(kernel, X, features, Y, weights, dual, mode):
@@ -35,6 +44,8 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     M = sum(part.T @ part for part in parts)
     moving = np.flatnonzero(stds)
     M = M[np.ix_(moving, moving)]
+    if not np.all(np.isfinite(M)):
+        return None
     if mode == "diagonal":
         scales, axes = np.sqrt(M.diagonal()), np.eye(len(M))
     else:
@@ -44,7 +55,7 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     if not (np.isfinite(size) and size > 0.0):
         return None
     root = (axes * np.maximum(scales / size, LEAST_SCALE)) @ axes.T
-    found, unit = np.eye(len(stds)), np.sqrt(np.mean(stds[moving] ** 2))
+    found, unit = np.eye(len(stds)), np.hypot.reduce(stds[moving]) / np.sqrt(len(moving))
     found[np.ix_(moving, moving)] = root * (unit / stds[moving])[:, None]
     return found
 

@@ -111,14 +111,14 @@ class LogLoss(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         K, ridge = rows.operator.dense(), given_alpha(model.alpha, rows.unit)
-        problem = _logistic.make_problem(K, shares_of(Y), weights)
+        root = _logistic.make_root(K, shares_of(Y), weights)
         alpha, alphas, errors = model.alpha, np.array([model.alpha]), np.empty(0)
         if ridge is None:
             ridges = default_ridges(K, weights, len(K))[::2]
-            ridges, errors = _logistic.losses_of_folds(problem, ridges, _ranks(model, len(K)))
+            ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(model, len(K)))
             ridge = ridges[errors.argmin()]
             alpha, alphas = scaled(ridge, rows.unit), scaled(ridges, rows.unit)
-        dual, constant = _logistic.dual_of(problem, _logistic.solve(problem, ridge))
+        dual, constant = _logistic.dual_of(root, _logistic.solve(root, ridge))
         return {
             "dual_coef_": dual,
             "intercept_": constant,

@@ -10,11 +10,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
-from ._base import NetworkEstimator, check_weights, fit_squares, kind_of, merge, pairs_of
+from ._base import NetworkEstimator, check_weights, fit_squares, merge, pairs_of
 from ._choice import choose, kernels_of
-from ._columns import deviations
 from ._ensemble import posterior_of, start_of
-from ._features import gradients
 from ._intervals import Intervals, observe
 from ._predictions import Predictions
 from ._uncertainty import find_spread
@@ -33,7 +31,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     kernel : {"auto", "ntk", "nngp", "precomputed"} or Kernel, default="auto"
         "auto" takes the one of the NTK and the NNGP whose leave-one-out error is least, and the NTK
         for an ``architecture``, frozen layers or a linear model. A kernel object is used as it is,
-        on rows as they are; then, as with "precomputed", the parameters of the network are ignored.
+        on rows that are not squashed; then, as with "precomputed", the parameters of the network
+        are ignored.
     depth : int, default=2
         Number of hidden layers; 0 is a linear model.
     activation : str or object of `sklearn_ntk.activations`, default="auto"
@@ -70,7 +69,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error by a fifth.
+        taken only if they lower the mean squared leave-one-out error by a fifth, or, with
+        "diagonal", by about a tenth.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
@@ -97,8 +97,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     feature_importances_ : array of shape (n_features,)
         Shares of the columns in the mean squared gradient of the fitted function at the training
         rows, in units of the standard deviations of the columns. They sum to one, or are zero if
-        nothing depends on any column. For kernels that have gradients, see `predict_gradient`;
-        computed at each access.
+        nothing depends on any column. For kernels on rows without positions that have gradients,
+        see `predict_gradient`; computed at each access.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
     alpha_ : float
@@ -227,8 +227,6 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
-        if self.kernel_ is not None:
-            self._stds = deviations(self.X_fit_, weights)
         fit = partial(fit_squares, self, unit=unit)
         found, self.kernel_errors_ = choose(self, self.kernels_, fit, operator, Y, weights)
         path, ridge, attributes = found
@@ -261,9 +259,10 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
 
         Notes
         -----
-        For the networks of `NTKKernel` and `NNGPKernel` on rows without positions, whose
-        activations do not jump. The NTK of an activation with a kink, such as "relu", has a kink at
-        each training row: there the gradient is the mean of those on both sides.
+        For the networks of `NTKKernel` and `NNGPKernel` whose activations do not jump. Those of
+        images are by pixels, in the order of the columns. The NTK of an activation with a kink,
+        such as "relu", has a kink at each training row: there the gradient is the mean of those on
+        both sides.
 
         Examples
         --------
@@ -282,20 +281,6 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     def _is_spectral(self):
         return super()._is_spectral() or self.uncertainty == "ensemble"
 
-    @property
-    def feature_importances_(self):
-        """Shares of the columns in the mean squared gradient, see the attributes."""
-        check_is_fitted(self)
-        if not hasattr(self.kernel_, "gradient_x"):
-            raise AttributeError(
-                f"feature_importances_ needs a kernel with a method gradient_x; got "
-                f"{kind_of(self.kernel_)}."
-            )
-        rows = self.X_fit_, self.features_, self._stds
-        functions = self._spread.total, self._posterior.weights, self._dual
-        try:
-            parts = gradients(self.kernel_, *rows, *functions)
-            shares = sum((part**2).sum(axis=0) for part in parts)
-        except ValueError as error:
-            raise AttributeError(f"feature_importances_: {error}") from error
-        return shares / (shares.sum() or 1.0)
+    def _functions(self):
+        """Variances (k,) of the targets, and coefficients (n_distinct, k) of the predictions."""
+        return self._spread.total, self._dual

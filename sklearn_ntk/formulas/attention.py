@@ -102,6 +102,17 @@ def weights(step, K):
     return evaluate(share, scores, scores.sum(axis=2, keepdims=True))
 
 
+def pull_weights(step, K, S, bar):
+    """Derivatives by the covariances ``K``, from those (positions, positions, n, k) by ``S``.
+
+    ``K`` and the attention weights ``S`` are (positions, positions, n, 1), without rates.
+    """
+    if step.mechanism == "softmax":
+        return step.score_scale * S * (bar - (S * bar).sum(axis=1, keepdims=True))
+    scores = np.stack([step.score_scale * K, np.ones_like(K), np.zeros_like(K)])
+    return step.score_scale * evaluate(MECHANISMS[step.mechanism], scores)[1] * bar
+
+
 def mix_left(S, state):
     """``sum_s S[p, s] K[s, q]`` for ``K`` of a state and the weights ``S`` of the left rows."""
     sums = (evaluate(weigh, state, S[:, p, :, None]).sum(axis=1) for p in range(S.shape[1]))

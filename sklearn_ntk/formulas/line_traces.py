@@ -12,12 +12,13 @@ from .inputs import (
     count_features,
     parameter_names,
     rates_of,
+    record_names,
     sides,
     state_names,
     trace,
     trace_state,
 )
-from .tracing import NOISE
+from .tracing import NOISE, differentiate
 from .writing import source
 
 _RECURRENT, _RATES = ("recurrent", "weight"), ("recurrent_rate", "weight_rate")
@@ -53,6 +54,9 @@ _LENGTHS = {
 
 _OTHERS = {"series": "d", "attend_sqrt": "d", "recur": "z"}
 """Letters of the parameter ``others`` by rule: duals (d), sums (d), inputs of a recurrence (z)."""
+
+ADJOINT_OTHERS = ("recur", "attend_sqrt")
+"""Rules of which `trace_adjoint` has derivatives by the first two of the others."""
 
 SERIES_HEAD = 6
 """Entries of the record of a series before its coefficients: two variances, `series.head`."""
@@ -98,6 +102,49 @@ def pair_source(rule, cls, gradient):
         **sides(n, gradient),
     }
     return source("map_pair", parameters, trace_pair(rule, cls, gradient), parameters["state"])
+
+
+def trace_adjoint(rule, cls, n_variables):
+    """Derivatives of ``b0 D' + b1 T'`` for the outputs ``D'`` and ``T'`` of a rule for pairs.
+
+    They are by the distance (or covariance) and the NTK, by two further inputs of a recurrence or
+    of "attend_sqrt", and by variables of the left row, on which its record depends with the rates
+    ``x0_0``, ``x1_0``, ... for variable 0. The rates ``d2``, ``d3`` of the gap and ``d4``, ``d5``
+    of the slope behind a series are those along the distance and along variable 0.
+    """
+    n = record_length(rule, cls)
+    outputs, _ = trace(PAIRS[rule], pair_numbers(rule), cls, n, NOISE)
+    graph = outputs[0].graph
+    bars, record = graph.inputs("b0", "b1"), graph.inputs(*record_names("x", n))
+    others = graph.inputs(*state_names(_OTHERS.get(rule, "z")))
+    inputs = [*graph.inputs("s0", "s1"), *(others[:2] if rule in ADJOINT_OTHERS else ())]
+    seeds = [{node: 1.0} for node in inputs]
+    for v in range(n_variables):
+        seeds.append(dict(zip(record, graph.inputs(*record_names("x", n, v)), strict=True)))
+    if rule == "series":
+        for seed, passed, slope in ((seeds[0], 2, 4), (seeds[-1], 3, 5)):
+            seed |= {others[0]: others[passed], others[1]: others[slope]}
+    return tuple(
+        sum(bar * rate for bar, rate in zip(bars, differentiate(outputs, seed), strict=True))
+        for seed in seeds
+    )
+
+
+@cache
+def adjoint_source(rule, cls, n_variables):
+    """Source of `trace_adjoint`, a function of arrays; ``rates`` are a tuple for each variable."""
+    n, letter = record_length(rule, cls), _OTHERS.get(rule)
+    n_others = 6 if rule == "series" else 2
+    parameters = {
+        "act": parameter_names(cls) if cls else [],
+        "numbers": pair_numbers(rule),
+        "state": ["s0", "s1"],
+        "others": state_names(letter)[:n_others] if letter else [],
+        **sides(n, False),
+        "rates": [name for v in range(n_variables) for name in record_names("x", n, v)],
+        "bars": ["b0", "b1"],
+    }
+    return source("pull_pair", parameters, trace_adjoint(rule, cls, n_variables), ["s0", "s1"])
 
 
 @cache

@@ -72,7 +72,12 @@ def gradient_length_scale(
     array([[[-18., -32.]]])
     """
     dtype, isotropic = read_dtype(dtype), read_flag(isotropic, "isotropic")
-    check_differentiable(program, get, "Derivatives by length scales", "fixed length scales")
+    check_differentiable(program, get, "Derivatives by length scales")
+    if program.shape is not None:
+        raise ValueError(
+            f"Derivatives by length scales need rows without positions; got a network on "
+            f"Input{program.shape}: take Dense layers, or fixed length scales."
+        )
     X, norms = check_rows(X)
     n, d = X.shape
     shape = (n, n, 1 if isotropic else d)

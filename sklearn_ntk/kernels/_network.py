@@ -215,7 +215,8 @@ class NetworkKernel(TrialKernel):
             The other rows, which stay where they are; defaults to ``X``.
         coef : array-like of shape (m,) or (m, k), optional
             Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)``, whose gradients are
-            wanted; these cost a few products of matrices beside the kernel's derivatives.
+            wanted; without positions these cost a few products of matrices beside the kernel's
+            derivatives.
 
         Returns
         -------
@@ -224,8 +225,9 @@ class NetworkKernel(TrialKernel):
 
         Notes
         -----
-        For networks on rows without positions, whose activations do not jump. What counts as the
-        gradient where the kernel has a kink is said in `sklearn_ntk.gram.gradient_x`.
+        For networks whose activations do not jump; those of images are by pixels, in the order of
+        the columns. What counts as the gradient where the kernel has a kink, and how long the
+        gradients of images take, is said in `sklearn_ntk.gram.gradient_x`.
 
         Examples
         --------

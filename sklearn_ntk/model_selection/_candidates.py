@@ -36,7 +36,8 @@ class SelectionProblem(NamedTuple):
     increasing ridges, or None for those of `default_ridges`. ``folds`` are pairs of index arrays
     (train, test), or None for leave-one-out. ``times`` are decreasing training times, or None for
     those of `default_times`. Empty ridges or times are not tried. ``squash`` is the limit of
-    columns, or None, and ``features`` (d, m) a matrix that squashed rows are multiplied by.
+    columns, or None, and ``features`` (d, m) a matrix that squashed rows are multiplied by, those
+    of kernel objects and networks on positions only if ``features_of_all``.
     """
 
     X: np.ndarray
@@ -51,6 +52,7 @@ class SelectionProblem(NamedTuple):
     unit: int = 0
     squash: float | None = None
     features: np.ndarray | None = None
+    features_of_all: bool = False
 
     @property
     def n_distinct(self):
@@ -145,7 +147,8 @@ def _grams(members, problem):
     model = NetworkEstimator(**parameters, squash=problem.squash)
     kernel = model._make_kernel()
     X = squashed(model, kernel, problem.X, problem.weights)
-    X = project(X, problem.features if is_on_columns(model, kernel) else None)
+    if problem.features_of_all or is_on_columns(model, kernel):
+        X = project(X, problem.features)
     if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:
         yield index, kernel(X)
         return

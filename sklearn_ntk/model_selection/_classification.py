@@ -59,7 +59,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error by a fifth.
+        taken only if they lower the mean squared leave-one-out error by a fifth, or, with
+        "diagonal", by about a tenth.
     class_weight : dict or "balanced", optional
         Weights of the classes, as in `NTKClassifier`.
     n_jobs : int, optional
@@ -80,6 +81,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         What predicts, fitted to all rows.
     features_ : array of shape (n_features, m) or None
         Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
+    feature_importances_ : array of shape (n_features,)
+        Weighted mean of those of ``estimators_``, see `NTKClassifier`.
     weights_ : array of shape (n_estimators,)
         Their weights, in decreasing order, which sum to one.
     classes_ : array of shape (n_classes,)

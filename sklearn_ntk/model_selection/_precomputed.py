@@ -5,7 +5,8 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
-from ..estimators._choice import is_auto, kernels_of, leaves_network
+from ..estimators._choice import kernels_of, mode_of
+from ..estimators._features import given_features, project
 
 
 def precomputed(estimator, X):
@@ -52,12 +53,12 @@ def precomputed(estimator, X):
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
             f"among {1 + len(others)}: name the kernel and the activation."
         )
-    learns = leaves_network(estimator) if is_auto(estimator.features) else estimator.features
-    if learns is not None and learns is not False:
+    X = read_rows(X)
+    if mode_of(estimator, kernel, X.shape[1]) is not None:
         raise ValueError(
             f"precomputed takes an estimator that learns no features; got {estimator!r}: set "
             f"features=None."
         )
-    X = read_rows(X)
     rows = squashed(estimator, kernel, X, np.ones(len(X)))
-    return clone(estimator).set_params(kernel="precomputed"), kernel(rows)
+    rows = project(rows, given_features(estimator.features, X.shape[1]))
+    return clone(estimator).set_params(kernel="precomputed", features=None), kernel(rows)

@@ -24,6 +24,7 @@ from ..estimators._base import (
     squashed,
 )
 from ..estimators._choice import is_auto, kernels_of, learn_features
+from ..estimators._features import given_features, project
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
@@ -35,7 +36,11 @@ NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen"
 COLUMNS = ("squash", "features", "n_feature_steps")
 """Parameters of what is done to columns, the same for all candidates."""
 
-REMEDIES = {"alpha": " Ridges are alphas.", "training_time": " Times are training_times."}
+REMEDIES = {
+    "alpha": " Ridges are alphas.",
+    "training_time": " Times are training_times.",
+    **{name: f" {name} is a parameter of the search." for name in COLUMNS},
+}
 """Advice for parameters that ``param_grid`` may not have."""
 
 
@@ -189,9 +194,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         candidates, (ridges, times), folds = self._candidates(), self._paths(), None
         weights, unit = normalise(weights)
         ridges = None if ridges is None else scaled(ridges, -unit)
-        kept = np.flatnonzero(weights)
+        kept, given = np.flatnonzero(weights), given_features(self.features, X.shape[1])
         if self.cv is None:
-            first, group = distinct(X[kept])
+            first, group = distinct(project(X[kept], given))
             X = X[kept[first]] + 0.0
             Y, weights, _ = merge(Y[kept], weights[kept], group)
             group = np.arange(len(X))
@@ -211,7 +216,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
                     "fewer folds."
                 )
             X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]
-            group = distinct(X)[1]
+            group = distinct(project(X, given))[1]
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
         check_solve(n, rows, self.training_times is not None)
@@ -220,19 +225,23 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        self.features_ = self._learn(X, Y, weights, group)
+        learned = self._learn(candidates, X, Y, weights, group)
+        self.features_ = given if learned is None else learned
         ends = {"exponent": exponent, "unit": unit, "squash": self.squash}
-        ends["features"] = self.features_
+        ends |= {"features": self.features_, "features_of_all": given is not None}
         problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
         self._report(points, outcomes, problem)
         return settings, outcomes, problem
 
-    def _learn(self, X, Y, weights, group):
-        """Features (d, m) of all candidates on columns, learned on the distinct rows, or None."""
+    def _learn(self, candidates, X, Y, weights, group):
+        """Features (d, d) for all candidates on columns, learned on the distinct rows, or None."""
         is_default = self._learns and self.param_grid is None and self.cv is None
         if is_auto(self.features) and not is_default:
+            return None
+        on_columns = (self._base(**settings) for _, settings in candidates)
+        if not any(is_on_columns(model, model._make_kernel()) for model in on_columns):
             return None
         first = np.unique(group, return_index=True)[1]
         Y, weights, _ = merge(Y, weights, group)
@@ -310,14 +319,26 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             model = self._member(**settings[outcome.index], **value)
             if isinstance(model.kernel, Kernel):
                 model.set_params(kernel=clone(model.kernel))
-            if not is_on_columns(model, model._make_kernel()):
+            if not self._has_features(model):
                 model.set_params(features=None)
             self.estimators_.append(model.fit(X, y, sample_weight))
         return members
 
+    def _has_features(self, model):
+        """Whether rows of a member are multiplied by ``features_``: if they are given, of all."""
+        is_given = not (self.features is None or isinstance(self.features, str))
+        return is_given or is_on_columns(model, model._make_kernel())
+
     def _member(self, **settings):
         """Estimator of one network with these parameters."""
         return self._base(**settings, squash=self.squash, features=self.features_)
+
+    @property
+    def feature_importances_(self):
+        """Weighted mean of those of ``estimators_``, see the attributes."""
+        check_is_fitted(self)
+        members = zip(self.weights_, self.estimators_, strict=True)
+        return sum(weight * model.feature_importances_ for weight, model in members)
 
     def _mean(self, method, X):
         """Weighted mean over ``estimators_`` of the results of a method for new rows."""

@@ -9,7 +9,7 @@ from scipy.special import expit, softmax
 from training import stored
 
 from sklearn_ntk.dynamics import Descent, HeavyBall, LogLossTraining, MomentumFlow
-from sklearn_ntk.estimators._logistic import dual_of, make_problem, solve
+from sklearn_ntk.estimators._logistic import dual_of, make_root, solve
 
 CONSTANTS = pytest.mark.parametrize("fit_intercept", [True, False])
 
@@ -103,7 +103,7 @@ def test_limits_of_any_size(ratio, size):
 def test_limit_is_that_of_the_classifier(n_classes):
     """Which is fitted by another method; of two classes it has one score."""
     K, cross, Y, _, weights = problem(k=n_classes)
-    one = make_problem(K, Y, weights)
+    one = make_root(K, Y, weights)
     dual, intercept = dual_of(one, solve(one, 0.1))
     targets = Y if n_classes > 2 else Y[:, 1:]
     found = LogLossTraining(K, weights, 0.1).predict(cross, targets, np.inf)

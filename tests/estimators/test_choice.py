@@ -243,7 +243,7 @@ def test_precomputed_needs_a_name(options):
     "options",
     [
         {"kernel": "nngp", "activation": "gelu"},
-        {"n_frozen": 1, "activation": "erf"},
+        {"n_frozen": 1, "kernel": "ntk", "activation": "erf"},
         {"architecture": resmlp(2)},
         {"depth": 0},
         {"kernel": NTKKernel(1)},

@@ -220,13 +220,23 @@ def test_nothing_stays_of_the_last_fit():
         _ = fitted.feature_importances_
 
 
+def test_pixels_have_no_importances():
+    """Those would take the gradients at all training images."""
+    X, y = data(20)
+    network = (Input(X.shape[1], 1), Dense(), "relu", Flatten(), Dense())
+    model = NTKRegressor(architecture=network).fit(X, y)
+    assert model.features_ is None
+    with pytest.raises(AttributeError, match="squares of predict_gradient at some rows"):
+        _ = model.feature_importances_
+
+
 def test_what_has_no_gradients_is_refused():
     X, y = data(20)
     images = (Input(8, 1), Dense(), "relu", Flatten(), Dense())
     for parameters, reason in (
         ({"kernel": "precomputed"}, "features='full' needs the kernel of a network"),
         ({"activation": "sign"}, "continuous activations"),
-        ({"architecture": images}, "rows without positions"),
+        ({"architecture": images}, "mixes columns, but a network on positions"),
     ):
         K = X @ X.T if "kernel" in parameters else X
         with pytest.raises(ValueError, match=reason):

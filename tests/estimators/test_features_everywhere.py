@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from both_estimators import assert_same_model
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.layers import Dense, Flatten, Input
@@ -58,6 +59,32 @@ class _Moved:
     def __getattr__(self, name):
         method = getattr(self.model, name)
         return lambda X: method(X @ self.A)
+
+
+@pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier, NTKRegressorCV, NTKClassifierCV])
+def test_rows_that_a_matrix_makes_equal_are_merged(cls):
+    X, A = rows(120, 2), np.array([[1.0], [0.0]])
+    X[:, 0] = np.random.default_rng(3).integers(0, 5, 120)
+    y = X[:, 0] ** 2 + rows(120, 1, seed=4)[:, 0]
+    y = y if cls in (NTKRegressor, NTKRegressorCV) else (y > 4.0).astype(int)
+    is_search = cls in (NTKRegressorCV, NTKClassifierCV)
+    options = {"squash": None} | ({"param_grid": GRID} if is_search else {"kernel": "ntk"})
+    fitted, other = cls(**options, features=A).fit(X, y), cls(**options, features=None)
+    other.fit(X @ A, y)
+    assert_same_model(fitted, _Moved(other, A), X)
+    if is_search:
+        assert_allclose(fitted.best_score_, other.best_score_, rtol=1e-9)
+    else:
+        assert fitted.X_fit_.shape == (5, 1)
+        assert_allclose(fitted.alpha_, other.alpha_, rtol=1e-9)
+
+
+def test_a_matrix_is_copied():
+    X, A = rows(), rows(6, 6, seed=2)
+    fitted = NTKRegressor("ntk", activation="relu", features=A).fit(X, numbers(X))
+    before = fitted.predict(X)
+    A *= 0.0
+    assert_array_equal(fitted.predict(X), before)
 
 
 def test_uncertainty_with_a_matrix():
@@ -129,6 +156,24 @@ def test_weights_of_classes_are_repetitions():
     assert_same_model(weighted, repeated, X, rtol=1e-6)
 
 
+@LOSSES
+def test_importances_of_classifiers(loss):
+    X = rows(200)
+    y = (numbers(X) > 0.7).astype(int)
+    fitted = NTKClassifier(loss=loss).fit(X, y)
+    shares = (fitted.predict_gradient(X) * X.std(axis=0)) ** 2
+    expected = shares.sum(axis=0) / shares.sum()
+    assert_allclose(fitted.feature_importances_, expected, rtol=0.02, atol=1e-3)
+    assert expected[:2].min() > 2.0 * expected[2:].max()
+
+
+def test_counts_have_no_importances():
+    X = rows(200)
+    fitted = NTKClassifier(loss="hinge").fit(X, labels(X))
+    with pytest.raises(AttributeError, match="feature_importances_: Scores of loss='hinge'"):
+        _ = fitted.feature_importances_
+
+
 # --- Estimators that choose -----------------------------------------------------------------------
 
 
@@ -142,10 +187,22 @@ def test_all_networks_are_on_learned_features(cls, mode):
     sizes = np.linalg.norm(fitted.features_, axis=1)
     assert sizes[:2].min() > 2.0 * sizes[2:].max()
     assert fitted.score(new, y_new) > plain.score(new, y_new)
-    assert all(model.features_ is fitted.features_ for model in fitted.estimators_)
+    for model in fitted.estimators_:
+        assert_array_equal(model.features_, fitted.features_)
     given = cls(GRID, features=fitted.features_).fit(X, y)
     assert_array_equal(given.cv_results_["mean_test_score"], fitted.cv_results_["mean_test_score"])
     assert_same_model(fitted, given, new)
+
+
+@SEARCHES
+def test_importances_of_searches(cls):
+    X = rows()
+    fitted = cls(GRID, features="diagonal").fit(X, targets_of(cls)(X))
+    shares = fitted.feature_importances_
+    assert_allclose(shares.sum(), 1.0)
+    assert shares[:2].min() > 2.0 * shares[2:].max()
+    with pytest.raises(AttributeError, match="needs a kernel with a method gradient_x"):
+        _ = cls({"kernel": [RBF()]}).fit(X, targets_of(cls)(X)).feature_importances_
 
 
 @SEARCHES
@@ -167,15 +224,30 @@ def test_weights_of_a_search_are_repetitions():
 
 
 @SEARCHES
-def test_other_kernels_of_a_grid_stay(cls):
+def test_other_kernels_of_a_grid_learn_none(cls):
     """Rows of kernel objects and of networks on positions are left as they are."""
     X = rows(60)
+    y = targets_of(cls)(X)
     images = (Input(6, 1), Dense(), "relu", Flatten(), Dense())
     grid = [{"kernel": [NNGPKernel()]}, {"architecture": [images]}]
-    fitted, plain = (cls(grid, features=mode).fit(X, targets_of(cls)(X)) for mode in ("full", None))
-    assert fitted.features_ is not None
-    assert all(model.features_ is None for model in fitted.estimators_)
+    fitted, plain = (cls(grid, features=mode).fit(X, y) for mode in ("full", None))
+    assert fitted.features_ is None
     assert_same_model(fitted, plain, X)
+    mixed = cls([*grid, GRID], features="full").fit(X, y)
+    assert mixed.features_ is not None
+    scores = plain.cv_results_["mean_test_score"]
+    assert_array_equal(mixed.cv_results_["mean_test_score"][: len(scores)], scores)
+
+
+@SEARCHES
+def test_a_given_matrix_is_for_all_kernels_of_a_grid(cls):
+    X, A = rows(60), rows(6, 4, seed=2)
+    y = targets_of(cls)(X)
+    images = (Input(4, 1), Dense(), "relu", Flatten(), Dense())
+    grid = [{"kernel": [NNGPKernel()]}, {"architecture": [images]}]
+    fitted = cls(grid, features=A, combine="average").fit(X, y)
+    other = cls(grid, combine="average").fit(X @ A, y)
+    assert_same_model(fitted, _Moved(other, A), X)
 
 
 @pytest.mark.parametrize("cv", [None, 3])

@@ -5,10 +5,11 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.architectures import cnn
 
 X, LABELS = load_iris(return_X_y=True)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -18,9 +19,9 @@ PAIR = LABELS < 2
 SEARCH = {"depth": [1, 2], "activation": ["erf", "relu"]}
 
 
-def assert_derivative(model, function):
-    step, found = 1e-5, model.predict_gradient(NEW)
-    ends = [function(NEW + move) - function(NEW - move) for move in step * np.eye(4)]
+def assert_derivative(model, function, new=NEW):
+    step, found = 1e-5, model.predict_gradient(new)
+    ends = [function(new + move) - function(new - move) for move in step * np.eye(new.shape[1])]
     expected = np.stack(ends, axis=-1) / (2.0 * step)
     assert_allclose(found, expected, rtol=0, atol=1e-7 * np.abs(expected).max())
 
@@ -62,6 +63,17 @@ def test_hinge():
     assert_derivative(model, model.decision_function)
     with pytest.raises(ValueError, match=r"more than two classes are counts, .*; got 3 classes"):
         model.fit(X, LABELS).predict_gradient(X)
+
+
+@pytest.mark.parametrize("readout", ["flatten", "pool"])
+@pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
+def test_pixels(cls, readout):
+    """Of digits whose pixels are means over 2 x 2, some of them zero."""
+    images, digits = load_digits(n_class=3, return_X_y=True)
+    images = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16)[:40] / 16
+    model = cls(architecture=cnn((4, 4, 1), 2, readout)).fit(images[:35], digits[:35])
+    function = model.predict if cls is NTKRegressor else model.decision_function
+    assert_derivative(model, function, images[35:])
 
 
 @pytest.mark.parametrize("kernel", [2.0 * NTKKernel(), RBF()], ids=["product", "rbf"])

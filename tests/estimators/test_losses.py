@@ -201,7 +201,7 @@ def test_log_loss_of_huge_and_of_zero_rows():
 
 
 def test_log_loss_that_does_not_converge_says_so(monkeypatch):
-    monkeypatch.setattr(_logistic, "MOST_STEPS", 2)
+    monkeypatch.setattr(_logistic.newton, "MOST_STEPS", 2)
     with pytest.warns(ConvergenceWarning, match="increase alpha"):
         NTKClassifier("ntk", loss="log_loss", alpha=1e-4).fit(*data())
 

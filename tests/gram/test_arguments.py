@@ -115,6 +115,6 @@ def test_other_arguments_of_gram_matrices(function):
 
 
 def test_precomputed_leaves_the_estimator_alone():
-    model = NTKClassifier(depth=1)
+    model = NTKClassifier("ntk", depth=1)
     twin, _ = precomputed(model, pd.DataFrame(X))
     assert twin.kernel == "precomputed" and model.kernel == "ntk"

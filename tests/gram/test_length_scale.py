@@ -6,6 +6,7 @@ import pytest
 from contract import ALL_PAIRS, BOTH, ROW, deep, diagonals, to_layers
 from duals import JUMPING
 from numpy.testing import assert_allclose, assert_array_equal
+from plain import QUICK
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.architectures import cnn, mlp, resmlp
@@ -65,8 +66,10 @@ def test_high_precision(name, bias_var, depth, engine):
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_activations(name):
-    """Of all activations that do not jump."""
+def test_activations(name, monkeypatch):
+    """Of all that do not jump; by compiled loops of a few, as these take seconds for each."""
+    if name not in QUICK:
+        monkeypatch.setitem(_work.ENGINES, "cpu", "reference")
     for depth in (1, 3):
         assert_derivative(lower(mlp(depth, name), 0.4, 0.1), 0.5 * X, 1e-7)
 

@@ -159,10 +159,10 @@ def shaken(size, rng):
     def shaking(function):
         return lambda *arguments: shake(function(*arguments))
 
-    gap, distances = tiles.initial_gap, lines._Sides.distances
+    gap, distances = tiles.initial_gap, lines.Sides.distances
     with ExitStack() as stack:
         stack.enter_context(patch.object(tiles, "initial_gap", shaking(turned)))
-        stack.enter_context(patch.object(lines._Sides, "distances", shaking(distances)))
+        stack.enter_context(patch.object(lines.Sides, "distances", shaking(distances)))
         for name in ("covariances", "mix", "mix_left"):
             stack.enter_context(patch.object(attention, name, shaking(getattr(attention, name))))
         for module in (tiles, lines, lines_of_rows):

@@ -33,7 +33,7 @@ class State(NamedTuple):
 def start(X, shape):
     """State of inputs (n, features); ``shape`` is (positions ..., channels)."""
     *grid, n_channels = shape
-    X = np.frompyfunc(mpf, 1, 1)(np.asarray(X, float)).reshape(len(X), -1, n_channels)
+    X = np.frompyfunc(exact, 1, 1)(np.asarray(X)).reshape(len(X), -1, n_channels)
     K = np.tensordot(X, X, (2, 2)) / mpf(n_channels)
     return State(K, 0 * K, tuple(grid))
 
@@ -306,6 +306,16 @@ def gradient(network, X, w, b, digits=16):
             above, below = (kernels(network, X, exact(w) * u, exact(b) * v) for u, v in factors)
             pairs.append((above - below) / (2 * step))
         return np.stack(pairs, axis=-1).astype(float)
+
+
+def slope(network, x, y, move, w, b, digits=40):
+    """Derivatives of K(x, y) and T(x, y) by x along ``move``; at a kink those in the middle."""
+    with oracle.enough(digits):
+        step = mpf(10) ** (-digits // 2)
+        x, y, move = (np.frompyfunc(exact, 1, 1)(np.asarray(row)) for row in (x, y, move))
+        ends = (kernels(network, [x + h * move, y], w, b) for h in (step, -step))
+        above, below = (end[:, 0, 1] for end in ends)
+        return ((above - below) / (2 * step)).astype(float)
 
 
 def store(file, networks, rows_of, w, b):

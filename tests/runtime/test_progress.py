@@ -65,13 +65,26 @@ def test_silence(clock, capsys):
 def test_warning_once(clock):
     """More than an hour is worth one warning, which tells what to do."""
     progress = _progress.Progress(10_000, "Sum", "add less")
-    clock.now += 2.0
+    clock.now += 12.0
     with pytest.warns(UserWarning, match=r"Sum will take about 5\.6 hours: add less\."):
-        progress.add(1)
+        progress.add(6)
     clock.now += 2.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         progress.add(1)
+
+
+def test_no_warning_for_a_slow_beginning(clock):
+    """The first units may pay for the memory of the result; the estimate is that of later ones."""
+    progress = _progress.Progress(18_000, "Sum", "add less")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            clock.now += 1.8  # nine hours, at this pace
+            progress.add(1)
+        for _ in range(10):
+            clock.now += 1.5
+            progress.add(100)
 
 
 def test_no_warning_below_an_hour(clock):
@@ -101,6 +114,7 @@ def test_kernels_and_estimators_pass_it_on(network, images, capsys, monkeypatch)
 def test_long_gram_matrix_warns(images, monkeypatch):
     """The warning comes out of a real computation, whichever thread finds it."""
     monkeypatch.setattr(_progress, "LONG", 0.0)
+    monkeypatch.setattr(_progress, "PATIENCE", 0.0)
     monkeypatch.setattr(_progress, "INTERVAL", 0.0)
     monkeypatch.setattr("sklearn_ntk.engines.numba.line_work.BLOCK_SECONDS", 1e-3)
     with pytest.warns(UserWarning, match=r"Gram matrix of 40 x 40 rows will take about 0\.0 hours"):

@@ -12,7 +12,7 @@ from ..rows import blocks
 from ..rows.tiles import scan
 from .line_scan import scan_blocks
 
-__all__ = ["diagonals", "empty", "work"]
+__all__ = ["count_threads", "diagonals", "empty", "scan_blocks", "work"]
 
 
 def work(program, rows, names, gradient, dtype):
@@ -22,6 +22,13 @@ def work(program, rows, names, gradient, dtype):
     else:
         from .line_work import LineWork as Work
     return Work(program, rows, names, gradient, dtype)
+
+
+def count_threads():
+    """The number of threads that numba has been told to start, by default one for each core."""
+    from .tiles import get_num_threads
+
+    return get_num_threads()
 
 
 def diagonals(program, rows, names, gradient, dtype):

@@ -132,7 +132,8 @@ def select(typing_context, truth, yes, no):
 def from_source(text, single):
     """Compile the source of a function, under a name made of its digest for the disk cache."""
     kind = np.float32 if single else np.float64
-    name = f"loop_{hashlib.sha256(f'{kind}{text}'.encode()).hexdigest()[:16]}"
+    digest = hashlib.sha256(f"{kind}{N_LANES[kind.__name__]}{text}".encode()).hexdigest()
+    name = f"loop_{digest[:16]}"
     text = text.replace("def loop", f"def {name}", 1)
     names = {"F": kind, "load": load, "store": store, "opaque": opaque, "select": select}
     names |= {"fetch": fetch, "put": put, "LANES": N_LANES[kind.__name__]}

@@ -2,7 +2,7 @@
 
 from numpy import empty
 
-__all__ = ["diagonals", "empty", "work"]
+__all__ = ["count_threads", "diagonals", "empty", "scan_blocks", "work"]
 
 
 def work(program, rows, names, gradient, dtype):
@@ -11,6 +11,18 @@ def work(program, rows, names, gradient, dtype):
 
     kind = TileWork if program.shape is None else LineWork
     return kind(program, rows, names, gradient, dtype)
+
+
+def count_threads():
+    """One thread."""
+    return 1
+
+
+def scan_blocks(program, X, gradient):
+    """Yield `LineRows` of blocks of rows (n, positions, channels)."""
+    from ..rows import blocks
+
+    return blocks.scan_blocks(program, X, gradient)
 
 
 def diagonals(program, rows, names, gradient, dtype):

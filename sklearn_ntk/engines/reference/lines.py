@@ -13,7 +13,7 @@ from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix,
 from ..schedule.writer import schedule
 
 
-class _Sides:
+class Sides:
     """Rows ``X`` (n, positions, channels) and ``Y`` (m, positions, channels), `LineRows` of both.
 
     Pairs are all combinations (n, m) or, if ``are_same``, each row with itself (n,). Arrays of rows
@@ -52,7 +52,7 @@ class _Sides:
         return total / self.X.shape[1]
 
 
-class _Machine:
+class Machine:
     """The lines of all pairs, and the operations of a schedule on them.
 
     ``lines`` is (parts, n_lines, n, m) or, for rows with themselves, (parts, n_lines, n). Parts are
@@ -127,7 +127,7 @@ class _Machine:
 
     def _series(self, op, state, sides):
         """Gap and slope behind a series; records without coefficients."""
-        others = _duals(self.steps[op.step].activation, state, *sides)
+        others = duals(self.steps[op.step].activation, state, *sides)
         return state, others, [record[:3] for record in sides]
 
     def _weighed(self, op, state, sides):
@@ -171,23 +171,23 @@ class _Machine:
 
 
 _OPERATIONS = {
-    Begin: _Machine._begin,
-    Clear: _Machine._clear,
-    Extend: _Machine._extend,
-    Gather: _Machine._gather,
-    Scatter: _Machine._scatter,
-    Map: _Machine._map,
-    Blend: _Machine._blend,
-    Mix: _Machine._mix,
+    Begin: Machine._begin,
+    Clear: Machine._clear,
+    Extend: Machine._extend,
+    Gather: Machine._gather,
+    Scatter: Machine._scatter,
+    Map: Machine._map,
+    Blend: Machine._blend,
+    Mix: Machine._mix,
 }
 
 
 _ARGUMENTS = {
-    "series": _Machine._series,
-    "embed": _Machine._covariances,
-    "recur": _Machine._inputs,
-    "attend_linear": _Machine._weighed,
-    "attend_sqrt": _Machine._squared,
+    "series": Machine._series,
+    "embed": Machine._covariances,
+    "recur": Machine._inputs,
+    "attend_linear": Machine._weighed,
+    "attend_sqrt": Machine._squared,
 }
 """Methods by rule that return the arguments of its formula: ``state``, ``others``, and records.
 
@@ -195,7 +195,7 @@ Without one these are the state of the lines, nothing, and the records of the st
 """
 
 
-def _duals(act, state, left, right, *rates):
+def duals(act, state, left, right, *rates):
     """Gap and slope behind a series; also their rates, if those of the records are given."""
     difference, gap = left[1] - right[1], distances.gap_of(state[0], left[1], right[1])
     gap = settled(gap, left[1], right[1])
@@ -213,8 +213,8 @@ def scan_rows(program, X, gradient=False):
     """`LineRows` of single rows ``X`` (n, positions, channels), each paired with itself."""
     plan = schedule(program, None, True)
     scan = Scan(program, variances(X), gradient)
-    sides = _Sides(X, X, scan, scan, True)
-    machine = _Machine(program, plan, (len(X),), sides, gradient)
+    sides = Sides(X, X, scan, scan, True)
+    machine = Machine(program, plan, (len(X),), sides, gradient)
     for op in plan.operations:
         pairs = None
         if needs_pairs(op, program):
@@ -232,8 +232,8 @@ def run(program, X, Y, rows_x, rows_y, gradient=False):
     NNGP and NTK (n, m) and, with ``gradient``, their derivatives (n, m, 2).
     """
     plan = schedule(program, None)
-    sides = _Sides(X, Y, rows_x, rows_y, False)
-    machine = _Machine(program, plan, (len(X), len(Y)), sides, gradient)
+    sides = Sides(X, Y, rows_x, rows_y, False)
+    machine = Machine(program, plan, (len(X), len(Y)), sides, gradient)
     for op in plan.operations:
         machine.run(op)
     left, right = ((rows.variance, rows.dvariance) for rows in (rows_x, rows_y))

@@ -53,11 +53,17 @@ def pairs_of(op, step, take, gradient):
     states (parts, positions, positions, n), for a pooling the squared distances and their rates
     (parts, positions, n), summed over each window.
     """
+    pairs = take(lines_inside(op, step))
     if step.takes_all:
-        pairs = take(np.arange(op.source, op.source + op.n_lines))
         return pairs.reshape(len(pairs), op.n, op.n, -1)
-    parts = [0, 2, 3] if gradient else [0]
-    return take(op.out + np.flatnonzero(op.left == op.right))[parts]
+    return pairs[[0, 2, 3] if gradient else [0]]
+
+
+def lines_inside(op, step):
+    """Lines of the pairs inside rows that a step reads: all, or those of equal outputs (p, p)."""
+    if step.takes_all:
+        return np.arange(op.source, op.source + op.n_lines)
+    return op.out + np.flatnonzero(op.left == op.right)
 
 
 class Scan:
