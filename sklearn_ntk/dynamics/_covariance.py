@@ -91,18 +91,24 @@ def covariance(training, cross, new, times, start=None, noise=0.0):
     if start is None:
         return _of_one_kernel(training, cross, new, times, noise)
     K, start_cross = _read_start(start, cross.shape)
-    root, shares = training._root, training._shares
-    projected, _ = training._project_cross(cross)
     found = []
-    for gains in np.atleast_2d(training._gains(times)):
-        S = (gains[:, None] * projected).T @ training._vectors.T * root + shares
-        moved = S @ K + noise * S / root**2
+    for S in influences(training, cross, times):
+        moved = S @ K + noise * S / training._root**2
         if new.ndim == 1:
             found.append(new + np.sum((moved - 2.0 * start_cross) * S, axis=1))
         else:
             crossed = S @ start_cross.T
             found.append(new + moved @ S.T - crossed - crossed.T)
     return _finish(found, new, times)
+
+
+def influences(training, cross, times):
+    """Yield, for each time, the weights (m, n) of the targets in the outputs at m new rows."""
+    projected, _ = training._project_cross(cross)
+    for gains in np.atleast_2d(training._gains(times)):
+        yield (
+            gains[:, None] * projected
+        ).T @ training._vectors.T * training._root + training._shares
 
 
 def _of_one_kernel(training, cross, new, times, noise):

@@ -99,6 +99,38 @@ class GradientFlow(Training):
         residuals /= self._root[:, None]
         return residuals[:, 0] if is_flat else residuals
 
+    def left_out(self, cross, Y, time):
+        """Outputs at new rows when the network is trained without one row for the same time.
+
+        Parameters
+        ----------
+        cross : array of shape (m, n)
+            Kernel between new rows and training rows.
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        time : float
+
+        Returns
+        -------
+        array of shape (m, n) or (m, n, k)
+            Entry (i, j) is the output at the new row i without the training row j.
+        """
+        Y, is_flat = read_targets(Y, self._n)
+        cross, _ = self._project_cross(read_cross(cross, self._n))
+        targets, mean = self._project(Y), self._shares @ Y
+        outputs = np.zeros((cross.shape[1], *Y.shape))
+        for rows, nodes, weights in self._contours(_read_time(time)):
+            squares, vectors = self._squares[rows], self._vectors[rows]
+            shares = (self._shares / self._root)[rows, None]
+            for node, weight in zip(nodes, (weights / nodes).T, strict=True):
+                filtered = 1.0 / (self._values[:, None] + self.alpha + node)
+                values = mean + _product(cross.T, filtered * targets)
+                ratios = _product(vectors, filtered * targets) / _product(squares, filtered)
+                effects = _product(vectors, filtered * cross) + shares
+                terms = values[:, None] - effects.T[:, :, None] * ratios
+                outputs[:, rows] += (weight[:, None] * terms).real
+        return outputs[:, :, 0] if is_flat else outputs
+
     def variances(self, time):
         """Predictive variance of each target by networks that are trained without its row.
 

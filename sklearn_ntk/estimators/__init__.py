@@ -1,7 +1,8 @@
 """The scikit-learn estimators of one network: regression and classification.
 
-`_base` has what both share, `_uncertainty` standard deviations, `_losses` the fit for each loss of
-classification, `_classes` labels and probabilities.
+`_base` has what both share, `_predictions` what a regressor predicts, `_uncertainty` its posterior,
+`_ensemble` networks that start at random, `_intervals` prediction intervals, `_losses` the fit for
+each loss of classification, `_classes` labels and probabilities.
 """
 
 from ._classification import NTKClassifier

@@ -312,6 +312,17 @@ class Scatter(NamedTuple):
     unit: float
 
 
+def pairs_of(Y, weights, group):
+    """Distinct pairs of a row and its targets: numbers of the rows, weights, and targets (N, k).
+
+    ``group`` is the number of the distinct row of each row.
+    """
+    if group[-1] == len(group) - 1:
+        return group, weights, Y
+    pairs, place = np.unique(np.column_stack([group, Y]), axis=0, return_inverse=True)
+    return pairs[:, 0].astype(int), np.bincount(place.ravel(), weights), pairs[:, 1:]
+
+
 def merge(Y, weights, group):
     """Merge equal rows: weighted means of targets (n, k), sums of weights (n,), and `Scatter`.
 
@@ -323,6 +334,6 @@ def merge(Y, weights, group):
         return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
     total = np.bincount(group, weights)
     mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    n_pairs = len(np.unique(np.column_stack([group, Y]), axis=0))  # copies count once
+    n_pairs = len(pairs_of(Y, weights, group)[0])  # copies count once
     squares = weights @ (Y - mean[group]) ** 2
     return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)

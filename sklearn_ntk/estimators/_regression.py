@@ -8,15 +8,17 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import StrOptions, _fit_context
-from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
-from ._base import NetworkEstimator, check_weights, fit_squares, merge
+from ._base import NetworkEstimator, check_weights, fit_squares, merge, pairs_of
 from ._choice import choose, kernels_of
-from ._uncertainty import Posterior, find_spread
+from ._ensemble import posterior_of, start_of
+from ._intervals import Intervals, observe
+from ._predictions import Predictions
+from ._uncertainty import find_spread
 
 
-class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
+class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator):
     """Kernel ridge regression with the kernel of an infinitely wide network.
 
     With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
@@ -73,6 +75,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
         the ridge that predicts best is often smaller than the noise.
+    uncertainty : {"posterior", "ensemble"}, default="posterior"
+        That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
+        start at random and are trained to the same targets, for the kernels of networks.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -125,8 +130,8 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     the matrix is the root of the average outer product of the gradients of the fitted function, in
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
     ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump,
-    else None. Of more than 1500 distinct rows, so many, drawn
-    with a fixed seed, choose the network and its features, for which all rows are fitted then.
+    else None. Of more than 1500 distinct rows, so many, drawn with a fixed seed, choose the network
+    and its features, for which all rows are fitted then.
 
     Examples
     --------
@@ -147,6 +152,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
         "noise": [StrOptions({"auto", "ridge"})],
+        "uncertainty": [StrOptions({"posterior", "ensemble"})],
     }
 
     def __init__(
@@ -166,6 +172,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         features="auto",
         n_feature_steps=2,
         noise="auto",
+        uncertainty="posterior",
         verbose=0,
     ):
         super().__init__(
@@ -185,6 +192,7 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
             verbose=verbose,
         )
         self.noise = noise
+        self.uncertainty = uncertainty
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
@@ -214,7 +222,10 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
         self.kernels_ = kernels_of(self)
+        if self.uncertainty == "ensemble":
+            start_of(self.kernels_[0])  # before the work, if it has none
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
+        pairs = pairs_of(targets[kept], weights[kept], group)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
         fit = partial(fit_squares, self, unit=unit)
         found, self.kernel_errors_ = choose(self, self.kernels_, fit, operator, Y, weights)
@@ -223,81 +234,15 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         self._dual, self._constant = path.solution.dual, path.solution.intercept
         self.dual_coef_ = self._units.differences(self._dual)
         self.intercept_ = self._units.values(self._constant)
-        is_noisy = self.noise == "auto"
-        self._spread = find_spread(path.solution, Y, weights, ridge, scatter, is_noisy)
-        self._posterior = Posterior(weights, ridge, self.training_time_, self.learning_rate)
+        self._posterior, precision = posterior_of(self, weights, ridge, path.solution)
+        solution = path.solution._replace(precision=precision)
+        self._spread = find_spread(solution, Y, weights, ridge, scatter, self.noise == "auto")
+        self._targets = Y
+        self._observations = observe(pairs, Y, weights, ridge, path.solution)
+        self._new_ridge = ridge / scatter.unit
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
         return self
-
-    @one_notice()
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        return_std : bool
-            Also return the standard deviation of a new observation, noise included.
-        return_cov : bool
-            Also return the covariance of new observations.
-
-        Returns
-        -------
-        mean : array of shape (n_samples,) or (n_samples, n_outputs)
-        std : array of the same shape, if ``return_std``
-        cov : array of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs), if
-            ``return_cov``
-
-        Notes
-        -----
-        The covariance is ``amplitude_`` times that of the posterior of the Gaussian process with
-        this kernel and the noise variance ``alpha_`` (with the NNGP, a Bayesian network), plus
-        ``noise_``. Amplitude and noise are those at which the leave-one-out residuals, and the
-        scatter of the targets of equal rows, are most likely. Farther from the data than training
-        rows are from each other, the amplitude rises, if needed, until functions vary as much as
-        the targets do. A new observation has the mean weight of the training rows, where copies of
-        a row with the same target count as one row. The first call computes a factorisation; the
-        model keeps it, a matrix (n_distinct, n_distinct), until the next fit, but not in pickles
-        and copies.
-
-        With a ``training_time`` the posterior is replaced by the distribution of networks that
-        start as draws of this Gaussian process and are trained for this time (J. Lee et al.,
-        NeurIPS 2019), which tends to the posterior.
-        """
-        if return_std and return_cov:
-            raise ValueError("At most one of return_std and return_cov can be requested.")
-        check_is_fitted(self)
-        if return_cov and self.kernel_ is not None:
-            n = np.shape(X)[0]
-            check_memory(
-                16.0 * n * (n + len(self.X_fit_)),
-                f"The covariance of {n} rows",
-                "take fewer rows, or return_std=True",
-            )
-        scores = self._units.values(self._values(X, self._dual, self._constant))
-        mean = scores[:, 0] if self._is_flat else scores
-        if not (return_std or return_cov):
-            return mean
-        if self.kernel_ is None:
-            raise ValueError(
-                "return_std and return_cov need the kernel between new rows, which a precomputed "
-                "Gram matrix lacks: pass the kernel itself."
-            )
-        if len(self.X_fit_) < 2:
-            raise ValueError(
-                "return_std and return_cov need at least 2 distinct training rows to learn the "
-                "noise from; got 1."
-            )
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            spread = self._covariance(X) if return_cov else self._deviation(X)
-        if not np.all(np.isfinite(spread)):
-            raise ValueError(
-                f"The uncertainty of predictions that reach {np.max(np.abs(mean)):.3g} overflows: "
-                f"scale the data{', or take return_std=True' * return_cov}."
-            )
-        return mean, spread[..., 0] if self._is_flat else spread
 
     @one_notice()
     def predict_gradient(self, X):
@@ -333,31 +278,9 @@ class NTKRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):
         found = self._units.differences(found).swapaxes(1, 2)
         return found[:, 0] if self._is_flat else found
 
+    def _is_spectral(self):
+        return super()._is_spectral() or self.uncertainty == "ensemble"
+
     def _functions(self):
         """Variances (k,) of the targets, and coefficients (n_distinct, k) of the predictions."""
         return self._spread.total, self._dual
-
-    def _deviation(self, X):
-        """Standard deviations (m, k) of new observations, noise included."""
-        arguments = self.kernel_, self.X_fit_, self._rows(X)
-        latent, kernel_variance = self._posterior.variance(*arguments)
-        latent = latent * self._lengthening(X) ** 2
-        scale = self._spread.scale(latent, kernel_variance)
-        return self._units.differences(np.sqrt(latent[:, None] * scale + self._spread.observed))
-
-    def _covariance(self, X):
-        """Covariances (m, m, k) of new observations, noise included."""
-        arguments = self.kernel_, self.X_fit_, self._rows(X)
-        latent, kernel_variance = self._posterior.covariance(*arguments)
-        lengthening = self._lengthening(X)
-        latent = latent * lengthening[:, None] * lengthening
-        root = np.sqrt(self._spread.scale(latent.diagonal(), kernel_variance))
-        spread = latent[..., None] * root[:, None] * root
-        return self._units.variances(spread + np.eye(len(X))[..., None] * self._spread.observed)
-
-    def _lengthening(self, X):
-        """By how much rows (m, d) are farther from the mean than as the kernel sees them, (m,).
-
-        Functions of wide networks, and thus what is unknown of them, grow in proportion.
-        """
-        return np.ones(len(X)) if self._columns is None else self._columns.lengthening(X)

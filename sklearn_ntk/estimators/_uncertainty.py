@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from ..dynamics import GradientFlow
 from ..gram._operator import chunks
-from ..solvers._factors import cholesky, variances
+from ..solvers._factors import Cholesky, cholesky, variances
 from ..solvers._units import scaled
 
 
@@ -120,14 +120,20 @@ class Posterior:
     pickles and copies.
     """
 
+    _names = ("weights", "ridge", "time", "learning_rate")
+
     def __init__(self, weights, ridge, time=None, learning_rate=1.0):
-        self.__setstate__(
-            {"weights": weights, "ridge": ridge, "time": time, "learning_rate": learning_rate}
-        )
+        self.weights, self.ridge = weights, ridge
+        self.time, self.learning_rate = time, learning_rate
+        self.__setstate__({})
+
+    @property
+    def has_likelihood(self):
+        """Whether it is that of a Gaussian process, given the targets."""
+        return self.time is None
 
     def __getstate__(self):
-        names = ("weights", "ridge", "time", "learning_rate")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self._names}
 
     def __setstate__(self, state):
         vars(self).update(state)
@@ -148,11 +154,20 @@ class Posterior:
             self._renew_lock()
         with self._lock:
             if self._kept is None:
-                K, shares = kernel(X_fit), self.weights / self.weights.sum()
-                variance = shares @ K.diagonal() - shares @ K @ shares
-                make = _projection if self.time is None else _flow_projection
-                self._kept = make(K, self), variance
+                self._kept = self._make(kernel, X_fit)
             return self._kept
+
+    def _make(self, kernel, X_fit):
+        """Result of `prepare`."""
+        K = kernel(X_fit)
+        variance = self._kernel_variance(K)
+        make = _projection if self.time is None else _flow_projection
+        return make(K, self), variance
+
+    def _kernel_variance(self, K):
+        """Mean over draws from a prior of their weighted variance over the training rows."""
+        shares = self.weights / self.weights.sum()
+        return shares @ K.diagonal() - shares @ K @ shares
 
     def variance(self, kernel, X_fit, X):
         """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance."""
@@ -163,6 +178,17 @@ class Posterior:
             variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
         return np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf), kernel_variance
 
+    def influences(self, kernel, X_fit, X, most):
+        """Yield, for blocks of new rows, the weights (m, n) of the targets, and variances (m,).
+
+        A block has at most ``most`` weights, or one row. Not with a ``time``.
+        """
+        project, _ = self.prepare(kernel, X_fit)
+        for rows in chunks(len(X), len(X_fit), most):
+            V, r, _ = project(kernel(X[rows], X_fit))
+            variance = kernel.diag(X[rows]) + r[0] ** 2 - np.einsum("ij,ij->j", V, V)
+            yield project.weights(V, r[0]), np.maximum(variance, 0.0)
+
     def covariance(self, kernel, X_fit, X):
         """Posterior covariances (m, m) of new rows ``X``, and the kernel variance."""
         project, kernel_variance = self.prepare(kernel, X_fit)
@@ -170,21 +196,36 @@ class Posterior:
         return kernel(X) - V.T @ V + A.T @ B, kernel_variance
 
 
+class Projection(NamedTuple):
+    """Function of `Posterior.prepare` for a Gaussian process.
+
+    ``factor`` is that of ``W^1/2 K W^1/2 + ridge I``, ``root`` is ``sqrt(w)``, and ``ones`` is
+    ``L^-1 sqrt(w)`` for the lower factor ``L``.
+    """
+
+    factor: Cholesky
+    root: np.ndarray
+    ones: np.ndarray
+
+    def __call__(self, cross):
+        V = self.factor.half_solve((cross * self.root).T)
+        r = (1.0 - self.ones @ V)[None] / np.sqrt(self.ones @ self.ones)
+        return V, r, r
+
+    def weights(self, V, r):
+        """Weights (m, n) of the targets in predictions at m new rows, from the parts there."""
+        V = V + np.outer(self.ones, r / np.sqrt(self.ones @ self.ones))
+        return self.factor.back_solve(V).T * self.root
+
+
 def _projection(K, posterior):
-    """Function of `Posterior.prepare` for a Gaussian process; K is overwritten."""
+    """`Projection`; K is overwritten."""
     root = np.sqrt(posterior.weights)
     K *= root[:, None]
     K *= root
     K[np.diag_indices_from(K)] += posterior.ridge
     factor = cholesky(K)
-    ones = factor.half_solve(root)
-
-    def project(cross):
-        V = factor.half_solve((cross * root).T)
-        r = (1.0 - ones @ V)[None] / np.sqrt(ones @ ones)
-        return V, r, r
-
-    return project
+    return Projection(factor, root, factor.half_solve(root))
 
 
 def _flow_projection(K, posterior):

@@ -159,7 +159,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         return self
 
     @one_notice()
-    def predict(self, X, return_std=False, return_cov=False):
+    def predict(self, X, return_std=False, return_cov=False, include_noise=True):
         """Predict targets.
 
         Parameters
@@ -169,6 +169,9 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             Also return the standard deviation or the covariance of new observations: of the mixture
             of the Gaussian processes of ``estimators_``, each of which keeps a matrix, see
             `NTKRegressor.predict`.
+        include_noise : bool
+            Whether these are uncertain by the noise of an observation, too; without, they are those
+            of the function.
 
         Returns
         -------
@@ -179,7 +182,8 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             return self._mean("predict", X)
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        results = [model.predict(X, return_std, return_cov) for model in self.estimators_]
+        asked = return_std, return_cov, include_noise
+        results = [model.predict(X, *asked) for model in self.estimators_]
         means, spreads = (np.array(arrays) for arrays in zip(*results, strict=True))
         mean = np.tensordot(self.weights_, means, 1)
         deviations = means - mean

@@ -79,6 +79,10 @@ class Cholesky:
         """``L^-1 B``."""
         return linalg.solve_triangular(self.factor, B, lower=True, check_finite=False)
 
+    def back_solve(self, B):
+        """``L'^-1 B``."""
+        return linalg.solve_triangular(self.factor, B, lower=True, trans="T", check_finite=False)
+
     def inverse_diagonal(self):
         """Diagonal of ``A^-1``."""
         inverse, _ = linalg.lapack.dtrtri(self.factor, lower=1)

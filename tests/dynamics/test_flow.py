@@ -196,6 +196,25 @@ def test_residuals_and_variances_are_those_of_leaving_one_out(n, n_outputs, rank
     assert_allclose(flow.variances(time), variances, rtol=1e-7, atol=1e-8)
 
 
+@TIMES
+@RIDGES
+@pytest.mark.parametrize("rank", [20, 3])
+def test_outputs_without_a_row_are_those_of_training_without_it(time, alpha, rank):
+    K, Y, weights = problem(12, rank=rank)
+    n, expected = 9, []
+    own, cross = K[:n, :n], K[n:, :n]
+    flow = GradientFlow(own, weights[:n], alpha, 0.7)
+    for i in range(n):
+        rest = np.arange(n) != i
+        other = GradientFlow(own[np.ix_(rest, rest)], weights[:n][rest], alpha, 0.7)
+        expected.append(other.predict(cross[:, rest], Y[:n][rest], time))
+    found = flow.left_out(cross, Y[:n], time)
+    assert_allclose(found, np.stack(expected, axis=1), rtol=1e-8, atol=1e-8)
+    residuals = flow.residuals(Y[:n], time)
+    at_rows = np.einsum("iik->ik", flow.left_out(own, Y[:n], time))
+    assert_allclose(Y[:n] - at_rows, residuals, rtol=1e-8, atol=1e-8)
+
+
 @RIDGES
 def test_reduction_is_the_covariance_of_trained_draws(alpha):
     """In matrices: prior draws and noisy targets go through the smoother."""

@@ -17,6 +17,7 @@ METHODS = {
     "coefficients": lambda flow, Y, time: flow.coefficients(Y, time)[0],
     "intercept": lambda flow, Y, time: flow.coefficients(Y, time)[1],
     "residuals": lambda flow, Y, time: flow.residuals(Y, time),
+    "left_out": lambda flow, Y, time: flow.left_out(np.ones((2, flow._n)), Y, time),
     "rotated": lambda flow, Y, time: flow.rotated(Y, time),
 }
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

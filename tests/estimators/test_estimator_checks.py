@@ -50,6 +50,7 @@ def test_estimator_check(estimator, check):
         NTKRegressor(kernel="nngp"),
         NTKRegressor(training_time="auto"),
         NTKRegressor(training_time=100.0),
+        NTKRegressor(uncertainty="ensemble"),
         NTKClassifier(alpha=0.1),
         NTKClassifier(kernel="nngp"),
         NTKClassifier(training_time="auto"),

@@ -53,6 +53,14 @@ def test_what_was_factorised_is_not_factorised_again(model, made):
     assert made == [60]
 
 
+def test_intervals_and_deviations_share_a_factor(made):
+    X, Y = data()
+    model = NTKRegressor(alpha=0.1).fit(X, Y)
+    for method in ("conformal", "gaussian", "jackknife+"):
+        model.predict_interval(X, method=method)
+    assert made == [60]
+
+
 @pytest.mark.slow
 @MODELS
 def test_another_fit_has_another_posterior(model, made):

@@ -1,0 +1,104 @@
+"""Uncertainty of regression: how much wide networks differ that start at random and are trained."""
+
+import numpy as np
+from sklearn.base import clone
+
+from ..dynamics import GradientFlow, covariance
+from ..dynamics._covariance import influences
+from ..gram._operator import chunks
+from ..kernels import NNGPKernel, NTKKernel
+from ._uncertainty import Posterior
+
+
+def start_of(kernel):
+    """Kernel of the outputs of the networks before training, of an NTK or NNGP.
+
+    Raises ValueError for other kernels.
+    """
+    if isinstance(kernel, NNGPKernel):
+        return clone(kernel)
+    if not isinstance(kernel, NTKKernel):
+        what = "a precomputed one" if kernel is None else repr(kernel)
+        raise ValueError(
+            f"uncertainty='ensemble' needs the kernel of a network, NTKKernel or NNGPKernel, which "
+            f"says how it starts; got {what}: take uncertainty='posterior'."
+        )
+    parameters = kernel.get_params()
+    del parameters["n_frozen"]
+    return NNGPKernel(**parameters)
+
+
+def posterior_of(model, weights, ridge, solution):
+    """The posterior of a fitted estimator, and inverse variances (n,) of leave-one-out residuals.
+
+    ``solution`` is the `Solution` for these weights and this ridge.
+    """
+    parameters = weights, ridge, model.training_time_, model.learning_rate
+    if model.uncertainty == "posterior":
+        return Posterior(*parameters), solution.precision
+    ensemble = Ensemble(start_of(model.kernel_), *parameters)
+    return ensemble, ensemble.precision(model.kernel_, model.X_fit_, solution)
+
+
+class Ensemble(Posterior):
+    """`Posterior` of networks that are trained by one kernel and start by another, ``start``.
+
+    Variances are in units of the kernel of the start. What is kept are the eigenvectors of the one
+    Gram matrix, and the other.
+    """
+
+    _names = (*Posterior._names, "start")
+    has_likelihood = False
+
+    def __init__(self, start, *parameters):
+        self.start = start
+        super().__init__(*parameters)
+
+    def precision(self, kernel, X_fit, solution):
+        """Inverse variances (n,) of leave-one-out residuals, with the noise of the ridge.
+
+        Without its row, a network predicts the residual ``r = R f_0`` of its own initial outputs
+        ``f_0`` at the training rows: the variances are the diagonal of ``R K R'``.
+        """
+        if len(X_fit) < 2:
+            return solution.precision
+        (training, K), _ = self.prepare(kernel, X_fit)
+        if self.time is None:
+            R = training.coefficients(np.eye(len(K)), np.inf)[0] / solution.precision[:, None]
+        else:
+            R = training.residuals(np.eye(len(K)), self.time)
+        latent = np.einsum("ij,ij->i", R @ K, R)
+        return 1.0 / (np.maximum(latent, np.finfo(float).tiny) + self.ridge / self.weights)
+
+    def variance(self, kernel, X_fit, X):
+        (training, K), kernel_variance = self.prepare(kernel, X_fit)
+        found = np.empty(len(X))
+        for rows in chunks(len(X), len(X_fit)):
+            cross, start = kernel(X[rows], X_fit), (K, self.start(X[rows], X_fit))
+            new = self.start.diag(X[rows])
+            found[rows] = covariance(training, cross, new, self._end, start)
+        return found, kernel_variance
+
+    def covariance(self, kernel, X_fit, X):
+        (training, K), kernel_variance = self.prepare(kernel, X_fit)
+        start = K, self.start(X, X_fit)
+        found = covariance(training, kernel(X, X_fit), self.start(X), self._end, start)
+        return found, kernel_variance
+
+    def influences(self, kernel, X_fit, X, most):
+        """As of `Posterior`: of the Gaussian process of the kernel that trains."""
+        (training, _), _ = self.prepare(kernel, X_fit)
+        for rows in chunks(len(X), len(X_fit), most):
+            cross = kernel(X[rows], X_fit)
+            variance = covariance(training, cross, kernel.diag(X[rows]), np.inf, noise=self.ridge)
+            yield next(influences(training, cross, np.inf)), variance
+
+    @property
+    def _end(self):
+        return np.inf if self.time is None else self.time
+
+    def _make(self, kernel, X_fit):
+        """`GradientFlow` of the kernel that trains, and the Gram matrix (n, n) of the start."""
+        flow = GradientFlow(kernel(X_fit), self.weights, self.ridge, self.learning_rate)
+        K = self.start(X_fit)
+        return (flow, K), self._kernel_variance(K)

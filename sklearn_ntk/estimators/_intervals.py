@@ -1,0 +1,234 @@
+"""Prediction intervals of kernel ridge regression in closed form: full conformal and jackknife+."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._runtime.check import read_number
+from .._runtime.notices import one_notice
+from ..dynamics import GradientFlow
+from ..gram._operator import chunks
+from ._base import check_solve
+from ._predictions import check_finite
+
+BLOCK = 2**20
+"""Weights of targets in predictions that are held at a time."""
+
+
+class Intervals:
+    """Mixin: prediction intervals of a fitted `NTKRegressor`."""
+
+    @one_notice()
+    def predict_interval(self, X, coverage=0.9, method="conformal"):
+        """Predict intervals that hold a new target with a given probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        coverage : float, default=0.9
+            Share of the targets of new rows that are to be in their intervals, between 0 and 1.
+        method : {"conformal", "jackknife+", "gaussian"}, default="conformal"
+            How the ends are found, see the notes.
+
+        Returns
+        -------
+        array of shape (n_samples, 2) or (n_samples, 2, n_outputs)
+            Lower and upper ends.
+
+        Raises
+        ------
+        ValueError
+            If there are too few training rows for the coverage, n of which reach at most ``n / (n +
+            1)``, or if the kernel is precomputed; for "conformal" also with a ``training_time``.
+
+        Notes
+        -----
+        - "conformal": full conformal prediction. A target is in the interval if, in the fit to the
+          training rows and this one, its residual in units of its standard deviation is not among
+          the largest ones (studentised). If training and new rows are drawn from one distribution,
+          whichever, targets are in the interval with at least this probability.
+        - "jackknife+": from the predictions and the residuals of leaving out one row each. Coverage
+          is that asked for in practice; what is guaranteed is ``1 - 2 (1 - coverage)``. With a
+          ``training_time`` each call computes eigenvectors and 16 complex products.
+        - "gaussian": quantiles of the normal distribution with the mean and standard deviation of
+          `predict`. Nothing is guaranteed.
+
+        The first two follow from one factorisation without a refit, and need no distribution of the
+        noise. They are for a given network and ridge: on real sets of 200 rows 0.9 became 0.898
+        where both were chosen with the same targets, and 0.877 where features were learned, too.
+        Copies of a row with the same target are one observation; a new one has the mean weight of
+        these, and guarantees are for equal weights. Several outputs have intervals for each.
+
+        References
+        ----------
+        V. Vovk, A. Gammerman and G. Shafer, "Algorithmic learning in a random world", 2005.
+
+        E. Burnaev and V. Vovk, "Efficiency of conformalized ridge regression", COLT 2014.
+
+        R. Barber, E. Candes, A. Ramdas and R. Tibshirani, "Predictive inference with the
+        jackknife+", Annals of Statistics 49, 2021.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ntk import NTKRegressor
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(300, 1))
+        >>> y = np.sin(3.0 * X[:, 0]) + 0.2 * rng.normal(size=300)
+        >>> low, high = NTKRegressor().fit(X[:200], y[:200]).predict_interval(X[200:]).T
+        >>> bool(0.85 < np.mean((low <= y[200:]) & (y[200:] <= high)) < 0.97)
+        True
+        """
+        check_is_fitted(self)
+        if read_number(coverage, "coverage", is_positive=True) >= 1.0:
+            raise ValueError(f"coverage must be less than 1; got {coverage:.6g}.")
+        if method not in (*METHODS, "gaussian"):
+            names = ", ".join(map(repr, (*METHODS, "gaussian")))
+            raise ValueError(f"method must be one of {names}; got {method!r}.")
+        self._check_spread("predict_interval needs")
+        if method == "gaussian":
+            mean, std = self.predict(X, return_std=True)
+            reach = ndtri(0.5 + 0.5 * coverage) * std
+            return np.stack([mean - reach, mean + reach], axis=1)
+        mean = self._values(X, self._dual, self._constant)
+        X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self._posterior.time is None:
+                ends = self._ends(X, coverage, method) + mean
+            else:
+                ends = self._ends_after_stop(X, coverage, method)
+        ends = np.stack([self._units.values(each) for each in ends], axis=1)
+        check_finite(ends, mean)
+        return ends[..., 0] if self._is_flat else ends
+
+    def _ends(self, X, coverage, method):
+        """Ends (2, m, k) at rows as the kernel sees them, less the predictions."""
+        most = max(1, BLOCK * len(self.X_fit_) // len(self._observations.group))
+        blocks = self._posterior.influences(self.kernel_, self.X_fit_, X, most)
+        found = [
+            self._observations.ends(method, coverage, weights, self._unit_deviation(variance))
+            for weights, variance in blocks
+        ]
+        return np.concatenate(found, axis=1)
+
+    def _ends_after_stop(self, X, coverage, method):
+        """Ends (2, m, k) by the jackknife+, of training that stops."""
+        posterior, (group, shares, targets, *_) = self._posterior, self._observations
+        if method != "jackknife+":
+            raise ValueError(
+                f"method={method!r} has no closed form after a training_time; got "
+                f"{posterior.time:.4g}: take method='jackknife+', or training_time=None."
+            )
+        rank = rank_of(coverage, len(group))
+        check_solve(len(group), "distinct training rows or targets", is_spectral=True)
+        K = self.kernel_(self.X_fit_)[np.ix_(group, group)]
+        weights = shares * posterior.weights[group]
+        flow = GradientFlow(K, weights, posterior.ridge, posterior.learning_rate)
+        sizes, found = np.abs(flow.residuals(targets, posterior.time)), []
+        for rows in chunks(len(X), targets.size, BLOCK):
+            cross = self.kernel_(X[rows], self.X_fit_)[:, group]
+            values = flow.left_out(cross, targets, posterior.time)
+            found.append([-_ranked(sizes - values, rank), _ranked(values + sizes, rank)])
+        return np.concatenate(found, axis=1)
+
+    def _unit_deviation(self, variance):
+        """Standard deviations (m,) of new observations for an amplitude of one, without `noise_`.
+
+        ``variance`` (m,) is that of the posterior.
+        """
+        return np.sqrt(np.maximum(variance + self._new_ridge, np.finfo(float).tiny))
+
+
+class Observations(NamedTuple):
+    """Distinct pairs of a row and its targets, which have the ranks of an interval.
+
+    Copies of a row with the same targets are one pair of N, with the sum of their weights. In the
+    fit to all pairs, ``dual`` (N, k) are the dual coefficients ``c`` and ``precision`` (N,) is the
+    diagonal of the matrix ``M`` with ``c = M y``: without a pair its residual is ``c_i / M_ii``.
+    ``group`` (N,) is the number of the distinct row of each pair, ``shares`` (N,) is its part of
+    the weight of that row, and ``targets`` has shape (N, k).
+    """
+
+    group: np.ndarray
+    shares: np.ndarray
+    targets: np.ndarray
+    dual: np.ndarray
+    precision: np.ndarray
+
+    def ends(self, method, coverage, weights, deviation):
+        """Lower and upper ends of intervals, less the prediction, (2, m, k) at m new rows.
+
+        ``weights`` (m, n) are those of the targets of distinct rows in the predictions, and
+        ``deviation`` (m,) is the standard deviation of a new observation for an amplitude of one.
+        """
+        rank = rank_of(coverage, len(self.group))
+        weights = weights[:, self.group] * self.shares
+        arguments = self.precision, weights, deviation, rank
+        return np.stack([METHODS[method](c, *arguments) for c in self.dual.T], axis=2)
+
+
+def observe(pairs, Y, weights, ridge, solution):
+    """`Observations` of the `pairs_of` merged targets (n, k) with these weights, fitted together.
+
+    A pair ``p`` of the row ``g`` has ``c_p = w_p (y_p - mean_g) / ridge + w_p / w_g c_g`` and
+    ``M_pp = w_p / ridge (1 - w_p / w_g) + (w_p / w_g)^2 M_gg``.
+    """
+    group, own, targets = pairs
+    shares, dual, precision = own / weights[group], solution.dual, solution.precision
+    if len(group) == len(Y):
+        return Observations(group, shares, targets, dual, precision)
+    least = np.finfo(float).eps / np.max(precision / weights)  # for zero, the limit
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = own / max(ridge, least)
+        dual = apart[:, None] * (targets - Y[group]) + shares[:, None] * dual[group]
+        precision = apart * (1.0 - shares) + shares**2 * precision[group]
+    return Observations(group, shares, targets, dual, precision)
+
+
+def rank_of(coverage, n):
+    """Rank, among n observations, of the end of an interval; raises ValueError if n are too few."""
+    rank = int(np.ceil(coverage * (n + 1.0) - 1e-9))
+    if rank > n:
+        raise ValueError(
+            f"coverage={coverage:.6g} needs more than {n} distinct training rows or targets: take "
+            f"at most {n / (n + 1.0):.4g}, or method='gaussian'."
+        )
+    return rank
+
+
+def _conformal(dual, precision, weights, deviation, rank):
+    """Ends (m,) of the full conformal set of studentised residuals, which is an interval.
+
+    With the target ``f + u`` of a new row among the others, the residual of observation i in units
+    of its standard deviation is ``(c_i - l_i u / s) / sqrt(M_ii + l_i^2 / s)``, for its weight
+    ``l`` and the variance ``s``; that of the new row is ``u / sqrt(s)``. The former is the larger
+    one in absolute value from ``-|c_i| sqrt(s) / (r - t)`` to ``|c_i| sqrt(s) / (r + t)``, where
+    ``t = sign(c_i) l_i / sqrt(s)`` and ``r = sqrt(M_ii + t^2)``.
+    """
+    tilt = weights / deviation[:, None]
+    far = np.hypot(np.sqrt(precision), tilt) + np.abs(tilt)
+    near = precision / far  # the difference of the same
+    size = np.abs(dual) * deviation[:, None]
+    is_up = np.signbit(tilt) == np.signbit(dual)
+    lower = np.divide(size, np.where(is_up, near, far), out=tilt)
+    upper = size / np.where(is_up, far, near)
+    return -_ranked(lower, rank), _ranked(upper, rank)
+
+
+def _jackknife_plus(dual, precision, weights, deviation, rank):
+    """Ends (m,) of the jackknife+: ranks of predictions without a row and its residual."""
+    residuals = dual / precision
+    shift, size = weights * residuals, np.abs(residuals)
+    return -_ranked(shift + size, rank), _ranked(size - shift, rank)
+
+
+def _ranked(values, rank):
+    """The value of this rank, counted from one, along the second axis."""
+    return np.partition(values, rank - 1, axis=1)[:, rank - 1]
+
+
+METHODS = {"conformal": _conformal, "jackknife+": _jackknife_plus}
+"""Functions of an output: dual coefficients and precisions (n,), weights (m, n), standard
+deviations (m,), and the rank."""

@@ -1,0 +1,254 @@
+"""Predictions of regression, with their uncertainty."""
+
+import numpy as np
+from scipy import linalg
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._runtime.check import read_count
+from .._runtime.memory import check_memory
+from .._runtime.notices import one_notice
+from ..dynamics import Training
+from ..solvers import Ridge
+
+
+class Predictions:
+    """Mixin: predictions of a fitted `NTKRegressor`."""
+
+    @one_notice()
+    def predict(self, X, return_std=False, return_cov=False, include_noise=True):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool
+            Also return the standard deviation of a new observation.
+        return_cov : bool
+            Also return the covariance of new observations.
+        include_noise : bool
+            Whether these are uncertain by the noise of an observation, too; without, they are those
+            of the function.
+
+        Returns
+        -------
+        mean : array of shape (n_samples,) or (n_samples, n_outputs)
+        std : array of the same shape, if ``return_std``
+        cov : array of shape (n_samples, n_samples) or (n_samples, n_samples, n_outputs), if
+            ``return_cov``
+
+        Notes
+        -----
+        The covariance is ``amplitude_`` times that of the posterior of the Gaussian process with
+        this kernel and the noise variance ``alpha_`` (with the NNGP, a Bayesian network), plus
+        ``noise_``. Amplitude and noise are those at which the leave-one-out residuals, and the
+        scatter of the targets of equal rows, are most likely. Farther from the data than training
+        rows are from each other, the amplitude rises, if needed, until functions vary as much as
+        the targets do. A new observation has the mean weight of the training rows, where copies of
+        a row with the same target count as one row. The first call computes a factorisation; the
+        model keeps it, a matrix (n_distinct, n_distinct), until the next fit, but not in pickles
+        and copies.
+
+        With a ``training_time`` the posterior is replaced by the distribution of networks that
+        start as draws of this Gaussian process and are trained for this time (J. Lee et al.,
+        NeurIPS 2019), which tends to the posterior. With ``uncertainty="ensemble"`` networks start
+        as they do, as draws of the Gaussian process of the NNGP, and are trained by ``kernel_``;
+        ``amplitude_`` multiplies the NNGP. Then the fit computes eigenvectors, and the model keeps
+        two matrices.
+        """
+        if return_std and return_cov:
+            raise ValueError("At most one of return_std and return_cov can be requested.")
+        check_is_fitted(self)
+        if return_cov and self.kernel_ is not None:
+            n = np.shape(X)[0]
+            check_memory(
+                16.0 * n * (n + len(self.X_fit_)),
+                f"The covariance of {n} rows",
+                "take fewer rows, or return_std=True",
+            )
+        scores = self._units.values(self._values(X, self._dual, self._constant))
+        mean = scores[:, 0] if self._is_flat else scores
+        if not (return_std or return_cov):
+            return mean
+        self._check_spread("return_std and return_cov need")
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        spread_of = self._covariance if return_cov else self._deviation
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = spread_of(X, include_noise)
+        check_finite(spread, mean, ", or take return_std=True" * return_cov)
+        return mean, spread[..., 0] if self._is_flat else spread
+
+    @one_notice()
+    def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
+        """Draw targets of new rows, or functions, from the distribution of `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+        n_samples : int
+            Number of draws.
+        random_state : int, RandomState instance or None
+            None draws others at each call.
+        include_noise : bool
+            Whether to draw new observations; without, functions.
+
+        Returns
+        -------
+        array of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+            Each draw is normal with the mean and the covariance of `predict`; outputs are
+            independent.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ntk import NTKRegressor
+        >>> X = np.linspace(-1.0, 1.0, 20)[:, None]
+        >>> model = NTKRegressor(alpha=0.1).fit(X, np.sin(3.0 * X[:, 0]))
+        >>> model.sample_y([[0.0], [0.5]], n_samples=5, random_state=0).shape
+        (2, 5)
+        """
+        n_samples = read_count(n_samples, "n_samples", 1)
+        check_is_fitted(self)
+        self._check_spread("sample_y needs")
+        mean, cov = self.predict(X, return_cov=True, include_noise=include_noise)
+        m, random = len(mean), check_random_state(random_state)
+        draws = []
+        for center, C in zip(mean.reshape(m, -1).T, cov.reshape(m, m, -1).T, strict=True):
+            values, vectors = linalg.eigh(C)
+            normal = random.standard_normal((m, n_samples))
+            root = vectors * np.sqrt(np.maximum(values, 0.0))  # negative ones are rounding
+            draws.append(center[:, None] + root @ normal)
+        return draws[0] if self._is_flat else np.stack(draws, axis=1)
+
+    def log_marginal_likelihood(self):
+        """Restricted log marginal likelihood of the training targets, summed over outputs.
+
+        Returns
+        -------
+        float
+            Logarithm of their density under the Gaussian process with the covariance
+            ``amplitude_ k(x, y)`` and the noise ``amplitude_ alpha_ + noise_``, divided by the
+            weight of the row. Infinite for constant targets.
+
+        Notes
+        -----
+        "Restricted": the constant, which has a flat prior of density one, is integrated over (C.
+        Rasmussen and C. Williams, "Gaussian processes for machine learning", 2006, section 2.7).
+        Equal rows enter with the mean of their targets. Values compare models of the same targets.
+        Amplitude and noise are fitted to leave-one-out residuals, so that the likelihood is not the
+        largest one. Each call computes the Gram matrix and a factorisation for each output.
+        """
+        check_is_fitted(self)
+        self._check_spread("log_marginal_likelihood needs")
+        if not self._posterior.has_likelihood:
+            raise ValueError(
+                f"log_marginal_likelihood needs the posterior of a Gaussian process; got "
+                f"training_time={self._posterior.time} and uncertainty={self.uncertainty!r}: take "
+                f"training_time=None and uncertainty='posterior'."
+            )
+        n, total = len(self.X_fit_), 0.0
+        K, weights = self.kernel_(self.X_fit_), self._posterior.weights
+        columns = zip(self._targets.T, self._units.exponents, *self._spread[:2], strict=True)
+        for y, exponent, amplitude, noise in columns:
+            if amplitude == 0.0:
+                return np.inf
+            ridge = self._posterior.ridge + noise / amplitude
+            solution = Ridge(ridge).fit(K, y, weights).solution
+            spread = np.log(2.0 * np.pi * amplitude) + 2.0 * exponent * np.log(2.0)
+            fit = y @ solution.dual[:, 0] / amplitude
+            total -= 0.5 * ((n - 1) * spread + solution.log_determinant + fit)
+        return float(total)
+
+    @one_notice()
+    def staged_predict(self, X, times):
+        """Predict targets at several times of the training.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        times : array-like of shape (n_times,)
+            Times as ``training_time``, in any order; ``np.inf`` is the end.
+
+        Yields
+        ------
+        array of shape (n_samples,) or (n_samples, n_outputs)
+            What `predict` returns for each time, with the kernel and ``alpha_`` of the fit.
+
+        Notes
+        -----
+        All times share one eigendecomposition and one pass over the rows. `dynamics.Training` has
+        other methods of training, losses and learning times.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_ntk import NTKRegressor
+        >>> X = np.linspace(-1.0, 1.0, 20)[:, None]
+        >>> model = NTKRegressor(alpha=0.0).fit(X, np.sin(3.0 * X[:, 0]))
+        >>> for y in model.staged_predict([[0.5]], times=[1.0, 10.0, np.inf]):
+        ...     print(y.round(2))
+        [0.45]
+        [0.71]
+        [1.]
+        """
+        check_is_fitted(self)
+        if self.kernel_ is None:
+            raise ValueError(
+                "staged_predict needs the kernel between training rows, which are not kept of a "
+                "precomputed Gram matrix: pass the kernel itself."
+            )
+        if np.ndim(times) != 1 or not len(times):
+            raise ValueError(f"times must be a list or an array of numbers; got {times!r}.")
+        posterior, (n, k) = self._posterior, self._targets.shape
+        K = self.kernel_(self.X_fit_)
+        flow = Training(K, posterior.weights, posterior.ridge, posterior.learning_rate)
+        dual, intercept = flow.coefficients(self._targets, times)
+        values = self._values(X, dual.swapaxes(0, 1).reshape(n, -1), intercept.ravel())
+        stages = self._units.values(values.reshape(-1, len(times), k)).swapaxes(0, 1)
+        return (stage[:, 0] if self._is_flat else stage for stage in stages)
+
+    def _check_spread(self, what):
+        """Raise ValueError if the model has no posterior; ``what`` begins the sentence."""
+        if self.kernel_ is None:
+            raise ValueError(
+                f"{what} the kernel between new rows, which a precomputed Gram matrix lacks: pass "
+                f"the kernel itself."
+            )
+        if len(self.X_fit_) < 2:
+            raise ValueError(
+                f"{what} at least 2 distinct training rows to learn the noise from; got 1."
+            )
+
+    def _deviation(self, X, include_noise):
+        """Standard deviations (m, k) of new observations, or without noise of the function."""
+        arguments = self.kernel_, self.X_fit_, self._rows(X)
+        latent, kernel_variance = self._posterior.variance(*arguments)
+        latent = latent * self._lengthening(X) ** 2
+        variance = latent[:, None] * self._spread.scale(latent, kernel_variance)
+        return self._units.differences(np.sqrt(variance + include_noise * self._spread.observed))
+
+    def _covariance(self, X, include_noise):
+        """Covariances (m, m, k) of new observations, or without noise of the function."""
+        arguments = self.kernel_, self.X_fit_, self._rows(X)
+        latent, kernel_variance = self._posterior.covariance(*arguments)
+        lengthening = self._lengthening(X)
+        latent = latent * lengthening[:, None] * lengthening
+        root = np.sqrt(self._spread.scale(latent.diagonal(), kernel_variance))
+        noise = np.eye(len(X))[..., None] * (include_noise * self._spread.observed)
+        return self._units.variances(latent[..., None] * root[:, None] * root + noise)
+
+    def _lengthening(self, X):
+        """By how much rows (m, d) are farther from the mean than as the kernel sees them, (m,).
+
+        Functions of wide networks, and thus what is unknown of them, grow in proportion.
+        """
+        return np.ones(len(X)) if self._columns is None else self._columns.lengthening(X)
+
+
+def check_finite(spread, mean, advice=""):
+    """Raise ValueError if an uncertainty is not finite."""
+    if not np.all(np.isfinite(spread)):
+        raise ValueError(
+            f"The uncertainty of predictions that reach {np.max(np.abs(mean)):.3g} overflows: "
+            f"scale the data{advice}."
+        )

@@ -1,0 +1,259 @@
+"""Prediction intervals of `NTKRegressor`: their closed forms, coverage, and refusals."""
+
+import pickle
+import time
+
+import numpy as np
+import pytest
+from memory import set_free
+from numpy.testing import assert_allclose, assert_array_equal
+from plain import PLAIN
+from scipy.stats import norm
+from sklearn.gaussian_process.kernels import DotProduct
+
+from sklearn_ntk import NTKKernel, NTKRegressor
+from sklearn_ntk.estimators import _intervals
+
+METHODS = ["conformal", "jackknife+", "gaussian"]
+IN_CLOSED_FORM = pytest.mark.parametrize("method", METHODS[:2])
+KERNEL = NTKKernel(depth=1)
+
+
+def data(n=12, n_outputs=None, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2.0, 2.0, size=(n, 2))
+    Y = np.stack([np.sin(2.0 * X[:, 0]), 100.0 + 10.0 * X[:, 1]], axis=1)
+    Y += [0.3, 2.0] * rng.normal(size=Y.shape)
+    return X, Y[:, 0] if n_outputs is None else Y[:, :n_outputs]
+
+
+def with_equal_rows():
+    """Three places have several targets, one a single one."""
+    X, y = data()
+    return X[[0, 0, 0, 1, 1, 2, 2, 2, 2, 3]], y[:10]
+
+
+def make(alpha=0.5, **parameters):
+    return NTKRegressor(KERNEL, alpha=alpha, **parameters)
+
+
+def residuals_in_deviations(X, y, weights, alpha):
+    """Leave-one-out residuals of a fit to all rows, equal ones apart, divided by deviations."""
+    n = len(X)
+    bordered = np.ones((n + 1, n + 1))
+    bordered[:n, :n] = KERNEL(X) + alpha * np.diag(1.0 / weights)
+    bordered[n, n] = 0.0
+    M = np.linalg.inv(bordered)[:n, :n]
+    return M @ y / np.sqrt(M.diagonal())
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8])
+@pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
+def test_conformal_intervals_are_those_of_refits_with_every_target(kind, coverage):
+    X, y = with_equal_rows() if kind == "equal rows" else data()
+    n = len(X)
+    weights = np.linspace(0.5, 2.0, n) if kind == "weights" else np.ones(n)
+    new = np.vstack([data(3, seed=1)[0], X[:1], 5.0 * X[1:2]])
+    found = make().fit(X, y, weights).predict_interval(new, coverage)
+    needed = n + 1 - np.ceil(coverage * (n + 1))
+    all_weights = np.append(weights, weights.mean())
+    for x, (low, high) in zip(new, found, strict=True):
+        near = np.array([-1e-6, 1e-6])
+        grid = np.concatenate([np.linspace(-8.0, 8.0, 101), low + near, high + near])
+        inside = []
+        for target in grid:
+            rows, targets = np.vstack([X, x]), np.append(y, target)
+            scores = np.abs(residuals_in_deviations(rows, targets, all_weights, 0.5))
+            inside.append(np.sum(scores[:-1] >= scores[-1]) >= needed)
+        assert_array_equal(inside, (low <= grid) & (grid <= high))
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.8])
+@pytest.mark.parametrize("training_time", [None, 5.0])
+@pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
+def test_jackknife_plus_is_that_of_refits(kind, training_time, coverage):
+    X, Y = data(n_outputs=2)
+    if kind == "equal rows":
+        X = X[[0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 4, 5]]
+    new, n = data(4, seed=1)[0], len(X)
+    weights = np.linspace(0.5, 2.0, n) if kind == "weights" else np.ones(n)
+
+    def make():
+        return NTKRegressor(KERNEL, alpha=0.5, training_time=training_time)
+
+    found = make().fit(X, Y, weights).predict_interval(new, coverage, "jackknife+")
+    assert found.shape == (4, 2, 2)
+    values, sizes = [], []
+    for i in range(n):
+        rest = np.arange(n) != i
+        model = make().fit(X[rest], Y[rest], weights[rest])
+        values.append(model.predict(new))
+        sizes.append(np.abs(Y[i] - model.predict(X[[i]])))
+    rank = int(np.ceil(coverage * (n + 1)))
+    high = np.sort(np.add(values, sizes), axis=0)[rank - 1]
+    low = np.sort(np.subtract(values, sizes), axis=0)[n - rank]
+    assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-8)
+
+
+def test_gaussian_intervals_are_quantiles():
+    X, Y = data(n_outputs=2)
+    model = make().fit(X, Y)
+    mean, std = model.predict(X, return_std=True)
+    low, high = np.moveaxis(model.predict_interval(X, 0.7, "gaussian"), 1, 0)
+    assert_allclose(low, norm.ppf(0.15, mean, std), rtol=1e-10)
+    assert_allclose(high, norm.ppf(0.85, mean, std), rtol=1e-10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shapes_outputs_and_copies(method):
+    """Outputs are apart, intervals grow with the coverage, and rows do not know each other."""
+    X, Y = data(40, n_outputs=2)
+    new = data(7, seed=1)[0]
+    model = NTKRegressor(alpha=0.1, **PLAIN).fit(X, Y)
+    found = model.predict_interval(new, method=method)
+    assert found.shape == (7, 2, 2)
+    for k in range(2):
+        single = NTKRegressor(alpha=0.1, **PLAIN).fit(X, Y[:, k])
+        assert_allclose(single.predict_interval(new, method=method), found[..., k], rtol=1e-8)
+    inner = model.predict_interval(new, 0.6, method)
+    assert np.all(found[:, 0] <= inner[:, 0]) and np.all(inner[:, 1] <= found[:, 1])
+    assert np.all(inner[:, 0] < inner[:, 1])
+    assert_allclose(model.predict_interval(new[2:3], method=method), found[2:3], rtol=1e-9)
+    again = pickle.loads(pickle.dumps(model)).predict_interval(new, method=method)
+    assert_array_equal(again, found)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("alpha", ["auto", 0.1, 0.0])
+def test_integer_weights_are_repetitions(alpha, method):
+    X, y = data(30)
+    weights = np.random.default_rng(2).integers(1, 4, size=30)
+    new = data(5, seed=1)[0]
+    weighted = make(alpha).fit(X, y, weights)
+    repeated = make(alpha).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    found = repeated.predict_interval(new, method=method)
+    assert_allclose(weighted.predict_interval(new, method=method), found, rtol=1e-6)
+
+
+@IN_CLOSED_FORM
+def test_blocks_of_rows(method, monkeypatch):
+    X, y = with_equal_rows()
+    new = data(7, seed=1)[0]
+    models = [make().fit(X, y), make(training_time=5.0).fit(X, y)]
+    models = models[: 1 + (method == "jackknife+")]
+    expected = [model.predict_interval(new, 0.7, method) for model in models]
+    for size in (1, 25):
+        monkeypatch.setattr(_intervals, "BLOCK", size)
+        found = [model.predict_interval(new, 0.7, method) for model in models]
+        assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_many_targets_of_stopped_training_are_refused(monkeypatch):
+    """Leaving out a target takes the Gram matrix of all of them, not that of distinct rows."""
+    X = data()[0]
+    model = make(training_time=5.0).fit(np.repeat(X, 100, axis=0), np.arange(1200.0))
+    set_free(monkeypatch, 1e7)
+    with pytest.raises(MemoryError, match="A fit of 1200 distinct training rows or targets"):
+        model.predict_interval(X, method="jackknife+")
+
+
+def test_equal_rows_without_a_ridge():
+    """No fit explains their targets: jackknife+ has a limit, conformal sets become all numbers."""
+    X, y = with_equal_rows()
+    new = data(5, seed=1)[0]
+    exact, near = make(0.0).fit(X, y), make(1e-9).fit(X, y)
+    found = near.predict_interval(new, 0.3, "jackknife+")
+    assert_allclose(exact.predict_interval(new, 0.3, "jackknife+"), found, rtol=1e-5)
+    low, high = exact.predict_interval(new, 0.3).T
+    assert np.all(low < -1e6) and np.all(high > 1e6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_units_of_the_targets(method):
+    X, y = data(30)
+    expected = NTKRegressor(alpha=0.1).fit(X, y).predict_interval(X, method=method)
+    for factor, shift in [(1e-200, 0.0), (1e150, 0.0), (1.0, 1024.0)]:
+        model = NTKRegressor(alpha=0.1).fit(X, factor * y + shift)
+        found = model.predict_interval(X, method=method)
+        assert_allclose((found - shift) / factor, expected, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-140, 1e140])
+@IN_CLOSED_FORM
+def test_kernels_of_any_size(size, method):
+    X, y = data(30)
+    parameters = {"activation": "relu", "kernel": "ntk", "bias_var": 0.0, "squash": None}
+    parameters["features"] = None
+    expected = NTKRegressor(**parameters).fit(X, y).predict_interval(X, method=method)
+    found = NTKRegressor(**parameters).fit(size * X, y).predict_interval(size * X, method=method)
+    assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [2.5, 30.0])
+def test_coverage_is_kept(degrees):
+    """With noise of heavy tails or nearly normal noise, few rows, and a model that is wrong."""
+    rng = np.random.default_rng(0)
+    model, hits = (
+        NTKRegressor(DotProduct(), alpha=0.3, noise="ridge"),
+        {name: [] for name in METHODS[:2]},
+    )
+    for _ in range(200):
+        X = rng.normal(size=(60, 2))
+        y = X[:, 0] ** 2 + (0.5 + X[:, 1] ** 2) * rng.standard_t(degrees, size=60)
+        model.fit(X[:19], y[:19])
+        for name, found in hits.items():
+            low, high = model.predict_interval(X[19:], 0.8, name).T
+            found.append(np.mean((low <= y[19:]) & (y[19:] <= high)))
+    error = 3.0 * np.std(hits["conformal"]) / np.sqrt(60)
+    assert abs(np.mean(hits["conformal"]) - 0.8) < error  # 16 of 20 ranks
+    assert 0.76 < np.mean(hits["jackknife+"]) < 0.86
+
+
+# --- Refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"coverage": 0.95}, r"coverage=0.95 needs more than 12 .* at most 0\.9231, or method="),
+        ({"coverage": 1.0, "method": "gaussian"}, r"coverage must be less than 1; got 1\."),
+        ({"coverage": -0.1}, r"coverage must be a finite number > 0; got -0\.1"),
+        ({"coverage": "high"}, r"coverage must be a finite number > 0; got 'high'"),
+        ({"method": "cv+"}, r"method must be one of 'conformal', .*; got 'cv\+'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    X, y = data()
+    with pytest.raises(ValueError, match=message):
+        make().fit(X, y).predict_interval(X, **arguments)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_models_without_intervals(method):
+    X, y = data()
+    K = KERNEL(X)
+    with pytest.raises(ValueError, match=r"predict_interval needs the kernel between new rows"):
+        NTKRegressor("precomputed").fit(K, y).predict_interval(K, method=method)
+    with pytest.raises(ValueError, match=r"predict_interval needs at least 2 distinct"):
+        make().fit(X[[0] * 12], y).predict_interval(X, method=method)
+
+
+def test_training_that_stops_has_no_conformal_intervals():
+    X, y = data()
+    model = make(0.0, training_time=10.0).fit(X, y)
+    with pytest.raises(ValueError, match=r"no closed form after a training_time; got 10: take"):
+        model.predict_interval(X)
+    mean, std = model.predict(X, return_std=True)
+    low = model.predict_interval(X, method="gaussian")[:, 0]
+    assert_allclose(low, mean + norm.ppf(0.05) * std, rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_ends_take_little_time():
+    X, y = data(1000)
+    model, seconds = make("auto").fit(X[:500], y[:500]), []
+    for _ in range(4):
+        start = time.process_time()
+        model.predict_interval(X[500:])
+        seconds.append(time.process_time() - start)
+    assert min(seconds[1:]) < 0.1
