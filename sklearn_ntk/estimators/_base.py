@@ -1,7 +1,7 @@
-"""Base class of regressor and classifier, and their treatment of weights and of equal rows."""
+"""Base class of regressor and classifier, and their checks and fits of squares."""
 
 import numbers
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -17,6 +17,7 @@ from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
 from ._columns import Columns, deviations
+from ._equal_rows import distinct
 from ._features import given_features, gradients, project
 
 LARGEST_RIDGE = 1e300
@@ -286,54 +287,3 @@ def check_solve(n, rows, is_spectral):
         "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a linear "
         "model",
     )
-
-
-def distinct(X):
-    """Indices of the first of each set of equal rows, and for each row the number of its set.
-
-    Sets are numbered in the order of their first rows.
-    """
-    X = X + 0.0  # -0.0 and 0.0 are equal
-    numbers = {}
-    group = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in X])
-    return np.unique(group, return_index=True)[1], group
-
-
-class Scatter(NamedTuple):
-    """How much the targets of equal rows differ.
-
-    ``squares`` (k,) are the weighted sums of squares about the means of equal rows. ``n`` is the
-    number of distinct pairs (row, targets) minus that of distinct rows: the degrees of freedom.
-    ``unit`` is the mean weight of a distinct pair.
-    """
-
-    squares: np.ndarray
-    n: int
-    unit: float
-
-
-def pairs_of(Y, weights, group):
-    """Distinct pairs of a row and its targets: numbers of the rows, weights, and targets (N, k).
-
-    ``group`` is the number of the distinct row of each row.
-    """
-    if group[-1] == len(group) - 1:
-        return group, weights, Y
-    pairs, place = np.unique(np.column_stack([group, Y]), axis=0, return_inverse=True)
-    return pairs[:, 0].astype(int), np.bincount(place.ravel(), weights), pairs[:, 1:]
-
-
-def merge(Y, weights, group):
-    """Merge equal rows: weighted means of targets (n, k), sums of weights (n,), and `Scatter`.
-
-    ``group`` is the number of the distinct row of each row, as from `distinct`. Solutions stay the
-    same. Leave-one-out leaves out all copies of a row, so that an integer weight is the same as a
-    repetition in everything that is fitted.
-    """
-    if group[-1] == len(group) - 1:
-        return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
-    total = np.bincount(group, weights)
-    mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
-    n_pairs = len(pairs_of(Y, weights, group)[0])  # copies count once
-    squares = weights @ (Y - mean[group]) ** 2
-    return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)

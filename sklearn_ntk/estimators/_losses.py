@@ -13,7 +13,8 @@ from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
 from . import _logistic
-from ._base import fit_squares, given_alpha, merge
+from ._base import fit_squares, given_alpha
+from ._equal_rows import merge
 
 MOST_STEPS = 1_000_000
 """Most iterations of a support vector machine; it takes about ten times the number of rows."""

@@ -10,9 +10,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
-from ._base import NetworkEstimator, check_weights, fit_squares, merge, pairs_of
+from ._base import NetworkEstimator, check_weights, fit_squares
 from ._choice import choose, kernels_of
 from ._ensemble import posterior_of, start_of
+from ._equal_rows import merge, pairs_of
 from ._intervals import Intervals, observe
 from ._predictions import Predictions
 from ._uncertainty import find_spread

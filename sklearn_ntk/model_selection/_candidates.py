@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..estimators._base import NetworkEstimator, is_on_columns, merge, squashed
+from ..estimators._base import NetworkEstimator, is_on_columns, squashed
+from ..estimators._equal_rows import merge
 from ..estimators._features import project
 from ..gram import ArrayOperator, gram
 from ..layers import Dense, Output, lower

@@ -18,12 +18,11 @@ from ..activations import as_activation
 from ..estimators._base import (
     NetworkEstimator,
     check_solve,
-    distinct,
     is_on_columns,
-    merge,
     squashed,
 )
 from ..estimators._choice import is_auto, kernels_of, learn_features
+from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import given_features, project
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
