@@ -46,11 +46,11 @@ def test_estimator_check(estimator, check):
 @pytest.mark.slow
 @parametrize_with_checks(
     [
-        NTKRegressor(alpha=0.1),
-        NTKRegressor(kernel="nngp"),
-        NTKRegressor(training_time="auto"),
-        NTKRegressor(training_time=100.0),
-        NTKRegressor(uncertainty="ensemble"),
+        NTKRegressor("ntk", activation="relu", alpha=0.1),
+        NTKRegressor("nngp", activation="gelu", features="full"),
+        NTKRegressor("ntk", activation="relu", training_time="auto"),
+        NTKRegressor("ntk", activation="relu", training_time=100.0),
+        NTKRegressor("ntk", activation="relu", uncertainty="ensemble"),
         NTKClassifier(alpha=0.1),
         NTKClassifier(kernel="nngp"),
         NTKClassifier(training_time="auto"),

@@ -83,9 +83,9 @@ def serve_badly(seeds, pipe):
 
 @pytest.mark.slow
 def test_hangs_and_crashes():
-    found = list(supervise(range(5), limit=15.0, serve=serve_badly))
+    found = list(supervise(range(5), limit=8.0, serve=serve_badly))
     assert [seed for seed, *_ in found] == list(range(5))
     ends = [(end, reason) for _, end, reason, _ in found]
     assert ends[::2] == [("passed", "")] * 3
-    assert ends[1] == ("failed", "no end after 15 seconds")
+    assert ends[1] == ("failed", "no end after 8 seconds")
     assert ends[3] == ("failed", "the process crashed")
