@@ -6,7 +6,7 @@ from scipy.integrate import DOP853
 from .._runtime.check import read_flag, read_gram, read_number, read_weights
 from ..gram._spectrum import eigenvectors, non_negative
 from ._arguments import read_classes, read_method, read_outputs, read_times
-from ._logistic import LogisticProblem, best_constant, dual_of, minimum, probabilities
+from ._logistic import best_constant, dual_of, kernel_problem, minimum, probabilities
 from ._methods import FLOW
 from ._trained import Trained
 
@@ -228,13 +228,9 @@ class LogLossTraining(Trained):
     def _end(self, Y, first):
         """Dual coefficients and intercepts after infinite time."""
         root = self._vectors * np.sqrt(self._values)
-        ridges = np.full(len(self._values), self.alpha)
-        if self.fit_intercept:
-            root = np.hstack([root, np.ones((self._n, 1))])
-            ridges = np.append(ridges, 0.0)
         guess = self._constant(Y, first, self._guess(first))
-        found = minimum(LogisticProblem(root, ridges, Y, self._weights, first + guess))
-        body, constant = found[: len(self._values)], guess + found[len(self._values) :].sum(axis=0)
-        scores = first + guess + root @ found
-        misfit = self._weights[:, None] * (Y - probabilities(scores))
-        return dual_of(self._vectors, self._values, body, misfit, self.alpha), constant
+        rows = Y, self._weights, first + guess
+        problem = kernel_problem(root, self.alpha, *rows, self.fit_intercept)
+        found = minimum(problem)
+        constant = guess + found[len(self._values) :].sum(axis=0)
+        return dual_of(problem, found, self._vectors, self._values, self.alpha), constant

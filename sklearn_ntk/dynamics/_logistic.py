@@ -132,14 +132,26 @@ def minimum(problem, first=None, tolerance=1e-13, category=RuntimeWarning):
     return B
 
 
-def dual_of(vectors, values, coefficients, misfit, ridge):
-    """Dual coefficients (n, k) of the limit, from those (r, k) of ``vectors * sqrt(values)``.
+def kernel_problem(root, ridge, Y, weights, start, has_constant=True):
+    """`LogisticProblem` of a kernel ``root @ root.T``, with constants, not penalised, as last row.
 
-    ``misfit`` (n, k) is ``weights (Y - P)``, which is ``ridge`` times the result. Where no
-    eigenvector is left, as its eigenvalue is rounding, the result comes from there.
+    Without ``has_constant`` there is no such row of coefficients.
     """
-    rest = misfit / ridge
-    body = coefficients / np.sqrt(values)[:, None] - vectors.T @ rest
+    ridges = np.full(root.shape[1], ridge)
+    if has_constant:
+        root, ridges = np.hstack([root, np.ones((len(root), 1))]), np.append(ridges, 0.0)
+    return LogisticProblem(root, ridges, Y, weights, start)
+
+
+def dual_of(problem, B, vectors, values, ridge):
+    """Dual coefficients (n, k) of the solution ``B`` of `kernel_problem`.
+
+    Its root is ``vectors * sqrt(values)``. The result is the weighted misfit of the probabilities
+    over the ridge, from which it comes where no eigenvector is left, as its eigenvalue is rounding.
+    """
+    P = probabilities(problem.start + problem.root @ B)
+    rest = problem.weights[:, None] * (problem.Y - P) / ridge
+    body = B[: len(values)] / np.sqrt(values)[:, None] - vectors.T @ rest
     return vectors @ body + rest
 
 

@@ -53,20 +53,20 @@ def solve(rows, ridge, start=None, tolerance=TOLERANCE):
     classes there is one function, the difference of their scores, else one for each class.
     ``start`` are coefficients to begin with.
     """
-    root = np.hstack([rows.root, np.ones((len(rows.root), 1))])
-    ridges = np.append(np.full(root.shape[1] - 1, ridge), 0.0)
-    Y = rows.targets
-    problem = newton.LogisticProblem(root, ridges, Y, rows.weights, np.zeros(Y.shape))
-    return newton.minimum(problem, start, tolerance, ConvergenceWarning)
+    return newton.minimum(_problem(rows, ridge), start, tolerance, ConvergenceWarning)
 
 
 def dual_of(rows, coefficients, ridge):
     """Dual coefficients (n, k) and intercepts (k,) from the coefficients of `solve`."""
-    body, constant = coefficients[:-1], coefficients[-1]
     vectors = rows.root / np.sqrt(rows.squares)
-    misfit = rows.targets - newton.probabilities(rows.root @ body + constant)
-    misfit *= rows.weights[:, None]
-    return newton.dual_of(vectors, rows.squares, body, misfit, ridge), constant
+    problem = _problem(rows, ridge)
+    return newton.dual_of(problem, coefficients, vectors, rows.squares, ridge), coefficients[-1]
+
+
+def _problem(rows, ridge):
+    """What `solve` minimises."""
+    Y = rows.targets
+    return newton.kernel_problem(rows.root, ridge, Y, rows.weights, np.zeros(Y.shape))
 
 
 def losses_of_folds(rows, ridges, ranks):
