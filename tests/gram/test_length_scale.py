@@ -4,17 +4,15 @@ import numpy as np
 import oracle
 import pytest
 from contract import ALL_PAIRS, BOTH, ROW, deep, diagonals, to_layers
-from duals import JUMPING
 from numpy.testing import assert_allclose, assert_array_equal
 from plain import QUICK
+from row_networks import CONTINUOUS, NETWORKS
 
-from sklearn_ntk.activations import ACTIVATIONS
-from sklearn_ntk.architectures import cnn, mlp, resmlp
+from sklearn_ntk.architectures import cnn, mlp
 from sklearn_ntk.engines import _work
 from sklearn_ntk.gram import _length_scale, gradient_length_scale, gram
-from sklearn_ntk.layers import Dense, Dropout, LayerNorm, Output, Residual, lower
+from sklearn_ntk.layers import Dense, Output, lower
 
-CONTINUOUS = sorted(name for name, cls in ACTIVATIONS.items() if cls not in JUMPING)
 X = np.vstack([np.random.default_rng(0).standard_normal((4, 4)), np.zeros(4)])
 PAIRS = {key: pair for key, pair in ALL_PAIRS.items() if key[:-1] != "opposite "}
 
@@ -72,16 +70,6 @@ def test_activations(name, monkeypatch):
         monkeypatch.setitem(_work.ENGINES, "cpu", "reference")
     for depth in (1, 3):
         assert_derivative(lower(mlp(depth, name), 0.4, 0.1), 0.5 * X, 1e-7)
-
-
-NETWORKS = {
-    "linear": mlp(0),
-    "residual": resmlp(2),
-    "shortcut": (Dense(), Residual(("erf", Dense()), (Dense(0.5, 0.0),)), "relu", Dense()),
-    "normalised": (Dense(), LayerNorm(), "erf", Dropout(0.3), Dense()),
-    "frozen": (Dense(frozen=True), "tanh", Dense(1.3, 0.2), "relu", Dense()),
-    "series": mlp(2, "mish"),
-}
 
 
 @pytest.mark.parametrize("bias_var", [0.3, 0.0])

@@ -6,19 +6,19 @@ import numpy as np
 import oracle
 import pytest
 from contract import ALL_PAIRS, ASIDE, BOTH, ROW, ZERO, deep, diagonals, to_layers
-from duals import JUMPING, VERSIONS
+from duals import VERSIONS
 from montecarlo import empirical_kernels
 from numpy.testing import assert_allclose, assert_array_equal
 from plain import QUICK
+from row_networks import CONTINUOUS, NETWORKS
 
-from sklearn_ntk.activations import ACTIVATIONS, RectifiedMonomial
-from sklearn_ntk.architectures import mlp, resmlp
+from sklearn_ntk.activations import RectifiedMonomial
+from sklearn_ntk.architectures import mlp
 from sklearn_ntk.engines import _work
 from sklearn_ntk.engines.rows import tiles as rows_of_tiles
 from sklearn_ntk.gram import _operator, gradient_x, gram
-from sklearn_ntk.layers import Dense, Dropout, LayerNorm, Output, Residual, lower
+from sklearn_ntk.layers import Dense, Output, lower
 
-CONTINUOUS = sorted(name for name, cls in ACTIVATIONS.items() if cls not in JUMPING)
 ROWS, OTHERS = np.random.default_rng(0).standard_normal((2, 5, 4))
 PAIRS = ALL_PAIRS | {f"{key}, exchanged": (y, x) for key, (x, y) in ALL_PAIRS.items()}
 PAIRS |= {"twice": (ROW, 2.0 * ROW), "half opposite": (ROW, -0.5 * ROW)}
@@ -104,16 +104,6 @@ def test_activations(name, monkeypatch):
 def test_versions_of_activations(act, reference):
     program = lower((Dense(1.1, 0.2), act, Dense(0.9, 0.1), act, Dense(1.0, 0.3)))
     assert_derivative(program, 0.5 * ROWS, 0.5 * OTHERS, 1e-6)
-
-
-NETWORKS = {
-    "linear": mlp(0),
-    "residual": resmlp(2),
-    "shortcut": (Dense(), Residual(("erf", Dense()), (Dense(0.5, 0.0),)), "relu", Dense()),
-    "normalised": (Dense(), LayerNorm(), "erf", Dropout(0.3), Dense()),
-    "frozen": (Dense(frozen=True), "tanh", Dense(1.3, 0.2), "relu", Dense()),
-    "series": mlp(2, "mish"),
-}
 
 
 @pytest.mark.parametrize("bias_var", [0.3, 0.0])
