@@ -13,7 +13,9 @@ from ._arguments import read_momentum, read_times
 class _Method:
     """What all methods have; the rest are the attributes ``is_flow``, ``is_monotone``, ``limit``.
 
-    ``_shares(x, times)`` are the filter factors at increasing finite times.
+    ``_shares(x, times)`` are the filter factors at increasing finite times. Contours of methods of
+    steps (`_contours.of_steps`) read the momentum, ``boost`` and ``oscillation``: the largest
+    absolute value of complex eigenvalues of a step, and the ``x`` from which on they are negative.
     """
 
     is_flow = False
@@ -109,6 +111,7 @@ class Descent(NamedTuple):
 
     is_monotone = True
     limit = 2.0
+    boost, oscillation = 0.0, (0.0, 1.0)
 
     def _shares(self, x, times):
         logs = -self._rate(x)
@@ -149,10 +152,17 @@ class HeavyBall(NamedTuple):
 
     momentum: float = 0.9
 
+    boost = 0.0
+
     @property
     def limit(self):
         """Training is stable for smaller ``x``."""
         return 2.0 * (1.0 + read_momentum(self.momentum))
+
+    @property
+    def oscillation(self):
+        root = np.sqrt(self.momentum)
+        return root, (1.0 + root) ** 2
 
     def _shares(self, x, times):
         ones = np.ones_like(x)
@@ -196,6 +206,14 @@ class Nesterov(NamedTuple):
         """Training is stable for smaller ``x``."""
         mu = read_momentum(self.momentum)
         return 2.0 * (1.0 + mu) / (1.0 + 2.0 * mu)
+
+    @property
+    def boost(self):
+        return self.momentum
+
+    @property
+    def oscillation(self):
+        return 2.0 * self.momentum / (1.0 + self.momentum), 1.0
 
     def _shares(self, x, times):
         mu = read_momentum(self.momentum)

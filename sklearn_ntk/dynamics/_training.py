@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from .._runtime.check import read_flag, read_gram, read_number, read_targets, read_weights
 from ..gram._spectrum import non_negative, spectrum_without_constant, weighted_spectrum
 from ._arguments import read_method, read_outputs
+from ._left_out import LeaveOneOut
 from ._methods import FLOW
 from ._trained import Trained
 
@@ -15,7 +16,7 @@ LARGEST = 1e100
 """Filter factors beyond this mean that training has diverged."""
 
 
-class Training(Trained):
+class Training(LeaveOneOut, Trained):
     """Training of a wide network on the squared error, solved in closed form.
 
     Outputs are ``f + c``, where ``f`` starts at given outputs, zero by default. ``f`` is moved by a
@@ -63,6 +64,12 @@ class Training(Trained):
     method at ``x = learning_rate (L + alpha) / n``. With the constant, eigenvectors are those in
     the complement of ``sqrt(w)``. All times take the same eigenvectors.
 
+    ``s`` is an integral of filter factors of ridge regression along a contour in the complex plane
+    (for gradient flow, the inverse Laplace transform of J. Weideman and L. Trefethen, "Parabolic
+    and hyperbolic contours for computing the Bromwich integral", Mathematics of Computation 76,
+    2007). For a ridge, the residuals of leaving out one row have a closed form, and thus they have
+    one at every time.
+
     References
     ----------
     J. Lee et al., "Wide neural networks of any depth evolve as linear models under gradient
@@ -96,6 +103,7 @@ class Training(Trained):
         self.fit_intercept = read_flag(fit_intercept, "fit_intercept")
         self._root, self._total = np.sqrt(weights), weights.sum()
         self._shares = weights / self._total * self.fit_intercept  # of the rows in the constant
+        self._rest = np.maximum(1.0 - weights / self._total, np.finfo(float).eps)
         self._means = K @ self._shares
         spectrum = spectrum_without_constant if self.fit_intercept else weighted_spectrum
         self._values, self._vectors = spectrum(K, self._root)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
 from .._runtime.check import skewness
 from .._runtime.memory import check_memory
+from ..dynamics import Descent, Flow, HeavyBall, Nesterov
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
@@ -22,6 +23,9 @@ from ._features import given_features, gradients, project
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
+
+OPTIMIZERS = {"flow": Flow, "descent": Descent, "heavy_ball": HeavyBall, "nesterov": Nesterov}
+"""Methods of training by the names that estimators have for them."""
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
@@ -45,6 +49,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             None,
         ],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
+        "momentum": [Interval(numbers.Real, 0, 1, closed="left")],
         "squash": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "features": [StrOptions({"auto", "diagonal", "full"}), "array-like", None],
         "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
@@ -70,6 +76,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        optimizer="flow",
+        momentum=0.9,
         squash=10.0,
         features="auto",
         n_feature_steps=2,
@@ -85,6 +93,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         self.alpha = alpha
         self.training_time = training_time
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.momentum = momentum
         self.squash = squash
         self.features = features
         self.n_feature_steps = n_feature_steps
@@ -222,13 +232,19 @@ def squashed(model, kernel, X, weights):
     return X if columns is None else columns.apply(X)
 
 
+def method_of(model):
+    """Method of training of an estimator, a value of `dynamics`."""
+    cls = OPTIMIZERS[model.optimizer]
+    return cls(model.momentum) if "momentum" in cls._fields else cls()
+
+
 def given_alpha(alpha, unit):
     """The ridge for weights divided by ``2**unit``; None for "auto"."""
     return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
 
 
 def fit_squares(model, operator, Y, weights, unit):
-    """Fit ridge regression or gradient flow: its `Path`, the ridge, and fitted attributes.
+    """Fit ridge regression or training that stops: its `Path`, the ridge, and fitted attributes.
 
     ``unit`` is the exponent of the power of two by which weights were divided.
     """
@@ -239,7 +255,8 @@ def fit_squares(model, operator, Y, weights, unit):
     else:
         ridge = 0.0 if alpha is None else alpha
         candidates = None if model.training_time == "auto" else model.training_time
-        path = EarlyStopping(candidates, ridge, model.learning_rate).fit(operator, Y, weights)
+        stopping = EarlyStopping(candidates, ridge, model.learning_rate, method=method_of(model))
+        path = stopping.fit(operator, Y, weights)
         ridges, time, times = np.array([ridge]), path.value, path.values
     return (
         path,

@@ -53,12 +53,19 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         leave-one-out error; for "log_loss" among every second of these, by the log loss of five
         folds. With a ``training_time``, which regularises too, "auto" is 0.
     training_time : float, "auto" or None, default=None
-        How long gradient descent with infinitesimal steps trains the network on half the mean
-        squared error, from zero on and with the ridge as weight decay; None trains to the end.
-        "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
-        Only for ``loss="squared_error"``.
+        How long the ``optimizer`` trains the network on half the mean squared error, or on the mean
+        log loss, from zero on and with the ridge as weight decay; None trains to the end. "auto"
+        chooses by leave-one-out error among the times that damp as much as the ridges above. Not
+        for the hinge loss; a number, and gradient flow, for the log loss.
     learning_rate : float, default=1.0
-        Factor of the times.
+        Factor of the times, or size of the steps, with a warning where these are too large for
+        training to be stable.
+    optimizer : {"flow", "descent", "heavy_ball", "nesterov"}, default="flow"
+        What trains until the ``training_time``: gradient flow; or a whole number of steps of
+        gradient descent, without or with ``momentum`` (see `dynamics.HeavyBall` and
+        `dynamics.Nesterov`). The end of training is the same.
+    momentum : float, default=0.9
+        Of "heavy_ball" and "nesterov".
     squash : float or None, default=10.0
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
@@ -164,6 +171,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        optimizer="flow",
+        momentum=0.9,
         squash=10.0,
         features="auto",
         n_feature_steps=2,
@@ -183,6 +192,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             alpha=alpha,
             training_time=training_time,
             learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
             squash=squash,
             features=features,
             n_feature_steps=n_feature_steps,

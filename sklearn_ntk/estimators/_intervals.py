@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._runtime.check import read_number
 from .._runtime.notices import one_notice
-from ..dynamics import GradientFlow
+from ..dynamics import Training
 from ..gram._operator import chunks
 from ._base import check_solve
 from ._predictions import check_finite
@@ -125,7 +125,7 @@ class Intervals:
         check_solve(len(group), "distinct training rows or targets", is_spectral=True)
         K = self.kernel_(self.X_fit_)[np.ix_(group, group)]
         weights = shares * posterior.weights[group]
-        flow = GradientFlow(K, weights, posterior.ridge, posterior.learning_rate)
+        flow = Training(K, weights, posterior.ridge, posterior.learning_rate, posterior.method)
         sizes, found = np.abs(flow.residuals(targets, posterior.time)), []
         for rows in chunks(len(X), targets.size, BLOCK):
             cross = self.kernel_(X[rows], self.X_fit_)[:, group]

@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from .._runtime.threads import run_apart
+from ..dynamics import LogLossTraining
 from ..gram import GramOperator
 from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
@@ -55,8 +56,8 @@ class Loss:
         """Raise ValueError for parameters of the model that do not apply to the loss."""
         if model.training_time is not None:
             raise ValueError(
-                f"training_time needs loss='squared_error', which has a closed form at all times; "
-                f"got loss={model.loss!r}: leave training_time at None."
+                f"training_time needs loss='squared_error' or 'log_loss', which have gradients "
+                f"everywhere; got loss={model.loss!r}: leave training_time at None."
             )
 
     def fit(self, model, rows):
@@ -97,13 +98,23 @@ class SquaredError(Loss):
 
 
 class LogLoss(Loss):
-    """Multinomial kernel logistic regression; the ridge has the least log loss in folds."""
+    """Multinomial kernel logistic regression; the ridge has the least log loss in folds.
+
+    With a training time it is the state of gradient flow there.
+    """
 
     is_spectral = True
 
     def check(self, model):
-        super().check(model)
-        if model.alpha == 0:
+        if model.training_time == "auto" or (
+            model.training_time is not None and model.optimizer != "flow"
+        ):
+            raise ValueError(
+                f"loss='log_loss' is trained by optimizer='flow' until a given training_time; got "
+                f"optimizer={model.optimizer!r} and training_time={model.training_time!r}: change "
+                f"these, or take loss='squared_error'."
+            )
+        if model.alpha == 0 and model.training_time is None:
             raise ValueError(
                 "loss='log_loss' needs alpha > 0, since classes that can be separated have no "
                 "finite solution without a ridge; got 0: increase alpha."
@@ -112,6 +123,8 @@ class LogLoss(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         K, ridge = rows.operator.dense(), given_alpha(model.alpha, rows.unit)
+        if model.training_time is not None:
+            return self._train(model, K, shares_of(Y), weights, ridge or 0.0)
         root = _logistic.make_root(K, shares_of(Y), weights)
         alpha, alphas, errors = model.alpha, np.array([model.alpha]), np.empty(0)
         if ridge is None:
@@ -126,6 +139,25 @@ class LogLoss(Loss):
             "alpha_": alpha,
             "alphas_": alphas,
             "loo_errors_": errors,
+            "training_time_": None,
+            "training_times_": np.empty(0),
+            "temperature_": 1.0,
+        }
+
+    def _train(self, model, K, shares, weights, ridge):
+        """Fitted attributes for a training time."""
+        Y = shares[:, 1:] if shares.shape[1] == 2 else shares
+        training = LogLossTraining(K, weights, ridge, model.learning_rate)
+        dual, constant = training.coefficients(Y, model.training_time)
+        alpha = 0.0 if model.alpha == "auto" else model.alpha
+        return {
+            "dual_coef_": dual,
+            "intercept_": constant,
+            "alpha_": alpha,
+            "alphas_": np.array([alpha]),
+            "loo_errors_": np.empty(0),
+            "training_time_": model.training_time,
+            "training_times_": np.array([model.training_time]),
             "temperature_": 1.0,
         }
 

@@ -8,7 +8,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
-from ..dynamics import Training
 from ..solvers import Ridge
 
 
@@ -201,8 +200,7 @@ class Predictions:
             raise ValueError(f"times must be a list or an array of numbers; got {times!r}.")
         posterior, (n, k) = self._posterior, self._targets.shape
         K = self.kernel_(self.X_fit_)
-        flow = Training(K, posterior.weights, posterior.ridge, posterior.learning_rate)
-        dual, intercept = flow.coefficients(self._targets, times)
+        dual, intercept = posterior.training(K).coefficients(self._targets, times)
         values = self._values(X, dual.swapaxes(0, 1).reshape(n, -1), intercept.ravel())
         stages = self._units.values(values.reshape(-1, len(times), k)).swapaxes(0, 1)
         return (stage[:, 0] if self._is_flat else stage for stage in stages)

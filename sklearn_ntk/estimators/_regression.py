@@ -55,11 +55,18 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal; with a ``training_time``,
         which regularises too, "auto" is 0.
     training_time : float, "auto" or None, default=None
-        How long gradient descent with infinitesimal steps trains the network on half the mean
-        squared error, from zero on and with the ridge as weight decay; None trains to the end.
-        "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
+        How long the ``optimizer`` trains the network on half the mean squared error, from zero on
+        and with the ridge as weight decay; None trains to the end. "auto" chooses by leave-one-out
+        error among the times that damp as much as the ridges above.
     learning_rate : float, default=1.0
-        Factor of the times.
+        Factor of the times, or size of the steps, with a warning where these are too large for
+        training to be stable.
+    optimizer : {"flow", "descent", "heavy_ball", "nesterov"}, default="flow"
+        What trains until the ``training_time``: gradient flow; or a whole number of steps of
+        gradient descent, without or with ``momentum`` (see `dynamics.HeavyBall` and
+        `dynamics.Nesterov`). The end of training is the same.
+    momentum : float, default=0.9
+        Of "heavy_ball" and "nesterov".
     squash : float or None, default=10.0
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
@@ -169,6 +176,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        optimizer="flow",
+        momentum=0.9,
         squash=10.0,
         features="auto",
         n_feature_steps=2,
@@ -187,6 +196,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
             alpha=alpha,
             training_time=training_time,
             learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
             squash=squash,
             features=features,
             n_feature_steps=n_feature_steps,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from ..dynamics import GradientFlow
+from ..dynamics import Flow, Training
 from ..gram._operator import chunks
 from ..solvers._factors import Cholesky, cholesky, variances
 from ..solvers._units import scaled
@@ -115,17 +115,23 @@ class Posterior:
     """Posterior covariances of new rows in units of the kernel, that is for an amplitude of one.
 
     Without a ``time`` they are those of the Gaussian process with this kernel and ridge, with one
-    those of networks that are trained until then (see `GradientFlow.reduction`). The factor, a
+    those of networks that are trained until then (see `Training.reduction`). The factor, a
     matrix (n, n) for n training rows, is computed at the first call and kept, but left out of
     pickles and copies.
     """
 
-    _names = ("weights", "ridge", "time", "learning_rate")
+    _names = ("weights", "ridge", "time", "learning_rate", "method")
 
-    def __init__(self, weights, ridge, time=None, learning_rate=1.0):
+    method = Flow()  # of pickles of earlier versions
+
+    def __init__(self, weights, ridge, time=None, learning_rate=1.0, method=method):
         self.weights, self.ridge = weights, ridge
-        self.time, self.learning_rate = time, learning_rate
+        self.time, self.learning_rate, self.method = time, learning_rate, method
         self.__setstate__({})
+
+    def training(self, K):
+        """`Training` on the Gram matrix of the training rows, or of copies of them."""
+        return Training(K, self.weights, self.ridge, self.learning_rate, self.method)
 
     @property
     def has_likelihood(self):
@@ -230,10 +236,10 @@ def _projection(K, posterior):
 
 def _flow_projection(K, posterior):
     """Function of `Posterior.prepare` for networks that are trained until ``posterior.time``."""
-    flow = GradientFlow(K, posterior.weights, posterior.ridge, posterior.learning_rate)
+    training = posterior.training(K)
 
     def project(cross):
-        V, u = flow.reduction(cross, posterior.time)
+        V, u = training.reduction(cross, posterior.time)
         return V, np.stack([u, np.ones(len(u))]), np.stack([np.ones(len(u)), u])
 
     return project

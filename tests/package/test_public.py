@@ -122,7 +122,7 @@ def test_places_that_texts_name():
     modules = "|".join(sklearn_ntk._SUBMODULES)
     places = {f"sklearn_ntk.{name}" for name in re.findall(rf"`((?:{modules})\.[A-Z]\w*)`", text)}
     places |= set(re.findall(r"\bsklearn_ntk(?:\.[A-Za-z]\w*)+", text))
-    assert {"sklearn_ntk.gram.gram", "sklearn_ntk.dynamics.GradientFlow"} <= places
+    assert {"sklearn_ntk.gram.gram", "sklearn_ntk.dynamics.Training"} <= places
     for place in sorted(places):
         resolve(place)
     others = set(re.findall(r"\bsklearn(?:\.\w+)+", text))

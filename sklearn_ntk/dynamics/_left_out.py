@@ -1,79 +1,25 @@
-"""Gradient flow on a Gram matrix, with leave-one-out residuals at every time."""
+"""Leave-one-out residuals, predictions and variances of training, at every time."""
 
 from functools import cached_property
 
 import numpy as np
 
 from .._runtime.check import read_cross, read_number, read_targets
-from ._training import Training
+from . import _contours
 
-N_NODES = 16
-"""Nodes of the contour integral: its error is about 1e-10."""
+LARGEST_GROWTH = 100.0
+"""Training without a row diverges if it grows by the exponential of this."""
+
+N_HALVINGS = 40
+"""Halvings of the interval of an eigenvalue."""
 
 
-class GradientFlow(Training):
-    """Gradient flow of a wide network on the squared error, solved in closed form.
+class LeaveOneOut:
+    """Mixin of `Training`: what networks that are trained without one row predict.
 
-    Predictions are ``f + c`` with ``f = 0`` at time 0. ``f`` follows the negative gradient, times
-    ``learning_rate``, of ``(sum_i w_i |y_i - f(x_i) - c|^2 + alpha |f|^2) / (2 n)``, where ``n`` is
-    the sum of the weights and ``c`` the constant of the least loss at each time. The limit of
-    infinite time is `solvers.Ridge`. This is `Training` with the method `Flow`; in addition it has
-    the residuals and variances of leaving out one row.
-
-    Parameters
-    ----------
-    K : array of shape (n, n)
-        Gram matrix, with the NTK that of a network of which all layers are trained.
-    weights : array of shape (n,), optional
-        Positive weights of the rows, ones by default.
-    alpha : float, default=0.0
-        Ridge.
-    learning_rate : float, default=1.0
-
-    Raises
-    ------
-    ValueError
-        If the matrix has negative eigenvalues, so that the flow would diverge, if it is not
-        symmetric, or if a parameter, here or of a method, is not a finite number in its range.
-
-    Notes
-    -----
-    With the eigenvalues ``L`` and eigenvectors ``U`` of ``P W^1/2 K W^1/2 P``, where ``P`` projects
-    to the complement of ``sqrt(w)``, the coefficients are ``W^1/2 U phi(L) U' W^1/2 y`` with
-    ``phi(L) = (1 - exp(-learning_rate t (L + alpha) / n)) / (L + alpha)``.
-
-    ``phi`` is the inverse Laplace transform of ``1 / (s (L + alpha + s))``: the solution at a time
-    is an integral of solutions with the ridges ``alpha + s`` along a contour in the complex plane.
-    For each of these, leave-one-out residuals have a closed form, and thus they have one at every
-    time.
-
-    References
-    ----------
-    J. Lee et al., "Wide neural networks of any depth evolve as linear models under gradient
-    descent", NeurIPS 2019.
-
-    J. Weideman and L. Trefethen, "Parabolic and hyperbolic contours for computing the Bromwich
-    integral", Mathematics of Computation 76, 2007.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_ntk import NTKKernel
-    >>> from sklearn_ntk.dynamics import GradientFlow
-    >>> x = np.linspace(-1.0, 1.0, 5)[:, None]
-    >>> K = NTKKernel(depth=1, bias_var=0.1)(x)
-    >>> flow = GradientFlow(K)
-    >>> for time in (0.1, 10.0, 1e5):
-    ...     dual, intercept = flow.coefficients(1.0 + x**2, time)
-    ...     print((K @ dual + intercept).ravel().round(2))
-    [1.51 1.5  1.49 1.5  1.51]
-    [1.92 1.35 0.95 1.35 1.92]
-    [2.   1.25 1.   1.25 2.  ]
+    For a ridge in place of a time they have a closed form, and training at any time is a sum of
+    solutions with complex ridges, see `_contours`.
     """
-
-    def __init__(self, K, weights=None, alpha=0.0, learning_rate=1.0):
-        super().__init__(K, weights, alpha, learning_rate)
-        self._rest = np.maximum(1.0 - self._shares, np.finfo(float).eps)
 
     def residuals(self, Y, time):
         """Residual of each row when the network is trained without it for the same time.
@@ -90,7 +36,7 @@ class GradientFlow(Training):
         """
         Y, is_flat = read_targets(Y, self._n)
         residuals, targets = np.zeros(Y.shape), self._project(Y)
-        for rows, nodes, weights in self._contours(_read_time(time)):
+        for rows, nodes, weights in self._contours(time):
             _, damped = self._damping(nodes)
             weights = weights / nodes / _product(self._squares[rows], damped)
             for column, target in zip(residuals.T, targets.T, strict=True):
@@ -119,7 +65,7 @@ class GradientFlow(Training):
         cross, _ = self._project_cross(read_cross(cross, self._n))
         targets, mean = self._project(Y), self._shares @ Y
         outputs = np.zeros((cross.shape[1], *Y.shape))
-        for rows, nodes, weights in self._contours(_read_time(time)):
+        for rows, nodes, weights in self._contours(time):
             squares, vectors = self._squares[rows], self._vectors[rows]
             shares = (self._shares / self._root)[rows, None]
             for node, weight in zip(nodes, (weights / nodes).T, strict=True):
@@ -146,12 +92,12 @@ class GradientFlow(Training):
         array of shape (n,)
         """
         variances = np.ones(self._n)
-        for rows, nodes, weights in self._contours(2.0 * _read_time(time)):
+        for rows, nodes, weights in self._contours(time, power=2):
             ridges, damped = self._damping(nodes)
             fitted = self._values[:, None] / (self._values[:, None] + ridges)
             ratio = _product(self._squares[rows], fitted) / _product(self._squares[rows], damped)
             latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
-            rest = self._rest[rows]
+            rest = np.maximum(1.0 - self._shares[rows], np.finfo(float).eps)
             least = 1e-10 * (self._squares[rows] @ self._values) / rest
             latent = np.maximum(latent, np.maximum(least, np.finfo(float).tiny))
             variances[rows] = (self.alpha + latent) / (self._root[rows] ** 2 * rest)
@@ -174,7 +120,7 @@ class GradientFlow(Training):
         """
         cross = read_cross(cross, self._n)
         projected, means = self._project_cross(cross)
-        reduction = self._reduction(_read_time(time), self.alpha)
+        reduction = self._reduction(self._time(time), self.alpha)
         return np.sqrt(reduction)[:, None] * projected, self._centring(self.alpha) - means
 
     def rotated(self, Y, time):
@@ -200,10 +146,9 @@ class GradientFlow(Training):
         """
         n = self._n
         Y, is_flat = read_targets(Y, n)
-        residuals, time = self._project(Y), _read_time(time)
+        residuals = self._project(Y)
         if n > 1:
-            rates = self._rates(time, np.array([self._total * (n - 1.0) / n]))
-            nodes, weights = _contour(rates)
+            nodes, weights = self._contour(self._time(time), np.array([(n - 1.0) / n]))
             _, damped = self._damping(nodes)
             filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
             residuals *= n * filtered[:, None]
@@ -222,47 +167,69 @@ class GradientFlow(Training):
         ridges = self.alpha + nodes
         return ridges, ridges / (self._values[:, None] + ridges)
 
-    def _rates(self, time, total):
-        """``learning_rate t / total``, clipped so that exponentials neither overflow nor lose 0.
-
-        Beyond the bounds nothing changes any more.
-        """
-        scale = np.max(self._values, initial=0.0) + self.alpha or 1.0
-        with np.errstate(over="ignore"):
-            return np.clip(self.learning_rate * time / total * scale, 1e-30, 1e30) / scale
-
-    def _contours(self, time):
+    def _contours(self, time, power=1):
         """Yield groups of rows, with the nodes and weights of their contour integrals.
 
-        The other rows have a weight, ``total`` in `_rates`, that differs by at most a factor of two
-        within a group.
+        What remains of a residual is raised to the ``power``. The other rows have a weight that is
+        equal within a group, or for flows differs by at most a factor of two.
         """
-        rest = self._rest
+        time, rest = self._time(time), self._rest
         if len(rest) < 2:  # without the only row there are no data
             return
-        levels = np.floor(np.log2(rest))
+        levels = np.floor(np.log2(rest)) if self.method.is_flow else rest
         for level in np.unique(levels):
             rows = levels == level
             rows = slice(None) if rows.all() else rows  # a slice copies nothing
-            yield rows, *_contour(self._rates(time, self._total * rest[rows]))
+            yield rows, *self._contour(time, rest[rows], power, rows)
 
+    def _contour(self, time, rest, power=1, rows=slice(None)):
+        """Nodes (n_nodes,) and weights (n, n_nodes), or (1, n_nodes) for methods of steps.
 
-def _read_time(time):
-    return read_number(time, "time", may_be_infinite=True)
+        ``rest`` (n,) are shares of the total weight, without the ``rows``. Rates are clipped so
+        that exponentials neither overflow nor lose 0; beyond the bounds nothing changes any more.
+        """
+        scale = np.max(self._values, initial=0.0) + self.alpha or 1.0
+        factor = power * time if self.method.is_flow else 1.0
+        with np.errstate(over="ignore"):
+            rates = self.learning_rate * factor / (self._total * rest) * scale
+        rates = np.clip(rates, 1e-30, 1e30) / scale
+        if self.method.is_flow:
+            return _contours.of_flow(rates)
+        if rates[0] * scale >= self.method.limit:  # an upper bound, without a row of large weight
+            scale = min(self._largest_without(rows) + self.alpha, scale)
+        growth = -self.method.rate(rates[0] * scale)
+        if time * max(growth, 0.0) > LARGEST_GROWTH:
+            raise ValueError(
+                f"training must not diverge without one of the rows; got learning_rate="
+                f"{self.learning_rate:.4g} for {self.method!r}: make it smaller."
+            )
+        return _contours.of_steps(self.method, rates[0], time, power, scale)
 
+    def _largest_without(self, rows):
+        """Largest eigenvalue of the Gram matrices without one of these rows.
 
-def _contour(times):
-    """Quadrature of the inverse Laplace transform at times, the longest at most twice the shortest.
+        Each is the largest root ``m`` of ``sum_j U_ij^2 / (L_j - m)``, below the largest ``L``.
+        """
+        squares, values = self._squares[rows], self._values
+        low, high = np.zeros((2, len(squares)))
+        low, high = low + values[-2:][0], high + values[-1]
+        for _ in range(N_HALVINGS):
+            middle = 0.5 * (low + high)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                is_below = np.sum(squares / (values - middle[:, None]), axis=1) < 0.0
+            low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+        return high.max()
 
-    Nodes ``s`` (N_NODES,) and weights (n_times, N_NODES) with ``f(t_i) = Re sum_k weights_ik
-    F(s_k)``, if all singularities of ``F`` are on the negative real axis. The contour is a parabola
-    with the optimal step and size of Weideman and Trefethen.
-    """
-    step = np.sqrt(8.0 * 2.0 + 1.0) / N_NODES
-    size = np.pi / (4.0 * step * 2.0 * times.min())
-    root = 1.0 + 1j * step * (np.arange(N_NODES) + 0.5)
-    nodes = size * root**2
-    return nodes, 2.0 * step * size / np.pi * root * np.exp(np.outer(times, nodes))
+    def _time(self, time):
+        """A single time, or number of steps."""
+        if self.method.is_flow and hasattr(self.method, "momentum"):
+            raise ValueError(
+                f"Leaving out rows has no closed form for {self.method!r}: take HeavyBall, which "
+                f"is the same in steps."
+            )
+        time = read_number(time, "time", may_be_infinite=True)
+        self._gains(time)  # raises an error where training diverges
+        return time
 
 
 def _product(A, B):
