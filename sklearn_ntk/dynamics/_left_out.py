@@ -38,9 +38,9 @@ class LeaveOneOut:
         residuals, targets = np.zeros(Y.shape), self._project(Y)
         for rows, nodes, weights in self._contours(time):
             _, damped = self._damping(nodes)
-            weights = weights / nodes / _product(self._squares[rows], damped)
+            weights = weights / nodes / real_product(self._squares[rows], damped)
             for column, target in zip(residuals.T, targets.T, strict=True):
-                terms = _product(self._vectors[rows], target[:, None] * damped)
+                terms = real_product(self._vectors[rows], target[:, None] * damped)
                 column[rows] = (weights * terms).real.sum(axis=1)
         residuals /= self._root[:, None]
         return residuals[:, 0] if is_flat else residuals
@@ -70,9 +70,9 @@ class LeaveOneOut:
             shares = (self._shares / self._root)[rows, None]
             for node, weight in zip(nodes, (weights / nodes).T, strict=True):
                 filtered = 1.0 / (self._values[:, None] + self.alpha + node)
-                values = mean + _product(cross.T, filtered * targets)
-                ratios = _product(vectors, filtered * targets) / _product(squares, filtered)
-                effects = _product(vectors, filtered * cross) + shares
+                values = mean + real_product(cross.T, filtered * targets)
+                ratios = real_product(vectors, filtered * targets) / real_product(squares, filtered)
+                effects = real_product(vectors, filtered * cross) + shares
                 terms = values[:, None] - effects.T[:, :, None] * ratios
                 outputs[:, rows] += (weight[:, None] * terms).real
         return outputs[:, :, 0] if is_flat else outputs
@@ -95,7 +95,9 @@ class LeaveOneOut:
         for rows, nodes, weights in self._contours(time, power=2):
             ridges, damped = self._damping(nodes)
             fitted = self._values[:, None] / (self._values[:, None] + ridges)
-            ratio = _product(self._squares[rows], fitted) / _product(self._squares[rows], damped)
+            ratio = real_product(self._squares[rows], fitted) / real_product(
+                self._squares[rows], damped
+            )
             latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
             rest = np.maximum(1.0 - self._shares[rows], np.finfo(float).eps)
             least = 1e-10 * (self._squares[rows] @ self._values) / rest
@@ -182,13 +184,14 @@ class LeaveOneOut:
             rows = slice(None) if rows.all() else rows  # a slice copies nothing
             yield rows, *self._contour(time, rest[rows], power, rows)
 
-    def _contour(self, time, rest, power=1, rows=slice(None)):
+    def _contour(self, time, rest, power=1, rows=slice(None), more=0.0):
         """Nodes (n_nodes,) and weights (n, n_nodes), or (1, n_nodes) for methods of steps.
 
-        ``rest`` (n,) are shares of the total weight, without the ``rows``. Rates are clipped so
-        that exponentials neither overflow nor lose 0; beyond the bounds nothing changes any more.
+        ``rest`` (n,) are shares of the total weight, without the ``rows``; ``more`` is by how much
+        eigenvalues may exceed those of all rows. Rates are clipped so that exponentials neither
+        overflow nor lose 0; beyond the bounds nothing changes any more.
         """
-        scale = np.max(self._values, initial=0.0) + self.alpha or 1.0
+        scale = np.max(self._values, initial=0.0) + more + self.alpha or 1.0
         factor = power * time if self.method.is_flow else 1.0
         with np.errstate(over="ignore"):
             rates = self.learning_rate * factor / (self._total * rest) * scale
@@ -232,6 +235,6 @@ class LeaveOneOut:
         return time
 
 
-def _product(A, B):
+def real_product(A, B):
     """Product of a real and a complex matrix by real arithmetic."""
     return (A @ np.ascontiguousarray(B).view(float)).view(complex)

@@ -300,6 +300,16 @@ class Training(LeaveOneOut, Trained):
         """Half the variance of a constant, ``s' K s / 2``, with that of the mean noise."""
         return 0.5 * (self._shares @ self._means + noise * self._shares.sum() / self._total)
 
+    @property
+    def weights(self):
+        """Weights (n,) of the rows."""
+        return self._root**2
+
+    def decays(self):
+        """Whether residuals fall toward zero along each eigenvector, without changing sign."""
+        is_slow = self.method.is_flow or np.max(self._x, initial=0.0) <= 1.0
+        return bool(self.method.is_monotone and is_slow)
+
     def _falls(self):
         """Whether the loss falls at all times."""
         if not self.method.is_monotone or self.learning_rate > self.max_learning_rate:

@@ -251,7 +251,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         self._spread = find_spread(solution, Y, weights, ridge, scatter, self.noise == "auto")
         self._targets = Y
         self._observations = observe(pairs, Y, weights, ridge, path.solution)
-        self._new_ridge = ridge / scatter.unit
+        self._new_weight = scatter.unit
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
         return self
