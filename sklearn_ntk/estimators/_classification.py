@@ -1,6 +1,7 @@
 """Classification with infinitely wide networks."""
 
 import numbers
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from ._choice import kernels_of, learn_features
 from ._classes import ScoreClassifier, read_classes
 from ._features import project
 from ._losses import LOSSES, ClassRows, loss_of
+from ._stages import stages
 
 
 class NTKClassifier(ScoreClassifier, NetworkEstimator):
@@ -264,6 +266,57 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         """
         check_is_fitted(self)
         return loss_of(self).scores(self, X)
+
+    @one_notice()
+    def staged_decision_function(self, X, times):
+        """Scores of the classes at several times of the training.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        times : array-like of shape (n_times,)
+            Times as ``training_time``, in any order; ``np.inf`` is the end, which the log loss has
+            only with a ridge.
+
+        Yields
+        ------
+        array of shape (n_samples,) or (n_samples, n_classes)
+            What `decision_function` returns for each time, with the kernel and ``alpha_`` of the
+            fit. Not for the hinge loss.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.preprocessing import scale
+        >>> from sklearn_ntk import NTKClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = NTKClassifier(alpha=0.0).fit(scale(X), y)
+        >>> for labels in model.staged_predict(scale(X), times=[0.0, 10.0, 10000.0]):
+        ...     print(np.mean(labels == y) > 0.9)
+        False
+        True
+        True
+        """
+        loss = loss_of(self)
+        found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
+        return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
+
+    def staged_predict(self, X, times):
+        """Predict labels at several times of the training.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        times : array-like of shape (n_times,)
+            As for `staged_decision_function`.
+
+        Yields
+        ------
+        array of shape (n_samples,)
+        """
+        found = self.staged_decision_function(X, times)
+        return (loss_of(self).best(self, scores) for scores in found)
 
     @one_notice()
     def predict_gradient(self, X):

@@ -8,13 +8,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from .._runtime.threads import run_apart
-from ..dynamics import LogLossTraining
+from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
 from . import _logistic
-from ._base import fit_squares, given_alpha
+from ._base import fit_squares, given_alpha, method_of
 from ._equal_rows import merge
 
 MOST_STEPS = 1_000_000
@@ -64,6 +64,13 @@ class Loss:
         """Fit to `ClassRows`: the dictionary of fitted attributes of the model."""
         raise NotImplementedError
 
+    def training(self, model, K):
+        """What trains on the Gram matrix of the training rows, and the targets (n, k)."""
+        raise ValueError(
+            f"Stages of the training need loss='squared_error' or 'log_loss'; got "
+            f"loss={model.loss!r}."
+        )
+
     def scores(self, model, X):
         """Result of ``decision_function``."""
         scores = model._values(X, model.dual_coef_, model.intercept_)
@@ -75,7 +82,10 @@ class Loss:
 
     def labels(self, model, X):
         """Result of ``predict``."""
-        scores = model.decision_function(X)
+        return self.best(model, model.decision_function(X))
+
+    def best(self, model, scores):
+        """Labels of scores as of ``decision_function``."""
         places = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return model.classes_[places]
 
@@ -88,13 +98,18 @@ class SquaredError(Loss):
 
     def fit(self, model, rows):
         Y, weights = rows.merged()
-        path, _, attributes = fit_squares(model, rows.operator, Y, weights, rows.unit)
+        path, ridge, attributes = fit_squares(model, rows.operator, Y, weights, rows.unit)
         solution = path.solution
         return attributes | {
+            "_problem": (Y, weights, ridge),
             "dual_coef_": solution.dual,
             "intercept_": solution.intercept,
             "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
         }
+
+    def training(self, model, K):
+        Y, weights, ridge = model._problem
+        return Training(K, weights, ridge, model.learning_rate, method_of(model)), Y
 
 
 class LogLoss(Loss):
@@ -123,9 +138,11 @@ class LogLoss(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         K, ridge = rows.operator.dense(), given_alpha(model.alpha, rows.unit)
+        shares = shares_of(Y)
+        Y = shares[:, 1:] if shares.shape[1] == 2 else shares
         if model.training_time is not None:
-            return self._train(model, K, shares_of(Y), weights, ridge or 0.0)
-        root = _logistic.make_root(K, shares_of(Y), weights)
+            return self._train(model, K, Y, weights, ridge or 0.0)
+        root = _logistic.make_root(K, shares, weights)
         alpha, alphas, errors = model.alpha, np.array([model.alpha]), np.empty(0)
         if ridge is None:
             ridges = default_ridges(K, weights, len(K))[::2]
@@ -142,11 +159,15 @@ class LogLoss(Loss):
             "training_time_": None,
             "training_times_": np.empty(0),
             "temperature_": 1.0,
+            "_problem": (Y, weights, ridge),
         }
 
-    def _train(self, model, K, shares, weights, ridge):
+    def training(self, model, K):
+        Y, weights, ridge = model._problem
+        return LogLossTraining(K, weights, ridge, model.learning_rate), Y
+
+    def _train(self, model, K, Y, weights, ridge):
         """Fitted attributes for a training time."""
-        Y = shares[:, 1:] if shares.shape[1] == 2 else shares
         training = LogLossTraining(K, weights, ridge, model.learning_rate)
         dual, constant = training.coefficients(Y, model.training_time)
         alpha = 0.0 if model.alpha == "auto" else model.alpha
@@ -159,6 +180,7 @@ class LogLoss(Loss):
             "training_time_": model.training_time,
             "training_times_": np.array([model.training_time]),
             "temperature_": 1.0,
+            "_problem": (Y, weights, ridge),
         }
 
 

@@ -9,6 +9,7 @@ from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..solvers import Ridge
+from ._stages import stages
 
 
 class Predictions:
@@ -190,20 +191,13 @@ class Predictions:
         [0.71]
         [1.]
         """
-        check_is_fitted(self)
-        if self.kernel_ is None:
-            raise ValueError(
-                "staged_predict needs the kernel between training rows, which are not kept of a "
-                "precomputed Gram matrix: pass the kernel itself."
-            )
-        if np.ndim(times) != 1 or not len(times):
-            raise ValueError(f"times must be a list or an array of numbers; got {times!r}.")
-        posterior, (n, k) = self._posterior, self._targets.shape
-        K = self.kernel_(self.X_fit_)
-        dual, intercept = posterior.training(K).coefficients(self._targets, times)
-        values = self._values(X, dual.swapaxes(0, 1).reshape(n, -1), intercept.ravel())
-        stages = self._units.values(values.reshape(-1, len(times), k)).swapaxes(0, 1)
-        return (stage[:, 0] if self._is_flat else stage for stage in stages)
+
+        def problem(K):
+            return self._posterior.training(K), self._targets
+
+        found = stages(self, X, times, "staged_predict", problem)
+        found = (self._units.values(stage) for stage in found)
+        return (stage[:, 0] if self._is_flat else stage for stage in found)
 
     def _check_spread(self, what):
         """Raise ValueError if the model has no posterior; ``what`` begins the sentence."""

@@ -172,6 +172,25 @@ def test_log_loss_in_time(n_classes):
     assert_allclose(P, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_stages_of_classes_are_fits(loss, n_classes):
+    X, y = data_of(NTKClassifier)
+    X, y = X[y < n_classes], y[y < n_classes]
+    given = {"loss": loss, "alpha": 0.3, "learning_rate": 0.5, "features": None}
+    model = NTKClassifier(**given).fit(X, y, 1.0 + y)
+    times = [30.0, 0.5]
+    scores, labels = (
+        stage(X + 0.1, times) for stage in (model.staged_decision_function, model.staged_predict)
+    )
+    for time, found, label in zip(times, scores, labels, strict=True):
+        single = NTKClassifier(**given, training_time=time).fit(X, y, 1.0 + y)
+        assert_allclose(found, single.decision_function(X + 0.1), rtol=1e-6, atol=1e-8)
+        assert_array_equal(label, single.predict(X + 0.1))
+    with pytest.raises(ValueError, match="need loss='squared_error' or 'log_loss'; got loss='hin"):
+        NTKClassifier(loss="hinge").fit(X, y).staged_predict(X, times)
+
+
 def test_losses_without_training_in_time():
     X, y = data_of(NTKClassifier)
     message = "training_time needs loss='squared_error' or 'log_loss'.* got loss='hinge': leave"
