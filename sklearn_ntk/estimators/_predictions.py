@@ -66,6 +66,11 @@ class Predictions:
                 f"The covariance of {n} rows",
                 "take fewer rows, or return_std=True",
             )
+        if return_cov and self._leaves is not None:
+            raise ValueError(
+                "return_cov needs one model for all rows; got the local ones of solver='local': "
+                "take return_std=True, or another solver."
+            )
         scores = self._units.values(self._values(X, self._dual, self._constant))
         mean = scores[:, 0] if self._is_flat else scores
         if not (return_std or return_cov):
@@ -140,6 +145,7 @@ class Predictions:
         """
         check_is_fitted(self)
         self._check_spread("log_marginal_likelihood needs")
+        self._check_exact("log_marginal_likelihood")
         if not self._posterior.has_likelihood:
             raise ValueError(
                 f"log_marginal_likelihood needs the posterior of a Gaussian process; got "
@@ -197,6 +203,7 @@ class Predictions:
                 "staged_predict needs the kernel between training rows, which are not kept of a "
                 "precomputed Gram matrix: pass the kernel itself."
             )
+        self._check_exact("staged_predict")
         if np.ndim(times) != 1 or not len(times):
             raise ValueError(f"times must be a list or an array of numbers; got {times!r}.")
         posterior, (n, k) = self._posterior, self._targets.shape
@@ -206,6 +213,14 @@ class Predictions:
         values = self._values(X, dual.swapaxes(0, 1).reshape(n, -1), intercept.ravel())
         stages = self._units.values(values.reshape(-1, len(times), k)).swapaxes(0, 1)
         return (stage[:, 0] if self._is_flat else stage for stage in stages)
+
+    def _check_exact(self, what):
+        """Raise ValueError unless the whole Gram matrix was factorised."""
+        if self.solver_ != "cholesky":
+            raise ValueError(
+                f"{what} needs the whole Gram matrix; got a fit by solver={self.solver_!r}: take "
+                f"solver='cholesky'."
+            )
 
     def _check_spread(self, what):
         """Raise ValueError if the model has no posterior; ``what`` begins the sentence."""
@@ -225,6 +240,7 @@ class Predictions:
         latent, kernel_variance = self._posterior.variance(*arguments)
         latent = latent * self._lengthening(X) ** 2
         variance = latent[:, None] * self._spread.scale(latent, kernel_variance)
+        variance += self._posterior.disagreement(*arguments)
         return self._units.differences(np.sqrt(variance + include_noise * self._spread.observed))
 
     def _covariance(self, X, include_noise):

@@ -107,7 +107,7 @@ class ConjugateGradient(NamedTuple):
         tol = read_number(self.tol, "tol", is_positive=True)
         most = read_count(self.max_iter, "max_iter", 1)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
-        system = System(operator, weights, self._rank(len(Y)), self.seed, self.verbose)
+        system = System(operator, weights, rank_of(self.rank, len(Y)), self.seed, self.verbose)
         root = system.root
         B = np.column_stack([root[:, None] * Y, root])
         start = None if start is None else start.columns
@@ -134,10 +134,12 @@ class ConjugateGradient(NamedTuple):
         place = tried.index(best)
         return Path(ridges[tried], np.array(errors), place, solution), system
 
-    def _rank(self, n):
-        if self.rank is None:
-            return max(1, min(1000, n // 10))
-        return min(read_count(self.rank, "rank", 1), n)
+
+def rank_of(rank, n):
+    """Rank of the preconditioner for n rows."""
+    if rank is None:
+        return max(1, min(1000, n // 10))
+    return min(read_count(rank, "rank", 1), n)
 
 
 class _Trials:

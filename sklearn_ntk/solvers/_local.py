@@ -15,7 +15,7 @@ from ..gram._operator import chunks
 from ._factors import variances
 from ._ridge import Ridge, guess_ridge, read_ridges
 from ._solution import Path, Solution, best_of, read_problem, relative_error
-from ._tree import grow, shares
+from ._tree import grow, shares, slopes
 from ._units import product
 
 SAMPLE = 1500
@@ -49,12 +49,31 @@ class Leaves(NamedTuple):
             for some in chunks(len(rows), len(leaf.rows), most):
                 yield leaf, number, rows[some], share[some]
 
-    def values(self, kernel, X_fit, X):
-        """Values (m, k) at new rows, blended."""
-        found = np.zeros((len(X), len(self.leaves[0].intercept)))
+    def moments(self, kernel, X_fit, X):
+        """Values (m, k) at new rows, blended, and the blended squares of those of the leaves."""
+        found = np.zeros((2, len(X), len(self.leaves[0].intercept)))
         for leaf, _, rows, share in self.blocks(X):
             local = product(kernel(X[rows], X_fit[leaf.rows]), leaf.dual) + leaf.intercept
-            found[rows] += share[:, None] * local
+            found[0, rows] += share[:, None] * local
+            found[1, rows] += share[:, None] * local**2
+        return found
+
+    def values(self, kernel, X_fit, X):
+        """Values (m, k) at new rows, blended."""
+        return self.moments(kernel, X_fit, X)[0]
+
+    def gradients(self, kernel, X_fit, X):
+        """Gradients (m, k, d) at new rows, of the leaves and of their shares."""
+        found = np.zeros((len(X), len(self.leaves[0].intercept), X.shape[1]))
+        for leaf, _, rows, share in self.blocks(X):
+            local = kernel.gradient_x(X[rows], X_fit[leaf.rows], leaf.dual)
+            found[rows] += share[:, None, None] * local
+        for number, rows, slope in slopes(self.tree, X):
+            leaf, moving = self.leaves[number], slope.any(axis=1)
+            rows, slope = rows[moving], slope[moving]
+            for some in chunks(len(rows), len(leaf.rows)):
+                local = product(kernel(X[rows[some]], X_fit[leaf.rows]), leaf.dual)
+                found[rows[some]] += (local + leaf.intercept)[..., None] * slope[some, None]
         return found
 
 

@@ -157,6 +157,11 @@ class Fit(NamedTuple):
         """Posterior variances (m,), with that of functions that the centres do not reach."""
         return self.ridge * self.doubt(Z) + np.maximum(unseen, 0.0)
 
+    def covariance(self, Z):
+        """Posterior covariances (m, m) without that of functions that are not reached."""
+        half = self.factor.half_solve((Z - self.mean).T)
+        return self.ridge * (1.0 / self.weight + half.T @ half)
+
     def solution(self, basis, held):
         """`Solution` with the leave-one-out residuals of the `Held` rows."""
         left = np.maximum(1.0 - held.weights * self.doubt(held.Z), np.finfo(float).eps)

@@ -86,3 +86,25 @@ def shares(tree, X):
         for child, share in ((node.right, right), (node.left, 1.0 - right)):
             kept = share > 0.0
             stack.append((child, rows[kept], (weights * share)[kept]))
+
+
+def slopes(tree, X):
+    """Yield, for each leaf, rows of ``X`` (m, d), and gradients (., d) of its share there."""
+    start = np.arange(len(X)), np.ones(len(X)), np.zeros(X.shape)
+    stack = [(tree, *start)]
+    while stack:
+        node, rows, weights, slope = stack.pop()
+        if not len(rows):
+            continue
+        if not isinstance(node, Split):
+            yield node, rows, slope
+            continue
+        right = node.share(X[rows])
+        rising = (right > 0.0) & (right < 1.0) & (node.high > node.low)
+        rise = np.zeros((len(rows), X.shape[1]))
+        rise[rising] = node.direction / (node.high - node.low) if rising.any() else 0.0
+        rise *= weights[:, None]
+        for child, share, sign in ((node.right, right, 1.0), (node.left, 1.0 - right, -1.0)):
+            kept = share > 0.0
+            new = slope * share[:, None] + sign * rise
+            stack.append((child, rows[kept], (weights * share)[kept], new[kept]))
