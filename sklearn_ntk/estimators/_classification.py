@@ -90,6 +90,30 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     class_weight : dict or "balanced", optional
         Weights of the classes, factors of the weights of their rows; "balanced" gives all classes
         the same sum of weights.
+    solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
+        How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
+        matrix in single precision, is faster for more rows. "local" has an exact model in each
+        leaf of a tree, and takes the memory of one leaf. "nystroem" has a function of some of the
+        rows, the centres, and learns from streams, see `partial_fit`. "auto" factorises up to 5000
+        distinct rows, and then takes the first of "cg" and "local" that fits ``max_memory``. Where
+        a parameter needs the whole matrix, "auto" is "cholesky".
+    tol, max_iter : float, int, default=1e-4, 500
+        Conjugate gradients end at residuals of ``tol`` times the size of the targets, which is
+        about the error of predictions, or after ``max_iter`` iterations, with a warning.
+    max_memory : float, optional
+        Bytes that a fit may take; None lets "auto" use half of the free memory.
+    leaf_size, overlap : int, float, default=5000, 0.1
+        Most rows of a leaf of "local", and the share of the rows of a branch, on either side of its
+        median, that both sides have.
+    n_components : int, optional
+        Number of centres of "nystroem"; by default 2000, or all rows if there are fewer.
+    centers : {"uniform", "rpcholesky"} or array (m, n_features), default="uniform"
+        The centres: random rows, pivots of a Cholesky factorisation, which serve smooth kernels, or
+        rows that are given.
+    warm_start : bool, default=False
+        Whether "cg" goes on from the last fit, of the same rows, as after a warning.
+    random_state : int, RandomState instance or None, default=0
+        Of rows that solvers draw.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -108,6 +132,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     dual_coef_ : array of shape (n_distinct, n_outputs)
         One output for two classes, else one for each.
     intercept_ : array of shape (n_outputs,)
+        Both are None for local models.
     alpha_ : float
         The ridge in use.
     alphas_, loo_errors_ : arrays
@@ -122,6 +147,15 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     svc_ : sklearn.svm.SVC
         Only for ``loss="hinge"``, which then takes the place of the coefficients and ridges; its
         Gram matrix is centred and scaled to a mean diagonal of about one.
+    solver_ : str
+        The solver in use.
+    n_iter_, residual_ : int, float or None
+        Iterations of "cg", in all, and its true residual, in units of the targets.
+    leaves_ : list of arrays or None
+        Indices of the rows of ``X_fit_`` in each leaf of "local".
+    centers_ : array or None
+        Centres of "nystroem" as the kernel sees them, which ``X_fit_`` and ``dual_coef_`` then
+        belong to; for a precomputed kernel their indices.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -181,6 +215,16 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         loss="squared_error",
         C=1.0,
         class_weight=None,
+        solver="auto",
+        tol=1e-4,
+        max_iter=500,
+        max_memory=None,
+        leaf_size=5000,
+        overlap=0.1,
+        n_components=None,
+        centers="uniform",
+        warm_start=False,
+        random_state=0,
         verbose=0,
     ):
         super().__init__(
@@ -199,6 +243,16 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             squash=squash,
             features=features,
             n_feature_steps=n_feature_steps,
+            solver=solver,
+            tol=tol,
+            max_iter=max_iter,
+            max_memory=max_memory,
+            leaf_size=leaf_size,
+            overlap=overlap,
+            n_components=n_components,
+            centers=centers,
+            warm_start=warm_start,
+            random_state=random_state,
             verbose=verbose,
         )
         self.loss = loss
@@ -234,6 +288,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
+        self._check_leaves()
         weights, unit = normalise(weights)
         operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
@@ -248,6 +303,19 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     def _is_spectral(self):
         return super()._is_spectral() or loss_of(self).is_spectral
+
+    def _needs_matrix(self):
+        is_other = not loss_of(self).is_squares
+        return super()._needs_matrix() or (f"loss={self.loss!r}" if is_other else None)
+
+    def _check_leaves(self):
+        """Raise ValueError for leaves that cannot hold rows of all classes."""
+        least = 2 * len(self.classes_)
+        if self.solver == "local" and self.leaf_size < least:
+            raise ValueError(
+                f"leaf_size must be at least {least}, two rows for each of the classes; got "
+                f"{self.leaf_size}: increase it."
+            )
 
     @one_notice()
     def decision_function(self, X):

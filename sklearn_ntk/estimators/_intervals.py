@@ -11,7 +11,7 @@ from .._runtime.notices import one_notice
 from ..dynamics import Training
 from ..dynamics._added import residuals_with_row
 from ..gram._operator import chunks
-from ._base import check_solve
+from ._choice_of_solver import check_solve
 from ._predictions import check_finite
 
 BLOCK = 2**20
@@ -94,6 +94,12 @@ class Intervals:
             mean, std = self.predict(X, return_std=True)
             reach = ndtri(0.5 + 0.5 * coverage) * std
             return np.stack([mean - reach, mean + reach], axis=1)
+        if self._observations is None:
+            raise ValueError(
+                f"method={method!r} needs the leave-one-out residual of each row in one model, "
+                f"which solver={self.solver_!r} with alpha={self.alpha!r} does not compute: take "
+                f"method='gaussian', or solver='cholesky'."
+            )
         mean = self._values(X, self._dual, self._constant)
         X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

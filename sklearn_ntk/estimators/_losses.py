@@ -14,8 +14,9 @@ from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
 from . import _logistic
-from ._base import fit_squares, given_alpha, method_of
+from ._base import given_alpha, method_of
 from ._equal_rows import merge
+from ._many_rows import fit_whole
 
 MOST_STEPS = 1_000_000
 """Most iterations of a support vector machine; it takes about ten times the number of rows."""
@@ -48,6 +49,9 @@ class Loss:
 
     is_spectral = False
     """Whether a fit computes eigenvectors."""
+
+    is_squares = False
+    """Whether it is the squared error, for which there are several solvers."""
 
     refusal = None
     """Error message of ``predict_proba``; None if there are probabilities."""
@@ -93,13 +97,16 @@ class Loss:
 class SquaredError(Loss):
     """Regression on the targets of classes, in closed form, also at finite training times."""
 
+    is_squares = True
+
     def check(self, model):
         """All parameters apply."""
 
     def fit(self, model, rows):
         Y, weights = rows.merged()
-        path, ridge, attributes = fit_squares(model, rows.operator, Y, weights, rows.unit)
+        path, ridge, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
         solution = path.solution
+        Y, weights = solution.known(Y, weights)
         return attributes | {
             "_problem": (Y, weights, ridge),
             "dual_coef_": solution.dual,

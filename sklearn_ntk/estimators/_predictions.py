@@ -9,7 +9,7 @@ from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..solvers import Ridge
-from ._stages import stages
+from ._stages import check_exact, stages
 
 
 class Predictions:
@@ -65,6 +65,11 @@ class Predictions:
                 16.0 * n * (n + len(self.X_fit_)),
                 f"The covariance of {n} rows",
                 "take fewer rows, or return_std=True",
+            )
+        if return_cov and self._leaves is not None:
+            raise ValueError(
+                "return_cov needs one model for all rows; got the local ones of solver='local': "
+                "take return_std=True, or another solver."
             )
         scores = self._units.values(self._values(X, self._dual, self._constant))
         mean = scores[:, 0] if self._is_flat else scores
@@ -140,6 +145,7 @@ class Predictions:
         """
         check_is_fitted(self)
         self._check_spread("log_marginal_likelihood needs")
+        check_exact(self, "log_marginal_likelihood")
         if not self._posterior.has_likelihood:
             raise ValueError(
                 f"log_marginal_likelihood needs the posterior of a Gaussian process; got "
@@ -217,6 +223,7 @@ class Predictions:
         latent, kernel_variance = self._posterior.variance(*arguments)
         latent = latent * self._lengthening(X) ** 2
         variance = latent[:, None] * self._spread.scale(latent, kernel_variance)
+        variance += self._posterior.disagreement(*arguments)
         return self._units.differences(np.sqrt(variance + include_noise * self._spread.observed))
 
     def _covariance(self, X, include_noise):

@@ -46,6 +46,8 @@ class Spread(NamedTuple):
 
 def find_spread(solution, Y, weights, ridge, scatter, is_noisy):
     """`Spread` of a `Solution` and the `Scatter` of targets; ``is_noisy`` as in `fit_spread`."""
+    total = variances(Y, weights)
+    _, weights = solution.known(Y, weights)
     fitted = [
         fit_spread(residuals, solution.precision, ridge, weights, squares, scatter.n, is_noisy)
         for residuals, squares in zip(solution.residuals.T, scatter.squares, strict=True)
@@ -53,7 +55,7 @@ def find_spread(solution, Y, weights, ridge, scatter, is_noisy):
     amplitude, noise = np.array(fitted).T
     observed = (ridge * amplitude + noise) / scatter.unit
     reach = np.max(1.0 / solution.precision - ridge / weights) if is_noisy else np.inf
-    return Spread(amplitude, noise, observed, variances(Y, weights), reach)
+    return Spread(amplitude, noise, observed, total, reach)
 
 
 def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
@@ -137,6 +139,10 @@ class Posterior:
     def has_likelihood(self):
         """Whether it is that of a Gaussian process, given the targets."""
         return self.time is None
+
+    def disagreement(self, kernel, X_fit, X):
+        """By how much models differ that predictions are a mean of, variances (m, k) or zero."""
+        return 0.0
 
     def __getstate__(self):
         return {name: getattr(self, name) for name in self._names}

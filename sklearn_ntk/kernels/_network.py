@@ -3,6 +3,7 @@
 import numbers
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
 from .._compat import likelihood_module
@@ -185,6 +186,10 @@ class NetworkKernel(TrialKernel):
         for name in sizes.keys() & _TIED:
             gradient[..., 0 if name == "bias_var" else -1] = rates[..., _TIED.index(name)]
         return K, gradient
+
+    def in_single(self):
+        """The same kernel with matrices in single precision."""
+        return clone(self).set_params(dtype="float32")
 
     @property
     def takes_positions(self):
