@@ -5,10 +5,8 @@ from functools import cached_property
 import numpy as np
 
 from .._runtime.check import read_cross, read_number, read_targets
+from ._contours import contour, groups, product, real_product
 from ._training import Training
-
-N_NODES = 16
-"""Nodes of the contour integral: its error is about 1e-10."""
 
 
 class GradientFlow(Training):
@@ -89,15 +87,8 @@ class GradientFlow(Training):
         array of the shape of ``Y``
         """
         Y, is_flat = read_targets(Y, self._n)
-        residuals, targets = np.zeros(Y.shape), self._project(Y)
-        for rows, nodes, weights in self._contours(_read_time(time)):
-            _, damped = self._damping(nodes)
-            weights = weights / nodes / _product(self._squares[rows], damped)
-            for column, target in zip(residuals.T, targets.T, strict=True):
-                terms = _product(self._vectors[rows], target[:, None] * damped)
-                column[rows] = (weights * terms).real.sum(axis=1)
-        residuals /= self._root[:, None]
-        return residuals[:, 0] if is_flat else residuals
+        (found,) = self.residuals_of_ridges(Y, [self.alpha], [_read_time(time)])
+        return found[0, 0, :, 0] if is_flat else found[0, 0]
 
     def left_out(self, cross, Y, time):
         """Outputs at new rows when the network is trained without one row for the same time.
@@ -124,9 +115,9 @@ class GradientFlow(Training):
             shares = (self._shares / self._root)[rows, None]
             for node, weight in zip(nodes, (weights / nodes).T, strict=True):
                 filtered = 1.0 / (self._values[:, None] + self.alpha + node)
-                values = mean + _product(cross.T, filtered * targets)
-                ratios = _product(vectors, filtered * targets) / _product(squares, filtered)
-                effects = _product(vectors, filtered * cross) + shares
+                values = mean + product(cross.T, filtered * targets)
+                ratios = product(vectors, filtered * targets) / product(squares, filtered)
+                effects = product(vectors, filtered * cross) + shares
                 terms = values[:, None] - effects.T[:, :, None] * ratios
                 outputs[:, rows] += (weight[:, None] * terms).real
         return outputs[:, :, 0] if is_flat else outputs
@@ -149,7 +140,7 @@ class GradientFlow(Training):
         for rows, nodes, weights in self._contours(2.0 * _read_time(time)):
             ridges, damped = self._damping(nodes)
             fitted = self._values[:, None] / (self._values[:, None] + ridges)
-            ratio = _product(self._squares[rows], fitted) / _product(self._squares[rows], damped)
+            ratio = product(self._squares[rows], fitted) / product(self._squares[rows], damped)
             latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
             rest = self._rest[rows]
             least = 1e-10 * (self._squares[rows] @ self._values) / rest
@@ -203,11 +194,57 @@ class GradientFlow(Training):
         residuals, time = self._project(Y), _read_time(time)
         if n > 1:
             rates = self._rates(time, np.array([self._total * (n - 1.0) / n]))
-            nodes, weights = _contour(rates)
+            nodes, weights = contour(rates)
             _, damped = self._damping(nodes)
             filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
             residuals *= n * filtered[:, None]
         return residuals[:, 0] if is_flat else residuals
+
+    def residuals_of_ridges(self, Y, ridges, times):
+        """Yield `residuals` for other ridges than ``alpha``, for some of the times at a time.
+
+        All ridges share the contours. With the residuals ``F(r)`` at the end, for the ridge ``r``,
+        real or complex, those at the time ``t`` are ``F(r) + exp(-r t) f(t)``, where ``f`` has the
+        Laplace transform ``(F(s) - F(r)) / (s - r)``, singular on the negative real axis alone.
+
+        Parameters
+        ----------
+        Y : array of shape (n, k)
+            Targets.
+        ridges : array of shape (n_ridges,)
+        times : array of shape (n_times,)
+            Increasing, maybe infinite at the end.
+
+        Yields
+        ------
+        array of shape (n_some, n_ridges, n, k)
+            For the next ``n_some`` of the times.
+        """
+        times, targets = np.asarray(times, dtype=float), self._project(Y)
+        least = 1e-30 * (np.max(self._values, initial=0.0) or 1.0)
+        ridges = np.maximum(ridges, max(least, np.finfo(float).smallest_subnormal))
+        levels = [(rows, self._ends(rows, ridges, targets)) for rows in self._levels()]
+        for part in groups(times):
+            found = np.zeros((len(times[part]), len(ridges), *Y.shape))
+            for rows, ends in levels:
+                rest = self._rest[rows]
+                rest = rest[:1] if np.all(rest == rest[0]) else rest  # all rows have these rates
+                rates = self._rates(times[part, None], self._total * rest)
+                nodes, weights = contour(rates.ravel())
+                limits, poles = self._ends(rows, nodes, targets), 1.0 / (nodes[:, None] - ridges)
+                weights = weights.reshape(*rates.shape, -1)
+                for each, rate, weight in zip(found, rates, weights, strict=True):
+                    moved = real_product(weight[:, None] * limits, poles)
+                    moved -= ends * real_product(weight, poles)[:, None]
+                    moved *= np.exp(-rate[:, None] * ridges)[:, None]
+                    each[:, rows] = np.moveaxis(ends + moved, -1, 0)
+            yield found / self._root[:, None]
+
+    def _ends(self, rows, ridges, targets):
+        """Residuals (n_rows, k, n_ridges) of some rows after infinite time, times ``sqrt(w)``."""
+        damped = ridges / (self._values[:, None] + ridges)
+        parts = [product(self._vectors[rows], each[:, None] * damped) for each in targets.T]
+        return np.stack(parts, axis=1) / product(self._squares[rows], damped)[:, None]
 
     @cached_property
     def _squares(self):
@@ -232,39 +269,18 @@ class GradientFlow(Training):
             return np.clip(self.learning_rate * time / total * scale, 1e-30, 1e30) / scale
 
     def _contours(self, time):
-        """Yield groups of rows, with the nodes and weights of their contour integrals.
+        """Yield groups of rows, with the nodes and weights of their contour integrals."""
+        for rows in self._levels():
+            yield rows, *contour(self._rates(time, self._total * self._rest[rows]))
 
-        The other rows have a weight, ``total`` in `_rates`, that differs by at most a factor of two
-        within a group.
-        """
-        rest = self._rest
-        if len(rest) < 2:  # without the only row there are no data
-            return
-        levels = np.floor(np.log2(rest))
-        for level in np.unique(levels):
-            rows = levels == level
-            rows = slice(None) if rows.all() else rows  # a slice copies nothing
-            yield rows, *_contour(self._rates(time, self._total * rest[rows]))
+    def _levels(self):
+        """Yield groups of rows, the rest of the weights without each within a factor of two."""
+        if self._n > 1:  # without the only row there are no data
+            levels = np.floor(np.log2(self._rest))
+            for level in np.unique(levels):
+                rows = levels == level
+                yield slice(None) if rows.all() else rows  # a slice copies nothing
 
 
 def _read_time(time):
     return read_number(time, "time", may_be_infinite=True)
-
-
-def _contour(times):
-    """Quadrature of the inverse Laplace transform at times, the longest at most twice the shortest.
-
-    Nodes ``s`` (N_NODES,) and weights (n_times, N_NODES) with ``f(t_i) = Re sum_k weights_ik
-    F(s_k)``, if all singularities of ``F`` are on the negative real axis. The contour is a parabola
-    with the optimal step and size of Weideman and Trefethen.
-    """
-    step = np.sqrt(8.0 * 2.0 + 1.0) / N_NODES
-    size = np.pi / (4.0 * step * 2.0 * times.min())
-    root = 1.0 + 1j * step * (np.arange(N_NODES) + 0.5)
-    nodes = size * root**2
-    return nodes, 2.0 * step * size / np.pi * root * np.exp(np.outer(times, nodes))
-
-
-def _product(A, B):
-    """Product of a real and a complex matrix by real arithmetic."""
-    return (A @ np.ascontiguousarray(B).view(float)).view(complex)

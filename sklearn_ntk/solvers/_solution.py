@@ -109,11 +109,16 @@ def relative_error(solution, Y, weights):
 
     The mean over outputs.
     """
+    return relative_squares(solution.residuals, Y, weights)
+
+
+def relative_squares(residuals, Y, weights):
+    """Weighted means (...) of the squares of residuals (..., n, k), as `relative_error`."""
     size = sizes(Y)
-    Y, residuals = Y / size, solution.residuals / size
-    variance = variances(Y, weights)
-    errors = np.average(residuals**2, axis=0, weights=weights)
-    return np.mean(errors / np.where(variance > 0.0, variance, 1.0))
+    variance = variances(Y / size, weights)
+    shares = weights / weights.sum()
+    errors = np.einsum("i,...ik->...k", shares, (residuals / size) ** 2)
+    return np.mean(errors / np.where(variance > 0.0, variance, 1.0), axis=-1)
 
 
 def best_place(errors):
