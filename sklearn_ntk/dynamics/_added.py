@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._left_out import real_product
+from ._contours import product
 
 
 def residuals_with_row(training, cross, new, Y, time, weight):
@@ -29,16 +29,16 @@ def residuals_with_row(training, cross, new, Y, time, weight):
         ridge = training.alpha + node
         damping = 1.0 / (training._values[:, None] + ridge)
         constant = ridge * training._shares.sum() / training._total
-        variance = centred + constant - real_product(projected.T**2, damping)[:, 0]
+        variance = centred + constant - product(projected.T**2, damping)[:, 0]
         drops = (factor * ridge / (variance + ridge / weight))[:, None]
-        values = average + real_product(projected.T, damping * targets)
-        effects = real_product(training._vectors, damping * projected).T + training._shares / root
-        kept = factor * ridge * real_product(training._vectors, damping * targets)
+        values = average + product(projected.T, damping * targets)
+        effects = product(training._vectors, damping * projected).T + training._shares / root
+        kept = factor * ridge * product(training._vectors, damping * targets)
         first[:, :-1] += (kept / root[:, None]).real + _real_outer(drops * effects / root, values)
         first[:, -1] -= (drops / weight * values).real
         slope[:, :-1] -= (drops * effects / root).real
         slope[:, -1] += (drops[:, 0] / weight).real
-        alone = factor * ridge * real_product(training._squares, damping)[:, 0]
+        alone = factor * ridge * product(training._squares, damping)[:, 0]
         own[:, :-1] += (alone + drops * effects**2).real
     own[:, -1] = slope[:, -1]
     return first, slope, own

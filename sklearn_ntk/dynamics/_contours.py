@@ -13,7 +13,10 @@ sum_k weights_k F(s_k)`` of such an integral of ``F(s)``, with ``r``, or its squ
 import numpy as np
 
 N_NODES = 16
-"""Nodes of a parabola: its error is about 1e-10."""
+"""Nodes for times that differ by at most a factor of two: the error is about 1e-10."""
+
+RATIO = 5.0
+"""Ratio of the times that share a contour: few nodes in all."""
 
 PRECISION = 1e-11
 """Size of what is neglected."""
@@ -28,10 +31,9 @@ MOST_STEPS = 1e15
 def of_flow(times):
     """Contour of ``r = exp(-h L)`` for several ``h`` (n,), ``times`` here, and all ``L`` >= 0.
 
-    The longest of the times is at most twice the shortest. Nodes (N_NODES,) and weights (n,
-    N_NODES).
+    Nodes (n_nodes,) and weights (n, n_nodes).
     """
-    nodes, factors = _parabola(times.min())
+    nodes, factors = _parabola(times.min(), times.max() / times.min())
     return nodes, factors * np.exp(np.outer(times, nodes))
 
 
@@ -66,15 +68,17 @@ def of_steps(method, h, count, power, largest):
     return s / h, (np.where(is_twin, 0.0, residual**power) * slope * z * factors / h)[None]
 
 
-def _parabola(time):
+def _parabola(time, ratio=2.0):
     """Nodes ``s`` of an integral of ``exp(time s) F(s)``, F with poles ``s <= 0``, and factors.
 
     The contour is a parabola with the optimal step and size of Weideman and Trefethen, for times up
-    to twice this one.
+    to ``ratio`` times this one, of which the number of nodes is made to keep the error.
     """
-    step = np.sqrt(8.0 * 2.0 + 1.0) / N_NODES
-    size = np.pi / (4.0 * step * 2.0 * time)
-    root = 1.0 + 1j * step * (np.arange(N_NODES) + 0.5)
+    ratio = max(ratio, 2.0)
+    n_nodes = int(np.ceil(N_NODES * np.sqrt((8.0 * ratio + 1.0) / 17.0)))
+    step = np.sqrt(8.0 * ratio + 1.0) / n_nodes
+    size = np.pi / (4.0 * step * ratio * time)
+    root = 1.0 + 1j * step * (np.arange(n_nodes) + 0.5)
     return size * root**2, 2.0 * step * size / np.pi * root
 
 
@@ -86,3 +90,25 @@ def _circle(degree, log_radius):
     n = max(int(degree), N_NODES)
     log_radius -= 0.5 * np.log(PRECISION) / n
     return log_radius + 1j * np.pi / n * (np.arange(n) + 0.5), np.full(n, 1.0 / n)
+
+
+def groups(times):
+    """Yield slices of increasing times, the last one at most `RATIO` times the first."""
+    start = 0
+    while start < len(times):
+        end = max(np.searchsorted(times / RATIO, times[start], side="right"), start + 1)
+        yield slice(start, end)
+        start = end
+
+
+def product(A, B):
+    """Product of a real matrix and a real or complex one by real arithmetic."""
+    if not np.iscomplexobj(B):
+        return A @ B
+    return (A @ np.ascontiguousarray(B).view(float)).view(complex)
+
+
+def real_part(A, B):
+    """Real part of the product of complex arrays (..., n) and (n, m) by real arithmetic."""
+    parts = np.stack([B.real, -B.imag], axis=1).reshape(-1, B.shape[1])
+    return np.ascontiguousarray(A).view(float) @ parts

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._runtime.check import read_cross, read_number, read_targets
 from . import _contours
+from ._methods import FLOW
 
 LARGEST_GROWTH = 100.0
 """Training without a row diverges if it grows by the exponential of this."""
@@ -37,11 +38,8 @@ class LeaveOneOut:
         Y, is_flat = read_targets(Y, self._n)
         residuals, targets = np.zeros(Y.shape), self._project(Y)
         for rows, nodes, weights in self._contours(time):
-            _, damped = self._damping(nodes)
-            weights = weights / nodes / real_product(self._squares[rows], damped)
-            for column, target in zip(residuals.T, targets.T, strict=True):
-                terms = real_product(self._vectors[rows], target[:, None] * damped)
-                column[rows] = (weights * terms).real.sum(axis=1)
+            ends = self._ends(rows, self.alpha + nodes, targets)
+            residuals[rows] = ((weights / nodes)[:, None] * ends).real.sum(axis=2)
         residuals /= self._root[:, None]
         return residuals[:, 0] if is_flat else residuals
 
@@ -70,9 +68,11 @@ class LeaveOneOut:
             shares = (self._shares / self._root)[rows, None]
             for node, weight in zip(nodes, (weights / nodes).T, strict=True):
                 filtered = 1.0 / (self._values[:, None] + self.alpha + node)
-                values = mean + real_product(cross.T, filtered * targets)
-                ratios = real_product(vectors, filtered * targets) / real_product(squares, filtered)
-                effects = real_product(vectors, filtered * cross) + shares
+                values = mean + _contours.product(cross.T, filtered * targets)
+                ratios = _contours.product(vectors, filtered * targets) / _contours.product(
+                    squares, filtered
+                )
+                effects = _contours.product(vectors, filtered * cross) + shares
                 terms = values[:, None] - effects.T[:, :, None] * ratios
                 outputs[:, rows] += (weight[:, None] * terms).real
         return outputs[:, :, 0] if is_flat else outputs
@@ -95,7 +95,7 @@ class LeaveOneOut:
         for rows, nodes, weights in self._contours(time, power=2):
             ridges, damped = self._damping(nodes)
             fitted = self._values[:, None] / (self._values[:, None] + ridges)
-            ratio = real_product(self._squares[rows], fitted) / real_product(
+            ratio = _contours.product(self._squares[rows], fitted) / _contours.product(
                 self._squares[rows], damped
             )
             latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
@@ -156,6 +156,59 @@ class LeaveOneOut:
             residuals *= n * filtered[:, None]
         return residuals[:, 0] if is_flat else residuals
 
+    def residuals_of_ridges(self, Y, ridges, times):
+        """Yield `residuals` for other ridges than ``alpha``, for some of the times at a time.
+
+        All ridges share the contours. With the residuals ``F(r)`` at the end, for the ridge ``r``,
+        real or complex, those at the time ``t`` are ``F(r) + exp(-r t) f(t)``, where ``f`` has the
+        Laplace transform ``(F(s) - F(r)) / (s - r)``, singular on the negative real axis alone.
+
+        Parameters
+        ----------
+        Y : array of shape (n, k)
+            Targets.
+        ridges : array of shape (n_ridges,)
+        times : array of shape (n_times,)
+            Increasing, maybe infinite at the end.
+
+        Yields
+        ------
+        array of shape (n_some, n_ridges, n, k)
+            For the next ``n_some`` of the times.
+        """
+        if self.method != FLOW:
+            raise ValueError(
+                f"Residuals of several ridges need method=Flow(); got {self.method!r}: take one "
+                f"ridge at a time."
+            )
+        times, targets = np.asarray(times, dtype=float), self._project(Y)
+        least = 1e-30 * (np.max(self._values, initial=0.0) or 1.0)
+        ridges = np.maximum(ridges, max(least, np.finfo(float).smallest_subnormal))
+        levels = [(rows, self._ends(rows, ridges, targets)) for rows in self._levels()]
+        for part in _contours.groups(times):
+            found = np.zeros((len(times[part]), len(ridges), *Y.shape))
+            for rows, ends in levels:
+                rest = self._rest[rows]
+                rest = rest[:1] if np.all(rest == rest[0]) else rest  # all rows have these rates
+                rates = self._rates(times[part, None], rest)
+                nodes, weights = _contours.of_flow(rates.ravel())
+                limits, poles = self._ends(rows, nodes, targets), 1.0 / (nodes[:, None] - ridges)
+                weights = weights.reshape(*rates.shape, -1)
+                for each, rate, weight in zip(found, rates, weights, strict=True):
+                    moved = _contours.real_part(weight[:, None] * limits, poles)
+                    moved -= ends * _contours.real_part(weight, poles)[:, None]
+                    moved *= np.exp(-rate[:, None] * ridges)[:, None]
+                    each[:, rows] = np.moveaxis(ends + moved, -1, 0)
+            yield found / self._root[:, None]
+
+    def _ends(self, rows, ridges, targets):
+        """Residuals (n_rows, k, n_ridges) of some rows after infinite time, times ``sqrt(w)``."""
+        damped = ridges / (self._values[:, None] + ridges)
+        parts = [
+            _contours.product(self._vectors[rows], each[:, None] * damped) for each in targets.T
+        ]
+        return np.stack(parts, axis=1) / _contours.product(self._squares[rows], damped)[:, None]
+
     @cached_property
     def _squares(self):
         """Squares of the entries of the eigenvectors (n, n - 1), for leave-one-out only."""
@@ -172,32 +225,32 @@ class LeaveOneOut:
     def _contours(self, time, power=1):
         """Yield groups of rows, with the nodes and weights of their contour integrals.
 
-        What remains of a residual is raised to the ``power``. The other rows have a weight that is
-        equal within a group, or for flows differs by at most a factor of two.
+        What remains of a residual is raised to the ``power``.
         """
-        time, rest = self._time(time), self._rest
-        if len(rest) < 2:  # without the only row there are no data
-            return
-        levels = np.floor(np.log2(rest)) if self.method.is_flow else rest
-        for level in np.unique(levels):
-            rows = levels == level
-            rows = slice(None) if rows.all() else rows  # a slice copies nothing
-            yield rows, *self._contour(time, rest[rows], power, rows)
+        time = self._time(time)
+        for rows in self._levels():
+            yield rows, *self._contour(time, self._rest[rows], power, rows)
+
+    def _levels(self):
+        """Yield groups of rows, the rest of the weights without each alike within a group.
+
+        Equal, or for flows within a factor of two.
+        """
+        if self._n > 1:  # without the only row there are no data
+            levels = np.floor(np.log2(self._rest)) if self.method.is_flow else self._rest
+            for level in np.unique(levels):
+                rows = levels == level
+                yield slice(None) if rows.all() else rows  # a slice copies nothing
 
     def _contour(self, time, rest, power=1, rows=slice(None), more=0.0):
         """Nodes (n_nodes,) and weights (n, n_nodes), or (1, n_nodes) for methods of steps.
 
         ``rest`` (n,) are shares of the total weight, without the ``rows``; ``more`` is by how much
-        eigenvalues may exceed those of all rows. Rates are clipped so that exponentials neither
-        overflow nor lose 0; beyond the bounds nothing changes any more.
+        eigenvalues may exceed those of all rows.
         """
-        scale = np.max(self._values, initial=0.0) + more + self.alpha or 1.0
-        factor = power * time if self.method.is_flow else 1.0
-        with np.errstate(over="ignore"):
-            rates = self.learning_rate * factor / (self._total * rest) * scale
-        rates = np.clip(rates, 1e-30, 1e30) / scale
         if self.method.is_flow:
-            return _contours.of_flow(rates)
+            return _contours.of_flow(self._rates(power * time, rest, more))
+        rates, scale = self._rates(1.0, rest, more), self._scale(more)
         if rates[0] * scale >= self.method.limit:  # an upper bound, without a row of large weight
             scale = min(self._largest_without(rows) + self.alpha, scale)
         growth = -self.method.rate(rates[0] * scale)
@@ -207,6 +260,20 @@ class LeaveOneOut:
                 f"{self.learning_rate:.4g} for {self.method!r}: make it smaller."
             )
         return _contours.of_steps(self.method, rates[0], time, power, scale)
+
+    def _scale(self, more=0.0):
+        """Largest eigenvalue with the ridge."""
+        return np.max(self._values, initial=0.0) + more + self.alpha or 1.0
+
+    def _rates(self, time, rest, more=0.0):
+        """``learning_rate t / n``, clipped so that exponentials neither overflow nor lose 0.
+
+        Beyond the bounds nothing changes any more.
+        """
+        scale = self._scale(more)
+        with np.errstate(over="ignore"):
+            rates = self.learning_rate * time / (self._total * rest) * scale
+        return np.clip(rates, 1e-30, 1e30) / scale
 
     def _largest_without(self, rows):
         """Largest eigenvalue of the Gram matrices without one of these rows.
@@ -233,8 +300,3 @@ class LeaveOneOut:
         time = read_number(time, "time", may_be_infinite=True)
         self._gains(time)  # raises an error where training diverges
         return time
-
-
-def real_product(A, B):
-    """Product of a real and a complex matrix by real arithmetic."""
-    return (A @ np.ascontiguousarray(B).view(float)).view(complex)

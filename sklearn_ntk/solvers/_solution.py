@@ -120,12 +120,19 @@ def relative_error(solution, Y, weights):
 
     The mean over outputs.
     """
+    return relative_squares(solution.residuals, Y, weights, solution.known(Y, weights)[1])
+
+
+def relative_squares(residuals, Y, weights, known):
+    """Weighted means (...) of the squares of residuals (..., n, k), as `relative_error`.
+
+    ``known`` are the weights of the rows that have residuals.
+    """
     size = sizes(Y)
     variance = variances(Y / size, weights)
-    _, weights = solution.known(Y, weights)
-    residuals = solution.residuals / size
-    errors = np.average(residuals**2, axis=0, weights=weights)
-    return np.mean(errors / np.where(variance > 0.0, variance, 1.0))
+    shares = known / known.sum()
+    errors = np.einsum("i,...ik->...k", shares, (residuals / size) ** 2)
+    return np.mean(errors / np.where(variance > 0.0, variance, 1.0), axis=-1)
 
 
 def descend(errors, try_one, n, best):

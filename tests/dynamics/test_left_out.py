@@ -244,6 +244,8 @@ def test_rows_left_out_of_training_that_does_not_settle():
     K, Y, _ = problem(9)
     with pytest.raises(ValueError, match=r"no closed form for MomentumFlow.*: take HeavyBall"):
         Training(K, method=MomentumFlow()).residuals(Y, 3.0)
+    with pytest.raises(ValueError, match=r"several ridges need method=Flow\(\); got Descent\(\)"):
+        next(Training(K, learning_rate=1e-3, method=Descent()).residuals_of_ridges(Y, [1.0], [2.0]))
     with pytest.warns(RuntimeWarning, match="beyond the largest stable one"):
         training = Training(K, learning_rate=1e4, method=Descent())
     with pytest.raises(ValueError, match="must not diverge"):
