@@ -2,21 +2,25 @@
 
 `_signals` has the contraction from which all kernels come, `_kernels` the empirical kernels,
 `_features` random features of them, `_readers` the table of models that are understood, `_sklearn`
-and `_torch` those of scikit-learn and torch. Only `_torch` imports torch, which is the extra
-``torch``.
+and `_torch` those of scikit-learn and torch. `_network` draws networks from layers: `_drawing`
+makes the `_operations` of their instructions, which `_running` runs, and `_functions` has
+derivatives of activations. Only `_torch` imports torch, which is the extra ``torch``.
 """
 
 from importlib import import_module
 
 from ._features import TangentFeatures, tangent_features
 from ._kernels import empirical_nngp, empirical_ntk, empirical_ntk_diagonal
+from ._network import FiniteNetwork, sample_network
 
 __all__ = [
     "EmpiricalNTKKernel",
+    "FiniteNetwork",
     "TangentFeatures",
     "empirical_nngp",
     "empirical_ntk",
     "empirical_ntk_diagonal",
+    "sample_network",
     "tangent_features",
 ]
 

@@ -19,6 +19,7 @@ from importlib import import_module
 _HOMES = {
     "torch.nn.modules.module.Module": "._torch",
     "sklearn.neural_network._multilayer_perceptron.BaseMultilayerPerceptron": "._sklearn",
+    "sklearn_ntk.finite.FiniteNetwork": "._network",
 }
 """By class of model, the module that has its ``Reader``: none is imported before it is needed."""
 
@@ -31,8 +32,8 @@ def reader_for(model, layers=None, check=True):
             if home is not None:
                 return import_module(home, __package__).Reader(model, layers, check)
     raise TypeError(
-        f"model must be a torch.nn.Module, or a fitted MLPRegressor or MLPClassifier of "
-        f"scikit-learn; got {reprlib.repr(model)}."
+        f"model must be a torch.nn.Module, a fitted MLPRegressor or MLPClassifier, or a network of "
+        f"sklearn_ntk.finite.sample_network; got {reprlib.repr(model)}."
     )
 
 
