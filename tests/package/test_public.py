@@ -70,6 +70,8 @@ def test_documentation_of_parameters(cls):
         value = parameters[name].default
         if is_told:
             assert default == repr(value).replace("'", '"')
+        elif value is inspect.Parameter.empty:
+            assert not head.endswith("optional")
         else:
             assert head.endswith("optional") if value is None else name.endswith("_bounds")
 
