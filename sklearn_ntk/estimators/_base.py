@@ -48,6 +48,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         "squash": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "features": [StrOptions({"auto", "diagonal", "full"}), "array-like", None],
         "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
+        "device": [str, None],
         "verbose": ["verbose"],
     }
 
@@ -73,6 +74,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         squash=10.0,
         features="auto",
         n_feature_steps=2,
+        device=None,
         verbose=0,
     ):
         self.kernel = kernel
@@ -88,6 +90,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         self.squash = squash
         self.features = features
         self.n_feature_steps = n_feature_steps
+        self.device = device
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -105,6 +108,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             "weight_var": self.weight_var,
             "bias_var": self.bias_var,
             "architecture": self.architecture,
+            "device": self.device,
             "verbose": self.verbose,
         }
         if self.kernel == "ntk":

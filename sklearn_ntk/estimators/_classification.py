@@ -81,6 +81,9 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     class_weight : dict or "balanced", optional
         Weights of the classes, factors of the weights of their rows; "balanced" gives all classes
         the same sum of weights.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
+        Where the kernels of networks are computed: on the CPU, which None stands for, or on a GPU
+        by CuPy. A kernel object has a ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -170,6 +173,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         loss="squared_error",
         C=1.0,
         class_weight=None,
+        device=None,
         verbose=0,
     ):
         super().__init__(
@@ -186,6 +190,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             squash=squash,
             features=features,
             n_feature_steps=n_feature_steps,
+            device=device,
             verbose=verbose,
         )
         self.loss = loss

@@ -79,6 +79,9 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     uncertainty : {"posterior", "ensemble"}, default="posterior"
         That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
         start at random and are trained to the same targets, for the kernels of networks.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
+        Where the kernels of networks are computed: on the CPU, which None stands for, or on a GPU
+        by CuPy. A kernel object has a ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -174,6 +177,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         n_feature_steps=2,
         noise="auto",
         uncertainty="posterior",
+        device=None,
         verbose=0,
     ):
         super().__init__(
@@ -190,6 +194,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
             squash=squash,
             features=features,
             n_feature_steps=n_feature_steps,
+            device=device,
             verbose=verbose,
         )
         self.noise = noise
