@@ -82,8 +82,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Weights of the classes, factors of the weights of their rows; "balanced" gives all classes
         the same sum of weights.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where the kernels of networks are computed: on the CPU, which None stands for, or on a GPU
-        by CuPy. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
+        results are of their kind. A kernel object has a ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

@@ -80,8 +80,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
         start at random and are trained to the same targets, for the kernels of networks.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where the kernels of networks are computed: on the CPU, which None stands for, or on a GPU
-        by CuPy. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
+        results are of their kind. A kernel object has a ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
