@@ -90,17 +90,17 @@ def test_networks(gpu, few_kernels, gradient, dtype, tolerance):
         found = entries(found)
         known = entries(diagonal(program, X, **options, device="cuda"))
         for K, diag in zip(found, known, strict=True):
-            K = K.reshape(-1, *K.shape[K.ndim - 2 - gradient :])
+            unit = 2 if diag.shape[-1] == 2 else 1  # of derivatives
+            K, diag = K.reshape(-1, 41, 41, unit), diag.reshape(-1, 41, unit)
             assert np.array_equal(K, K.swapaxes(1, 2))
-            diag = diag.reshape(len(K), len(X), -1)
-            assert np.array_equal(
-                K.diagonal(0, 1, 2).reshape(len(K), -1, len(X)), diag.swapaxes(1, 2)
-            )
+            assert np.array_equal(K.diagonal(0, 1, 2), diag.swapaxes(1, 2))
 
 
 @pytest.mark.slow
 @how
 def test_activations(gpu, few_kernels, gradient, dtype, tolerance):
+    if gradient and dtype == "float32":
+        pytest.skip("the compiled engine would take minutes to compile them")
     X, Y = rows_of_all_kinds()
     for name, cls in ACTIVATIONS.items():
         if cls().is_series:
@@ -207,14 +207,14 @@ def test_out(gpu):
 
 
 def test_transfers(gpu):
-    """Rows and records go up, and the result stays; only the norms of rows come down."""
+    """Of rows on the device: a program goes up, and a few numbers come down that are checked."""
     log = getattr(gpu, "LOG", None)
     if log is None:
         pytest.skip("counts bytes by the stand-in")
     X = gpu.asarray(np.random.default_rng(0).standard_normal((300, 20)))
     log.clear()
     K = gram(RELU, X)
-    assert log.launches == 1 and log.from_device <= 10 * 300 and log.to_device <= 500 * 300
+    assert log.launches == 2 and log.from_device <= 50 and log.to_device <= 1000
     assert K.shape == (300, 300)
 
 

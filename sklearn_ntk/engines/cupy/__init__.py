@@ -46,8 +46,9 @@ class Engine:
         return tuple(a if is_on_device(a) else library().asarray(a) for a in arrays)
 
     def as_result(self, values):
-        """An array of NumPy where results are."""
-        return values if self._is_host else library().asarray(values)
+        """An array where results are."""
+        cupy = library()
+        return cupy.asnumpy(values) if self._is_host else cupy.asarray(values)
 
     def empty(self, shape, dtype):
         """Uninitialised array for results."""
@@ -77,10 +78,11 @@ class Engine:
         return TileWork(program, rows, names, gradient, dtype)
 
     def diagonals(self, program, rows, names, gradient, dtype):
-        """Diagonals as `Work` has them, arrays of NumPy."""
+        """Diagonals as `Work` has them."""
         from .sides import scan
 
         _check_program(program)
+        rows = [self._uploaded(*side) for side in rows]
         return diagonals_of(scan(program, rows, gradient, names, dtype)[0])
 
 

@@ -1,7 +1,7 @@
 """`Work` on a GPU for Gram matrices of rows without positions: a launch for each block of rows."""
 
 from collections import deque
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..packing.tile import Results
 from ..packing.tiles import pack_numbers, pack_orders
 from ..sources import cuda
 from .devices import library
+from .launching import launch
 from .sides import DeviceSides
 
 BLOCK_PAIRS = 2**23
@@ -25,13 +26,6 @@ SERIES_COLUMNS = 4096
 _NAMES = Results._fields
 
 
-@cache
-def _kernel(kinds):
-    """The kernel for `Kinds`; CuPy compiles it once, and keeps it on disk."""
-    module = library().RawModule(code=cuda.source(kinds), options=("-std=c++17",))
-    return module.get_function("fill_tiles")
-
-
 class TileWork:
     """`Work` of rows without positions; with one set of rows the matrix is symmetric."""
 
@@ -41,14 +35,13 @@ class TileWork:
         self._sides = DeviceSides(program, rows, gradient, names, dtype)
         self.diagonals, self._dtype = self._sides.diagonals, dtype
         self._is_symmetric, self._n_columns = len(rows) == 1, len(rows[-1][0])
-        kinds = cuda.kinds_of(program, gradient, dtype == np.float32)
-        self._kernel, self._shape = _kernel(kinds), cuda.SHAPES[gradient]
+        self._kinds = cuda.kinds_of(program, gradient, dtype == np.float32)
         numbers, spans = pack_numbers(program, dtype), self._sides.spans
         orders = pack_orders(program, spans, dtype)
         asarray = library().asarray
         self._plan = {
             "n_steps": len(program.steps),
-            "kinds": asarray([kinds.cases.index(cuda.case_of(s)) for s in program.steps], "int32"),
+            "kinds": asarray(self._kinds.places(program)),
             "numbers": asarray(numbers),
             "n_numbers": numbers.shape[1],
             "spans": asarray(spans.astype("int32")),
@@ -116,26 +109,19 @@ class TileWork:
         values |= self._plan | {"i0": i0, "i1": i1, "j0": j0, "j1": j1}
         values["products"] = self._sides.inner_products(i0, i1, j0, j1)
         values |= _side("left", left) | _side("right", right)
-        rows, warps = self._shape
+        rows, warps = cuda.SHAPES[self._kinds.gradient]
         grid = -(-(j1 - j0) // cuda.COLUMNS), -(-(i1 - i0) // (rows * warps))
-        arguments = tuple(self._argument(kind, values[n]) for n, kind in cuda.PARAMETERS.items())
-        self._kernel(grid, (cuda.COLUMNS, warps), arguments)
+        launch(cuda, self._kinds, grid, (cuda.COLUMNS, warps), values)
         for target in targets:
             target.fetch()
         library().cuda.get_current_stream().synchronize()
 
-    def _argument(self, kind, value):
-        """An argument of the kernel, as wide as its parameter; a null pointer for None."""
-        if kind.endswith("*"):
-            return np.uint64(0) if value is None else value
-        kind = {"int": np.int32, "place_t": np.int64, "T": self._dtype.type}[kind]
-        return kind(value)
-
 
 def _side(name, side):
-    """Arguments of the kernel for a `TileSide`."""
+    """Arguments of the kernel for a `TileSide`, whose heads may be a part of an array."""
     fields = side._asdict()
-    fields |= {"rates": side.head_rates, "n": len(side.X), "n_held": side.coefficients.shape[1]}
+    n = side.heads.strides[1] // side.heads.itemsize
+    fields |= {"rates": side.head_rates, "n": n, "n_held": side.coefficients.shape[1]}
     return {f"{name}_{field}": fields[field] for field in cuda.SIDE}
 
 

@@ -95,13 +95,17 @@ class Sides:
     def _pack(self, k, scanned):
         """`TileSide` of side ``k``, without coefficients unless those of all rows are held."""
         side, place = self._sides[k], slice(*self._starts[k : k + 2])
-        pack = partial(packing.pack_heads, place=place, dtype=side.dtype)
-        rates = np.empty((0, 0, 0, 0), side.dtype)
+        rows = (side.X, side.inverse, side.norms, *side.scales())
+        packed = TileSide(*rows, *self._heads(scanned, place, side.dtype), None, None, 0)
+        return _with_series(packed, self._carrier.held, -place.start) if self.is_held else packed
+
+    def _heads(self, scanned, place, dtype):
+        """Records (n_steps, WIDTH, n) of the rows in a slice, without coefficients; their rates."""
+        pack = partial(packing.pack_heads, place=place, dtype=dtype)
+        rates = np.empty((0, 0, 0, 0), dtype)
         if scanned.dntk is not None:
             rates = np.stack([pack([r[p] if r else () for r in scanned.rates]) for p in range(2)])
-        rows = (side.X, side.inverse, side.norms, *side.scales())
-        packed = TileSide(*rows, pack(scanned.records), rates, None, None, 0)
-        return _with_series(packed, self._carrier.held, -place.start) if self.is_held else packed
+        return pack(scanned.records), rates
 
     def parts(self):
         """Ranges (start, stop) of rows of the left side whose coefficients are held at a time."""

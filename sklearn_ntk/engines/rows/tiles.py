@@ -38,13 +38,7 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     which the `Carrier` has, at most ``held`` bytes of them at a time. Raises ValueError if a kernel
     of these names overflows in the precision of the pairs, ``dtype``.
     """
-    with np.errstate(over="ignore", under="ignore"):
-        variances = [norms * (norms / X.shape[1]) for X, norms in rows]
-        rates = [np.zeros_like(part) for part in variances]
-        if program.by_rows == "std":
-            rates[0] = 2.0 * np.sqrt(variances[0])
-        for k in range({"left": 1, "both": len(rates)}.get(program.by_rows, 0)):
-            rates[k] = 2.0 * variances[k]
+    variances, rates = first_states(program, rows)
     carrier = Carrier(program, variances, rates, gradient, dtype, held)
     scanned = carrier.carry(n_threads)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -55,18 +49,40 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     return scanned, carrier
 
 
+def first_states(program, rows):
+    """Variances (n,) of the inputs, and their rates along the first direction, for each side."""
+    with np.errstate(over="ignore", under="ignore"):
+        variances = [norms * (norms / X.shape[1]) for X, norms in rows]
+        rates = [np.zeros_like(part) for part in variances]
+        if program.by_rows == "std":
+            rates[0] = 2.0 * np.sqrt(variances[0])
+        for k in range({"left": 1, "both": len(rates)}.get(program.by_rows, 0)):
+            rates[k] = 2.0 * variances[k]
+    return variances, rates
+
+
 def _checked(program, scanned, variances, names):
     """Yield what must not overflow: all variances, and the kernels of these names with rates."""
     yield variances
     for step, record in zip(program.steps, scanned.records, strict=True):
-        if record:
-            yield record[2] * record[2]
-        if step.rule == "normalize":
-            yield record[0] ** 2  # pairs multiply two inverse standard deviations
-        if step.rule == "pointwise" and step.activation.jumps:
-            yield (2.0 * record[5]) ** 2  # the inverse variance: angles behind it need its digits
+        for entry, factor in checked_entries(step) if record else ():
+            yield (factor * record[entry]) ** 2
+    yield checked_results(scanned, names)
+
+
+def checked_entries(step):
+    """Yield pairs (entry, factor) of a step's record: the squares of their products are checked."""
+    yield 2, 1.0
+    if step.rule == "normalize":
+        yield 0, 1.0  # pairs multiply two inverse standard deviations
+    if step.rule == "pointwise" and step.activation.jumps:
+        yield 5, 2.0  # the inverse variance: angles behind it need its digits
+
+
+def checked_results(scanned, names):
+    """Diagonals, and rates, of `TileRows` that must not overflow for kernels of these names."""
     results = (("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk))
-    yield [array for name, array in results if name in names]
+    return [array for name, array in results if name in names]
 
 
 def check_overflow(numbers, rows, dtype):

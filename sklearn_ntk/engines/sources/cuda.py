@@ -9,11 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ...formulas import gaps, tile_traces
 from ...formulas.series import trace_end, trace_share, trace_sums
 from ...formulas.writing import Writer, statements
 from ..packing.tiles import place_of
 from .tiles import INPUT, SMALL, indent, names_of_sums
+
+NAME = "fill_tiles"
 
 COLUMNS = 32
 """Columns of a block of threads, the lanes of a warp."""
@@ -61,16 +65,13 @@ PARAMETERS = {
 """Parameters of the kernel, in their order, and their types.
 
 ``kinds`` (n_steps,) is the case of each step; ``numbers`` (n_steps, n_numbers), ``spans`` (n_steps,
-2) and ``orders`` (2, n_terms) are those of `packing.tile.Tile`. The sides are `TileSide`, of ``n``
-rows; coefficients (n_terms, n_held) are those of the rows from ``start``. The block has the rows
-``i0 .. i1`` and the columns ``j0 .. j1``, whose inner products ``products`` are (i1 - i0, j1 - j0).
-Rates of the gaps of the inputs are ``scaled`` times the gap, and ``moved``. Results are null where
-they are not wanted; their first entries are those of the pair (i0, j0), mirrored (j0, i0), a step
-leads to the next row, and a plane to the next matrix.
+2) and ``orders`` (2, n_terms) are those of `packing.tile.Tile`. The sides are `TileSide`, with
+``n`` numbers from one entry of a head to the next; coefficients (n_terms, n_held) are those of the
+rows from ``start``. The block has the rows ``i0 .. i1`` and the columns ``j0 .. j1``, whose inner
+products ``products`` are (i1 - i0, j1 - j0). Rates of the gaps of the inputs are ``scaled`` times
+the gap, and ``moved``. Results are null where they are not wanted; their first entries are those of
+the pair (i0, j0), mirrored (j0, i0), a step leads to the next row, and a plane to the next matrix.
 """
-
-_TYPES = {"int": "int32", "place_t": "int64"}
-"""NumPy types of parameters that are whole numbers."""
 
 
 class Kinds(NamedTuple):
@@ -87,6 +88,10 @@ class Kinds(NamedTuple):
     n_ntks: int
     stack_size: int
     single: bool
+
+    def places(self, program):
+        """Array (n_steps,) of the case of each step of a program."""
+        return np.array([self.cases.index(case_of(step)) for step in program.steps], np.int32)
 
 
 def case_of(step):
@@ -123,7 +128,7 @@ class Lines(Writer):
         return super().operation(named.get(name, name), texts, are_truths).removeprefix("np.")
 
 
-def _piece(outputs, single):
+def piece(outputs, single):
     """Inputs, lines of C++, and texts of the results of traced formulas."""
     inputs, lines, texts = statements(outputs, Lines(single))
     return inputs, [f"const auto {line};" for line in lines], texts
@@ -171,7 +176,7 @@ def _mapped(outputs, kinds, cls=None, start=()):
     several = kinds.n_ntks > 1
     more, first = start or ((), ())
     traced = tile_traces.with_slope(outputs) if several else outputs
-    inputs, lines, texts = _piece(traced, kinds.single)
+    inputs, lines, texts = piece(traced, kinds.single)
     before, inside = _reads(dict.fromkeys([*more, *inputs]), cls)
     stores = [f"s[r][{part}] = {text};" for part, text in enumerate(texts[: len(outputs)])]
     follow = _FOLLOW.replace("FACTOR", texts[-1]).splitlines() if several else []
@@ -188,12 +193,12 @@ def _add(kinds):
 
 _EACH = "for (int r = 0; r < ROWS; ++r) for (int part = 0; part < PARTS; ++part)"
 
-_SAVE = f"""\
+SAVE = f"""\
 #pragma unroll
 {_EACH} stack[height][r][part] = s[r][part];
 ++height;"""
 
-_SWAP = f"""\
+SWAP = f"""\
 #pragma unroll
 {_EACH} {{
   const T saved = stack[height - 1][r][part];
@@ -238,11 +243,11 @@ def _series(kinds):
     """
     gradient, single = kinds.gradient, kinds.single
     names, letters = names_of_sums(gradient), ("", "d") if gradient else ("",)
-    inputs, lines, (share,) = _piece((trace_share(False),), single)
+    inputs, lines, (share,) = piece((trace_share(False),), single)
     values = {"share": share, "step": share, "step_s": "T(1.0)"}
     sums = [f"T {name};" for name in names]
     first = [f"{name} = {values.get(name, 'T(0.0)')};" for name in names]
-    more, end, duals = _piece(trace_end(gradient, False), single)
+    more, end, duals = piece(trace_end(gradient, False), single)
     declared = [f"T d{part};" for part in range(len(duals))]
     ends = [f"d{part} = {text};" for part, text in enumerate(duals)]
     reads = []
@@ -273,7 +278,7 @@ def _series(kinds):
 
 def _moved(name, names, kinds):
     """Code that replaces the sums of a series by new ones."""
-    _, lines, texts = _piece(trace_sums(name, kinds.gradient), kinds.single)
+    _, lines, texts = piece(trace_sums(name, kinds.gradient), kinds.single)
     changed = [pair for pair in zip(names[1:], texts, strict=True) if pair[0] != pair[1]]
     new = [f"const T new_{name} = {text};" for name, text in changed]
     return [*lines, *new, *(f"{name} = new_{name};" for name, _ in changed)]
@@ -288,30 +293,36 @@ def _code(case, kinds):
     if rule == "pointwise":
         return _mapped(tile_traces.trace_map_pair(cls, kinds.gradient, kinds.moves), kinds, cls)
     if rule in ("save", "swap"):
-        return (_SAVE if rule == "save" else _SWAP).splitlines()
+        return (SAVE if rule == "save" else SWAP).splitlines()
     return {"add": _add, "output": _output, "series": _series}[rule](kinds)
 
 
-@cache
-def source(kinds):
-    """Source of the kernel ``fill_tiles`` for these `Kinds`."""
-    rows, warps = SHAPES[kinds.gradient]
-    constants = {
-        "COLUMNS": COLUMNS,
-        "WARPS": warps,
-        "ROWS": rows,
+def assembled(head, text, kinds, parameters, code, **constants):
+    """Source of a kernel: lines ``head``, constants, and the text of a file with what is missing.
+
+    ``code(case, kinds)`` are the lines of a case of the ``switch``.
+    """
+    constants |= {
         "WIDTH": gaps.WIDTH,
         "GRADIENT": int(kinds.gradient),
         "N_NTKS": kinds.n_ntks,
         "PARTS": 6 if kinds.gradient else 1 + kinds.n_ntks,
         "STACK": kinds.stack_size,
     }
-    head = [f"typedef {'float' if kinds.single else 'double'} T;"]
+    head = [f"typedef {'float' if kinds.single else 'double'} T;", *head]
     head += [f"#define {name} {number}" for name, number in constants.items()]
     cases = []
     for place, case in enumerate(kinds.cases):
-        cases += [f"case {place}: {{", *indent(1, _code(case, kinds)), "} break;"]
-    text = (Path(__file__).parent / "tiles.cuh").read_text(encoding="utf-8")
-    parameters = ", ".join(f"{kind} {name}" for name, kind in PARAMETERS.items())
+        cases += [f"case {place}: {{", *indent(1, code(case, kinds)), "} break;"]
+    signature = ", ".join(f"{kind} {name}" for name, kind in parameters.items())
     text = text.replace("CASES\n", "\n".join(indent(3, cases)) + "\n", 1)
-    return "\n".join([*head, text.replace("(PARAMETERS)", f"({parameters})")])
+    return "\n".join([*head, text.replace("(PARAMETERS)", f"({signature})")])
+
+
+@cache
+def source(kinds):
+    """Source of the kernel ``fill_tiles`` for these `Kinds`."""
+    rows, warps = SHAPES[kinds.gradient]
+    text = (Path(__file__).parent / "tiles.cuh").read_text(encoding="utf-8")
+    constants = {"COLUMNS": COLUMNS, "WARPS": warps, "ROWS": rows}
+    return assembled([], text, kinds, PARAMETERS, _code, **constants)
