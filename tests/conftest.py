@@ -1,5 +1,8 @@
 """Which tests are slow because of what they compile."""
 
+import importlib
+
+import gpu as gpus
 import pytest
 from plain import QUICK
 
@@ -22,3 +25,13 @@ def pytest_collection_modifyitems(items):
             names = {name_of(value) for value in item.callspec.params.values()}
             if names & ACTIVATIONS.keys() - QUICK:
                 item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def gpu():
+    """CuPy, or its stand-in; arrays of the device must be gone when a test ends."""
+    if gpus.has_gpu():
+        yield importlib.import_module("cupy")
+        return
+    with gpus.importable():
+        yield importlib.import_module("cupy")

@@ -10,6 +10,8 @@ import reprlib
 
 import numpy as np
 
+from .device import is_on_device
+
 
 def read_array(values, name, what, remedy, axes, length=None):
     """Array in float64 of finite real numbers; strings, masked and missing entries are refused.
@@ -145,7 +147,7 @@ def _read(values):
     if np.ma.is_masked(values):
         return None, "masked numbers: fill them in"
     try:
-        array = np.asarray(values)
+        array = values if is_on_device(values) else np.asarray(values)
     except (TypeError, ValueError, RuntimeError):
         return None, f"{reprlib.repr(values)}, which makes no array: make all rows equally long"
     if array.dtype.kind == "O":
@@ -155,7 +157,7 @@ def _read(values):
     with np.errstate(over="ignore"):
         array = array.astype(np.float64, copy=False)
     finite = np.isfinite(array)
-    return (array, None) if finite.all() else (None, f"{array[~finite][0]}: replace it")
+    return (array, None) if finite.all() else (None, f"{float(array[~finite][0])}: replace it")
 
 
 def _read_objects(values):

@@ -4,21 +4,50 @@ An engine is a package here with five functions: ``work(program, rows, names, gr
 returns a `Work`, ``diagonals(program, rows, names, gradient, dtype)`` the diagonals alone,
 ``scan_blocks(program, X, gradient)`` the `LineRows` of blocks of rows with positions,
 ``count_threads()`` the number of threads that is worth starting, and ``empty(shape, dtype)`` an
-uninitialised array for results. ``rows`` is a list of pairs (rows (n,
-d), norms (n,)), one for a symmetric matrix, else two; ``names`` are the kernels wanted, "nngp" or
-"ntk"; ``gradient`` asks for derivatives.
+uninitialised array for results. ``rows`` is a list of pairs (rows (n, d), norms (n,)), one for a
+symmetric matrix, else two; ``names`` are the kernels wanted, "nngp" or "ntk"; ``gradient`` asks for
+derivatives. `Host` adds where arrays are. The engine for GPUs is a class ``Engine`` that has all of
+these as methods, without ``scan_blocks``.
 """
 
+from contextlib import nullcontext
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
-ENGINES = {"cpu": "numba"}
-"""Names of the engines' packages, by device."""
+import numpy as np
+
+from .._runtime.device import is_on_device, place_of
+from .._runtime.memory import check_memory
+
+ENGINES = {"cpu": "numba", "cuda": "cupy"}
+"""Names of the engines' packages, by kind of device."""
 
 
-def engine_for(X, device=None):
-    """Engine for rows ``X`` on a device; None is the device in whose memory they are."""
-    return import_module(f"{__package__}.{ENGINES[device or 'cpu']}")
+def engine_for(rows, device=None):
+    """Engine for a list of arrays of rows; None is the device in whose memory they are."""
+    kind, number = place_of(rows, device)
+    package = import_module(f"{__package__}.{ENGINES[kind]}")
+    return Host(package) if kind == "cpu" else package.Engine(number, not is_on_device(rows[0]))
+
+
+class Host:
+    """An engine whose arrays are those of NumPy: the functions of its package, and these."""
+
+    active = staticmethod(nullcontext)
+    as_result = staticmethod(np.asarray)
+    check_memory = staticmethod(check_memory)
+
+    def __init__(self, package):
+        self._package = package
+
+    def __getattr__(self, name):
+        return getattr(self._package, name)
+
+    def check_rows(self, X, name="X"):
+        """Rows (n, d) in float64 and C order, and their norms (n,)."""
+        from .rows.tiles import check_rows  # here, as it imports modules that import this one
+
+        return check_rows(X, name)
 
 
 class Part(NamedTuple):

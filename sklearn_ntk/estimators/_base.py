@@ -61,6 +61,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         "centers": [StrOptions({"uniform", "rpcholesky"}), "array-like"],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
+        "device": [str, None],
         "verbose": ["verbose"],
     }
 
@@ -98,6 +99,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         centers="uniform",
         warm_start=False,
         random_state=0,
+        device=None,
         verbose=0,
     ):
         self.kernel = kernel
@@ -125,6 +127,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         self.centers = centers
         self.warm_start = warm_start
         self.random_state = random_state
+        self.device = device
         self.verbose = verbose
 
     def __sklearn_tags__(self):
@@ -142,6 +145,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             "weight_var": self.weight_var,
             "bias_var": self.bias_var,
             "architecture": self.architecture,
+            "device": self.device,
             "verbose": self.verbose,
         }
         if self.kernel == "ntk":

@@ -114,6 +114,9 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         Whether "cg" goes on from the last fit, of the same rows, as after a warning.
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
+        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
+        results are of their kind. A kernel object has a ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -225,6 +228,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         centers="uniform",
         warm_start=False,
         random_state=0,
+        device=None,
         verbose=0,
     ):
         super().__init__(
@@ -253,6 +257,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             centers=centers,
             warm_start=warm_start,
             random_state=random_state,
+            device=device,
             verbose=verbose,
         )
         self.loss = loss

@@ -112,6 +112,9 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         Whether "cg" goes on from the last fit, of the same rows, as after a warning.
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
+        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
+        results are of their kind. A kernel object has a ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -229,6 +232,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         centers="uniform",
         warm_start=False,
         random_state=0,
+        device=None,
         verbose=0,
     ):
         super().__init__(
@@ -257,6 +261,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
             centers=centers,
             warm_start=warm_start,
             random_state=random_state,
+            device=device,
             verbose=verbose,
         )
         self.noise = noise

@@ -104,6 +104,19 @@ def rule_pair_source(name, gradient):
     return _source("rule_pair", signature, trace_rule_pair(name, gradient), gradient)
 
 
+def trace_row(rule, cls, gradient):
+    """Outputs of the formula of a rule for rows: new state, record, its rates by direction.
+
+    The rule is "add", one of `RULES`, or else that of a `Pointwise` whose activation is of ``cls``.
+    """
+    formula, names = map_row, ROW_NUMBERS
+    if rule == "add":
+        formula, names = add_row, ()
+    elif rule in RULES:
+        formula, names = RULES[rule][0], ("kept",)
+    return _trace_row(formula, names, cls, gradient)
+
+
 def _trace_row(formula, names, cls, gradient):
     """Outputs of a formula for rows: the new state, the record, and its rates by direction."""
     (new, ntk, record), numbers = trace(formula, names, cls)
@@ -119,7 +132,7 @@ def map_row_source(cls, gradient):
     """Source of `map_row`, for an activation class."""
     signature = {"act": parameter_names(cls), "numbers": ROW_NUMBERS}
     signature |= {"state": _state("s", gradient)}
-    outputs = _trace_row(map_row, ROW_NUMBERS, cls, gradient)
+    outputs = trace_row("pointwise", cls, gradient)
     return _source("map_row", signature, outputs, gradient)
 
 
@@ -136,12 +149,11 @@ def affine_row_source(gradient):
 def add_row_source(gradient):
     """Source of `add_row`."""
     signature = {"state": _state("s", gradient), "saved": _state("z", gradient)}
-    return _source("add_row", signature, _trace_row(add_row, (), None, gradient), gradient)
+    return _source("add_row", signature, trace_row("add", None, gradient), gradient)
 
 
 @cache
 def rule_row_source(name, gradient):
     """Source of the rule of an instruction without weights, for rows."""
     signature = {"kept": [], "state": _state("s", gradient)}
-    outputs = _trace_row(RULES[name][0], ("kept",), None, gradient)
-    return _source("rule_row", signature, outputs, gradient)
+    return _source("rule_row", signature, trace_row(name, None, gradient), gradient)

@@ -15,13 +15,13 @@ from .._runtime.check import read_dtype, read_flag
 from .._runtime.notices import one_notice
 from ..engines._work import engine_for
 from ..engines.packing.tiles import has_series
-from ..engines.rows.tiles import check_overflow, check_rows
+from ..engines.rows.tiles import check_overflow
 from ..program import Program
 from ._length_scale import gradient_length_scale
 from ._operator import ArrayOperator, GramOperator, KernelOperator
 from ._results import allocate, names_of, select
 from ._row_gradient import gradient_x
-from ._running import check_pairs, fill
+from ._running import check_pairs, fill, given
 
 __all__ = [
     "ArrayOperator",
@@ -35,7 +35,17 @@ __all__ = [
 
 
 @one_notice()
-def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose=0, out=None):
+def gram(
+    program,
+    X,
+    Y=None,
+    get="ntk",
+    gradient=False,
+    dtype="float64",
+    verbose=0,
+    out=None,
+    device=None,
+):
     """Gram matrices of a network between the rows of ``X`` and of ``Y``.
 
     Parameters
@@ -57,6 +67,9 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     out : array, or tuple of them, optional
         Arrays to fill, with the nesting, shapes and ``dtype`` of the return value. They spare
         fresh memory, which the system has to clear: a good part of the time of shallow networks.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number
+        Where to compute. None is where the rows are: on a GPU for arrays of CuPy, else on the CPU.
+        The result is of the same kind as the rows, an array of NumPy or of CuPy.
 
     Returns
     -------
@@ -68,10 +81,12 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
     Raises
     ------
     ValueError
-        If the kernel overflows, if derivatives of several NTKs are wanted, or if ``out`` does not
-        fit the result.
+        If the kernel overflows, if derivatives of several NTKs are wanted, if ``out`` does not
+        fit the result, or if rows are not where ``device`` can take them.
     MemoryError
         If the result would not fit into the free memory; nothing is computed then.
+    ImportError, RuntimeError
+        If ``device`` is a GPU, and CuPy is not installed or finds none.
 
     Warns
     -----
@@ -88,19 +103,20 @@ def gram(program, X, Y=None, get="ntk", gradient=False, dtype="float64", verbose
            [0.3183, 2.    ]])
     """
     (dtype, gradient), names = _check(program, gradient, dtype), names_of(get)
-    engine = engine_for(X)
-    rows = check_pairs(X, Y)
-    n, m = (len(rows[i][0]) for i in (0, -1))
-    results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine.empty)
-    if n and m:
-        fill(engine, program, rows, names, gradient, dtype, results, verbose)
-    if dtype == np.float32:  # pairs may overflow where single rows, in float64, do not
-        check_overflow(list(results), rows, dtype)
+    engine = engine_for(given(X, Y), device)
+    with engine.active():
+        rows = check_pairs(X, Y, engine.check_rows)
+        n, m = (len(rows[i][0]) for i in (0, -1))
+        results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine)
+        if n and m:
+            fill(engine, program, rows, names, gradient, dtype, results, verbose)
+        if dtype == np.float32:  # pairs may overflow where single rows, in float64, do not
+            check_overflow(list(results), rows, dtype)
     return select(program, get, gradient, results) if out is None else out
 
 
 @one_notice()
-def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
+def diagonal(program, X, get="ntk", gradient=False, dtype="float64", device=None):
     """Diagonal of the Gram matrices of ``X``, in time linear in its rows.
 
     Parameters and returns are those of `gram`, with one axis less.
@@ -114,11 +130,11 @@ def diagonal(program, X, get="ntk", gradient=False, dtype="float64"):
     array([ 2., 18.])
     """
     (dtype, gradient), names = _check(program, gradient, dtype), names_of(get)
-    engine = engine_for(X)
-    rows = [check_rows(X)]
-    with single_threaded_blas if has_series(program) else nullcontext():
+    engine = engine_for([X], device)
+    with engine.active(), single_threaded_blas if has_series(program) else nullcontext():
+        rows = [engine.check_rows(X)]
         diagonals = engine.diagonals(program, rows, names, gradient, dtype)
-    diagonals = [None if one is None else one.astype(dtype) for one in diagonals]
+        diagonals = [d if d is None else engine.as_result(d.astype(dtype)) for d in diagonals]
     return select(program, get, gradient, diagonals)
 
 

@@ -17,6 +17,7 @@ its own, since its parts may grow and cancel.
 import numpy as np
 
 from .._runtime.check import read_dtype, read_flag
+from .._runtime.device import check_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..engines.rows.tiles import check_overflow, check_rows
@@ -30,7 +31,7 @@ CACHED = 2**16
 
 @one_notice()
 def gradient_length_scale(
-    program, X, get="ntk", isotropic=False, dtype="float64", verbose=0, out=None
+    program, X, get="ntk", isotropic=False, dtype="float64", verbose=0, out=None, device=None
 ):
     """Derivatives of a Gram matrix by the logarithms of length scales, which divide the columns.
 
@@ -50,6 +51,8 @@ def gradient_length_scale(
         Whether to print how far the computation is and how long it will take.
     out : array, optional
         Array of the shape and ``dtype`` of the result to fill, which may be a part of another.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number
+        Where to compute the derivatives of pairs of rows, which are arrays of NumPy.
 
     Returns
     -------
@@ -78,6 +81,7 @@ def gradient_length_scale(
             f"Derivatives by length scales need rows without positions; got a network on "
             f"Input{program.shape}: take Dense layers, or fixed length scales."
         )
+    check_host([X], "Derivatives by length scales")
     X, norms = check_rows(X)
     n, d = X.shape
     shape = (n, n, 1 if isotropic else d)
@@ -85,7 +89,7 @@ def gradient_length_scale(
     check_memory(n_bytes, f"Derivatives of shape {shape}", "take fewer rows, or fewer columns")
     out = np.empty(shape, dtype) if out is None else out
     if n:
-        rows, rates = (X, norms), Rates(program, get, dtype, verbose)
+        rows, rates = (X, norms), Rates(program, get, dtype, verbose, device)
         by_left = None if isotropic else rates([rows, rows], "left")[0].copy()
         by_both, by_gap = rates([rows], "both")
         if isotropic:

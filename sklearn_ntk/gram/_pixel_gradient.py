@@ -41,7 +41,7 @@ class PixelGradients:
         self.program, self.get, (n, m) = program, get, (len(X) for X, _ in rows)
         self.progress = Progress(n * m, f"Gradients of {n} x {m} rows", REMEDY, verbose)
         self.X, self.Y = (blocks.check_shape(Z, program.shape) for Z, _ in rows)
-        engine = engine_for(self.X)
+        engine = engine_for([self.X])
         self.n_threads = engine.count_threads()
         scanned = blocks.scan(program, rows, scan_blocks=engine.scan_blocks)
         self.left, self.right = (

@@ -5,7 +5,6 @@ import reprlib
 
 import numpy as np
 
-from .._runtime.memory import check_memory
 from ..engines.packing.tile import Results
 
 NAMES = ("nngp", "ntk")
@@ -20,10 +19,10 @@ def names_of(get):
     return tuple(names)
 
 
-def allocate(program, shape, get, gradient, dtype, out, rows, empty):
+def allocate(program, shape, get, gradient, dtype, out, rows, engine):
     """`Results` for NNGP, NTK and derivatives, with arrays of size zero for those not wanted.
 
-    The arrays are those of ``out``, or made by ``empty(shape, dtype)``; ``shape`` is (n, m).
+    The arrays are those of ``out``, or made by the engine; ``shape`` is (n, m).
     """
     names = names_of(get)
     numbers = (program.n_outputs, program.n_outputs * (program.n_ntks or 1))
@@ -31,32 +30,33 @@ def allocate(program, shape, get, gradient, dtype, out, rows, empty):
     shapes = [(n, *shape) if n else (0, 0, 0) for n in sizes]
     shapes += [(*s, 2) if gradient else (0, 0, 0, 0) for s in shapes]
     if out is not None:
-        return _within(program, shapes, get, gradient, dtype, out, rows)
+        return _within(program, shapes, get, gradient, dtype, out, rows, engine.empty)
     single = "" if dtype == np.float32 else "dtype='float32', "
-    check_memory(
+    engine.check_memory(
         sum(map(math.prod, shapes)) * dtype.itemsize,
         f"A Gram matrix of {shape[0]} x {shape[1]} rows{', with derivatives,' * gradient}",
         f"take fewer rows, {single}or sklearn.kernel_approximation.Nystroem with this kernel and a "
         f"linear model",
     )
-    return Results(*(empty(s, dtype) for s in shapes))
+    return Results(*(engine.empty(s, dtype) for s in shapes))
 
 
-def _within(program, shapes, get, gradient, dtype, out, rows):
+def _within(program, shapes, get, gradient, dtype, out, rows, empty):
     """`Results` of these shapes whose memory is that of ``out``; raises ValueError if it differs.
 
     ``out`` is nested as the return value: (kernels, derivatives) with ``gradient``, each a tuple if
     ``get`` is one.
     """
-    results = [np.empty([0] * len(shape), dtype) for shape in shapes]
-    others = [X for X, _ in rows]
+    results = [empty([0] * len(shape), dtype) for shape in shapes]
+    kind = type(results[0])
+    others = [X for X, _ in rows if isinstance(X, kind)]
     for is_derivative, level in enumerate(_entries(out, 2) if gradient else [out]):
         items = [level] if isinstance(get, str) else _entries(level, len(get))
         for name, item in zip(names_of(get), items, strict=True):
             k = 2 * is_derivative + NAMES.index(name)
             shape = (*_axes(program, name), *shapes[k][1:])
-            is_array = isinstance(item, np.ndarray) and item.dtype == dtype
-            if not is_array or item.shape != shape or not item.flags.carray:
+            is_array = isinstance(item, kind) and item.dtype == dtype
+            if not is_array or item.shape != shape or not _is_plain(item):
                 raise ValueError(
                     f"out must have a C-contiguous, writeable array of {dtype} and shape {shape} "
                     f"for {'the derivatives of ' * is_derivative}the {name}; got {_about(item)}."
@@ -64,15 +64,21 @@ def _within(program, shapes, get, gradient, dtype, out, rows):
             if any(np.may_share_memory(item, other) for other in others):
                 raise ValueError("out must not share memory with X, with Y or with itself.")
             others.append(item)
-            results[k] = np.asarray(item).reshape(shapes[k])  # np.matrix would keep its two axes
+            item = np.asarray(item) if kind is np.ndarray else item  # np.matrix keeps its two axes
+            results[k] = item.reshape(shapes[k])
     return Results(*results)
+
+
+def _is_plain(item):
+    """Whether an array is C-contiguous, aligned and writeable."""
+    return item.flags.carray if isinstance(item, np.ndarray) else item.flags.c_contiguous
 
 
 def _about(item):
     """Type and shape of an entry of ``out`` that does not fit, for the error."""
-    if not isinstance(item, np.ndarray):
+    if not hasattr(item, "flags"):
         return f"an object of type {type(item).__name__}"
-    return f"{item.dtype} and shape {item.shape}{'' if item.flags.carray else ', not so laid out'}"
+    return f"{item.dtype} and shape {item.shape}{'' if _is_plain(item) else ', not so laid out'}"
 
 
 def _entries(item, n):

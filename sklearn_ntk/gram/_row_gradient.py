@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_array, read_dtype
+from .._runtime.device import check_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..engines._work import engine_for
@@ -30,14 +31,14 @@ from ..program import Program
 from ._operator import chunks
 from ._pixel_gradient import PixelGradients
 from ._results import NAMES
-from ._running import check_pairs, fill
+from ._running import check_pairs, fill, given
 
 CLOSE = 1e-10
 """Squared distance of directions up to which they are subtracted row by row in any case."""
 
 
 @one_notice()
-def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbose=0):
+def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbose=0, device=None):
     """Gradients of a kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
 
     Parameters
@@ -57,6 +58,8 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
         in double precision.
     verbose : int
         Whether to print how far the computation is and how long it will take.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number
+        Where to compute the derivatives of pairs of rows, which are arrays of NumPy.
 
     Returns
     -------
@@ -93,6 +96,7 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     """
     dtype = read_dtype(dtype)
     check_differentiable(program, get, "Gradients with respect to rows")
+    check_host(given(X, Y), "Gradients with respect to rows")
     rows = check_pairs(X, Y)
     rows = rows[0], rows[-1]
     (n, d), m = rows[0][0].shape, len(rows[1][0])
@@ -109,7 +113,7 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
         found[:] = PixelGradients(program, rows, get, verbose).sums(weights).reshape(shape)
         return found
     left, right = (_Side(Z, norms, safe_inverse(norms)) for Z, norms in rows)
-    center, rates = right.directions.mean(axis=0), Rates(program, get, dtype, verbose)
+    center, rates = right.directions.mean(axis=0), Rates(program, get, dtype, verbose, device)
     for part in chunks(n, 8 * m + 2 * d + math.prod(shape[1:])):
         some = _Side(*(item[part] for item in left))
         pairs = _Pairs(some, right, center, *_weights(some, right, rates))
@@ -174,6 +178,7 @@ class Rates(NamedTuple):
     get: str
     dtype: np.dtype
     verbose: int
+    device: str | None
 
     @property
     def is_flat(self):
@@ -182,12 +187,13 @@ class Rates(NamedTuple):
         return any(record and record[2][0] == 0.0 for record in scanned.records)
 
     def __call__(self, rows, which="std"):
-        place, engine = NAMES.index(self.get), engine_for(rows[0][0])
+        place, engine = NAMES.index(self.get), engine_for([rows[0][0]], self.device)
         shape = (1, len(rows[0][0]), len(rows[-1][0]), 2)
         results = [np.empty([0] * n, self.dtype) for n in (3, 3, 4, 4)]
         results[2 + place] = engine.empty(shape, self.dtype)
         program, wanted = self.program.along_rows(which), ((self.get,), True, self.dtype)
-        fill(engine, program, rows, *wanted, Results(*results), self.verbose)
+        with engine.active():
+            fill(engine, program, rows, *wanted, Results(*results), self.verbose)
         return np.moveaxis(results[2 + place][0].astype(np.float64, copy=False), -1, 0)
 
 

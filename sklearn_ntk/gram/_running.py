@@ -3,8 +3,6 @@
 from contextlib import nullcontext
 from functools import partial
 
-import numpy as np
-
 from .._runtime.blas import single_threaded_blas
 from .._runtime.progress import Progress
 from .._runtime.threads import run
@@ -13,9 +11,14 @@ from ..engines.packing.tiles import has_series
 from ..engines.rows.tiles import check_rows
 
 
-def check_pairs(X, Y):
+def given(X, Y):
+    """List of both sides, or of one side if ``Y`` is None or ``X`` itself."""
+    return [X] if Y is None or Y is X else [X, Y]
+
+
+def check_pairs(X, Y, check_rows=check_rows):
     """Pairs (rows, norms) of both sides, or of one side if ``Y`` is None or ``X`` itself."""
-    rows = [check_rows(X)] + ([] if Y is None or Y is X else [check_rows(Y, "Y")])
+    rows = [check_rows(*item) for item in zip(given(X, Y), "XY", strict=False)]
     widths = [rows[i][0].shape[1] for i in (0, -1)]
     if widths[0] != widths[1]:
         raise ValueError(
@@ -36,7 +39,8 @@ def fill(engine, program, rows, names, gradient, dtype, results, verbose):
         _run(work, results, f"Gram matrix of {n} x {m} rows", verbose)
     for result, values in zip(results, work.diagonals, strict=True) if len(rows) == 1 else ():
         if result.size:
-            result[:, np.arange(n), np.arange(n)] = values
+            entries = result.reshape(len(result), n * n, *result.shape[3:])
+            entries[:, :: n + 1] = engine.as_result(values)
 
 
 def _wakes_blas(program, rows):

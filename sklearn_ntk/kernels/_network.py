@@ -8,6 +8,7 @@ from sklearn.gaussian_process.kernels import Hyperparameter
 
 from .._compat import likelihood_module
 from .._runtime.check import is_number, read_dtype
+from .._runtime.device import read_device
 from .._runtime.errors import OutOfRange
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
@@ -26,7 +27,8 @@ _TIED = ("weight_var", "bias_var")
 class NetworkKernel(TrialKernel):
     """Base class of `NTKKernel` and `NNGPKernel`, whose ``_get`` is "ntk" or "nngp"."""
 
-    length_scale, length_scale_bounds = None, (1e-5, 1e5)  # of kernels saved before these were
+    # of kernels saved before these were
+    length_scale, length_scale_bounds, device = None, (1e-5, 1e5), None
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class NetworkKernel(TrialKernel):
         bias_var_bounds=(1e-5, 1e2),
         length_scale_bounds=(1e-5, 1e5),
         dtype="float64",
+        device=None,
         verbose=0,
     ):
         self.depth = depth
@@ -55,6 +58,7 @@ class NetworkKernel(TrialKernel):
         self.bias_var_bounds = bias_var_bounds
         self.length_scale_bounds = length_scale_bounds
         self.dtype = dtype
+        self.device = device
         self.verbose = verbose
 
     @property
@@ -94,6 +98,7 @@ class NetworkKernel(TrialKernel):
         if self.length_scale is not None:
             read_length_scale(self.length_scale)
         read_dtype(self.dtype)
+        read_device(self.device)
 
     def _program(self):
         """Check all parameters, and lower the network to a `Program`."""
@@ -157,7 +162,8 @@ class NetworkKernel(TrialKernel):
 
     def _options(self):
         """Arguments of `gram.gram`."""
-        return {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
+        options = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
+        return options | {"device": self.device}
 
     def _rows(self, X):
         """Checked rows, divided by the length scales."""
@@ -207,7 +213,8 @@ class NetworkKernel(TrialKernel):
         -------
         array of shape (n,)
         """
-        return diagonal(self._program(), self._rows(X), get=self._get, dtype=self.dtype)
+        options = {"get": self._get, "dtype": self.dtype, "device": self.device}
+        return diagonal(self._program(), self._rows(X), **options)
 
     def gradient_x(self, X, Y=None, coef=None):
         """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
@@ -267,6 +274,8 @@ class NetworkKernel(TrialKernel):
             shown.append(("n_frozen", self.n_frozen))
         if self.dtype != "float64":
             shown.append(("dtype", self.dtype))
+        if self.device is not None:
+            shown.append(("device", self.device))
         texts = [f"{name}={value!r}" for name, value in shown]
         for name in _TIED:
             value = getattr(self, name)

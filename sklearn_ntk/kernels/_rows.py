@@ -4,12 +4,13 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._runtime.check import read_array, read_rows
+from .._runtime.device import is_on_device
 from .._runtime.errors import OutOfRange
 
 
 def check_rows(X):
     """Rows in float64; raises errors of scikit-learn, or of `read_rows` where these say more."""
-    if np.ma.is_masked(X):
+    if is_on_device(X) or np.ma.is_masked(X):
         return read_rows(X)
     try:
         return check_array(X, dtype=np.float64, input_name="X")
@@ -41,7 +42,7 @@ def divided(X, length_scale):
             f"{scale.size} numbers."
         )
     with np.errstate(over="ignore"):
-        X = X / scale
+        X = X / np.asarray(scale, like=X)
     if not np.isfinite(X).all():
         raise OutOfRange(
             f"Rows divided by length_scale overflow; the least is {scale.min():.3g}: raise it, or "

@@ -158,7 +158,8 @@ def _grams(members, problem):
     for depth in range(depths[-1]):
         layers += [Output()] * (depth in depths) + [parameters["activation"], Dense()]
     program = lower(tuple(layers), parameters["weight_var"], parameters["bias_var"], frozen)
-    grams, n = dict(zip(names, gram(program, X, get=names), strict=True)), len(X)
+    matrices, n = gram(program, X, get=names, device=parameters["device"]), len(X)
+    grams = dict(zip(names, matrices, strict=True))
     for index, parameters in members:
         # the matrices of a kernel by depth, NTKs first by number of frozen layers
         matrices, place = grams[parameters["kernel"]], depths.index(parameters["depth"])

@@ -66,6 +66,9 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
+    device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
+        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
+        results are of their kind. A kernel object has a ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -148,6 +151,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         n_feature_steps=2,
         class_weight=None,
         n_jobs=None,
+        device=None,
         verbose=0,
     ):
         super().__init__(
@@ -161,6 +165,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             features=features,
             n_feature_steps=n_feature_steps,
             n_jobs=n_jobs,
+            device=device,
             verbose=verbose,
         )
         self.class_weight = class_weight

@@ -81,6 +81,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         "combine": [StrOptions({"stack", "average"}), None],
         **{name: NetworkEstimator._parameter_constraints[name] for name in COLUMNS},
         "n_jobs": [numbers.Integral, None],
+        "device": NetworkEstimator._parameter_constraints["device"],
         "verbose": ["verbose"],
     }
     _stack = staticmethod(by_squares)
@@ -100,6 +101,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         features="auto",
         n_feature_steps=2,
         n_jobs=None,
+        device=None,
         verbose=0,
     ):
         self.param_grid = param_grid
@@ -112,6 +114,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self.features = features
         self.n_feature_steps = n_feature_steps
         self.n_jobs = n_jobs
+        self.device = device
         self.verbose = verbose
 
     # --- The grid ---------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     def _settings(self, point):
         """Dictionary of all network parameters, checked, for a point of the grid."""
-        model = self._base(**({"kernel": "ntk", "activation": "relu"} | point))
+        model = self._base(**({"kernel": "ntk", "activation": "relu"} | point), device=self.device)
         model._validate_params()
         for name in ("kernel", "activation"):
             if is_auto(getattr(model, name)):
@@ -160,7 +163,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
                 "kernel='precomputed' is nothing to choose from: use "
                 f"{self._base.__name__}(kernel='precomputed')."
             )
-        settings = {name: getattr(model, name) for name in NETWORK}
+        settings = {name: getattr(model, name) for name in (*NETWORK, "device")}
         return settings if settings["kernel"] == "ntk" else settings | {"n_frozen": 0}
 
     def _paths(self):

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from ..._runtime.device import is_on_device
 from ...formulas.special import safe_inverse
 from .._work import diagonals_of
 from ..rows.tiles import SLAB, scan
@@ -54,7 +55,7 @@ class _Side:
 
     def scales(self):
         """Scales (n,) by which factors are multiplied, and squared norms (n,) of scaled factors."""
-        ones = np.ones(len(self.X), self.dtype)
+        ones = np.ones_like(self.norms)
         if self._is_raw:
             return self.inverse, ones
         step = max(1, BLOCK_ENTRIES // self.X.shape[1])
@@ -70,13 +71,16 @@ class Sides:
     and those of the columns of a block are computed for it.
     """
 
+    held_entries = BLOCK_ENTRIES
+    """Largest number of entries of directions that are held."""
+
     def __init__(self, program, rows, gradient, names, dtype, n_threads=1):
         # one scan of both sides, so that series have as many terms on both
-        scanned, self._carrier = scan(program, rows, gradient, names, dtype, n_threads)
+        scanned, self._carrier = self._scan(program, rows, gradient, names, dtype, n_threads)
         self.diagonals, self.spans = diagonals_of(scanned), self._carrier.spans
         self.is_held = self._carrier.held is not None
         mean = _offset(rows)
-        is_small = sum(X.size for X, _ in rows) <= BLOCK_ENTRIES
+        is_small = sum(X.size for X, _ in rows) <= self.held_entries
         self.block_columns = BLOCK_COLUMNS
         if not is_small and (mean is not None or dtype != np.float64):
             self.block_columns = min(BLOCK_COLUMNS, 1 + BLOCK_ENTRIES // rows[0][0].shape[1])
@@ -84,16 +88,24 @@ class Sides:
         self._starts = np.cumsum([0] + [len(X) for X, _ in rows]).tolist()  # of sides in the scan
         self._packed = [self._pack(k, scanned) for k in range(len(rows))]
 
+    def _scan(self, *arguments):
+        """`TileRows` of both sides, and their `Carrier`."""
+        return scan(*arguments)
+
     def _pack(self, k, scanned):
         """`TileSide` of side ``k``, without coefficients unless those of all rows are held."""
         side, place = self._sides[k], slice(*self._starts[k : k + 2])
-        pack = partial(packing.pack_heads, place=place, dtype=side.dtype)
-        rates = np.empty((0, 0, 0, 0), side.dtype)
+        rows = (side.X, side.inverse, side.norms, *side.scales())
+        packed = TileSide(*rows, *self._heads(scanned, place, side.dtype), None, None, 0)
+        return _with_series(packed, self._carrier.held, -place.start) if self.is_held else packed
+
+    def _heads(self, scanned, place, dtype):
+        """Records (n_steps, WIDTH, n) of the rows in a slice, without coefficients; their rates."""
+        pack = partial(packing.pack_heads, place=place, dtype=dtype)
+        rates = np.empty((0, 0, 0, 0), dtype)
         if scanned.dntk is not None:
             rates = np.stack([pack([r[p] if r else () for r in scanned.rates]) for p in range(2)])
-        rows = (side.X, side.inverse, side.norms, *side.scales())
-        packed = TileSide(*rows, pack(scanned.records), rates, None, None, 0)
-        return _with_series(packed, self._carrier.held, -place.start) if self.is_held else packed
+        return pack(scanned.records), rates
 
     def parts(self):
         """Ranges (start, stop) of rows of the left side whose coefficients are held at a time."""
@@ -141,7 +153,7 @@ def _writeable(X):
 
     For read-only arrays, which have a type of their own in numba, loops would be compiled again.
     """
-    return X if X.flags.writeable else np.asarray(_Unlocked(X))
+    return X if is_on_device(X) or X.flags.writeable else np.asarray(_Unlocked(X))
 
 
 def _offset(rows):

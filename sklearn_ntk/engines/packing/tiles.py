@@ -14,24 +14,24 @@ HEAD = 3 + N_HEAD
 """Entries of the record of a series before its coefficients."""
 
 
-def pack_numbers(program, dtype):
-    """Array (n_steps, width): `gaps.NUMBERS` of each step, then parameters of its activation.
+def pack_numbers(program, dtype, names=NUMBERS):
+    """Array (n_steps, width): numbers of each step by name, then parameters of its activation.
 
     The last columns are 1.0 where the step is trained, for each NTK but the first.
     """
     n_ntks = program.n_ntks or 1
-    width = len(NUMBERS) + max(len(step.parameters) for step in program.steps)
+    width = len(names) + max(len(step.parameters) for step in program.steps)
     numbers = np.zeros((len(program.steps), width + n_ntks - 1), dtype)
     for target, step in zip(numbers, program.steps, strict=True):
-        values = [np.ravel(number)[0] for number in step.take(NUMBERS)]
+        values = [np.ravel(number)[0] for number in step.take(names)]
         target[: len(values) + len(step.parameters)] = *values, *step.parameters
         target[width:] = np.broadcast_to(step.trained, n_ntks)[1:]
     return numbers
 
 
-def place_of(field, cls):
+def place_of(field, cls, names=NUMBERS):
     """Column of a parameter of an activation class in `pack_numbers`."""
-    return len(NUMBERS) + cls._fields.index(field)
+    return len(names) + cls._fields.index(field)
 
 
 def lengths_of_series(program, records):

@@ -45,7 +45,7 @@ def scan_rows(program, variance, gradient=False, rate=0.0):
             state, stack[-1] = stack[-1], state
         elif step.rule == "output":
             outputs.append(state)
-            record, rate = _row_of_output(state)
+            record, rate = row_of_output(state)
         elif step.rule == "add":
             state, record, rate = built(tile_traces.add_row_source, gradient)(state, stack.pop())
         else:
@@ -77,7 +77,7 @@ def _trained(step, n_axes):
     return np.reshape(flags, (-1, *[1] * n_axes)) if isinstance(flags, tuple) else flags
 
 
-def _row_of_output(state):
+def row_of_output(state):
     """Record of an `Output` and its rates: only entry 2, the standard deviation, is read."""
     zero, std = 0.0 * state[0], np.sqrt(state[0])
     rates = tuple((zero, zero, 0.5 * rate / (std + (std == 0.0))) for rate in state[2:4])

@@ -26,25 +26,20 @@ HELD = 30_000_000
 
 def check_rows(X, name="X"):
     """Rows (n, d) in float64 and C order, and their norms (n,)."""
-    X = np.ascontiguousarray(read_rows(X, name))
+    X = read_rows(X, name)
+    X = X if X.flags.c_contiguous else X.copy()
     return X, np.sqrt(np.einsum("ij,ij->i", X, X))
 
 
-def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_threads=1):
+def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_threads=1, held=HELD):
     """Run a program on single rows: `TileRows` of all sides, one after the other, and a `Carrier`.
 
     ``rows`` are pairs (rows, norms) from `check_rows`. Records of series are without coefficients,
-    which the `Carrier` has. Raises ValueError if a kernel of these names overflows in the precision
-    of the pairs, ``dtype``.
+    which the `Carrier` has, at most ``held`` bytes of them at a time. Raises ValueError if a kernel
+    of these names overflows in the precision of the pairs, ``dtype``.
     """
-    with np.errstate(over="ignore", under="ignore"):
-        variances = [norms * (norms / X.shape[1]) for X, norms in rows]
-        rates = [np.zeros_like(part) for part in variances]
-        if program.by_rows == "std":
-            rates[0] = 2.0 * np.sqrt(variances[0])
-        for k in range({"left": 1, "both": len(rates)}.get(program.by_rows, 0)):
-            rates[k] = 2.0 * variances[k]
-    carrier = Carrier(program, variances, rates, gradient, dtype)
+    variances, rates = first_states(program, rows)
+    carrier = Carrier(program, variances, rates, gradient, dtype, held)
     scanned = carrier.carry(n_threads)
     with np.errstate(over="ignore", invalid="ignore"):
         numbers = list(_checked(program, scanned, carrier.variances, names))
@@ -54,18 +49,40 @@ def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_thr
     return scanned, carrier
 
 
+def first_states(program, rows):
+    """Variances (n,) of the inputs, and their rates along the first direction, for each side."""
+    with np.errstate(over="ignore", under="ignore"):
+        variances = [norms * (norms / X.shape[1]) for X, norms in rows]
+        rates = [np.zeros_like(part) for part in variances]
+        if program.by_rows == "std":
+            rates[0] = 2.0 * np.sqrt(variances[0])
+        for k in range({"left": 1, "both": len(rates)}.get(program.by_rows, 0)):
+            rates[k] = 2.0 * variances[k]
+    return variances, rates
+
+
 def _checked(program, scanned, variances, names):
     """Yield what must not overflow: all variances, and the kernels of these names with rates."""
     yield variances
     for step, record in zip(program.steps, scanned.records, strict=True):
-        if record:
-            yield record[2] * record[2]
-        if step.rule == "normalize":
-            yield record[0] ** 2  # pairs multiply two inverse standard deviations
-        if step.rule == "pointwise" and step.activation.jumps:
-            yield (2.0 * record[5]) ** 2  # the inverse variance: angles behind it need its digits
+        for entry, factor in checked_entries(step) if record else ():
+            yield (factor * record[entry]) ** 2
+    yield checked_results(scanned, names)
+
+
+def checked_entries(step):
+    """Yield pairs (entry, factor) of a step's record: the squares of their products are checked."""
+    yield 2, 1.0
+    if step.rule == "normalize":
+        yield 0, 1.0  # pairs multiply two inverse standard deviations
+    if step.rule == "pointwise" and step.activation.jumps:
+        yield 5, 2.0  # the inverse variance: angles behind it need its digits
+
+
+def checked_results(scanned, names):
+    """Diagonals, and rates, of `TileRows` that must not overflow for kernels of these names."""
     results = (("nngp", scanned.dvariance), ("ntk", scanned.ntk), ("ntk", scanned.dntk))
-    yield [array for name, array in results if name in names]
+    return [array for name, array in results if name in names]
 
 
 def check_overflow(numbers, rows, dtype):
@@ -86,9 +103,9 @@ def _largest(item):
     """Largest absolute value in nested lists or tuples of arrays or None; NaN if there is one."""
     if isinstance(item, (list, tuple)):
         return np.max([_largest(entry) for entry in item], initial=0.0)
-    if item is None:
+    if item is None or not np.size(item):
         return 0.0
-    return np.maximum(np.max(item, initial=0.0), 0.0 - np.min(item, initial=0.0))
+    return float(np.maximum(np.max(item), 0.0 - np.min(item)))
 
 
 class Carrier:
@@ -100,11 +117,11 @@ class Carrier:
     ``gradient``, or None if they take too much memory.
     """
 
-    def __init__(self, program, variances, rates, gradient, dtype):
+    def __init__(self, program, variances, rates, gradient, dtype, held=HELD):
         self.variances, self.rates = np.concatenate(variances), np.concatenate(rates)
         self.spans = self.held = None
         self._program, self._gradient, self._dtype = program, gradient, dtype
-        self._sizes = list(map(len, variances))
+        self._sizes, self._n_bytes = list(map(len, variances)), held
 
     def carry(self, n_threads):
         """`TileRows` of all rows, with records without coefficients of series."""
@@ -160,8 +177,8 @@ class Carrier:
             packing.pack_coefficients(records, self.spans, target)
 
     def count_held(self):
-        """Number of rows whose coefficients take at most `HELD` bytes, at least a slab."""
-        return max(SLAB, HELD // max(1, self._empty(1).nbytes))
+        """Number of rows whose coefficients may be held, at least a slab."""
+        return max(SLAB, self._n_bytes // max(1, self._empty(1).nbytes))
 
     def coefficients(self, start, stop):
         """Coefficients of the rows start .. stop, computed again; whole slabs of one side."""

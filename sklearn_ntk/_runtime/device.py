@@ -1,0 +1,67 @@
+"""Where arrays are and where computations run: the names of devices, and arrays of CuPy.
+
+Nothing here imports CuPy: an array can be one of CuPy's only if someone else has imported it.
+"""
+
+import re
+import reprlib
+import sys
+
+NAME = re.compile(r"cpu|cuda(?::(\d{1,4}))?")
+
+
+def is_on_device(array):
+    """Whether this is an array of CuPy, in the memory of a GPU."""
+    return isinstance(array, getattr(sys.modules.get("cupy"), "ndarray", ()))
+
+
+def read_device(device):
+    """Pair (kind, number) of ``device``: None, "cpu" or "cuda", and a number or None."""
+    if device is None:
+        return None, None
+    found = NAME.fullmatch(device) if isinstance(device, str) else None
+    if found is None:
+        raise ValueError(
+            f"device must be None, 'cpu', 'cuda' or 'cuda:' and a number; got "
+            f"{reprlib.repr(device)}."
+        )
+    number = found[1] and int(found[1])
+    return ("cpu" if device == "cpu" else "cuda"), number
+
+
+def place_of(arrays, device):
+    """Pair (kind, number) of where to compute with arrays: "cpu" or "cuda", and a number or None.
+
+    Raises ValueError for arrays of several places, or that are not on this device.
+    """
+    kind, number = read_device(device)
+    places = {array.device.id if is_on_device(array) else None for array in arrays}
+    if len(places) > 1:
+        raise ValueError(
+            f"X and Y must be in the memory of one device; got {_names(places)}: copy one by "
+            f"cupy.asarray or cupy.asnumpy."
+        )
+    (place,) = places
+    if place is None:
+        return kind or "cpu", number
+    if kind == "cpu" or number not in (None, place):
+        raise ValueError(
+            f"device={device!r} cannot take arrays of {_names(places)}: leave it at None, or copy "
+            f"the rows."
+        )
+    return "cuda", place
+
+
+def check_host(arrays, what):
+    """Raise ValueError if one of the arrays, which ``what`` takes, is in the memory of a GPU."""
+    if any(map(is_on_device, arrays)):
+        raise ValueError(
+            f"{what} are computed from arrays of NumPy; got one of CuPy: copy it by cupy.asnumpy."
+        )
+
+
+def _names(places):
+    """Names of places, for errors."""
+    numbers = sorted(place for place in places if place is not None)
+    names = ["NumPy"] * (None in places) + [f"CuPy on device {number}" for number in numbers]
+    return " and ".join(names)

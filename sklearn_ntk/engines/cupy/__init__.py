@@ -1,0 +1,95 @@
+"""The engine for GPUs: one CUDA kernel for each set of kinds of steps, on arrays of CuPy.
+
+The only package that imports CuPy. `devices` finds the devices, `sides` has both sides of a Gram
+matrix in device memory, and `tile_work` fills matrices of rows without positions, by kernels whose
+text `sources.cuda` writes.
+"""
+
+import numpy as np
+
+from ..._runtime.device import is_on_device
+from ..._runtime.memory import check_memory
+from .._work import diagonals_of
+from ..rows import tiles as rows_of_tiles
+from .devices import check_device, free_memory, library
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """The engine on one device, current in the context `active`.
+
+    Results are in its memory if the rows are, else arrays of NumPy, which get them block by block.
+
+    Parameters
+    ----------
+    number : int or None
+        Number of the device; None is the current one.
+    is_host : bool
+        Whether rows and results are arrays of NumPy.
+    """
+
+    def __init__(self, number, is_host):
+        self.number, self._is_host = check_device(number), is_host
+
+    def active(self):
+        """Context in which the device is the current one."""
+        return library().cuda.Device(self.number)
+
+    def check_rows(self, X, name="X"):
+        """Rows (n, d) in float64 and C order, and their norms (n,), in device memory."""
+        X, norms = rows_of_tiles.check_rows(X, name)
+        return self._uploaded(X, norms)
+
+    def _uploaded(self, *arrays):
+        """The arrays in device memory."""
+        return tuple(a if is_on_device(a) else library().asarray(a) for a in arrays)
+
+    def as_result(self, values):
+        """An array where results are."""
+        cupy = library()
+        return cupy.asnumpy(values) if self._is_host else cupy.asarray(values)
+
+    def empty(self, shape, dtype):
+        """Uninitialised array for results."""
+        return np.empty(shape, dtype) if self._is_host else library().empty(shape, dtype)
+
+    def check_memory(self, n_bytes, what, remedy):
+        """Raise MemoryError if ``n_bytes`` are not free where results are."""
+        if self._is_host:
+            check_memory(n_bytes, what, remedy)
+        elif n_bytes > (free := free_memory()):
+            raise MemoryError(
+                f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB "
+                f"are free: {remedy}; or pass arrays of NumPy and device='cuda', which fill a "
+                f"result in the memory of the machine."
+            )
+
+    def count_threads(self):
+        """One thread, which launches kernels."""
+        return 1
+
+    def work(self, program, rows, names, gradient, dtype):
+        """`Work` for kernels of these names between rows, also ones of NumPy."""
+        from .tile_work import TileWork
+
+        _check_program(program)
+        rows = [self._uploaded(*side) for side in rows]
+        return TileWork(program, rows, names, gradient, dtype)
+
+    def diagonals(self, program, rows, names, gradient, dtype):
+        """Diagonals as `Work` has them."""
+        from .sides import scan
+
+        _check_program(program)
+        rows = [self._uploaded(*side) for side in rows]
+        return diagonals_of(scan(program, rows, gradient, names, dtype)[0])
+
+
+def _check_program(program):
+    """Raise ValueError for a program that the engine cannot run."""
+    if program.shape is not None:
+        raise ValueError(
+            f"device='cuda' takes networks for rows without positions; got one on "
+            f"Input{program.shape}: take device='cpu'."
+        )

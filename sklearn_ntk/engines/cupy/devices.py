@@ -1,0 +1,51 @@
+"""Devices of CUDA, and why there may be none, in one sentence."""
+
+import os
+
+REMEDY = "install the extra 'cuda12' or 'cuda13' of sklearn-ntk, or take device='cpu'"
+
+_process = []
+"""The number of the process that has used CUDA."""
+
+
+def library():
+    """The module ``cupy``; raises ImportError with what to install."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise ImportError(f"device='cuda' needs CuPy, which gives '{error}': {REMEDY}.") from error
+    return cupy
+
+
+def free_memory():
+    """Bytes of the current device that are free, or in blocks that CuPy keeps for later."""
+    cupy = library()
+    return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+
+
+def check_device(number):
+    """Number of a device that exists; None is the current one.
+
+    Raises RuntimeError if CUDA cannot be used, and ValueError if there is no such device.
+    """
+    cupy = library()
+    if _process[:1] not in ([], [os.getpid()]):
+        raise RuntimeError(
+            f"Process {os.getpid()} was forked from one that has used CUDA, and cannot use it: "
+            f"start processes by 'spawn', or by joblib's loky, or take device='cpu'."
+        )
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+        if number is None:
+            number = cupy.cuda.Device().id
+    except (RuntimeError, ImportError) as error:
+        text = str(error).split("\n")[0]
+        raise RuntimeError(
+            f"device='cuda' finds no GPU, since CUDA says '{text}': install NVIDIA's driver, and "
+            f"{REMEDY}."
+        ) from error
+    if number >= count:
+        names = ", ".join(f"'cuda:{k}'" for k in range(count))
+        raise ValueError(f"There is no device 'cuda:{number}': take one of {names}.")
+    _process[:] = [os.getpid()]
+    return number

@@ -1,0 +1,30 @@
+"""Kernels of CUDA text and their arguments."""
+
+from functools import cache
+
+import numpy as np
+
+from .devices import library
+
+_NUMBERS = {"int": np.int32, "place_t": np.int64, "float": np.float32, "double": np.float64}
+"""NumPy types of parameters that are numbers, by their types in C++."""
+
+
+@cache
+def _kernel(module, kinds):
+    """The kernel of a module of `sources` for `Kinds`, which CuPy compiles and keeps on disk."""
+    code = library().RawModule(code=module.source(kinds), options=("-std=c++17",))
+    return code.get_function(module.NAME)
+
+
+def launch(module, kinds, grid, block, values):
+    """Run the kernel of a module of `sources` for `Kinds`, with arguments by name."""
+    number = "float" if kinds.single else "double"
+    arguments = []
+    for name, kind in module.PARAMETERS.items():
+        value, kind = values[name], number if kind == "T" else kind
+        if kind.endswith("*"):
+            arguments.append(np.uint64(0) if value is None else value)
+        else:
+            arguments.append(_NUMBERS[kind](value))
+    _kernel(module, kinds)(grid, block, tuple(arguments))

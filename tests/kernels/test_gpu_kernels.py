@@ -1,0 +1,174 @@
+"""Kernels on a GPU, or on the stand-in for CuPy: what goes in and comes out, and errors."""
+
+import pickle
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import WhiteKernel
+
+from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk.architectures import cnn
+from sklearn_ntk.gram import gram
+from sklearn_ntk.layers import lower
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((30, 4)), RNG.standard_normal((7, 4))
+KERNELS = [
+    NTKKernel(2, device="cuda"),
+    NNGPKernel(1, "erf", dtype="float32", device="cuda:0"),
+    NTKKernel(2, length_scale=[0.5, 1.0, 2.0, 3.0], device="cuda"),
+]
+kernels = pytest.mark.parametrize("kernel", KERNELS, ids=str)
+
+
+@kernels
+def test_numpy_in_numpy_out(gpu, kernel):
+    on_cpu = clone(kernel).set_params(device=None)
+    tolerance = 1e-6 if kernel.dtype == "float32" else 1e-13
+    for name, rows in {"__call__": (X,), "__call__ ": (X, Y), "diag": (X,)}.items():
+        found, expected = (getattr(k, name.strip())(*rows) for k in (kernel, on_cpu))
+        assert type(found) is np.ndarray and found.dtype == expected.dtype
+        assert found.flags.writeable
+        assert_allclose(found, expected, rtol=tolerance)
+    (K, rates), (other, others) = (k(X, eval_gradient=True) for k in (kernel, on_cpu))
+    assert_allclose(K, other, rtol=tolerance)
+    assert_allclose(rates, others, rtol=tolerance, atol=tolerance)
+    assert_allclose(kernel.gradient_x(X, Y), on_cpu.gradient_x(X, Y), atol=2 * tolerance)
+
+
+@kernels
+def test_cupy_in_cupy_out(gpu, kernel):
+    """Also where the kernel says nothing of a device, and for types and layouts of all kinds."""
+    rows, others = gpu.asarray(X), gpu.asarray(Y)
+    for one in (kernel, clone(kernel).set_params(device=None)):
+        found = one(rows), one(rows, others), one.diag(rows)
+        known = kernel(X), kernel(X, Y), kernel.diag(X)
+        for array, expected in zip(found, known, strict=True):
+            assert isinstance(array, gpu.ndarray) and array.dtype == expected.dtype
+            assert_array_equal(array.get(), expected)
+    for kind in ("float16", "float32", "int8"):
+        array = RNG.integers(-3, 4, (5, 8)).astype(kind)
+        assert_array_equal(kernel(gpu.asarray(array)[:, ::2]).get(), kernel(array[:, ::2]))
+
+
+def test_layouts_of_numpy(gpu):
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    for rows in (read_only, np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]):
+        assert_array_equal(KERNELS[0](rows), KERNELS[0](X))
+
+
+def test_gaussian_process(gpu):
+    """It knows nothing of devices, and learns the same hyperparameters."""
+    y = np.sin(X[:, 0]) + 0.5 * RNG.standard_normal(30)
+    kernel = NTKKernel(1, bias_var_bounds="fixed") + WhiteKernel(0.1)
+    found, expected = (
+        GaussianProcessRegressor(kernel.set_params(k1__device=device)).fit(X, y)
+        for device in ("cuda", None)
+    )
+    assert_allclose(found.kernel_.theta, expected.kernel_.theta, atol=1e-3)
+    assert_allclose(found.predict(Y), expected.predict(Y), rtol=1e-4)
+
+
+def test_pickles(gpu):
+    assert pickle.loads(pickle.dumps(KERNELS[1])) == KERNELS[1]
+    assert "device='cuda:0'" in repr(KERNELS[1])
+
+
+# --- Errors ---------------------------------------------------------------------------------------
+
+PROGRAM = NTKKernel()._program()
+
+
+def message(call, error):
+    """Message of an error, which must be one sentence."""
+    with pytest.raises(error) as found:
+        call()
+    text = str(found.value)
+    assert text[-1] == "." and ". " not in text and "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cuda:-1", "CUDA", 0, b"cpu", ["cuda"], ""])
+def test_unknown_devices(device):
+    text = message(lambda: gram(PROGRAM, X, device=device), ValueError)
+    assert text.startswith("device must be None, 'cpu', 'cuda' or 'cuda:' and a number; got")
+    message(lambda: NTKKernel(device=device)(X), ValueError)
+
+
+def test_devices_that_do_not_exist(gpu):
+    count = gpu.cuda.runtime.getDeviceCount()
+    text = message(lambda: gram(PROGRAM, X, device=f"cuda:{count}"), ValueError)
+    assert f"'cuda:{count}'" in text and "'cuda:0'" in text
+
+
+def test_arrays_of_several_places(gpu):
+    rows = gpu.asarray(X)
+    for pair in ((rows, X), (X, rows)):
+        for device in (None, "cuda"):
+            text = message(lambda p=pair, d=device: gram(PROGRAM, *p, device=d), ValueError)
+            assert "got NumPy and CuPy on device 0" in text
+    text = message(lambda: gram(PROGRAM, rows, device="cpu"), ValueError)
+    assert "device='cpu' cannot take arrays of CuPy on device 0" in text
+    message(lambda: gram(PROGRAM, rows, device="cuda:1"), ValueError)
+    text = message(lambda: NTKKernel().gradient_x(rows), ValueError)
+    assert "cupy.asnumpy" in text
+    learns = NTKKernel(length_scale=1.0)
+    message(lambda: learns(rows, eval_gradient=True), ValueError)
+
+
+@pytest.mark.parametrize(
+    "rows, seen",
+    [(X[0], "shape (4,)"), (np.full((2, 3), np.inf), "inf"), (1j * X, "complex"), (X[:, :0], "0)")],
+)
+def test_bad_rows(gpu, rows, seen):
+    text = message(lambda: gram(PROGRAM, gpu.asarray(rows)), ValueError)
+    assert seen in text and text == message(lambda: gram(PROGRAM, rows), ValueError)
+
+
+def test_overflow(gpu):
+    for dtype in ("float32", "float64"):
+        rows = np.finfo(dtype).max ** 0.6 * X
+        texts = [
+            message(partial(gram, PROGRAM, place(rows), dtype=dtype), ValueError)
+            for place in (np.asarray, gpu.asarray)
+        ]
+        assert texts[0] == texts[1] and "overflows" in texts[0]
+
+
+def test_positions(gpu):
+    program = lower(cnn((2, 2, 1), 1), 2.0, 0.1)
+    text = message(lambda: gram(program, X, device="cuda"), ValueError)
+    assert "device='cuda' takes networks for rows without positions" in text
+
+
+def test_without_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    for name in list(sys.modules):
+        if name.startswith("sklearn_ntk.engines.cupy"):
+            monkeypatch.delitem(sys.modules, name)
+    text = message(lambda: gram(PROGRAM, X, device="cuda"), ImportError)
+    assert "'cuda12'" in text and "'cuda13'" in text and "device='cpu'" in text
+    assert gram(PROGRAM, X).shape == (30, 30)
+
+
+def test_without_a_driver(gpu, monkeypatch):
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("takes the devices of the stand-in away")
+    monkeypatch.setattr(gpu.cuda.runtime, "COUNT", 0)
+    text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
+    assert "cudaErrorInsufficientDriver" in text and "'cuda12'" in text
+
+
+def test_forked_children(gpu, monkeypatch):
+    from sklearn_ntk.engines.cupy import devices
+
+    gram(PROGRAM, X, device="cuda")
+    monkeypatch.setattr(devices.os, "getpid", lambda: 1)
+    text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
+    assert "Process 1 was forked" in text and "loky" in text

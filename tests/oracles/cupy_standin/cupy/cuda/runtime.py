@@ -1,0 +1,14 @@
+COUNT = 2
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+def getDeviceCount():
+    if not COUNT:
+        raise CUDARuntimeError(
+            "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime "
+            "version"
+        )
+    return COUNT
