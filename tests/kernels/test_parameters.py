@@ -73,7 +73,7 @@ def test_get_and_set_params():
     params = kernel.get_params()
     assert set(params) == {
         *("depth", "activation", "weight_var", "bias_var", "architecture"),
-        *("weight_var_bounds", "bias_var_bounds", "dtype", "verbose"),
+        *("weight_var_bounds", "bias_var_bounds", "dtype", "device", "verbose"),
         *("length_scale", "length_scale_bounds"),
     }
     assert NNGPKernel(**params) == kernel

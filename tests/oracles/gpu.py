@@ -1,6 +1,8 @@
 """CuPy for tests: the real one where there is a GPU, else the stand-in, which runs on the CPU."""
 
 import importlib
+import os
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +24,11 @@ def has_gpu():
         return importlib.import_module("cupy").is_available()
     except ImportError:
         return False
+
+
+def has_compiler():
+    """Whether there is a C++ compiler, for the stand-in."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
 
 
 @contextmanager

@@ -34,6 +34,15 @@ def test_line_lengths_agree():
     assert SETUP.getint("flake8", "max-line-length") == PYPROJECT["tool"]["ruff"]["line-length"]
 
 
+def test_files_that_are_not_python_are_packaged(tracked):
+    data = PYPROJECT["tool"]["setuptools"]["package-data"]
+    patterns = [f"{name.replace('.', '/')}/{p}" for name, some in data.items() for p in some]
+    names = [Path(name) for name in tracked if name.startswith("sklearn_ntk/")]
+    others = [name for name in names if name.suffix != ".py"]
+    assert [name for name in others if not any(map(name.match, patterns))] == []
+    assert all(any(name.match(pattern) for name in others) for pattern in patterns)
+
+
 def test_version_is_canonical():
     number = r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?"  # PEP 440, appendix B
     assert re.fullmatch(number, sklearn_ntk.__version__)
