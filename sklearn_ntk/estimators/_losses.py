@@ -94,13 +94,18 @@ class SquaredError(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         path, _, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
-        solution = path.solution
-        Y, weights = solution.known(Y, weights)
-        return attributes | {
-            "dual_coef_": solution.dual,
-            "intercept_": solution.intercept,
-            "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
-        }
+        return fitted_scores(path, attributes, Y, weights)
+
+
+def fitted_scores(path, attributes, Y, weights):
+    """Fitted attributes of the squared error, with the temperature of the left-out scores."""
+    solution = path.solution
+    Y, weights = solution.known(Y, weights)
+    return attributes | {
+        "dual_coef_": solution.dual,
+        "intercept_": solution.intercept,
+        "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
+    }
 
 
 class LogLoss(Loss):
