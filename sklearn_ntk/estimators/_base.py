@@ -1,6 +1,7 @@
 """Base class of regressor and classifier, and their checks and fits of squares."""
 
 import numbers
+from functools import wraps
 from typing import ClassVar
 
 import numpy as np
@@ -266,6 +267,22 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             gradients = self._leaves.gradients(self.kernel_, self.X_fit_, self._rows(X))
         gradients = project(gradients, None if self.features_ is None else self.features_.T)
         return gradients if self._columns is None else gradients * self._columns.slopes(X)[:, None]
+
+
+def all_or_nothing(fit):
+    """Decorator of a method that fits: if it raises an error, the model stays as it was."""
+
+    @wraps(fit)
+    def whole(self, *arguments, **keywords):
+        before = dict(vars(self))
+        try:
+            return fit(self, *arguments, **keywords)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return whole
 
 
 def kind_of(kernel):

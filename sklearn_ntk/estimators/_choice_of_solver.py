@@ -19,26 +19,42 @@ ARRAYS = 6
 """Arrays of a row for each column that conjugate gradients hold at a time."""
 
 
+def can_stream(model):
+    """Whether an estimator can learn from parts of the data."""
+    is_open = model.solver in ("auto", "nystroem") and model._needs_matrix() is None
+    return is_open and not (isinstance(model.kernel, str) and model.kernel == "precomputed")
+
+
+def is_streaming(model):
+    """Whether an estimator has been fitted to centres, so that more rows can be added."""
+    return vars(model).get("_centers") is not None and model.kernel_ is not None
+
+
+def wanted_solver(model):
+    """The parameter ``solver``, or what ``partial_fit`` needs."""
+    return "nystroem" if vars(model).get("_is_stream") else model.solver
+
+
 def pick_solver(model, n, is_precomputed=False):
     """Name of the solver for n distinct rows; raises ValueError or MemoryError if it cannot be.
 
     With ``verbose`` it prints what "auto" takes, and why.
     """
-    reason = model._needs_matrix()
-    if reason and model.solver not in ("auto", "cholesky"):
+    reason, solver = model._needs_matrix(), wanted_solver(model)
+    if reason and solver not in ("auto", "cholesky"):
         raise ValueError(
-            f"solver={model.solver!r} is for ridge regression to the end of training; got "
+            f"solver={solver!r} is for ridge regression to the end of training; got "
             f"{reason}, which needs the whole matrix: take solver='cholesky'."
         )
-    if is_precomputed and model.solver == "local":
+    if is_precomputed and solver == "local":
         raise ValueError(
             "solver='local' splits rows, which kernel='precomputed' lacks: pass the kernel itself, "
             "or take solver='cg'."
         )
     rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
-    if model.solver != "auto":
-        _check(model, model.solver, n, rows)
-        return model.solver
+    if solver != "auto":
+        _check(model, solver, n, rows)
+        return solver
     if reason:
         _check(model, "cholesky", n, rows)
         return "cholesky"
@@ -97,7 +113,7 @@ def _check(model, name, n, rows):
 
 def forget(model, name):
     """Set what fits by all solvers have in common, before one by the solver of this name."""
-    model.solver_, model.n_iter_, model.residual_ = name, None, None
+    model.solver_, model.n_iter_, model.residual_ = name, 1, None
     model.leaves_ = model.centers_ = model._leaves = model._centers = None
 
 

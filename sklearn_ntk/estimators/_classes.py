@@ -35,8 +35,30 @@ def class_targets(y, weights, name):
             f"{name} needs at least two classes; got only one class, {classes.tolist()[0]!r}: add "
             f"rows of another one."
         )
+    return classes, _indicators(y, classes)
+
+
+def targets_of(y, weights, classes, class_weight):
+    """Targets (n, k) of labels for classes that are known, and weights times those of the classes.
+
+    Raises ValueError for other labels.
+    """
+    if len(classes) < 2:
+        raise ValueError(f"classes must be at least two; got {classes.tolist()}.")
+    others = np.setdiff1d(y[weights > 0], classes)
+    if len(others):
+        raise ValueError(
+            f"y must have labels of the classes {classes.tolist()}; got {others.tolist()[0]!r}: "
+            f"give all classes to the first partial_fit."
+        )
+    if class_weight is not None:
+        weights = weights * np.array([class_weight.get(label, 1.0) for label in y.tolist()])
+    return _indicators(y, classes), weights
+
+
+def _indicators(y, classes):
     targets = (y[:, None] == classes).astype(np.float64)
-    return classes, targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
+    return targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
 
 
 def weigh_classes(class_weight, classes, y, weights):

@@ -105,18 +105,22 @@ class SquaredError(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         path, ridge, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
-        solution = path.solution
-        Y, weights = solution.known(Y, weights)
-        return attributes | {
-            "_problem": (Y, weights, ridge),
-            "dual_coef_": solution.dual,
-            "intercept_": solution.intercept,
-            "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
-        }
+        return fitted_scores(path, attributes, Y, weights) | {"_problem": (Y, weights, ridge)}
 
     def training(self, model, K):
         Y, weights, ridge = model._problem
         return Training(K, weights, ridge, model.learning_rate, method_of(model)), Y
+
+
+def fitted_scores(path, attributes, Y, weights):
+    """Fitted attributes of the squared error, with the temperature of the left-out scores."""
+    solution = path.solution
+    Y, weights = solution.known(Y, weights)
+    return attributes | {
+        "dual_coef_": solution.dual,
+        "intercept_": solution.intercept,
+        "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
+    }
 
 
 class LogLoss(Loss):

@@ -5,18 +5,20 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
-from ._base import NetworkEstimator, check_weights, fit_squares
+from ._base import NetworkEstimator, all_or_nothing, check_weights, fit_squares, fitted_ridges
 from ._choice import choose, kernels_of
+from ._choice_of_solver import can_stream, is_streaming
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._intervals import Intervals, observe
-from ._many_rows import fit_whole
+from ._many_rows import absorb, fit_whole
 from ._predictions import Predictions
 from ._uncertainty import find_spread
 
@@ -95,14 +97,17 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         rows, the centres, and learns from streams, see `partial_fit`. "auto" factorises up to 5000
         distinct rows, and then takes the first of "cg" and "local" that fits ``max_memory``. Where
         a parameter needs the whole matrix, "auto" is "cholesky".
-    tol, max_iter : float, int, default=1e-4, 500
-        Conjugate gradients end at residuals of ``tol`` times the size of the targets, which is
-        about the error of predictions, or after ``max_iter`` iterations, with a warning.
+    tol : float, default=0.0001
+        Conjugate gradients end at residuals of this size, in units of the targets, which is about
+        the error of predictions.
+    max_iter : int, default=500
+        Iterations after which they end with a warning.
     max_memory : float, optional
         Bytes that a fit may take; None lets "auto" use half of the free memory.
-    leaf_size, overlap : int, float, default=5000, 0.1
-        Most rows of a leaf of "local", and the share of the rows of a branch, on either side of its
-        median, that both sides have.
+    leaf_size : int, default=5000
+        Most rows of a leaf of "local".
+    overlap : float, default=0.1
+        Share of the rows of a branch, on either side of its median, that both sides have.
     n_components : int, optional
         Number of centres of "nystroem"; by default 2000, or all rows if there are fewer.
     centers : {"uniform", "rpcholesky"} or array (m, n_features), default="uniform"
@@ -154,7 +159,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     solver_ : str
         The solver in use.
     n_iter_, residual_ : int, float or None
-        Iterations of "cg", in all, and its true residual, in units of the targets.
+        Iterations of "cg", in all, 1 for others, and its true residual, in units of the targets.
     leaves_ : list of arrays or None
         Indices of the rows of ``X_fit_`` in each leaf of "local".
     centers_ : array or None
@@ -269,6 +274,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -286,22 +292,88 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         -------
         self
         """
+        self._is_stream = False
+        return self._fit(X, y, sample_weight)
+
+    @available_if(can_stream)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
+    @all_or_nothing
+    def partial_fit(self, X, y, sample_weight=None):
+        """Fit the network to a part of the data, and to all parts before.
+
+        The first call chooses the network, its features, and the centres, as `fit` does by
+        ``solver="nystroem"``; the rows of later calls are added to sums, in memory that stays the
+        same. For ridge regression with the kernel of rows; ``solver`` must be "nystroem" or "auto".
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; the first ones should be a sample of all, from which the centres are drawn.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        self
+        """
+        if not is_streaming(self):
+            self._is_stream = True
+            return self._fit(X, y, sample_weight)
+        X, targets, weights = self._read(X, y, sample_weight, reset=False)
+        if targets.shape[1] != len(self._units.shift):
+            raise ValueError(
+                f"y must have the number of outputs of the first part, {len(self._units.shift)}; "
+                f"got {targets.shape[1]}."
+            )
+        targets = scaled(targets, -self._units.exponents) - self._units.shift
+        weights = scaled(weights, -self._unit)
+        kept = np.flatnonzero(weights)
+        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        self._centers, held = path.solution.details, path.solution.details.held
+        attributes = fitted_ridges(self, path, None, self._unit)
+        self._finish((path, path.value, attributes), held.Y, held.weights)
+        return self
+
+    def _read(self, X, y, sample_weight, reset=True):
+        """Checked rows, targets (n, k) and weights (n,)."""
         X, y = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
+            self,
+            X,
+            y,
+            dtype=np.float64,
+            multi_output=True,
+            y_numeric=True,
+            order="C",
+            reset=reset,
         )
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        weights = check_weights(sample_weight, X)
+        return X, targets, check_weights(sample_weight, X)
+
+    def _fit(self, X, y, sample_weight):
+        """Fit to data, or to the first part of them."""
+        X, targets, weights = self._read(X, y, sample_weight)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        self.kernels_ = kernels_of(self)
+        self.kernels_, self._unit = kernels_of(self), unit
         if self.uncertainty == "ensemble":
             start_of(self.kernels_[0])  # before the work, if it has none
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
-        Y, weights, scatter = merge(targets[kept], weights[kept], group)
+        Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
         found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
+        self._finish(found, Y, weights)
+        self._observations, solution = None, found[0].solution
+        if self._centers is None and self._leaves is None and solution.rows is None:
+            self._observations = observe(pairs, Y, weights, found[1], solution)
+        return self
+
+    def _finish(self, found, Y, weights):
+        """Set what follows from a `Path`, its ridge and its attributes, for merged rows."""
         path, ridge, attributes = found
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
@@ -310,15 +382,14 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         self.intercept_ = None if is_local else self._units.values(self._constant)
         self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
-        self._spread = find_spread(solution, Y, weights, ridge, scatter, self.noise == "auto")
+        if len(solution.residuals) == len(Y):
+            solution = solution._replace(rows=None)
+        is_noisy = self.noise == "auto"
+        self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
         self._targets = Y
-        has_all = path.solution.rows is None and not is_local and self._centers is None
-        observe_all = partial(observe, pairs, Y, weights, ridge, path.solution)
-        self._observations = observe_all() if has_all else None
-        self._new_weight = scatter.unit
+        self._new_weight = self._scatter.unit
         self.amplitude_ = self._units.variances(self._spread.amplitude)
-        self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
-        return self
+        self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
 
     @one_notice()
     def predict_gradient(self, X):

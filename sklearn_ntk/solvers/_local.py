@@ -193,7 +193,8 @@ class _Trials:
         while True:
             near = (place - 1, place, place + 1)
             new = [p for p in near if 0 <= p < len(ridges) and p not in self.solutions]
-            self._try(new, ridges, False)
+            if new:
+                self._try(new, ridges, False)
             lowest = best_of(self.errors)
             if lowest == place:
                 break

@@ -50,6 +50,11 @@ class Basis:
         """Number of the functions."""
         return len(self.factor.factor) if self._map is None else self._map.shape[1]
 
+    @property
+    def n_centers(self):
+        """Number of the centres."""
+        return len(self.factor.factor if self._map is None else self._map)
+
     def values(self, K):
         """Values (n, p) of the functions at rows, from the kernel (n, m) with the centres."""
         return self.factor.half_solve(K.T).T if self._map is None else K @ self._map
@@ -120,6 +125,10 @@ class Held(NamedTuple):
     Y: np.ndarray
     weights: np.ndarray
     unseen: np.ndarray
+
+    def plus(self, other):
+        """These rows and others."""
+        return Held(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
 
 class Fit(NamedTuple):

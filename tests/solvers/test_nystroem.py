@@ -124,7 +124,8 @@ def test_posterior_variance_far_from_the_centres_is_that_of_the_kernel():
     operator, Y, weights = rows_of(n=300)
     kernel = RBF(0.5)
     path = Nystroem(0.01, n_components=50).fit(KernelOperator(kernel, operator.X), Y, weights)
-    centers, basis, fit = path.solution.details
+    details = path.solution.details
+    centers, basis, fit = details.rows, details.basis, details.fit
     far = np.full((1, 4), 50.0)
     Z = basis.values(kernel(far, operator.X[centers]))
     variance = fit.variance(Z, kernel.diag(far) - np.sum(Z**2, axis=1))
@@ -133,7 +134,8 @@ def test_posterior_variance_far_from_the_centres_is_that_of_the_kernel():
 
 def test_posterior_variance_is_exact_with_all_rows():
     operator, Y, weights = rows_of(n=100)
-    _, basis, fit = Nystroem(0.3).fit(operator, Y, weights).solution.details
+    details = Nystroem(0.3).fit(operator, Y, weights).solution.details
+    basis, fit = details.basis, details.fit
     K = operator.dense()
     Z = basis.values(K)
     G = np.linalg.inv(K + 0.3 * np.diag(1.0 / weights))
