@@ -1,6 +1,7 @@
 """Fits of many rows: by the solver that was chosen, with what predictions need of it."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.base import clone
@@ -76,7 +77,7 @@ def absorb(model, X, Y, weights):
     kernel, centers = _quiet_kernel(model.kernel_), model.X_fit_
 
     def blocks(rows):
-        return kernel(X[rows], centers)
+        return partial(kernel, X[rows], centers)
 
     return solver.absorb(model._centers, blocks, kernel.diag(X), Y, weights)
 
@@ -110,9 +111,9 @@ def _fit_to_given(solver, given, operator, Y, weights):
     empty = Centers(None, basis, ridges, Sums.empty(basis, Y.shape[1]))
 
     def blocks(rows):
-        return kernel(X[rows], given)
+        return partial(kernel, X[rows], given)
 
-    return solver.absorb(empty, blocks, operator.diagonal(), Y, weights)
+    return solver.absorb(empty, blocks, operator.diagonal(), Y, weights, fold=operator.fold)
 
 
 def _keep_centers(model, details, given):

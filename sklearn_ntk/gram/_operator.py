@@ -6,11 +6,18 @@ fit into memory. One that needs the whole matrix calls `dense`, or `single` for 
 
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 
 import numpy as np
 
+from .._runtime.memory import check_memory
+from .._runtime.threads import run_apart
+
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
+
+PANEL = 2**27
+"""Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
 
 
 class GramOperator(ABC):
@@ -39,6 +46,10 @@ class GramOperator(ABC):
         """``K[i, j]`` (m, p) for arrays of m row indices i and p column indices j."""
         return self.rows(rows)[:, columns]
 
+    def between(self, rows, columns):
+        """Function without arguments that returns `block`."""
+        return partial(self.block, rows, columns)
+
     def take(self, index):
         """The operator of some rows, and of the same columns, by an array of their indices."""
         return ArrayOperator(self.block(index, index), overwrite=True)
@@ -50,9 +61,37 @@ class GramOperator(ABC):
             K[chunk] = self.rows(chunk)
         return K
 
+    def stored(self, is_single, n_more, what):
+        """All of K where products with it are fast: what has ``@``, and a ``dtype``.
+
+        Raises MemoryError if it does not fit with ``n_more`` bytes; ``what`` begins the sentence.
+        """
+        n_bytes = (4.0 if is_single else 8.0) * self.shape[0] ** 2
+        check_memory(n_bytes + n_more, what, "take solver='local', or fewer rows")
+        return Stored(self.single() if is_single else self.dense())
+
+    def map(self, function, parts):
+        """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait."""
+        for part in parts:
+            yield run_apart(lambda part=part: function(*part))
+
+    def fold(self, function, start, parts, join):
+        """As `fold_here`, where the operator computes."""
+        return fold_here(function, start, parts, join)
+
     def __matmul__(self, B):
         """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once."""
         return np.concatenate([self.rows(chunk) @ B for chunk in chunks(*self.shape)])
+
+
+class Stored:
+    """A matrix in memory, for products with columns."""
+
+    def __init__(self, K):
+        self._K, self.dtype = K, K.dtype
+
+    def __matmul__(self, V):
+        return np.concatenate([self._K[rows] @ V for rows in chunks(*self._K.shape, PANEL)])
 
 
 class ArrayOperator(GramOperator):
@@ -129,6 +168,9 @@ class KernelOperator(GramOperator):
     def block(self, rows, columns):
         return self.kernel(self.X[rows], self.X[columns])
 
+    def between(self, rows, columns):
+        return partial(self.kernel, self.X[rows], self.X[columns])
+
     def take(self, index):
         return KernelOperator(self.kernel, self.X[index])
 
@@ -154,6 +196,14 @@ class KernelOperator(GramOperator):
                 total[left] += K @ B[right]
                 total[right] += K.T @ B[left]
         return total
+
+
+def fold_here(function, start, parts, join):
+    """``function(start, parts)``, which sums over parts of rows.
+
+    ``join(one, others)`` is the same for sums of some of the parts each.
+    """
+    return function(start, parts)
 
 
 def chunks(m, n, most=None):

@@ -4,13 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
-from ..gram._operator import chunks
 from ._preconditioner import Preconditioner
-
-PANEL = 2**27
-"""Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
 
 SINGLE, FEW = (1e-30, 1e30), 2500
 """Least and largest diagonal of a matrix that is stored in single precision, and rows up to which
@@ -50,12 +45,8 @@ class System:
         is_single = n > FEW and SINGLE[0] < diagonal.min() and diagonal.max() < SINGLE[1]
         self._least = len(weights) * np.finfo(float).eps * np.mean(weights * diagonal)
         self.n_iter = 0
-        check_memory(
-            memory_of(n, rank, is_single),
-            f"A fit of {n} rows by conjugate gradients",
-            "take solver='local', or fewer rows",
-        )
-        self._K = operator.single() if is_single else operator.dense()
+        what = f"A fit of {n} rows by conjugate gradients"
+        self._K = operator.stored(is_single, 12.0 * n * rank, what)
         self.precondition = Preconditioner(operator, self.root, rank, np.random.default_rng(seed))
 
     def exact(self, V, ridges):
@@ -69,10 +60,7 @@ class System:
         V = root * V
         size = np.abs(V).max(axis=0)
         V = (V / np.where(size > 0.0, size, 1.0)).astype(self._K.dtype)
-        found = np.empty(V.shape)
-        for rows in chunks(*self._K.shape, PANEL):
-            found[rows] = self._K[rows] @ V
-        return root * (size * found)
+        return root * (size * (self._K @ V))
 
     def solve(self, B, ridges, tol, most, start=None, what="Conjugate gradients"):
         """Solutions X (n, c) of ``(A + ridge) x = b``, and their recursive residuals (c,).
@@ -146,9 +134,9 @@ class System:
         return X, residuals
 
 
-def memory_of(n, rank, is_single=True):
+def memory_of(n, rank):
     """Bytes of a system of n rows at their peak: the matrix, and the factor of this rank."""
-    return (4.0 if is_single else 8.0) * n * n + 12.0 * n * rank
+    return 4.0 * n * n + 12.0 * n * rank
 
 
 def _norms(B):

@@ -10,7 +10,7 @@ from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
-from ..gram._operator import chunks
+from ..gram._operator import chunks, fold_here
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
 from ._solution import Path, descend, read_problem, relative_error
@@ -116,23 +116,27 @@ class Nystroem(NamedTuple):
         index = np.arange(n) if is_all else self._choose(operator, m, held_rows, rng)
         basis = Basis(operator.block(index, index), may_be_late=not is_all)
         empty = Centers(index, basis, ridges, Sums.empty(basis, Y.shape[1]))
-        blocks = partial(operator.block, columns=index)
-        return self.absorb(empty, blocks, operator.diagonal(), Y, weights, held_rows)
+        blocks = partial(operator.between, columns=index)
+        problem = blocks, operator.diagonal(), Y, weights
+        return self.absorb(empty, *problem, held_rows, operator.fold)
 
-    def absorb(self, centers, blocks, diagonal, Y, weights, held_rows=None):
+    def absorb(self, centers, blocks, diagonal, Y, weights, held_rows=None, fold=fold_here):
         """The `Path` after more rows; ``centers`` stay as they are, also if an error is raised.
 
         Parameters
         ----------
         centers : Centers
         blocks : callable
-            ``blocks(rows)`` is the kernel (b, m) of some of the rows with the centres.
+            ``blocks(rows)`` is a function without arguments that returns the kernel (b, m) of some
+            of the rows with the centres.
         diagonal : array of shape (n,)
             The kernel of the rows with themselves.
         Y, weights : arrays of shape (n, k) and (n,)
         held_rows : array of int, optional
             The rows that also choose the ridge. By default, of rows that are no centres, half of
             the places that are left.
+        fold : callable, optional
+            `GramOperator.fold` of where sums are computed.
         """
         basis, n = centers.basis, len(Y)
         if held_rows is None:
@@ -146,8 +150,8 @@ class Nystroem(NamedTuple):
                 yield blocks(rows), Y[rows], weights[rows]
                 progress.add(len(rows))
 
-        sums = centers.sums.plus(basis, pieces())
-        Z = basis.values(blocks(held_rows))
+        sums = fold(partial(Sums.plus, basis=basis), centers.sums, pieces(), Sums.joined)
+        Z = basis.values(blocks(held_rows)())
         unseen = diagonal[held_rows] - np.einsum("ij,ij->i", Z, Z)
         held = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen)
         if centers.held is not None:

@@ -95,15 +95,16 @@ class Sums(NamedTuple):
         p = basis.size
         return cls(np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k), 0.0)
 
-    def plus(self, basis, pieces):
+    def plus(self, pieces, basis):
         """New `Sums` with more rows; these stay as they are, also if a piece raises an error.
 
-        ``pieces`` yield the kernel (b, m) of rows with the centres, targets (b, k), weights (b,).
+        ``pieces`` yield functions that return the kernel (b, m) of rows with the centres, targets
+        (b, k) and weights (b,).
         """
         outer, cross, ones, targets = (part.copy() for part in self[:4])
         weight = self.weight
-        for K, Y, weights in pieces:
-            Z, root = basis.summands(K), np.sqrt(weights)[:, None]
+        for between, Y, weights in pieces:
+            Z, root = basis.summands(between()), np.sqrt(weights)[:, None]
             Z = Z if np.all(root == 1.0) else root * Z
             outer += Z.T @ Z
             cross += Z.T @ (root * Y)
@@ -111,6 +112,10 @@ class Sums(NamedTuple):
             targets += weights @ Y
             weight += weights.sum()
         return Sums(outer, cross, ones, targets, weight)
+
+    def joined(self, others):
+        """`Sums` over the rows of these and of others."""
+        return Sums(*map(sum, zip(self, *others, strict=True)))
 
 
 class Held(NamedTuple):

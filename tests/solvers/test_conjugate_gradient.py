@@ -10,7 +10,7 @@ from ridge_problems import problem
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
-from sklearn_ntk.gram import ArrayOperator, KernelOperator
+from sklearn_ntk.gram import ArrayOperator, KernelOperator, _operator
 from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations
 from sklearn_ntk.solvers._iterations import System
 from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
@@ -185,7 +185,7 @@ def test_memory_is_asked_for_before_the_matrix(monkeypatch, precision):
         asked.append(n_bytes)
         raise MemoryError(what)
 
-    monkeypatch.setattr(_iterations, "check_memory", refuse)
+    monkeypatch.setattr(_operator, "check_memory", refuse)
     monkeypatch.setattr(operator, "single", pytest.fail)
     monkeypatch.setattr(operator, "dense", pytest.fail)
     with pytest.raises(MemoryError, match="100 rows by conjugate gradients"):
