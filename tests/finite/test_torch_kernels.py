@@ -91,6 +91,36 @@ def test_gradients_and_flags_stay_as_they_are():
     assert not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.parametrize("name", ["perceptron", "convolution", "tokens", "attention"])
+def test_tensors_in_place_of_arrays(name, monkeypatch):
+    """Signals on another device stay tensors there: here, for want of one, on the CPU."""
+    model, X = model_and_rows(name)
+
+    def everything():
+        for outputs in ("mean", "blocks"):
+            for formula in ("sgd", "asymmetric_signgd"):
+                options = {"outputs": outputs, "formula": formula}
+                yield empirical_ntk(model, X, **options)
+                if outputs == "mean":
+                    yield empirical_ntk_diagonal(model, X, **options)
+        yield tangent_features(model, X, 4, random_state=0).features
+        if name == "perceptron":
+            yield empirical_nngp(model, X)
+
+    expected = list(everything())
+    seen = []
+
+    def kept(tensor):
+        seen.append(tensor.detach())
+        return seen[-1]
+
+    monkeypatch.setattr("sklearn_ntk.finite._torch._reader._array", kept)
+    for found, other in zip(everything(), expected, strict=True):
+        assert isinstance(found, np.ndarray) and found.dtype == np.float64
+        close(found, other)
+    assert seen
+
+
 def test_hidden_layer():
     model, X = model_and_rows("perceptron")
     hidden = torch.relu(model[0](X)).detach().numpy()
