@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neural_network import MLPRegressor
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -57,6 +58,22 @@ def test_single_precision(name):
     K = empirical_ntk(model, X)
     assert K.dtype == np.float64
     close(K, empirical_ntk(*model_and_rows(name)), 2e-6)
+
+
+def test_networks_of_scikit_learn():
+    """A copy in torch has the same kernel to rounding, and so has the last hidden layer."""
+    X, y = np.random.default_rng(0).standard_normal((2, 20, 6))
+    model = MLPRegressor(hidden_layer_sizes=(40, 30), activation="tanh", max_iter=2)
+    with pytest.warns(match="converged yet"):
+        model.fit(X, y)
+    copy = nn.Sequential(*[nn.Linear(6, 40), nn.Tanh(), nn.Linear(40, 30), nn.Tanh()])
+    copy = copy.append(nn.Linear(30, 6)).double()
+    for layer, W, b in zip(copy[::2], model.coefs_, model.intercepts_, strict=True):
+        layer.weight.data, layer.bias.data = torch.from_numpy(W.T.copy()), torch.from_numpy(b)
+    for outputs in ("mean", "blocks"):
+        expected = empirical_ntk(copy, X, outputs=outputs)
+        close(empirical_ntk(model, X, outputs=outputs), expected, 1e-14)
+    close(empirical_nngp(model, X), empirical_nngp(copy, X), 1e-14)
 
 
 def test_half_precision_and_rows_of_numpy():
