@@ -12,24 +12,42 @@ from importlib import import_module
 from ._features import TangentFeatures, tangent_features
 from ._kernels import empirical_nngp, empirical_ntk, empirical_ntk_diagonal
 from ._network import FiniteNetwork, sample_network
+from ._readers import needs_torch
 
 __all__ = [
     "EmpiricalNTKKernel",
     "FiniteNetwork",
+    "Linearized",
     "TangentFeatures",
+    "TaskAddition",
+    "TaskVector",
     "empirical_nngp",
     "empirical_ntk",
     "empirical_ntk_diagonal",
+    "normalized_accuracy",
     "sample_network",
     "tangent_features",
 ]
 
-for _each in map(globals().get, __all__[1:]):
-    _each.__module__ = __name__  # the public module
+_HOMES = {
+    "EmpiricalNTKKernel": "..kernels",
+    "Linearized": "._torch",
+    "TaskAddition": "._torch",
+    "TaskVector": "._torch",
+    "normalized_accuracy": "._torch",
+}
+"""Modules imported at the first use: of scikit-learn, which nothing here knows, and of torch."""
+
+for _name in __all__:
+    if _name not in _HOMES:
+        globals()[_name].__module__ = __name__  # the public module
 
 
 def __getattr__(name):
-    """Import the kernel at its first use: it knows scikit-learn, and nothing here does."""
-    if name == "EmpiricalNTKKernel":
-        return getattr(import_module("..kernels", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import what needs scikit-learn, or torch, at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    except ModuleNotFoundError as error:
+        raise needs_torch(name, error) from None

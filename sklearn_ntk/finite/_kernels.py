@@ -119,7 +119,8 @@ def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
             K[rows, :, columns] += product(*pair, signs, budget / 8.0)
     if is_symmetric:
         _mirror(K.reshape(len(X) * r, len(Y) * r))
-    K /= divisor
+    if divisor != 1:
+        K /= divisor
     return K.swapaxes(1, 2) if is_blocks else K[:, 0, :, 0]
 
 
@@ -153,7 +154,7 @@ def _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
             yield rows, columns, left, left if is_own else reader.signals(Y[columns], seeds)[1]
 
 
-def _mirror(K, step=512):
+def _mirror(K, step=64):
     """Overwrite what is below the diagonal of a square matrix with what is above it."""
     for start in range(0, len(K), step):
         rows = slice(start, start + step)

@@ -6,7 +6,7 @@ from .. import program
 from .._runtime.check import read_array, read_count
 from ..layers import lower
 from ._drawing import Draft, Drawing
-from ._readers import chosen
+from ._readers import chosen, needs_torch
 from ._running import NumPySpace, run
 from ._signals import Signal
 
@@ -170,9 +170,7 @@ class FiniteNetwork:
         try:
             from ._torch import Drawn
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"to_torch needs the extra torch; got {error}: pip install 'sklearn-ntk[torch]'."
-            ) from None
+            raise needs_torch("to_torch", error) from None
         return Drawn(self)
 
 

@@ -53,3 +53,10 @@ def chosen(names, layers):
             )
         found += inside
     return [name for name in names if name in found]
+
+
+def needs_torch(name, error):
+    """The error for what needs torch, which could not be imported."""
+    return ModuleNotFoundError(
+        f"{name} needs the extra torch; got {error}: run pip install 'sklearn-ntk[torch]'."
+    )

@@ -127,7 +127,7 @@ def _ghost(left, right, most):
         K = K.reshape(-1, n_left, r, m, n_right, r)
         K *= _products(part.inputs, right.inputs)[:, :, None, :, :, None]
         found.append(as_numpy(K.sum((1, 4)) if n_left * n_right > 1 else K[:, 0, :, :, 0]))
-    return np.concatenate(found)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _products(a, b):
