@@ -10,7 +10,7 @@ derivatives. `Host` adds where arrays are. The engine for GPUs is a class ``Engi
 these as methods, without ``scan_blocks``.
 """
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
@@ -28,6 +28,17 @@ def engine_for(rows, device=None):
     kind, number = place_of(rows, device)
     package = import_module(f"{__package__}.{ENGINES[kind]}")
     return Host(package) if kind == "cpu" else package.Engine(number, not is_on_device(rows[0]))
+
+
+@contextmanager
+def limit_threads(n):
+    """Context in which Gram matrices that this thread computes on the CPU take ``n`` threads."""
+    engine = import_module(f"{__package__}.{ENGINES['cpu']}")
+    before = engine.set_threads(n)
+    try:
+        yield
+    finally:
+        engine.set_threads(before)
 
 
 class Host:

@@ -178,7 +178,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
             _check_symmetric(X)
             self._weights = weights[kept]
-            forget(self, pick_solver(self, len(kept), is_precomputed=True))
+            forget(self, self._solver_for(len(kept), is_precomputed=True))
             self._kept = kept
             return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
         X, weights = X[kept], weights[kept]
@@ -188,8 +188,16 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         X = project(X, self.features_)
         first, group = distinct(X)
         self.X_fit_, self._weights = X[first] + 0.0, np.bincount(group, weights)
-        forget(self, pick_solver(self, len(first)))
-        return KernelOperator(self.kernel_, self.X_fit_), kept, group
+        forget(self, self._solver_for(len(first)))
+        return self._operator(self.kernel_, self.X_fit_), kept, group
+
+    def _operator(self, kernel, X):
+        """`GramOperator` of rows."""
+        return KernelOperator(kernel, X)
+
+    def _solver_for(self, n, is_precomputed=False):
+        """Name of the solver for n distinct rows."""
+        return pick_solver(self, n, is_precomputed)
 
     def _rows(self, X):
         """Rows as the kernel sees them."""

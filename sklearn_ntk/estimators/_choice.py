@@ -101,7 +101,7 @@ def choose(model, kernels, fits, operator, Y, weights):
         model.features_, model.X_fit_ = best.features, project(model.X_fit_, best.features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
         return best.fit, errors
-    return whole(KernelOperator(model.kernel_, model.X_fit_), Y, weights), errors
+    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights), errors
 
 
 def mode_of(model, kernel, d):

@@ -70,7 +70,7 @@ def pick_solver(model, n, is_precomputed=False):
 def _by_memory(model, n, is_precomputed):
     """The first solver whose memory suffices, and why it is taken; None if none does."""
     limit = SHARE * free_memory() if model.max_memory is None else model.max_memory
-    sizes = {name: _bytes(model, name, n) / 1e9 for name in ("cholesky", "cg", "local")}
+    sizes = {name: bytes_of(model, name, n) / 1e9 for name in ("cholesky", "cg", "local")}
     limit /= 1e9
     if n <= FEW_ROWS and sizes["cholesky"] <= limit:
         return "cholesky", f"a factorisation is fastest up to {FEW_ROWS}"
@@ -82,7 +82,7 @@ def _by_memory(model, n, is_precomputed):
     return "local", why
 
 
-def _bytes(model, name, n):
+def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
         return memory_of(n, rank_of(None, n)) + 8.0 * ARRAYS * (PROBES + 2) * n
@@ -100,7 +100,7 @@ def _check(model, name, n, rows):
     if name == "cholesky" and model.max_memory is None:
         check_solve(n, rows, model._is_spectral())
         return
-    n_bytes, what = _bytes(model, name, n), f"A fit of {n} {rows} by solver={name!r}"
+    n_bytes, what = bytes_of(model, name, n), f"A fit of {n} {rows} by solver={name!r}"
     remedy = "take solver='local'" if name in ("cholesky", "cg") else "take fewer centres or rows"
     if model.max_memory is None:
         check_memory(n_bytes, what, remedy)

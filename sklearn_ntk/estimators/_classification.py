@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.notices import one_notice
-from ..gram import KernelOperator
 from ..solvers._units import normalise, scaled
 from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges
 from ._choice import kernels_of, learn_features
@@ -369,7 +368,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         features = learn_features(self, [self.kernel_], X, *rows.merged())
         if features is not None:
             self.features_, self.X_fit_ = features, project(X, features)
-            rows = rows._replace(operator=KernelOperator(self.kernel_, self.X_fit_))
+            rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes))
         return self

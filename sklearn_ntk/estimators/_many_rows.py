@@ -1,6 +1,7 @@
 """Fits of many rows: by the solver that was chosen, with what predictions need of it."""
 
 import warnings
+from copy import copy
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,6 @@ from sklearn.utils import check_random_state
 
 from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
-from ..gram import KernelOperator
 from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import GUESS_ROWS, read_ridges
@@ -130,7 +130,9 @@ def _quiet(operator):
     """The operator, of a kernel that prints nothing for each of its blocks."""
     if not hasattr(operator, "kernel"):
         return operator
-    return KernelOperator(_quiet_kernel(operator.kernel), operator.X)
+    quiet = copy(operator)
+    quiet.kernel = _quiet_kernel(operator.kernel)
+    return quiet
 
 
 def _quiet_kernel(kernel):
