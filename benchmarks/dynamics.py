@@ -14,7 +14,7 @@ import numpy as np
 from gram import table_row
 
 from sklearn_ntk import NTKKernel, NTKRegressor
-from sklearn_ntk.dynamics import Descent, GradientFlow, HeavyBall, Nesterov, Training, covariance
+from sklearn_ntk.dynamics import Descent, HeavyBall, Nesterov, Training, covariance
 from sklearn_ntk.solvers import loo_errors
 
 N_TIMES, N_STEPS, N_MODES, N_ROWS = 100, 1_000_000, 2000, 500
@@ -72,7 +72,7 @@ def leaving_out(n, repeats):
     K, _, _, y = problem(n)
     scale = K.diagonal().mean()
     ridges = scale * np.geomspace(1e-6, 10.0, 50)
-    cases = lambda: GradientFlow(K), lambda: loo_errors(K, y, ridges, n / ridges)
+    cases = lambda: Training(K), lambda: loo_errors(K, y, ridges, n / ridges)
     eigenvectors, grid = medians(cases, repeats)
     yield f"eigenvectors without the constant, {n} rows", eigenvectors, None
     yield "leave-one-out, 50 ridges at 50 times", grid, (eigenvectors, 1.5)
