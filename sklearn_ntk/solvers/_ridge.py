@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_number
+from .._runtime.threads import run_apart
 from .._values import value
 from ._factors import Spectrum, cholesky, try_cholesky
 from ._solution import (
@@ -159,7 +160,8 @@ def guess_ridge(ridges, operator, Y, weights, rng, error):
     The best ridge carries over from a part of the rows unscaled.
     """
     rows = np.sort(rng.permutation(len(Y))[:GUESS_ROWS])
-    path = Ridge(ridges, error).fit(operator.take(rows), Y[rows], weights[rows])
+    problem = operator.take(rows), Y[rows], weights[rows]
+    path = run_apart(lambda: Ridge(ridges, error).fit(*problem))
     return int(np.flatnonzero(ridges == path.value)[0])
 
 
