@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime.device import product
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from ..gram._operator import chunks
@@ -70,7 +71,7 @@ class System:
         V = (V / np.where(size > 0.0, size, 1.0)).astype(self._K.dtype)
         found = np.empty(V.shape)
         for rows in chunks(*self._K.shape, PANEL):
-            found[rows] = self._K[rows] @ V
+            found[rows] = product(self._K[rows], V)
         return root * (size * found)
 
     def solve(self, B, ridges, tol, most, start=None, what="Conjugate gradients"):
