@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions, _fit_context
+from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..gram import KernelOperator
 from ..solvers._units import normalise
@@ -17,6 +18,7 @@ from ._choice import kernels_of, learn_features
 from ._classes import ScoreClassifier, read_classes
 from ._features import project
 from ._losses import LOSSES, ClassRows, loss_of
+from ._places import on_device_of_fit, read_data, where_rows_are
 from ._stages import stages
 
 
@@ -266,6 +268,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
+    @on_device_of_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -283,7 +286,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         -------
         self
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, order="C")
+        X, y = read_data(self, X, y)
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
         self.classes_, targets, weights = read_classes(
@@ -323,6 +326,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             )
 
     @one_notice()
+    @where_rows_are
     def decision_function(self, X):
         """Scores of the classes; `predict` takes the largest, except for the hinge loss.
 
@@ -341,6 +345,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         return loss_of(self).scores(self, X)
 
     @one_notice()
+    @where_rows_are
     def staged_decision_function(self, X, times):
         """Scores of the classes at several times of the training.
 
@@ -375,6 +380,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
         return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
 
+    @where_rows_are
     def staged_predict(self, X, times):
         """Predict labels at several times of the training.
 
@@ -388,10 +394,11 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         ------
         array of shape (n_samples,)
         """
-        found = self.staged_decision_function(X, times)
+        found = map(on_host, self.staged_decision_function(X, times))
         return (loss_of(self).best(self, scores) for scores in found)
 
     @one_notice()
+    @where_rows_are
     def predict_gradient(self, X):
         """Gradients of the scores, of `decision_function`, with respect to the rows.
 
