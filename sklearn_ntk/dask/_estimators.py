@@ -115,7 +115,7 @@ class DaskEstimator:
     def _operator(self, kernel, X):
         return ClusterOperator(kernel, X, self.client_)
 
-    def _solver_for(self, n, is_precomputed=False):
+    def _solver_for(self, n, is_precomputed=False, device=None):
         reason = "kernel='precomputed'" if is_precomputed else self._needs_matrix()
         if self.solver == "cholesky" or reason:
             raise ValueError(

@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from .._runtime.check import read_cross, read_number, read_targets
+from .._runtime.device import on_host
 from . import _contours
 from ._methods import FLOW
 
@@ -60,11 +61,11 @@ class LeaveOneOut:
             Entry (i, j) is the output at the new row i without the training row j.
         """
         Y, is_flat = read_targets(Y, self._n)
-        cross, _ = self._project_cross(read_cross(cross, self._n))
+        cross = on_host(self._project_cross(read_cross(cross, self._n))[0])
         targets, mean = self._project(Y), self._shares @ Y
         outputs = np.zeros((cross.shape[1], *Y.shape))
         for rows, nodes, weights in self._contours(time):
-            squares, vectors = self._squares[rows], self._vectors[rows]
+            squares, vectors = _rows(self._squares, rows), _rows(self._vectors, rows)
             shares = (self._shares / self._root)[rows, None]
             for node, weight in zip(nodes, (weights / nodes).T, strict=True):
                 filtered = 1.0 / (self._values[:, None] + self.alpha + node)
@@ -95,12 +96,11 @@ class LeaveOneOut:
         for rows, nodes, weights in self._contours(time, power=2):
             ridges, damped = self._damping(nodes)
             fitted = self._values[:, None] / (self._values[:, None] + ridges)
-            ratio = _contours.product(self._squares[rows], fitted) / _contours.product(
-                self._squares[rows], damped
-            )
+            squares = _rows(self._squares, rows)
+            ratio = _contours.product(squares, fitted) / _contours.product(squares, damped)
             latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
             rest = np.maximum(1.0 - self._shares[rows], np.finfo(float).eps)
-            least = 1e-10 * (self._squares[rows] @ self._values) / rest
+            least = 1e-10 * _contours.product(squares, self._values) / rest
             latent = np.maximum(latent, np.maximum(least, np.finfo(float).tiny))
             variances[rows] = (self.alpha + latent) / (self._root[rows] ** 2 * rest)
         return variances
@@ -123,7 +123,8 @@ class LeaveOneOut:
         cross = read_cross(cross, self._n)
         projected, means = self._project_cross(cross)
         reduction = self._reduction(self._time(time), self.alpha)
-        return np.sqrt(reduction)[:, None] * projected, self._centring(self.alpha) - means
+        roots = np.asarray(np.sqrt(reduction), like=projected)
+        return roots[:, None] * projected, self._centring(self.alpha) - means
 
     def rotated(self, Y, time):
         """Leave-one-out residuals after a rotation that gives all rows the same leverage.
@@ -204,10 +205,9 @@ class LeaveOneOut:
     def _ends(self, rows, ridges, targets):
         """Residuals (n_rows, k, n_ridges) of some rows after infinite time, times ``sqrt(w)``."""
         damped = ridges / (self._values[:, None] + ridges)
-        parts = [
-            _contours.product(self._vectors[rows], each[:, None] * damped) for each in targets.T
-        ]
-        return np.stack(parts, axis=1) / _contours.product(self._squares[rows], damped)[:, None]
+        vectors, squares = _rows(self._vectors, rows), _rows(self._squares, rows)
+        parts = [_contours.product(vectors, each[:, None] * damped) for each in targets.T]
+        return np.stack(parts, axis=1) / _contours.product(squares, damped)[:, None]
 
     @cached_property
     def _squares(self):
@@ -280,15 +280,16 @@ class LeaveOneOut:
 
         Each is the largest root ``m`` of ``sum_j U_ij^2 / (L_j - m)``, below the largest ``L``.
         """
-        squares, values = self._squares[rows], self._values
-        low, high = np.zeros((2, len(squares)))
+        squares = _rows(self._squares, rows)
+        values = np.asarray(self._values, like=squares)
+        low, high = np.zeros((2, len(squares)), like=squares)
         low, high = low + values[-2:][0], high + values[-1]
         for _ in range(N_HALVINGS):
             middle = 0.5 * (low + high)
             with np.errstate(divide="ignore", invalid="ignore"):
                 is_below = np.sum(squares / (values - middle[:, None]), axis=1) < 0.0
             low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-        return high.max()
+        return float(high.max())
 
     def _time(self, time):
         """A single time, or number of steps."""
@@ -300,3 +301,8 @@ class LeaveOneOut:
         time = read_number(time, "time", may_be_infinite=True)
         self._gains(time)  # raises an error where training diverges
         return time
+
+
+def _rows(matrix, rows):
+    """Some rows of a matrix, by a slice or a mask, where the matrix is."""
+    return matrix[rows if isinstance(rows, slice) else np.asarray(rows, like=matrix)]

@@ -41,6 +41,8 @@ def posterior_for(model, weights, ridge, solution):
 class ApproximatePosterior(Posterior):
     """Base class: the variance of draws from the prior is that over some of the rows."""
 
+    is_on_device = False
+
     def _kernel_variance_of(self, kernel, X_fit):
         rows = np.linspace(0, len(X_fit) - 1, min(len(X_fit), SAMPLE)).astype(int)
         shares = self.weights[rows] / self.weights[rows].sum()

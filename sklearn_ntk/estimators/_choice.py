@@ -167,7 +167,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps):
         How often features are learned.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(X))[:MOST_ROWS])
-    X, Y, weights = X[rows], Y[rows], weights[rows]
+    X, Y, weights = X[np.asarray(rows, like=X)], Y[rows], weights[rows]
 
     def candidate(kernel, features=None, optimism=1.0):
         found = fit(KernelOperator(kernel, project(X, features)), Y, weights)

@@ -1,6 +1,8 @@
 """Which solver an estimator takes, by the number of its rows and the memory."""
 
-from .._runtime.memory import check_memory, free_memory
+from .._runtime.device import read_device
+from .._runtime.memory import check_memory
+from ..engines._work import free_memory_of
 from ..solvers._conjugate_gradient import PROBES, rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
@@ -10,7 +12,7 @@ COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
 
 FEW_ROWS = 5000
-"""Rows up to which "auto" factorises: conjugate gradients are no faster."""
+"""Rows up to which "auto" factorises on the CPU: conjugate gradients are no faster."""
 
 SHARE = 0.5
 """Of the free memory, what "auto" takes at most."""
@@ -35,10 +37,11 @@ def wanted_solver(model):
     return "nystroem" if vars(model).get("_is_stream") else model.solver
 
 
-def pick_solver(model, n, is_precomputed=False):
+def pick_solver(model, n, is_precomputed=False, device=None):
     """Name of the solver for n distinct rows; raises ValueError or MemoryError if it cannot be.
 
-    With ``verbose`` it prints what "auto" takes, and why.
+    ``device`` is the one in whose memory the Gram matrix will be; on a GPU the whole one, if it
+    fits, is factorised. With ``verbose`` it prints what "auto" takes, and why.
     """
     reason, solver = model._needs_matrix(), wanted_solver(model)
     if reason and solver not in ("auto", "cholesky"):
@@ -53,12 +56,12 @@ def pick_solver(model, n, is_precomputed=False):
         )
     rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
     if solver != "auto":
-        _check(model, solver, n, rows)
+        _check(model, solver, n, rows, device)
         return solver
     if reason:
-        _check(model, "cholesky", n, rows)
+        _check(model, "cholesky", n, rows, device)
         return "cholesky"
-    name, why = _by_memory(model, n, is_precomputed)
+    name, why = _by_memory(model, n, is_precomputed, device)
     if name is None:
         _check(model, "cg", n, rows)
         name, why = "cg", "it is all that fits"
@@ -67,11 +70,13 @@ def pick_solver(model, n, is_precomputed=False):
     return name
 
 
-def _by_memory(model, n, is_precomputed):
+def _by_memory(model, n, is_precomputed, device):
     """The first solver whose memory suffices, and why it is taken; None if none does."""
-    limit = SHARE * free_memory() if model.max_memory is None else model.max_memory
+    limit = SHARE * free_memory_of(device) if model.max_memory is None else model.max_memory
     sizes = {name: bytes_of(model, name, n) / 1e9 for name in ("cholesky", "cg", "local")}
     limit /= 1e9
+    if sizes["cholesky"] <= limit and read_device(device)[0] == "cuda":
+        return "cholesky", "a GPU factorises what fits into its memory"
     if n <= FEW_ROWS and sizes["cholesky"] <= limit:
         return "cholesky", f"a factorisation is fastest up to {FEW_ROWS}"
     if sizes["cg"] <= limit:
@@ -95,10 +100,10 @@ def bytes_of(model, name, n):
     return memory_of_solve(n, model._is_spectral())
 
 
-def _check(model, name, n, rows):
+def _check(model, name, n, rows, device=None):
     """Raise MemoryError if a solver does not fit into the free memory, or into ``max_memory``."""
     if name == "cholesky" and model.max_memory is None:
-        check_solve(n, rows, model._is_spectral())
+        check_solve(n, rows, model._is_spectral(), device)
         return
     n_bytes, what = bytes_of(model, name, n), f"A fit of {n} {rows} by solver={name!r}"
     remedy = "take solver='local'" if name in ("cholesky", "cg") else "take fewer centres or rows"
@@ -122,10 +127,14 @@ def memory_of_solve(n, is_spectral):
     return (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n
 
 
-def check_solve(n, rows, is_spectral):
-    """Raise MemoryError if an exact fit of n rows would not fit into memory."""
-    check_memory(
-        memory_of_solve(n, is_spectral),
-        f"A fit of {n} {rows}",
-        "take fewer rows, or solver='auto' of an estimator without a training_time",
-    )
+def check_solve(n, rows, is_spectral, device=None):
+    """Raise MemoryError if an exact fit of n rows would not fit into the memory of the device."""
+    n_bytes, what = memory_of_solve(n, is_spectral), f"A fit of {n} {rows}"
+    if read_device(device)[0] != "cuda":
+        remedy = "take fewer rows, or solver='auto' of an estimator without a training_time"
+        check_memory(n_bytes, what, remedy)
+    elif n_bytes > (free := free_memory_of(device)):
+        raise MemoryError(
+            f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB are "
+            f"free: take fewer rows, or device='cpu'."
+        )

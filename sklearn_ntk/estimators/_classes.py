@@ -9,9 +9,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._runtime.device import on_host
 from ..solvers._scoring import logits
 from ..solvers._units import normalise
 from ._losses import loss_of
+from ._places import where_rows_are
 
 
 def read_classes(y, weights, class_weight, name):
@@ -117,6 +119,7 @@ class _OfProbabilities:
 class ScoreClassifier(ClassifierMixin):
     """Mixin: labels and probabilities from `decision_function`, ``classes_``, ``temperature_``."""
 
+    @where_rows_are
     def predict(self, X):
         """Predict labels.
 
@@ -132,6 +135,7 @@ class ScoreClassifier(ClassifierMixin):
         return loss_of(self).labels(self, X)
 
     @_OfProbabilities
+    @where_rows_are
     def predict_proba(self, X):
         """Predict probabilities of the classes.
 
@@ -147,6 +151,7 @@ class ScoreClassifier(ClassifierMixin):
         return np.exp(self.predict_log_proba(X))
 
     @_OfProbabilities
+    @where_rows_are
     def predict_log_proba(self, X):
         """Predict logarithms of the probabilities of the classes.
 
@@ -159,7 +164,7 @@ class ScoreClassifier(ClassifierMixin):
         array of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
-        scores = self.decision_function(X)
+        scores = on_host(self.decision_function(X))
         scores = logits(scores[:, None] if scores.ndim == 1 else scores)
         with np.errstate(over="ignore"):  # scores may be huge far from the training rows
             logits_ = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_

@@ -7,9 +7,10 @@ from typing import ClassVar
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions, _fit_context
+from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled
 from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges
@@ -19,6 +20,7 @@ from ._classes import ScoreClassifier, read_classes, targets_of
 from ._features import project
 from ._losses import LOSSES, ClassRows, fitted_scores, loss_of
 from ._many_rows import absorb
+from ._places import on_device_of_fit, read_data, where_rows_are
 from ._stages import stages
 
 
@@ -272,6 +274,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @on_device_of_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -342,7 +345,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     def _read(self, X, y, sample_weight, reset=True):
         """Checked rows, labels and weights."""
-        X, y = validate_data(self, X, y, dtype=np.float64, order="C", reset=reset)
+        X, y = read_data(self, X, y, reset=reset)
         check_classification_targets(y)
         return X, y, check_weights(sample_weight, X)
 
@@ -390,6 +393,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             )
 
     @one_notice()
+    @where_rows_are
     def decision_function(self, X):
         """Scores of the classes; `predict` takes the largest, except for the hinge loss.
 
@@ -408,6 +412,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         return loss_of(self).scores(self, X)
 
     @one_notice()
+    @where_rows_are
     def staged_decision_function(self, X, times):
         """Scores of the classes at several times of the training.
 
@@ -442,6 +447,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
         return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
 
+    @where_rows_are
     def staged_predict(self, X, times):
         """Predict labels at several times of the training.
 
@@ -455,10 +461,11 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         ------
         array of shape (n_samples,)
         """
-        found = self.staged_decision_function(X, times)
+        found = map(on_host, self.staged_decision_function(X, times))
         return (loss_of(self).best(self, scores) for scores in found)
 
     @one_notice()
+    @where_rows_are
     def predict_gradient(self, X):
         """Gradients of the scores, of `decision_function`, with respect to the rows.
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
@@ -19,6 +19,7 @@ from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._intervals import Intervals, observe
 from ._many_rows import absorb, fit_whole
+from ._places import on_device_of_fit, read_data, where_rows_are
 from ._predictions import Predictions
 from ._uncertainty import find_spread
 
@@ -275,6 +276,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @on_device_of_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -339,16 +341,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
 
     def _read(self, X, y, sample_weight, reset=True):
         """Checked rows, targets (n, k) and weights (n,)."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=np.float64,
-            multi_output=True,
-            y_numeric=True,
-            order="C",
-            reset=reset,
-        )
+        X, y = read_data(self, X, y, reset=reset, multi_output=True, y_numeric=True)
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         return X, targets, check_weights(sample_weight, X)
@@ -392,6 +385,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
 
     @one_notice()
+    @where_rows_are
     def predict_gradient(self, X):
         """Gradients of the predictions with respect to the rows.
 

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from .._runtime.device import is_on_device, on_host, product
 from .._runtime.memory import check_memory
 from .._runtime.threads import run_apart
 
@@ -91,7 +92,7 @@ class Stored:
         self._K, self.dtype = K, K.dtype
 
     def __matmul__(self, V):
-        return np.concatenate([self._K[rows] @ V for rows in chunks(*self._K.shape, PANEL)])
+        return np.concatenate([product(self._K[rows], V) for rows in chunks(*self._K.shape, PANEL)])
 
 
 class ArrayOperator(GramOperator):
@@ -125,10 +126,11 @@ class ArrayOperator(GramOperator):
         return self._K[index]
 
     def block(self, rows, columns):
-        return self._K[np.ix_(rows, columns)]
+        rows, columns = (np.asarray(index, like=self._K) for index in (rows, columns))
+        return self._K[rows[:, None], columns]
 
     def diagonal(self):
-        return self._K.diagonal()
+        return on_host(self._K.diagonal())
 
     def dense(self):
         return self._K if self._overwrite else self._K.copy()
@@ -141,6 +143,7 @@ class KernelOperator(GramOperator):
     ----------
     kernel : callable
         ``kernel(X, Y)`` and ``kernel(X)`` give Gram matrices, and ``kernel.diag(X)`` a diagonal.
+        A kernel with a method ``on_device`` says where `dense` computes and leaves the matrix.
     X : array of shape (n, d)
 
     Examples
@@ -156,7 +159,7 @@ class KernelOperator(GramOperator):
 
     def __init__(self, kernel, X):
         self.kernel = kernel
-        self.X = np.asarray(X)
+        self.X = X if is_on_device(X) else np.asarray(X)
 
     @property
     def shape(self):
@@ -178,11 +181,11 @@ class KernelOperator(GramOperator):
         return self.kernel.diag(self.X)
 
     def dense(self):
-        return self.kernel(self.X)
+        return self.kernel(*placed(self.kernel, self.X))
 
     def single(self):
         if hasattr(self.kernel, "in_single"):
-            return self.kernel.in_single()(self.X)
+            return self.kernel.in_single()(*placed(self.kernel, self.X))
         return super().single()
 
     def __matmul__(self, B):
@@ -204,6 +207,14 @@ def fold_here(function, start, parts, join):
     ``join(one, others)`` is the same for sums of some of the parts each.
     """
     return function(start, parts)
+
+
+def placed(kernel, *rows):
+    """Arrays of rows where a kernel is computed, so that its matrices stay there.
+
+    Without a method ``on_device`` of the kernel that is where they are.
+    """
+    return kernel.on_device(*rows) if hasattr(kernel, "on_device") else rows
 
 
 def chunks(m, n, most=None):

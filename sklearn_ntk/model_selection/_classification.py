@@ -7,6 +7,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .._compat import StrOptions, _fit_context
+from .._runtime.device import check_host
 from .._runtime.notices import one_notice
 from ..estimators._base import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
@@ -193,6 +194,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         -------
         self
         """
+        check_host([X, y, sample_weight], "Choices among networks")
         X, y = validate_data(self, X, y, dtype=np.float64, order="C")
         check_classification_targets(y)
         if self.scoring in OF_NUMBERS:

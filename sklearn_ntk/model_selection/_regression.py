@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import _fit_context
 from .._runtime.check import read_count
+from .._runtime.device import check_host
 from .._runtime.notices import one_notice
 from ..estimators._base import check_weights
 from ..estimators._regression import NTKRegressor
@@ -150,6 +151,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         -------
         self
         """
+        check_host([X, y, sample_weight], "Choices among networks")
         X, y = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
         )
@@ -186,6 +188,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         if not (return_std or return_cov):
             return self._mean("predict", X)
         check_is_fitted(self)
+        check_host([X], "Predictions of estimators that choose")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         asked = return_std, return_cov, include_noise
         results = [model.predict(X, *asked) for model in self.estimators_]
