@@ -8,7 +8,7 @@ import numpy as np
 
 from ..packing.launches import launches
 from ..packing.lines import pack_constants, pack_numbers, pack_side, set_places
-from ..schedule.writer import schedule
+from ..schedule import fields
 from ..sources import cuda_lines
 from .devices import free_memory, library
 
@@ -21,6 +21,12 @@ enough for the states of a few portions to stay in its cache."""
 
 LEAST_PAIRS = 32
 """Pairs of rows that are not divided further if memory runs out."""
+
+CELLS_BYTES = 96_000
+"""Most bytes of the fields of a segment, in double precision, in the fast memory of a processor.
+
+Devices since 2020 have more.
+"""
 
 SHARE = 0.25
 """Share of the free memory that lines may take."""
@@ -59,9 +65,11 @@ class Machine:
     dtype = np.dtype(np.float64)
 
     def __init__(self, program, gradient):
-        self.program, self.schedule = program, schedule(program, PORTION, True)
-        self.launches = launches(program, self.schedule)
+        self.program = program
         self.gradient, self._n_parts = gradient, 6 if gradient else 2
+        n_cells = min(CELLS_BYTES, _shared_bytes()) // (self._n_parts * self.dtype.itemsize)
+        self.schedule = fields.schedule(program, PORTION, n_cells)
+        self.launches = launches(program, self.schedule)
         asarray = library().asarray
         with refusing("the schedule of a network"):
             self._tables = {
@@ -93,7 +101,9 @@ class Machine:
             "constants": asarray(constants),
         }
         with refusing(f"the records of {sum(len(X) for X, _ in sides)} rows"):
-            packed = [_side(X, rows, self.dtype) for X, rows in sides]
+            packed = [
+                _side(X, rows, self.dtype, bool(self.launches.field_cases)) for X, rows in sides
+            ]
         for name, side in (("left", packed[0]), ("right", packed[-1])):
             self._values |= {f"{name}_{field}": value for field, value in side.items()}
 
@@ -118,19 +128,49 @@ class Machine:
         values = self._values | {"own": np.int32(left is right), "left": left, "right": right}
         values |= {"n_pairs": np.int32(len(left)), "n_lanes": np.int64(lines.shape[2])}
         values |= {"lines": lines, "results": np.uint64(0) if results is None else results}
-        kinds = cuda_lines.kinds_of(self.launches.cases, self.gradient, self.dtype == np.float32)
+        made = self.launches
+        kinds = cuda_lines.kinds_of(
+            made.cases, made.field_cases, self.gradient, self.dtype == np.float32
+        )
+        cases = [kinds.field_cases.index(case) for case in made.field_cases]
+        values["cases"] = library().asarray(np.array([*cases, 0], np.int32))
         _, *names = cuda_lines.PARAMETERS
         arguments = tuple(values[name] for name in names)
-        columns, warps = cuda_lines.COLUMNS, cuda_lines.WARPS
         for o in range(first, last):
-            grid = -(-int(self.launches.fields[o, 2]) // warps), -(-len(left) // columns)
-            kernel = _kernel(kinds, self.launches.cases[o])
-            kernel(grid, (columns, warps), (np.int32(o), *arguments))
+            kernel, *shape = self._shape(kinds, o, len(left))
+            kernel(*shape[:2], (np.int32(o), *arguments), shared_mem=shape[2])
+
+    def _shape(self, kinds, o, n_pairs):
+        """Kernel of a launch, its grid, its block of threads, and bytes of shared memory."""
+        case, (_, _, size, *_, n_cells, _) = (
+            self.launches.cases[o],
+            self.launches.fields[o].tolist(),
+        )
+        kernel = _kernel(kinds, case)
+        if case == "field":
+            n_bytes = max(n_cells, cuda_lines.THREADS) * self._n_parts * self.dtype.itemsize
+            kernel.max_dynamic_shared_size_bytes = n_bytes
+            return kernel, (n_pairs, size), (cuda_lines.THREADS,), n_bytes
+        columns, warps = cuda_lines.COLUMNS, cuda_lines.WARPS
+        return kernel, (-(-size // warps), -(-n_pairs // columns)), (columns, warps), 0
 
 
-def _side(X, rows, dtype):
-    """Arguments of kernels for one side: rows (entries, n), records, and ``n``, all rounded up."""
-    packed = pack_side(rows, np.zeros((len(X), 1)), False, dtype)
-    entries = library().empty((X.shape[1], packed.n), dtype)
-    entries[:, : len(X)] = X.T
-    return {"X": entries, "records": library().asarray(packed.records), "n": np.int64(packed.n)}
+def _shared_bytes():
+    """Bytes of fast memory that a block of threads may have on the current device."""
+    return library().cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
+
+
+def _side(X, rows, dtype, by_rows):
+    """Arguments of kernels for one side: rows, records, and how far apart their numbers are.
+
+    The numbers of a row are adjacent if ``by_rows``, for fields; else those of adjacent rows, for
+    lines, whose lanes are adjacent rows.
+    """
+    packed = pack_side(rows, np.zeros((len(X), 1)), by_rows, dtype)
+    side = {"records": library().asarray(packed.records)}
+    if by_rows:
+        side["X"] = library().ascontiguousarray(X.astype(dtype))
+        return side | {"n": np.int64(1), "row": np.int64(packed.n), "X_row": np.int64(X.shape[1])}
+    side["X"] = library().empty((X.shape[1], packed.n), dtype)
+    side["X"][:, : len(X)] = X.T
+    return side | {"n": np.int64(packed.n), "row": np.int64(1), "X_row": np.int64(1)}

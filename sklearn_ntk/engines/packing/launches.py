@@ -5,10 +5,25 @@ from typing import NamedTuple
 import numpy as np
 
 from ..rows.lines import formula_of, needs_pairs
-from ..schedule.operations import Begin, Blend, Clear, Extend, Gather, Map, Mix, Scatter
+from ..schedule.fields import count_fields, on_two_axes, padding_of, window_of
+from ..schedule.operations import (
+    Begin,
+    Blend,
+    Clear,
+    Extend,
+    Field,
+    Gather,
+    Map,
+    Mix,
+    Scatter,
+)
 
 RUN = 32
 """Most lines that a thread sums; longer sums are sums of partial sums."""
+
+
+_STACK = {"save": -2, "swap": -3, "add": -4}
+"""Numbers of the rules of the stack in codes of fields."""
 
 
 class Launches(NamedTuple):
@@ -18,6 +33,7 @@ class Launches(NamedTuple):
     of `cuda_lines.FIELDS`, ``tables`` the tables of all, flat. There are ``n_lines`` lines, with
     those that hold partial sums. ``spans`` are for a scan of rows: (operation before which it needs
     pairs, or None, the first launch from there, the last, the last step whose records they read).
+    ``field_cases`` are the cases inside of launches of ``field``, whose tables have their numbers.
     """
 
     cases: list
@@ -25,6 +41,7 @@ class Launches(NamedTuple):
     tables: np.ndarray
     n_lines: int
     spans: list
+    field_cases: list
 
 
 class _Writer:
@@ -32,7 +49,7 @@ class _Writer:
 
     def __init__(self, program, schedule):
         self.program, self.schedule = program, schedule
-        self.cases, self.fields, self.spans = [], [], []
+        self.cases, self.fields, self.spans, self.field_cases = [], [], [], []
         self.tables, self.places, self.n_entries = [], {}, 0
         self.first = self.end = schedule.n_lines
 
@@ -52,7 +69,7 @@ class _Writer:
         zero, end = np.zeros(1, np.int32), len(self.program.steps)
         self.add("finish", end, self.schedule.result, 1, zero, zero)
         fields, tables = np.array(self.fields, np.int64), np.concatenate(self.tables)
-        return Launches(self.cases, fields, tables, self.end, self.spans)
+        return Launches(self.cases, fields, tables, self.end, self.spans, self.field_cases)
 
     def add(self, case, step, out, size, left=0, right=0, sources=0, terms=0, others=0):
         """Append a launch over ``size`` lines, if there are any; tables are arrays or places."""
@@ -98,18 +115,66 @@ class _Writer:
 
     def _map(self, op, before):
         """A launch that takes the place of an affine map, or of sums, of the same lines before."""
-        step, sources, terms = self.program.steps[op.step], 0, 0
-        case = formula_of(step)[0]
+        case, sources, terms = self._case(op.step), 0, 0
         is_same = isinstance(before, (Map, Gather)) and before.out == op.out
         if op.n_lines and is_same and before.n_lines == op.n_lines:
-            other = "gather" if isinstance(before, Gather) else formula_of(self._step(before))[0]
-            is_affine = other == ("affine", None) and before.step == op.step - 1
-            is_joined = is_affine and step.rule == "pointwise" and step.is_bare
-            if is_joined or other == "gather":
+            is_sum = isinstance(before, Gather)
+            joined = None if is_sum else self._joined(op.step, self._case(before.step), before.step)
+            if is_sum or joined:
                 self.cases.pop()
                 sources, terms = self.fields.pop()[5:7]
-                case = ("joined", case[1]) if is_joined else case
+                case = joined or case
         self.add(case, op.step, op.out, op.n_lines, op.left, op.right, sources, terms)
+
+    def _case(self, k):
+        """Case of a step."""
+        return formula_of(self.program.steps[k])[0]
+
+    def _joined(self, k, case, before):
+        """Case that does the step ``before``, of this case, and step ``k`` in one, or None."""
+        step, is_affine = self.program.steps[k], case == ("affine", None)
+        if is_affine and before == k - 1 and step.rule == "pointwise" and step.is_bare:
+            return "joined", type(step.activation)
+        return None
+
+    def _field(self, op, before):
+        """A launch over differences; its table is a head and then, for each code, six numbers.
+
+        The head is the number of codes, the shape of the grid, whether it is a ring, whether there
+        are sources and targets, and the cells before and behind a field along both axes. A code
+        is a convolution, a case, or both: the number of the case, else -1 or that in `_STACK`, its
+        step, the axis of the window or -1, its size and entries before the position, and the step
+        of the convolution.
+        """
+        steps, codes = self.program.steps[: op.step + 1], []
+        for k, step in enumerate(steps[op.start :], op.start):
+            last = codes[-1] if codes else (None, None)
+            case = step.rule if step.rule in _STACK else self._case(k)
+            joined = self._joined(k, *last[:2])
+            if step.rule == "convolve":
+                codes.append([None, k, *window_of(step), k])
+            elif joined or (codes and last[0] is None and case not in _STACK):
+                last[:2] = joined or case, k
+            elif step.rule != "output":
+                codes.append([case, k, -1, 1, 0, k])
+        convolutions = [step for step in steps[op.start :] if step.rule == "convolve"]
+        shape, is_ring = on_two_axes(convolutions[0].windows.grid), convolutions[0].is_ring
+        padding = padding_of(map(window_of, convolutions))
+        are_given = len(op.sources) > 0, len(op.targets) > 0
+        head = [len(codes), *shape, is_ring, *are_given, *padding.ravel()]
+        numbers = [[self._field_case(case), *others] for case, *others in codes]
+        table = np.concatenate([head, np.ravel(numbers)])
+        n_cells = count_fields(steps[op.start :]) * int(np.prod(shape + padding.sum(axis=1)))
+        tables = table, op.shifts, op.sources, n_cells, op.targets
+        self.add("field", op.step, op.out, len(op.shifts), *tables)
+
+    def _field_case(self, case):
+        """Number of a case inside of fields, or that in `_STACK`; -1 for None."""
+        if case is None or case in _STACK:
+            return _STACK.get(case, -1)
+        if case not in self.field_cases:
+            self.field_cases.append(case)
+        return self.field_cases.index(case)
 
     def _step(self, op):
         return self.program.steps[op.step]
@@ -171,6 +236,7 @@ _OPERATIONS = {
     Map: _Writer._map,
     Blend: _Writer._blend,
     Mix: _Writer._mix,
+    Field: _Writer._field,
 }
 """Methods that write the launches of an operation; they take it and the operation before it."""
 

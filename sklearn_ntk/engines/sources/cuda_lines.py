@@ -10,11 +10,18 @@ from typing import NamedTuple
 
 from ...formulas import attention, distances, line_traces
 from ..packing.tiles import place_of
+from ..schedule.fields import MOST_SAVED
 from .cuda import piece, series_duals
 from .tiles import INPUT, indent
 
 COLUMNS, WARPS = 32, 8
 """Lanes, and lines, of a block of threads."""
+
+THREADS = 128
+"""Threads of a block for a field, a power of 2."""
+
+HEAD = 10
+"""Numbers of the table of a field before its codes."""
 
 FIELDS = ("step", "out", "size", "left", "right", "sources", "terms", "others")
 """Fields of an operation: its step, its first line, its number of lines, where its tables begin
@@ -36,6 +43,11 @@ PARAMETERS = {
     "right_records": "const T *__restrict__",
     "left_n": "place_t",
     "right_n": "place_t",
+    "left_row": "place_t",
+    "right_row": "place_t",
+    "left_X_row": "place_t",
+    "right_X_row": "place_t",
+    "cases": "const int *__restrict__",
     "own": "int",
     "left": "const int *__restrict__",
     "right": "const int *__restrict__",
@@ -47,7 +59,9 @@ PARAMETERS = {
 """Parameters of all kernels, in their order, and their types.
 
 ``o`` is the operation, a row of ``ops``. For ``steps``, ``numbers`` and ``constants`` see
-`numba.lines.Lines`, and for the sides the right one of `packing.lines.LineSide`. Lane ``l`` is the
+`numba.lines.Lines`, and for the sides `packing.lines.LineSide`; the numbers of one row are ``n``
+apart, and rows are ``row`` apart, or ``X_row``. For ``cases`` see `Launches.field_cases`: they are
+the numbers of these in `Kinds`. Lane ``l`` is the
 pair of the rows ``left[l]`` and ``right[l]``, for ``l < n_pairs``; with ``own`` they are the same.
 A line has ``n_lanes`` numbers for each part. The kernel ``finish`` writes ``results`` (parts,
 n_pairs): NNGP, NTK, their rates.
@@ -61,9 +75,11 @@ class Kinds(NamedTuple):
     """What kernels are written for: ``cases`` are pairs of a rule and a class of activations.
 
     The rules are those of `line_traces.trace_pair`, and the class is None where they need none.
+    ``field_cases`` are those inside of fields.
     """
 
     cases: tuple
+    field_cases: tuple
     gradient: bool
     single: bool
 
@@ -72,11 +88,14 @@ class Kinds(NamedTuple):
         return f"map_{self.cases.index(case)}" if isinstance(case, tuple) else case
 
 
-def kinds_of(cases, gradient, single):
+def kinds_of(cases, field_cases, gradient, single):
     """`Kinds` for these cases, some of which may be names of kernels."""
-    maps = {case for case in cases if isinstance(case, tuple)}
-    order = sorted(maps, key=lambda case: (case[0], getattr(case[1], "name", "")))
-    return Kinds(tuple(order), gradient, single)
+
+    def ordered(some):
+        maps = {case for case in some if isinstance(case, tuple)}
+        return tuple(sorted(maps, key=lambda case: (case[0], getattr(case[1], "name", ""))))
+
+    return Kinds(ordered(cases), ordered(field_cases), gradient, single)
 
 
 def _slot(index, p):
@@ -104,25 +123,32 @@ def _reads(names, rule, cls):
     return lines
 
 
-def _mapped(kernel, case, kinds, start=(), more=(), end="PUT"):
-    """Code of a kernel that replaces a state by the formula of a case.
+def _formula(case, kinds, more=()):
+    """Code that replaces the state ``s`` by the formula of a case.
 
-    ``start`` is code that sets the state, ``more`` are further inputs and lines that come before
-    the formula and may set some of its inputs.
+    ``more`` are further inputs, and lines that come before the formula and may set its inputs.
     """
     rule, cls = case
     inputs, lines, texts = piece(line_traces.trace_pair(rule, cls, kinds.gradient), kinds.single)
     names, before = more or ((), ())
     declared = {line.split()[1].strip(";") for line in before if line.startswith("T ")}
-    reads = _reads([*names, *(n for n in inputs if n not in declared)], rule, cls)
+    reads = _reads([*names, *(name for name in inputs if name not in declared)], rule, cls)
+    stores = [f"s[{part}] = {text};" for part, text in enumerate(texts)]
     equal = [f"EQUAL({'number[0]' if rule in distances.NOISY else 'T(1.0)'})"]
-    return [
-        f"KERNEL {kernel}(PARAMETERS) {{",
-        *indent(1, ["BEGIN", "RECORDS", *(start or ["TAKE"]), *reads, *before, *lines]),
-        *indent(1, [f"s[{part}] = {text};" for part, text in enumerate(texts)]),
-        *indent(1, [*equal * (rule != "covariance"), end]),
-        "}",
-    ]
+    return [*reads, *before, *lines, *stores, *equal * (rule != "covariance")]
+
+
+def _mapped(kernel, case, kinds, start=("TAKE",), more=(), end="PUT"):
+    """Code of a kernel that replaces a state by the formula of a case.
+
+    ``start`` is code that sets the state; for ``more`` see `_formula`.
+    """
+    code = [*_PAIR, *start, *_formula(case, kinds, more), end]
+    return [f"KERNEL {kernel}(PARAMETERS) {{", *indent(1, code), "}"]
+
+
+_PAIR = ["BEGIN", "STEP_OF(op[STEP])", "POSITIONS", "RECORDS"]
+"""Code that begins a kernel for pairs of positions."""
 
 
 def _blend():
@@ -194,7 +220,7 @@ def _loop(side, position, source, kinds):
 def _weigh_left(kinds):
     """Kernel that sums over the left positions: a line for each of both positions (p, q)."""
     loop = _loop("left", "p", "TABLE(SOURCES, count * a + q)", kinds)
-    return ["KERNEL weigh(PARAMETERS) {", *indent(1, ["BEGIN", "RECORDS", *loop, "PUT"]), "}"]
+    return ["KERNEL weigh(PARAMETERS) {", *indent(1, [*_PAIR, *loop, "PUT"]), "}"]
 
 
 def _squares(kinds):
@@ -228,6 +254,9 @@ def source(kinds):
     constants = {
         "COLUMNS": COLUMNS,
         "WARPS": WARPS,
+        "THREADS": THREADS,
+        "HEAD": HEAD,
+        "MOST_FIELDS": 2 + MOST_SAVED,
         "GRADIENT": int(kinds.gradient),
         "PARTS": 6 if kinds.gradient else 2,
         "FIELDS": len(FIELDS),
@@ -242,4 +271,15 @@ def source(kinds):
     text = (Path(__file__).parent / "lines.cuh").read_text(encoding="utf-8")
     signature = ", ".join(f"{kind} {name}" for name, kind in PARAMETERS.items())
     text = text.replace("MAPS\n", "\n".join(maps) + "\n").replace("KERNEL ", KERNEL)
+    text = text.replace("CASES\n", "\n".join(indent(4, _field_cases(kinds))) + "\n")
     return "\n".join([*head, text.replace("(PARAMETERS)", f"({signature})")])
+
+
+def _field_cases(kinds):
+    """Lines of the cases inside of fields: loops over the places of a field."""
+    lines = []
+    for place, case in enumerate(kinds.field_cases):
+        body = ["RECORDS", "TAKE_WINDOW", *_formula(case, kinds), "PUT_CELL"]
+        loop = ["STEP_OF(code[1])", "EACH_PLACE", *indent(1, body), "}"]
+        lines += [f"case {place}: {{", *indent(1, loop), "} break;"]
+    return lines
