@@ -1,6 +1,7 @@
 # `make demo` and `make test` need Python 3.11 or later, and set up the rest in VENV on first use.
 PYTHON ?= python3
 VENV ?= .venv
+EXTRAS ?= test,plot
 READY := $(VENV)/.ready
 
 .PHONY: demo test lint clean
@@ -18,7 +19,7 @@ lint: $(READY)
 $(READY): pyproject.toml
 	@echo "Installing into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --editable '.[test,plot]'
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 clean:

@@ -5,10 +5,9 @@ and the kernel loses sight of the data. Residual blocks whose variance falls wit
 rows apart. Left, the kernels of both networks; right, what that means for digits.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
+from picture import show
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -73,14 +72,5 @@ def draw():
     return figure
 
 
-def main():
-    """Show the picture, or save it with ``--save FILE``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
-    file = parser.parse_args().save
-    figure = draw()
-    figure.savefig(file, dpi=150) if file else plt.show()
-
-
 if __name__ == "__main__":
-    main()
+    show(draw, __doc__)

@@ -4,10 +4,9 @@ The target (J. Friedman, 1991) depends on five of ten columns, and the features 
 all of them alike. Learned ones turn and stretch the columns along the gradients of the fit.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
+from picture import show
 from sklearn.datasets import make_friedman1
 
 from sklearn_ntk import NTKRegressor
@@ -44,14 +43,10 @@ def draw(X, y, new, expected):
 
 
 def main():
-    """Show the picture, or save it with ``--save FILE``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
-    file = parser.parse_args().save
+    """Show the picture of 400 rows, with errors on 2000 others."""
     X, y = make_friedman1(400, noise=0.5, random_state=0)
     new, expected = make_friedman1(2000, random_state=1)
-    figure = draw(X, y, new, expected)
-    figure.savefig(file, dpi=150) if file else plt.show()
+    show(lambda: draw(X, y, new, expected), __doc__)
 
 
 if __name__ == "__main__":

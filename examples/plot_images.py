@@ -6,10 +6,9 @@ against the number of training images; right, what happens to it when the new im
 pixel or two.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
+from picture import show
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -70,14 +69,5 @@ def draw():
     return figure
 
 
-def main():
-    """Show the picture, or save it with ``--save FILE``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
-    file = parser.parse_args().save
-    figure = draw()
-    figure.savefig(file, dpi=150) if file else plt.show()
-
-
 if __name__ == "__main__":
-    main()
+    show(draw, __doc__)

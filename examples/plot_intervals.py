@@ -5,10 +5,9 @@ are inside than asked for. Conformal intervals rank residuals: as many are insid
 whatever the noise.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
+from picture import show
 
 from sklearn_ntk import NTKRegressor
 
@@ -67,14 +66,5 @@ def draw():
     return figure
 
 
-def main():
-    """Show the picture, or save it with ``--save FILE``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
-    file = parser.parse_args().save
-    figure = draw()
-    figure.savefig(file, dpi=150) if file else plt.show()
-
-
 if __name__ == "__main__":
-    main()
+    show(draw, __doc__)

@@ -5,10 +5,9 @@ prediction is smallest, which L-BFGS-B finds by `NTKRegressor.predict_gradient` 
 Every third point is one of many random ones, at which the function may be low as it is not known.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
+from picture import show
 from scipy.optimize import minimize
 
 from sklearn_ntk import NTKRegressor
@@ -65,14 +64,5 @@ def draw(X, model):
     return figure
 
 
-def main():
-    """Show the picture, or save it with ``--save FILE``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
-    file = parser.parse_args().save
-    figure = draw(*optimise(np.random.default_rng(0)))
-    figure.savefig(file, dpi=150) if file else plt.show()
-
-
 if __name__ == "__main__":
-    main()
+    show(lambda: draw(*optimise(np.random.default_rng(0))), __doc__)

@@ -5,10 +5,9 @@ An infinitely wide network with random weights is a Gaussian process whose covar
 on data. The activation decides on their shape.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
+from picture import show
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sklearn_ntk import NNGPKernel
@@ -51,14 +50,5 @@ def draw():
     return figure
 
 
-def main():
-    """Show the picture, or save it with ``--save FILE``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
-    file = parser.parse_args().save
-    figure = draw()
-    figure.savefig(file, dpi=150) if file else plt.show()
-
-
 if __name__ == "__main__":
-    main()
+    show(draw, __doc__)

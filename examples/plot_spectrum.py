@@ -7,10 +7,9 @@ kernel for the diabetes data, how much of the targets lies along the first eigen
 errors predicted from that, beside those of fits.
 """
 
-import argparse
-
 import matplotlib.pyplot as plt
 import numpy as np
+from picture import show
 from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import scale
 
@@ -80,14 +79,5 @@ def draw():
     return figure
 
 
-def main():
-    """Show the picture, or save it with ``--save FILE``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", metavar="FILE", help="write the picture instead of showing it")
-    file = parser.parse_args().save
-    figure = draw()
-    figure.savefig(file, dpi=150) if file else plt.show()
-
-
 if __name__ == "__main__":
-    main()
+    show(draw, __doc__)

@@ -5,6 +5,7 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
+    "EmpiricalNTKKernel": "kernels",
     "NNGPKernel": "kernels",
     "NTKKernel": "kernels",
     "NTKClassifier": "estimators",
@@ -16,6 +17,7 @@ _SUBMODULES = (
     "activations",
     "architectures",
     "dynamics",
+    "finite",
     "gram",
     "kernels",
     "layers",

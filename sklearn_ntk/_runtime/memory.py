@@ -2,9 +2,12 @@
 
 import math
 import os
+import reprlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+
+from .check import read_number
 
 LINE_BYTES = 64
 """Bytes of a cache line, on most machines."""
@@ -85,3 +88,21 @@ def aligned_empty(shape, dtype):
     memory = np.empty(n_bytes + LINE_BYTES, np.uint8)
     start = -memory.__array_interface__["data"][0] % LINE_BYTES
     return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+_UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
+
+
+def read_memory(value, name="memory"):
+    """Bytes, from a number of them or a text such as "512 MB"."""
+    unit = 1.0
+    try:
+        if isinstance(value, str):
+            number, unit = value.split()
+            value, unit = float(number), _UNITS[unit]
+        return unit * read_number(value, name, is_positive=True)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"{name} must be a number of bytes > 0 or a text such as '512 MB'; got "
+            f"{reprlib.repr(value)}."
+        ) from None

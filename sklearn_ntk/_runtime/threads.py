@@ -45,11 +45,11 @@ def _drain(compute, tasks, count):
 
 def run_apart(function):
     """Result of ``function()``, run in a daemon thread: Ctrl-C ends the wait, not the thread."""
-    future = Future()
+    future, context = Future(), copy_context()
 
     def work():
         try:
-            future.set_result(function())
+            future.set_result(context.run(function))
         except BaseException as error:
             future.set_exception(error)
 

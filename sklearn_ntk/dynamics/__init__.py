@@ -1,13 +1,13 @@
 """Training in time: what a wide network has learned after a time, or after a number of steps.
 
 `_methods` has the methods of training as values, `_momentum` what those with momentum share,
-`_training` training on the squared error, `_flow` its gradient flow with leave-one-out residuals,
-`_covariance` covariances of networks that start at random, `_log_loss` training on the log loss and
-`_logistic` its limit, `_trained` predictions for both losses, `_arguments` checks.
+`_training` training on the squared error, `_left_out` its leave-one-out residuals by the integrals
+of `_contours`, `_added` residuals with one row more, `_covariance` covariances of networks that
+start at random, `_times` the time to a loss, `_log_loss` training on the log loss and `_logistic`
+its limit, `_trained` predictions for both losses, `_arguments` checks.
 """
 
 from ._covariance import covariance
-from ._flow import GradientFlow
 from ._log_loss import LogLossTraining
 from ._methods import Descent, Flow, HeavyBall, MomentumFlow, Nesterov
 from ._training import Training
@@ -15,7 +15,6 @@ from ._training import Training
 __all__ = [
     "Descent",
     "Flow",
-    "GradientFlow",
     "HeavyBall",
     "LogLossTraining",
     "MomentumFlow",
@@ -24,5 +23,5 @@ __all__ = [
     "covariance",
 ]
 
-for _cls in (GradientFlow, LogLossTraining, Training, covariance):
+for _cls in (LogLossTraining, Training, covariance):
     _cls.__module__ = __name__  # the public module, which pickles name

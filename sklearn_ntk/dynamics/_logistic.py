@@ -13,6 +13,9 @@ from scipy.special import expit, softmax
 MOST_STEPS = 200
 """Most steps of Newton's method."""
 
+MOST_CONSTANT_STEPS = 60
+"""Most steps of Newton's method for constants alone."""
+
 MOST_HALVINGS = 60
 """Most times that a step is halved, until nothing is left of it."""
 
@@ -46,20 +49,44 @@ def log_losses(scores, Y):
 def best_constant(Y, scores, weights, constant):
     """Constants (k,) that, added to the scores, have the least loss; those of classes sum to zero.
 
-    By Newton's method from a first guess. The size of the gradient is added to the second
-    derivatives, which bounds steps by one: over such a step these change by a factor of about e.
+    By Newton's method from a first guess. If that is too far, as it may be for scores in the
+    thousands, from the constants of scores divided by the powers of two, the largest first.
+    """
+    found = _settle(Y, scores, weights, constant)
+    if found is not None:
+        return found
+    for power in range(int(np.log2(1.0 + np.abs(scores).max())), -1, -1):
+        unit = 2.0**power
+        found = _settle(Y, scores / unit, weights, constant / unit)
+        constant = constant if found is None else unit * found
+    if found is None:
+        warnings.warn(
+            f"The constants of the log loss have not settled after {MOST_CONSTANT_STEPS} steps of "
+            f"Newton for scores up to {np.abs(scores).max():.3g}: begin with smaller ones.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return constant
+
+
+def _settle(Y, scores, weights, constant):
+    """Result of `best_constant` by Newton's method from a near guess; None if it was too far.
+
+    The size of the gradient is added to the second derivatives, which bounds steps by one: over
+    such a step these change by a factor of about e.
     """
     shares, size = weights / weights.sum(), np.inf
-    for _ in range(MOST_STEPS):
+    rounding = 1e-14 * np.abs(scores).max(initial=100.0)
+    for _ in range(MOST_CONSTANT_STEPS):
         constant = constant - common(constant[None])[0]
         P = probabilities(scores + constant)
         gradient = shares @ (P - Y)
         before, size = size, np.abs(gradient).max()
-        if size <= 1e-15 or before <= size <= 1e-12:  # the rest is rounding
-            break
+        if size <= 1e-15 or before <= size <= rounding:
+            return constant
         hessian = np.diag(shares @ P) - (shares[:, None] * P).T @ P
         constant = constant - np.linalg.solve(hessian + size * np.eye(len(hessian)), gradient)
-    return constant - common(constant[None])[0]
+    return None
 
 
 class LogisticProblem(NamedTuple):

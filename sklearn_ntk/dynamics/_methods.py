@@ -11,16 +11,17 @@ from ._arguments import read_momentum, read_times
 
 
 class _Method:
-    """What all methods have; the rest are the attributes ``is_flow``, ``is_monotone``, ``limit``.
+    """What all methods have; the rest are the attributes ``is_flow``, ``calm`` and ``limit``.
 
-    ``_shares(x, times)`` are the filter factors at increasing finite times.
+    Training is stable for ``x`` less than ``limit``, and residuals keep their sign for ``x`` up to
+    ``calm``. ``_shares(x, times)`` are the filter factors at increasing finite times. Contours of
+    methods of steps (`_contours.of_steps`) read the momentum, ``boost`` and ``oscillation``: the
+    largest absolute value of complex eigenvalues of a step, and the ``x`` from which on they are
+    negative.
     """
 
     is_flow = False
     """Whether time is continuous, not a number of steps."""
-
-    is_monotone = False
-    """Whether residuals only fall where training is stable."""
 
     def filter(self, x, time):
         """Filter factors: the share of a component of the targets that the network has learned.
@@ -84,8 +85,8 @@ class Flow(NamedTuple):
     array([0.049, 0.993])
     """
 
-    is_flow = is_monotone = True
-    limit = np.inf
+    is_flow = True
+    calm = limit = np.inf
 
     def _shares(self, x, times):
         return [-np.expm1(-x * time) for time in times]
@@ -107,8 +108,8 @@ class Descent(NamedTuple):
     2.0
     """
 
-    is_monotone = True
-    limit = 2.0
+    calm, limit = 1.0, 2.0
+    boost, oscillation = 0.0, (0.0, 1.0)
 
     def _shares(self, x, times):
         logs = -self._rate(x)
@@ -149,10 +150,22 @@ class HeavyBall(NamedTuple):
 
     momentum: float = 0.9
 
+    boost = 0.0
+
     @property
     def limit(self):
         """Training is stable for smaller ``x``."""
         return 2.0 * (1.0 + read_momentum(self.momentum))
+
+    @property
+    def calm(self):
+        """Residuals oscillate for larger ``x``."""
+        return (1.0 - np.sqrt(read_momentum(self.momentum))) ** 2
+
+    @property
+    def oscillation(self):
+        root = np.sqrt(self.momentum)
+        return root, (1.0 + root) ** 2
 
     def _shares(self, x, times):
         ones = np.ones_like(x)
@@ -197,6 +210,20 @@ class Nesterov(NamedTuple):
         mu = read_momentum(self.momentum)
         return 2.0 * (1.0 + mu) / (1.0 + 2.0 * mu)
 
+    @property
+    def calm(self):
+        """Residuals oscillate for larger ``x``."""
+        mu = read_momentum(self.momentum)
+        return ((1.0 - mu) / (1.0 + mu)) ** 2
+
+    @property
+    def boost(self):
+        return self.momentum
+
+    @property
+    def oscillation(self):
+        return 2.0 * self.momentum / (1.0 + self.momentum), 1.0
+
     def _shares(self, x, times):
         mu = read_momentum(self.momentum)
         friction = 1.0 - mu - (1.0 + mu) * x
@@ -237,6 +264,11 @@ class MomentumFlow(NamedTuple):
 
     is_flow = True
     limit = np.inf
+
+    @property
+    def calm(self):
+        """Residuals oscillate for larger ``x``."""
+        return (0.5 - 0.5 * read_momentum(self.momentum)) ** 2
 
     def _shares(self, x, times):
         friction = 1.0 - read_momentum(self.momentum)

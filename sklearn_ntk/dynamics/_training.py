@@ -3,19 +3,20 @@
 import warnings
 
 import numpy as np
-from scipy.optimize import brentq
 
 from .._runtime.check import read_flag, read_gram, read_number, read_targets, read_weights
 from ..gram._spectrum import non_negative, spectrum_without_constant, weighted_spectrum
 from ._arguments import read_method, read_outputs
+from ._left_out import LeaveOneOut
 from ._methods import FLOW
+from ._times import first_time
 from ._trained import Trained
 
 LARGEST = 1e100
 """Filter factors beyond this mean that training has diverged."""
 
 
-class Training(Trained):
+class Training(LeaveOneOut, Trained):
     """Training of a wide network on the squared error, solved in closed form.
 
     Outputs are ``f + c``, where ``f`` starts at given outputs, zero by default. ``f`` is moved by a
@@ -54,7 +55,7 @@ class Training(Trained):
     Warns
     -----
     RuntimeWarning
-        If the learning rate is larger than ``max_learning_rate``.
+        If the learning rate is not less than ``max_learning_rate``.
 
     Notes
     -----
@@ -62,6 +63,12 @@ class Training(Trained):
     ``W^1/2 U s / (L + alpha) U' W^1/2 (y - f_0)``, where ``s`` are the filter factors of the
     method at ``x = learning_rate (L + alpha) / n``. With the constant, eigenvectors are those in
     the complement of ``sqrt(w)``. All times take the same eigenvectors.
+
+    ``s`` is an integral of filter factors of ridge regression along a contour in the complex plane
+    (for gradient flow, the inverse Laplace transform of J. Weideman and L. Trefethen, "Parabolic
+    and hyperbolic contours for computing the Bromwich integral", Mathematics of Computation 76,
+    2007). For a ridge, the residuals of leaving out one row have a closed form, and thus they have
+    one at every time.
 
     References
     ----------
@@ -96,16 +103,18 @@ class Training(Trained):
         self.fit_intercept = read_flag(fit_intercept, "fit_intercept")
         self._root, self._total = np.sqrt(weights), weights.sum()
         self._shares = weights / self._total * self.fit_intercept  # of the rows in the constant
+        self._rest = np.maximum(1.0 - weights / self._total, np.finfo(float).eps)
         self._means = K @ self._shares
         spectrum = spectrum_without_constant if self.fit_intercept else weighted_spectrum
         self._values, self._vectors = spectrum(K, self._root)
         scale = self._root**2 @ np.abs(K.diagonal()) / self._n
         self._values = non_negative(self._values, self.alpha, scale)
         self._x, self.max_learning_rate = self._step_sizes()
-        if self.learning_rate > self.max_learning_rate:
+        if self.learning_rate >= self.max_learning_rate:
+            end = "diverges" if self.learning_rate > self.max_learning_rate else "never settles"
             warnings.warn(
                 f"learning_rate={self.learning_rate:.4g} is beyond the largest stable one for "
-                f"{method!r}, {self.max_learning_rate:.4g}: training diverges; decrease it.",
+                f"{method!r}, {self.max_learning_rate:.4g}: training {end}; decrease it.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -190,34 +199,17 @@ class Training(Trained):
         Raises
         ------
         ValueError
-            If losses do not fall at all times, since the method has momentum or its steps are too
-            large.
+            If the learning rate is so near ``max_learning_rate``, or beyond, that losses rise and
+            fall for a million steps.
+
+        Notes
+        -----
+        With momentum, or large steps, losses rise and fall. Of steps all are looked at until that
+        has ended; of `MomentumFlow` 16 instants in the shortest period, and a dip between two may
+        be missed.
         """
         loss = read_number(loss, "loss")
-        if not self._falls():
-            raise ValueError(
-                f"time_to needs losses that fall at all times; got {self.method!r} with "
-                f"learning_rate={self.learning_rate:.4g} and alpha={self.alpha:.4g}: look for the "
-                f"time among losses(Y, times)."
-            )
-        parts = self._losses_at_start(Y, start)
-
-        def excess(time):
-            return self._residuals(time) ** 2 @ parts - loss
-
-        if excess(0.0) <= 0.0:
-            return 0.0
-        if excess(np.inf) >= 0.0:
-            return np.inf
-        early, late = 0.0, self.learning_times().min() if self.method.is_flow else 1.0
-        while excess(late) > 0.0:
-            early, late = late, 2.0 * late
-        if self.method.is_flow:
-            return float(brentq(excess, early, late, xtol=np.finfo(float).tiny))
-        while late - early > 1.0:
-            middle = np.floor(0.5 * (early + late))
-            early, late = (middle, late) if excess(middle) > 0.0 else (early, middle)
-        return float(late)
+        return first_time(self, self._losses_at_start(Y, start), loss)
 
     def learning_times(self):
         """Time, or number of steps, in which the residual of each eigenvector falls by a factor e.
@@ -292,8 +284,11 @@ class Training(Trained):
         """Half the variance of a constant, ``s' K s / 2``, with that of the mean noise."""
         return 0.5 * (self._shares @ self._means + noise * self._shares.sum() / self._total)
 
-    def _falls(self):
-        """Whether the loss falls at all times."""
-        if not self.method.is_monotone or self.learning_rate > self.max_learning_rate:
-            return False
-        return self.alpha == 0.0 or np.all(self.method.filter(self._x, 1) <= 1.0)
+    @property
+    def weights(self):
+        """Weights (n,) of the rows."""
+        return self._root**2
+
+    def decays(self):
+        """Whether residuals fall toward zero along each eigenvector, without changing sign."""
+        return bool(np.max(self._x, initial=0.0) <= self.method.calm)

@@ -10,12 +10,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
 from .._runtime.check import skewness
-from .._runtime.memory import check_memory
+from ..dynamics import Descent, Flow, HeavyBall, Nesterov
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
+from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._equal_rows import distinct
 from ._features import given_features, gradients, project
@@ -23,8 +24,8 @@ from ._features import given_features, gradients, project
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
 
-COPIES, SPECTRAL_COPIES = 3.2, 4.1
-"""Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
+OPTIMIZERS = {"flow": Flow, "descent": Descent, "heavy_ball": HeavyBall, "nesterov": Nesterov}
+"""Methods of training by the names that estimators have for them."""
 
 
 class NetworkEstimator(DocumentationLink, BaseEstimator):
@@ -45,9 +46,21 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             None,
         ],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions(set(OPTIMIZERS))],
+        "momentum": [Interval(numbers.Real, 0, 1, closed="left")],
         "squash": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "features": [StrOptions({"auto", "diagonal", "full"}), "array-like", None],
         "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
+        "solver": [StrOptions({"auto", "cholesky", "cg", "local", "nystroem"})],
+        "tol": [Interval(numbers.Real, 0, None, closed="neither")],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "max_memory": [Interval(numbers.Real, 0, None, closed="neither"), None],
+        "leaf_size": [Interval(numbers.Integral, 2, None, closed="left")],
+        "overlap": [Interval(numbers.Real, 0, 0.4, closed="both")],
+        "n_components": [Interval(numbers.Integral, 1, None, closed="left"), None],
+        "centers": [StrOptions({"uniform", "rpcholesky"}), "array-like"],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
         "device": [str, None],
         "verbose": ["verbose"],
     }
@@ -71,9 +84,21 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        optimizer="flow",
+        momentum=0.9,
         squash=10.0,
         features="auto",
         n_feature_steps=2,
+        solver="auto",
+        tol=1e-4,
+        max_iter=500,
+        max_memory=None,
+        leaf_size=5000,
+        overlap=0.1,
+        n_components=None,
+        centers="uniform",
+        warm_start=False,
+        random_state=0,
         device=None,
         verbose=0,
     ):
@@ -87,9 +112,21 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         self.alpha = alpha
         self.training_time = training_time
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.momentum = momentum
         self.squash = squash
         self.features = features
         self.n_feature_steps = n_feature_steps
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.max_memory = max_memory
+        self.leaf_size = leaf_size
+        self.overlap = overlap
+        self.n_components = n_components
+        self.centers = centers
+        self.warm_start = warm_start
+        self.random_state = random_state
         self.device = device
         self.verbose = verbose
 
@@ -119,6 +156,12 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         """Whether fits compute eigenvectors for any number of rows, which takes more memory."""
         return self.training_time is not None
 
+    def _needs_matrix(self):
+        """The parameter, as text, that needs the whole Gram matrix; None if there is none."""
+        if self.training_time is not None:
+            return f"training_time={self.training_time!r}"
+        return None
+
     def _gram(self, kernel, X, weights):
         """`GramOperator` of the distinct rows, ``kept`` and ``group``.
 
@@ -132,8 +175,9 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         if self.kernel_ is None:
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
-            check_solve(len(kept), "rows of a precomputed kernel", self._is_spectral())
             _check_symmetric(X)
+            self._weights = weights[kept]
+            forget(self, pick_solver(self, len(kept), is_precomputed=True))
             self._kept = kept
             return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
         X, weights = X[kept], weights[kept]
@@ -143,7 +187,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         X = project(X, self.features_)
         first, group = distinct(X)
         self.X_fit_, self._weights = X[first] + 0.0, np.bincount(group, weights)
-        check_solve(len(first), "distinct rows", self._is_spectral())
+        forget(self, pick_solver(self, len(first)))
         return KernelOperator(self.kernel_, self.X_fit_), kept, group
 
     def _rows(self, X):
@@ -163,7 +207,13 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             yield self.kernel_(X[rows], self.X_fit_)
 
     def _values(self, X, dual, intercept):
-        """Values (m, k) of ``k(x, X_fit) @ dual + intercept`` at m new rows."""
+        """Values (m, k) of ``k(x, X_fit) @ dual + intercept`` at m new rows.
+
+        Those of local models have coefficients of their own.
+        """
+        if self._leaves is not None:
+            X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+            return self._leaves.values(self.kernel_, self.X_fit_, X)
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
 
@@ -181,14 +231,26 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
                 "feature_importances_ are of columns, which are positions here: take the mean of "
                 "the squares of predict_gradient at some rows."
             )
-        rows = self.X_fit_, self.features_, self._stds
         try:
-            variances, dual = self._functions()
-            parts = gradients(self.kernel_, *rows, variances, self._weights, dual)
+            parts = self._importances()
             shares = sum((part**2).sum(axis=0) for part in parts)
         except ValueError as error:
             raise AttributeError(f"feature_importances_: {error}") from error
         return shares / (shares.sum() or 1.0)
+
+    def _importances(self):
+        """Gradients at the training rows, or at the centres, as `_features.gradients` yields them.
+
+        Local models have those of their leaves.
+        """
+        rows = self.features_, self._stds
+        variances, dual = self._functions()
+        if self._leaves is None:
+            yield from gradients(self.kernel_, self.X_fit_, *rows, variances, self._weights, dual)
+            return
+        for leaf in self._leaves.leaves:
+            X, weights = self.X_fit_[leaf.rows], self._weights[leaf.rows]
+            yield from gradients(self.kernel_, X, *rows, variances, weights, leaf.dual)
 
     def _gradients(self, X, dual):
         """Gradients (n, k, d) of functions at new rows, by their coefficients."""
@@ -198,7 +260,10 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
                 f"predict_gradient needs a kernel with a method gradient_x, such as NTKKernel(); "
                 f"got {kind_of(self.kernel_)}."
             )
-        gradients = self.kernel_.gradient_x(self._rows(X), self.X_fit_, dual)
+        if self._leaves is None:
+            gradients = self.kernel_.gradient_x(self._rows(X), self.X_fit_, dual)
+        else:
+            gradients = self._leaves.gradients(self.kernel_, self.X_fit_, self._rows(X))
         gradients = project(gradients, None if self.features_ is None else self.features_.T)
         return gradients if self._columns is None else gradients * self._columns.slopes(X)[:, None]
 
@@ -226,36 +291,44 @@ def squashed(model, kernel, X, weights):
     return X if columns is None else columns.apply(X)
 
 
+def method_of(model):
+    """Method of training of an estimator, a value of `dynamics`."""
+    cls = OPTIMIZERS[model.optimizer]
+    return cls(model.momentum) if "momentum" in cls._fields else cls()
+
+
 def given_alpha(alpha, unit):
     """The ridge for weights divided by ``2**unit``; None for "auto"."""
     return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
 
 
 def fit_squares(model, operator, Y, weights, unit):
-    """Fit ridge regression or gradient flow: its `Path`, the ridge, and fitted attributes.
+    """Fit ridge regression or training that stops: its `Path`, the ridge, and fitted attributes.
 
     ``unit`` is the exponent of the power of two by which weights were divided.
     """
-    alpha, time, times = given_alpha(model.alpha, unit), None, np.empty(0)
+    alpha = given_alpha(model.alpha, unit)
     if model.training_time is None:
         path = Ridge(alpha).fit(operator, Y, weights)
-        ridge, ridges = path.value, path.values
-    else:
-        ridge = 0.0 if alpha is None else alpha
-        candidates = None if model.training_time == "auto" else model.training_time
-        path = EarlyStopping(candidates, ridge, model.learning_rate).fit(operator, Y, weights)
-        ridges, time, times = np.array([ridge]), path.value, path.values
-    return (
-        path,
-        ridge,
-        {
-            "alpha_": scaled(ridge, unit) if alpha is None else model.alpha,
-            "alphas_": scaled(ridges, unit),
-            "loo_errors_": path.errors,
-            "training_time_": time,
-            "training_times_": times,
-        },
-    )
+        return path, path.value, fitted_ridges(model, path, alpha, unit)
+    ridge = 0.0 if alpha is None else alpha
+    candidates = None if model.training_time == "auto" else model.training_time
+    stopping = EarlyStopping(candidates, ridge, model.learning_rate, method=method_of(model))
+    path = stopping.fit(operator, Y, weights)
+    times = {"training_time_": path.value, "training_times_": path.values}
+    one = path._replace(values=np.array([ridge]), best=0)
+    return path, ridge, fitted_ridges(model, one, alpha, unit) | times
+
+
+def fitted_ridges(model, path, alpha, unit):
+    """Fitted attributes of ridges and their errors; ``alpha`` is that of `given_alpha`."""
+    return {
+        "alpha_": scaled(path.value, unit) if alpha is None else model.alpha,
+        "alphas_": scaled(path.values, unit),
+        "loo_errors_": path.errors,
+        "training_time_": None,
+        "training_times_": np.empty(0),
+    }
 
 
 def _check_symmetric(K):
@@ -281,13 +354,3 @@ def check_weights(sample_weight, X):
     if not np.any(weights):  # before 1.9 scikit-learn lets this pass
         raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
     return weights
-
-
-def check_solve(n, rows, is_spectral):
-    """Raise MemoryError if a fit of n rows would not fit into memory."""
-    check_memory(
-        (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n,
-        f"A fit of {n} {rows}",
-        "take fewer rows, or sklearn.kernel_approximation.Nystroem with the kernel and a linear "
-        "model",
-    )

@@ -67,7 +67,7 @@ def kernels_of(model):
     return [clone(model).set_params(**pair)._make_kernel() for pair in pairs]
 
 
-def choose(model, kernels, fit, operator, Y, weights):
+def choose(model, kernels, fits, operator, Y, weights):
     """Choose a kernel, and features on it, for the rows ``X_fit_`` of an estimator, and fit.
 
     Sets ``kernel_``, ``features_`` and ``X_fit_``, which become the rows that the kernel sees.
@@ -77,29 +77,31 @@ def choose(model, kernels, fit, operator, Y, weights):
     model : estimator
     kernels : list of Kernel
         The first one is that of ``operator``.
-    fit : callable
-        ``fit(operator, Y, weights)`` returns a tuple, `Path` first.
+    fits : pair of callables
+        ``fit(operator, Y, weights)`` returns a tuple, `Path` first: exactly, for the choice, and
+        for all rows by the solver of the model.
     operator : GramOperator
     Y, weights : arrays of shape (n, k) and (n,)
 
     Returns
     -------
     tuple
-        What ``fit`` returns for the choice.
+        What the second one returns for the choice.
     errors : array of shape (n_kernels,)
         `Candidate.error` of each kernel, before features are learned.
     """
     mode = mode_of(model, kernels[0], model.n_features_in_)
+    exact, whole = fits
     if len(kernels) == 1 and mode is None:
-        found = fit(operator, Y, weights)
+        found = whole(operator, Y, weights)
         return found, np.array([relative_error(found[0].solution, Y, weights)])
-    best, errors = best_of(fit, kernels, model.X_fit_, Y, weights, mode, model.n_feature_steps)
+    best, errors = best_of(exact, kernels, model.X_fit_, Y, weights, mode, model.n_feature_steps)
     model.kernel_ = best.kernel
     if best.features is not None:
         model.features_, model.X_fit_ = best.features, project(model.X_fit_, best.features)
-    if len(model.X_fit_) <= MOST_ROWS:
+    if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
         return best.fit, errors
-    return fit(KernelOperator(model.kernel_, model.X_fit_), Y, weights), errors
+    return whole(KernelOperator(model.kernel_, model.X_fit_), Y, weights), errors
 
 
 def mode_of(model, kernel, d):

@@ -1,6 +1,7 @@
 """Classification with infinitely wide networks."""
 
 import numbers
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from ._choice import kernels_of, learn_features
 from ._classes import ScoreClassifier, read_classes
 from ._features import project
 from ._losses import LOSSES, ClassRows, loss_of
+from ._stages import stages
 
 
 class NTKClassifier(ScoreClassifier, NetworkEstimator):
@@ -53,12 +55,19 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         leave-one-out error; for "log_loss" among every second of these, by the log loss of five
         folds. With a ``training_time``, which regularises too, "auto" is 0.
     training_time : float, "auto" or None, default=None
-        How long gradient descent with infinitesimal steps trains the network on half the mean
-        squared error, from zero on and with the ridge as weight decay; None trains to the end.
-        "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
-        Only for ``loss="squared_error"``.
+        How long the ``optimizer`` trains the network on half the mean squared error, or on the mean
+        log loss, from zero on and with the ridge as weight decay; None trains to the end. "auto"
+        chooses by leave-one-out error among the times that damp as much as the ridges above. Not
+        for the hinge loss; a number, and gradient flow, for the log loss.
     learning_rate : float, default=1.0
-        Factor of the times.
+        Factor of the times, or size of the steps, with a warning where these are too large for
+        training to be stable.
+    optimizer : {"flow", "descent", "heavy_ball", "nesterov"}, default="flow"
+        What trains until the ``training_time``: gradient flow; or a whole number of steps of
+        gradient descent, without or with ``momentum`` (see `dynamics.HeavyBall` and
+        `dynamics.Nesterov`). The end of training is the same.
+    momentum : float, default=0.9
+        Of "heavy_ball" and "nesterov".
     squash : float or None, default=10.0
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
@@ -81,6 +90,30 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     class_weight : dict or "balanced", optional
         Weights of the classes, factors of the weights of their rows; "balanced" gives all classes
         the same sum of weights.
+    solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
+        How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
+        matrix in single precision, is faster for more rows. "local" has an exact model in each
+        leaf of a tree, and takes the memory of one leaf. "nystroem" has a function of some of the
+        rows, the centres, and learns from streams, see `partial_fit`. "auto" factorises up to 5000
+        distinct rows, and then takes the first of "cg" and "local" that fits ``max_memory``. Where
+        a parameter needs the whole matrix, "auto" is "cholesky".
+    tol, max_iter : float, int, default=1e-4, 500
+        Conjugate gradients end at residuals of ``tol`` times the size of the targets, which is
+        about the error of predictions, or after ``max_iter`` iterations, with a warning.
+    max_memory : float, optional
+        Bytes that a fit may take; None lets "auto" use half of the free memory.
+    leaf_size, overlap : int, float, default=5000, 0.1
+        Most rows of a leaf of "local", and the share of the rows of a branch, on either side of its
+        median, that both sides have.
+    n_components : int, optional
+        Number of centres of "nystroem"; by default 2000, or all rows if there are fewer.
+    centers : {"uniform", "rpcholesky"} or array (m, n_features), default="uniform"
+        The centres: random rows, pivots of a Cholesky factorisation, which serve smooth kernels, or
+        rows that are given.
+    warm_start : bool, default=False
+        Whether "cg" goes on from the last fit, of the same rows, as after a warning.
+    random_state : int, RandomState instance or None, default=0
+        Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
         Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
         results are of their kind. A kernel object has a ``device`` of its own.
@@ -102,6 +135,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     dual_coef_ : array of shape (n_distinct, n_outputs)
         One output for two classes, else one for each.
     intercept_ : array of shape (n_outputs,)
+        Both are None for local models.
     alpha_ : float
         The ridge in use.
     alphas_, loo_errors_ : arrays
@@ -116,6 +150,15 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     svc_ : sklearn.svm.SVC
         Only for ``loss="hinge"``, which then takes the place of the coefficients and ridges; its
         Gram matrix is centred and scaled to a mean diagonal of about one.
+    solver_ : str
+        The solver in use.
+    n_iter_, residual_ : int, float or None
+        Iterations of "cg", in all, and its true residual, in units of the targets.
+    leaves_ : list of arrays or None
+        Indices of the rows of ``X_fit_`` in each leaf of "local".
+    centers_ : array or None
+        Centres of "nystroem" as the kernel sees them, which ``X_fit_`` and ``dual_coef_`` then
+        belong to; for a precomputed kernel their indices.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -167,12 +210,24 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        optimizer="flow",
+        momentum=0.9,
         squash=10.0,
         features="auto",
         n_feature_steps=2,
         loss="squared_error",
         C=1.0,
         class_weight=None,
+        solver="auto",
+        tol=1e-4,
+        max_iter=500,
+        max_memory=None,
+        leaf_size=5000,
+        overlap=0.1,
+        n_components=None,
+        centers="uniform",
+        warm_start=False,
+        random_state=0,
         device=None,
         verbose=0,
     ):
@@ -187,9 +242,21 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             alpha=alpha,
             training_time=training_time,
             learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
             squash=squash,
             features=features,
             n_feature_steps=n_feature_steps,
+            solver=solver,
+            tol=tol,
+            max_iter=max_iter,
+            max_memory=max_memory,
+            leaf_size=leaf_size,
+            overlap=overlap,
+            n_components=n_components,
+            centers=centers,
+            warm_start=warm_start,
+            random_state=random_state,
             device=device,
             verbose=verbose,
         )
@@ -226,6 +293,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
+        self._check_leaves()
         weights, unit = normalise(weights)
         operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
@@ -240,6 +308,19 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     def _is_spectral(self):
         return super()._is_spectral() or loss_of(self).is_spectral
+
+    def _needs_matrix(self):
+        is_other = not loss_of(self).is_squares
+        return super()._needs_matrix() or (f"loss={self.loss!r}" if is_other else None)
+
+    def _check_leaves(self):
+        """Raise ValueError for leaves that cannot hold rows of all classes."""
+        least = 2 * len(self.classes_)
+        if self.solver == "local" and self.leaf_size < least:
+            raise ValueError(
+                f"leaf_size must be at least {least}, two rows for each of the classes; got "
+                f"{self.leaf_size}: increase it."
+            )
 
     @one_notice()
     def decision_function(self, X):
@@ -258,6 +339,57 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         """
         check_is_fitted(self)
         return loss_of(self).scores(self, X)
+
+    @one_notice()
+    def staged_decision_function(self, X, times):
+        """Scores of the classes at several times of the training.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        times : array-like of shape (n_times,)
+            Times as ``training_time``, in any order; ``np.inf`` is the end, which the log loss has
+            only with a ridge.
+
+        Yields
+        ------
+        array of shape (n_samples,) or (n_samples, n_classes)
+            What `decision_function` returns for each time, with the kernel and ``alpha_`` of the
+            fit. Not for the hinge loss.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.preprocessing import scale
+        >>> from sklearn_ntk import NTKClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = NTKClassifier(alpha=0.0).fit(scale(X), y)
+        >>> for labels in model.staged_predict(scale(X), times=[0.0, 10.0, 10000.0]):
+        ...     print(np.mean(labels == y) > 0.9)
+        False
+        True
+        True
+        """
+        loss = loss_of(self)
+        found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
+        return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
+
+    def staged_predict(self, X, times):
+        """Predict labels at several times of the training.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        times : array-like of shape (n_times,)
+            As for `staged_decision_function`.
+
+        Yields
+        ------
+        array of shape (n_samples,)
+        """
+        found = self.staged_decision_function(X, times)
+        return (loss_of(self).best(self, scores) for scores in found)
 
     @one_notice()
     def predict_gradient(self, X):

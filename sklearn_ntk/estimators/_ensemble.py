@@ -3,10 +3,11 @@
 import numpy as np
 from sklearn.base import clone
 
-from ..dynamics import GradientFlow, covariance
+from ..dynamics import Training, covariance
 from ..dynamics._covariance import influences
 from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
+from ._base import method_of
 from ._uncertainty import Posterior
 
 
@@ -33,7 +34,7 @@ def posterior_of(model, weights, ridge, solution):
 
     ``solution`` is the `Solution` for these weights and this ridge.
     """
-    parameters = weights, ridge, model.training_time_, model.learning_rate
+    parameters = weights, ridge, model.training_time_, model.learning_rate, method_of(model)
     if model.uncertainty == "posterior":
         return Posterior(*parameters), solution.precision
     ensemble = Ensemble(start_of(model.kernel_), *parameters)
@@ -98,7 +99,9 @@ class Ensemble(Posterior):
         return np.inf if self.time is None else self.time
 
     def _make(self, kernel, X_fit):
-        """`GradientFlow` of the kernel that trains, and the Gram matrix (n, n) of the start."""
-        flow = GradientFlow(kernel(X_fit), self.weights, self.ridge, self.learning_rate)
+        """`Training` by the kernel that trains, and the Gram matrix (n, n) of the start."""
         K = self.start(X_fit)
-        return (flow, K), self._kernel_variance(K)
+        T = kernel(X_fit)
+        to_end = self.time is None  # whatever the method
+        training = Training(T, self.weights, self.ridge) if to_end else self.training(T)
+        return (training, K), self._kernel_variance(K)

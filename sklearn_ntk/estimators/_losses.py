@@ -8,13 +8,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
 from .._runtime.threads import run_apart
+from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
 from . import _logistic
-from ._base import fit_squares, given_alpha
+from ._base import given_alpha, method_of
 from ._equal_rows import merge
+from ._many_rows import fit_whole
 
 MOST_STEPS = 1_000_000
 """Most iterations of a support vector machine; it takes about ten times the number of rows."""
@@ -48,6 +50,9 @@ class Loss:
     is_spectral = False
     """Whether a fit computes eigenvectors."""
 
+    is_squares = False
+    """Whether it is the squared error, for which there are several solvers."""
+
     refusal = None
     """Error message of ``predict_proba``; None if there are probabilities."""
 
@@ -55,13 +60,20 @@ class Loss:
         """Raise ValueError for parameters of the model that do not apply to the loss."""
         if model.training_time is not None:
             raise ValueError(
-                f"training_time needs loss='squared_error', which has a closed form at all times; "
-                f"got loss={model.loss!r}: leave training_time at None."
+                f"training_time needs loss='squared_error' or 'log_loss', which have gradients "
+                f"everywhere; got loss={model.loss!r}: leave training_time at None."
             )
 
     def fit(self, model, rows):
         """Fit to `ClassRows`: the dictionary of fitted attributes of the model."""
         raise NotImplementedError
+
+    def training(self, model, K):
+        """What trains on the Gram matrix of the training rows, and the targets (n, k)."""
+        raise ValueError(
+            f"Stages of the training need loss='squared_error' or 'log_loss'; got "
+            f"loss={model.loss!r}."
+        )
 
     def scores(self, model, X):
         """Result of ``decision_function``."""
@@ -74,7 +86,10 @@ class Loss:
 
     def labels(self, model, X):
         """Result of ``predict``."""
-        scores = model.decision_function(X)
+        return self.best(model, model.decision_function(X))
+
+    def best(self, model, scores):
+        """Labels of scores as of ``decision_function``."""
         places = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return model.classes_[places]
 
@@ -82,28 +97,46 @@ class Loss:
 class SquaredError(Loss):
     """Regression on the targets of classes, in closed form, also at finite training times."""
 
+    is_squares = True
+
     def check(self, model):
         """All parameters apply."""
 
     def fit(self, model, rows):
         Y, weights = rows.merged()
-        path, _, attributes = fit_squares(model, rows.operator, Y, weights, rows.unit)
+        path, ridge, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
         solution = path.solution
+        Y, weights = solution.known(Y, weights)
         return attributes | {
+            "_problem": (Y, weights, ridge),
             "dual_coef_": solution.dual,
             "intercept_": solution.intercept,
             "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
         }
 
+    def training(self, model, K):
+        Y, weights, ridge = model._problem
+        return Training(K, weights, ridge, model.learning_rate, method_of(model)), Y
+
 
 class LogLoss(Loss):
-    """Multinomial kernel logistic regression; the ridge has the least log loss in folds."""
+    """Multinomial kernel logistic regression; the ridge has the least log loss in folds.
+
+    With a training time it is the state of gradient flow there.
+    """
 
     is_spectral = True
 
     def check(self, model):
-        super().check(model)
-        if model.alpha == 0:
+        if model.training_time == "auto" or (
+            model.training_time is not None and model.optimizer != "flow"
+        ):
+            raise ValueError(
+                f"loss='log_loss' is trained by optimizer='flow' until a given training_time; got "
+                f"optimizer={model.optimizer!r} and training_time={model.training_time!r}: change "
+                f"these, or take loss='squared_error'."
+            )
+        if model.alpha == 0 and model.training_time is None:
             raise ValueError(
                 "loss='log_loss' needs alpha > 0, since classes that can be separated have no "
                 "finite solution without a ridge; got 0: increase alpha."
@@ -112,7 +145,11 @@ class LogLoss(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         K, ridge = rows.operator.dense(), given_alpha(model.alpha, rows.unit)
-        root = _logistic.make_root(K, shares_of(Y), weights)
+        shares = shares_of(Y)
+        Y = shares[:, 1:] if shares.shape[1] == 2 else shares
+        if model.training_time is not None:
+            return self._train(model, K, Y, weights, ridge or 0.0)
+        root = _logistic.make_root(K, shares, weights)
         alpha, alphas, errors = model.alpha, np.array([model.alpha]), np.empty(0)
         if ridge is None:
             ridges = default_ridges(K, weights, len(K))[::2]
@@ -126,7 +163,31 @@ class LogLoss(Loss):
             "alpha_": alpha,
             "alphas_": alphas,
             "loo_errors_": errors,
+            "training_time_": None,
+            "training_times_": np.empty(0),
             "temperature_": 1.0,
+            "_problem": (Y, weights, ridge),
+        }
+
+    def training(self, model, K):
+        Y, weights, ridge = model._problem
+        return LogLossTraining(K, weights, ridge, model.learning_rate), Y
+
+    def _train(self, model, K, Y, weights, ridge):
+        """Fitted attributes for a training time."""
+        training = LogLossTraining(K, weights, ridge, model.learning_rate)
+        dual, constant = training.coefficients(Y, model.training_time)
+        alpha = 0.0 if model.alpha == "auto" else model.alpha
+        return {
+            "dual_coef_": dual,
+            "intercept_": constant,
+            "alpha_": alpha,
+            "alphas_": np.array([alpha]),
+            "loo_errors_": np.empty(0),
+            "training_time_": model.training_time,
+            "training_times_": np.array([model.training_time]),
+            "temperature_": 1.0,
+            "_problem": (Y, weights, ridge),
         }
 
 

@@ -8,8 +8,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
-from ..dynamics import Training
 from ..solvers import Ridge
+from ._stages import check_exact, stages
 
 
 class Predictions:
@@ -65,6 +65,11 @@ class Predictions:
                 16.0 * n * (n + len(self.X_fit_)),
                 f"The covariance of {n} rows",
                 "take fewer rows, or return_std=True",
+            )
+        if return_cov and self._leaves is not None:
+            raise ValueError(
+                "return_cov needs one model for all rows; got the local ones of solver='local': "
+                "take return_std=True, or another solver."
             )
         scores = self._units.values(self._values(X, self._dual, self._constant))
         mean = scores[:, 0] if self._is_flat else scores
@@ -140,6 +145,7 @@ class Predictions:
         """
         check_is_fitted(self)
         self._check_spread("log_marginal_likelihood needs")
+        check_exact(self, "log_marginal_likelihood")
         if not self._posterior.has_likelihood:
             raise ValueError(
                 f"log_marginal_likelihood needs the posterior of a Gaussian process; got "
@@ -191,21 +197,13 @@ class Predictions:
         [0.71]
         [1.]
         """
-        check_is_fitted(self)
-        if self.kernel_ is None:
-            raise ValueError(
-                "staged_predict needs the kernel between training rows, which are not kept of a "
-                "precomputed Gram matrix: pass the kernel itself."
-            )
-        if np.ndim(times) != 1 or not len(times):
-            raise ValueError(f"times must be a list or an array of numbers; got {times!r}.")
-        posterior, (n, k) = self._posterior, self._targets.shape
-        K = self.kernel_(self.X_fit_)
-        flow = Training(K, posterior.weights, posterior.ridge, posterior.learning_rate)
-        dual, intercept = flow.coefficients(self._targets, times)
-        values = self._values(X, dual.swapaxes(0, 1).reshape(n, -1), intercept.ravel())
-        stages = self._units.values(values.reshape(-1, len(times), k)).swapaxes(0, 1)
-        return (stage[:, 0] if self._is_flat else stage for stage in stages)
+
+        def problem(K):
+            return self._posterior.training(K), self._targets
+
+        found = stages(self, X, times, "staged_predict", problem)
+        found = (self._units.values(stage) for stage in found)
+        return (stage[:, 0] if self._is_flat else stage for stage in found)
 
     def _check_spread(self, what):
         """Raise ValueError if the model has no posterior; ``what`` begins the sentence."""
@@ -225,6 +223,7 @@ class Predictions:
         latent, kernel_variance = self._posterior.variance(*arguments)
         latent = latent * self._lengthening(X) ** 2
         variance = latent[:, None] * self._spread.scale(latent, kernel_variance)
+        variance += self._posterior.disagreement(*arguments)
         return self._units.differences(np.sqrt(variance + include_noise * self._spread.observed))
 
     def _covariance(self, X, include_noise):

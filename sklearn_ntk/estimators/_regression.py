@@ -10,11 +10,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
+from ._approximations import posterior_for
 from ._base import NetworkEstimator, check_weights, fit_squares
 from ._choice import choose, kernels_of
-from ._ensemble import posterior_of, start_of
+from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._intervals import Intervals, observe
+from ._many_rows import fit_whole
 from ._predictions import Predictions
 from ._uncertainty import find_spread
 
@@ -55,11 +57,18 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal; with a ``training_time``,
         which regularises too, "auto" is 0.
     training_time : float, "auto" or None, default=None
-        How long gradient descent with infinitesimal steps trains the network on half the mean
-        squared error, from zero on and with the ridge as weight decay; None trains to the end.
-        "auto" chooses by leave-one-out error among the times that damp as much as the ridges above.
+        How long the ``optimizer`` trains the network on half the mean squared error, from zero on
+        and with the ridge as weight decay; None trains to the end. "auto" chooses by leave-one-out
+        error among the times that damp as much as the ridges above.
     learning_rate : float, default=1.0
-        Factor of the times.
+        Factor of the times, or size of the steps, with a warning where these are too large for
+        training to be stable.
+    optimizer : {"flow", "descent", "heavy_ball", "nesterov"}, default="flow"
+        What trains until the ``training_time``: gradient flow; or a whole number of steps of
+        gradient descent, without or with ``momentum`` (see `dynamics.HeavyBall` and
+        `dynamics.Nesterov`). The end of training is the same.
+    momentum : float, default=0.9
+        Of "heavy_ball" and "nesterov".
     squash : float or None, default=10.0
         Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
         ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
@@ -79,6 +88,30 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     uncertainty : {"posterior", "ensemble"}, default="posterior"
         That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
         start at random and are trained to the same targets, for the kernels of networks.
+    solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
+        How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
+        matrix in single precision, is faster for more rows. "local" has an exact model in each
+        leaf of a tree, and takes the memory of one leaf. "nystroem" has a function of some of the
+        rows, the centres, and learns from streams, see `partial_fit`. "auto" factorises up to 5000
+        distinct rows, and then takes the first of "cg" and "local" that fits ``max_memory``. Where
+        a parameter needs the whole matrix, "auto" is "cholesky".
+    tol, max_iter : float, int, default=1e-4, 500
+        Conjugate gradients end at residuals of ``tol`` times the size of the targets, which is
+        about the error of predictions, or after ``max_iter`` iterations, with a warning.
+    max_memory : float, optional
+        Bytes that a fit may take; None lets "auto" use half of the free memory.
+    leaf_size, overlap : int, float, default=5000, 0.1
+        Most rows of a leaf of "local", and the share of the rows of a branch, on either side of its
+        median, that both sides have.
+    n_components : int, optional
+        Number of centres of "nystroem"; by default 2000, or all rows if there are fewer.
+    centers : {"uniform", "rpcholesky"} or array (m, n_features), default="uniform"
+        The centres: random rows, pivots of a Cholesky factorisation, which serve smooth kernels, or
+        rows that are given.
+    warm_start : bool, default=False
+        Whether "cg" goes on from the last fit, of the same rows, as after a warning.
+    random_state : int, RandomState instance or None, default=0
+        Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
         Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
         results are of their kind. A kernel object has a ``device`` of its own.
@@ -105,6 +138,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         see `predict_gradient`; computed at each access.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
+        Both are None for local models.
     alpha_ : float
         The ridge in use.
     alphas_, loo_errors_ : arrays
@@ -117,6 +151,15 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         Of the uncertainty of `predict`: the Gaussian process has the covariance ``amplitude_ k(x,
         y)``, and observations the noise variance ``amplitude_ alpha_ + noise_``. Both are infinite
         for targets beyond 1e154, whose standard deviations `predict` returns all the same.
+    solver_ : str
+        The solver in use.
+    n_iter_, residual_ : int, float or None
+        Iterations of "cg", in all, and its true residual, in units of the targets.
+    leaves_ : list of arrays or None
+        Indices of the rows of ``X_fit_`` in each leaf of "local".
+    centers_ : array or None
+        Centres of "nystroem" as the kernel sees them, which ``X_fit_`` and ``dual_coef_`` then
+        belong to; for a precomputed kernel their indices.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
@@ -172,11 +215,23 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         alpha="auto",
         training_time=None,
         learning_rate=1.0,
+        optimizer="flow",
+        momentum=0.9,
         squash=10.0,
         features="auto",
         n_feature_steps=2,
         noise="auto",
         uncertainty="posterior",
+        solver="auto",
+        tol=1e-4,
+        max_iter=500,
+        max_memory=None,
+        leaf_size=5000,
+        overlap=0.1,
+        n_components=None,
+        centers="uniform",
+        warm_start=False,
+        random_state=0,
         device=None,
         verbose=0,
     ):
@@ -191,9 +246,21 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
             alpha=alpha,
             training_time=training_time,
             learning_rate=learning_rate,
+            optimizer=optimizer,
+            momentum=momentum,
             squash=squash,
             features=features,
             n_feature_steps=n_feature_steps,
+            solver=solver,
+            tol=tol,
+            max_iter=max_iter,
+            max_memory=max_memory,
+            leaf_size=leaf_size,
+            overlap=overlap,
+            n_components=n_components,
+            centers=centers,
+            warm_start=warm_start,
+            random_state=random_state,
             device=device,
             verbose=verbose,
         )
@@ -233,19 +300,22 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
         Y, weights, scatter = merge(targets[kept], weights[kept], group)
-        fit = partial(fit_squares, self, unit=unit)
-        found, self.kernel_errors_ = choose(self, self.kernels_, fit, operator, Y, weights)
+        fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
+        found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
         path, ridge, attributes = found
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
-        self.dual_coef_ = self._units.differences(self._dual)
-        self.intercept_ = self._units.values(self._constant)
-        self._posterior, precision = posterior_of(self, weights, ridge, path.solution)
+        is_local = self._dual is None
+        self.dual_coef_ = None if is_local else self._units.differences(self._dual)
+        self.intercept_ = None if is_local else self._units.values(self._constant)
+        self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
         self._spread = find_spread(solution, Y, weights, ridge, scatter, self.noise == "auto")
         self._targets = Y
-        self._observations = observe(pairs, Y, weights, ridge, path.solution)
-        self._new_ridge = ridge / scatter.unit
+        has_all = path.solution.rows is None and not is_local and self._centers is None
+        observe_all = partial(observe, pairs, Y, weights, ridge, path.solution)
+        self._observations = observe_all() if has_all else None
+        self._new_weight = scatter.unit
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
         return self
@@ -286,6 +356,10 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
 
     def _is_spectral(self):
         return super()._is_spectral() or self.uncertainty == "ensemble"
+
+    def _needs_matrix(self):
+        is_ensemble = self.uncertainty == "ensemble"
+        return super()._needs_matrix() or ("uncertainty='ensemble'" if is_ensemble else None)
 
     def _functions(self):
         """Variances (k,) of the targets, and coefficients (n_distinct, k) of the predictions."""

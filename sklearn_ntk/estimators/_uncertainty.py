@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from ..dynamics import GradientFlow
+from ..dynamics import Flow, Training
 from ..gram._operator import chunks
 from ..solvers._factors import Cholesky, cholesky, variances
 from ..solvers._units import scaled
@@ -46,6 +46,8 @@ class Spread(NamedTuple):
 
 def find_spread(solution, Y, weights, ridge, scatter, is_noisy):
     """`Spread` of a `Solution` and the `Scatter` of targets; ``is_noisy`` as in `fit_spread`."""
+    total = variances(Y, weights)
+    _, weights = solution.known(Y, weights)
     fitted = [
         fit_spread(residuals, solution.precision, ridge, weights, squares, scatter.n, is_noisy)
         for residuals, squares in zip(solution.residuals.T, scatter.squares, strict=True)
@@ -53,7 +55,7 @@ def find_spread(solution, Y, weights, ridge, scatter, is_noisy):
     amplitude, noise = np.array(fitted).T
     observed = (ridge * amplitude + noise) / scatter.unit
     reach = np.max(1.0 / solution.precision - ridge / weights) if is_noisy else np.inf
-    return Spread(amplitude, noise, observed, variances(Y, weights), reach)
+    return Spread(amplitude, noise, observed, total, reach)
 
 
 def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
@@ -115,22 +117,32 @@ class Posterior:
     """Posterior covariances of new rows in units of the kernel, that is for an amplitude of one.
 
     Without a ``time`` they are those of the Gaussian process with this kernel and ridge, with one
-    those of networks that are trained until then (see `GradientFlow.reduction`). The factor, a
+    those of networks that are trained until then (see `Training.reduction`). The factor, a
     matrix (n, n) for n training rows, is computed at the first call and kept, but left out of
     pickles and copies.
     """
 
-    _names = ("weights", "ridge", "time", "learning_rate")
+    _names = ("weights", "ridge", "time", "learning_rate", "method")
 
-    def __init__(self, weights, ridge, time=None, learning_rate=1.0):
+    method = Flow()  # of pickles of earlier versions
+
+    def __init__(self, weights, ridge, time=None, learning_rate=1.0, method=method):
         self.weights, self.ridge = weights, ridge
-        self.time, self.learning_rate = time, learning_rate
+        self.time, self.learning_rate, self.method = time, learning_rate, method
         self.__setstate__({})
+
+    def training(self, K):
+        """`Training` on the Gram matrix of the training rows, or of copies of them."""
+        return Training(K, self.weights, self.ridge, self.learning_rate, self.method)
 
     @property
     def has_likelihood(self):
         """Whether it is that of a Gaussian process, given the targets."""
         return self.time is None
+
+    def disagreement(self, kernel, X_fit, X):
+        """By how much models differ that predictions are a mean of, variances (m, k) or zero."""
+        return 0.0
 
     def __getstate__(self):
         return {name: getattr(self, name) for name in self._names}
@@ -230,10 +242,10 @@ def _projection(K, posterior):
 
 def _flow_projection(K, posterior):
     """Function of `Posterior.prepare` for networks that are trained until ``posterior.time``."""
-    flow = GradientFlow(K, posterior.weights, posterior.ridge, posterior.learning_rate)
+    training = posterior.training(K)
 
     def project(cross):
-        V, u = flow.reduction(cross, posterior.time)
+        V, u = training.reduction(cross, posterior.time)
         return V, np.stack([u, np.ones(len(u))]), np.stack([np.ones(len(u)), u])
 
     return project

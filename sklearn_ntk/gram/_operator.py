@@ -1,9 +1,10 @@
 """Gram matrices as operators, which need not be in memory: rows, products, diagonal, dense array.
 
-A solver that uses only rows, products and the diagonal works for Gram matrices that do not fit into
-memory. One that needs the whole matrix calls `dense`.
+A solver that uses only rows, blocks, products and the diagonal works for Gram matrices that do not
+fit into memory. One that needs the whole matrix calls `dense`, or `single` for half of its bytes.
 """
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -33,6 +34,21 @@ class GramOperator(ABC):
     @abstractmethod
     def dense(self):
         """All of K, as an array that the caller may overwrite."""
+
+    def block(self, rows, columns):
+        """``K[i, j]`` (m, p) for arrays of m row indices i and p column indices j."""
+        return self.rows(rows)[:, columns]
+
+    def take(self, index):
+        """The operator of some rows, and of the same columns, by an array of their indices."""
+        return ArrayOperator(self.block(index, index), overwrite=True)
+
+    def single(self):
+        """All of K, in single precision."""
+        K = np.empty(self.shape, np.float32)
+        for chunk in chunks(*self.shape):
+            K[chunk] = self.rows(chunk)
+        return K
 
     def __matmul__(self, B):
         """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once."""
@@ -69,6 +85,9 @@ class ArrayOperator(GramOperator):
     def rows(self, index):
         return self._K[index]
 
+    def block(self, rows, columns):
+        return self._K[np.ix_(rows, columns)]
+
     def diagonal(self):
         return self._K.diagonal()
 
@@ -97,21 +116,44 @@ class KernelOperator(GramOperator):
     __module__ = "sklearn_ntk.gram"
 
     def __init__(self, kernel, X):
-        self._kernel = kernel
-        self._X = np.asarray(X)
+        self.kernel = kernel
+        self.X = np.asarray(X)
 
     @property
     def shape(self):
-        return (len(self._X), len(self._X))
+        return (len(self.X), len(self.X))
 
     def rows(self, index):
-        return self._kernel(self._X[index], self._X)
+        return self.kernel(self.X[index], self.X)
+
+    def block(self, rows, columns):
+        return self.kernel(self.X[rows], self.X[columns])
+
+    def take(self, index):
+        return KernelOperator(self.kernel, self.X[index])
 
     def diagonal(self):
-        return self._kernel.diag(self._X)
+        return self.kernel.diag(self.X)
 
     def dense(self):
-        return self._kernel(self._X)
+        return self.kernel(self.X)
+
+    def single(self):
+        if hasattr(self.kernel, "in_single"):
+            return self.kernel.in_single()(self.X)
+        return super().single()
+
+    def __matmul__(self, B):
+        """As of `GramOperator`; each entry off the diagonal is computed once, and used twice."""
+        B, n = np.asarray(B, dtype=np.float64), len(self.X)
+        total, parts = np.zeros(B.shape), chunks(n, 1, math.isqrt(CHUNK))
+        for place, left in enumerate(parts):
+            total[left] += self.kernel(self.X[left]) @ B[left]
+            for right in parts[place + 1 :]:
+                K = self.kernel(self.X[left], self.X[right])
+                total[left] += K @ B[right]
+                total[right] += K.T @ B[left]
+        return total
 
 
 def chunks(m, n, most=None):

@@ -3,6 +3,7 @@
 import numbers
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.gaussian_process.kernels import Hyperparameter
 
 from .._compat import likelihood_module
@@ -192,6 +193,10 @@ class NetworkKernel(TrialKernel):
             gradient[..., 0 if name == "bias_var" else -1] = rates[..., _TIED.index(name)]
         return K, gradient
 
+    def in_single(self):
+        """The same kernel with matrices in single precision."""
+        return clone(self).set_params(dtype="float32")
+
     @property
     def takes_positions(self):
         """Whether the network has an `Input` layer: rows are images or sequences."""
@@ -249,6 +254,13 @@ class NetworkKernel(TrialKernel):
         if self.length_scale is not None:
             found /= read_length_scale(self.length_scale)
         return found
+
+    def __eq__(self, other):
+        if type(self) is type(other) and np.shape(self.length_scale) != np.shape(
+            other.length_scale
+        ):
+            return False  # scikit-learn compares them entry by entry
+        return super().__eq__(other)
 
     def is_stationary(self):
         """Whether the kernel depends on differences ``x - y`` only: False."""

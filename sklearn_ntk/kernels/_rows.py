@@ -25,7 +25,8 @@ def read_length_scale(value):
     values = value if np.iterable(value) and not isinstance(value, str) else [value]
     what = "None, a finite number > 0, or an array (d,) of them"
     scale = read_array(values, "length_scale", what, "give each column one", [1])
-    if not scale.size or not np.all(scale > 0.0):
+    is_flag = any(isinstance(each, (bool, np.bool_)) for each in values)
+    if is_flag or not scale.size or not np.all(scale > 0.0):
         raise ValueError(f"length_scale must be {what}; got {value!r}.")
     return scale
 

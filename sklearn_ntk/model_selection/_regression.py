@@ -2,9 +2,11 @@
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import _fit_context
+from .._runtime.check import read_count
 from .._runtime.notices import one_notice
 from ..estimators._base import check_weights
 from ..estimators._regression import NTKRegressor
@@ -195,6 +197,36 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
             return mean, np.hypot.reduce(np.concatenate([roots * spreads, roots * deviations]))
         covariances = spreads + deviations[:, :, None] * deviations[:, None]
         return mean, np.tensordot(self.weights_, covariances, 1)
+
+    @one_notice()
+    def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
+        """Draw targets of new rows, or functions, from the mixture of `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+        n_samples : int
+            Number of draws, each from one of ``estimators_``, by ``weights_``.
+        random_state : int, RandomState instance or None
+            None draws others at each call.
+        include_noise : bool
+            Whether to draw new observations; without, functions.
+
+        Returns
+        -------
+        array of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+        """
+        n_samples = read_count(n_samples, "n_samples", 1)
+        check_is_fitted(self)
+        random = check_random_state(random_state)
+        draws = [
+            model.sample_y(X, count, random, include_noise)
+            for model, count in zip(
+                self.estimators_, random.multinomial(n_samples, self.weights_), strict=True
+            )
+            if count
+        ]
+        return np.concatenate(draws, axis=-1)[..., random.permutation(n_samples)]
 
     @one_notice()
     def predict_gradient(self, X):

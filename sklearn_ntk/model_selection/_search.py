@@ -15,13 +15,9 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
 from ..activations import as_activation
-from ..estimators._base import (
-    NetworkEstimator,
-    check_solve,
-    is_on_columns,
-    squashed,
-)
+from ..estimators._base import NetworkEstimator, is_on_columns, squashed
 from ..estimators._choice import is_auto, kernels_of, learn_features
+from ..estimators._choice_of_solver import check_solve
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import given_features, project
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore

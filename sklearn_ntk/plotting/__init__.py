@@ -1,15 +1,29 @@
 """Displays in scikit-learn's manner: a picture from an estimator, or from what was computed.
 
-`_spectrum` has spectra with what they hold of the targets, `_learning_curve` learning curves,
-predicted and seen, `_phase` the phase diagram, and `_axes` axes to draw on. They need matplotlib,
-the extra ``plot``, and import it when they draw.
+`_training` has errors in time, `_function` functions of one variable with bands, `_coverage` how
+many targets intervals hold, `_leave_one_out` errors over ridge and time, `_spectrum` spectra with
+what they hold of the targets, `_learning_curve` learning curves, predicted and seen, `_phase` the
+phase diagram, and `_display` what all share. They need matplotlib, the extra ``plot``, and import
+it when they draw.
 """
 
+from ._coverage import CoverageDisplay
+from ._function import FunctionDisplay
 from ._learning_curve import LearningCurveDisplay
+from ._leave_one_out import LeaveOneOutDisplay
 from ._phase import PhaseDisplay
 from ._spectrum import SpectrumDisplay
+from ._training import TrainingDisplay
 
-__all__ = ["LearningCurveDisplay", "PhaseDisplay", "SpectrumDisplay"]
+__all__ = [
+    "CoverageDisplay",
+    "FunctionDisplay",
+    "LearningCurveDisplay",
+    "LeaveOneOutDisplay",
+    "PhaseDisplay",
+    "SpectrumDisplay",
+    "TrainingDisplay",
+]
 
-for _cls in (LearningCurveDisplay, PhaseDisplay, SpectrumDisplay):
-    _cls.__module__ = __name__  # the public module
+for _each in map(globals().get, __all__):
+    _each.__module__ = __name__  # the public module

@@ -5,13 +5,13 @@ from sklearn.utils import check_random_state
 
 from .._runtime.check import read_targets
 from ..spectrum import Spectrum
-from ._axes import axes_for
+from ._display import Display
 
 N_SIZES = 60
 """Most sizes at which the prediction is drawn."""
 
 
-class LearningCurveDisplay:
+class LearningCurveDisplay(Display):
     """Test errors of ridge regression by the number of rows: a prediction, and fits to subsets.
 
     Make one by `from_kernel`.
@@ -113,23 +113,8 @@ class LearningCurveDisplay:
         errors = [[_error(K, Y, n, alpha, rng) for _ in range(n_splits)] for n in sizes]
         return cls(curve, np.asarray(sizes), np.array(errors), name).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, **kwargs):
-        """Draw it on given axes, or on new ones.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-        name : str, optional
-        **kwargs : dict
-            For ``ax.plot`` of the prediction.
-
-        Returns
-        -------
-        LearningCurveDisplay
-        """
-        self.ax_ = axes_for(ax)
-        self.figure_ = self.ax_.figure
-        name = self.name if name is None else name
+    def _draw(self, name, kwargs):
+        """Draw on ``ax_``."""
         (self.line_,) = self.ax_.plot(
             self.curve.sizes, self.curve.test, **{"label": name, **kwargs}
         )
@@ -143,7 +128,6 @@ class LearningCurveDisplay:
         self.ax_.set(xlabel="training rows", ylabel="mean squared error")
         if name is not None:
             self.ax_.legend()
-        return self
 
 
 def _error(K, Y, n, alpha, rng):

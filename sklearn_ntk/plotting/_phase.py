@@ -3,13 +3,13 @@
 import numpy as np
 
 from ..spectrum import critical_weight_var, phase
-from ._axes import axes_for
+from ._display import Display
 
 DEEPEST = 100.0
 """Depth scales beyond this one have its colour."""
 
 
-class PhaseDisplay:
+class PhaseDisplay(Display):
     """Phase diagram: layers in which correlations settle, and the edge between order and chaos.
 
     Make one by `from_activation`.
@@ -82,22 +82,8 @@ class PhaseDisplay:
         name = str(activation) if name is None else name
         return cls(weight_var, bias_var, depths, critical, name).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, **kwargs):
-        """Draw it on given axes, or on new ones.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-        name : str, optional
-        **kwargs : dict
-            For ``ax.pcolormesh``.
-
-        Returns
-        -------
-        PhaseDisplay
-        """
-        self.ax_ = axes_for(ax)
-        self.figure_ = self.ax_.figure
+    def _draw(self, name, kwargs):
+        """Draw on ``ax_``."""
         colors = np.log10(np.clip(self.depths, 1.0, DEEPEST))
         limits = {"vmin": 0.0, "vmax": np.log10(DEEPEST), "shading": "gouraud"}
         self.mesh_ = self.ax_.pcolormesh(
@@ -109,5 +95,4 @@ class PhaseDisplay:
         (self.line_,) = self.ax_.plot(self.bias_var, self.critical, "w", lw=2)
         self.ax_.set(xscale="log", yscale="log", xlabel="bias_var", ylabel="weight_var")
         self.ax_.set_ylim(self.weight_var[0], self.weight_var[-1])
-        self.ax_.set_title(self.name if name is None else name)
-        return self
+        self.ax_.set_title(name)

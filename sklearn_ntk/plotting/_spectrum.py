@@ -1,14 +1,12 @@
 """Spectra of kernels, and what they hold of targets."""
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.utils.validation import check_is_fitted
 
 from ..spectrum import Spectrum
-from ._axes import axes_for
+from ._display import Display, kernel_and_rows, name_of, targets_of, twin_of
 
 
-class SpectrumDisplay:
+class SpectrumDisplay(Display):
     """Eigenvalues of a kernel, and the share of the targets along the first eigenvectors.
 
     A second display on the same axes takes the same scale of the shares.
@@ -76,17 +74,10 @@ class SpectrumDisplay:
         -------
         SpectrumDisplay
         """
-        check_is_fitted(estimator)
-        kernel = getattr(estimator, "kernel_", None)
-        if kernel is None:
-            raise ValueError(
-                f"estimator must have a kernel; got {type(estimator).__name__} with a precomputed "
-                f"one, or without: call SpectrumDisplay.from_spectrum(Spectrum(K), y)."
-            )
-        if y is not None and is_classifier(estimator):
-            y = np.asarray(y)[:, None] == np.unique(y)
-        rows = getattr(estimator, "_rows", np.asarray)(np.asarray(X, dtype=float))
-        name = type(estimator).__name__ if name is None else name
+        remedy = "call SpectrumDisplay.from_spectrum(Spectrum(K), y)"
+        kernel, rows = kernel_and_rows(estimator, X, remedy)
+        y = None if y is None else targets_of(estimator, y)
+        name = name_of(estimator, name)
         return cls.from_kernel(kernel, rows, y, ax=ax, name=name, **kwargs)
 
     @classmethod
@@ -136,23 +127,8 @@ class SpectrumDisplay:
             alignment = spectrum.cumulative_alignment(y - y.mean(axis=0))
         return cls(spectrum.eigenvalues, alignment, name).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, name=None, **kwargs):
-        """Draw it on given axes, or on new ones.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-        name : str, optional
-        **kwargs : dict
-            For ``ax.plot``.
-
-        Returns
-        -------
-        SpectrumDisplay
-        """
-        self.ax_ = axes_for(ax)
-        self.figure_ = self.ax_.figure
-        name = self.name if name is None else name
+    def _draw(self, name, kwargs):
+        """Draw on ``ax_``."""
         number = np.arange(1, len(self.eigenvalues) + 1)
         shares = self.eigenvalues / (np.sum(self.eigenvalues) or 1.0)
         (self.line_,) = self.ax_.plot(number, shares, **{"ls": ":", "label": name, **kwargs})
@@ -160,18 +136,9 @@ class SpectrumDisplay:
         self.ax_.set_ylabel("share of an eigenvalue (dotted)")
         self.alignment_ax_ = self.alignment_line_ = None
         if self.alignment is not None:
-            self.alignment_ax_ = _twin_of(self.ax_)
+            self.alignment_ax_ = twin_of(self.ax_)
             style = {"label": name, **kwargs, "color": self.line_.get_color()}
             (self.alignment_line_,) = self.alignment_ax_.plot(number, self.alignment, **style)
             self.alignment_ax_.set(ylim=(0.0, 1.02), ylabel="share of the targets (solid)")
         if name is not None:
             (self.alignment_ax_ or self.ax_).legend(loc="lower left")
-        return self
-
-
-def _twin_of(ax):
-    """The axes over these that share their x axis, with a scale on the right; maybe new ones."""
-    for other in ax.get_shared_x_axes().get_siblings(ax):
-        if other is not ax and other.bbox.bounds == ax.bbox.bounds:
-            return other
-    return ax.twinx()

@@ -2,16 +2,32 @@
 
 A solver is a value with one method: ``solver.fit(operator, Y, weights)`` returns a `Path`.
 
-`_ridge` and `_stopping` have the solvers, `_solution` their results and the checks of their
-arguments, `_factors` factorisations, `_units` units of targets and weights, `_stacking`
-combinations of candidates, `_scoring` scores and the temperature of probabilities.
+`_ridge`, `_stopping` and, for many rows, `_conjugate_gradient`, `_nystroem` and `_local` have the
+solvers, `_grid` errors of all ridges at all times, `_solution` results and the checks of arguments,
+`_factors` factorisations, `_iterations` and `_preconditioner` conjugate gradients, `_sums` what is
+left of rows that are not kept, `_tree` splits of rows, `_units` units of targets and weights,
+`_stacking` combinations of candidates, `_scoring` scores and the temperature of probabilities.
 """
 
+from ._conjugate_gradient import ConjugateGradient
+from ._grid import loo_errors
+from ._local import Local
+from ._nystroem import Nystroem
 from ._ridge import RELATIVE_RIDGES, Ridge
 from ._solution import Path, Solution
 from ._stopping import EarlyStopping
 
-__all__ = ["RELATIVE_RIDGES", "EarlyStopping", "Path", "Ridge", "Solution"]
+__all__ = [
+    "RELATIVE_RIDGES",
+    "ConjugateGradient",
+    "EarlyStopping",
+    "Local",
+    "Nystroem",
+    "Path",
+    "Ridge",
+    "Solution",
+    "loo_errors",
+]
 
-for _cls in (EarlyStopping, Path, Ridge, Solution):
+for _cls in (ConjugateGradient, EarlyStopping, Local, Nystroem, Path, Ridge, Solution, loo_errors):
     _cls.__module__ = __name__  # the public module, which pickles name

@@ -8,7 +8,15 @@ import numpy as np
 from .._runtime.check import read_number
 from .._values import value
 from ._factors import Spectrum, cholesky, try_cholesky
-from ._solution import Path, Solution, best_place, read_problem, read_values, relative_error
+from ._solution import (
+    Path,
+    Solution,
+    best_of,
+    descend,
+    read_problem,
+    read_values,
+    relative_error,
+)
 
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 """Default ridges, in units of the mean of weight times diagonal of the Gram matrix."""
@@ -19,6 +27,9 @@ with a Cholesky factorisation each."""
 
 SUBSET_ROWS, SUBSET_SHARE = 250, 0.5
 """Least number, and share, of the rows in the subset whose best ridge is the start of a search."""
+
+GUESS_ROWS = 3500
+"""Rows whose best ridge, by exact leave-one-out errors, is where searches for more rows begin."""
 
 SLACK = 0.01
 """A search ends at the start taken from a similar problem if the ratio of errors (`Path.ratio`)
@@ -126,8 +137,30 @@ class Ridge(NamedTuple):
 
 
 def default_ridges(K, weights, n):
-    """`RELATIVE_RIDGES` times ``sum_i w_i K_ii / n``, for ``n`` distinct rows."""
+    """`RELATIVE_RIDGES` times ``sum_i w_i K_ii / n``, for ``n`` distinct rows.
+
+    ``K`` is an array or an operator.
+    """
     return RELATIVE_RIDGES * (np.sum(weights * np.abs(K.diagonal())) / n or 1.0)
+
+
+def read_ridges(ridges, operator, weights):
+    """Increasing ridges to try, the `default_ridges` for None, and whether one was given."""
+    if ridges is None:
+        return default_ridges(operator, weights, len(weights)), False
+    if np.ndim(ridges) == 0:
+        return np.array([read_number(ridges, "ridges")]), True
+    return read_values(ridges, "ridges"), False
+
+
+def guess_ridge(ridges, operator, Y, weights, rng, error):
+    """Index of the best of several ridges for `GUESS_ROWS` random rows, by `Ridge`.
+
+    The best ridge carries over from a part of the rows unscaled.
+    """
+    rows = np.sort(rng.permutation(len(Y))[:GUESS_ROWS])
+    path = Ridge(ridges, error).fit(operator.take(rows), Y[rows], weights[rows])
+    return int(np.flatnonzero(ridges == path.value)[0])
 
 
 def is_searched(n, n_ridges, is_smooth):
@@ -150,7 +183,7 @@ class _Trials:
         """Try all ridges; index of the best one."""
         for place, factor in enumerate(_factorisations(self._K, self._ridges)):
             self._add(place, factor)
-        return self._best()
+        return best_of(self.errors)
 
     def search(self, like):
         """Try some ridges; index of the best, `Path.guess`, `Path.shift` and `Path.ratio`."""
@@ -183,15 +216,8 @@ class _Trials:
         return best, subset.errors[best]
 
     def _descend(self, best):
-        """Move to the better neighbour until there is none; index of the local minimum."""
-        while True:
-            for place in (best, best - 1, best + 1):
-                if 0 <= place < len(self._ridges) and place not in self.errors:
-                    self._try_one(place)
-            lowest = self._best()
-            if lowest == best:
-                return best
-            best = lowest
+        """Index of the local minimum to which a descent leads."""
+        return descend(self.errors, self._try_one, len(self._ridges), best)
 
     def _try_one(self, place):
         """Try the ridge of this index by a Cholesky factorisation."""
@@ -203,11 +229,6 @@ class _Trials:
         if factor is not None:
             solution = self.solutions[place] = _solve(factor, self._Y, self._root)
             self.errors[place] = self._error(solution, self._Y, self._root**2)
-
-    def _best(self):
-        """Index of the best ridge tried so far."""
-        places = sorted(self.errors)
-        return places[best_place([self.errors[place] for place in places])]
 
 
 def _factorisations(K, ridges):

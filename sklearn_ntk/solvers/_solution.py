@@ -29,6 +29,11 @@ class Solution(NamedTuple):
         Inverse variances of ``residuals`` under the Gaussian process with this kernel and ridge.
     log_determinant : float or None
         Log determinant of its covariance with the constant eliminated; only of `Ridge`.
+    rows : array of shape (m,) or None
+        The rows that ``residuals`` and ``precision`` belong to, if these are not all of them.
+    details : object
+        What else the solver says: `Iterations`, `Centers` or `Leaves`. With centres, ``dual``
+        belongs to them, in place of the training rows; leaves have coefficients of their own.
 
     Examples
     --------
@@ -44,6 +49,12 @@ class Solution(NamedTuple):
     gcv: float | None = None
     precision: np.ndarray | None = None
     log_determinant: float | None = None
+    rows: np.ndarray | None = None
+    details: object = None
+
+    def known(self, Y, weights):
+        """Targets and weights of the rows that ``residuals`` belong to."""
+        return (Y, weights) if self.rows is None else (Y[self.rows], weights[self.rows])
 
 
 class Path(NamedTuple):
@@ -109,11 +120,40 @@ def relative_error(solution, Y, weights):
 
     The mean over outputs.
     """
+    return relative_squares(solution.residuals, Y, weights, solution.known(Y, weights)[1])
+
+
+def relative_squares(residuals, Y, weights, known):
+    """Weighted means (...) of the squares of residuals (..., n, k), as `relative_error`.
+
+    ``known`` are the weights of the rows that have residuals.
+    """
     size = sizes(Y)
-    Y, residuals = Y / size, solution.residuals / size
-    variance = variances(Y, weights)
-    errors = np.average(residuals**2, axis=0, weights=weights)
-    return np.mean(errors / np.where(variance > 0.0, variance, 1.0))
+    variance = variances(Y / size, weights)
+    shares = known / known.sum()
+    errors = np.einsum("i,...ik->...k", shares, (residuals / size) ** 2)
+    return np.mean(errors / np.where(variance > 0.0, variance, 1.0), axis=-1)
+
+
+def descend(errors, try_one, n, best):
+    """Move to the better neighbour until there is none; index of the local minimum.
+
+    ``try_one(place)`` adds the error of one of n values to the dictionary ``errors``.
+    """
+    while True:
+        for place in (best, best - 1, best + 1):
+            if 0 <= place < n and place not in errors:
+                try_one(place)
+        lowest = best_of(errors)
+        if lowest == best:
+            return best
+        best = lowest
+
+
+def best_of(errors):
+    """Index of the best value of a dictionary of errors."""
+    places = sorted(errors)
+    return places[best_place([errors[place] for place in places])]
 
 
 def best_place(errors):

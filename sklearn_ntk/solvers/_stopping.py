@@ -1,4 +1,4 @@
-"""Early stopping: gradient flow at given times, and the time of the smallest error."""
+"""Early stopping: training until given times, and the time of the smallest error."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,26 +7,29 @@ import numpy as np
 
 from .._runtime.check import read_number
 from .._values import value
-from ..dynamics import GradientFlow
+from ..dynamics import Flow, Training
 from ._ridge import default_ridges
 from ._solution import Path, Solution, best_place, read_problem, read_values, relative_error
 
 
 @value
 class EarlyStopping(NamedTuple):
-    """Gradient flow, `dynamics.GradientFlow`, that ends at a given time or at the best one.
+    """Training, `dynamics.Training`, that ends at a given time or at the best one.
 
     Parameters
     ----------
     times : float, array-like or None, default=None
-        The time, or times among which the one of the least error is chosen. None takes ``sum_i w_i
-        / (learning_rate ridge)`` for the default ridges of `Ridge`, which damp about as much.
+        The time, or number of steps, or several among which the one of the least error is chosen.
+        None takes ``sum_i w_i (1 - momentum) / (learning_rate ridge)`` for the default ridges of
+        `Ridge`, which damp about as much.
     alpha : float, default=0.0
-        Ridge, the weight decay of the flow.
+        Ridge, the weight decay.
     learning_rate : float, default=1.0
-        Factor of the times.
+        Factor of the times, or size of the steps.
     error : callable, optional
         The error to minimise, as for `Ridge`.
+    method : value, default=dynamics.Flow()
+        Method of training; not `dynamics.MomentumFlow`.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class EarlyStopping(NamedTuple):
     alpha: float = 0.0
     learning_rate: float = 1.0
     error: Callable = relative_error
+    method: object = Flow()
 
     def fit(self, operator, Y, weights=None):
         """Train until the given time, or until the best one.
@@ -62,33 +66,36 @@ class EarlyStopping(NamedTuple):
         """
         operator, Y, weights = read_problem(operator, Y, weights)
         K = operator.dense()
-        flow = self._flow(K, weights)
+        training = self._training(K, weights)
         if self.times is not None and np.ndim(self.times) == 0:
             times = np.array([read_number(self.times, "times", may_be_infinite=True)])
-            best, solution, errors = 0, _solution(flow, Y, times[0]), []
+            best, solution, errors = 0, _solution(training, Y, times[0]), []
         else:
             times = self._values(K, weights)
-            solutions = [_solution(flow, Y, time) for time in times]
+            solutions = [_solution(training, Y, time) for time in times]
             errors = [self.error(one, Y, weights) for one in solutions]
             best = best_place(errors)
             solution = solutions[best]
-        solution = solution._replace(precision=1.0 / flow.variances(times[best]))
+        solution = solution._replace(precision=1.0 / training.variances(times[best]))
         return Path(times, np.array(errors), best, solution)
 
     def solutions(self, operator, Y, weights, is_whole):
         """Yield the `Solution` for each time, as `Ridge.solutions`, always without a precision."""
         K = operator.dense()
-        flow = self._flow(K, weights)
+        training = self._training(K, weights)
         for time in self._values(K, weights):
-            yield _solution(flow, Y, time, is_whole)
+            yield _solution(training, Y, time, is_whole)
 
-    def _flow(self, K, weights):
-        return GradientFlow(K, weights, self.alpha, self.learning_rate)
+    def _training(self, K, weights):
+        return Training(K, weights, self.alpha, self.learning_rate, self.method)
 
     def _values(self, K, weights):
         """Decreasing times to try."""
         if self.times is None:
-            return default_times(K, weights, len(weights), self.learning_rate)
+            times = default_times(K, weights, len(weights), self.learning_rate)
+            if self.method.is_flow:
+                return times
+            return np.unique(np.ceil((1.0 - getattr(self.method, "momentum", 0.0)) * times))[::-1]
         return read_values(self.times, "times", may_be_infinite=True)[::-1]
 
 
@@ -99,10 +106,10 @@ def default_times(K, weights, n, learning_rate=1.0):
     return np.minimum(times, np.finfo(float).max)
 
 
-def _solution(flow, Y, time, is_whole=True):
+def _solution(training, Y, time, is_whole=True):
     """`Solution` at one time without a precision, and without residuals unless ``is_whole``."""
-    dual, intercept = flow.coefficients(Y, time)
+    dual, intercept = training.coefficients(Y, time)
     if not is_whole:
         return Solution(dual, intercept)
-    gcv = np.mean(np.sum(flow.rotated(Y, time) ** 2, axis=0)) / len(Y)
-    return Solution(dual, intercept, flow.residuals(Y, time), gcv)
+    gcv = np.mean(np.sum(training.rotated(Y, time) ** 2, axis=0)) / len(Y)
+    return Solution(dual, intercept, training.residuals(Y, time), gcv)

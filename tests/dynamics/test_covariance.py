@@ -10,7 +10,6 @@ from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.dynamics import (
     Descent,
     Flow,
-    GradientFlow,
     HeavyBall,
     LogLossTraining,
     MomentumFlow,
@@ -113,7 +112,7 @@ def test_flow_with_its_own_noise_is_gradient_flow():
     rng = np.random.default_rng(0)
     A = rng.normal(size=(12, 20))
     kernel, weights = A @ A.T, rng.uniform(0.3, 3.0, 8)
-    flow = GradientFlow(kernel[:8, :8], weights, 0.2, 0.7)
+    flow = Training(kernel[:8, :8], weights, 0.2, 0.7)
     V, u = flow.reduction(kernel[8:, :8], 1.3)
     expected = kernel[8:, 8:] - V.T @ V + u[:, None] + u
     found = covariance(flow, kernel[8:, :8], kernel[8:, 8:], 1.3, noise=0.2)

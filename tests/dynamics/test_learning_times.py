@@ -64,21 +64,45 @@ def test_time_to_a_loss(method, alpha, share):
         assert training.time_to(Y, 0.5 * last, start) == np.inf
 
 
-@pytest.mark.parametrize(
-    ("method", "alpha", "share"),
-    [
-        (HeavyBall(), 0.0, 0.1),
-        (Nesterov(), 0.0, 0.1),
-        (MomentumFlow(), 0.0, 1.0),
-        (Descent(), 0.5, 0.9),
-    ],
-    ids=repr,
-)
-def test_no_time_to_a_loss_that_rises(method, alpha, share):
-    old, _, Y, _, _, weights = problem()
+@pytest.mark.parametrize("method", [Descent(), HeavyBall(), Nesterov(), MomentumFlow()], ids=repr)
+@pytest.mark.parametrize(("alpha", "share"), [(0.0, 0.1), (0.5, 0.1), (0.5, 0.9)])
+def test_first_time_of_losses_that_rise_and_fall(method, alpha, share):
+    """None before is below, and all are beyond the end of the oscillations."""
+    old, _, Y, start, _, weights = problem()
     training = stable(old @ old.T, weights, alpha, method, True, share)
-    with pytest.raises(ValueError, match="time_to needs losses that fall at all times; got"):
-        training.time_to(Y, 0.1)
+    first, last = training.losses(Y, [0, np.inf], start)
+    times = np.arange(2001.0) if method.calm < np.inf and not method.is_flow else None
+    times = np.linspace(0.0, 200.0, 2001) if times is None else times
+    losses = training.losses(Y, times, start)
+    for part in (0.5, 1e-2, 1e-6):
+        loss = last + part * (first - last)
+        expected = times[np.flatnonzero(losses <= loss)[0]]
+        found = training.time_to(Y, loss, start)
+        spacing = times[1] if method.is_flow else 0.0
+        assert expected - spacing <= found <= expected
+        assert training.losses(Y, found, start) <= loss * (1.0 + 1e-9)
+    assert training.time_to(Y, first, start) == 0.0
+    assert training.time_to(Y, 0.5 * losses.min(), start) >= times[-1] or alpha == 0.0
+
+
+@pytest.mark.parametrize("method", [Descent(), HeavyBall(0.0), Nesterov(0.5)], ids=repr)
+def test_a_loss_that_is_reached_exactly(method):
+    """Of an eigenvalue of one the first step leaves nothing, of `Nesterov` the second."""
+    training = Training(2.0 * np.eye(2), method=method, fit_intercept=False)
+    assert training.time_to([1.0, -3.0], 0.0) == 1.0 + (method == Nesterov(0.5))
+    assert Training(2.0 * np.eye(2), fit_intercept=False).time_to([1.0, -3.0], 0.0) == np.inf
+
+
+@each_stepping
+@pytest.mark.parametrize("share", [1.0, 1.01])
+def test_no_time_to_a_loss_without_an_end(method, share):
+    K = np.diag([1.0, 0.1])
+    largest = Training(K, None, 0.0, 1e-9, method, False).max_learning_rate
+    with pytest.warns(RuntimeWarning, match="largest stable one"):
+        training = Training(K, None, 0.0, share * largest, method, False)
+    with pytest.raises(ValueError, match=r"time_to needs training that settles .* less than") as e:
+        training.time_to([1.0, 1.0], 1e-3)
+    assert is_one_sentence(e)
 
 
 @each_method
@@ -114,7 +138,8 @@ def test_largest_learning_rate(method, fit_intercept):
         with pytest.raises(ValueError, match=rf"diverge; .* less than {largest:.4g}") as error:
             beyond.coefficients(Y, time)
         assert is_one_sentence(error)
-    Training(*given, largest, method, fit_intercept)
+    with pytest.warns(RuntimeWarning, match="beyond the largest .* training never settles"):
+        Training(*given, largest, method, fit_intercept)
 
 
 def test_one_row_and_no_kernel():

@@ -9,7 +9,7 @@ from scipy.special import expit, softmax
 from training import stored
 
 from sklearn_ntk import NTKKernel
-from sklearn_ntk.dynamics import Descent, HeavyBall, LogLossTraining, MomentumFlow
+from sklearn_ntk.dynamics import Descent, HeavyBall, LogLossTraining, MomentumFlow, _logistic
 from sklearn_ntk.estimators._logistic import dual_of, make_root, solve
 
 CONSTANTS = pytest.mark.parametrize("fit_intercept", [True, False])
@@ -111,6 +111,18 @@ def test_limit_is_that_of_the_classifier(n_classes):
     expected = cross @ dual + intercept
     centre = 0.0 if n_classes == 2 else expected.mean(axis=1, keepdims=True)
     assert_allclose(found, expected - centre, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e5])
+@pytest.mark.parametrize("k", [1, 2, 10])
+def test_constants_of_far_scores(size, k):
+    """From a guess that is as far away as they are."""
+    rng = np.random.default_rng(0)
+    Y = np.eye(max(k, 2))[np.arange(30) % max(k, 2)][:, -k:]
+    scores, weights = size * rng.normal(size=(2, 30, k)).sum(axis=0), rng.uniform(0.2, 4.0, 30)
+    constant = _logistic.best_constant(Y, scores, weights, 3.0 * size * rng.normal(size=k))
+    gradient = weights @ (_logistic.probabilities(scores + constant) - Y) / weights.sum()
+    assert_allclose(gradient, 0.0, atol=1e-15 * max(size, 100.0))
 
 
 def test_two_scores_are_one_at_twice_the_time():

@@ -12,7 +12,6 @@ from sklearn_ntk import NTKKernel
 from sklearn_ntk.dynamics import (
     Descent,
     Flow,
-    GradientFlow,
     HeavyBall,
     LogLossTraining,
     MomentumFlow,
@@ -119,18 +118,6 @@ def test_after_infinite_time_all_are_the_ridge(method, alpha):
     assert_array_equal(intercept, 0.0)
 
 
-def test_gradient_flow_is_one():
-    old, _, Y, start, _, weights = problem()
-    given = old @ old.T, weights, 0.3, 0.7
-    times = [0.0, 3.0, np.inf]
-    flow, training = GradientFlow(*given), Training(*given)
-    assert isinstance(flow, Training)
-    for found, expected in zip(
-        flow.coefficients(Y, times, start), training.coefficients(Y, times, start), strict=True
-    ):
-        assert_array_equal(found, expected)
-
-
 @CONSTANTS
 def test_rows_that_are_equal(fit_intercept):
     """Directions that the kernel does not see never move, even after infinite time."""
@@ -166,7 +153,7 @@ def test_many_times_are_one_and_one(method, fit_intercept):
     assert training.predict(new @ old.T, Y, []).shape == (0, 4, 2)
 
 
-@pytest.mark.parametrize("cls", [Training, GradientFlow, LogLossTraining])
+@pytest.mark.parametrize("cls", [Training, LogLossTraining])
 def test_pickles(cls):
     training = cls(K, [1.0, 2.0, 3.0], 0.1)
     copy = pickle.loads(pickle.dumps(training))

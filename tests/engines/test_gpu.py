@@ -30,11 +30,9 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def few_kernels(monkeypatch):
-    """Kernels for all kinds of steps at once, so that few of them are compiled."""
+def one_kernel(monkeypatch, programs):
+    """Let kernels have the kinds of steps of all these programs, so that few are compiled."""
     own = cuda.kinds_of
-    programs = [*KINDS.values(), *PROGRAMS.values()]
     cases = sorted({cuda.case_of(step) for p in programs for step in p.steps}, key=str)
 
     def kinds_of(program, gradient, single):
@@ -43,6 +41,18 @@ def few_kernels(monkeypatch):
         return kinds._replace(cases=tuple(cases), stack_size=2)
 
     monkeypatch.setattr(cuda, "kinds_of", kinds_of)
+
+
+@pytest.fixture
+def kernel_of_networks(monkeypatch):
+    """One kernel for all networks."""
+    one_kernel(monkeypatch, PROGRAMS.values())
+
+
+@pytest.fixture
+def kernel_of_activations(monkeypatch):
+    """One kernel for all activations."""
+    one_kernel(monkeypatch, KINDS.values())
 
 
 def rows_of_all_kinds():
@@ -79,7 +89,7 @@ how = pytest.mark.parametrize(
 
 
 @how
-def test_networks(gpu, few_kernels, gradient, dtype, tolerance):
+def test_networks(gpu, kernel_of_networks, gradient, dtype, tolerance):
     """One set of rows and two; symmetric to the bit, with the diagonal of single rows."""
     X, Y = rows_of_all_kinds()
     options = {"get": BOTH, "gradient": gradient, "dtype": dtype}
@@ -98,7 +108,7 @@ def test_networks(gpu, few_kernels, gradient, dtype, tolerance):
 
 @pytest.mark.slow
 @how
-def test_activations(gpu, few_kernels, gradient, dtype, tolerance):
+def test_activations(gpu, kernel_of_activations, gradient, dtype, tolerance):
     if gradient and dtype == "float32":
         pytest.skip("the compiled engine would take minutes to compile them")
     X, Y = rows_of_all_kinds()
@@ -153,7 +163,7 @@ def test_sizes_and_blocks(gpu, monkeypatch, n_pairs):
 
 
 @pytest.mark.parametrize("held", [2_000_000_000, 200_000])
-def test_series_in_parts(gpu, few_kernels, monkeypatch, held):
+def test_series_in_parts(gpu, kernel_of_networks, monkeypatch, held):
     """Also if the coefficients of all rows are not held at once."""
     from sklearn_ntk.engines.cupy import sides, tile_work
 

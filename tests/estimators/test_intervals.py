@@ -12,7 +12,9 @@ from scipy.stats import norm
 from sklearn.gaussian_process.kernels import DotProduct
 
 from sklearn_ntk import NTKKernel, NTKRegressor
+from sklearn_ntk.dynamics import Training
 from sklearn_ntk.estimators import _intervals
+from sklearn_ntk.estimators._base import method_of
 
 METHODS = ["conformal", "jackknife+", "gaussian"]
 IN_CLOSED_FORM = pytest.mark.parametrize("method", METHODS[:2])
@@ -93,6 +95,37 @@ def test_jackknife_plus_is_that_of_refits(kind, training_time, coverage):
     high = np.sort(np.add(values, sizes), axis=0)[rank - 1]
     low = np.sort(np.subtract(values, sizes), axis=0)[n - rank]
     assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-8)
+
+
+def trained_residuals(model, X, targets, weights):
+    """Of the rows of a fit, divided by the roots of their derivatives by their own targets."""
+    method = method_of(model)
+    parts = weights, model.alpha, model.learning_rate, method
+    training, time = Training(KERNEL(X), *parts), model.training_time
+    smoother = training.predict(KERNEL(X), np.eye(len(X)), time)
+    left = np.eye(len(X)) - smoother
+    return left @ targets * np.sqrt(weights / left.diagonal())[:, None]
+
+
+@pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
+@pytest.mark.parametrize("given", [{}, {"optimizer": "descent", "learning_rate": 0.03}])
+@pytest.mark.parametrize("training_time", [0, 3, 1000])
+def test_conformal_intervals_after_a_time_are_those_of_training_again(kind, given, training_time):
+    X, y = with_equal_rows() if kind == "equal rows" else data()
+    n = len(X)
+    weights = np.linspace(0.5, 2.0, n) if kind == "weights" else np.ones(n)
+    new = np.vstack([data(3, seed=1)[0], X[:1], 5.0 * X[1:2]])
+    model = make(alpha=0.1, training_time=training_time, squash=None, **given).fit(X, y, weights)
+    found = model.predict_interval(new, 0.75)
+    needed = n + 1 - np.ceil(0.75 * (n + 1))
+    for x, (low, high) in zip(new, found, strict=True):
+        near = np.array([-1e-5, 1e-5])
+        grid = np.concatenate([np.linspace(-8.0, 8.0, 51), low + near, high + near])
+        rows, all_weights = np.vstack([X, x]), np.append(weights, weights.mean())
+        targets = np.vstack([np.tile(y[:, None], len(grid)), grid])
+        sizes = np.abs(trained_residuals(model, rows, targets, all_weights))
+        inside = np.sum(sizes[:-1] >= sizes[-1], axis=0) >= needed
+        assert_array_equal(inside, (low <= grid) & (grid <= high))
 
 
 def test_gaussian_intervals_are_quantiles():
@@ -238,11 +271,12 @@ def test_models_without_intervals(method):
         make().fit(X[[0] * 12], y).predict_interval(X, method=method)
 
 
-def test_training_that_stops_has_no_conformal_intervals():
+def test_steps_that_oscillate_have_no_conformal_intervals():
     X, y = data()
-    model = make(0.0, training_time=10.0).fit(X, y)
-    with pytest.raises(ValueError, match=r"no closed form after a training_time; got 10: take"):
-        model.predict_interval(X)
+    for optimizer, rate in (("nesterov", 0.5), ("descent", 0.7)):
+        model = make(0.0, training_time=10, optimizer=optimizer, learning_rate=rate).fit(X, y)
+        with pytest.raises(ValueError, match=r"needs training without oscillations; got .*: take"):
+            model.predict_interval(X)
     mean, std = model.predict(X, return_std=True)
     low = model.predict_interval(X, method="gaussian")[:, 0]
     assert_allclose(low, mean + norm.ppf(0.05) * std, rtol=1e-10)

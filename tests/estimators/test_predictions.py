@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from plain import PLAIN
 from scipy.linalg import null_space
 from scipy.stats import multivariate_normal
+from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sklearn_ntk import NTKRegressor, NTKRegressorCV
@@ -57,12 +58,17 @@ def test_mixture_without_noise():
 # --- Draws ---------------------------------------------------------------------------------------
 
 
+ONE = NTKRegressor(alpha=0.1, **PLAIN)
+MIXTURE = NTKRegressorCV({"depth": [1, 2], "activation": ["relu", "erf"]}, features=None)
+
+
 @N_OUTPUTS
 @pytest.mark.parametrize("include_noise", [True, False])
-def test_moments_of_draws(n_outputs, include_noise):
+@pytest.mark.parametrize("model", [ONE, MIXTURE], ids=["one", "mixture"])
+def test_moments_of_draws(model, n_outputs, include_noise):
     X, Y = data(n_outputs=n_outputs)
     new = data(4, seed=1)[0]
-    model = NTKRegressor(alpha=0.1, **PLAIN).fit(X, Y)
+    model = clone(model).fit(X, Y)
     mean, cov = model.predict(new, return_cov=True, include_noise=include_noise)
     draws = model.sample_y(new, 4000, random_state=0, include_noise=include_noise)
     assert draws.shape == (*mean.shape, 4000)
@@ -85,13 +91,16 @@ def test_draws_are_like_those_of_gaussian_processes(n_outputs):
 
 def test_seeds_of_draws():
     X, y = data()
-    model = NTKRegressor(alpha=0.1, **PLAIN).fit(X, y)
+    model = clone(ONE).fit(X, y)
     first, same = (model.sample_y(X, 2, random_state=7) for _ in range(2))
     assert_array_equal(first, same)
     assert np.all(model.sample_y(X, 2) != model.sample_y(X, 2))
     state = np.random.RandomState(7)
     assert_array_equal(model.sample_y(X, 2, state), first)
     assert np.all(model.sample_y(X, 2, state) != first)
+    model = clone(MIXTURE).fit(X, y)
+    assert len(model.estimators_) > 1
+    assert_array_equal(*(model.sample_y(X, 5, random_state=7) for _ in range(2)))
 
 
 def test_bad_draws_are_named():

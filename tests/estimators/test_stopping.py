@@ -5,11 +5,14 @@ import pytest
 from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from plain import PLAIN
+from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.datasets import load_wine, make_friedman1
 from sklearn.model_selection import GridSearchCV, KFold, LeaveOneOut, cross_val_predict
 from sklearn.preprocessing import scale
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.dynamics import Descent, HeavyBall, LogLossTraining, Nesterov, Training
 from sklearn_ntk.solvers import RELATIVE_RIDGES
 
 pd = pytest.importorskip("pandas")
@@ -147,12 +150,56 @@ def test_stopping_helps_where_there_is_noise(seed):
     assert stopped > interpolated + 0.05 and stopped > ridge - 0.03
 
 
-@pytest.mark.parametrize("loss", ["hinge", "log_loss"])
-def test_losses_without_a_closed_form(loss):
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_log_loss_in_time(n_classes):
     X, y = data_of(NTKClassifier)
-    message = f"training_time needs loss='squared_error'.* got loss='{loss}': leave training_time"
+    X, y = X[y < n_classes], y[y < n_classes]
+    model = NTKClassifier("ntk", loss="log_loss", training_time=20.0, learning_rate=0.5).fit(X, y)
+    training = LogLossTraining(model.kernel_(model.X_fit_), learning_rate=0.5)
+    new = X[:5] + 0.1
+    cross = model.kernel_(model._rows(new), model.X_fit_)
+    scores = training.predict(cross, np.eye(n_classes)[y], 20.0 * (1 if n_classes > 2 else 0.5))
+    assert_allclose(model.predict_proba(new), softmax(scores, axis=1), rtol=1e-6)
+    assert model.training_time_ == 20.0 and model.temperature_ == 1.0 and model.alpha_ == 0.0
+    weights = 1 + np.arange(len(y)) % 3
+    parts = {"training_time": 5.0, "alpha": 0.2}
+    weighted = NTKClassifier("ntk", loss="log_loss", **parts).fit(X, y, 4.0 * weights)
+    repeated = NTKClassifier("ntk", loss="log_loss", **parts | {"alpha": 0.05})
+    repeated.fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    assert_allclose(weighted.predict_proba(new), repeated.predict_proba(new), rtol=1e-6)
+    ends = [NTKClassifier("ntk", loss="log_loss", alpha=0.3, training_time=t) for t in (None, 1e9)]
+    P, expected = (end.fit(X, y).predict_proba(new) for end in ends)
+    assert_allclose(P, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_stages_of_classes_are_fits(loss, n_classes):
+    X, y = data_of(NTKClassifier)
+    X, y = X[y < n_classes], y[y < n_classes]
+    given = {"loss": loss, "alpha": 0.3, "learning_rate": 0.5, "features": None}
+    model = NTKClassifier(**given).fit(X, y, 1.0 + y)
+    times = [30.0, 0.5]
+    scores, labels = (
+        stage(X + 0.1, times) for stage in (model.staged_decision_function, model.staged_predict)
+    )
+    for time, found, label in zip(times, scores, labels, strict=True):
+        single = NTKClassifier(**given, training_time=time).fit(X, y, 1.0 + y)
+        assert_allclose(found, single.decision_function(X + 0.1), rtol=1e-6, atol=1e-8)
+        assert_array_equal(label, single.predict(X + 0.1))
+    with pytest.raises(ValueError, match="need loss='squared_error' or 'log_loss'; got loss='hin"):
+        NTKClassifier(loss="hinge").fit(X, y).staged_predict(X, times)
+
+
+def test_losses_without_training_in_time():
+    X, y = data_of(NTKClassifier)
+    message = "training_time needs loss='squared_error' or 'log_loss'.* got loss='hinge': leave"
     with pytest.raises(ValueError, match=message):
-        NTKClassifier("ntk", loss=loss, training_time=1.0).fit(X, y)
+        NTKClassifier("ntk", loss="hinge", training_time=1.0).fit(X, y)
+    model = NTKClassifier("ntk", loss="log_loss")
+    for given in ({"training_time": "auto"}, {"training_time": 3, "optimizer": "descent"}):
+        with pytest.raises(ValueError, match="is trained by optimizer='flow' until a given train"):
+            clone(model).set_params(**given).fit(X, y)
 
 
 @pytest.mark.slow
@@ -297,3 +344,63 @@ def test_bad_parameters(cls, params, message):
     X, y = data_of(cls)
     with pytest.raises(ValueError, match=message):
         cls(**params).fit(X, y)
+
+
+# --- Steps ----------------------------------------------------------------------------------------
+
+steps = pytest.mark.parametrize("optimizer", ["descent", "heavy_ball", "nesterov"])
+
+
+def largest_rate(model, method):
+    weights = np.ones(len(model.X_fit_))
+    return Training(model.kernel_(model.X_fit_), weights, method=method).max_learning_rate
+
+
+@both
+@steps
+def test_steps_are_those_of_training(cls, optimizer):
+    X, y = data_of(cls)
+    plain = {"kernel": "ntk", "activation": "relu", "features": None}
+    method = {"descent": Descent(), "heavy_ball": HeavyBall(0.8), "nesterov": Nesterov(0.8)}
+    rate = 0.5 * largest_rate(cls(**plain).fit(X, y), method[optimizer])
+    chosen = {"optimizer": optimizer, "momentum": 0.8, "learning_rate": rate}
+    model = cls(**plain, **chosen, training_time=30).fit(X, y)
+    training = Training(model.kernel_(model.X_fit_), learning_rate=rate, method=method[optimizer])
+    Y = y if cls is NTKRegressor else np.eye(3)[np.searchsorted(model.classes_, y)]
+    cross = model.kernel_(model._rows(X[:5] + 0.1), model.X_fit_)
+    assert_allclose(scores_of(model, X[:5] + 0.1), training.predict(cross, Y, 30), rtol=1e-9)
+    auto = cls(**plain, **chosen, training_time="auto").fit(X, y)
+    assert_array_equal(auto.training_times_, np.round(auto.training_times_))
+    assert (
+        auto.loo_errors_.min()
+        < 1.05 * cls(**plain, training_time="auto").fit(X, y).loo_errors_.min()
+    )
+    if cls is NTKRegressor:
+        for model in (
+            auto,
+            cls(**plain, **chosen, training_time=30, uncertainty="ensemble").fit(X, y),
+        ):
+            std = model.predict(X[:5] + 0.1, return_std=True)[1]
+            assert np.all((std > 0.0) & (std < 3.0 * y.std()))
+            low, high = model.predict_interval(X[:5] + 0.1, method="jackknife+").T
+            assert np.all(low < high)
+        last = list(auto.staged_predict(X[:5], [0, auto.training_time_]))[1]
+        assert_allclose(last, auto.predict(X[:5]), rtol=1e-9)
+
+
+def test_steps_that_are_refused():
+    X, y = numbers()
+    model = NTKRegressor("ntk", activation="relu", optimizer="descent", training_time=2.5)
+    with pytest.raises(ValueError, match=r"whole number of steps for Descent\(\); got 2\.5"):
+        model.fit(X, y)
+    fast = {"learning_rate": 1e3, "optimizer": "heavy_ball"}
+    with pytest.warns(RuntimeWarning, match=r"beyond the largest stable one for HeavyBall\(\)"):
+        model.set_params(**fast, training_time=1).fit(X, y)
+    with (
+        pytest.warns(RuntimeWarning, match="beyond the largest stable one"),
+        pytest.raises(ValueError, match="must not diverge"),
+    ):
+        model.set_params(training_time="auto").fit(X, y)
+    model.set_params(training_time=None).fit(X, y)  # to the end, however that is reached
+    with pytest.raises(ValueError, match="'optimizer' parameter of NTKRegressor must be a str"):
+        model.set_params(optimizer="adam").fit(X, y)

@@ -33,14 +33,40 @@ def test_parts_are_those_of_the_matrix(pair):
 @pytest.mark.parametrize("chunk", [1, 15, 2**23])
 def test_products(pair, monkeypatch, chunk):
     operator, K = pair
-    rows = []
-    ask = operator.rows
+    sizes, is_array = [], not hasattr(operator, "kernel")
+    name = "rows" if is_array else "kernel"
+    ask = getattr(operator, name)
+
+    def count(*arguments):
+        sizes.append(ask(*arguments).size)
+        return ask(*arguments)
+
     monkeypatch.setattr(_operator, "CHUNK", chunk)
-    monkeypatch.setattr(operator, "rows", lambda index: rows.append(len(K[index])) or ask(index))
+    monkeypatch.setattr(operator, name, count)
     B = np.random.default_rng(1).normal(size=(7, 2))
     assert_allclose(operator @ B, K @ B, rtol=1e-12, atol=1e-12)
     assert_allclose(operator @ B[:, 0], K @ B[:, 0], rtol=1e-12, atol=1e-12)
-    assert max(rows) == {1: 1, 15: 2, 2**23: 7}[chunk]
+    assert max(sizes) == ({1: 7, 15: 14} if is_array else {1: 1, 15: 9}).get(chunk, 49)
+    if chunk == 1 and not is_array:  # of pairs off the diagonal, each is computed once a product
+        assert sum(sizes) == 2 * 28
+
+
+def test_blocks_and_parts(pair):
+    operator, K = pair
+    rows, columns = np.array([4, 0]), np.array([1, 0, 6])
+    assert_allclose(operator.block(rows, columns), K[np.ix_(rows, columns)], rtol=1e-14, atol=1e-14)
+    part = operator.take(columns)
+    assert isinstance(part, GramOperator) and part.shape == (3, 3)
+    assert_allclose(part.dense(), K[np.ix_(columns, columns)], rtol=1e-14, atol=1e-14)
+    assert_allclose(part.diagonal(), K.diagonal()[columns], rtol=1e-14)
+
+
+def test_single_precision(pair, monkeypatch):
+    operator, K = pair
+    monkeypatch.setattr(_operator, "CHUNK", 15)
+    single = operator.single()
+    assert single.dtype == np.float32 and single.shape == K.shape
+    assert_allclose(single, K, rtol=2e-6, atol=2e-6)
 
 
 def test_dense_may_be_overwritten(pair):

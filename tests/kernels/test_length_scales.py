@@ -108,6 +108,23 @@ def test_one_for_each_column():
             use(rows())
 
 
+@pytest.mark.parametrize("scale", [True, [1.0, False, 2.0], np.array([True, True, True])], ids=repr)
+def test_truth_is_no_length(scale):
+    with pytest.raises(ValueError, match="length_scale must be None, a finite number > 0, or an"):
+        NTKKernel(length_scale=scale)(rows())
+
+
+def test_equal_kernels():
+    """Also beside kernels whose length scales have another shape."""
+    scales = [None, 1.0, np.array([1.0]), np.array([1.0, 2.0]), np.array(SCALE)]
+    for i, scale in enumerate(scales):
+        for j, other in enumerate(scales):
+            kernels = NTKKernel(length_scale=scale), NTKKernel(length_scale=other)
+            assert (kernels[0] == kernels[1]) is (i == j)
+            assert (kernels[0] + WhiteKernel() == kernels[1] + WhiteKernel()) is (i == j)
+    assert NTKKernel(length_scale=SCALE) != NNGPKernel(length_scale=SCALE)
+
+
 @pytest.mark.parametrize("act", ["sign", "step"])
 def test_jumps_have_no_derivatives(act):
     kernel = NNGPKernel(activation=act, length_scale=SCALE)

@@ -22,7 +22,7 @@ OWNERS = {
     "numba": "engines/numba/",
     "cupy": "engines/cupy/",
     "cupyx": "engines/cupy/",
-    "torch": "finite/_torch.py",
+    "torch": "finite/_torch/",
     "dask": "dask.py",
 }
 

@@ -70,6 +70,8 @@ def test_documentation_of_parameters(cls):
         value = parameters[name].default
         if is_told:
             assert default == repr(value).replace("'", '"')
+        elif value is inspect.Parameter.empty:
+            assert not head.endswith("optional")
         else:
             assert head.endswith("optional") if value is None else name.endswith("_bounds")
 
@@ -122,7 +124,7 @@ def test_places_that_texts_name():
     modules = "|".join(sklearn_ntk._SUBMODULES)
     places = {f"sklearn_ntk.{name}" for name in re.findall(rf"`((?:{modules})\.[A-Z]\w*)`", text)}
     places |= set(re.findall(r"\bsklearn_ntk(?:\.[A-Za-z]\w*)+", text))
-    assert {"sklearn_ntk.gram.gram", "sklearn_ntk.dynamics.GradientFlow"} <= places
+    assert {"sklearn_ntk.gram.gram", "sklearn_ntk.dynamics.Training"} <= places
     for place in sorted(places):
         resolve(place)
     others = set(re.findall(r"\bsklearn(?:\.\w+)+", text))

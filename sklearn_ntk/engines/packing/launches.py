@@ -91,12 +91,6 @@ class _Writer:
             self.n_entries += len(table)
         return self.places[key]
 
-    def scratch(self, n):
-        """First of ``n`` lines that hold partial sums of one operation."""
-        first, self.first = self.first, self.first + n
-        self.end = max(self.end, self.first)
-        return first
-
     def _clear(self, op, before):
         self.add("clear", op.step, op.out, op.n_lines)
 

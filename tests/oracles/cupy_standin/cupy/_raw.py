@@ -1,4 +1,8 @@
-"""Kernels in CUDA C++, compiled by the system's compiler and run one thread after the other."""
+"""Kernels in CUDA C++, compiled by the system's compiler and run on the CPU.
+
+Threads run one after the other, as warps of one lane, unless the environment sets STANDIN_LANES to
+more; STANDIN_FLAGS are further flags of the compiler.
+"""
 
 import ctypes
 import getpass
@@ -12,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 HEADER = Path(__file__).parent / "host.h"
-FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w")
+LANES = int(os.environ.get("STANDIN_LANES", 1))
+FLAGS = ("-std=c++20", "-O1", "-shared", "-fPIC", "-w", "-pthread", f"-DLANES={LANES}")
+FLAGS += tuple(os.environ.get("STANDIN_FLAGS", "").split())
 KERNEL = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(')
 
 

@@ -1,12 +1,13 @@
-"""Gradient flow: it is the solution of its differential equation, and what a wide network does."""
+"""Gradient flow, as its differential equation and wide networks have it; leaving out one row."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import solve_ivp
+from training import stable
 
 from sklearn_ntk import NTKRegressor
-from sklearn_ntk.dynamics import GradientFlow
+from sklearn_ntk.dynamics import Descent, HeavyBall, MomentumFlow, Nesterov, Training, covariance
 from sklearn_ntk.gram import ArrayOperator
 from sklearn_ntk.layers import Dense
 from sklearn_ntk.solvers import EarlyStopping, Ridge
@@ -42,7 +43,7 @@ def integrate(K, Y, weights, time, alpha, learning_rate=1.0):
 
 def smoother(K, weights, time, alpha):
     """Matrix from targets to coefficients and a row of it to the intercept."""
-    flow = GradientFlow(K, weights, alpha)
+    flow = Training(K, weights, alpha)
     return flow.coefficients(np.eye(len(K)), time)
 
 
@@ -53,7 +54,7 @@ def smoother(K, weights, time, alpha):
 @RIDGES
 def test_solution_is_that_of_the_differential_equation(time, alpha):
     K, Y, weights = problem()
-    dual, intercept = GradientFlow(K, weights, alpha, 0.7).coefficients(Y, time)
+    dual, intercept = Training(K, weights, alpha, 0.7).coefficients(Y, time)
     expected = integrate(K, Y, weights, time, alpha, 0.7)
     assert_allclose(dual, expected[0], rtol=1e-6, atol=1e-9)
     assert_allclose(intercept, expected[1], rtol=1e-8)
@@ -67,7 +68,7 @@ def test_small_steps_of_gradient_descent():
     for _ in range(2000):
         residuals = y - features @ weights
         weights += step / 6 * features.T @ (residuals - residuals.mean())
-    flow = GradientFlow(features @ features.T)
+    flow = Training(features @ features.T)
     dual, intercept = flow.coefficients(y[:, None], 2000 * step)
     assert_allclose(features.T @ dual[:, 0], weights, rtol=2e-3)
     assert_allclose(intercept, (y - features @ weights).mean(), atol=2e-3)
@@ -134,7 +135,7 @@ def test_generalised_cross_validation_is_leaving_out_one_of_rows_that_are_alike(
 def test_at_the_start_it_is_the_mean():
     K, Y, weights = problem()
     for time in (0.0, 1e-300, 1e-12):
-        dual, intercept = GradientFlow(K, weights).coefficients(Y, time)
+        dual, intercept = Training(K, weights).coefficients(Y, time)
         assert_allclose(dual, 0.0, atol=1e-11)
         assert_allclose(intercept, weights @ Y / weights.sum())
 
@@ -144,8 +145,8 @@ def test_weights_are_repetitions(alpha):
     K, Y, _ = problem()
     counts = np.array([1, 2, 1, 3, 1, 1, 2, 1, 1])
     rows = np.repeat(np.arange(9), counts)
-    dual, intercept = GradientFlow(K, counts, alpha).coefficients(Y, 3.0)
-    repeated = GradientFlow(K[np.ix_(rows, rows)], None, alpha).coefficients(Y[rows], 3.0)
+    dual, intercept = Training(K, counts, alpha).coefficients(Y, 3.0)
+    repeated = Training(K[np.ix_(rows, rows)], None, alpha).coefficients(Y[rows], 3.0)
     new = np.random.default_rng(1).normal(size=(4, 9)) @ K
     assert_allclose(new[:, rows] @ repeated[0], new @ dual, rtol=1e-8)
     assert_allclose(repeated[1], intercept, rtol=1e-9)
@@ -154,9 +155,9 @@ def test_weights_are_repetitions(alpha):
 @RIDGES
 def test_learning_rate_is_a_unit_of_time_and_weights_have_none(alpha):
     K, Y, weights = problem()
-    expected = GradientFlow(K, weights, alpha).coefficients(Y, 3.0)
-    fast = GradientFlow(K, weights, alpha, 30.0).coefficients(Y, 0.1)
-    heavy = GradientFlow(K, 10.0 * weights, 10.0 * alpha).coefficients(Y, 3.0)
+    expected = Training(K, weights, alpha).coefficients(Y, 3.0)
+    fast = Training(K, weights, alpha, 30.0).coefficients(Y, 0.1)
+    heavy = Training(K, 10.0 * weights, 10.0 * alpha).coefficients(Y, 3.0)
     for found in (fast, heavy):
         assert_allclose(found[0], expected[0], rtol=1e-9)
         assert_allclose(found[1], expected[1], rtol=1e-9)
@@ -164,7 +165,7 @@ def test_learning_rate_is_a_unit_of_time_and_weights_have_none(alpha):
 
 def test_training_error_falls():
     K, Y, weights = problem()
-    flow = GradientFlow(K, weights)
+    flow = Training(K, weights)
     errors = []
     for time in np.geomspace(1e-3, 100.0, 40):
         dual, intercept = flow.coefficients(Y, time)
@@ -191,7 +192,7 @@ def test_residuals_and_variances_are_those_of_leaving_one_out(n, n_outputs, rank
         noise = alpha / weights
         variances[i] = K[i, i] + noise[i] - 2.0 * shares @ K[rest, i]
         variances[i] += shares @ (block + np.diag(noise[rest])) @ shares
-    flow = GradientFlow(K, weights, alpha)
+    flow = Training(K, weights, alpha)
     assert_allclose(flow.residuals(Y, time), residuals, rtol=1e-8, atol=1e-8)
     assert_allclose(flow.variances(time), variances, rtol=1e-7, atol=1e-8)
 
@@ -203,10 +204,10 @@ def test_outputs_without_a_row_are_those_of_training_without_it(time, alpha, ran
     K, Y, weights = problem(12, rank=rank)
     n, expected = 9, []
     own, cross = K[:n, :n], K[n:, :n]
-    flow = GradientFlow(own, weights[:n], alpha, 0.7)
+    flow = Training(own, weights[:n], alpha, 0.7)
     for i in range(n):
         rest = np.arange(n) != i
-        other = GradientFlow(own[np.ix_(rest, rest)], weights[:n][rest], alpha, 0.7)
+        other = Training(own[np.ix_(rest, rest)], weights[:n][rest], alpha, 0.7)
         expected.append(other.predict(cross[:, rest], Y[:n][rest], time))
     found = flow.left_out(cross, Y[:n], time)
     assert_allclose(found, np.stack(expected, axis=1), rtol=1e-8, atol=1e-8)
@@ -215,12 +216,48 @@ def test_outputs_without_a_row_are_those_of_training_without_it(time, alpha, ran
     assert_allclose(Y[:n] - at_rows, residuals, rtol=1e-8, atol=1e-8)
 
 
+STEPS = [Descent(), HeavyBall(0.5), HeavyBall(0.9), Nesterov(0.5), Nesterov(0.9)]
+
+
+@pytest.mark.parametrize("method", STEPS, ids=repr)
+@pytest.mark.parametrize("count", [0, 1, 30, 100, 1000, 10**7, np.inf])
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_steps_without_a_row_are_those_of_training_without_it(method, count, share):
+    """Close to the bound and far from it, with uneven and with equal weights."""
+    K, Y, weights = problem(9)
+    for alpha, fit_intercept, w in ((0.3, True, weights), (0.0, False, np.ones(9))):
+        training = stable(K, w, alpha, method, fit_intercept, share)
+        rate, residuals, variances = training.learning_rate, np.empty(Y.shape), np.empty(9)
+        for i in range(9):
+            rest = np.arange(9) != i
+            block, cross = K[np.ix_(rest, rest)], K[i : i + 1, rest]
+            other = Training(block, w[rest], alpha, rate, method, fit_intercept)
+            residuals[i] = Y[i] - other.predict(cross, Y[rest], count)[0]
+            latent = covariance(other, cross, K[i : i + 1, i], count, noise=alpha)
+            variances[i] = latent[0] + alpha / w[i]
+        scale = np.abs(residuals).max()
+        assert_allclose(training.residuals(Y, count), residuals, atol=1e-7 * scale)
+        assert_allclose(training.variances(count), variances, rtol=1e-6, atol=1e-9)
+
+
+def test_rows_left_out_of_training_that_does_not_settle():
+    K, Y, _ = problem(9)
+    with pytest.raises(ValueError, match=r"no closed form for MomentumFlow.*: take HeavyBall"):
+        Training(K, method=MomentumFlow()).residuals(Y, 3.0)
+    with pytest.raises(ValueError, match=r"several ridges need method=Flow\(\); got Descent\(\)"):
+        next(Training(K, learning_rate=1e-3, method=Descent()).residuals_of_ridges(Y, [1.0], [2.0]))
+    with pytest.warns(RuntimeWarning, match="beyond the largest stable one"):
+        training = Training(K, learning_rate=1e4, method=Descent())
+    with pytest.raises(ValueError, match="must not diverge"):
+        training.residuals(Y, 1000)
+
+
 @RIDGES
 def test_reduction_is_the_covariance_of_trained_draws(alpha):
     """In matrices: prior draws and noisy targets go through the smoother."""
     K, _, weights = problem(12)
     old, new = slice(0, 8), slice(8, 12)
-    flow = GradientFlow(K[old, old], weights[old], alpha)
+    flow = Training(K[old, old], weights[old], alpha)
     dual, constant = smoother(K[old, old], weights[old], 2.0, alpha)
     shares = K[new, old] @ dual + constant
     noisy = K[old, old] + alpha * np.diag(1.0 / weights[old])
@@ -278,8 +315,8 @@ def test_one_row_is_the_intercept(time):
 def test_indefinite_matrix_is_refused_with_its_eigenvalue():
     K = np.diag([1.0, 2.0, -3.0, -3.0])
     with pytest.raises(ValueError, match=r"positive semi-definite; .* is -3\. Use .* add a ridge"):
-        GradientFlow(K)
-    GradientFlow(K, alpha=3.5)
+        Training(K)
+    Training(K, alpha=3.5)
 
 
 def test_arguments_stay_as_they_are():

@@ -1,0 +1,302 @@
+"""Leave-one-out residuals, predictions and variances of training, at every time."""
+
+from functools import cached_property
+
+import numpy as np
+
+from .._runtime.check import read_cross, read_number, read_targets
+from . import _contours
+from ._methods import FLOW
+
+LARGEST_GROWTH = 100.0
+"""Training without a row diverges if it grows by the exponential of this."""
+
+N_HALVINGS = 40
+"""Halvings of the interval of an eigenvalue."""
+
+
+class LeaveOneOut:
+    """Mixin of `Training`: what networks that are trained without one row predict.
+
+    For a ridge in place of a time they have a closed form, and training at any time is a sum of
+    solutions with complex ridges, see `_contours`.
+    """
+
+    def residuals(self, Y, time):
+        """Residual of each row when the network is trained without it for the same time.
+
+        Parameters
+        ----------
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        time : float
+
+        Returns
+        -------
+        array of the shape of ``Y``
+        """
+        Y, is_flat = read_targets(Y, self._n)
+        residuals, targets = np.zeros(Y.shape), self._project(Y)
+        for rows, nodes, weights in self._contours(time):
+            ends = self._ends(rows, self.alpha + nodes, targets)
+            residuals[rows] = ((weights / nodes)[:, None] * ends).real.sum(axis=2)
+        residuals /= self._root[:, None]
+        return residuals[:, 0] if is_flat else residuals
+
+    def left_out(self, cross, Y, time):
+        """Outputs at new rows when the network is trained without one row for the same time.
+
+        Parameters
+        ----------
+        cross : array of shape (m, n)
+            Kernel between new rows and training rows.
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        time : float
+
+        Returns
+        -------
+        array of shape (m, n) or (m, n, k)
+            Entry (i, j) is the output at the new row i without the training row j.
+        """
+        Y, is_flat = read_targets(Y, self._n)
+        cross, _ = self._project_cross(read_cross(cross, self._n))
+        targets, mean = self._project(Y), self._shares @ Y
+        outputs = np.zeros((cross.shape[1], *Y.shape))
+        for rows, nodes, weights in self._contours(time):
+            squares, vectors = self._squares[rows], self._vectors[rows]
+            shares = (self._shares / self._root)[rows, None]
+            for node, weight in zip(nodes, (weights / nodes).T, strict=True):
+                filtered = 1.0 / (self._values[:, None] + self.alpha + node)
+                values = mean + _contours.product(cross.T, filtered * targets)
+                ratios = _contours.product(vectors, filtered * targets) / _contours.product(
+                    squares, filtered
+                )
+                effects = _contours.product(vectors, filtered * cross) + shares
+                terms = values[:, None] - effects.T[:, :, None] * ratios
+                outputs[:, rows] += (weight[:, None] * terms).real
+        return outputs[:, :, 0] if is_flat else outputs
+
+    def variances(self, time):
+        """Predictive variance of each target by networks that are trained without its row.
+
+        The networks start as draws of the Gaussian process with this kernel and are trained for the
+        same time; the noise ``alpha / w_i`` of the target is part of the variance.
+
+        Parameters
+        ----------
+        time : float
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        variances = np.ones(self._n)
+        for rows, nodes, weights in self._contours(time, power=2):
+            ridges, damped = self._damping(nodes)
+            fitted = self._values[:, None] / (self._values[:, None] + ridges)
+            ratio = _contours.product(self._squares[rows], fitted) / _contours.product(
+                self._squares[rows], damped
+            )
+            latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
+            rest = np.maximum(1.0 - self._shares[rows], np.finfo(float).eps)
+            least = 1e-10 * (self._squares[rows] @ self._values) / rest
+            latent = np.maximum(latent, np.maximum(least, np.finfo(float).tiny))
+            variances[rows] = (self.alpha + latent) / (self._root[rows] ** 2 * rest)
+        return variances
+
+    def reduction(self, cross, time):
+        """Difference of prior and final covariance of the networks of `variances`, at new rows.
+
+        Parameters
+        ----------
+        cross : array of shape (m, n)
+            Kernel between new rows and training rows.
+        time : float
+
+        Returns
+        -------
+        V : array of shape (n - 1, m)
+        u : array of shape (m,)
+            Rows ``i`` and ``j`` have the covariance ``k(x_i, x_j) - (V'V)_ij + u_i + u_j``.
+        """
+        cross = read_cross(cross, self._n)
+        projected, means = self._project_cross(cross)
+        reduction = self._reduction(self._time(time), self.alpha)
+        return np.sqrt(reduction)[:, None] * projected, self._centring(self.alpha) - means
+
+    def rotated(self, Y, time):
+        """Leave-one-out residuals after a rotation that gives all rows the same leverage.
+
+        The mean of their squares is generalised cross-validation, as for ridges. They are returned
+        in the coordinates of the eigenvectors.
+
+        Parameters
+        ----------
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        time : float
+
+        Returns
+        -------
+        array of shape (n - 1,) or (n - 1, k)
+
+        References
+        ----------
+        G. Golub, M. Heath and G. Wahba, "Generalized cross-validation as a method for choosing a
+        good ridge parameter", Technometrics 21, 1979.
+        """
+        n = self._n
+        Y, is_flat = read_targets(Y, n)
+        residuals = self._project(Y)
+        if n > 1:
+            nodes, weights = self._contour(self._time(time), np.array([(n - 1.0) / n]))
+            _, damped = self._damping(nodes)
+            filtered = (damped @ (weights[0] / nodes / damped.sum(axis=0))).real
+            residuals *= n * filtered[:, None]
+        return residuals[:, 0] if is_flat else residuals
+
+    def residuals_of_ridges(self, Y, ridges, times):
+        """Yield `residuals` for other ridges than ``alpha``, for some of the times at a time.
+
+        All ridges share the contours. With the residuals ``F(r)`` at the end, for the ridge ``r``,
+        real or complex, those at the time ``t`` are ``F(r) + exp(-r t) f(t)``, where ``f`` has the
+        Laplace transform ``(F(s) - F(r)) / (s - r)``, singular on the negative real axis alone.
+
+        Parameters
+        ----------
+        Y : array of shape (n, k)
+            Targets.
+        ridges : array of shape (n_ridges,)
+        times : array of shape (n_times,)
+            Increasing, maybe infinite at the end.
+
+        Yields
+        ------
+        array of shape (n_some, n_ridges, n, k)
+            For the next ``n_some`` of the times.
+        """
+        if self.method != FLOW:
+            raise ValueError(
+                f"Residuals of several ridges need method=Flow(); got {self.method!r}: take one "
+                f"ridge at a time."
+            )
+        times, targets = np.asarray(times, dtype=float), self._project(Y)
+        least = 1e-30 * (np.max(self._values, initial=0.0) or 1.0)
+        ridges = np.maximum(ridges, max(least, np.finfo(float).smallest_subnormal))
+        levels = [(rows, self._ends(rows, ridges, targets)) for rows in self._levels()]
+        for part in _contours.groups(times):
+            found = np.zeros((len(times[part]), len(ridges), *Y.shape))
+            for rows, ends in levels:
+                rest = self._rest[rows]
+                rest = rest[:1] if np.all(rest == rest[0]) else rest  # all rows have these rates
+                rates = self._rates(times[part, None], rest)
+                nodes, weights = _contours.of_flow(rates.ravel())
+                limits, poles = self._ends(rows, nodes, targets), 1.0 / (nodes[:, None] - ridges)
+                weights = weights.reshape(*rates.shape, -1)
+                for each, rate, weight in zip(found, rates, weights, strict=True):
+                    moved = _contours.real_part(weight[:, None] * limits, poles)
+                    moved -= ends * _contours.real_part(weight, poles)[:, None]
+                    moved *= np.exp(-rate[:, None] * ridges)[:, None]
+                    each[:, rows] = np.moveaxis(ends + moved, -1, 0)
+            yield found / self._root[:, None]
+
+    def _ends(self, rows, ridges, targets):
+        """Residuals (n_rows, k, n_ridges) of some rows after infinite time, times ``sqrt(w)``."""
+        damped = ridges / (self._values[:, None] + ridges)
+        parts = [
+            _contours.product(self._vectors[rows], each[:, None] * damped) for each in targets.T
+        ]
+        return np.stack(parts, axis=1) / _contours.product(self._squares[rows], damped)[:, None]
+
+    @cached_property
+    def _squares(self):
+        """Squares of the entries of the eigenvectors (n, n - 1), for leave-one-out only."""
+        return self._vectors**2
+
+    def _damping(self, nodes):
+        """Ridges ``r`` at the nodes of a contour, and ``r / (L + r)`` of shape (n - 1, n_nodes).
+
+        The latter is the part of each component of the targets that remains in the residuals.
+        """
+        ridges = self.alpha + nodes
+        return ridges, ridges / (self._values[:, None] + ridges)
+
+    def _contours(self, time, power=1):
+        """Yield groups of rows, with the nodes and weights of their contour integrals.
+
+        What remains of a residual is raised to the ``power``.
+        """
+        time = self._time(time)
+        for rows in self._levels():
+            yield rows, *self._contour(time, self._rest[rows], power, rows)
+
+    def _levels(self):
+        """Yield groups of rows, the rest of the weights without each alike within a group.
+
+        Equal, or for flows within a factor of two.
+        """
+        if self._n > 1:  # without the only row there are no data
+            levels = np.floor(np.log2(self._rest)) if self.method.is_flow else self._rest
+            for level in np.unique(levels):
+                rows = levels == level
+                yield slice(None) if rows.all() else rows  # a slice copies nothing
+
+    def _contour(self, time, rest, power=1, rows=slice(None), more=0.0):
+        """Nodes (n_nodes,) and weights (n, n_nodes), or (1, n_nodes) for methods of steps.
+
+        ``rest`` (n,) are shares of the total weight, without the ``rows``; ``more`` is by how much
+        eigenvalues may exceed those of all rows.
+        """
+        if self.method.is_flow:
+            return _contours.of_flow(self._rates(power * time, rest, more))
+        rates, scale = self._rates(1.0, rest, more), self._scale(more)
+        if rates[0] * scale >= self.method.limit:  # an upper bound, without a row of large weight
+            scale = min(self._largest_without(rows) + self.alpha, scale)
+        growth = -self.method.rate(rates[0] * scale)
+        if time * max(growth, 0.0) > LARGEST_GROWTH:
+            raise ValueError(
+                f"training must not diverge without one of the rows; got learning_rate="
+                f"{self.learning_rate:.4g} for {self.method!r}: make it smaller."
+            )
+        return _contours.of_steps(self.method, rates[0], time, power, scale)
+
+    def _scale(self, more=0.0):
+        """Largest eigenvalue with the ridge."""
+        return np.max(self._values, initial=0.0) + more + self.alpha or 1.0
+
+    def _rates(self, time, rest, more=0.0):
+        """``learning_rate t / n``, clipped so that exponentials neither overflow nor lose 0.
+
+        Beyond the bounds nothing changes any more.
+        """
+        scale = self._scale(more)
+        with np.errstate(over="ignore"):
+            rates = self.learning_rate * time / (self._total * rest) * scale
+        return np.clip(rates, 1e-30, 1e30) / scale
+
+    def _largest_without(self, rows):
+        """Largest eigenvalue of the Gram matrices without one of these rows.
+
+        Each is the largest root ``m`` of ``sum_j U_ij^2 / (L_j - m)``, below the largest ``L``.
+        """
+        squares, values = self._squares[rows], self._values
+        low, high = np.zeros((2, len(squares)))
+        low, high = low + values[-2:][0], high + values[-1]
+        for _ in range(N_HALVINGS):
+            middle = 0.5 * (low + high)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                is_below = np.sum(squares / (values - middle[:, None]), axis=1) < 0.0
+            low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+        return high.max()
+
+    def _time(self, time):
+        """A single time, or number of steps."""
+        if self.method.is_flow and hasattr(self.method, "momentum"):
+            raise ValueError(
+                f"Leaving out rows has no closed form for {self.method!r}: take HeavyBall, which "
+                f"is the same in steps."
+            )
+        time = read_number(time, "time", may_be_infinite=True)
+        self._gains(time)  # raises an error where training diverges
+        return time

@@ -1,0 +1,228 @@
+"""Empirical kernels: of the gradients of a finite network, and of its last hidden layer."""
+
+import numbers
+import reprlib
+
+import numpy as np
+
+from .._runtime.check import read_number
+from .._runtime.memory import check_memory, read_memory
+from ._readers import reader_for
+from ._signals import as_numpy, diagonal, product
+
+FORMULAS = {
+    "sgd": (False, False),
+    "signgd": (True, True),
+    "asymmetric_signgd": (False, True),
+}
+"""By name whether gradients of the rows ``X``, and of ``Y``, are replaced by their signs."""
+
+OUTPUTS = ("mean", "trace", "sum", "blocks")
+
+
+def empirical_ntk(
+    model, X, Y=None, *, outputs="mean", formula="sgd", layers=None, memory="512 MB", check=True
+):
+    """Neural tangent kernel of a finite network with the parameters that it has.
+
+    ``K(x, x') = <J(x), J(x')>`` for the gradients ``J`` of its outputs with respect to all trained
+    parameters. It is computed from what the layers see and from the gradients with respect to what
+    they put out, without a gradient for each row, as far as the layers have such a rule (R. Novak
+    et al., "Fast finite width neural tangent kernel", ICML 2022); other parameters take the general
+    route, a gradient for each row and output.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, MLPRegressor, MLPClassifier or network of `sample_network`
+        Modules in evaluation mode. Networks of scikit-learn must be fitted; their outputs are the
+        values before the last function, which for classes are the logits.
+    X : array of shape (n, ...)
+        Rows as the model takes them, its first axis being the rows; tensors, too.
+    Y : array of shape (m, ...), optional
+        Defaults to ``X``; the result is then symmetric to the bit.
+    outputs : {"mean", "trace", "sum", "blocks"} or int
+        The mean over outputs of their kernels, which for wide networks tends to `NTKKernel`, or
+        their sum; the kernel of the sum of outputs; all kernels between two outputs; or that of one
+        output.
+    formula : {"sgd", "signgd", "asymmetric_signgd"}
+        The kernel of training by gradient descent, of the signs of gradients for both rows, or for
+        the rows ``Y``, which are those of training (S. Malladi et al., "A kernel-based view of
+        language model fine-tuning", ICML 2023).
+    layers : str or list of str, optional
+        Names of the layers or parameters that are trained, all by default; a name of a block
+        stands for all in it. Layers of scikit-learn's networks are called "0", "1", ...
+    memory : str or float
+        What may be taken beside the result, such as "512 MB", or in bytes; larger problems are
+        computed in parts.
+    check : bool
+        Whether to compare, on one row, the gradients of all parameters with those of autograd. What
+        differs takes the general route, and models whose outputs depend on other rows are refused.
+
+    Returns
+    -------
+    array of shape (n, m), or (n, m, k, k) for "blocks"
+        In float64; signals are computed in the precision of the model.
+
+    Raises
+    ------
+    ValueError
+        If the rows depend on each other or on chance, as with batch normalisation or dropout in
+        training mode, or if no parameter is trained.
+
+    Examples
+    --------
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> from sklearn_ntk.finite import empirical_ntk
+    >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 1.0, 4.0]
+    >>> line = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, y)
+    >>> empirical_ntk(line, X)  # of a linear model: x x' + 1
+    array([[1., 1., 1.],
+           [1., 2., 3.],
+           [1., 3., 5.]])
+    """
+    reader = reader_for(model, layers, check)
+    X = reader.prepare(X)
+    Y = X if Y is None else reader.prepare(Y)
+    return ntk(reader, X, Y, outputs, formula, memory)
+
+
+def empirical_ntk_diagonal(
+    model, X, *, outputs="mean", formula="sgd", layers=None, memory="512 MB", check=True
+):
+    """Diagonal (n,) of `empirical_ntk`, whose parameters these are, in linear time.
+
+    Examples
+    --------
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> from sklearn_ntk.finite import empirical_ntk_diagonal
+    >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 1.0, 4.0]
+    >>> empirical_ntk_diagonal(MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, y), X)
+    array([1., 2., 5.])
+    """
+    reader = reader_for(model, layers, check)
+    return ntk_diagonal(reader, reader.prepare(X), outputs, formula, memory)
+
+
+def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
+    """Kernel (n, m) or (n, m, k, k) of prepared rows; ``Y`` is ``X`` for a symmetric one."""
+    seeds, divisor = seeds_for(outputs, reader.n_outputs)
+    signs, budget = signs_for(formula), read_memory(memory)
+    is_blocks = isinstance(outputs, str) and outputs == "blocks"
+    r = len(seeds) if is_blocks else 1
+    shape = (len(X), r, len(Y), r)
+    check_memory(8.0 * np.prod(shape), f"A kernel of shape {shape}", "take fewer rows")
+    K = np.zeros(shape)
+    is_same, is_symmetric = Y is X, Y is X and signs[0] == signs[1]
+    for rows, columns, left, right in _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
+        for pair in zip(left, right, strict=True):
+            pair = pair if is_blocks else [signal.merged() for signal in pair]
+            K[rows, :, columns] += product(*pair, signs, budget / 8.0)
+    if is_symmetric:
+        _mirror(K.reshape(len(X) * r, len(Y) * r))
+    K /= divisor
+    return K.swapaxes(1, 2) if is_blocks else K[:, 0, :, 0]
+
+
+def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB"):
+    """Diagonal (n,) of `ntk`, for outputs other than "blocks"."""
+    seeds, divisor = seeds_for(outputs, reader.n_outputs)
+    signs, budget, found = signs_for(formula), read_memory(memory), np.zeros(len(X))
+    step = max(1, int(0.75 * budget / reader.row_bytes(X, seeds)))
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        for signal in reader.signals(X[rows], seeds)[1]:
+            found[rows] += diagonal(signal.merged(), signs, budget / 8.0)[:, 0]
+    return found / divisor
+
+
+def _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
+    """Yield slices of rows and of columns, and the signals of both, that fit into the budget.
+
+    Of a symmetric matrix these are the tiles on and above the diagonal.
+    """
+    fitting = int(0.75 * budget / reader.row_bytes(X, seeds))
+    step = max(1, fitting // 2)
+    if len(X) + (0 if is_same else len(Y)) <= fitting:
+        step = max(len(X), len(Y))
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        left = reader.signals(X[rows], seeds)[1]
+        for first in range(start if is_symmetric else 0, len(Y), step):
+            columns = slice(first, first + step)
+            is_own = is_same and first == start
+            yield rows, columns, left, left if is_own else reader.signals(Y[columns], seeds)[1]
+
+
+def _mirror(K, step=512):
+    """Overwrite what is below the diagonal of a square matrix with what is above it."""
+    for start in range(0, len(K), step):
+        rows = slice(start, start + step)
+        K[start + step :, rows] = K[rows, start + step :].T
+        square = K[rows, rows]
+        square[:] = np.triu(square) + np.triu(square, 1).T
+
+
+def seeds_for(outputs, k):
+    """Functions (r, k) of the outputs whose kernels are wanted, and what divides their sum."""
+    if isinstance(outputs, numbers.Integral) and not isinstance(outputs, bool):
+        if not -k <= outputs < k:
+            raise ValueError(f"outputs must be a number from 0 to {k - 1}; got {outputs}.")
+        return np.eye(k)[[outputs]], 1
+    if not isinstance(outputs, str) or outputs not in OUTPUTS:
+        raise ValueError(
+            f"outputs must be one of {', '.join(OUTPUTS)} or the number of an output; got "
+            f"{reprlib.repr(outputs)}."
+        )
+    return (np.ones((1, k)) if outputs == "sum" else np.eye(k)), k if outputs == "mean" else 1
+
+
+def signs_for(formula):
+    """Entry of `FORMULAS`; raises ValueError."""
+    if not isinstance(formula, str) or formula not in FORMULAS:
+        raise ValueError(
+            f"formula must be one of {', '.join(FORMULAS)}; got {reprlib.repr(formula)}."
+        )
+    return FORMULAS[formula]
+
+
+def empirical_nngp(model, X, Y=None, *, weight_var=None, bias_var=None):
+    """Kernel of the last hidden layer: the covariance of outputs over draws of the last layer.
+
+    ``weight_var / p h.h' + bias_var`` for the p inputs h of the last layer with weights. For wide
+    random networks it tends to `NNGPKernel`.
+
+    Parameters
+    ----------
+    model, X, Y
+        As in `empirical_ntk`.
+    weight_var, bias_var : float, optional
+        Variances of the last layer in units of the NTK parametrisation; by default those of the
+        network, if it is drawn by `sample_network`, else 1 and 0.
+
+    Returns
+    -------
+    array of shape (n, m)
+
+    Examples
+    --------
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> from sklearn_ntk.finite import empirical_nngp
+    >>> X, y = [[0.0, 1.0], [1.0, 3.0]], [0.0, 1.0]
+    >>> empirical_nngp(MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, y), X)  # x.x' / d
+    array([[0.5, 1.5],
+           [1.5, 5. ]])
+    """
+    reader = reader_for(model)
+    variances = {"weight_var": (weight_var, 1.0), "bias_var": (bias_var, 0.0)}
+    weight_var, bias_var = (
+        getattr(reader, name, default) if given is None else read_number(given, name)
+        for name, (given, default) in variances.items()
+    )
+    left = _hidden(reader, X)
+    right = left if Y is None else _hidden(reader, Y)
+    return weight_var / left.shape[1] * (left @ right.T) + bias_var
+
+
+def _hidden(reader, X):
+    """Inputs (n, p) of the last layer, in float64."""
+    return as_numpy(reader.hidden(reader.prepare(X))).astype(np.float64)

@@ -1,0 +1,55 @@
+"""Which models are understood, and who reads their signals.
+
+A reader of a model has ``layers``, the names of the layers with trained parameters, and
+
+``prepare(X)``
+    rows as it takes them, after checks; sets ``n_outputs``;
+``signals(rows, seeds)``
+    outputs (n, k), and the `Signal` of each layer for the functions ``seeds @ outputs``, for an
+    array (r, k);
+``row_bytes(rows, seeds)``
+    the memory that the signals of a row take;
+``hidden(rows)``
+    the inputs (n, p) of the last layer with weights.
+"""
+
+import reprlib
+from importlib import import_module
+
+_HOMES = {
+    "torch.nn.modules.module.Module": "._torch",
+    "sklearn.neural_network._multilayer_perceptron.BaseMultilayerPerceptron": "._sklearn",
+    "sklearn_ntk.finite.FiniteNetwork": "._network",
+}
+"""By class of model, the module that has its ``Reader``: none is imported before it is needed."""
+
+
+def reader_for(model, layers=None, check=True):
+    """Reader of a model; ``layers`` are names of those that count, all by default."""
+    if not isinstance(model, type):
+        for cls in type(model).__mro__:
+            home = _HOMES.get(f"{cls.__module__}.{cls.__qualname__}")
+            if home is not None:
+                return import_module(home, __package__).Reader(model, layers, check)
+    raise TypeError(
+        f"model must be a torch.nn.Module, a fitted MLPRegressor or MLPClassifier, or a network of "
+        f"sklearn_ntk.finite.sample_network; got {reprlib.repr(model)}."
+    )
+
+
+def chosen(names, layers):
+    """Those of the names that are ``layers``, or stand in them: "block" has "block.0.weight"."""
+    if layers is None:
+        return list(names)
+    if isinstance(layers, str) or not hasattr(layers, "__iter__"):
+        layers = [layers]
+    found = []
+    for layer in map(str, layers):
+        inside = [name for name in names if name == layer or name.startswith(f"{layer}.")]
+        if not inside:
+            raise ValueError(
+                f"layers must be names of layers with trained parameters; got {layer!r}: choose "
+                f"from {', '.join(names)}."
+            )
+        found += inside
+    return [name for name in names if name in found]

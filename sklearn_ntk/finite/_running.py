@@ -1,0 +1,102 @@
+"""How a drawn network runs: a sequence of operations with a stack for branches.
+
+Operations that change the stack have ``run_stack(x, stack)``, and ``back_stack(delta, stack)`` for
+gradients on the way back.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class NumPySpace:
+    """Operations on NumPy arrays, for matrices (p, q)."""
+
+    concat = staticmethod(np.concatenate)
+
+    def __init__(self, matrices, rng):
+        self._matrices, self._rng = matrices, rng
+
+    def matrix(self, place):
+        """Matrix (p, q)."""
+        return self._matrices[place]
+
+    def multiply(self, place, inputs):
+        """Inputs (..., p) times a matrix."""
+        return inputs @ self._matrices[place]
+
+    def ones(self, like, shape):
+        """Array of ones."""
+        return np.ones(shape)
+
+    def constant(self, array, like):
+        """A constant array."""
+        return array
+
+    def positions(self, table):
+        """Numbers of positions as an index."""
+        return table
+
+    def noise(self, like, kept):
+        """Zeros and, with probability ``kept``, ones."""
+        return (self._rng.random(like.shape) < kept).astype(float)
+
+    def apply(self, activation, x):
+        """Values of an activation."""
+        return activation.fn(x)
+
+    def softmax(self, x):
+        """Softmax over the last axis."""
+        x = np.exp(x - x.max(-1, keepdims=True))
+        return x / x.sum(-1, keepdims=True)
+
+
+class Save(NamedTuple):
+    """Push a copy onto the stack."""
+
+    def run_stack(self, x, stack):
+        return x, [*stack, x]
+
+    def back_stack(self, delta, stack):
+        return delta + stack[-1], stack[:-1]
+
+
+class Swap(NamedTuple):
+    """Exchange the signal with the top of the stack."""
+
+    def run_stack(self, x, stack):
+        return stack[-1], [*stack[:-1], x]
+
+    back_stack = run_stack
+
+
+class Add(NamedTuple):
+    """Pop a signal from the stack and add it."""
+
+    def run_stack(self, x, stack):
+        return x + stack[-1], stack[:-1]
+
+    def back_stack(self, delta, stack):
+        return delta, [*stack, delta]
+
+
+def run(operations, x, space):
+    """What a sequence of operations puts out, and ``back(delta, record)``, which returns None."""
+    stack, backs = [], []
+    for operation in operations:
+        if hasattr(operation, "run_stack"):
+            x, stack = operation.run_stack(x, stack)
+            backs.append(operation.back_stack)
+        else:
+            x, back = operation.run(x, space)
+            backs.append(back)
+
+    def back(delta, record):
+        stack = []
+        for operation, step in zip(reversed(operations), reversed(backs), strict=True):
+            if hasattr(operation, "run_stack"):
+                delta, stack = step(delta, stack)
+            else:
+                delta = step(delta, record)
+
+    return x, back

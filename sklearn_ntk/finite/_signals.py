@@ -1,0 +1,185 @@
+"""The kernel of a finite network from what its layers see, without the Jacobian.
+
+A layer ``y_t = W a_t`` at positions ``t`` adds ``sum_ts (a_it . a_js) (g_it . g_js)`` to the kernel
+of rows i and j, for its inputs ``a`` and the gradients ``g`` of the outputs with respect to ``y``.
+Everything here works on such pairs `Signal`, whether they come from torch or NumPy: arrays have the
+methods that both share.
+
+For several positions a term is computed in one of two ways, whichever takes fewer operations: by
+the products of all pairs of positions ("ghost"), or by the gradients ``sum_t g_it a_it'`` of each
+row ("explicit"). Signs of gradients need the latter, but for a single position, where ``sign(g a')
+= sign(g) sign(a)'``.
+"""
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+GHOST_COST = 64
+"""Operations on each pair of positions, beside the products, that cost as much as memory does."""
+
+
+class Signal(NamedTuple):
+    """Inputs (n, T, p) and gradients (n, T, r, q) of a layer, for r functions of the outputs.
+
+    Inputs (n, T) of whole numbers are tokens, whose vectors are the columns of a unit matrix. A
+    parameter whose gradients J (n, r, q) are given has inputs (n, 1, 1) of ones.
+    """
+
+    name: str
+    inputs: object
+    gradients: object
+
+    @property
+    def is_tokens(self):
+        """Whether inputs are tokens."""
+        return self.inputs.ndim == 2
+
+    @property
+    def n_bytes(self):
+        """Memory of both arrays."""
+        return sum(prod(x.shape) * x.dtype.itemsize for x in (self.inputs, self.gradients))
+
+    def rows(self, index):
+        """The signals of a slice of the rows."""
+        return self._replace(inputs=self.inputs[index], gradients=self.gradients[index])
+
+    def merged(self):
+        """The r functions as one, which gives the sum of their kernels: gradients (n, T, 1, rq)."""
+        n, n_positions = self.gradients.shape[:2]
+        return self._replace(gradients=self.gradients.reshape(n, n_positions, 1, -1))
+
+
+def product(left, right, signs=(False, False), most=2**26):
+    """Kernel (n, r, m, r) of a layer between its signals for two sets of rows.
+
+    ``signs`` tells of each side whether the signs of its gradients take their place; at most about
+    ``most`` bytes are taken beside the result.
+    """
+    if any(signs) and (left.is_tokens or left.inputs.shape[1] > 1):
+        left, right = _as_vectors(left, right)
+        return _explicit(left, right, signs, most)
+    left, right = (
+        _signs_of(side) if is_sign else side
+        for side, is_sign in zip((left, right), signs, strict=True)
+    )
+    if _is_ghost_cheaper(left, right):
+        return _ghost(left, right, most)
+    return _explicit(left, right, (False, False), most)
+
+
+def diagonal(signal, signs=(False, False), most=2**26):
+    """Kernel (n, r) of a layer between each row and itself; arguments as those of `product`."""
+    by_rows = any(signs) and (signal.is_tokens or signal.inputs.shape[1] > 1)
+    if by_rows:
+        signal, _ = _as_vectors(signal, signal)
+    n, n_positions, r, q = signal.gradients.shape
+    size = r * q * signal.inputs.shape[-1] if by_rows else (r + 1) * n_positions**2
+    step = max(1, int(most / (2 * size * signal.gradients.dtype.itemsize)))
+    found = []
+    for start in range(0, n, step):
+        part = signal.rows(slice(start, start + step))
+        if by_rows:
+            J, H = (
+                _sign(A) if s else A for A, s in zip([_gradients(part)] * 2, signs, strict=True)
+            )
+            found.append(as_numpy((J * H).sum((2, 3))))
+        else:
+            left, right = (_signs_of(part) if is_sign else part for is_sign in signs)
+            found.append(as_numpy(_own_kernel(left, right)))
+    return np.concatenate(found)
+
+
+def _own_kernel(left, right):
+    """Kernel (n, r) of each row with itself by products of all pairs of positions."""
+    (a, g), (b, h) = ((side.inputs, side.gradients) for side in (left, right))
+    if g.shape[1] == 1:
+        return (1.0 if left.is_tokens else (a * b).sum(-1)) * (g * h).sum(-1)[:, 0]
+    products = a[:, :, None] == b[:, None] if left.is_tokens else a @ b.swapaxes(1, 2)
+    return (products[:, None] * (g.swapaxes(1, 2) @ h.swapaxes(1, 2).swapaxes(2, 3))).sum((2, 3))
+
+
+def as_numpy(array):
+    """NumPy array of an array, from whatever device."""
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
+
+
+def _is_ghost_cheaper(left, right):
+    """Whether products of pairs of positions cost less than the gradients of each row."""
+    (n, n_left, r, q), (m, n_right) = left.gradients.shape, right.gradients.shape[:2]
+    if left.is_tokens or n_left == n_right == 1:
+        return True
+    p, pairs = left.inputs.shape[-1], r * r
+    ghost = n * m * n_left * n_right * (p + pairs * (q + GHOST_COST))
+    return ghost < (n * n_left + m * n_right) * r * p * q + n * m * pairs * p * q
+
+
+def _ghost(left, right, most):
+    """Products of inputs times products of gradients, summed over pairs of positions."""
+    (n, n_left, r, q), (m, n_right) = left.gradients.shape, right.gradients.shape[:2]
+    itemsize, found = right.gradients.dtype.itemsize, []
+    step = max(1, int(most / (2 * n_left * n_right * m * r * r * itemsize)))
+    h = right.gradients.reshape(-1, q).swapaxes(0, 1)
+    for start in range(0, n, step):
+        part = left.rows(slice(start, start + step))
+        K = part.gradients.reshape(-1, q) @ h
+        K = K.reshape(-1, n_left, r, m, n_right, r)
+        K *= _products(part.inputs, right.inputs)[:, :, None, :, :, None]
+        found.append(as_numpy(K.sum((1, 4)) if n_left * n_right > 1 else K[:, 0, :, :, 0]))
+    return np.concatenate(found)
+
+
+def _products(a, b):
+    """Inner products (n, T, m, S) of inputs, or whether tokens are the same."""
+    shape = (*a.shape[:2], *b.shape[:2])
+    if a.ndim == 2:
+        return (a.reshape(-1, 1) == b.reshape(1, -1)).reshape(shape)
+    return (a.reshape(-1, a.shape[2]) @ b.reshape(-1, b.shape[2]).swapaxes(0, 1)).reshape(shape)
+
+
+def _explicit(left, right, signs, most):
+    """Products of gradients with respect to the weights, some outputs of the layer at a time."""
+    (n, _, r, q), m = left.gradients.shape, len(right.gradients)
+    p = left.inputs.shape[-1]
+    step = max(1, int(most / (2 * (n + m) * r * p * right.gradients.dtype.itemsize)))
+    total = 0.0
+    for start in range(0, q, step):
+        J, H = (
+            _gradients(side._replace(gradients=side.gradients[..., start : start + step]))
+            for side in (left, right)
+        )
+        J, H = (_sign(A) if s else A for A, s in zip((J, H), signs, strict=True))
+        K = J.reshape(n * r, -1) @ H.reshape(m * r, -1).swapaxes(0, 1)
+        total = total + as_numpy(K.reshape(n, r, m, r))
+    return total
+
+
+def _gradients(signal):
+    """Gradients (n, r, q, p) with respect to the weights."""
+    n, n_positions, r, q = signal.gradients.shape
+    J = signal.gradients.reshape(n, n_positions, r * q).swapaxes(1, 2) @ signal.inputs
+    return J.reshape(n, r, q, -1)
+
+
+def _as_vectors(left, right):
+    """Both sides, with the columns of a unit matrix for tokens, of those that occur."""
+    if not left.is_tokens:
+        return left, right
+    known = np.unique(np.concatenate([as_numpy(side.inputs).ravel() for side in (left, right)]))
+    return (_vectors(left, known), _vectors(right, known))
+
+
+def _vectors(signal, known):
+    """Signals with inputs (n, T, number of known tokens) of zeros and ones, in NumPy."""
+    g, tokens = as_numpy(signal.gradients), as_numpy(signal.inputs)
+    return signal._replace(inputs=(tokens[..., None] == known).astype(g.dtype), gradients=g)
+
+
+def _signs_of(signal):
+    inputs = signal.inputs if signal.is_tokens else _sign(signal.inputs)
+    return signal._replace(inputs=inputs, gradients=_sign(signal.gradients))
+
+
+def _sign(array):
+    return np.sign(array) if isinstance(array, np.ndarray) else array.sign()

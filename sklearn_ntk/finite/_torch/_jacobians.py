@@ -1,0 +1,48 @@
+"""The general route: gradients of each row and output with respect to some parameters."""
+
+import warnings
+
+import torch
+from torch.func import functional_call, jacrev, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ._record import read_outputs
+
+
+def jacobians(model, rows, seeds, parameters, chunk):
+    """Gradients (n, r, P) of ``seeds @ outputs`` with respect to ``parameters``, by name.
+
+    Rows are differentiated ``chunk`` at a time, or one by one if the model has operations that
+    cannot be.
+    """
+
+    def functions(chosen, row):
+        outputs = functional_call(model, chosen, (row[None],))
+        return seeds @ read_outputs(outputs, 1)[0]
+
+    detached = {name: each.detach() for name, each in parameters.items()}
+    try:
+        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            found = vmap(jacrev(functions), (None, 0), chunk_size=chunk)(detached, rows)
+    except (RuntimeError, NotImplementedError):
+        return torch.stack([_of_row(model, row[None], seeds, parameters) for row in rows])
+    return torch.cat([found[name].reshape(len(rows), len(seeds), -1) for name in parameters], 2)
+
+
+def _of_row(model, row, seeds, parameters):
+    """Gradients (r, P) of one row, a backward pass for each function."""
+    with torch.enable_grad():
+        functions = seeds @ read_outputs(model(row), 1)[0]
+        found = [gradients(each, parameters) for each in functions]
+    return torch.stack([torch.cat([part.ravel() for part in each]) for each in found])
+
+
+def gradients(function, parameters):
+    """Gradients of a number with respect to parameters, by name; zeros where it has none."""
+    targets = list(parameters.values())
+    if not function.requires_grad:
+        return [torch.zeros_like(each) for each in targets]
+    found = torch.autograd.grad(function, targets, retain_graph=True, allow_unused=True)
+    pairs = zip(found, targets, strict=True)
+    return [torch.zeros_like(each) if part is None else part for part, each in pairs]

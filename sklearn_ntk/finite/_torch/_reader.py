@@ -1,0 +1,202 @@
+"""Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._readers import chosen
+from .._signals import Signal
+from ._jacobians import gradients, jacobians
+from ._record import assembled, join, record
+from ._refusals import refuse
+
+
+class Reader:
+    """Reader of a ``torch.nn.Module``: see `sklearn_ntk.finite._readers`.
+
+    The first rows that it prepares decide which parameters take the general route.
+    """
+
+    def __init__(self, model, layers=None, check=True):
+        refuse(model)
+        trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+        if not trained:
+            raise ValueError(
+                f"A kernel needs trained parameters; got {type(model).__name__} with none: set "
+                f"requires_grad of some."
+            )
+        self.model, self.layers, self._check = model, chosen(list(trained), layers), check
+        self._trained = {name: trained[name] for name in self.layers}
+        self._ids = {id(each) for each in self._trained.values()}
+        self._first = next(iter(trained.values()))
+        self._general = None
+
+    def prepare(self, X):
+        """Rows as a tensor of the model's precision on its device; decides the routes."""
+        rows = X if isinstance(X, torch.Tensor) else torch.from_numpy(np.array(X))
+        rows = rows.detach().to(self._first.device).contiguous()
+        if rows.is_floating_point() or rows.dtype == torch.bool:
+            rows = rows.to(self._first.dtype)
+        if not rows.ndim or not len(rows):
+            raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
+        if self._general is None:
+            self._decide(rows)
+        return rows
+
+    def _decide(self, rows):
+        """Set the number of outputs, the parameters of the general route, and sizes in bytes."""
+        buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
+        outputs, uses = record(self.model, rows[:1], one_seed, self._ids)
+        _refuse_moved(buffers)
+        self.n_outputs = outputs.shape[1]
+        entries = join(uses, self._ids)
+        if self._check:
+            right = self._right(rows, outputs, entries)
+            entries = [entry for entry in entries if right.issuperset(map(id, entry.parameters))]
+        seen = {id(each) for entry in entries for each in entry.parameters}
+        self._general = {n: each for n, each in self._trained.items() if id(each) not in seen}
+        self._sizes = (
+            sum(each.inputs.nbytes for each in entries if each.inputs is not None),
+            sum(each.gradients.nbytes for each in entries),
+            self._saved_bytes(rows[:1]),
+            sum(each.nbytes for each in self._general.values()),
+        )
+
+    def _saved_bytes(self, row):
+        """Bytes that autograd keeps for a row, beside the parameters."""
+        found, own = [], {each.data_ptr() for each in self.model.parameters()}
+
+        def keep(tensor):
+            if tensor.data_ptr() not in own:
+                found.append(tensor.nbytes)
+            return tensor
+
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            self.model(row)
+        return sum(found)
+
+    def _right(self, rows, outputs, entries):
+        """Ids of parameters whose rule holds: on the first row, and in a batch of two as alone.
+
+        Raises ValueError if the outputs of the row itself are others there.
+        """
+        tolerance = 4.0 * torch.finfo(outputs.dtype).eps ** 0.5
+        of_pair, uses = record(self.model, rows[[0, -1]], one_seed, self._ids)
+        if _differ(outputs[0], of_pair[0], tolerance):
+            raise ValueError(
+                "A kernel needs outputs that depend on a row and the parameters alone; got a model "
+                "whose outputs for a row differ between two calls, or depend on the other rows: "
+                "take rows along the first axis, and no chance."
+            )
+        with torch.enable_grad():
+            function = (self.model(rows[:1]).reshape(-1) * one_seed(outputs)[0]).sum()
+            true = gradients(function, self._trained)
+        true = {id(each): g for each, g in zip(self._trained.values(), true, strict=True)}
+        in_pair = {_key(entry): entry for entry in join(uses, self._ids)}
+        right, wrong = set(), set()
+        for entry in entries:
+            holds = _agree(entry, in_pair.get(_key(entry)), tolerance) and not any(
+                _differ(true[id(parameter)].reshape(n_parts, -1)[part], g.reshape(-1), tolerance)
+                for parameter, part, n_parts, g in assembled(entry)
+            )
+            (right if holds else wrong).update(map(id, entry.parameters))
+        return right - wrong
+
+    def signals(self, rows, seeds):
+        """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
+        seeds = torch.as_tensor(seeds).to(self._first)
+        outputs, uses = record(self.model, rows, lambda _: seeds, self._ids)
+        names = {id(each): name for name, each in self._trained.items()}
+        for each in self._general.values():
+            names.pop(id(each))
+        found = []
+        for entry in join(uses, names):
+            inputs = entry.inputs
+            if inputs is None:
+                inputs = entry.gradients.new_ones((len(rows), 1, 1))
+            name = names[id(entry.parameters[0])]
+            found.append(Signal(name, _array(inputs), _array(entry.gradients.contiguous())))
+        if self._general:
+            J = jacobians(self.model, rows, seeds, self._general, self._chunk(len(seeds)))
+            ones = J.new_ones((len(rows), 1, 1))
+            found.append(Signal("others", _array(ones), _array(J[:, None])))
+        return _array(outputs), found
+
+    def row_bytes(self, rows, seeds):
+        """Memory of the signals of a row, with what autograd keeps on the way."""
+        inputs, gradients, saved, general = self._sizes
+        return float(inputs + 2 * saved + len(seeds) * (2 * gradients + 2 * general) + 64)
+
+    def _chunk(self, r):
+        """Rows that the general route takes at a time: what it keeps has about 16 MB."""
+        _, gradients, saved, general = self._sizes
+        return int(np.clip(2**24 / (r * (saved + gradients + general) + 1), 1, 256))
+
+    def hidden(self, rows):
+        """Inputs (n, p) of the last linear module that ran."""
+        seen = []
+        handles = [
+            module.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+            for module in self.model.modules()
+            if isinstance(module, nn.Linear)
+        ]
+        try:
+            with torch.no_grad():
+                self.model(rows)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not seen or seen[-1].ndim != 2 or len(seen[-1]) != len(rows):
+            shape = tuple(seen[-1].shape) if seen else None
+            raise ValueError(
+                f"The kernel of the last hidden layer needs a model that ends in a Linear module "
+                f"for inputs (n, p); got inputs of shape {shape}."
+            )
+        return _array(seen[-1])
+
+
+def one_seed(outputs):
+    """A random function (1, k) of outputs (n, k), always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn((1, outputs.shape[1]), generator=generator).to(outputs)
+
+
+def _key(entry):
+    """What tells an entry from others of the same module."""
+    return (*map(id, entry.parameters), entry.use.kind, entry.use.part)
+
+
+def _agree(entry, other, tolerance):
+    """Whether the signals of the first row are the same, up to rounding, in another entry."""
+    pairs = [] if other is None else [(entry.gradients, other.gradients)]
+    pairs += [(entry.inputs, other.inputs)] if pairs and entry.inputs is not None else []
+    return bool(pairs) and not any(_differ(one[0], two[0], tolerance) for one, two in pairs)
+
+
+def _differ(first, other, tolerance):
+    """Whether the distance of two tensors is more than a tolerance times the norm of the first."""
+    if first.shape != other.shape:
+        return True
+    if not first.is_floating_point():
+        return not torch.equal(first, other)
+    return not torch.dist(first, other) <= tolerance * first.norm()
+
+
+def _refuse_moved(buffers):
+    """Restore buffers that a forward pass changed, and raise ValueError."""
+    moved = [name for name, (each, kept) in buffers.items() if not torch.equal(each, kept)]
+    for name in moved:
+        buffers[name][0].copy_(buffers[name][1])
+    if moved:
+        raise ValueError(
+            f"A kernel needs outputs that depend on a row and the parameters alone; got a model "
+            f"that changes its buffers: {', '.join(moved)}. Call the model's eval() first."
+        )
+
+
+def _array(tensor):
+    """NumPy array of a tensor on the CPU, in single precision for half; other tensors as is."""
+    tensor = tensor.detach()
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.float()
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor

@@ -1,0 +1,79 @@
+"""What displays share: axes to draw on, labels, and the kernel and rows of an estimator."""
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+
+class Display:
+    """Base class of displays, which are drawn by ``_draw(name, options)`` on ``ax_``."""
+
+    name = None
+
+    def plot(self, ax=None, *, name=None, **kwargs):
+        """Draw it on given axes, or on new ones.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+        name : str, optional
+            By default that of the display.
+        **kwargs : dict
+            For the lines, or for the map.
+
+        Returns
+        -------
+        Display
+            Itself.
+        """
+        self.ax_ = axes_for(ax)
+        self.figure_ = self.ax_.figure
+        self._draw(self.name if name is None else name, kwargs)
+        return self
+
+
+def axes_for(ax):
+    """The given axes, or new ones; raises ImportError if matplotlib is not installed."""
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            'Displays need matplotlib; install it by pip install "sklearn-ntk[plot]".'
+        ) from error
+    return plt.subplots(layout="constrained")[1]
+
+
+def twin_of(ax):
+    """The axes over these that share their x axis, with a scale on the right; maybe new ones."""
+    for other in ax.get_shared_x_axes().get_siblings(ax):
+        if other is not ax and other.bbox.bounds == ax.bbox.bounds:
+            return other
+    return ax.twinx()
+
+
+def name_of(estimator, name):
+    """The given name, or that of the class."""
+    return type(estimator).__name__ if name is None else name
+
+
+def kernel_and_rows(estimator, X, remedy):
+    """Kernel of a fitted estimator, and rows as it sees them.
+
+    Raises ValueError, with what to do, for estimators without a kernel.
+    """
+    check_is_fitted(estimator)
+    kernel = getattr(estimator, "kernel_", None)
+    if kernel is None:
+        raise ValueError(
+            f"estimator must have a kernel; got {type(estimator).__name__} with a precomputed "
+            f"one, or without: {remedy}."
+        )
+    return kernel, getattr(estimator, "_rows", np.asarray)(np.asarray(X, dtype=float))
+
+
+def targets_of(estimator, y):
+    """Targets, or indicators (n, n_classes) of the classes."""
+    y = np.asarray(y)
+    return y[:, None] == np.unique(y) if is_classifier(estimator) else y

@@ -1,0 +1,202 @@
+"""Functions of one variable as a network learns them, with bands."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..dynamics import Flow, Training, covariance
+from ._display import Display, name_of
+
+N_POINTS = 300
+"""Number of points at which functions are drawn by default."""
+
+MARGIN = 0.2
+"""Share of the range of the rows that is drawn on both sides beyond it."""
+
+REACH = 1.96
+"""Standard deviations on both sides of the mean: 95 % of a normal distribution."""
+
+
+class FunctionDisplay(Display):
+    """Functions of one variable at several times of training, with bands for 95 % of networks.
+
+    Make one by `from_kernel` or `from_estimator`.
+
+    Parameters
+    ----------
+    x : array of shape (n_points,)
+        Where functions are drawn, increasing.
+    means : array of shape (n_functions, n_points)
+    stds : array of shape (n_functions, n_points), optional
+        Standard deviations.
+    labels : list of n_functions str, optional
+    rows : tuple of two arrays of shape (n,), optional
+        Training rows and their targets.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    lines_ : list of matplotlib Line2D
+        The means.
+    bands_ : list of matplotlib PolyCollection
+        Empty without ``stds``.
+    points_ : matplotlib Line2D or None
+        The rows.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from sklearn_ntk import NNGPKernel, NTKKernel
+    >>> from sklearn_ntk.plotting import FunctionDisplay
+    >>> X = np.linspace(-1.0, 1.0, 5)[:, None]
+    >>> networks = {"start": NNGPKernel(bias_var=0.1)}  # whose outputs are so at the start
+    >>> display = FunctionDisplay.from_kernel(
+    ...     NTKKernel(bias_var=0.1), X, np.sin(3.0 * X[:, 0]), [1.0, 10.0], **networks
+    ... )
+    >>> display.stds.shape
+    (2, 300)
+    >>> [line.get_label() for line in display.lines_]
+    ['t = 1', 't = 10']
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, x, means, stds=None, labels=None, rows=None):
+        self.x = x
+        self.means = means
+        self.stds = stds
+        self.labels = labels
+        self.rows = rows
+
+    @classmethod
+    def from_kernel(
+        cls,
+        kernel,
+        X,
+        y,
+        times,
+        *,
+        start=None,
+        x=None,
+        alpha=0.0,
+        learning_rate=1.0,
+        method=None,
+        fit_intercept=True,
+        ax=None,
+        **kwargs,
+    ):
+        """Train wide networks, and draw them at several times.
+
+        Parameters
+        ----------
+        kernel : Kernel
+            By which networks are trained, such as `NTKKernel`.
+        X : array of shape (n, 1)
+        y : array of shape (n,)
+            Targets.
+        times : array of shape (n_times,)
+            Times, or numbers of steps; maybe infinite.
+        start : Kernel, optional
+            Of networks before training, such as `NNGPKernel`; by default that of the training. See
+            `dynamics.covariance`.
+        x : array of shape (n_points,), optional
+            Where functions are drawn, by default a little beyond the rows.
+        alpha, learning_rate, method, fit_intercept
+            As of `dynamics.Training`.
+        ax : matplotlib Axes, optional
+        **kwargs : dict
+            For ``ax.plot`` of the means.
+
+        Returns
+        -------
+        FunctionDisplay
+        """
+        X = np.asarray(X, dtype=float)
+        x = _points(X) if x is None else np.asarray(x, dtype=float)
+        times = np.atleast_1d(times)
+        method = Flow() if method is None else method
+        training = Training(kernel(X), None, alpha, learning_rate, method, fit_intercept)
+        cross, first = kernel(x[:, None], X), kernel if start is None else start
+        means = training.predict(cross, np.ravel(y), times)
+        matrices = None if start is None else (start(X), start(x[:, None], X))
+        variances = covariance(training, cross, first.diag(x[:, None]), times, matrices)
+        labels = [f"t = {time:g}" for time in times]
+        rows = X[:, 0], np.ravel(y)
+        return cls(x, means, np.sqrt(variances), labels, rows).plot(ax, **kwargs)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        times=None,
+        x=None,
+        include_noise=False,
+        ax=None,
+        name=None,
+        **kwargs,
+    ):
+        """Draw the function of a fitted estimator with its band, or at several times without.
+
+        Parameters
+        ----------
+        estimator : NTKRegressor
+            Fitted to one column and one output.
+        X : array of shape (n, 1)
+            Training rows.
+        y : array of shape (n,)
+        times : array of shape (n_times,), optional
+            For ``staged_predict``, which has no bands.
+        x : array of shape (n_points,), optional
+            Where functions are drawn, by default a little beyond the rows.
+        include_noise : bool, default=False
+            Whether the band is that of new observations.
+        ax : matplotlib Axes, optional
+        name : str, optional
+            Label of the line; by default the name of the estimator's class.
+        **kwargs : dict
+            For ``ax.plot`` of the means.
+
+        Returns
+        -------
+        FunctionDisplay
+        """
+        check_is_fitted(estimator)
+        X = np.asarray(X, dtype=float)
+        x = _points(X) if x is None else np.asarray(x, dtype=float)
+        rows = X[:, 0], np.ravel(y)
+        if times is not None:
+            means = np.array(list(estimator.staged_predict(x[:, None], times)))
+            labels = [f"t = {time:g}" for time in times]
+            return cls(x, means, None, labels, rows).plot(ax, **kwargs)
+        options = {"return_std": True, "include_noise": include_noise}
+        mean, std = estimator.predict(x[:, None], **options)
+        labels = [name_of(estimator, name)]
+        return cls(x, mean[None], std[None], labels, rows).plot(ax, **kwargs)
+
+    def _draw(self, name, kwargs):
+        """Draw on ``ax_``."""
+        labels = [name] * len(self.means) if self.labels is None else self.labels
+        self.lines_, self.bands_, self.points_ = [], [], None
+        for k, (mean, label) in enumerate(zip(self.means, labels, strict=True)):
+            (line,) = self.ax_.plot(self.x, mean, **{"label": label, **kwargs})
+            self.lines_.append(line)
+            if self.stds is not None:
+                ends = mean - REACH * self.stds[k], mean + REACH * self.stds[k]
+                style = {"color": line.get_color(), "alpha": 0.15, "lw": 0}
+                self.bands_.append(self.ax_.fill_between(self.x, *ends, **style))
+        if self.rows is not None:
+            (self.points_,) = self.ax_.plot(*self.rows, "o", color="black", ms=3)
+        self.ax_.set(xlabel="x")
+        if any(label is not None for label in labels):
+            self.ax_.legend()
+
+
+def _points(X):
+    """Points (N_POINTS,) a little beyond rows (n, 1)."""
+    if X.ndim != 2 or X.shape[1] != 1:
+        raise ValueError(f"X must have one column to draw functions of; got shape {X.shape}.")
+    reach = MARGIN * (np.ptp(X) or 1.0)
+    return np.linspace(X.min() - reach, X.max() + reach, N_POINTS)

@@ -1,0 +1,168 @@
+"""Leave-one-out errors over ridge and time."""
+
+import numpy as np
+
+from .._runtime.check import read_targets
+from ..solvers import RELATIVE_RIDGES, loo_errors
+from ._display import Display, kernel_and_rows, name_of, targets_of
+
+N_VALUES = 40
+"""Number of ridges, and of times, by default."""
+
+NEAR = (1.01, 1.1)
+"""Lines are drawn where errors are these multiples of the least one."""
+
+
+class LeaveOneOutDisplay(Display):
+    """Map of leave-one-out errors, by the ridge and by the time of training.
+
+    Without a ridge it takes the right time, after long times the right ridge; the lines show how
+    far from these errors are 1 % and 10 % above the least one, which has a star.
+
+    Make one by `from_estimator` or `from_kernel`.
+
+    Parameters
+    ----------
+    ridges : array of shape (n_ridges,)
+        Increasing.
+    times : array of shape (n_times,)
+        Increasing.
+    errors : array of shape (n_ridges, n_times)
+        In units of the variance of the targets.
+    name : str, optional
+        Title.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    mesh_ : matplotlib QuadMesh
+        Errors of positive ridges at positive finite times, up to one.
+    contours_ : matplotlib ContourSet
+    best_ : matplotlib Line2D
+        The star.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.plotting import LeaveOneOutDisplay
+    >>> X, y = (scale(values) for values in load_diabetes(return_X_y=True))
+    >>> display = LeaveOneOutDisplay.from_kernel(NTKKernel(), X[:100], y[:100])
+    >>> display.errors.shape, display.errors.min().round(1)
+    ((40, 40), np.float64(0.6))
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, ridges, times, errors, name=None):
+        self.ridges = ridges
+        self.times = times
+        self.errors = errors
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        ridges=None,
+        times=None,
+        ax=None,
+        name=None,
+        **kwargs,
+    ):
+        """Draw errors with the kernel of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Fitted, with a kernel ``kernel_``, such as `NTKRegressor`.
+        X : array of shape (n, d)
+        y : array of shape (n,) or (n, k)
+            Targets, or labels.
+        ridges, times, ax
+            As of `from_kernel`.
+        name : str, optional
+            By default the name of the estimator's class.
+        **kwargs : dict
+            For ``ax.pcolormesh``.
+
+        Returns
+        -------
+        LeaveOneOutDisplay
+        """
+        remedy = "call solvers.loo_errors with the Gram matrix"
+        kernel, rows = kernel_and_rows(estimator, X, remedy)
+        options = {"ridges": ridges, "times": times, "ax": ax, "name": name_of(estimator, name)}
+        return cls.from_kernel(kernel, rows, targets_of(estimator, y), **options, **kwargs)
+
+    @classmethod
+    def from_kernel(
+        cls,
+        kernel,
+        X,
+        y,
+        *,
+        ridges=None,
+        times=None,
+        learning_rate=1.0,
+        ax=None,
+        name=None,
+        **kwargs,
+    ):
+        """Draw errors of each row, left out, with a kernel.
+
+        Parameters
+        ----------
+        kernel : callable
+            ``kernel(X)`` is the Gram matrix.
+        X : array of shape (n, d)
+        y : array of shape (n,) or (n, k)
+            Targets.
+        ridges : array of shape (n_ridges,), optional
+            By default 40 values in the range of `solvers.RELATIVE_RIDGES`.
+        times : array of shape (n_times,), optional
+            By default 40 times that damp as much.
+        learning_rate : float, default=1.0
+            Factor of the times.
+        ax : matplotlib Axes, optional
+        name : str, optional
+        **kwargs : dict
+            For ``ax.pcolormesh``.
+
+        Returns
+        -------
+        LeaveOneOutDisplay
+        """
+        K = kernel(X)
+        Y, _ = read_targets(y, len(K))
+        scale = np.mean(np.diagonal(K)) or 1.0
+        units = np.geomspace(RELATIVE_RIDGES[0], RELATIVE_RIDGES[-1], N_VALUES)
+        ridges = scale * units if ridges is None else ridges
+        times = len(K) / (learning_rate * scale * units) if times is None else times
+        found = loo_errors(K, Y, ridges, times, learning_rate=learning_rate)
+        return cls(*found, name).plot(ax, **kwargs)
+
+    def _draw(self, name, kwargs):
+        """Draw on ``ax_``."""
+        rows = np.asarray(self.ridges) > 0.0
+        columns = (np.asarray(self.times) > 0.0) & np.isfinite(self.times)
+        ridges, times = self.ridges[rows], self.times[columns]
+        errors = np.asarray(self.errors)[np.ix_(rows, columns)]
+        limits = {"vmin": errors.min(), "vmax": 1.0 if errors.min() < 1.0 else None}
+        style = {**limits, "shading": "gouraud", "cmap": "viridis_r", **kwargs}
+        self.mesh_ = self.ax_.pcolormesh(times, ridges, errors, **style)
+        levels = errors.min() * np.array(NEAR)
+        self.contours_ = self.ax_.contour(times, ridges, errors, levels, colors="w", linewidths=1)
+        row, column = np.unravel_index(errors.argmin(), errors.shape)
+        star = {"marker": "*", "ms": 12, "color": "w", "mec": "k", "ls": "", "clip_on": False}
+        (self.best_,) = self.ax_.plot(times[column], ridges[row], **star)
+        bar = self.figure_.colorbar(self.mesh_, ax=self.ax_)
+        bar.set_label("leave-one-out error / variance")
+        self.ax_.set(xscale="log", yscale="log", xlabel="time", ylabel="ridge")
+        if name is not None:
+            self.ax_.set_title(name)

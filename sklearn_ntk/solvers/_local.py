@@ -1,0 +1,291 @@
+"""Ridge regression by local models, an exact one in each leaf of a tree, blended between them."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+
+from .._runtime.check import read_count, read_number
+from .._runtime.memory import check_memory
+from .._runtime.progress import Progress
+from .._runtime.threads import run_apart
+from .._values import value
+from ..gram._operator import chunks
+from ._factors import variances
+from ._ridge import Ridge, guess_ridge, read_ridges
+from ._solution import Path, Solution, best_of, read_problem, relative_error
+from ._tree import grow, shares, slopes
+from ._units import product
+
+SAMPLE = 1500
+"""Rows of a node by whose model its direction is found, at most."""
+
+COPIES = 4.2
+"""Peak memory of the fit of a leaf in units of its Gram matrix."""
+
+
+class Leaf(NamedTuple):
+    """Rows of a leaf, by their indices (n_leaf,), dual coefficients (n_leaf, k), intercept (k,)."""
+
+    rows: np.ndarray
+    dual: np.ndarray
+    intercept: np.ndarray
+
+
+class Leaves(NamedTuple):
+    """Local models: the tree, see `_tree.Split`, and its leaves in the order of their numbers."""
+
+    tree: object
+    leaves: tuple
+
+    def blocks(self, X, most=None):
+        """Yield parts of new rows: the `Leaf`, its number, row indices, shares of the leaf there.
+
+        A part has at most ``most`` entries of the kernel with the leaf, or one row.
+        """
+        for number, rows, share in shares(self.tree, X):
+            leaf = self.leaves[number]
+            for some in chunks(len(rows), len(leaf.rows), most):
+                yield leaf, number, rows[some], share[some]
+
+    def moments(self, kernel, X_fit, X):
+        """Values (m, k) at new rows, blended, and the blended squares of those of the leaves."""
+        found = np.zeros((2, len(X), len(self.leaves[0].intercept)))
+        for leaf, _, rows, share in self.blocks(X):
+            local = product(kernel(X[rows], X_fit[leaf.rows]), leaf.dual) + leaf.intercept
+            found[0, rows] += share[:, None] * local
+            found[1, rows] += share[:, None] * local**2
+        return found
+
+    def values(self, kernel, X_fit, X):
+        """Values (m, k) at new rows, blended."""
+        return self.moments(kernel, X_fit, X)[0]
+
+    def gradients(self, kernel, X_fit, X):
+        """Gradients (m, k, d) at new rows, of the leaves and of their shares."""
+        found = np.zeros((len(X), len(self.leaves[0].intercept), X.shape[1]))
+        for leaf, _, rows, share in self.blocks(X):
+            local = kernel.gradient_x(X[rows], X_fit[leaf.rows], leaf.dual)
+            found[rows] += share[:, None, None] * local
+        for number, rows, slope in slopes(self.tree, X):
+            leaf, moving = self.leaves[number], slope.any(axis=1)
+            rows, slope = rows[moving], slope[moving]
+            for some in chunks(len(rows), len(leaf.rows)):
+                local = product(kernel(X[rows[some]], X_fit[leaf.rows]), leaf.dual)
+                found[rows[some]] += (local + leaf.intercept)[..., None] * slope[some, None]
+        return found
+
+
+@value
+class Local(NamedTuple):
+    """Kernel ridge regression in each leaf of a tree, for any number of rows.
+
+    Rows are split at medians, across the direction in which targets change most: the leading
+    eigenvector of the mean outer product of the gradients of a model of some of the rows, or, for
+    kernels without gradients, the first principal component. Leaves overlap, and predictions are
+    blended linearly there, so that they are continuous. Each leaf has an exact solution; memory is
+    that of one leaf.
+
+    Parameters
+    ----------
+    ridges : float, array-like or None, default=None
+        As for `Ridge`; all leaves have the same one. Several are searched by the leave-one-out
+        errors of the blended predictions, which are exact for the given tree.
+    leaf_size : int, default=5000
+        Most rows of a leaf.
+    overlap : float, default=0.1
+        Share of the rows of a node, on either side of its median, that both sides have.
+    error : callable, optional
+        The error to minimise, as for `Ridge`.
+    seed : int, default=0
+        Of the rows that split.
+    verbose : int, default=0
+        Whether to print how far the computation is and how long it will take.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.gram import KernelOperator
+    >>> from sklearn_ntk.solvers import Local
+    >>> X = np.random.default_rng(0).normal(size=(400, 2))
+    >>> path = Local(leaf_size=150).fit(KernelOperator(NTKKernel(), X), np.sin(X[:, 0]))
+    >>> len(path.solution.details.leaves)
+    4
+    """
+
+    ridges: float | Sequence | None = None
+    leaf_size: int = 5000
+    overlap: float = 0.1
+    error: Callable = relative_error
+    seed: int = 0
+    verbose: int = 0
+
+    def fit(self, operator, Y, weights=None):
+        """Fit for the given ridge, or for the best one.
+
+        Parameters
+        ----------
+        operator : KernelOperator
+            Kernel and rows.
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        weights : array of shape (n,), optional
+            Positive weights of the rows, ones by default.
+
+        Returns
+        -------
+        Path
+            The solution has no dual coefficients and intercept: ``details``, `Leaves`, have them.
+        """
+        operator, Y, weights = read_problem(operator, Y, weights)
+        if not hasattr(operator, "X"):
+            raise ValueError(
+                "Local models split rows; got a Gram matrix without them: pass a KernelOperator, "
+                "or take another solver."
+            )
+        leaf_size = read_count(self.leaf_size, "leaf_size", 2)
+        if read_number(self.overlap, "overlap") > 0.4:
+            raise ValueError(f"overlap must be at most 0.4; got {self.overlap:.3g}.")
+        ridges, is_given = read_ridges(self.ridges, operator, weights)
+        rng, guess = np.random.default_rng(self.seed), 0
+        if len(ridges) > 1:
+            guess = guess_ridge(ridges, operator, Y, weights, rng, self.error)
+
+        def directions(rows):
+            if len(rows) > SAMPLE:
+                rows = np.sort(rng.choice(rows, SAMPLE, replace=False))
+            return _directions(operator.take(rows), Y[rows], weights[rows], ridges[guess])
+
+        tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
+        most = max(map(len, leaves))
+        check_memory(COPIES * 8.0 * most**2, f"A leaf of {most} rows", "take a smaller leaf_size")
+        problem = operator, Y, weights
+        trials = _Trials(problem, leaves, _shares_of(tree, operator.X, leaves), self)
+        best = trials.search(ridges, guess, is_given)
+        tried = sorted(trials.solutions)
+        errors = np.array([trials.errors[place] for place in tried if place in trials.errors])
+        residuals, precision, fitted = trials.solutions[best]
+        found = (Leaf(rows, *local) for rows, local in zip(leaves, fitted, strict=True))
+        details = Leaves(tree, tuple(found))
+        solution = Solution(None, None, residuals, None, precision, details=details)
+        return Path(ridges[tried], errors, tried.index(best), solution)
+
+
+class _Trials:
+    """Blended leave-one-out residuals, and errors, of the ridges tried so far, by their index.
+
+    A solution is residuals (n, k), precisions (n,), and dual coefficients and intercept of each
+    leaf. The residual of a row is the mean of those of its leaves, with the shares they have there.
+    """
+
+    def __init__(self, problem, leaves, leaf_shares, solver):
+        self._operator, self._Y, self._weights = problem
+        self._leaves, self._shares, self._solver = leaves, leaf_shares, solver
+        self.errors, self.solutions = {}, {}
+
+    def search(self, ridges, place, is_given):
+        """Try ridges from the index ``place`` on until both neighbours are worse; the best."""
+        if is_given or len(ridges) == 1:
+            self._try([0], ridges, is_given)
+            return 0
+        while True:
+            near = (place - 1, place, place + 1)
+            new = [p for p in near if 0 <= p < len(ridges) and p not in self.solutions]
+            self._try(new, ridges, False)
+            lowest = best_of(self.errors)
+            if lowest == place:
+                break
+            place = lowest
+        if not np.isfinite(self.errors[place]):
+            self._try([place], ridges, True)
+        return place
+
+    def _try(self, places, ridges, is_given):
+        """Fit all leaves for some of the ridges; to one that is given, a jitter may be added."""
+        shape = self._Y.shape
+        blends = [(np.zeros(shape), np.zeros(shape[0]), []) for _ in places]
+        work = [len(rows) ** 3 // 1000 + 1 for rows in self._leaves]
+        what = f"{len(self._leaves)} local models"
+        progress = Progress(sum(work), what, "take a smaller leaf_size", self._solver.verbose)
+        for rows, share, units in zip(self._leaves, self._shares, work, strict=True):
+            found = run_apart(lambda rows=rows: self._fit(rows, ridges[places], is_given))
+            for blend, solution in zip(blends, found, strict=True):
+                _add(blend, rows, share, solution)
+            progress.add(units)
+        for place, (residuals, variance, fitted) in zip(places, blends, strict=True):
+            precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
+            self.solutions[place] = residuals, precision, fitted
+            if is_given:
+                continue
+            solution = Solution(None, None, residuals, None, precision)
+            is_finite = np.all(np.isfinite(residuals))
+            error = self._solver.error(solution, self._Y, self._weights) if is_finite else np.inf
+            self.errors[place] = error
+
+    def _fit(self, rows, ridges, is_given):
+        """`Solution` of a leaf for each ridge, None where its matrix is not positive definite."""
+        problem = self._operator.take(rows), self._Y[rows], self._weights[rows]
+        if is_given:
+            return [Ridge(float(ridge)).fit(*problem).solution for ridge in ridges]
+        return list(Ridge(ridges).solutions(*problem, is_whole=True))
+
+
+def _add(blend, rows, share, solution):
+    """Add a leaf to blended residuals and variances, in place, and to the list of fits."""
+    residuals, variance, fitted = blend
+    if solution is None:
+        residuals[rows] = np.inf
+        fitted.append(None)
+        return
+    residuals[rows] += share[:, None] * solution.residuals
+    variance[rows] += share / solution.precision
+    fitted.append((solution.dual, solution.intercept))
+
+
+def _shares_of(tree, X, leaves):
+    """For each leaf its shares (n_leaf,) in the predictions at its own rows, which sum to one."""
+    found, total = [np.zeros(len(rows)) for rows in leaves], np.zeros(len(X))
+    for number, rows, share in shares(tree, X):
+        places = np.minimum(np.searchsorted(leaves[number], rows), len(leaves[number]) - 1)
+        own = leaves[number][places] == rows  # where rows tie, a leaf lacks some of those it serves
+        found[number][places[own]] = share[own]
+        total[rows[own]] += share[own]
+    total = np.where(total > 0.0, total, 1.0)
+    return [share / total[rows] for share, rows in zip(found, leaves, strict=True)]
+
+
+def _directions(operator, Y, weights, ridge):
+    """Directions (d, d) along which targets change, the largest first, by a model of these rows.
+
+    They are those of columns in units of their standard deviations.
+    """
+    X = operator.X
+    stds = np.sqrt(variances(X, weights))
+    stds = np.where(stds > 0.0, stds, 1.0)
+    M = _outer_gradients(operator, Y, weights, ridge, stds)
+    if M is None or not np.any(M):
+        centred = np.sqrt(weights / weights.sum())[:, None] * (X - weights @ X / weights.sum())
+        M, stds = centred.T @ centred, np.ones(len(stds))
+    vectors = linalg.eigh(M, check_finite=False)[1][:, ::-1]
+    return vectors / stds[:, None]
+
+
+def _outer_gradients(operator, Y, weights, ridge, stds):
+    """Mean outer product (d, d) of the gradients; None for kernels without, or with positions."""
+    kernel, X = operator.kernel, operator.X
+    if not hasattr(kernel, "gradient_x") or getattr(kernel, "takes_positions", False):
+        return None
+    dual = Ridge(float(ridge)).fit(operator, Y, weights).solution.dual
+    spread = variances(Y, weights)
+    dual = dual / np.sqrt(np.where(spread > 0.0, spread, 1.0))
+    M = np.zeros((X.shape[1],) * 2)
+    for rows in chunks(len(X), dual.size // len(X) * X.shape[1]):
+        try:
+            found = kernel.gradient_x(X[rows], X, dual) * stds
+        except ValueError:  # of activations that jump
+            return None
+        part = (np.sqrt(weights[rows])[:, None, None] * found).reshape(-1, len(stds))
+        M += part.T @ part
+    return M if np.all(np.isfinite(M)) else None

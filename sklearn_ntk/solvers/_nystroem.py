@@ -1,0 +1,210 @@
+"""Ridge regression on the functions of some of the rows, the Nystroem approximation."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .._runtime.check import read_count
+from .._runtime.memory import check_memory
+from .._runtime.progress import Progress
+from .._values import value
+from ..gram._operator import chunks
+from ._preconditioner import pivoted_cholesky
+from ._ridge import read_ridges
+from ._solution import Path, best_of, descend, read_problem, relative_error
+from ._sums import Basis, Fit, Held, Sums
+
+MOST_CENTERS = 2000
+"""Number of centres by default."""
+
+HELD, HELD_SHARE = 4000, 8
+"""Rows that are no candidates for centres, at most, and one of how many."""
+
+SAMPLE = 20_000
+"""Rows among which pivots are sought, at most."""
+
+
+class Centers(NamedTuple):
+    """What a Nystroem fit is made of.
+
+    ``rows`` (m,) are those that are centres, ``basis`` their functions, and ``fit`` has the
+    coefficients of these.
+    """
+
+    rows: np.ndarray
+    basis: Basis
+    fit: Fit
+
+
+@value
+class Nystroem(NamedTuple):
+    """`Ridge` on functions ``sum_j a_j k(x, c_j)`` of m centres, in time ``n m^2``.
+
+    One pass over the rows, in memory that does not grow with them. Kernels of rough functions, such
+    as those of ReLU networks, need many centres: conjugate gradients and local models predict
+    better where they fit.
+
+    Parameters
+    ----------
+    ridges : float, array-like or None, default=None
+        As for `Ridge`. Several are searched, by leave-one-out errors of rows that were no
+        candidates for centres: those of centres would choose ridges that are too large.
+    n_components : int, optional
+        Number of centres; by default 2000, or all rows.
+    centers : {"uniform", "rpcholesky"} or array of int, default="uniform"
+        Random rows, pivots of a randomly pivoted Cholesky factorisation, which are better for
+        smooth kernels, or indices of rows.
+    error : callable, optional
+        The error to minimise, as for `Ridge`.
+    seed : int, default=0
+        Of centres and rows.
+    verbose : int, default=0
+        Whether to print how far the computation is and how long it will take.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.gram import KernelOperator
+    >>> from sklearn_ntk.solvers import Nystroem
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> path = Nystroem(n_components=50).fit(KernelOperator(NTKKernel(), X), np.sin(X[:, 0]))
+    >>> path.solution.dual.shape, path.solution.details.rows.shape
+    ((50, 1), (50,))
+    """
+
+    ridges: float | Sequence | None = None
+    n_components: int | None = None
+    centers: str | Sequence = "uniform"
+    error: Callable = relative_error
+    seed: int = 0
+    verbose: int = 0
+
+    def fit(self, operator, Y, weights=None):
+        """Fit for the given ridge, or for the best one.
+
+        Parameters
+        ----------
+        operator : array of shape (n, n) or GramOperator
+            Gram matrix.
+        Y : array of shape (n,) or (n, k)
+            Targets.
+        weights : array of shape (n,), optional
+            Positive weights of the rows, ones by default.
+
+        Returns
+        -------
+        Path
+            The dual coefficients of the solution are those of the centres, ``details.rows``.
+            Residuals belong to its ``rows``.
+        """
+        operator, Y, weights = read_problem(operator, Y, weights)
+        ridges, _ = read_ridges(self.ridges, operator, weights)
+        n, rng = len(Y), np.random.default_rng(self.seed)
+        m, is_all, held_rows = self._plan(n, rng)
+        check_memory(
+            8.0 * m * (4.0 * m + len(held_rows)) + 16.0 * 2**23,
+            f"A Nystroem fit with {m} centres",
+            "take fewer centres",
+        )
+        index = np.arange(n) if is_all else self._choose(operator, m, held_rows, rng)
+        basis = Basis(operator.block(index, index), may_be_late=not is_all)
+        progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
+
+        def pieces():
+            for rows in chunks(n, len(index)):
+                rows = np.arange(n)[rows]
+                yield operator.block(rows, index), Y[rows], weights[rows]
+                progress.add(len(rows))
+
+        sums = basis.whitened(Sums.empty(basis, Y.shape[1]).plus(basis, pieces()))
+        Z = basis.values(operator.block(held_rows, index))
+        unseen = operator.diagonal()[held_rows] - np.einsum("ij,ij->i", Z, Z)
+        held = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen)
+        path, fit = choose_ridge(ridges, sums, basis, held, self.error, (Y, weights))
+        details = Centers(index, basis, fit)
+        return path._replace(solution=path.solution._replace(details=details))
+
+    def _plan(self, n, rng):
+        """Number of centres, whether these are all rows, and the rows by which to choose."""
+        if isinstance(self.centers, str) and self.centers not in ("uniform", "rpcholesky"):
+            raise ValueError(
+                f"centers must be 'uniform', 'rpcholesky' or rows; got {self.centers!r}."
+            )
+        given = None if isinstance(self.centers, str) else len(self.centers)
+        n_held = min(n // HELD_SHARE, HELD)
+        if given is not None:
+            m = given
+        elif self.n_components is None:
+            m = n if n <= MOST_CENTERS else min(MOST_CENTERS, n - n_held)
+        else:
+            m = read_count(self.n_components, "n_components", 1)
+        if m > n:
+            raise ValueError(
+                f"n_components must be at most the number of distinct rows, {n}; got {m}: take "
+                f"fewer centres."
+            )
+        if n - m < max(n_held, 1):  # nearly exact, so that all rows are alike
+            return m, m == n and given is None, np.arange(n)
+        rows = rng.permutation(n)
+        if given is not None:
+            rows = rows[~np.isin(rows, self.centers)]
+        return m, False, np.sort(rows[: max(n_held, 1)])
+
+    def _choose(self, operator, m, held_rows, rng):
+        """Indices (m,) of the centres."""
+        n = operator.shape[0]
+        if not isinstance(self.centers, str):
+            return _read_index(self.centers, n)
+        rows = np.arange(n)
+        if len(held_rows) < n:
+            rows = np.setdiff1d(rows, held_rows)
+        if self.centers == "uniform":
+            return np.sort(rng.choice(rows, m, replace=False))
+        rows = np.sort(rng.choice(rows, min(len(rows), max(SAMPLE, m)), replace=False))
+        pivots = pivoted_cholesky(operator.take(rows), np.ones(len(rows)), m, rng)[-1]
+        return rows[np.sort(pivots)]
+
+
+def choose_ridge(ridges, sums, basis, held, error, problem):
+    """`Path` over ridges by the error of `Held` rows, and the `Fit` of the best one.
+
+    ``sums`` are whitened; ``problem`` are all targets and weights, for ``error``.
+    """
+    errors, fits = {}, {}
+
+    def try_one(place):
+        fits[place] = Fit.solve(sums, ridges[place])
+        if fits[place] is None:
+            errors[place] = np.inf
+        else:
+            errors[place] = error(fits[place].solution(basis, held), *problem)
+
+    if len(ridges) > 1:
+        descend(errors, try_one, len(ridges), len(ridges) // 2)
+        best = best_of(errors)
+    else:
+        best = 0
+        fits[0] = Fit.solve(sums, ridges[0])
+    if fits[best] is None:
+        raise ValueError(
+            f"The centres' equations are singular to working precision for the ridge "
+            f"{ridges[best]:.3g}: increase alpha, or take fewer centres."
+        )
+    tried = sorted(errors) or [best]
+    found = np.array([errors[place] for place in tried if place in errors])
+    solution = fits[best].solution(basis, held)
+    return Path(ridges[tried], found, tried.index(best), solution), fits[best]
+
+
+def _read_index(centers, n):
+    """Distinct indices of rows, as given."""
+    index = np.asarray(centers)
+    if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
+        raise ValueError(f"centers must be indices of rows; got an array of {index.dtype}.")
+    if index.min() < 0 or index.max() >= n:
+        raise ValueError(f"centers must be indices from 0 to {n - 1}; got {index.max()}.")
+    if len(np.unique(index)) < len(index):
+        raise ValueError("centers must differ from each other; an index occurs twice: drop it.")
+    return index

@@ -1,0 +1,172 @@
+"""Ridge regression on functions of a few centres, from sums over rows that need not be kept.
+
+With the kernel ``K_mm = L L'`` of the centres, ``Z = K_nm L^-T`` (n, m) are the values at n rows of
+functions that are orthonormal in the space of the kernel. Fits need the sums of ``z_i z_i'`` and
+the like only: memory does not grow with the rows.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._factors import Cholesky, try_cholesky
+from ._solution import Solution
+
+WELL, ILL = 1e7, 1e10
+"""Condition of ``K_mm`` up to which sums may be whitened at the end, which is faster: beyond, the
+digits that are lost would be missed; and from which on it counts as singular."""
+
+NEGLIGIBLE = 1e-12
+"""Eigenvalues of a singular ``K_mm`` are dropped up to this share of the largest."""
+
+
+class Basis:
+    """Orthonormal functions of the centres, from their kernel ``K_mm`` (m, m).
+
+    Sums are never whitened late unless they ``may_be_late``.
+    """
+
+    def __init__(self, K, may_be_late=True):
+        factor = try_cholesky(K.copy())
+        if factor is not None:
+            diagonal = factor.factor.diagonal()
+            condition = (diagonal.max() / diagonal.min()) ** 2
+            if condition > ILL:
+                factor = None
+        self.factor, self._map = factor, None
+        self.is_late = may_be_late and factor is not None and condition < WELL
+        if factor is None:
+            values, vectors = np.linalg.eigh(K)
+            kept = values > NEGLIGIBLE * values[-1]
+            if not np.any(kept):
+                raise ValueError(
+                    f"The kernel of the centres must not vanish; its largest eigenvalue is "
+                    f"{values[-1]:.3g}: use another kernel."
+                )
+            self._map = vectors[:, kept] / np.sqrt(values[kept])
+
+    @property
+    def size(self):
+        """Number of the functions."""
+        return len(self.factor.factor) if self._map is None else self._map.shape[1]
+
+    def values(self, K):
+        """Values (n, p) of the functions at rows, from the kernel (n, m) with the centres."""
+        return self.factor.half_solve(K.T).T if self._map is None else K @ self._map
+
+    def summands(self, K):
+        """What is summed over rows: `values`, or the kernel itself if sums are whitened late."""
+        return K if self.is_late else self.values(K)
+
+    def whitened(self, sums):
+        """`Sums` of the values of the functions."""
+        if not self.is_late:
+            return sums
+        solve = self.factor.half_solve
+        outer = solve(solve(sums.outer).T)
+        return sums._replace(outer=outer, cross=solve(sums.cross), ones=solve(sums.ones))
+
+    def dual(self, coef):
+        """Coefficients (m, k) of the kernel from those of the functions (p, k)."""
+        return self.factor.back_solve(coef) if self._map is None else self._map @ coef
+
+
+class Sums(NamedTuple):
+    """Weighted sums over rows ``z`` with targets ``y`` (k,), see `Basis.summands`.
+
+    ``outer`` (p, p) of ``z z'``, ``cross`` (p, k) of ``z y'``, ``ones`` (p,) of z, ``targets`` (k,)
+    of y, and the total ``weight``.
+    """
+
+    outer: np.ndarray
+    cross: np.ndarray
+    ones: np.ndarray
+    targets: np.ndarray
+    weight: float
+
+    @classmethod
+    def empty(cls, basis, k):
+        """`Sums` over no rows, for k targets."""
+        p = basis.size
+        return cls(np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k), 0.0)
+
+    def plus(self, basis, pieces):
+        """New `Sums` with more rows; these stay as they are, also if a piece raises an error.
+
+        ``pieces`` yield the kernel (b, m) of rows with the centres, targets (b, k), weights (b,).
+        """
+        outer, cross, ones, targets = (part.copy() for part in self[:4])
+        weight = self.weight
+        for K, Y, weights in pieces:
+            Z, root = basis.summands(K), np.sqrt(weights)[:, None]
+            Z = Z if np.all(root == 1.0) else root * Z
+            outer += Z.T @ Z
+            cross += Z.T @ (root * Y)
+            ones += (root.T @ Z)[0]
+            targets += weights @ Y
+            weight += weights.sum()
+        return Sums(outer, cross, ones, targets, weight)
+
+
+class Held(NamedTuple):
+    """Rows by whose leave-one-out residuals a ridge is chosen.
+
+    They are in the sums, too. ``Z`` (v, p) are their values of the functions, ``unseen`` (v,) is
+    the kernel ``k(x, x)`` less ``z'z``, what the functions do not reach.
+    """
+
+    rows: np.ndarray
+    Z: np.ndarray
+    Y: np.ndarray
+    weights: np.ndarray
+    unseen: np.ndarray
+
+
+class Fit(NamedTuple):
+    """Coefficients (p, k) of the functions and intercept (k,) for one ridge.
+
+    ``factor`` is that of ``Z'WZ - z z' / w + ridge`` for the sums ``z`` of the rows and ``w`` of
+    the weights, ``mean`` is ``z / w`` and ``weight`` is ``w``.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    factor: Cholesky
+    mean: np.ndarray
+    weight: float
+    ridge: float
+
+    @classmethod
+    def solve(cls, sums, ridge):
+        """`Fit` to whitened sums, or None if the matrix is not positive definite."""
+        mean = sums.ones / sums.weight
+        A = sums.outer - np.outer(sums.ones, mean)
+        A[np.diag_indices_from(A)] += ridge
+        factor = try_cholesky(A)
+        if factor is None:
+            return None
+        coef = factor.solve(sums.cross - np.outer(mean, sums.targets))
+        return cls(coef, sums.targets / sums.weight - mean @ coef, factor, mean, sums.weight, ridge)
+
+    def doubt(self, Z):
+        """Posterior variances (m,) over the ridge, of rows with these values of the functions."""
+        half = self.factor.half_solve((Z - self.mean).T)
+        return 1.0 / self.weight + np.einsum("ij,ij->j", half, half)
+
+    def variance(self, Z, unseen):
+        """Posterior variances (m,), with that of functions that the centres do not reach."""
+        return self.ridge * self.doubt(Z) + np.maximum(unseen, 0.0)
+
+    def covariance(self, Z):
+        """Posterior covariances (m, m) without that of functions that are not reached."""
+        half = self.factor.half_solve((Z - self.mean).T)
+        return self.ridge * (1.0 / self.weight + half.T @ half)
+
+    def solution(self, basis, held):
+        """`Solution` with the leave-one-out residuals of the `Held` rows."""
+        left = np.maximum(1.0 - held.weights * self.doubt(held.Z), np.finfo(float).eps)
+        residuals = (held.Y - held.Z @ self.coef - self.intercept) / left[:, None]
+        variance = self.ridge / held.weights / left + np.maximum(held.unseen, 0.0)
+        precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
+        dual = basis.dual(self.coef)
+        return Solution(dual, self.intercept, residuals, None, precision, rows=held.rows)

@@ -1,0 +1,110 @@
+"""A tree of median splits of rows, whose leaves overlap, and the shares of leaves in new rows."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+TIED = 0.05
+"""Share of rows on the median at which another direction is sought."""
+
+
+class Split(NamedTuple):
+    """Rows by their projection ``t = x.direction``: to the left up to ``high``, right from ``low``.
+
+    In between, the share of the right side rises linearly. ``left`` and ``right`` are a `Split`
+    each, or the number of a leaf.
+    """
+
+    direction: np.ndarray
+    low: float
+    high: float
+    left: object
+    right: object
+
+    def share(self, X):
+        """Shares (m,) of the right side at rows (m, d); one half where both sides tie."""
+        t = X @ self.direction
+        if self.high > self.low:
+            return np.clip((t - self.low) / (self.high - self.low), 0.0, 1.0)
+        return 0.5 + 0.5 * np.sign(t - self.low)
+
+
+def grow(X, leaf_size, overlap, directions):
+    """Tree of the rows (n, d) of ``X``, and a list with the row indices of each leaf.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    leaf_size : int
+        Most rows of a leaf.
+    overlap : float
+        Each side has the rows up to the quantile ``0.5 + overlap`` of the projection, as counted
+        from its end.
+    directions : callable
+        ``directions(rows)`` are candidates (d, p) for the direction of a split, the best one first.
+        Where many rows tie at the median the next one is taken; where all do, ranks decide.
+    """
+    leaves = []
+
+    def branch(rows):
+        if len(rows) <= leaf_size:
+            leaves.append(rows)
+            return len(leaves) - 1
+        direction, t = _direction(X[rows], directions(rows))
+        order = np.argsort(t, kind="stable")
+        n = len(rows)
+        n_left = min(max((n + 1) // 2, round((0.5 + overlap) * n)), n - 1)
+        first = n - n_left if overlap else n_left
+        ends = t[order[first]], t[order[n_left - 1]]
+        low, high = ends if overlap else [0.5 * (ends[0] + ends[1])] * 2
+        left, right = (branch(np.sort(rows[side])) for side in (order[:n_left], order[first:]))
+        return Split(direction, low, high, left, right)
+
+    return branch(np.arange(len(X))), leaves
+
+
+def _direction(X, candidates):
+    """The first candidate on whose median few rows tie, else the first one; the projections."""
+    for direction in candidates.T:
+        t = X @ direction
+        if np.mean(t == np.sort(t)[len(t) // 2]) <= TIED:
+            return direction, t
+    return candidates[:, 0], X @ candidates[:, 0]
+
+
+def shares(tree, X):
+    """Yield each leaf with a share in some of the rows (m, d): its number, the rows, the shares."""
+    stack = [(tree, np.arange(len(X)), np.ones(len(X)))]
+    while stack:
+        node, rows, weights = stack.pop()
+        if not len(rows):
+            continue
+        if not isinstance(node, Split):
+            yield node, rows, weights
+            continue
+        right = node.share(X[rows])
+        for child, share in ((node.right, right), (node.left, 1.0 - right)):
+            kept = share > 0.0
+            stack.append((child, rows[kept], (weights * share)[kept]))
+
+
+def slopes(tree, X):
+    """Yield, for each leaf, rows of ``X`` (m, d), and gradients (., d) of its share there."""
+    start = np.arange(len(X)), np.ones(len(X)), np.zeros(X.shape)
+    stack = [(tree, *start)]
+    while stack:
+        node, rows, weights, slope = stack.pop()
+        if not len(rows):
+            continue
+        if not isinstance(node, Split):
+            yield node, rows, slope
+            continue
+        right = node.share(X[rows])
+        rising = (right > 0.0) & (right < 1.0) & (node.high > node.low)
+        rise = np.zeros((len(rows), X.shape[1]))
+        rise[rising] = node.direction / (node.high - node.low) if rising.any() else 0.0
+        rise *= weights[:, None]
+        for child, share, sign in ((node.right, right, 1.0), (node.left, 1.0 - right, -1.0)):
+            kept = share > 0.0
+            new = slope * share[:, None] + sign * rise
+            stack.append((child, rows[kept], (weights * share)[kept], new[kept]))

@@ -1,0 +1,210 @@
+"""Empirical kernels of torch modules against a gradient for each row and output."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch_models import MODELS, gradients, model_and_rows  # noqa: E402
+
+from sklearn_ntk.finite import (  # noqa: E402
+    empirical_nngp,
+    empirical_ntk,
+    empirical_ntk_diagonal,
+    tangent_features,
+)
+from sklearn_ntk.finite._readers import reader_for  # noqa: E402
+
+
+def close(actual, expected, tolerance=1e-13):
+    assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_kernels(name):
+    """All outputs, formulas and budgets, and what takes the general route."""
+    model, X = model_and_rows(name)
+    J = gradients(model, X)
+    reader = reader_for(model)
+    reader.prepare(X)
+    assert list(reader._general) == MODELS[name][2]
+    blocks = np.einsum("ikp,jlp->ijkl", J, J)
+    trace = np.einsum("ijkk->ij", blocks)
+    close(empirical_ntk(model, X, outputs="blocks"), blocks)
+    close(empirical_ntk(model, X, outputs="sum"), blocks.sum((2, 3)))
+    close(empirical_ntk(model, X, outputs=-1), blocks[..., -1, -1])
+    K = empirical_ntk(model, X)
+    close(K, trace / J.shape[1])
+    assert_array_equal(K, K.T)
+    for memory in ("512 MB", 1000):
+        close(empirical_ntk(model, X, X[1:], outputs="trace", memory=memory), trace[:, 1:])
+        close(empirical_ntk_diagonal(model, X, outputs="trace", memory=memory), trace.diagonal())
+    signs = np.sign(np.where(np.abs(J) < 1e-13 * np.abs(J).max(), 0.0, J))
+    if name not in ("attention", "encoder"):  # where true zeros are rounding errors of some sign
+        expected = np.einsum("ikp,jkp->ij", signs, signs)
+        assert_array_equal(empirical_ntk(model, X, formula="signgd", outputs="trace"), expected)
+        diagonal = empirical_ntk_diagonal(model, X, formula="signgd", outputs="trace")
+        assert_array_equal(diagonal, expected.diagonal())
+    expected = np.einsum("ikp,jlp->ijkl", J, signs)
+    found = empirical_ntk(model, X, formula="asymmetric_signgd", outputs="blocks", memory=2e4)
+    close(found, expected)
+
+
+@pytest.mark.parametrize("name", ["perceptron", "convolution", "tokens", "attention"])
+def test_single_precision(name):
+    model, X = model_and_rows(name, torch.float32)
+    K = empirical_ntk(model, X)
+    assert K.dtype == np.float64
+    close(K, empirical_ntk(*model_and_rows(name)), 2e-6)
+
+
+def test_half_precision_and_rows_of_numpy():
+    model, X = model_and_rows("perceptron")
+    expected = empirical_ntk(model, X)
+    assert_array_equal(empirical_ntk(model, X.numpy().tolist()), expected)
+    assert_array_equal(empirical_ntk(model, np.asfortranarray(X)), expected)
+    close(empirical_ntk(model.bfloat16(), X), expected, 0.05)
+
+
+def test_layers():
+    """Kernels of layers add up to that of the network; frozen ones add nothing."""
+    model, X = model_and_rows("encoder")
+    whole = empirical_ntk(model, X)
+    parts = [
+        empirical_ntk(model, X, layers=name) for name in ("body", ["last.weight", "last.bias"])
+    ]
+    close(sum(parts), whole)
+    for each in model.body.parameters():
+        each.requires_grad_(False)
+    close(empirical_ntk(model, X), parts[1])
+    with pytest.raises(ValueError, match=r"got 'body': choose from last.weight, last.bias\."):
+        empirical_ntk(model, X, layers="body")
+
+
+def test_gradients_and_flags_stay_as_they_are():
+    model, X = model_and_rows("convolution")
+    X = X.requires_grad_()
+    with torch.no_grad():
+        empirical_ntk(model, X)
+    assert X.grad is None and all(each.grad is None for each in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_hidden_layer():
+    model, X = model_and_rows("perceptron")
+    hidden = torch.relu(model[0](X)).detach().numpy()
+    close(empirical_nngp(model, X), hidden @ hidden.T / 8)
+    found = empirical_nngp(model, X, X[:2], weight_var=2.0, bias_var=0.5)
+    close(found, hidden @ hidden[:2].T / 4 + 0.5)
+    with pytest.raises(ValueError, match=r"got inputs of shape \(4, 5, 7\)"):
+        model = nn.Sequential(nn.Linear(6, 7), nn.Linear(7, 2), nn.Flatten())
+        empirical_nngp(model.double(), torch.randn(4, 5, 6))
+
+
+def test_features():
+    """Their inner products are the kernel within the error that they tell, for tokens as well."""
+    for name in ("perceptron", "tokens", "convolution"):
+        model, X = model_and_rows(name)
+        K = empirical_ntk(model, X)
+        features, error = tangent_features(model, X, 6, random_state=0)
+        found = features @ features.T
+        assert np.sqrt(np.mean((found - K) ** 2)) <= 3 * error * K.trace() / len(K)
+        assert 0.05 < error < 0.7
+        one, _ = tangent_features(model, X[1:2], 6, random_state=0)
+        close(one[0], features[1], 1e-12)
+        parts, _ = tangent_features(model, X, 6, random_state=0, memory=1000)
+        close(parts, features, 1e-12)
+
+
+# --- Refusals ------------------------------------------------------------------------------------
+
+
+class Centred(nn.Module):
+    def forward(self, x):
+        return x - x.mean(0)
+
+
+class Noisy(nn.Module):
+    def forward(self, x):
+        return x + torch.randn_like(x)
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return x
+
+
+class Returning(nn.Module):
+    def __init__(self, wrap):
+        super().__init__()
+        self.layer, self.wrap = nn.Linear(6, 4), wrap
+
+    def forward(self, x):
+        return self.wrap(self.layer(x))
+
+
+def body(*middle):
+    return nn.Sequential(nn.Linear(6, 4), *middle, nn.Linear(4, 2))
+
+
+def spectral():
+    return nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4))
+
+
+REFUSED = {
+    "batch norm": (lambda: body(nn.BatchNorm1d(4)), "batch normalisation over the rows: 1. Call"),
+    "batch norm without averages": (
+        lambda: body(nn.BatchNorm1d(4, track_running_stats=False)).eval(),
+        "batch normalisation over the rows: 1. Call",
+    ),
+    "dropout": (lambda: body(nn.Dropout(0.1)), "dropout or other chance: 1. Call"),
+    "rrelu": (lambda: body(nn.RReLU()), "dropout or other chance: 1. Call"),
+    "spectral norm": (lambda: body(spectral()), "changes buffers: 1.parametrizations.weight.0."),
+    "old spectral norm": (
+        lambda: body(nn.utils.spectral_norm(nn.Linear(4, 4))),
+        "changes buffers: 1. Call",
+    ),
+    "lazy": (lambda: body(nn.LazyLinear(4)), "not initialised: 1; call the model on some rows"),
+    "mixed rows": (lambda: body(Centred()), "differ between two calls, or depend on the other"),
+    "noise": (lambda: body(Noisy()), "differ between two calls, or depend on the other rows"),
+    "counter": (lambda: body(Counting()), r"changes its buffers: 1.calls. Call the model's eval"),
+    "all frozen": (lambda: body().requires_grad_(False), "got Sequential with none: set"),
+    "axes": (lambda: Returning(lambda y: y[:, None]), r"got shape \(3, 1, 4\)|got shape \(1, 1, 4"),
+    "transposed": (lambda: Returning(torch.t), r"for n = 1 rows; got shape \(4, 1\)"),
+    "tuple": (lambda: Returning(lambda y: (y, y)), "must return a tensor.*; got tuple: wrap"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name):
+    make, message = REFUSED[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        empirical_ntk(make(), torch.randn(3, 6))
+
+
+def test_dropout_that_is_off_is_allowed():
+    model = body(nn.Dropout(0.0), nn.BatchNorm1d(4).eval())
+    assert empirical_ntk(model, torch.randn(3, 6)).shape == (3, 3)
+    model = body(nn.Dropout(0.5), nn.BatchNorm1d(4), spectral()).eval()
+    assert empirical_ntk(model, torch.randn(3, 6), check=False).shape == (3, 3)
+
+
+def test_buffers_are_restored():
+    model = body(Counting())
+    with pytest.raises(ValueError, match="buffers"):
+        empirical_ntk(model, torch.randn(3, 6))
+    assert model[1].calls.item() == 0
+
+
+def test_other_arguments():
+    model, X = model_and_rows("perceptron")
+    with pytest.raises(ValueError, match=r"X must have rows; got shape \(0, 6\)"):
+        empirical_ntk(model, X[:0])
+    with pytest.raises(ValueError, match="outputs must be a number from 0 to 2; got 3"):
+        empirical_ntk(model, X, outputs=3)

@@ -1,0 +1,24 @@
+"""Rows whose kernels have a slow spectrum, with targets, for solvers of many rows."""
+
+import numpy as np
+
+from sklearn_ntk import NTKKernel
+from sklearn_ntk.gram import KernelOperator
+
+
+def rows_of(n=600, d=4, k=2, noise=0.1, seed=0):
+    """Operator of an NTK on n rows, targets (n, k), and unequal weights (n,)."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    Y = np.stack([np.sin(2.0 * X @ rng.normal(size=d)) for _ in range(k)], axis=1)
+    operator = KernelOperator(NTKKernel(), X)
+    return operator, Y + noise * rng.normal(size=Y.shape), rng.uniform(0.5, 2.0, n)
+
+
+def values_of(path, operator, X):
+    """Values (m, k) of a fitted `Path` at new rows."""
+    solution = path.solution
+    if solution.dual is None:
+        return solution.details.values(operator.kernel, operator.X, X)
+    centers = operator.X[getattr(solution.details, "rows", slice(None))]
+    return operator.kernel(X, centers) @ solution.dual + solution.intercept

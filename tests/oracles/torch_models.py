@@ -1,0 +1,227 @@
+"""Torch modules of many kinds, in float64, and their kernels by a gradient for each row and output.
+
+Import this after ``pytest.importorskip("torch")``.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+
+class Tied(nn.Module):
+    """One weight in two modules with different biases, and one of them called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        for layer in (self.first, self.first, self.second):
+            x = torch.tanh(layer(x))
+        return self.last(x)
+
+
+class Pooled(nn.Module):
+    """A body on sequences, the mean over time, and a linear layer."""
+
+    def __init__(self, body, width):
+        super().__init__()
+        self.body, self.last = body, nn.Linear(width, 3)
+
+    def forward(self, x):
+        x = self.body(x)
+        return self.last((x[0] if isinstance(x, tuple) else x).mean(1))
+
+
+class Attention(nn.Module):
+    """Torch's own attention with a positional parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.start, self.place = nn.Linear(6, 8), nn.Parameter(torch.randn(5, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.start(x) + self.place
+        return self.last(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+class Tokens(nn.Module):
+    """Tokens, one of them for padding; the last layer may have the weight of the first."""
+
+    def __init__(self, is_tied):
+        super().__init__()
+        self.start, self.norm = nn.Embedding(11, 8, padding_idx=3), nn.LayerNorm(8)
+        self.middle, self.last = nn.Linear(8, 8), nn.Linear(8, 11 if is_tied else 3)
+        if is_tied:
+            self.last.weight = self.start.weight
+
+    def forward(self, x):
+        return self.last(torch.relu(self.middle(self.norm(self.start(x)))).mean(1))
+
+
+class Functional(nn.Module):
+    """A weight that is used in its module, and again without it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 6), nn.Linear(6, 2)
+
+    def forward(self, x):
+        again = functional.linear(torch.tanh(self.first(input=x)), self.first.weight)
+        return self.last(torch.relu(again))
+
+
+class Merged(nn.Module):
+    """Rows and times on one axis, in either order."""
+
+    def __init__(self, rows_first):
+        super().__init__()
+        self.first, self.last, self.rows_first = nn.Linear(6, 7), nn.Linear(7, 2), rows_first
+
+    def forward(self, x):
+        n, time = x.shape[:2]
+        x = (x if self.rows_first else x.transpose(0, 1)).reshape(n * time, -1)
+        x = self.last(torch.relu(self.first(x)))
+        return x.reshape(n, time, 2).mean(1) if self.rows_first else x.reshape(time, n, 2).mean(0)
+
+
+class Column(nn.Module):
+    """One output without an axis of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.only = nn.Linear(6, 1)
+
+    def forward(self, x):
+        return self.only(torch.sin(x))[:, 0]
+
+
+def _perceptron(first=None, relu=None):
+    return nn.Sequential(first or nn.Linear(6, 8), relu or nn.ReLU(), nn.Linear(8, 3))
+
+
+def _convolutional():
+    return nn.Sequential(
+        *[nn.Conv2d(4, 6, 3, 2, padding=1, groups=2), nn.BatchNorm2d(6), nn.ReLU(True)],
+        nn.Conv2d(6, 6, 3, dilation=2, padding="same", padding_mode="circular"),
+        *[nn.GroupNorm(2, 6), nn.Tanh(), nn.Flatten(), nn.Linear(96, 3)],
+    )
+
+
+def _frozen():
+    model = _perceptron()
+    model[0].weight.requires_grad_(False)
+    model[2].bias.requires_grad_(False)
+    return model
+
+
+ROWS = {
+    "rows": lambda: torch.randn(5, 6),
+    "sequences": lambda: torch.randn(4, 5, 6),
+    "images": lambda: torch.randn(4, 4, 8, 8),
+    "volumes": lambda: torch.randn(3, 4, 2, 8, 8),
+    "tokens": lambda: torch.randint(0, 11, (4, 7)),
+}
+
+WEIGHT_NORM = ["0.bias", *(f"0.parametrizations.weight.original{k}" for k in range(2))]
+IN_ATTENTION = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+OF_LSTM = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
+
+MODELS = {
+    "perceptron": (_perceptron, "rows", []),
+    "one output": (Column, "rows", []),
+    "in place": (lambda: _perceptron(relu=nn.ReLU(True)), "rows", []),
+    "tied": (Tied, "rows", []),
+    "frozen": (_frozen, "rows", []),
+    "functional": (Functional, "rows", ["first.weight", "first.bias"]),
+    "weight norm": (
+        lambda: _perceptron(parametrizations.weight_norm(nn.Linear(6, 8))),
+        "rows",
+        WEIGHT_NORM,
+    ),
+    "spectral norm": (
+        lambda: _perceptron(parametrizations.spectral_norm(nn.Linear(6, 8))),
+        "rows",
+        ["0.bias", "0.parametrizations.weight.original"],
+    ),
+    "merged": (lambda: Merged(True), "sequences", []),
+    "merged, times first": (
+        lambda: Merged(False),
+        "sequences",
+        ["first.weight", "first.bias", "last.weight", "last.bias"],
+    ),
+    "attention": (
+        Attention,
+        "sequences",
+        ["place", *(f"attention.{name}" for name in IN_ATTENTION)],
+    ),
+    "encoder": (
+        lambda: Pooled(nn.TransformerEncoderLayer(6, 2, 12, batch_first=True), 6),
+        "sequences",
+        [f"body.self_attn.{name}" for name in IN_ATTENTION],
+    ),
+    "lstm": (
+        lambda: Pooled(nn.LSTM(6, 5, batch_first=True), 5),
+        "sequences",
+        [f"body.{name}" for name in OF_LSTM],
+    ),
+    "tokens": (lambda: Tokens(False), "tokens", []),
+    "tied tokens": (lambda: Tokens(True), "tokens", ["start.weight"]),
+    "convolution": (_convolutional, "images", []),
+    "transposed": (
+        lambda: nn.Sequential(
+            *[nn.ConvTranspose2d(4, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()],
+            nn.Linear(3, 2),
+        ),
+        "images",
+        ["0.weight", "0.bias"],
+    ),
+    "convolution of sequences": (
+        lambda: nn.Sequential(
+            *[nn.Conv1d(5, 7, 3), nn.PReLU(), nn.Conv1d(7, 3, 2, bias=False), nn.RMSNorm(3)],
+            *[nn.Flatten(), nn.Linear(9, 2)],
+        ),
+        "sequences",
+        ["1.weight"],
+    ),
+    "convolution of volumes": (
+        lambda: nn.Sequential(
+            nn.Conv3d(4, 3, (2, 3, 1)), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)
+        ),
+        "volumes",
+        [],
+    ),
+}
+"""By name a function that makes the model, the kind of its rows, and the parameters whose gradients
+take the general route."""
+
+
+def model_and_rows(name, dtype=torch.float64):
+    """A model in evaluation mode and its rows, always the same."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        make, rows, _ = MODELS[name]
+        model, X = make().to(dtype).eval(), ROWS[rows]()
+    return model, X.to(dtype) if X.is_floating_point() else X
+
+
+def gradients(model, X):
+    """Gradients (n, k, P) of all trained parameters, a backward pass for each row and output."""
+    parameters = [each for each in model.parameters() if each.requires_grad]
+    found = []
+    for x in X:
+        outputs = model(x[None]).reshape(-1)
+        found.append([_of_one(output, parameters) for output in outputs])
+    return np.array(found)
+
+
+def _of_one(output, parameters):
+    parts = torch.autograd.grad(output, parameters, retain_graph=True, allow_unused=True)
+    zeros = map(torch.zeros_like, parameters)
+    pairs = zip(parts, zeros, strict=True)
+    return torch.cat([(zero if g is None else g).ravel() for g, zero in pairs]).numpy()

@@ -1,0 +1,160 @@
+"""Local models: trees, blending, and leave-one-out residuals of the whole."""
+
+import numpy as np
+import pytest
+from large_problems import rows_of, values_of
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import RBF
+
+from sklearn_ntk import NTKKernel
+from sklearn_ntk.gram import KernelOperator
+from sklearn_ntk.solvers import Local, Ridge
+from sklearn_ntk.solvers._tree import Split, grow, shares
+
+# --- Trees ----------------------------------------------------------------------------------------
+
+
+def axes(rows):
+    """Directions along the columns, in their order."""
+    return np.eye(3)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.1, 0.25])
+@pytest.mark.parametrize("n", [5, 6, 60])
+def test_leaves_hold_all_rows_and_shares_sum_to_one(overlap, n):
+    X = np.random.default_rng(0).normal(size=(n, 3))
+    tree, leaves = grow(X, 4, overlap, axes)
+    assert max(map(len, leaves)) <= 4 and set(np.concatenate(leaves)) == set(range(n))
+    if not overlap:
+        assert sum(map(len, leaves)) == n
+    for rows in (X, np.random.default_rng(1).normal(size=(50, 3))):
+        total = np.zeros(len(rows))
+        for number, index, share in shares(tree, rows):
+            assert np.all((share > 0.0) & (share <= 1.0))
+            total[index] += share
+            if rows is X:
+                assert set(index) <= set(leaves[number])
+        assert_allclose(total, 1.0, rtol=1e-12)
+
+
+def test_quantiles_of_a_split():
+    X = np.arange(100.0)[:, None]
+    tree, leaves = grow(X, 60, 0.1, lambda rows: np.eye(1))
+    assert isinstance(tree, Split) and (tree.low, tree.high) == (40.0, 59.0)
+    assert_array_equal(leaves[0], np.arange(60))
+    assert_array_equal(leaves[1], np.arange(40, 100))
+    assert_allclose(
+        tree.share(np.array([[0.0], [40.0], [49.5], [59.0], [80.0]])), [0, 0, 0.5, 1, 1]
+    )
+
+
+def test_columns_that_tie_are_passed_over_and_ranks_decide_where_all_do():
+    X = np.zeros((40, 3))
+    X[:, 0], X[:, 1] = np.arange(40) % 2, np.random.default_rng(0).normal(size=40)
+    tree, _ = grow(X, 25, 0.1, axes)
+    assert_array_equal(tree.direction, [0.0, 1.0, 0.0])
+    for overlap in (0.0, 0.1):
+        tree, leaves = grow(np.ones((40, 3)), 25, overlap, axes)
+        assert len(leaves) == 2 and set(np.concatenate(leaves)) == set(range(40))
+        assert_array_equal(tree.share(np.ones((1, 3))), 0.5)
+
+
+# --- Models ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ridge", [None, 0.1])
+def test_one_leaf_is_the_exact_solution(ridge):
+    operator, Y, weights = rows_of(n=200)
+    path = Local(ridge).fit(operator, Y, weights)
+    exact = Ridge(ridge).fit(operator, Y, weights)
+    assert path.value == exact.value and len(path.solution.details.leaves) == 1
+    assert_allclose(path.solution.residuals, exact.solution.residuals, rtol=1e-8)
+    assert_allclose(path.solution.precision, exact.solution.precision, rtol=1e-8)
+    X = operator.X + 0.1
+    assert_allclose(values_of(path, operator, X), values_of(exact, operator, X), rtol=1e-8)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.1])
+def test_leave_one_out_residuals_are_those_of_refits_with_this_tree(overlap):
+    operator, Y, weights = rows_of(n=120, d=2)
+    solution = Local(0.1, leaf_size=40, overlap=overlap).fit(operator, Y, weights).solution
+    tree, leaves = solution.details
+    assert len(leaves) >= 4
+    for i in (0, 17, 60, 119):
+        value = np.zeros(2)
+        for number, _, share in shares(tree, operator.X[[i]]):
+            rows = np.setdiff1d(leaves[number].rows, [i])
+            part = operator.take(rows)
+            local = Ridge(0.1).fit(part, Y[rows], weights[rows]).solution
+            cross = operator.kernel(operator.X[[i]], part.X)
+            value += share * (cross @ local.dual + local.intercept)[0]
+        assert_allclose(solution.residuals[i], Y[i] - value, rtol=1e-7)
+
+
+def test_predictions_are_continuous_and_close_to_those_of_one_model():
+    operator, Y, _ = rows_of(n=1000, d=2, k=1)
+    path = Local(leaf_size=250).fit(operator, Y)
+    line = np.linspace([-2.0, -1.5], [2.0, 1.7], 4001)
+    values = values_of(path, operator, line)
+    assert np.abs(np.diff(values, axis=0)).max() < 0.02
+    exact = values_of(Ridge(path.value).fit(operator, Y), operator, line)
+    assert np.sqrt(np.mean((values - exact) ** 2)) < 0.1
+
+
+def test_splits_follow_the_gradient():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 4)) * [1.0, 100.0, 1.0, 1.0]
+    y = np.sin(2.0 * X[:, 2])
+    kernel = NTKKernel()
+    for transform in (1.0, [1.0, 1.0, 1000.0, 1.0]):  # in units of the standard deviations
+        rows = X * transform / [1.0, 100.0, 1.0, 1.0]
+        tree = Local(0.1, leaf_size=400).fit(KernelOperator(kernel, rows), y).solution.details.tree
+        scaled = np.abs(tree.direction * rows.std(axis=0))
+        assert scaled[2] > 0.9 * np.linalg.norm(scaled)
+
+
+@pytest.mark.parametrize("kernel", [RBF(2.0), NTKKernel(activation="sign")], ids=["rbf", "sign"])
+def test_kernels_without_gradients_are_split_along_the_principal_component(kernel):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3)) * [1.0, 3.0, 1.0]
+    operator = KernelOperator(kernel, X)
+    path = Local(0.1, leaf_size=200).fit(operator, X[:, 0])
+    direction = np.abs(path.solution.details.tree.direction)
+    assert direction[1] > 0.9 * np.linalg.norm(direction)
+
+
+def test_ridge_is_the_best_one_of_the_blended_errors():
+    operator, Y, weights = rows_of(n=900, noise=0.5)
+    solver = Local(leaf_size=400)
+    path = solver.fit(operator, Y, weights)
+    assert path.errors[path.best] == path.errors.min() and 0 < path.best < len(path.values) - 1
+    other = solver._replace(ridges=path.values[0]).fit(operator, Y, weights).solution
+    expected = solver.error(other, Y, weights)
+    same = path.solution.details.tree.direction == other.details.tree.direction
+    if np.all(same):
+        assert_allclose(path.errors[0], expected, rtol=1e-6)
+
+
+def test_leaves_of_one_class_have_constant_models():
+    x = np.linspace(-1.0, 1.0, 200)[:, None]
+    path = Local(leaf_size=60).fit(KernelOperator(NTKKernel(), x), np.sign(x))
+    assert_allclose(values_of(path, KernelOperator(NTKKernel(), x), x[[0, -1]]), [[-1], [1]])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"leaf_size": 1}, "leaf_size must be at least 2; got 1"),
+        ({"overlap": 0.5}, "overlap must be at most 0.4; got 0.5"),
+        ({"overlap": -0.1}, "overlap must be a finite number >= 0"),
+    ],
+)
+def test_bad_parameters(arguments, message):
+    operator, Y, _ = rows_of(n=50)
+    with pytest.raises(ValueError, match=message):
+        Local(**arguments).fit(operator, Y)
+
+
+def test_matrices_without_rows_are_refused():
+    with pytest.raises(ValueError, match=r"Local models split rows.*pass a KernelOperator"):
+        Local().fit(np.eye(3), np.arange(3.0))

@@ -1,0 +1,170 @@
+"""The Nystroem approximation beside exact solutions, its sums, and the ridge it chooses."""
+
+import numpy as np
+import pytest
+from large_problems import rows_of, values_of
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import RBF
+
+from sklearn_ntk import NTKKernel
+from sklearn_ntk.gram import ArrayOperator, KernelOperator
+from sklearn_ntk.solvers import Nystroem, Ridge
+from sklearn_ntk.solvers._sums import Basis, Fit, Sums
+
+
+@pytest.mark.parametrize("ridge", [None, 0.1])
+def test_with_all_rows_it_is_exact(ridge):
+    operator, Y, weights = rows_of(n=200)
+    path = Nystroem(ridge).fit(operator, Y, weights)
+    exact = Ridge(path.value).fit(operator, Y, weights).solution
+    solution = path.solution
+    assert_array_equal(solution.details.rows, np.arange(200))
+    assert_allclose(solution.dual, exact.dual, atol=1e-6)
+    assert_allclose(solution.residuals, exact.residuals, atol=1e-7)
+    assert_allclose(solution.precision, exact.precision, rtol=1e-6)
+    if ridge is None:
+        assert path.value == Ridge().fit(operator, Y, weights).value
+
+
+def by_least_squares(K, K_mm, Y, weights, ridge):
+    """Values at the rows of functions of the centres, penalised by ``a'K_mm a``, by SVD."""
+    values, vectors = np.linalg.eigh(K_mm)
+    kept = values > 1e-12 * values[-1]
+    Z = K @ (vectors[:, kept] / np.sqrt(values[kept]))
+    root = np.sqrt(weights)[:, None]
+    design = np.column_stack([Z, np.ones(len(Z))]) * root
+    penalty = np.sqrt(ridge) * np.eye(Z.shape[1], Z.shape[1] + 1)
+    right = np.vstack([root * Y, np.zeros((len(penalty), Y.shape[1]))])
+    coef = np.linalg.lstsq(np.vstack([design, penalty]), right, rcond=None)[0]
+    return Z @ coef[:-1] + coef[-1]
+
+
+KERNELS = {"rough": NTKKernel(), "smooth": RBF(3.0), "erf": NTKKernel(activation="erf")}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("centers", ["uniform", "rpcholesky", [5, 3, 90, 91, 150, 20]])
+def test_it_is_least_squares_on_functions_of_the_centres(name, centers):
+    operator, Y, weights = rows_of(n=300)
+    operator = KernelOperator(KERNELS[name], operator.X)
+    atol = 2e-3 if name == "smooth" else 1e-5  # small eigenvalues of the centres are rounding
+    for ridge in (1e-4, 1.0):
+        path = Nystroem(ridge, n_components=120, centers=centers).fit(operator, Y, weights)
+        rows = path.solution.details.rows
+        problem = operator.block(np.arange(300), rows), operator.block(rows, rows), Y, weights
+        expected = by_least_squares(*problem, ridge)
+        assert_allclose(values_of(path, operator, operator.X), expected, atol=atol)
+
+
+def test_singular_kernel_of_the_centres_and_late_whitening():
+    X = rows_of(n=300)[0].X
+    rough, smooth = (Basis(kernel(X[:100])) for kernel in (NTKKernel(), RBF(20.0)))
+    assert rough.is_late and rough.size == 100
+    assert not smooth.is_late and smooth.size < 100
+    for basis, kernel in ((rough, NTKKernel()), (smooth, RBF(20.0))):
+        Z = basis.values(kernel(X[:100]))
+        assert_allclose(Z @ Z.T, kernel(X[:100]), atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", [NTKKernel(), RBF(1.0)], ids=["late", "early"])
+def test_sums_grow_by_pieces_and_stay_when_one_fails(kernel):
+    operator, Y, weights = rows_of(n=300)
+    X = operator.X
+    basis = Basis(kernel(X[:40]))
+    pieces = [(kernel(X[s], X[:40]), Y[s], weights[s]) for s in (slice(0, 120), slice(120, 300))]
+    empty = Sums.empty(basis, 2)
+    whole = empty.plus(basis, [(kernel(X, X[:40]), Y, weights)])
+    first = empty.plus(basis, pieces[:1])
+    for one, other in zip(first.plus(basis, pieces[1:]), whole, strict=True):
+        assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+    before = [np.copy(part) for part in first]
+
+    def broken():
+        yield pieces[1]
+        raise ValueError("NaN")
+
+    with pytest.raises(ValueError, match="NaN"):
+        first.plus(basis, broken())
+    for one, other in zip(first, before, strict=True):
+        assert_array_equal(one, other)
+    assert not np.any(empty.outer) and empty.weight == 0.0
+
+
+def test_weights_are_repetitions():
+    operator, Y, _ = rows_of(n=150)
+    counts = np.random.default_rng(1).integers(1, 4, 150)
+    path = Nystroem(0.1, centers=range(30)).fit(operator, Y, counts.astype(float))
+    repeated = KernelOperator(operator.kernel, np.repeat(operator.X, counts, axis=0))
+    centers = np.concatenate([[0], np.cumsum(counts)[:29]])
+    other = Nystroem(0.1, centers=centers).fit(repeated, np.repeat(Y, counts, axis=0))
+    assert_allclose(path.solution.dual, other.solution.dual, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("centers", ["uniform", "rpcholesky"])
+@pytest.mark.parametrize("kernel", [NTKKernel(), RBF(2.0)], ids=["rough", "smooth"])
+def test_chosen_ridge_predicts_new_rows_best(kernel, centers):
+    operator, Y, _ = rows_of(n=2000, noise=0.5, k=1)
+    train, test = np.arange(1500), np.arange(1500, 2000)
+    operator = KernelOperator(kernel, operator.X)
+    part, y = operator.take(train), Y[train]
+
+    def loss(path):
+        return np.mean((values_of(path, part, operator.X[test]) - Y[test]) ** 2)
+
+    solver = Nystroem(n_components=200, centers=centers)
+    path = solver.fit(part, y)
+    assert path.errors[path.best] == path.errors.min() and len(path.solution.rows) == 187
+    assert not np.isin(path.solution.rows, path.solution.details.rows).any()
+    ridges = np.mean(part.diagonal()) * 10.0 ** np.arange(-6.0, 1.5)
+    losses = [loss(solver._replace(ridges=ridge).fit(part, y)) for ridge in ridges]
+    assert loss(path) < 1.02 * min(losses) < 0.98 * max(losses)
+
+
+def test_posterior_variance_far_from_the_centres_is_that_of_the_kernel():
+    operator, Y, weights = rows_of(n=300)
+    kernel = RBF(0.5)
+    path = Nystroem(0.01, n_components=50).fit(KernelOperator(kernel, operator.X), Y, weights)
+    centers, basis, fit = path.solution.details
+    far = np.full((1, 4), 50.0)
+    Z = basis.values(kernel(far, operator.X[centers]))
+    variance = fit.variance(Z, kernel.diag(far) - np.sum(Z**2, axis=1))
+    assert variance[0] > 1.0  # of the function, and the intercept
+
+
+def test_posterior_variance_is_exact_with_all_rows():
+    operator, Y, weights = rows_of(n=100)
+    _, basis, fit = Nystroem(0.3).fit(operator, Y, weights).solution.details
+    K = operator.dense()
+    Z = basis.values(K)
+    G = np.linalg.inv(K + 0.3 * np.diag(1.0 / weights))
+    doubt = 1.0 - K @ G.sum(axis=1)
+    exact = K.diagonal() - np.einsum("ij,jk,ik->i", K, G, K) + doubt**2 / G.sum()
+    assert_allclose(fit.variance(Z, K.diagonal() - np.sum(Z**2, axis=1)), exact, rtol=1e-6)
+
+
+def test_fit_to_singular_equations_is_none():
+    sums = Sums(np.ones((3, 3)), np.ones((3, 1)), np.zeros(3), np.ones(1), 1.0)
+    assert Fit.solve(sums, 0.0) is None and Fit.solve(sums, 1.0) is not None
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"n_components": 51}, "at most the number of distinct rows, 50; got 51"),
+        ({"n_components": 0}, "n_components must be at least 1; got 0"),
+        ({"centers": "best"}, "centers must be 'uniform', 'rpcholesky' or rows; got 'best'"),
+        ({"centers": [3, 4, 3]}, "an index occurs twice"),
+        ({"centers": [3, 50]}, "indices from 0 to 49; got 50"),
+        ({"centers": [0.5]}, "centers must be indices of rows; got an array of float64"),
+        ({"ridges": -1.0}, "ridges must be a finite number >= 0"),
+    ],
+)
+def test_bad_parameters(arguments, message):
+    operator, Y, _ = rows_of(n=50)
+    with pytest.raises(ValueError, match=message):
+        Nystroem(**arguments).fit(operator, Y)
+
+
+def test_kernel_that_vanishes_is_refused():
+    with pytest.raises(ValueError, match="kernel of the centres must not vanish"):
+        Nystroem(1.0).fit(ArrayOperator(np.zeros((5, 5))), np.arange(5.0))
