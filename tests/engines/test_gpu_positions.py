@@ -93,7 +93,7 @@ def check(programs, gradient, dtype, tolerance):
             assert np.array_equal(np.einsum("ii...->i...", K), diag)
 
 
-@pytest.fixture(params=[0, 96_000])
+@pytest.fixture(params=[0, 116_000])
 def cells(gpu, monkeypatch, request):
     """Without fields, all operations through memory, and with them."""
     from sklearn_ntk.engines.cupy import lines

@@ -22,11 +22,14 @@ enough for the states of a few portions to stay in its cache."""
 LEAST_PAIRS = 32
 """Pairs of rows that are not divided further if memory runs out."""
 
-CELLS_BYTES = 96_000
-"""Most bytes of the fields of a segment, in double precision, in the fast memory of a processor.
+CELLS_BYTES = 116_000
+"""Most bytes of the fields of a segment, in double precision, in shared memory.
 
-Devices since 2020 have more.
+A multiprocessor of a device for data centres holds two such blocks.
 """
+
+MANY_BYTES = 40_000
+"""Bytes of fields above which a block has more threads, since a multiprocessor holds few blocks."""
 
 SHARE = 0.25
 """Share of the free memory that lines may take."""
@@ -62,12 +65,10 @@ class Machine:
     double precision, or as `in_type` says.
     """
 
-    dtype = np.dtype(np.float64)
-
     def __init__(self, program, gradient):
-        self.program = program
-        self.gradient, self._n_parts = gradient, 6 if gradient else 2
-        n_cells = min(CELLS_BYTES, _shared_bytes()) // (self._n_parts * self.dtype.itemsize)
+        self.program, self.gradient = program, gradient
+        self._n_parts = 6 if gradient else 2
+        n_cells = min(CELLS_BYTES, _shared_bytes()) // (self._n_parts * 8)
         self.schedule = fields.schedule(program, PORTION, n_cells)
         self.launches = launches(program, self.schedule)
         asarray = library().asarray
@@ -77,11 +78,22 @@ class Machine:
                 "tables": asarray(self.launches.tables),
                 "channels": np.int32(program.shape[-1]),
             }
+        self._set_type(np.dtype(np.float64))
+
+    def _set_type(self, dtype):
+        """Choose the kernels for numbers of this type."""
+        made, self.dtype = self.launches, dtype
+        kinds = cuda_lines.kinds_of(
+            made.cases, made.field_cases, self.gradient, dtype == np.float32
+        )
+        cases = [kinds.field_cases.index(case) for case in made.field_cases]
+        self._cases = library().asarray(np.array([*cases, 0], np.int32))
+        self._kernels = [_kernel(kinds, case) for case in made.cases]
 
     def in_type(self, dtype):
         """The same for numbers of this type."""
         other = copy(self)
-        other.dtype = dtype
+        other._set_type(dtype)
         return other
 
     def load(self, scan, *sides):
@@ -99,11 +111,11 @@ class Machine:
             "numbers": asarray(numbers),
             "n_numbers": np.int32(numbers.shape[1]),
             "constants": asarray(constants),
+            "cases": self._cases,
         }
+        by_rows = "field" in self.launches.cases
         with refusing(f"the records of {sum(len(X) for X, _ in sides)} rows"):
-            packed = [
-                _side(X, rows, self.dtype, bool(self.launches.field_cases)) for X, rows in sides
-            ]
+            packed = [_side(X, rows, self.dtype, by_rows) for X, rows in sides]
         for name, side in (("left", packed[0]), ("right", packed[-1])):
             self._values |= {f"{name}_{field}": value for field, value in side.items()}
 
@@ -128,31 +140,26 @@ class Machine:
         values = self._values | {"own": np.int32(left is right), "left": left, "right": right}
         values |= {"n_pairs": np.int32(len(left)), "n_lanes": np.int64(lines.shape[2])}
         values |= {"lines": lines, "results": np.uint64(0) if results is None else results}
-        made = self.launches
-        kinds = cuda_lines.kinds_of(
-            made.cases, made.field_cases, self.gradient, self.dtype == np.float32
-        )
-        cases = [kinds.field_cases.index(case) for case in made.field_cases]
-        values["cases"] = library().asarray(np.array([*cases, 0], np.int32))
         _, *names = cuda_lines.PARAMETERS
         arguments = tuple(values[name] for name in names)
-        for o in range(first, last):
-            kernel, *shape = self._shape(kinds, o, len(left))
-            kernel(*shape[:2], (np.int32(o), *arguments), shared_mem=shape[2])
-
-    def _shape(self, kinds, o, n_pairs):
-        """Kernel of a launch, its grid, its block of threads, and bytes of shared memory."""
-        case, (_, _, size, *_, n_cells, _) = (
-            self.launches.cases[o],
-            self.launches.fields[o].tolist(),
-        )
-        kernel = _kernel(kinds, case)
-        if case == "field":
-            n_bytes = max(n_cells, cuda_lines.THREADS) * self._n_parts * self.dtype.itemsize
-            kernel.max_dynamic_shared_size_bytes = n_bytes
-            return kernel, (n_pairs, size), (cuda_lines.THREADS,), n_bytes
+        sizes, n_cells = (self.launches.fields[:, field].tolist() for field in (2, 6))
         columns, warps = cuda_lines.COLUMNS, cuda_lines.WARPS
-        return kernel, (-(-size // warps), -(-n_pairs // columns)), (columns, warps), 0
+        n_blocks = -(-len(left) // columns)
+        for o in range(first, last):
+            kernel, given = self._kernels[o], (np.int32(o), *arguments)
+            if self.launches.cases[o] == "field":
+                self._run_field(kernel, (len(left), sizes[o]), n_cells[o], given)
+            else:
+                kernel((-(-sizes[o] // warps), n_blocks), (columns, warps), given)
+
+    def _run_field(self, kernel, grid, n_cells, arguments):
+        """Launch a kernel with shared memory, with more threads where it leaves few blocks."""
+        cell_bytes = self._n_parts * self.dtype.itemsize
+        few, many = cuda_lines.THREADS // 2, cuda_lines.THREADS
+        n_threads = many if n_cells * cell_bytes > MANY_BYTES else few
+        n_bytes = max(n_cells, n_threads) * cell_bytes
+        kernel.max_dynamic_shared_size_bytes = n_bytes
+        kernel(grid, (n_threads,), arguments, shared_mem=n_bytes)
 
 
 def _shared_bytes():

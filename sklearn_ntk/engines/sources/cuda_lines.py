@@ -17,8 +17,8 @@ from .tiles import INPUT, indent
 COLUMNS, WARPS = 32, 8
 """Lanes, and lines, of a block of threads."""
 
-THREADS = 128
-"""Threads of a block for a field, a power of 2."""
+THREADS = 256
+"""Most threads of a block for a field, a power of 2."""
 
 HEAD = 10
 """Numbers of the table of a field before its codes."""

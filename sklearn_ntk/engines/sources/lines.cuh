@@ -151,11 +151,17 @@ enum { SAVE = -2, SWAP = -3, ADD = -4 };
     [[maybe_unused]] const int q = u_right * across + v_right;            \
     const int cell = (u + above) * step_u + v + before;
 
-// The state of a cell: the sum over the window, of which `size` cells are `apart`.
-#define TAKE_WINDOW                                                 \
-  EACH_PART s[part] = source[part * n_cells + cell + from * apart]; \
-  for (int w = 1; w < size; ++w)                                    \
-    EACH_PART s[part] += source[part * n_cells + cell + (from + w) * apart];
+// The state of a cell: the sum over the window, of which `size` cells are `apart`, most often 3.
+#define TAKE_WINDOW                                            \
+  const T *window = source + cell + from * apart;              \
+  EACH_PART s[part] = window[part * n_cells];                  \
+  if (size == 3) {                                             \
+    EACH_PART s[part] += window[part * n_cells + apart];       \
+    EACH_PART s[part] += window[part * n_cells + 2 * apart];   \
+  } else {                                                     \
+    for (int w = 1; w < size; ++w)                             \
+      EACH_PART s[part] += window[part * n_cells + w * apart]; \
+  }
 
 #define PUT_CELL EACH_PART target[part * n_cells + cell] = s[part];
 
@@ -181,11 +187,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) field(PARAMETERS) {
   int order[MOST_FIELDS], n_saved = 0;  // of fields: the state, the next one, and saved ones
   for (int f = 0; f < MOST_FIELDS; ++f) order[f] = f;
 #define FIELD(f) (cells + PARTS * n_cells * order[f])
-#define EXCHANGE(f, g)            \
-  {                               \
-    const int one = order[f];     \
-    order[f] = order[g];          \
-    order[g] = one;               \
+#define EXCHANGE(f, g)        \
+  {                           \
+    const int one = order[f]; \
+    order[f] = order[g];      \
+    order[g] = one;           \
   }
 
   {
