@@ -14,13 +14,13 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.architectures import cnn
 from sklearn_ntk.gram import gram
-from sklearn_ntk.layers import lower
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((30, 4)), RNG.standard_normal((7, 4))
 KERNELS = [
     NTKKernel(2, device="cuda"),
     NNGPKernel(1, "erf", dtype="float32", device="cuda:0"),
+    NTKKernel(architecture=cnn((2, 2, 1), 1), device="cuda"),
     NTKKernel(2, length_scale=[0.5, 1.0, 2.0, 3.0], device="cuda"),
 ]
 kernels = pytest.mark.parametrize("kernel", KERNELS, ids=str)
@@ -139,12 +139,6 @@ def test_overflow(gpu):
             for place in (np.asarray, gpu.asarray)
         ]
         assert texts[0] == texts[1] and "overflows" in texts[0]
-
-
-def test_positions(gpu):
-    program = lower(cnn((2, 2, 1), 1), 2.0, 0.1)
-    text = message(lambda: gram(program, X, device="cuda"), ValueError)
-    assert "device='cuda' takes networks for rows without positions" in text
 
 
 def test_without_cupy(monkeypatch):

@@ -1,8 +1,10 @@
-"""The engine for GPUs: one CUDA kernel for each set of kinds of steps, on arrays of CuPy.
+"""The engine for GPUs: CUDA kernels for each set of kinds of steps, on arrays of CuPy.
 
 The only package that imports CuPy. `devices` finds the devices, `sides` has both sides of a Gram
 matrix in device memory, and `tile_work` fills matrices of rows without positions, by kernels whose
-text `sources.cuda` writes. `factors` has factorisations of matrices there.
+text `sources.cuda` writes. `lines` has the states of pairs of positions and runs schedules on them,
+by kernels of `sources.cuda_lines`, for `line_scan` and `line_work`. `factors` has factorisations of
+matrices there.
 """
 
 import numpy as np
@@ -82,25 +84,17 @@ class Engine:
 
     def work(self, program, rows, names, gradient, dtype):
         """`Work` for kernels of these names between rows, also ones of NumPy."""
+        from .line_work import LineWork
         from .tile_work import TileWork
 
-        _check_program(program)
-        rows = [self._uploaded(*side) for side in rows]
-        return TileWork(program, rows, names, gradient, dtype)
+        work = TileWork if program.shape is None else LineWork
+        return work(program, [self._uploaded(*r) for r in rows], names, gradient, dtype)
 
     def diagonals(self, program, rows, names, gradient, dtype):
         """Diagonals as `Work` has them."""
-        from .sides import scan
+        from . import line_work, sides
 
-        _check_program(program)
         rows = [self._uploaded(*side) for side in rows]
-        return diagonals_of(scan(program, rows, gradient, names, dtype)[0])
-
-
-def _check_program(program):
-    """Raise ValueError for a program that the engine cannot run."""
-    if program.shape is not None:
-        raise ValueError(
-            f"device='cuda' takes networks for rows without positions; got one on "
-            f"Input{program.shape}: take device='cpu'."
-        )
+        if program.shape is not None:
+            return diagonals_of(line_work.scan(program, rows, gradient, dtype))
+        return diagonals_of(sides.scan(program, rows, gradient, names, dtype)[0])

@@ -170,6 +170,26 @@ class Mix(NamedTuple):
         return self.source
 
 
+@_operation
+class Field(NamedTuple):
+    """Write lines behind the steps ``start <= k <= step`` of a segment, for pairs of some shifts.
+
+    ``shifts`` are the differences of positions, (n, 2) on a grid of two axes, modulo its size if
+    `is_ring`. ``sources`` and ``targets`` have the line of each pair ``p n_positions + q``.
+    ``sources`` is empty if the segment is the first, of the inputs. If ``targets`` is empty, line
+    ``out + e`` is the sum of all pairs of difference ``e``.
+    """
+
+    step: int
+    out: int
+    shifts: np.ndarray
+    sources: np.ndarray
+    targets: np.ndarray
+    start: int
+
+    reads_rows = True
+
+
 class Schedule(NamedTuple):
     """Operations in order, the number of the line of the result, and the number of all lines."""
 

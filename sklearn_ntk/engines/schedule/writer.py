@@ -22,7 +22,7 @@ PORTION = 512
 """Number of lines of a portion, about: 128 kB for 16 pairs of rows in double precision."""
 
 
-class _Writer:
+class Writer:
     """Writes the operations of a program; for the parameters see `schedule`.
 
     ``needs`` are results of `needs.backwards`: before each step, the codes of the state, and a
@@ -72,8 +72,7 @@ class _Writer:
         sums = self._sums(mixer, target, stop) if is_linear else (state, target.find(state))
         sizes = map(n_positions, self.shapes[stop][1:])
         saved = [self._store(codes, n, stop) for codes, n in zip(stack, sizes, strict=True)]
-        for codes, stack_codes in self._portions(start, stop, state, stack):
-            areas = self._portion(start, stop, codes, stack_codes, stores)
+        for areas in self._areas(start, stop, state, stack, stores):
             self._add_to(areas[0], *sums, stop)
             for area, store in zip(areas[1:], saved, strict=True):
                 self._add_to(area, store.codes, store.lines, stop)
@@ -89,6 +88,11 @@ class _Writer:
         elif mixer is not None:
             self._map(stop, target)
         return [target, *saved]
+
+    def _areas(self, start, stop, state, stack, stores):
+        """Yield the areas before step ``stop``, the state first, of each portion."""
+        for codes, stack_codes in self._portions(start, stop, state, stack):
+            yield self._portion(start, stop, codes, stack_codes, stores)
 
     def _area(self, codes, n):
         """`Area` of the pairs ``codes`` of ``n`` positions on newly allocated lines."""
@@ -169,7 +173,7 @@ class _Writer:
             areas = [self._copy(codes, store, start - 1) for codes, store in copies]
         state, stack = areas[0], areas[1:]
         for k, step in enumerate(steps, start):
-            rule = _RULES.get(step.rule, _Writer._replace)
+            rule = _RULES.get(step.rule, Writer._replace)
             state = rule(self, k, state, stack, needs[k + 1 - start])
         return [state, *stack]
 
@@ -266,14 +270,14 @@ class _Writer:
 
 
 _RULES = {
-    "save": _Writer._save,
-    "swap": _Writer._swap,
-    "add": _Writer._add,
-    "output": _Writer._output,
-    "convolve": _Writer._convolve,
-    "recur": _Writer._recur,
+    "save": Writer._save,
+    "swap": Writer._swap,
+    "add": Writer._add,
+    "output": Writer._output,
+    "convolve": Writer._convolve,
+    "recur": Writer._recur,
 }
-"""Methods that write the operations of a step, by its rule; `_Writer._replace` for all others.
+"""Methods that write the operations of a step, by its rule; `Writer._replace` for all others.
 
 They take the step's number ``k``, the area of the state, the areas on the stack, which they may
 change, and the codes (state, stack) that are needed behind the step, and return the new area of the
@@ -306,4 +310,4 @@ def schedule(program, portion=PORTION, diagonal=False):
 
 @lru_cache(8)
 def _schedule(program, portion, diagonal):
-    return _Writer(program, portion, diagonal).write()
+    return Writer(program, portion, diagonal).write()

@@ -235,45 +235,49 @@ def _output(kinds):
     return _OUTPUT.replace("RATES", _OUTPUT_RATES if kinds.gradient else "").splitlines()
 
 
-def _series(kinds):
-    """Code of a `Pointwise` step whose activation is a series.
+def series_duals(kinds, is_position, orders, reads, first, stop):
+    """Inputs of gap and slope behind a series, and code that sets them, ``d0``, ``d1``, ...
 
-    ``u`` and ``v`` are the coefficients of row and column, ``du`` and ``dv`` their derivatives with
-    respect to ``log s^2``; for the sums see `formulas.series`.
+    ``orders`` and ``reads`` are code that reads the order of coefficient ``q``, and the
+    coefficients ``u`` and ``v`` of row and column with ``du`` and ``dv``, their derivatives with
+    respect to ``log s^2``; ``first <= q < stop``. For the sums see `formulas.series`.
     """
     gradient, single = kinds.gradient, kinds.single
-    names, letters = names_of_sums(gradient), ("", "d") if gradient else ("",)
-    inputs, lines, (share,) = piece((trace_share(False),), single)
+    names = names_of_sums(gradient)
+    inputs, lines, (share,) = piece((trace_share(is_position),), single)
     values = {"share": share, "step": share, "step_s": "T(1.0)"}
-    sums = [f"T {name};" for name in names]
-    first = [f"{name} = {values.get(name, 'T(0.0)')};" for name in names]
-    more, end, duals = piece(trace_end(gradient, False), single)
-    declared = [f"T d{part};" for part in range(len(duals))]
-    ends = [f"d{part} = {text};" for part, text in enumerate(duals)]
+    start = [f"{name} = {values.get(name, 'T(0.0)')};" for name in names]
+    more, end, duals = piece(trace_end(gradient, is_position), single)
+    code = [
+        *(f"T {name};" for name in names),
+        *("{", *indent(1, [*lines, *start]), "}"),
+        f"for (place_t q = {first} + 1; q < {stop}; ++q) {{",
+        *indent(1, [*orders, *reads]),
+        *indent(1, ["if (doubles > T(0.0)) {", *indent(1, _moved("double", names, kinds)), "}"]),
+        *indent(1, ["{", *indent(1, _moved("term", names, kinds)), "}"]),
+        "}",
+        *(f"T d{part};" for part in range(len(duals))),
+        "{",
+        f"  const place_t q = {first};",
+        *indent(1, [*reads, *end, *(f"d{part} = {text};" for part, text in enumerate(duals))]),
+        "}",
+    ]
+    return [*inputs, *more], code
+
+
+def _series(kinds):
+    """Code of a `Pointwise` step whose activation is a series."""
     reads = []
-    for letter in letters:
+    for letter in ("", "d") if kinds.gradient else ("",):
         array = "coefficient_rates" if letter else "coefficients"
         for name, side, row in (("u", "left", "i"), ("v", "right", "j")):
             place = f"q * {side}_n_held + {row} - {side}_start"
             reads.append(f"const T {letter}{name} = {side}_{array}[{place}];")
-    before = [
-        *sums,
-        *("{", *indent(1, [*lines, *first]), "}"),
-        "for (place_t q = from + 1; q < from + length; ++q) {",
-        "  const T order = orders[q], doubles = orders[n_terms + q];",
-        *indent(1, reads),
-        *indent(1, ["if (doubles > T(0.0)) {", *indent(1, _moved("double", names, kinds)), "}"]),
-        *indent(1, ["{", *indent(1, _moved("term", names, kinds)), "}"]),
-        "}",
-        *declared,
-        "{",
-        "  const place_t q = from;",
-        *indent(1, [*reads, *end, *ends]),
-        "}",
-    ]
-    affine = tile_traces.trace_affine_pair(gradient, kinds.moves)
+    orders = ["const T order = orders[q], doubles = orders[n_terms + q];"]
+    start = series_duals(kinds, False, orders, reads, "from", "from + length")
+    affine = tile_traces.trace_affine_pair(kinds.gradient, kinds.moves)
     spans = ["const place_t from = spans[2 * k], length = spans[2 * k + 1];"]
-    return spans + _mapped(affine, kinds, None, ([*inputs, *more], before))
+    return spans + _mapped(affine, kinds, None, start)
 
 
 def _moved(name, names, kinds):

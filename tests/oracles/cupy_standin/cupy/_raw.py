@@ -63,6 +63,8 @@ def _compiled(code):
 
 
 class _Kernel:
+    max_dynamic_shared_size_bytes = 49152
+
     def __init__(self, run):
         self._run = run
 
@@ -72,6 +74,7 @@ class _Kernel:
         sizes = [(ctypes.c_uint * 3)(*(*axes, 1, 1)[:3]) for axes in (grid, block)]
         assert grid[0] >= 1 and all(1 <= n <= 65535 for n in grid[1:])
         assert 1 <= np.prod(block) <= 1024
+        assert shared_mem <= self.max_dynamic_shared_size_bytes <= 232448
         places = [ctypes.create_string_buffer(_bytes(a) + b"\xff" * 8, 24) for a in args]
         pointers = (ctypes.c_void_p * len(args))(*(ctypes.addressof(p) for p in places))
         LOG.launches += 1

@@ -1,5 +1,6 @@
 // What CUDA C++ needs to run on a processor. With one lane, the threads run one after the other;
-// with more, the lanes of a warp are threads of the processor, and the warps run one after another.
+// with more, the lanes of a warp are threads of the processor, and the warps run one after another; in
+// kernels with shared memory, those of the first warp do all.
 #include <math.h>
 #include <stddef.h>
 
@@ -20,6 +21,7 @@ static thread_local uint3 blockIdx, threadIdx;
 #define SHUFFLE(number, lane) (number)
 #define SHUFFLE_XOR(number, bits) (number)
 #define FIRST(bits) 0
+#define BARRIER
 #else
 #include <barrier>
 #include <thread>
@@ -55,7 +57,17 @@ static double shuffle(double number, int lane) {
 #define SHUFFLE(number, lane) shuffle(number, lane)
 #define SHUFFLE_XOR(number, bits) shuffle(number, own_lane ^ (bits))
 #define FIRST(bits) __builtin_ctz(bits)
+#define BARRIER meeting.arrive_and_wait();
 #endif
+
+// Shared memory of a block, at first full of NaN, and the number of threads that share it.
+#define STRIDE LANES
+#define SHARED_MEMORY(name)                    \
+  static double name[29056];                   \
+  BARRIER                                      \
+  if (threadIdx.x == 0)                        \
+    for (double &number : name) number = NAN;  \
+  BARRIER
 
 // Call a kernel with the arguments at these addresses, as a driver does.
 template <class... A, size_t... I>

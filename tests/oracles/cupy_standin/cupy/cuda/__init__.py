@@ -30,6 +30,10 @@ class Device:
         pass
 
     @property
+    def attributes(self):
+        return {"MaxSharedMemoryPerBlockOptin": 232448}
+
+    @property
     def mem_info(self):
         from cupy import LOG
 

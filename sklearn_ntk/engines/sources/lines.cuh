@@ -1,0 +1,297 @@
+// Operations of schedules on lines, in CUDA C++: a launch for each operation.
+//
+// `cuda_lines.py` puts constants before this text, the parameters of all kernels for PARAMETERS,
+// for MAPS the kernels that are written from traced formulas, and what begins a kernel. A line is (PARTS, n_lanes), one
+// number for each pair of rows (lane) and part of the state; a thread computes one lane of one of
+// the `SIZE` lines of an operation, whose row in `ops` has the fields that the constants name.
+// Threads share nothing, but for those of the kernel `field`, which is right for any number of them
+// in a block: a program of C++ for one processor defines STRIDE as 1.
+
+typedef long long place_t;
+
+__device__ __forceinline__ T larger(T x, T y) { return y > x ? y : x; }
+__device__ __forceinline__ T smaller(T x, T y) { return y < x ? y : x; }
+
+#define EACH_PART for (int part = 0; part < PARTS; ++part)
+
+// The thread's line `e` and pair of rows (i, j); AT is a number of a line.
+#define BEGIN                                                 \
+  const int lane = blockIdx.y * COLUMNS + threadIdx.x;        \
+  const int e = blockIdx.x * WARPS + threadIdx.y;             \
+  const place_t *op = ops + (place_t)o * FIELDS;              \
+  if (lane >= n_pairs || e >= op[SIZE]) return;               \
+  [[maybe_unused]] const int i = left[lane], j = right[lane]; \
+  T s[PARTS];
+#define AT(line, part) lines[((place_t)(line) * PARTS + (part)) * n_lanes + lane]
+#define TABLE(field, place) tables[op[field] + (place)]
+
+// A step: where its records begin, its positions, the length of a record.
+#define STEP_OF(place)                                                                    \
+  const place_t k = place, *layout = steps + 4 * k;                                       \
+  [[maybe_unused]] const place_t first = layout[0], count = layout[1], width = layout[2]; \
+  [[maybe_unused]] const T *number = numbers + k * n_numbers;                             \
+  [[maybe_unused]] const place_t dx = count * left_n, dy = count * right_n;
+
+// Records of the positions p of row i and q of row j; entries are `dx` and `dy` apart.
+#define RECORDS                                                                     \
+  [[maybe_unused]] const T *x = left_records + (first + p) * left_n + i * left_row; \
+  [[maybe_unused]] const T *y = right_records + (first + q) * right_n + j * right_row;
+
+#define POSITIONS const int p = TABLE(LEFT, e), q = TABLE(RIGHT, e);
+
+// The state: the sum of the lines of the table `SOURCES`, or the line itself if it has no terms.
+#define TAKE                                                                  \
+  const int terms = (int)op[TERMS];                                           \
+  if (terms == 0) {                                                           \
+    EACH_PART s[part] = AT(op[OUT] + e, part);                                \
+  } else {                                                                    \
+    const int *source = &TABLE(SOURCES, (place_t)terms * e);                  \
+    EACH_PART s[part] = AT(source[0], part);                                  \
+    for (int t = 1; t < terms; ++t) EACH_PART s[part] += AT(source[t], part); \
+  }
+
+#define PUT EACH_PART AT(op[OUT] + e, part) = s[part];
+
+// A position of a row paired with itself: distance zero, and the NTK of a signal with shared noise.
+#define EQUAL(kept)                                               \
+  if (own && p == q) {                                            \
+    EACH_PART s[part] = IS_NTK(part) ? s[part] / (kept) : T(0.0); \
+  }
+#define IS_NTK(part) ((part) == 1 || (part) > 3)
+
+// Squared distance of the inputs at the positions p and q, and zero NTKs.
+#define INPUT                                                               \
+  const T *x = left_X + (place_t)p * channels * left_n + i * left_X_row;    \
+  const T *y = right_X + (place_t)q * channels * right_n + j * right_X_row; \
+  const T scale = T(1.0) / T(channels);                                     \
+  EACH_PART s[part] = T(0.0);                                               \
+  for (int c = 0; c < channels; ++c) {                                      \
+    const T difference = x[c * left_n] - y[c * right_n];                    \
+    s[0] += scale * difference * difference;                                \
+  }
+
+// Variances at a position of one row, the distances of pairs with the other position outside, and
+// their rates; they are stored behind a record and its rates.
+#define OUTSIDE(is_right, position)                                                          \
+  const T *records = is_right ? right_records + j * right_row : left_records + i * left_row; \
+  const place_t n = is_right ? right_n : left_n;                                             \
+  const place_t place = first + count * width * (PARTS > 2 ? 3 : 1) + position;              \
+  EACH_PART s[part] = IS_NTK(part) ? T(0.0) : records[(place + RATE(part) * count) * n];
+#define RATE(part) ((part) > 0 ? (part)-1 : 0)
+
+KERNEL clear(PARAMETERS) {
+  BEGIN
+  EACH_PART s[part] = T(0.0);
+  PUT
+}
+
+KERNEL begin(PARAMETERS) {
+  BEGIN
+  POSITIONS
+  INPUT
+  PUT
+}
+
+KERNEL extend(PARAMETERS) {
+  BEGIN
+  STEP_OF(op[STEP])
+  const bool is_right = TABLE(LEFT, e);
+  OUTSIDE(is_right, TABLE(RIGHT, e))
+  PUT
+}
+
+KERNEL gather(PARAMETERS) {
+  BEGIN
+  TAKE
+  PUT
+}
+
+// Sums of lines: the line with the number e of the table `LEFT` is the sum of the lines with the
+// places RIGHT[e] .. RIGHT[e + 1] of the table `SOURCES`, and of what it was if there are `TERMS`.
+#define SUM(...)                                                \
+  const place_t target = TABLE(LEFT, e);                        \
+  EACH_PART s[part] = op[TERMS] ? AT(target, part) : T(0.0);    \
+  T total[PARTS];                                               \
+  EACH_PART total[part] = T(0.0);                               \
+  for (int t = TABLE(RIGHT, e); t < TABLE(RIGHT, e + 1); ++t) { \
+    const place_t source = TABLE(SOURCES, t);                   \
+    __VA_ARGS__                                                 \
+  }                                                             \
+  EACH_PART AT(target, part) = s[part] + total[part];
+
+KERNEL scatter(PARAMETERS) {
+  BEGIN
+  SUM(EACH_PART total[part] += AT(source, part);)
+}
+
+MAPS
+
+// --- Fields --------------------------------------------------------------------------------------
+//
+// A block of threads carries the pairs of positions of one difference, for one pair of rows, through
+// the convolutions of a segment. They are cells in shared memory, a grid on which the left position
+// moves, with a margin. For the table of the operation see `_field` in `packing/launches.py`.
+
+#ifndef STRIDE
+#define STRIDE blockDim.x
+#define BARRIER __syncthreads();
+#define SHARED_MEMORY(name) extern __shared__ double name[];
+#endif
+
+enum { SAVE = -2, SWAP = -3, ADD = -4 };
+
+// Places t of the field: coordinates (u, v), positions (p, q), and the cell.
+#define EACH_PLACE                                                        \
+  for (int t = threadIdx.x; t < n_places; t += STRIDE) {                  \
+    const int u = int((t + 0.5f) * inverse), v = t - u * size_v;          \
+    int u_right = u + start_u + shift_u, v_right = v + start_v + shift_v; \
+    if (is_ring && u_right >= height) u_right -= height;                  \
+    if (is_ring && v_right >= across) v_right -= across;                  \
+    [[maybe_unused]] const int p = (u + start_u) * across + v + start_v;  \
+    [[maybe_unused]] const int q = u_right * across + v_right;            \
+    const int cell = (u + above) * step_u + v + before;
+
+// The state of a cell: the sum over the window, of which `size` cells are `apart`, most often 3.
+#define TAKE_WINDOW                                            \
+  const T *window = source + cell + from * apart;              \
+  EACH_PART s[part] = window[part * n_cells];                  \
+  if (size == 3) {                                             \
+    EACH_PART s[part] += window[part * n_cells + apart];       \
+    EACH_PART s[part] += window[part * n_cells + 2 * apart];   \
+  } else {                                                     \
+    for (int w = 1; w < size; ++w)                             \
+      EACH_PART s[part] += window[part * n_cells + w * apart]; \
+  }
+
+#define PUT_CELL EACH_PART target[part * n_cells + cell] = s[part];
+
+extern "C" __global__ void __launch_bounds__(THREADS) field(PARAMETERS) {
+  if (threadIdx.x >= STRIDE) return;
+  SHARED_MEMORY(memory)
+  const int lane = blockIdx.x, e = blockIdx.y;
+  const place_t *op = ops + (place_t)o * FIELDS;
+  const int i = left[lane], j = right[lane];
+  const int *table = &TABLE(LEFT, 0), *shift = &TABLE(RIGHT, 2 * e);
+  const int n_codes = table[0], height = table[1], across = table[2], is_ring = table[3];
+  const int above = table[6], below = table[7], before = table[8], behind = table[9];
+  const int shift_u = shift[0], shift_v = shift[1];
+  const int start_u = is_ring || shift_u > 0 ? 0 : -shift_u;
+  const int start_v = is_ring || shift_v > 0 ? 0 : -shift_v;
+  const int size_u = is_ring ? height : height - (shift_u > 0 ? shift_u : -shift_u);
+  const int size_v = is_ring ? across : across - (shift_v > 0 ? shift_v : -shift_v);
+  const int n_places = size_u * size_v, n_positions = height * across;
+  const int step_u = size_v + before + behind, n_cells = (size_u + above + below) * step_u;
+  const float inverse = 1.0f / size_v;
+  T *const cells = (T *)memory, *source = cells, *target = cells;
+  T s[PARTS];
+  int order[MOST_FIELDS], n_saved = 0;  // of fields: the state, the next one, and saved ones
+  for (int f = 0; f < MOST_FIELDS; ++f) order[f] = f;
+#define FIELD(f) (cells + PARTS * n_cells * order[f])
+#define EXCHANGE(f, g)        \
+  {                           \
+    const int one = order[f]; \
+    order[f] = order[g];      \
+    order[g] = one;           \
+  }
+
+  {
+    const int left_n = 1, right_n = 1;  // with fields, the numbers of a row are adjacent
+    EACH_PLACE
+      if (table[4]) {
+        const int line = TABLE(SOURCES, (place_t)p * n_positions + q);
+        EACH_PART s[part] = AT(line, part);
+      } else {
+        INPUT
+      }
+      EACH_PART source[part * n_cells + cell] = s[part];
+    }
+    for (int c = 0; c < n_codes; ++c) {
+      const int *code = table + HEAD + 6 * c;
+      const int axis = code[2], size = code[3], from = -code[4];
+      const int apart = axis == 0 ? step_u : 1;
+      if (code[0] == SWAP) {
+        EXCHANGE(0, 1 + n_saved)
+        continue;
+      }
+      BARRIER
+      target = source = FIELD(0);
+      if (code[0] == SAVE) {
+        target = FIELD(2 + n_saved);
+        ++n_saved;
+      }
+      if (axis >= 0) {
+        // The margin along the axis: coordinates `at` before 0 and from `length` on. The pair there
+        // has one position outside the grid, or both, or on a ring it is one of the field.
+        target = FIELD(1);
+        EXCHANGE(0, 1)
+        STEP_OF(code[5])
+        const int length = axis == 0 ? size_u : size_v, others = axis == 0 ? size_v : size_u;
+        const int start = axis == 0 ? start_u : start_v, shifted = axis == 0 ? shift_u : shift_v;
+        const int grid = axis == 0 ? height : across, other_apart = axis == 0 ? 1 : step_u;
+        const int corner = above * step_u + before;
+        for (int t = threadIdx.x; t < (size - 1) * others; t += STRIDE) {
+          const int margin = t / others, other = t - margin * others;
+          const int at = margin + from < 0 ? margin + from : margin + from + length;
+          const int cell = corner + at * apart + other * other_apart;
+          const int a = at + start, b = a + shifted;
+          const bool left_is_in = a >= 0 && a < grid, right_is_in = b >= 0 && b < grid;
+          if (is_ring) {
+            const int inside = ((at % length) + length) % length;
+            const int like = corner + inside * apart + other * other_apart;
+            EACH_PART s[part] = source[part * n_cells + like];
+          } else if (left_is_in != right_is_in) {
+            const int a_other = other + (axis == 0 ? start_v : start_u);
+            const int b_other = a_other + (axis == 0 ? shift_v : shift_u);
+            const int along = right_is_in ? b : a, beside = right_is_in ? b_other : a_other;
+            const int position = axis == 0 ? along * across + beside : beside * across + along;
+            OUTSIDE(right_is_in, position)
+          } else {
+            EACH_PART s[part] = T(0.0);
+          }
+          EACH_PART source[part * n_cells + cell] = s[part];
+        }
+        BARRIER
+      }
+      switch (code[0] < 0 ? code[0] : cases[code[0]]) {
+CASES
+        case ADD: {
+          --n_saved;
+          const T *saved = FIELD(2 + n_saved);
+          EACH_PLACE
+            EACH_PART source[part * n_cells + cell] += saved[part * n_cells + cell];
+          }
+        } break;
+        default: {
+          EACH_PLACE
+            TAKE_WINDOW
+            PUT_CELL
+          }
+        }
+      }
+    }
+  }
+  source = FIELD(0);
+
+  if (table[5]) {
+    EACH_PLACE
+      const int line = TABLE(OTHERS, (place_t)p * n_positions + q);
+      if (line >= 0) EACH_PART AT(line, part) = source[part * n_cells + cell];
+    }
+    return;
+  }
+  EACH_PART s[part] = T(0.0);
+  EACH_PLACE
+    EACH_PART s[part] += source[part * n_cells + cell];
+  }
+  BARRIER
+  T *sums = cells;
+  EACH_PART sums[part * STRIDE + threadIdx.x] = s[part];
+  for (int half = STRIDE / 2; half > 0; half /= 2) {
+    BARRIER
+    if (threadIdx.x < half) EACH_PART {
+        T *sum = sums + part * STRIDE + threadIdx.x;
+        sum[0] += sum[half];
+      }
+  }
+  if (threadIdx.x == 0) EACH_PART AT(op[OUT] + e, part) = sums[part * STRIDE];
+}

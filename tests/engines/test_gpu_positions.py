@@ -1,0 +1,260 @@
+"""The engine for GPUs on images and sequences against the compiled one."""
+
+import numpy as np
+import nvrtc
+import pytest
+from contract_positions import BOTH, FEW, NETWORKS, program_of
+
+from sklearn_ntk import layers
+from sklearn_ntk.activations import ACTIVATIONS
+from sklearn_ntk.engines.packing.launches import launches
+from sklearn_ntk.engines.schedule import fields, writer
+from sklearn_ntk.engines.sources import cuda_lines
+from sklearn_ntk.gram import diagonal, gram
+
+IMAGE = layers.Input(4, 3, 2)
+MEAN = layers.GlobalAvgPool()
+PROGRAMS = {name: program_of(name) for name in NETWORKS}
+PROGRAMS["series"] = layers.lower(
+    (
+        *(IMAGE, layers.Conv(3), "tanh", layers.Conv(2), layers.LayerNorm(), "mish"),
+        *(MEAN, layers.Dense()),
+    ),
+    1.5,
+    0.2,
+)
+PROGRAMS["two fields"] = layers.lower(
+    (
+        *(layers.Input(6, 5, 2), layers.Conv(3), "relu", layers.AvgPool(2), layers.Conv((2, 3))),
+        *(layers.LayerNorm(), "erf", layers.Conv(2), MEAN, layers.Dense()),
+    ),
+    1.5,
+    0.2,
+)
+SOME = (*FEW, "circular", "series", "two fields")
+
+
+def cases_of(programs):
+    """Cases of all launches of programs, and of those inside of fields."""
+    cases, field_cases = set(), set()
+    for program in programs:
+        for schedule in (writer.schedule(program), fields.schedule(program, None, 10**4)):
+            made = launches(program, schedule)
+            cases, field_cases = cases | set(made.cases), field_cases | set(made.field_cases)
+    return cases, field_cases
+
+
+@pytest.fixture
+def few_kernels(monkeypatch):
+    """One module of kernels for all networks, so that few of them are compiled."""
+    own, (cases, field_cases) = cuda_lines.kinds_of, cases_of(PROGRAMS.values())
+
+    def kinds_of(some, some_in_fields, gradient, single):
+        assert cases >= set(some) and field_cases >= set(some_in_fields)
+        return own(cases, field_cases, gradient, single)
+
+    monkeypatch.setattr(cuda_lines, "kinds_of", kinds_of)
+
+
+def rows_for(program):
+    """Rows, two of them equal, two nearly so, one zero, one constant; other rows."""
+    rng, d = np.random.default_rng(0), int(np.prod(program.shape))
+    X, Y = rng.standard_normal((7, d)), rng.standard_normal((4, d))
+    X[1], X[2], X[6], Y[1], Y[3] = 0.0, 0.7, X[0], 0.0, X[5]
+    X[3] = X[4] + 1e-8 * rng.standard_normal(d)
+    return X, Y
+
+
+def entries(result):
+    """The arrays of a result."""
+    return [a for part in result for a in entries(part)] if isinstance(result, tuple) else [result]
+
+
+def assert_equal(found, expected, tolerance):
+    """Assert that no entry differs by more, relative to the largest of its matrix."""
+    for part, other in zip(entries(found), entries(expected), strict=True):
+        assert part.shape == other.shape and part.dtype == other.dtype
+        assert np.abs(part - other).max() <= tolerance * np.abs(other).max()
+        assert np.isfinite(part).all()
+
+
+def check(programs, gradient, dtype, tolerance):
+    """One set of rows and two; symmetric to the bit, with the diagonal of single rows."""
+    options = {"get": BOTH, "gradient": gradient, "dtype": dtype}
+    for program in programs:
+        X, Y = rows_for(program)
+        for rows in ((X, Y), (X,)):
+            found = gram(program, *rows, **options, device="cuda")
+            assert_equal(found, gram(program, *rows, **options), tolerance)
+        known = diagonal(program, X, **options, device="cuda")
+        assert_equal(known, diagonal(program, X, **options), tolerance)
+        for K, diag in zip(entries(found), entries(known), strict=True):
+            assert np.array_equal(K, K.swapaxes(0, 1))
+            assert np.array_equal(np.einsum("ii...->i...", K), diag)
+
+
+@pytest.fixture(params=[0, 116_000])
+def cells(gpu, monkeypatch, request):
+    """Without fields, all operations through memory, and with them."""
+    from sklearn_ntk.engines.cupy import lines
+
+    monkeypatch.setattr(lines, "CELLS_BYTES", request.param)
+
+
+def test_networks(gpu, few_kernels, cells):
+    check((PROGRAMS[name] for name in SOME), False, "float64", 1e-13)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "gradient, dtype, tolerance",
+    [
+        (False, "float64", 1e-13),
+        (False, "float32", 2e-6),
+        (True, "float64", 1e-13),
+        (True, "float32", 4e-6),
+    ],
+)
+def test_all_networks(gpu, few_kernels, cells, gradient, dtype, tolerance):
+    check(PROGRAMS.values(), gradient, dtype, tolerance)
+
+
+@pytest.mark.slow
+def test_activations(gpu, monkeypatch):
+    """All that are closed, behind an affine map and not."""
+    start, end = (IMAGE, layers.Conv(2)), (MEAN, layers.Dense())
+    programs = [
+        layers.lower((*start, act(), layers.Dense(), layers.LayerNorm(), act(), *end), 1.5, 0.1)
+        for act in ACTIVATIONS.values()
+        if not act().is_series
+    ]
+    cases, own = cases_of(programs), cuda_lines.kinds_of
+    monkeypatch.setattr(cuda_lines, "kinds_of", lambda a, b, *others: own(*cases, *others))
+    check(programs, False, "float64", 1e-12)
+
+
+def test_portions_and_batches(gpu, few_kernels, monkeypatch):
+    """Portions of few lines, sums of few at a time, batches of few rows, one row at the least."""
+    from sklearn_ntk.engines.cupy import lines
+    from sklearn_ntk.engines.packing import launches as packing
+
+    monkeypatch.setattr(lines, "CELLS_BYTES", 0)
+    for name in ("overlapping pools", "attention sqrt", "recurrent", "series"):
+        program = PROGRAMS[name]
+        X, Y = (Z[:4] for Z in rows_for(program))
+        expected = gram(program, X), gram(program, X, Y)
+        for portion, run, n_pairs in ((7, 2, 5), (40, 3, 1), (None, 32, 1000)):
+            monkeypatch.setattr(lines, "PORTION", portion or 2**15)
+            monkeypatch.setattr(packing, "RUN", run)
+            monkeypatch.setattr(lines, "LEAST_PAIRS", n_pairs)
+            monkeypatch.setattr(lines, "LAUNCH", n_pairs)
+            for rows, other in zip(((X,), (X, Y)), expected, strict=True):
+                assert_equal(gram(program, *rows, device="cuda"), other, 1e-13)
+
+
+def test_sizes(gpu, few_kernels, cells):
+    program = PROGRAMS["conv pooled"]
+    for n in (1, 2, 3, 8, 33):
+        X, Y = np.random.default_rng(0).standard_normal((2, n, 24))
+        for rows in ((X,), (X, Y[:2])):
+            assert_equal(gram(program, *rows, device="cuda"), gram(program, *rows), 1e-13)
+
+
+def test_lengths_of_series(gpu, few_kernels, monkeypatch):
+    """Rows of a batch may need fewer terms than those of others."""
+    from sklearn_ntk.engines.cupy import lines
+
+    monkeypatch.setattr(lines, "LEAST_PAIRS", 1)
+    monkeypatch.setattr(lines, "LAUNCH", 1)
+    program = PROGRAMS["series"]
+    X = np.random.default_rng(0).standard_normal((5, 24)) * np.geomspace(0.1, 5.0, 5)[:, None]
+    assert_equal(gram(program, X, device="cuda"), gram(program, X), 1e-13)
+
+
+def test_arrays_of_the_device(gpu, few_kernels):
+    """Results stay there; only variances, sums inside rows and diagonals come down."""
+    program = PROGRAMS["pools"]
+    X, Y = rows_for(program)
+    options = {"get": BOTH, "gradient": False}
+    for rows in ((X,), (X, Y)):
+        expected = gram(program, *rows, **options, device="cuda")
+        on_device = [gpu.asarray(Z) for Z in rows]
+        log = getattr(gpu, "LOG", None)
+        if log is not None:
+            log.clear()
+        found = gram(program, *on_device, **options)
+        for part, other in zip(found, expected, strict=True):
+            assert isinstance(part, gpu.ndarray) and np.array_equal(part.get(), other)
+        assert log is None or 0 < log.launches < 50
+    out = gpu.asarray(np.full((7, 7), np.nan))
+    assert gram(program, gpu.asarray(X), out=out) is out and np.isfinite(out.get()).all()
+
+
+def test_overflow(gpu, few_kernels):
+    program = PROGRAMS["conv pooled"]
+    X, _ = rows_for(program)
+    for dtype, scale in (("float64", 1e160), ("float32", 1e30)):
+        texts = []
+        for device in ("cpu", "cuda"):
+            with pytest.raises(ValueError, match="overflows") as error:
+                gram(program, scale * X, dtype=dtype, device=device)
+            texts.append(str(error.value))
+        assert texts[0] == texts[1]
+    with pytest.raises(ValueError, match="takes rows of 24 columns"):
+        gram(program, X[:, :-1], device="cuda")
+
+
+def test_memory_runs_out(gpu, few_kernels, monkeypatch):
+    """At any allocation: batches become smaller, or there is an error, and nothing is kept."""
+    from sklearn_ntk.engines.cupy import line_scan, line_work, lines
+
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    for module in (line_scan, line_work):
+        monkeypatch.setattr(module, "LEAST_PAIRS", 8)
+    monkeypatch.setattr(lines, "SHARE", 100.0)
+    monkeypatch.setattr(lines, "CELLS_BYTES", 0)
+    X = np.random.default_rng(0).standard_normal((24, 24))
+    program = PROGRAMS["conv pooled"]
+    expected, used, seen = gram(program, X, device="cuda"), gpu.LOG.used, set()
+    try:
+        for limit in range(0, 3_000_000, 150_000):
+            gpu.set_limit(used + limit)
+            try:
+                found = gram(program, X, device="cuda")
+            except MemoryError as error:
+                seen.add(str(error).partition(":")[0].partition(" for ")[2])
+            else:
+                seen.add(len(found))
+                assert_equal(found, expected, 1e-14)
+            assert gpu.LOG.used == used
+    finally:
+        gpu.set_limit(float("inf"))
+    assert {24, "the pass over 8 rows"} <= seen
+
+
+# --- The text -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("single", [False, True])
+def test_no_headers_and_no_missing_text(gradient, single):
+    text = cuda_lines.source(
+        cuda_lines.kinds_of(*cases_of(PROGRAMS[name] for name in SOME), gradient, single)
+    )
+    assert "#include" not in text
+    assert not any(word in text for word in ("(PARAMETERS)", "MAPS\n", "KERNEL "))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_registers(architecture):
+    """Registers that let a processor hold several blocks; hardly any spills without derivatives."""
+    cases, field_cases = cases_of(PROGRAMS.values())
+    for single, most in ((False, 128), (True, 96)):
+        kinds = cuda_lines.kinds_of(cases, field_cases, False, single)
+        for registers, spills in nvrtc.compile_for(architecture, cuda_lines.source(kinds)):
+            assert registers <= most and spills <= 32
+    kinds = cuda_lines.kinds_of(cases, field_cases, True, False)
+    for registers, spills in nvrtc.compile_for(architecture, cuda_lines.source(kinds)):
+        assert registers <= 255 and spills <= 600
