@@ -1,7 +1,6 @@
 """Which solver an estimator takes, by the number of its rows and the memory."""
 
-from .._runtime import memory
-from .._runtime.memory import check_memory
+from .._runtime.memory import check_memory, free_memory
 from ..solvers._conjugate_gradient import PROBES, rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
@@ -70,7 +69,7 @@ def pick_solver(model, n, is_precomputed=False):
 
 def _by_memory(model, n, is_precomputed):
     """The first solver whose memory suffices, and why it is taken; None if none does."""
-    limit = SHARE * memory.free_memory() if model.max_memory is None else model.max_memory
+    limit = SHARE * free_memory() if model.max_memory is None else model.max_memory
     sizes = {name: _bytes(model, name, n) / 1e9 for name in ("cholesky", "cg", "local")}
     limit /= 1e9
     if n <= FEW_ROWS and sizes["cholesky"] <= limit:
@@ -128,5 +127,5 @@ def check_solve(n, rows, is_spectral):
     check_memory(
         memory_of_solve(n, is_spectral),
         f"A fit of {n} {rows}",
-        "take fewer rows, or, for the squared error to the end of training, solver='auto'",
+        "take fewer rows, or solver='auto' of an estimator without a training_time",
     )
