@@ -10,7 +10,8 @@ fold0_test. Without it, rows are made: a sum of waves with noise. The first spli
 regression, too, and the error is the root mean squared error in these units.
 
 Each model is fitted in a process of its own: seconds of processors and of the clock for fit and
-predictions, and the growth of the peak memory of the process. "auto" models choose their network,
+predictions, the growth of the peak memory of the process, and how many of 1000 test targets are in
+intervals for 90 percent by the standard deviation. "auto" models choose their network,
 features and ridge; the others have the NTK of two ReLU layers, and "fixed" a ridge of 0.001 times
 the mean diagonal, too. LightGBM and xRFM take part if they are installed; xRFM chooses by a fifth
 of the rows. ``--check`` prints by how much predictions differ from those of a factorisation.
@@ -43,7 +44,9 @@ from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
 SETS = ("kin40k", "protein", "pol", "letter", "magic")
 TREES = {"max_leaf_nodes": 63, "learning_rate": 0.1}
 GAMMAS = (0.3, 1.0, 3.0)
-HEAD = ("set", "rows", "model", "error", "fit, CPU s", "fit, s", "predict, s", "GB", "solver")
+HEAD = (
+    "set|rows|model|error|fit, CPU s|fit, s|predict, s|GB|in 90 % intervals|std, s|solver"
+).split("|")
 
 
 # --- Data -----------------------------------------------------------------------------------------
@@ -174,8 +177,14 @@ def measure(name, data):
     memory, clock = peak() - before, time.perf_counter()
     values = model.predict(X_test)
     seconds = time.perf_counter() - clock
+    some = slice(0, 1000)
+    share, clock = np.nan, time.perf_counter()
+    if hasattr(model, "predict_interval"):
+        low, high = model.predict_interval(X_test[some], 0.9, "gaussian").T
+        share = np.mean((low <= y_test[some]) & (y_test[some] <= high))
+    more = share, time.perf_counter() - clock
     error = np.mean(values != y_test) if is_class else np.sqrt(np.mean((values - y_test) ** 2))
-    return error, fit, fit_clock, seconds, memory / 1e9, told(model, X), values
+    return error, fit, fit_clock, seconds, memory / 1e9, *more, told(model, X), values
 
 
 def told(model, X):
@@ -221,7 +230,7 @@ def compare(name, data, options):
     exact = {}
     for model in wanted(options, len(data[0]), data[-1]):
         *numbers, text, values = apart(measure, model, data)
-        cells = [f"{numbers[0]:.4f}", *(f"{number:.2f}" for number in numbers[1:])]
+        cells = [f"{numbers[0]:.4f}", *(f"{number:.3g}" for number in numbers[1:])]
         if options.check and not data[-1]:
             kind = "fixed" if "fixed" in model else "free"
             if model.startswith("cholesky"):

@@ -148,7 +148,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
         units of the variance of the targets, or the log loss of the folds; the errors are empty if
-        ``alpha`` was given.
+        ``alpha`` was given. They are estimates with "cg", and those of some rows with "nystroem".
     training_time_, training_times_ : float or None, array
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.
@@ -362,10 +362,10 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
-        self._check_leaves()
         weights, unit = normalise(weights)
         self._unit = unit
         operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
+        self._check_leaves()
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
         features = learn_features(self, [self.kernel_], X, *rows.merged())
@@ -386,7 +386,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     def _check_leaves(self):
         """Raise ValueError for leaves that cannot hold rows of all classes."""
         least = 2 * len(self.classes_)
-        if self.solver == "local" and self.leaf_size < least:
+        if self.solver_ == "local" and self.leaf_size < least:
             raise ValueError(
                 f"leaf_size must be at least {least}, two rows for each of the classes; got "
                 f"{self.leaf_size}: increase it."

@@ -149,7 +149,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         The ridge in use.
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
-        units of the variance of the targets; the errors are empty if ``alpha`` was given.
+        units of the variance of the targets; the errors are empty if ``alpha`` was given. They
+        are estimates with "cg", and those of some rows with "nystroem".
     training_time_, training_times_ : float or None, array
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.

@@ -59,10 +59,10 @@ def test_estimator_check(estimator, check):
         NTKClassifier(loss="log_loss", alpha=0.1),
         NTKRegressor(solver="local"),
         NTKRegressor(solver="nystroem"),
-        NTKRegressor(solver="cg", alpha=0.1, tol=1e-10),  # up to which weights are repetitions
+        NTKRegressor(solver="cg", alpha=0.1, tol=1e-9),  # up to which weights are repetitions
         NTKClassifier(solver="local"),
         NTKClassifier(solver="nystroem"),
-        NTKClassifier(solver="cg", alpha=0.1, tol=1e-10),
+        NTKClassifier(solver="cg", alpha=0.1, tol=1e-9),
         NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
         NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
         NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),
