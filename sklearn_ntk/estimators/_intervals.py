@@ -43,7 +43,8 @@ class Intervals:
         ValueError
             If there are too few training rows for the coverage, n of which reach at most ``n / (n +
             1)``, or if the kernel is precomputed; for "conformal" also after steps that oscillate,
-            those with momentum or of a learning rate larger than half of the largest stable one.
+            those with momentum or of a learning rate larger than half of the largest stable one,
+            which is smaller with a new row far away.
 
         Notes
         -----
