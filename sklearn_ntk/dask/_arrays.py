@@ -41,17 +41,29 @@ def _block(X, Y, kernel):
 
 
 def is_dask(X):
+    """Whether it is a Dask array or data frame."""
     return isinstance(X, da.Array) or hasattr(X, "to_dask_array")
 
 
-def _as_dask(X):
-    return X if isinstance(X, da.Array) else X.to_dask_array(lengths=True)
-
-
 def in_memory(X):
-    return _as_dask(X).compute() if is_dask(X) else X
+    """Array, or data frame with its names, of what may be of Dask."""
+    return X.compute() if is_dask(X) else X
 
 
 def whole_rows(X):
     """Dask array whose chunks have all columns."""
-    return _as_dask(X).rechunk({1: -1})
+    X = X if isinstance(X, da.Array) else X.to_dask_array(lengths=True)
+    return X.rechunk({1: -1})
+
+
+def parts_of(X):
+    """Pairs of the number of rows of a part of a Dask array or data frame, and the delayed part."""
+    if isinstance(X, da.Array):
+        X = whole_rows(X)
+        return list(zip(X.chunks[0], X.to_delayed().ravel(), strict=True))
+    return list(zip(X.map_partitions(len).compute(), X.to_delayed(), strict=True))
+
+
+def example_of(X):
+    """One row or two, of any numbers, with the columns of a Dask array or data frame."""
+    return np.zeros((1, *X.shape[1:])) if isinstance(X, da.Array) else X._meta_nonempty

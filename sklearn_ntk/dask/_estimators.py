@@ -3,14 +3,13 @@
 from copy import copy
 
 import dask.array as da
-import numpy as np
 from dask import delayed
 from distributed import default_client
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators import NTKClassifier, NTKRegressor
 from ..estimators._choice_of_solver import SHARE, bytes_of
-from ._arrays import in_memory, is_dask, whole_rows
+from ._arrays import example_of, in_memory, is_dask, parts_of
 from ._operator import ClusterOperator, memory_of, n_workers_of, on_worker
 
 
@@ -52,8 +51,8 @@ class DaskEstimator:
 
         Parameters
         ----------
-        X : array-like or dask array of shape (n_samples, n_features)
-        y : array-like or dask array of shape (n_samples,) or (n_samples, n_outputs)
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+        y : array-like, dask array or data frame of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like or dask array of shape (n_samples,), optional
 
         Returns
@@ -85,7 +84,7 @@ class DaskEstimator:
 
         Parameters
         ----------
-        X : array-like or dask array of shape (n_samples, n_features)
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
 
         Returns
         -------
@@ -98,9 +97,8 @@ class DaskEstimator:
         local = self.to_local()
         if not is_dask(X):
             return getattr(local, method)(X)
-        example = getattr(local, method)(np.zeros((1, self.n_features_in_)))
+        example = getattr(local, method)(example_of(X))
         shape, model = example.shape[1:], delayed(local, pure=False)
-        X = whole_rows(X)
         blocks = [
             da.from_delayed(
                 delayed(on_worker)(_call, model, method, block),
@@ -108,7 +106,7 @@ class DaskEstimator:
                 dtype=example.dtype,
                 meta=example[:0],
             )
-            for n, block in zip(X.chunks[0], X.to_delayed().ravel(), strict=True)
+            for n, block in parts_of(X)
         ]
         return da.concatenate(blocks)
 
@@ -155,9 +153,7 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
 
     Examples
     --------
-    >>> from copy import copy
-
-    import dask.array as da
+    >>> import dask.array as da
     >>> from distributed import Client
     >>> from sklearn_ntk.dask import DaskNTKRegressor
     >>> X = da.random.default_rng(0).normal(size=(300, 2), chunks=(100, 2))
@@ -175,7 +171,7 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
 
         Parameters
         ----------
-        X : array-like or dask array of shape (n_samples, n_features)
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
         return_std, return_cov, include_noise : bool
             As of `NTKRegressor`, computed on the machine of the client.
 
@@ -211,7 +207,7 @@ class DaskNTKClassifier(DaskEstimator, NTKClassifier):
 
         Parameters
         ----------
-        X : array-like or dask array of shape (n_samples, n_features)
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
 
         Returns
         -------
@@ -224,7 +220,7 @@ class DaskNTKClassifier(DaskEstimator, NTKClassifier):
 
         Parameters
         ----------
-        X : array-like or dask array of shape (n_samples, n_features)
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
 
         Returns
         -------

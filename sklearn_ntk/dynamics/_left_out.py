@@ -117,14 +117,20 @@ class LeaveOneOut:
         Returns
         -------
         V : array of shape (n - 1, m)
-        u : array of shape (m,)
-            Rows ``i`` and ``j`` have the covariance ``k(x_i, x_j) - (V'V)_ij + u_i + u_j``.
+        A, B : arrays of shape (2 + p, m)
+            Rows ``i`` and ``j`` have the covariance ``k(x_i, x_j) - (V'V)_ij + (A'B)_ij``. Steps
+            that overshoot raise the variance along ``p`` eigenvectors.
         """
         cross = read_cross(cross, self._n)
         projected, means = self._project_cross(cross)
         reduction = self._reduction(self._time(time), self.alpha)
-        roots = np.asarray(np.sqrt(reduction), like=projected)
-        return roots[:, None] * projected, self._centring(self.alpha) - means
+        roots, is_raised = np.sqrt(np.abs(reduction)), reduction < 0.0
+        kept, rows = np.where(is_raised, 0.0, roots), np.flatnonzero(is_raised)
+        raised = np.asarray(roots[rows, None], like=projected) * projected[rows]
+        centring = self._centring(self.alpha) - means
+        ones = np.ones_like(centring)
+        A, B = np.vstack([centring, ones, raised]), np.vstack([ones, centring, raised])
+        return np.asarray(kept[:, None], like=projected) * projected, A, B
 
     def rotated(self, Y, time):
         """Leave-one-out residuals after a rotation that gives all rows the same leverage.
@@ -255,9 +261,10 @@ class LeaveOneOut:
             scale = min(self._largest_without(rows) + self.alpha, scale)
         growth = -self.method.rate(rates[0] * scale)
         if time * max(growth, 0.0) > LARGEST_GROWTH:
+            bound = self.learning_rate * self.method.limit / (rates[0] * scale)
             raise ValueError(
                 f"training must not diverge without one of the rows; got learning_rate="
-                f"{self.learning_rate:.4g} for {self.method!r}: make it smaller."
+                f"{self.learning_rate:.4g} for {self.method!r}: make it less than {bound:.4g}."
             )
         return _contours.of_steps(self.method, rates[0], time, power, scale)
 

@@ -46,7 +46,8 @@ class Intervals:
         ValueError
             If there are too few training rows for the coverage, n of which reach at most ``n / (n +
             1)``, or if the kernel is precomputed; for "conformal" also after steps that oscillate,
-            those with momentum or of a learning rate larger than half of the largest stable one.
+            those with momentum or of a learning rate larger than half of the largest stable one,
+            which is smaller with a new row far away.
 
         Notes
         -----
@@ -247,10 +248,7 @@ def _conformal_after_stop(training, cross, new, Y, time, rank):
     of the other rows depend less on ``z`` than that of the new row.
     """
     if not training.decays():
-        raise ValueError(
-            f"method='conformal' needs training without oscillations; got {training.method!r} with "
-            f"learning_rate={training.learning_rate:.4g}: take method='jackknife+'."
-        )
+        raise _oscillating(training)
     first, slope, own = residuals_with_row(training, cross, new[0], Y, time, new[1])
     weights = np.append(training.weights, new[1])
     scale = np.sqrt(weights / np.maximum(own, np.finfo(float).tiny))
@@ -261,7 +259,19 @@ def _conformal_after_stop(training, cross, new, Y, time, rank):
     tilt = np.where(away < 0.0, -slope[:, :-1], slope[:, :-1])
     sides = [slope[:, -1:] + tilt, slope[:, -1:] - tilt]
     lower, upper = (np.where(side > 0.0, np.abs(away) / side, np.inf) for side in sides)
-    return np.stack([center - _ranked(lower, rank), center + _ranked(upper, rank)])
+    reach = np.stack([-_ranked(lower, rank), _ranked(upper, rank)])
+    if not np.all(np.isfinite(reach)):  # with a new row of a larger kernel it does not decay
+        raise _oscillating(training)
+    return center + reach
+
+
+def _oscillating(training):
+    """Error of conformal intervals after steps that are too large."""
+    return ValueError(
+        f"method='conformal' needs training without oscillations, with each of the new rows too; "
+        f"got {training.method!r} with learning_rate={training.learning_rate:.4g}: take "
+        f"method='jackknife+'."
+    )
 
 
 def _ranked(values, rank):

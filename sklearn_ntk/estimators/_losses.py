@@ -106,11 +106,12 @@ class SquaredError(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         path, ridge, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
-        return fitted_scores(path, attributes, Y, weights) | {"_problem": (Y, weights, ridge)}
+        problem = Y, weights, ridge, model.learning_rate, method_of(model)
+        return fitted_scores(path, attributes, Y, weights) | {"_problem": problem}
 
     def training(self, model, K):
-        Y, weights, ridge = model._problem
-        return Training(K, weights, ridge, model.learning_rate, method_of(model)), Y
+        Y, *problem = model._problem
+        return Training(K, *problem), Y
 
 
 def fitted_scores(path, attributes, Y, weights):
@@ -171,12 +172,12 @@ class LogLoss(Loss):
             "training_time_": None,
             "training_times_": np.empty(0),
             "temperature_": 1.0,
-            "_problem": (Y, weights, ridge),
+            "_problem": (Y, weights, ridge, model.learning_rate),
         }
 
     def training(self, model, K):
-        Y, weights, ridge = model._problem
-        return LogLossTraining(on_host(K), weights, ridge, model.learning_rate), Y
+        Y, *problem = model._problem
+        return LogLossTraining(on_host(K), *problem), Y
 
     def _train(self, model, K, Y, weights, ridge):
         """Fitted attributes for a training time."""
@@ -192,7 +193,7 @@ class LogLoss(Loss):
             "training_time_": model.training_time,
             "training_times_": np.array([model.training_time]),
             "temperature_": 1.0,
-            "_problem": (Y, weights, ridge),
+            "_problem": (Y, weights, ridge, model.learning_rate),
         }
 
 

@@ -175,3 +175,23 @@ def test_refusals(client):
     huge = ClusterOperator(NTKKernel(), np.zeros((10**7, 1)), client)
     with pytest.raises(MemoryError, match=r"this needs 4e\+05 GB of memory, and the workers"):
         huge.stored(True, 0.0, "this")
+
+
+def test_data_frames(client):
+    """They keep the names of their columns, which are checked before anything is computed."""
+    pytest.importorskip("pyarrow")
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    X, y, new = data(100)
+    frame = dd.from_pandas(pd.DataFrame(X, columns=list("abc")), npartitions=3)
+    model = DaskNTKRegressor(client=client, **PLAIN, solver="cg")
+    model.fit(frame, dd.from_pandas(pd.Series(y), npartitions=3))
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+    found = model.predict(frame)
+    assert isinstance(found, da.Array) and len(found.chunks[0]) == 3
+    assert_allclose(found.compute(), model.predict(frame.compute()), rtol=1e-9)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(frame[["c", "a", "b"]])
+    with pytest.raises(ValueError, match="X has 2 features, but NTKRegressor is expecting 3"):
+        DaskNTKRegressor(client=client, **PLAIN, solver="cg").fit(X, y).predict(
+            da.from_array(new[:, :2], chunks=(20, 2))
+        )
