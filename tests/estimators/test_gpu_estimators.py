@@ -72,7 +72,7 @@ def assert_same(found, expected, kind):
 
 
 @models
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+@pytest.mark.parametrize("device", ["cuda", pytest.param("cuda:1", marks=pytest.mark.slow)])
 def test_rows_of_numpy(gpu, model, targets, device):
     """All attributes are of NumPy; a pickle predicts the same."""
     if device == "cuda:1" and gpu.cuda.runtime.getDeviceCount() < 2:
@@ -227,6 +227,7 @@ print(abs(model.predict(rows) - expected).max() < 1e-8)
 """
 
 
+@pytest.mark.slow
 def test_pickles_without_cupy(gpu):
     fitted = NTKRegressor(device="cuda").fit(X, Y)
     data = pickle.dumps((fitted, NEW, fitted.predict(NEW)))
