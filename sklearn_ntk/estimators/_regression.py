@@ -115,7 +115,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of a fit
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
         stay. None is where the rows are, and results are of their kind. A kernel object has a
         ``device`` of its own.
     verbose : int, default=0
