@@ -103,6 +103,8 @@ def test_rows_of_cupy(gpu, model, targets):
     known = results(expected, NEW)
     fitted = clone(model).fit(*map(gpu.asarray, (X, y, WEIGHTS)))
     assert isinstance(fitted.X_fit_, gpu.ndarray)
+    score = expected.score(X, y, WEIGHTS)
+    assert abs(fitted.score(*map(gpu.asarray, (X, y, WEIGHTS))) - score) < 1e-8
     for one in (fitted, expected):
         assert_same(results(one, gpu.asarray(NEW)), known, gpu.ndarray)
         assert_same(results(one, NEW), known, np.ndarray)
