@@ -27,12 +27,12 @@ print(abs(kernel(X) - kernel.set_params(device="cpu")(X)).max())
 pytest=("$python" -m pytest -q -p no:cacheprovider -m "not slow" --maxfail=5)
 
 step environment 20 sh -c "nvidia-smi; $python -c 'import cupy; cupy.show_config()'"
-step kernels 100 "${pytest[@]}" tests/engines/test_gpu.py tests/kernels/test_gpu_kernels.py
-step solvers 80 "${pytest[@]}" tests/solvers/test_gpu_solvers.py tests/estimators/test_gpu_estimators.py
+step kernels 110 "${pytest[@]}" tests/{engines,kernels}/test_gpu*.py
+step solvers 80 "${pytest[@]}" tests/{solvers,estimators}/test_gpu*.py
 if command -v compute-sanitizer > /dev/null; then
   for tool in racecheck memcheck; do
     step $tool 40 compute-sanitizer --tool $tool --error-exitcode 1 "$python" -c "$gram"
   done
 fi
-step times 190 "$python" benchmarks/gpu.py --cpu --json "$out/gpu_times.json" "$@"
+step times 180 "$python" benchmarks/gpu.py --cpu --json "$out/gpu_times.json" "$@"
 exit $failed

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 
@@ -236,6 +237,12 @@ def test_pickles_without_cupy(gpu):
     command = [sys.executable, "-c", LOADING]
     done = subprocess.run(command, input=data, capture_output=True, check=True)
     assert done.stdout.split() == [b"True"]
+
+
+@pytest.mark.slow
+@parametrize_with_checks([NTKRegressor(device="cuda"), NTKClassifier(device="cuda")])
+def test_estimator_check(gpu, estimator, check):
+    check(estimator)
 
 
 # --- Errors ---------------------------------------------------------------------------------------
