@@ -5,6 +5,7 @@ from functools import update_wrapper
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -133,6 +134,23 @@ class ScoreClassifier(ClassifierMixin):
         """
         check_is_fitted(self)
         return loss_of(self).labels(self, X)
+
+    def score(self, X, y, sample_weight=None):
+        """Share of the rows that `predict` labels correctly, by weight.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            `sklearn.metrics.accuracy_score`, also for arrays of CuPy.
+        """
+        y, labels, weights = map(on_host, (y, self.predict(X), sample_weight))
+        return accuracy_score(y, labels, sample_weight=weights)
 
     @_OfProbabilities
     @where_rows_are

@@ -87,7 +87,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
-        probabilities; or the log loss of all classes, multinomial kernel logistic regression.
+        probabilities; or the log loss of all classes, multinomial kernel logistic regression. The
+        last two take the Gram matrix from a GPU once, and compute on the CPU.
     C : float, default=1.0
         Weight of the rows in a support vector machine, infinite for classes that can be separated;
         only for ``loss="hinge"``, which ignores ``alpha``.
@@ -122,8 +123,9 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
-        results are of their kind. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
+        stay. None is where the rows are, and results are of their kind. A kernel object has a
+        ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

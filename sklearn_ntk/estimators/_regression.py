@@ -90,7 +90,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         the ridge that predicts best is often smaller than the noise.
     uncertainty : {"posterior", "ensemble"}, default="posterior"
         That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
-        start at random and are trained to the same targets, for the kernels of networks.
+        start at random and are trained to the same targets, for the kernels of networks; it takes
+        two Gram matrices from a GPU once, and computes on the CPU.
     solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
         How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
         matrix in single precision, is faster for more rows. "local" has an exact model in each
@@ -119,8 +120,9 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
-        results are of their kind. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
+        stay. None is where the rows are, and results are of their kind. A kernel object has a
+        ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

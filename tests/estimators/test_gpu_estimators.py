@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 
@@ -72,7 +73,7 @@ def assert_same(found, expected, kind):
 
 
 @models
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+@pytest.mark.parametrize("device", ["cuda", pytest.param("cuda:1", marks=pytest.mark.slow)])
 def test_rows_of_numpy(gpu, model, targets, device):
     """All attributes are of NumPy; a pickle predicts the same."""
     if device == "cuda:1" and gpu.cuda.runtime.getDeviceCount() < 2:
@@ -103,6 +104,8 @@ def test_rows_of_cupy(gpu, model, targets):
     known = results(expected, NEW)
     fitted = clone(model).fit(*map(gpu.asarray, (X, y, WEIGHTS)))
     assert isinstance(fitted.X_fit_, gpu.ndarray)
+    score = expected.score(X, y, WEIGHTS)
+    assert abs(fitted.score(*map(gpu.asarray, (X, y, WEIGHTS))) - score) < 1e-8
     for one in (fitted, expected):
         assert_same(results(one, gpu.asarray(NEW)), known, gpu.ndarray)
         assert_same(results(one, NEW), known, np.ndarray)
@@ -227,12 +230,19 @@ print(abs(model.predict(rows) - expected).max() < 1e-8)
 """
 
 
+@pytest.mark.slow
 def test_pickles_without_cupy(gpu):
     fitted = NTKRegressor(device="cuda").fit(X, Y)
     data = pickle.dumps((fitted, NEW, fitted.predict(NEW)))
     command = [sys.executable, "-c", LOADING]
     done = subprocess.run(command, input=data, capture_output=True, check=True)
     assert done.stdout.split() == [b"True"]
+
+
+@pytest.mark.slow
+@parametrize_with_checks([NTKRegressor(device="cuda"), NTKClassifier(device="cuda")])
+def test_estimator_check(gpu, estimator, check):
+    check(estimator)
 
 
 # --- Errors ---------------------------------------------------------------------------------------

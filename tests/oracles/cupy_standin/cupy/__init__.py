@@ -312,6 +312,9 @@ class _Pool:
     def free_all_blocks(self):
         pass
 
+    def set_limit(self, size):
+        set_limit(size or float("inf"))
+
 
 def get_default_memory_pool():
     return _Pool()
