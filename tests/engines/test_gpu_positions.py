@@ -31,7 +31,27 @@ PROGRAMS["two fields"] = layers.lower(
     1.5,
     0.2,
 )
-SOME = (*FEW, "circular", "series", "two fields")
+PROGRAMS["strided ring"] = layers.lower(
+    (
+        *(layers.Input(4, 6, 1), layers.Conv(3, padding="circular", strides=2), "relu"),
+        *(layers.Conv((5, 2), padding="circular", strides=(1, 3)), "erf", MEAN, layers.Dense()),
+    ),
+    1.5,
+    0.2,
+)
+PROGRAMS["many strides"] = layers.lower(
+    (
+        *(layers.Input(7, 8, 1), layers.Conv(3), "relu"),
+        layers.Residual(
+            (layers.Conv(2, strides=2), "erf", layers.Conv(2, padding="valid")),
+            (layers.Conv((3, 4), strides=2, padding="valid"),),
+        ),
+        *("relu", layers.Conv(4, strides=2), "relu", MEAN, layers.Dense()),
+    ),
+    1.5,
+    0.2,
+)
+SOME = (*FEW, "circular", "series", "two fields", "strided ring", "many strides")
 
 
 def launches_of(programs):
@@ -259,10 +279,10 @@ def reads_and_writes(case, row, tables):
         first, last = tables[row["right"] :][[0, size]]
         return sources[first:last], tables[row["left"] :][:size]
     if case == "field":
-        is_given = tables[row["left"] :][4:6]
-        n = np.prod(tables[row["left"] :][1:3]) ** 2
-        targets = tables[others:][:n]
-        return sources[: n * is_given[0]], targets[targets >= 0] if is_given[1] else writes
+        head = tables[row["left"] :][: cuda_lines.HEAD]
+        n, n_behind = (np.prod(head[k : k + 2]) ** 2 for k in (8, 12))
+        targets = tables[others:][:n_behind]
+        return sources[: n * head[2]], targets[targets >= 0] if head[3] else writes
     terms = 1 if case in ("weigh", ("attend_linear", None)) else terms
     reads = [sources[: terms * size]]
     if case == ("recur", None):
