@@ -47,6 +47,11 @@ class Windows(NamedTuple):
         return tuple(self._places(*axis)[0] for axis in self.axes)
 
     @property
+    def before(self):
+        """How far the first window begins before the grid, along each axis."""
+        return tuple(self._places(*axis)[1] for axis in self.axes)
+
+    @property
     def table(self):
         """Input positions of each output, -1 outside: shape (n_outputs, window size)."""
         return _table(self)

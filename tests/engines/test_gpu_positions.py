@@ -31,16 +31,41 @@ PROGRAMS["two fields"] = layers.lower(
     1.5,
     0.2,
 )
-SOME = (*FEW, "circular", "series", "two fields")
+PROGRAMS["strided ring"] = layers.lower(
+    (
+        *(layers.Input(4, 6, 1), layers.Conv(3, padding="circular", strides=2), "relu"),
+        *(layers.Conv((5, 2), padding="circular", strides=(1, 3)), "erf", MEAN, layers.Dense()),
+    ),
+    1.5,
+    0.2,
+)
+PROGRAMS["many strides"] = layers.lower(
+    (
+        *(layers.Input(7, 8, 1), layers.Conv(3), "relu"),
+        layers.Residual(
+            (layers.Conv(2, strides=2), "erf", layers.Conv(2, padding="valid")),
+            (layers.Conv((3, 4), strides=2, padding="valid"),),
+        ),
+        *("relu", layers.Conv(4, strides=2), "relu", MEAN, layers.Dense()),
+    ),
+    1.5,
+    0.2,
+)
+SOME = (*FEW, "circular", "series", "two fields", "strided ring", "many strides")
+
+
+def launches_of(programs):
+    """Yield the `Launches` of programs, without fields and with them."""
+    for program in programs:
+        for schedule in (writer.schedule(program), fields.schedule(program, None, 10**4)):
+            yield launches(program, schedule)
 
 
 def cases_of(programs):
     """Cases of all launches of programs, and of those inside of fields."""
     cases, field_cases = set(), set()
-    for program in programs:
-        for schedule in (writer.schedule(program), fields.schedule(program, None, 10**4)):
-            made = launches(program, schedule)
-            cases, field_cases = cases | set(made.cases), field_cases | set(made.field_cases)
+    for made in launches_of(programs):
+        cases, field_cases = cases | set(made.cases), field_cases | set(made.field_cases)
     return cases, field_cases
 
 
@@ -160,6 +185,15 @@ def test_sizes(gpu, few_kernels, cells):
             assert_equal(gram(program, *rows, device="cuda"), gram(program, *rows), 1e-13)
 
 
+def test_other_numbers(gpu, few_kernels):
+    """Networks that differ only in numbers share their launches."""
+    X = np.random.default_rng(0).standard_normal((4, 24))
+    network = IMAGE, layers.Conv(3), "relu", layers.Conv(2), "erf", MEAN, layers.Dense()
+    for variances in ((1.5, 0.1), (2.0, 0.0), (0.7, 1.0)):
+        program = layers.lower(network, *variances)
+        assert_equal(gram(program, X, device="cuda"), gram(program, X), 1e-13)
+
+
 def test_lengths_of_series(gpu, few_kernels, monkeypatch):
     """Rows of a batch may need fewer terms than those of others."""
     from sklearn_ntk.engines.cupy import lines
@@ -231,6 +265,40 @@ def test_memory_runs_out(gpu, few_kernels, monkeypatch):
     finally:
         gpu.set_limit(float("inf"))
     assert {24, "the pass over 8 rows"} <= seen
+
+
+# --- Launches -------------------------------------------------------------------------------------
+
+
+def reads_and_writes(case, row, tables):
+    """Lines that the threads of a launch read, but for the line that they write, and write."""
+    row = dict(zip(cuda_lines.FIELDS, row.tolist(), strict=True))
+    size, terms, others = row["size"], row["terms"], row["others"]
+    writes, sources = row["out"] + np.arange(size), tables[row["sources"] :]
+    if case in ("scatter", "squares"):
+        first, last = tables[row["right"] :][[0, size]]
+        return sources[first:last], tables[row["left"] :][:size]
+    if case == "field":
+        head = tables[row["left"] :][: cuda_lines.HEAD]
+        n, n_behind = (np.prod(head[k : k + 2]) ** 2 for k in (8, 12))
+        targets = tables[others:][:n_behind]
+        return sources[: n * head[2]], targets[targets >= 0] if head[3] else writes
+    terms = 1 if case in ("weigh", ("attend_linear", None)) else terms
+    reads = [sources[: terms * size]]
+    if case == ("recur", None):
+        reads.append(tables[others:][:size])
+    if case == ("attend_sqrt", None):
+        reads.append([others])
+    return np.concatenate(reads), writes
+
+
+def test_threads_do_not_meet():
+    """No line is written by two threads, or read by one and written by another."""
+    for made in launches_of(PROGRAMS.values()):
+        for case, row in zip(made.cases, made.fields, strict=True):
+            reads, writes = reads_and_writes(case, row, made.tables)
+            assert len(np.unique(writes)) == len(writes) and max(writes) < made.n_lines
+            assert not np.intersect1d(reads, writes).size
 
 
 # --- The text -------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from contextlib import contextmanager
 from copy import copy
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
 from ..packing.launches import launches
 from ..packing.lines import pack_constants, pack_numbers, pack_side, set_places
+from ..rows.lines import formula_of
 from ..schedule import fields
 from ..sources import cuda_lines
 from .devices import free_memory, library
@@ -15,9 +16,12 @@ from .devices import free_memory, library
 PORTION = 2**15
 """Number of lines of a portion, about."""
 
-LAUNCH = 2**21
+LAUNCH = 2**20
 """Lines times pairs of rows of a launch, about: enough for all processors of a GPU, and little
 enough for the states of a few portions to stay in its cache."""
+
+FIELD_LINES = 64
+"""Pairs of positions of fields that count as a line: little of their work is in memory."""
 
 LEAST_PAIRS = 32
 """Pairs of rows that are not divided further if memory runs out."""
@@ -46,6 +50,27 @@ def _module(kinds):
     return library().RawModule(code=cuda_lines.source(kinds), options=("-std=c++17",))
 
 
+class _Kind:
+    """A program as a key, equal for programs that differ only in numbers, which no launch has."""
+
+    def __init__(self, program):
+        cases = tuple((formula_of(step)[0], step.is_bare) for step in program.steps)
+        self.program, self._key = program, (program.outline, cases)
+
+    def __eq__(self, other):
+        return self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)
+
+
+@lru_cache(4)
+def _plan(kind, portion, n_cells):
+    """`Schedule` of a program, with fields of up to ``n_cells`` cells, and its `Launches`."""
+    made = fields.schedule(kind.program, portion, n_cells)
+    return made, launches(kind.program, made)
+
+
 @contextmanager
 def refusing(what):
     """Context in which a lack of device memory becomes a sentence with ``what`` was to be there."""
@@ -69,8 +94,7 @@ class Machine:
         self.program, self.gradient = program, gradient
         self._n_parts = 6 if gradient else 2
         n_cells = min(CELLS_BYTES, _shared_bytes()) // (self._n_parts * 8)
-        self.schedule = fields.schedule(program, PORTION, n_cells)
-        self.launches = launches(program, self.schedule)
+        self.schedule, self.launches = _plan(_Kind(program), PORTION, n_cells)
         asarray = library().asarray
         with refusing("the schedule of a network"):
             self._tables = {
@@ -78,6 +102,10 @@ class Machine:
                 "tables": asarray(self.launches.tables),
                 "channels": np.int32(program.shape[-1]),
             }
+        widths = zip(self.launches.cases, self.launches.fields[:, 2], strict=True)
+        n_pairs = np.prod(program.shape[:-1]) ** 2 // FIELD_LINES  # of positions, in a field
+        widest = max(max(width, n_pairs * (case == "field")) for case, width in widths)
+        self._widest = min(PORTION, int(widest))
         self._set_type(np.dtype(np.float64))
 
     def _set_type(self, dtype):
@@ -121,9 +149,8 @@ class Machine:
 
     def count_pairs(self, n):
         """Number of pairs of rows that are run at a time, of ``n`` in all."""
-        widest = min(PORTION, int(self.launches.fields[:, 2].max()))
         line_bytes = self.launches.n_lines * self._n_parts * self.dtype.itemsize
-        most = int(min(LAUNCH // widest, SHARE * free_memory() / line_bytes))
+        most = int(min(LAUNCH // self._widest, SHARE * free_memory() / line_bytes))
         return max(1, min(n, max(most, LEAST_PAIRS)))
 
     def lines(self, n_pairs):

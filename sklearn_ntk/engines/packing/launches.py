@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..rows.lines import formula_of, needs_pairs
-from ..schedule.fields import count_fields, on_two_axes, padding_of, window_of
+from ..schedule.fields import count_fields, on_two_axes, padding_of, strides_of, window_of
+from ..schedule.needs import shapes
 from ..schedule.operations import (
     Begin,
     Blend,
@@ -132,33 +133,42 @@ class _Writer:
         return None
 
     def _field(self, op, before):
-        """A launch over differences; its table is a head and then, for each code, six numbers.
+        """A launch over differences; its table is a head and then, for each code, 15 numbers.
 
-        The head is the number of codes, the shape of the grid, whether it is a ring, whether there
-        are sources and targets, and the cells before and behind a field along both axes. A code
-        is a convolution, a case, or both: the number of the case, else -1 or that in `_STACK`, its
-        step, the axis of the window or -1, its size and entries before the position, and the step
-        of the convolution.
+        The head is the number of codes, whether the grid is a ring, whether there are sources and
+        targets, the cells before and behind a field along both axes, and the grids before the steps
+        and behind them; a grid is its shape and the strides since the first one. A code is a
+        convolution, a case, or both: the number of the case, else -1 or that in `_STACK`, its step,
+        the axis of the window or -1, its size, entries before the position and stride, the step of
+        the convolution, and the grids before and behind it.
         """
         steps, codes = self.program.steps[: op.step + 1], []
+        strides = strides_of(steps[op.start :])
+        shapes_before = shapes(self.program)[op.start : op.step + 2]
+        grids = [
+            (*on_two_axes(shape), *stride)
+            for (shape, *_), stride in zip(shapes_before, strides, strict=True)
+        ]
         for k, step in enumerate(steps[op.start :], op.start):
             last = codes[-1] if codes else (None, None)
             case = step.rule if step.rule in _STACK else self._case(k)
-            joined = self._joined(k, *last[:2])
+            joined, grid = self._joined(k, *last[:2]), grids[k - op.start]
             if step.rule == "convolve":
-                codes.append([None, k, *window_of(step), k])
+                axis, size, start, _, stride = window_of(step)
+                both = *grid, *grids[k + 1 - op.start]
+                codes.append([None, k, axis, size, start, stride, k, *both])
             elif joined or (codes and last[0] is None and case not in _STACK):
                 last[:2] = joined or case, k
             elif step.rule != "output":
-                codes.append([case, k, -1, 1, 0, k])
+                codes.append([case, k, -1, 1, 0, 1, k, *grid, *grid])
         convolutions = [step for step in steps[op.start :] if step.rule == "convolve"]
-        shape, is_ring = on_two_axes(convolutions[0].windows.grid), convolutions[0].is_ring
         padding = padding_of(map(window_of, convolutions))
-        are_given = len(op.sources) > 0, len(op.targets) > 0
-        head = [len(codes), *shape, is_ring, *are_given, *padding.ravel()]
+        kinds = convolutions[0].is_ring, len(op.sources) > 0, len(op.targets) > 0
+        head = [len(codes), *kinds, *padding.ravel(), *grids[0], *grids[-1]]
         numbers = [[self._field_case(case), *others] for case, *others in codes]
         table = np.concatenate([head, np.ravel(numbers)])
-        n_cells = count_fields(steps[op.start :]) * int(np.prod(shape + padding.sum(axis=1)))
+        n_cells = int(np.prod(np.array(grids[0][:2]) + padding.sum(axis=1)))
+        n_cells *= count_fields(steps[op.start :])
         tables = table, op.shifts, op.sources, n_cells, op.targets
         self.add("field", op.step, op.out, len(op.shifts), *tables)
 

@@ -1,8 +1,8 @@
 """Schedules with fields: segments of convolutions that run at once for each difference.
 
-A convolution with strides of 1 moves both positions of a pair alike, so that all pairs ``(p, q)``
-of one difference ``q - p``, a field on the grid, depend on pairs of the same difference alone. An
-engine may carry a field through all steps up to a pooling in fast memory.
+A convolution moves both positions of a pair alike, so that all pairs ``(p, q)`` of one difference
+``q - p``, a field on the grid, depend on pairs of one difference alone: the same, or as many times
+that as the stride. An engine may carry a field through all steps up to a pooling in fast memory.
 """
 
 from functools import lru_cache
@@ -29,14 +29,17 @@ MOST_WORK = 2.0
 
 
 class Window(NamedTuple):
-    """A convolution along an axis of a grid of two: the entries of its filter, and those before.
+    """A convolution along an axis of a grid of two: ``size`` entries of its filter, and a stride.
 
-    The latter come before the position of the output.
+    ``before`` and ``behind`` are how far the first window begins before the grid, and the last one
+    ends behind it.
     """
 
     axis: int
     size: int
     before: int
+    behind: int
+    stride: int
 
 
 def on_two_axes(shape):
@@ -45,29 +48,60 @@ def on_two_axes(shape):
 
 
 def window_of(step):
-    """`Window` of a convolution; None if it has several axes, strides, or other windows."""
+    """`Window` of a convolution; None if it is along several axes, or has other windows."""
     windows = step.windows
-    if windows.after != windows.grid or len(windows.grid) not in (1, 2):
+    n_axes, is_ring = len(windows.grid), windows.is_ring
+    if n_axes not in (1, 2) or not hasattr(windows, "window"):  # the end of a sequence has none
         return None
-    shape, sizes = on_two_axes(windows.grid), on_two_axes(windows.window)
-    axis = int(np.argmax(sizes))
-    window = Window(axis, sizes[axis], (sizes[axis] - 1) // 2)
-    at = grids.places(shape)
-    moved = at[:, axis, None] + np.arange(window.size) - window.before
+    parts = windows.grid, windows.after, windows.window, windows.strides
+    shape, after, sizes, strides = map(on_two_axes, parts)
+    axes = [axis for axis in range(2) if max(sizes[axis], strides[axis]) > 1] or [1]
+    axis = axes[0]
+    size, stride, before = sizes[axis], strides[axis], windows.before[axis + n_axes - 2]
+    if len(axes) > 1 or (is_ring and after[axis] * stride != shape[axis]):
+        return None
+    at = grids.places(after)
+    moved = at[:, axis, None] * stride - before + np.arange(size)
     inside = moved % shape[axis]
-    step_size = shape[1] if axis == 0 else 1
-    table = np.arange(len(at))[:, None] + step_size * (inside - at[:, axis, None])
-    if not windows.is_ring:
+    others = at[:, 1 - axis, None]
+    table = inside * shape[1] + others if axis == 0 else others * shape[1] + inside
+    if not is_ring:
         table = np.where(inside == moved, table, -1)
-    return window if np.array_equal(table, windows.table) else None
+    if not np.array_equal(table, windows.table):
+        return None
+    behind = max(0, (after[axis] - 1) * stride - before + size - shape[axis])
+    return Window(axis, size, before, behind, stride)
 
 
 def padding_of(windows):
     """Array (axes, 2): cells that `Window` objects need before a field and behind it."""
     padding = np.zeros((2, 2), int)
-    for axis, size, before in windows:
-        padding[axis] = np.maximum(padding[axis], (before, size - 1 - before))
+    for window in windows:
+        axis = window.axis
+        padding[axis] = np.maximum(padding[axis], (window.before, window.behind))
     return padding
+
+
+def strides_of(steps):
+    """Strides along both axes since the first step, before each step and behind the last one.
+
+    None if branches that are added have different ones.
+    """
+    state, stack, strides = (1, 1), [], []
+    for step in steps:
+        strides.append(state)
+        if step.rule == "convolve":
+            window = window_of(step)
+            state = tuple(
+                s * (window.stride if k == window.axis else 1) for k, s in enumerate(state)
+            )
+        elif step.rule == "save":
+            stack.append(state)
+        elif step.rule == "swap":
+            state, stack[-1] = stack[-1], state
+        elif step.rule == "add" and stack.pop() != state:
+            return None
+    return [*strides, state]
 
 
 MOST_SAVED = 6
@@ -102,10 +136,11 @@ class _Writer(Writer):
             return None
         if stores and (len(stores) > 1 or len(stores[0].codes) < stores[0].n ** 2):
             return None
-        shape, n = np.array(on_two_axes(self.shapes[stop][0])), self.sizes[stop]
+        first, shape = (np.array(on_two_axes(self.shapes[k][0])) for k in (start, stop))
+        n, strides = self.sizes[stop], strides_of(self.steps[start:stop])
         n_fields = count_fields(self.steps[start:stop])
-        size = n_fields * np.prod(shape + padding_of(windows).sum(axis=1))
-        if size > self._n_cells or n_fields > 2 + MOST_SAVED:
+        size = n_fields * np.prod(first + padding_of(windows).sum(axis=1))
+        if strides is None or size > self._n_cells or n_fields > 2 + MOST_SAVED:
             return None
         shifts, codes, counts = _shifts(state, shape, *rings)
         sizes = np.prod(shape - (True not in rings) * np.abs(shifts), axis=1)
@@ -120,7 +155,8 @@ class _Writer(Writer):
             area = self._area(state, n)
             targets = _table(area)
         sources = np.empty(0, int) if stores is None else _table(stores[0])
-        self.add(Field(stop - 1, area.first, shifts[order], sources, targets, start))
+        shifts = shifts[order] * strides[-1]
+        self.add(Field(stop - 1, area.first, shifts, sources, targets, start))
         return area
 
     def _is_sum(self, stop, n):

@@ -20,8 +20,8 @@ COLUMNS, WARPS = 32, 8
 THREADS = 256
 """Most threads of a block for a field, a power of 2."""
 
-HEAD = 10
-"""Numbers of the table of a field before its codes."""
+HEAD, CODE = 16, 15
+"""Numbers of the table of a field before its codes, and of a code."""
 
 FIELDS = ("step", "out", "size", "left", "right", "sources", "terms", "others")
 """Fields of an operation: its step, its first line, its number of lines, where its tables begin
@@ -256,6 +256,7 @@ def source(kinds):
         "WARPS": WARPS,
         "THREADS": THREADS,
         "HEAD": HEAD,
+        "CODE": CODE,
         "MOST_FIELDS": 2 + MOST_SAVED,
         "GRADIENT": int(kinds.gradient),
         "PARTS": 6 if kinds.gradient else 2,
@@ -280,6 +281,6 @@ def _field_cases(kinds):
     lines = []
     for place, case in enumerate(kinds.field_cases):
         body = ["RECORDS", "TAKE_WINDOW", *_formula(case, kinds), "PUT_CELL"]
-        loop = ["STEP_OF(code[1])", "EACH_PLACE", *indent(1, body), "}"]
+        loop = ["STEP_OF(code[1])", "EACH_PLACE(grid)", *indent(1, body), "}"]
         lines += [f"case {place}: {{", *indent(1, loop), "} break;"]
     return lines

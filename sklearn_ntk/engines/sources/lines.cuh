@@ -140,27 +140,48 @@ MAPS
 
 enum { SAVE = -2, SWAP = -3, ADD = -4 };
 
+// The places of a field on a grid: `size_u` x `size_v` cells, which begin at a position of the grid.
+struct Grid {
+  int across, is_ring, height, start_u, start_v, shift_u, shift_v, size_u, size_v, n_places, step;
+  float inverse;
+};
+
+// `numbers` are the shape of the grid and its strides, by which the shifts are divided.
+__device__ __forceinline__ Grid grid_of(const int *numbers, const int *shift, const int *table) {
+  Grid grid;
+  grid.height = numbers[0], grid.across = numbers[1], grid.is_ring = table[1];
+  grid.shift_u = shift[0] / numbers[2], grid.shift_v = shift[1] / numbers[3];
+  grid.start_u = grid.is_ring || grid.shift_u > 0 ? 0 : -grid.shift_u;
+  grid.start_v = grid.is_ring || grid.shift_v > 0 ? 0 : -grid.shift_v;
+  grid.size_u = grid.height - (grid.is_ring ? 0 : abs(grid.shift_u));
+  grid.size_v = grid.across - (grid.is_ring ? 0 : abs(grid.shift_v));
+  grid.n_places = grid.size_u * grid.size_v;
+  grid.step = grid.size_v + table[6] + table[7];
+  grid.inverse = 1.0f / grid.size_v;
+  return grid;
+}
+
 // Places t of the field: coordinates (u, v), positions (p, q), and the cell.
-#define EACH_PLACE                                                        \
-  for (int t = threadIdx.x; t < n_places; t += STRIDE) {                  \
-    const int u = int((t + 0.5f) * inverse), v = t - u * size_v;          \
-    int u_right = u + start_u + shift_u, v_right = v + start_v + shift_v; \
-    if (is_ring && u_right >= height) u_right -= height;                  \
-    if (is_ring && v_right >= across) v_right -= across;                  \
-    [[maybe_unused]] const int p = (u + start_u) * across + v + start_v;  \
-    [[maybe_unused]] const int q = u_right * across + v_right;            \
-    const int cell = (u + above) * step_u + v + before;
+#define EACH_PLACE(grid)                                                                  \
+  for (int t = threadIdx.x; t < grid.n_places; t += STRIDE) {                             \
+    const int u = int((t + 0.5f) * grid.inverse), v = t - u * grid.size_v;                \
+    int right_u = u + grid.start_u + grid.shift_u, right_v = v + grid.start_v + grid.shift_v; \
+    if (grid.is_ring && right_u >= grid.height) right_u -= grid.height;                   \
+    if (grid.is_ring && right_v >= grid.across) right_v -= grid.across;                   \
+    [[maybe_unused]] const int p = (u + grid.start_u) * grid.across + v + grid.start_v;   \
+    [[maybe_unused]] const int q = right_u * grid.across + right_v;                       \
+    const int cell = (u + above) * grid.step + v + before;
 
 // The state of a cell: the sum over the window, of which `size` cells are `apart`, most often 3.
-#define TAKE_WINDOW                                            \
-  const T *window = source + cell + from * apart;              \
-  EACH_PART s[part] = window[part * n_cells];                  \
-  if (size == 3) {                                             \
-    EACH_PART s[part] += window[part * n_cells + apart];       \
-    EACH_PART s[part] += window[part * n_cells + 2 * apart];   \
-  } else {                                                     \
-    for (int w = 1; w < size; ++w)                             \
-      EACH_PART s[part] += window[part * n_cells + w * apart]; \
+#define TAKE_WINDOW                                                                       \
+  const T *window = source + (u * stride_u + above) * old.step + v * stride_v + before + from; \
+  EACH_PART s[part] = window[part * n_cells];                                             \
+  if (size == 3) {                                                                        \
+    EACH_PART s[part] += window[part * n_cells + apart];                                  \
+    EACH_PART s[part] += window[part * n_cells + 2 * apart];                              \
+  } else {                                                                                \
+    for (int w = 1; w < size; ++w)                                                        \
+      EACH_PART s[part] += window[part * n_cells + w * apart];                            \
   }
 
 #define PUT_CELL EACH_PART target[part * n_cells + cell] = s[part];
@@ -172,16 +193,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) field(PARAMETERS) {
   const place_t *op = ops + (place_t)o * FIELDS;
   const int i = left[lane], j = right[lane];
   const int *table = &TABLE(LEFT, 0), *shift = &TABLE(RIGHT, 2 * e);
-  const int n_codes = table[0], height = table[1], across = table[2], is_ring = table[3];
-  const int above = table[6], below = table[7], before = table[8], behind = table[9];
-  const int shift_u = shift[0], shift_v = shift[1];
-  const int start_u = is_ring || shift_u > 0 ? 0 : -shift_u;
-  const int start_v = is_ring || shift_v > 0 ? 0 : -shift_v;
-  const int size_u = is_ring ? height : height - (shift_u > 0 ? shift_u : -shift_u);
-  const int size_v = is_ring ? across : across - (shift_v > 0 ? shift_v : -shift_v);
-  const int n_places = size_u * size_v, n_positions = height * across;
-  const int step_u = size_v + before + behind, n_cells = (size_u + above + below) * step_u;
-  const float inverse = 1.0f / size_v;
+  const int above = table[4], before = table[6];
+  const Grid first_grid = grid_of(table + 8, shift, table), end = grid_of(table + 12, shift, table);
+  const int n_cells = (first_grid.size_u + above + table[5]) * first_grid.step;
   T *const cells = (T *)memory, *source = cells, *target = cells;
   T s[PARTS];
   int order[MOST_FIELDS], n_saved = 0;  // of fields: the state, the next one, and saved ones
@@ -196,23 +210,26 @@ extern "C" __global__ void __launch_bounds__(THREADS) field(PARAMETERS) {
 
   {
     const int left_n = 1, right_n = 1;  // with fields, the numbers of a row are adjacent
-    EACH_PLACE
-      if (table[4]) {
-        const int line = TABLE(SOURCES, (place_t)p * n_positions + q);
+    EACH_PLACE(first_grid)
+      if (table[2]) {
+        const place_t n_positions = first_grid.height * first_grid.across;
+        const int line = TABLE(SOURCES, p * n_positions + q);
         EACH_PART s[part] = AT(line, part);
       } else {
         INPUT
       }
       EACH_PART source[part * n_cells + cell] = s[part];
     }
-    for (int c = 0; c < n_codes; ++c) {
-      const int *code = table + HEAD + 6 * c;
-      const int axis = code[2], size = code[3], from = -code[4];
-      const int apart = axis == 0 ? step_u : 1;
+    for (int c = 0; c < table[0]; ++c) {
+      const int *code = table + HEAD + CODE * c;
       if (code[0] == SWAP) {
         EXCHANGE(0, 1 + n_saved)
         continue;
       }
+      const int axis = code[2], size = code[3];
+      const Grid old = grid_of(code + 7, shift, table), grid = grid_of(code + 11, shift, table);
+      const int apart = axis == 0 ? old.step : 1, from = -code[4] * apart;
+      const int stride_u = axis == 0 ? code[5] : 1, stride_v = axis == 0 ? 1 : code[5];
       BARRIER
       target = source = FIELD(0);
       if (code[0] == SAVE) {
@@ -224,26 +241,29 @@ extern "C" __global__ void __launch_bounds__(THREADS) field(PARAMETERS) {
         // has one position outside the grid, or both, or on a ring it is one of the field.
         target = FIELD(1);
         EXCHANGE(0, 1)
-        STEP_OF(code[5])
-        const int length = axis == 0 ? size_u : size_v, others = axis == 0 ? size_v : size_u;
-        const int start = axis == 0 ? start_u : start_v, shifted = axis == 0 ? shift_u : shift_v;
-        const int grid = axis == 0 ? height : across, other_apart = axis == 0 ? 1 : step_u;
-        const int corner = above * step_u + before;
+        STEP_OF(code[6])
+        const int length = axis == 0 ? old.size_u : old.size_v;
+        const int others = axis == 0 ? old.size_v : old.size_u;
+        const int start = axis == 0 ? old.start_u : old.start_v;
+        const int shifted = axis == 0 ? old.shift_u : old.shift_v;
+        const int whole = axis == 0 ? old.height : old.across;
+        const int other_apart = axis == 0 ? 1 : old.step, corner = above * old.step + before;
         for (int t = threadIdx.x; t < (size - 1) * others; t += STRIDE) {
           const int margin = t / others, other = t - margin * others;
-          const int at = margin + from < 0 ? margin + from : margin + from + length;
+          const int at = margin < code[4] ? margin - code[4] : margin - code[4] + length;
+          if (at >= length + table[axis == 0 ? 5 : 7]) continue;
           const int cell = corner + at * apart + other * other_apart;
           const int a = at + start, b = a + shifted;
-          const bool left_is_in = a >= 0 && a < grid, right_is_in = b >= 0 && b < grid;
-          if (is_ring) {
+          const bool left_is_in = a >= 0 && a < whole, right_is_in = b >= 0 && b < whole;
+          if (old.is_ring) {
             const int inside = ((at % length) + length) % length;
             const int like = corner + inside * apart + other * other_apart;
             EACH_PART s[part] = source[part * n_cells + like];
           } else if (left_is_in != right_is_in) {
-            const int a_other = other + (axis == 0 ? start_v : start_u);
-            const int b_other = a_other + (axis == 0 ? shift_v : shift_u);
-            const int along = right_is_in ? b : a, beside = right_is_in ? b_other : a_other;
-            const int position = axis == 0 ? along * across + beside : beside * across + along;
+            const int left_other = other + (axis == 0 ? old.start_v : old.start_u);
+            const int right_other = left_other + (axis == 0 ? old.shift_v : old.shift_u);
+            const int along = right_is_in ? b : a, beside = right_is_in ? right_other : left_other;
+            const int position = axis == 0 ? along * old.across + beside : beside * old.across + along;
             OUTSIDE(right_is_in, position)
           } else {
             EACH_PART s[part] = T(0.0);
@@ -257,12 +277,12 @@ CASES
         case ADD: {
           --n_saved;
           const T *saved = FIELD(2 + n_saved);
-          EACH_PLACE
+          EACH_PLACE(grid)
             EACH_PART source[part * n_cells + cell] += saved[part * n_cells + cell];
           }
         } break;
         default: {
-          EACH_PLACE
+          EACH_PLACE(grid)
             TAKE_WINDOW
             PUT_CELL
           }
@@ -272,15 +292,16 @@ CASES
   }
   source = FIELD(0);
 
-  if (table[5]) {
-    EACH_PLACE
-      const int line = TABLE(OTHERS, (place_t)p * n_positions + q);
+  if (table[3]) {
+    const place_t n_positions = end.height * end.across;
+    EACH_PLACE(end)
+      const int line = TABLE(OTHERS, p * n_positions + q);
       if (line >= 0) EACH_PART AT(line, part) = source[part * n_cells + cell];
     }
     return;
   }
   EACH_PART s[part] = T(0.0);
-  EACH_PLACE
+  EACH_PLACE(end)
     EACH_PART s[part] += source[part * n_cells + cell];
   }
   BARRIER
