@@ -4,19 +4,24 @@
 `_features` random features of them, `_readers` the table of models that are understood, `_sklearn`
 and `_torch` those of scikit-learn and torch. `_network` draws networks from layers: `_drawing`
 makes the `_operations` of their instructions, which `_running` runs, and `_functions` has
-derivatives of activations. Only `_torch` imports torch, which is the extra ``torch``.
+derivatives of activations. `_lazy` is the report on lazy training, and `_lazy_start` what it
+compares. Only `_torch` imports torch, which is the extra ``torch``.
 """
 
 from importlib import import_module
 
 from ._features import TangentFeatures, tangent_features
 from ._kernels import empirical_nngp, empirical_ntk, empirical_ntk_diagonal
+from ._lazy import LazyTrainingReport
+from ._lazy_start import Checkpoint
 from ._network import FiniteNetwork, sample_network
 from ._readers import needs_torch
 
 __all__ = [
+    "Checkpoint",
     "EmpiricalNTKKernel",
     "FiniteNetwork",
+    "LazyTrainingReport",
     "Linearized",
     "TangentFeatures",
     "TaskAddition",
