@@ -9,6 +9,8 @@ A reader of a model has ``layers``, the names of the layers with trained paramet
     array (r, k);
 ``row_bytes(rows, seeds)``
     the memory that the signals of a row take;
+``outputs(rows)``
+    outputs (n, k) in float64;
 ``hidden(rows)``
     the inputs (n, p) of the last layer with weights.
 
@@ -18,8 +20,6 @@ Those of networks that can be trained, of torch and drawn ones, also have
     a reader of a copy of the model, which has the same layers;
 ``parameters()``
     copies of the parameters of these layers, by name;
-``outputs(rows)``
-    outputs (n, k) in float64;
 ``move(rows, weigh)``
     adds the gradients of ``sum(delta * outputs)`` to these parameters, for a ``delta`` (n, k) that
     is ``weigh(outputs)``, and returns the outputs from before.
