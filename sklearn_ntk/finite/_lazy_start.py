@@ -8,7 +8,7 @@ import numpy as np
 from .._runtime.check import read_cross, read_gram
 from .._runtime.memory import check_memory
 from ..dynamics import Descent, Training
-from ..spectrum import Spectrum
+from ..spectrum._spectrum import alignment
 from ._kernels import ntk, ntk_diagonal
 
 
@@ -55,7 +55,9 @@ class Start:
         self._parameters = reader.parameters()
         self.outputs, self.at_new = reader.outputs(rows), reader.outputs(new)
         self.deviation = float(np.sqrt(np.mean(Y.var(axis=0)))) or 1.0
-        self.K = ntk(reader, rows, rows, memory=memory)
+        self._exact = reader.in_double()  # small eigenvalues need it
+        self._exact_rows = self._exact.prepare(rows)
+        self.K = ntk(self._exact, self._exact_rows, self._exact_rows, memory=memory)
         n, k = Y.shape
         check_memory(16.0 * (n * k) ** 2, "The kernel of all outputs", "take fewer rows")
         self.matrices = {"linear": self._matrix(rows)}
@@ -69,12 +71,13 @@ class Start:
 
     def _matrix(self, rows):
         """Kernel (m, n) between rows and the training rows; of k outputs, (m k, n k)."""
-        if self.Y.shape[1] == 1:
-            if rows is self.rows:
-                return self.K
-            return ntk(self.reader, rows, self.rows, memory=self._memory)
-        blocks = ntk(self.reader, rows, self.rows, "blocks", memory=self._memory)
-        return blocks.swapaxes(1, 2).reshape(len(rows) * self.Y.shape[1], -1)
+        k = self.Y.shape[1]
+        if k == 1 and rows is self.rows:
+            return self.K
+        own = self._exact_rows
+        rows = own if rows is self.rows else self._exact.prepare(rows)
+        K = ntk(self._exact, rows, own, "mean" if k == 1 else "blocks", memory=self._memory)
+        return K if k == 1 else K.swapaxes(1, 2).reshape(len(rows) * k, -1)
 
     def _trainings(self, rate):
         """By name `Training`, targets, outputs at both kinds of rows, and the kernel at new rows.
@@ -153,7 +156,7 @@ class Start:
             layer_changes,
             _relative(K, self.K),
             self.jacobian_change(moved),
-            Spectrum(K).alignment(self.Y, centred=True),
+            alignment(K, self.Y, True),
             self._distance(at_new, new),
             self._distance(at_new, wide_new),
         )

@@ -218,6 +218,10 @@ class Reader:
         """Another reader; `move` replaces the network of a reader, and changes none."""
         return Reader(self.model, self.layers)
 
+    def in_double(self):
+        """The reader itself."""
+        return self
+
     def parameters(self):
         """Matrices of the chosen layers."""
         return {name: self.model.matrices[int(name)] for name in self.layers}

@@ -18,6 +18,8 @@ Those of networks that can be trained, of torch and drawn ones, also have
 
 ``copy()``
     a reader of a copy of the model, which has the same layers;
+``in_double()``
+    a reader of the model, or of a copy of it in float64 if it is in another precision;
 ``parameters()``
     copies of the parameters of these layers, by name;
 ``move(rows, weigh)``

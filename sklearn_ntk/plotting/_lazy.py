@@ -121,7 +121,7 @@ class LazyTrainingDisplay(Display):
             values = self.values[attribute]
             if not np.any(np.isfinite(values)):
                 continue
-            values = np.where(np.isfinite(values), values, np.nan)
+            values = np.where(np.isfinite(values) & (values > 0.0), values, np.nan)
             style = {"ls": dashes, "label": f"{start}{text}", **kwargs}
             (line,) = self.ax_.plot(self.steps, values, **style)
             self.lines_[attribute] = line
@@ -129,6 +129,9 @@ class LazyTrainingDisplay(Display):
         if self.foreseen is not None:
             style = {"lw": 1.0, "alpha": 0.5, **kwargs}
             self.foreseen_line_ = self.ax_.axhline(self.foreseen, **style)
-        self.ax_.set_xscale("symlog", linthresh=1.0)
+        if self.quantity == "loss":  # the only one that has a value at the start
+            self.ax_.set_xscale("symlog", linthresh=1.0)
+        else:
+            self.ax_.set_xscale("log")
         self.ax_.set(yscale="log", xlabel="steps", ylabel=label)
         self.ax_.legend()

@@ -159,6 +159,9 @@ def test_torch_modules_train_as_drawn_networks():
     assert list(found.checkpoints_[0].layer_changes) == ["matrices.0", "matrices.1", "matrices.2"]
     single = LazyTrainingReport(module.float(), **options).fit(X, Y, NEW)
     assert_allclose(single.checkpoints_[-1].loss, expected.checkpoints_[-1].loss, rtol=1e-4)
+    assert_allclose(single.kappa_, expected.kappa_, rtol=1e-2)
+    many = np.random.default_rng(1).normal(size=(80, 3))  # eigenvalues below those rounding errors
+    LazyTrainingReport(module, n_steps=2).fit(many, np.tile(many[:, :1], 2))
     last = LazyTrainingReport(module, layers="matrices.2", n_steps=5).fit(X, Y)
     assert list(last.checkpoints_[-1].layer_changes) == ["matrices.2"]
     assert last.checkpoints_[-1].jacobian_change < 1e-3  # of a linear model

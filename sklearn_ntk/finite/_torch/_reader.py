@@ -141,6 +141,12 @@ class Reader:
         other._general = {name: other._trained[name] for name in self._general}
         return other
 
+    def in_double(self):
+        """The reader itself, or that of a copy of the module in float64."""
+        if self._first.dtype == torch.float64:
+            return self
+        return Reader(deepcopy(self.model).double(), self.layers, self._check)
+
     def parameters(self):
         """Copies of the chosen parameters."""
         return {name: _array(each.detach().clone()) for name, each in self._trained.items()}
