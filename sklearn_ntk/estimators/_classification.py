@@ -13,18 +13,19 @@ from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled
-from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges
+from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges, method_of
 from ._choice import kernels_of, learn_features
 from ._choice_of_solver import can_stream, is_streaming
 from ._classes import ScoreClassifier, read_classes, targets_of
 from ._features import project
+from ._influence import Influence, Samples
 from ._losses import LOSSES, ClassRows, fitted_scores, loss_of
 from ._many_rows import absorb
 from ._places import on_device_of_fit, read_data, where_rows_are
 from ._stages import stages
 
 
-class NTKClassifier(ScoreClassifier, NetworkEstimator):
+class NTKClassifier(Influence, ScoreClassifier, NetworkEstimator):
     """Classifier with the kernel of an infinitely wide network.
 
     By default it is regression on class indicators; with the NTK, that is the limit of training a
@@ -369,6 +370,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
         self._check_leaves()
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
+        self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
         features = learn_features(self, [self.kernel_], X, *rows.merged())
         if features is not None:
@@ -485,6 +487,21 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         check_is_fitted(self)
         found = self._gradients(X, loss_of(self).coefficients(self))
         return found[:, 0] if len(self.classes_) == 2 else found
+
+    def _squares(self):
+        if not loss_of(self).is_squares:
+            raise ValueError(
+                f"influence needs loss='squared_error', which has a closed form; got "
+                f"loss={self.loss!r}."
+            )
+        method = self.learning_rate, method_of(self)
+        return *self._problem, self.training_time_, *method
+
+    def _differences(self, values):
+        return values
+
+    def _has_one_output(self):
+        return len(self.classes_) == 2
 
     def _functions(self):
         """Units (k,) of the scores, ones, and their coefficients (n_distinct, k)."""

@@ -12,11 +12,19 @@ from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
-from ._base import NetworkEstimator, all_or_nothing, check_weights, fit_squares, fitted_ridges
+from ._base import (
+    NetworkEstimator,
+    all_or_nothing,
+    check_weights,
+    fit_squares,
+    fitted_ridges,
+    method_of,
+)
 from ._choice import choose, kernels_of
 from ._choice_of_solver import can_stream, is_streaming
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
+from ._influence import Influence, Samples
 from ._intervals import Intervals, observe
 from ._many_rows import absorb, fit_whole
 from ._places import on_device_of_fit, read_data, where_rows_are
@@ -24,7 +32,9 @@ from ._predictions import Predictions
 from ._uncertainty import find_spread
 
 
-class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator):
+class NTKRegressor(
+    Intervals, Influence, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator
+):
     """Kernel ridge regression with the kernel of an infinitely wide network.
 
     With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
@@ -359,6 +369,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
             start_of(self.kernels_[0])  # before the work, if it has none
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
+        self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
         Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
         found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
@@ -421,6 +432,17 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         found = self._gradients(X, self._dual).swapaxes(1, 2)
         found = self._units.differences(found).swapaxes(1, 2)
         return found[:, 0] if self._is_flat else found
+
+    def _squares(self):
+        time = self.training_time_
+        posterior, method = self._posterior, (self.learning_rate, method_of(self))
+        return self._targets, posterior.weights, posterior.ridge, time, *method
+
+    def _differences(self, values):
+        return self._units.differences(values)
+
+    def _has_one_output(self):
+        return self._is_flat
 
     def _is_spectral(self):
         return super()._is_spectral() or self.uncertainty == "ensemble"
