@@ -28,7 +28,7 @@ def gram(kernel, X, Y=None):
     >>> from sklearn_ntk import NTKKernel
     >>> from sklearn_ntk.dask import gram
     >>> gram(NTKKernel(), da.ones((6, 2), chunks=(3, 2)))
-    dask.array<_block, shape=(6, 6), dtype=float64, chunksize=(3, 3), chunktype=numpy.ndarray>
+    dask.array<block, shape=(6, 6), dtype=float64, chunksize=(3, 3), chunktype=numpy.ndarray>
     """
     X = whole_rows(X)
     Y = X if Y is None else whole_rows(Y)
