@@ -126,7 +126,7 @@ class LeaveOneOut:
         reduction = self._reduction(self._time(time), self.alpha)
         roots, is_raised = np.sqrt(np.abs(reduction)), reduction < 0.0
         kept, rows = np.where(is_raised, 0.0, roots), np.flatnonzero(is_raised)
-        raised = np.asarray(roots[rows, None], like=projected) * projected[rows]
+        raised = roots[rows, None] * on_host(projected[np.asarray(rows, like=projected)])
         centring = self._centring(self.alpha) - means
         ones = np.ones_like(centring)
         A, B = np.vstack([centring, ones, raised]), np.vstack([ones, centring, raised])
