@@ -10,7 +10,7 @@ try:
     import distributed  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        'sklearn_ntk.dask needs Dask: install it by `pip install "sklearn_ntk[dask]"`.'
+        'sklearn_ntk.dask needs the extra dask: run pip install "sklearn_ntk[dask]".'
     ) from error
 
 from ._arrays import gram

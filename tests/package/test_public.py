@@ -19,10 +19,17 @@ OF_THE_TASK = {"kernel", "alpha", "training_time", "scoring", "combine"}
 
 
 def resolve(path):
-    """The object that a dotted name leads to, by attributes of the package alone."""
+    """The object that a dotted name leads to, by attributes of the package alone.
+
+    None for one of an extra that is not installed.
+    """
     value = sklearn_ntk
     for name in path.split(".")[1:]:
-        value = getattr(value, name)
+        try:
+            value = getattr(value, name)
+        except ImportError as error:
+            assert "needs the extra" in str(error)
+            return None
     return value
 
 
