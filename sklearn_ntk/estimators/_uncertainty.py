@@ -2,6 +2,7 @@
 
 import os
 import threading
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -138,7 +139,7 @@ class Posterior:
         self.__setstate__({})
 
     def training(self, K):
-        """`Training` on the Gram matrix of the training rows, or of copies of them."""
+        """`Training` on the Gram matrix of the training rows."""
         return Training(K, self.weights, self.ridge, self.learning_rate, self.method)
 
     @property
@@ -173,7 +174,9 @@ class Posterior:
         with self._lock:
             place = place_together([X_fit], "X_fit")
             if self._kept is None or self._kept[0] != place:
-                self._kept = place, self._make(kernel, X_fit)
+                with warnings.catch_warnings():  # the fit has told of its learning rate
+                    warnings.filterwarnings("ignore", "learning_rate=", RuntimeWarning)
+                    self._kept = place, self._make(kernel, X_fit)
             return self._kept[1]
 
     def _make(self, kernel, X_fit):

@@ -62,11 +62,16 @@ def loo_errors(operator, Y, ridges=None, times=None, weights=None, learning_rate
     operator, Y, weights = read_problem(operator, Y, weights)
     K = operator.dense()
     flow = Training(K, weights, 0.0, learning_rate)
-    ridges = default_ridges(K, weights, len(K)) if ridges is None else read_values(ridges, "ridges")
+    ridges = default_ridges(K, weights, len(K)) if ridges is None else _read(ridges, "ridges")
     if times is None:
         times = default_times(K, weights, len(K), learning_rate)[::-1]
     else:
-        times = read_values(times, "times", may_be_infinite=True)
+        times = _read(times, "times", may_be_infinite=True)
     found = flow.residuals_of_ridges(Y, ridges, times)
     errors = np.concatenate([relative_squares(each, Y, weights, weights) for each in found])
     return ridges, times, errors.T
+
+
+def _read(values, name, **options):
+    """Increasing values, of one number or several."""
+    return read_values(np.atleast_1d(values), name, **options)

@@ -418,6 +418,7 @@ def test_steps_that_are_refused():
     fast = {"learning_rate": 1e3, "optimizer": "heavy_ball"}
     with pytest.warns(RuntimeWarning, match=r"beyond the largest stable one for HeavyBall\(\)"):
         model.set_params(**fast, training_time=1).fit(X, y)
+    model.predict(X, return_std=True)  # which does not say it again
     with (
         pytest.warns(RuntimeWarning, match="beyond the largest stable one"),
         pytest.raises(ValueError, match="must not diverge"),

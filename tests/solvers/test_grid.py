@@ -80,3 +80,9 @@ def test_refused(name, values):
     K, Y, _ = problem(5)
     with pytest.raises(ValueError, match=f"{name} must"):
         loo_errors(K, Y, **{name: values})
+
+
+def test_one_ridge_and_one_time():
+    K, Y, _ = problem(8)
+    ridges, times, errors = loo_errors(K, Y, 0.3, 2.0)
+    assert ridges == [0.3] and times == [2.0] and errors.shape == (1, 1)
