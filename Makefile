@@ -1,7 +1,7 @@
 # `make demo` and `make test` need Python 3.11 or later, and set up the rest in VENV on first use.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= test,plot
+EXTRAS ?= test,plot,dask
 READY := $(VENV)/.ready
 
 .PHONY: demo test lint clean

@@ -16,6 +16,7 @@ _HOMES = {
 _SUBMODULES = (
     "activations",
     "architectures",
+    "dask",
     "dynamics",
     "finite",
     "gram",

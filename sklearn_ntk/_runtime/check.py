@@ -56,7 +56,8 @@ def skewness(K, step=1024):
     """Largest ``|K[i, j] - K[j, i]|``, and whether it is at most 1e-8 of the largest entry."""
     blocks = [slice(start, start + step) for start in range(0, len(K), step)]
     asymmetry = max(np.abs(K[rows] - K[:, rows].T).max() for rows in blocks)
-    return asymmetry, asymmetry <= 1e-8 * max(np.abs(K[rows]).max() for rows in blocks)
+    largest = max(np.abs(K[rows]).max() for rows in blocks)
+    return float(asymmetry), bool(asymmetry <= 1e-8 * largest)
 
 
 def read_targets(Y, n):

@@ -7,12 +7,26 @@ import re
 import reprlib
 import sys
 
+import numpy as np
+
 NAME = re.compile(r"cpu|cuda(?::(\d{1,4}))?")
 
 
 def is_on_device(array):
     """Whether this is an array of CuPy, in the memory of a GPU."""
     return isinstance(array, getattr(sys.modules.get("cupy"), "ndarray", ()))
+
+
+def on_host(array):
+    """The array as one of NumPy, copied from the memory of a GPU if it is there."""
+    return array.get() if is_on_device(array) else array
+
+
+def product(A, B):
+    """``A @ B`` where B is: an array of NumPy meets a matrix on a GPU there, and comes back."""
+    if is_on_device(A) and not is_on_device(B):
+        return (A @ np.asarray(B, like=A)).get()
+    return A @ B
 
 
 def read_device(device):
@@ -35,21 +49,29 @@ def place_of(arrays, device):
     Raises ValueError for arrays of several places, or that are not on this device.
     """
     kind, number = read_device(device)
-    places = {array.device.id if is_on_device(array) else None for array in arrays}
-    if len(places) > 1:
-        raise ValueError(
-            f"X and Y must be in the memory of one device; got {_names(places)}: copy one by "
-            f"cupy.asarray or cupy.asnumpy."
-        )
-    (place,) = places
+    place = place_together(arrays, "X and Y")
     if place is None:
         return kind or "cpu", number
     if kind == "cpu" or number not in (None, place):
         raise ValueError(
-            f"device={device!r} cannot take arrays of {_names(places)}: leave it at None, or copy "
+            f"device={device!r} cannot take arrays of {_names({place})}: leave it at None, or copy "
             f"the rows."
         )
     return "cuda", place
+
+
+def place_together(arrays, names):
+    """Number of the device that has all of the arrays, None for those of NumPy.
+
+    Raises ValueError for arrays of several places.
+    """
+    places = {array.device.id if is_on_device(array) else None for array in arrays}
+    if len(places) > 1:
+        raise ValueError(
+            f"{names} must be in the memory of one device; got {_names(places)}: copy one by "
+            f"cupy.asarray or cupy.asnumpy."
+        )
+    return places.pop()
 
 
 def check_host(arrays, what):

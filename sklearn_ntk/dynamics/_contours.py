@@ -12,6 +12,8 @@ sum_k weights_k F(s_k)`` of such an integral of ``F(s)``, with ``r``, or its squ
 
 import numpy as np
 
+from .._runtime import device
+
 N_NODES = 16
 """Nodes for times that differ by at most a factor of two: the error is about 1e-10."""
 
@@ -102,10 +104,10 @@ def groups(times):
 
 
 def product(A, B):
-    """Product of a real matrix and a real or complex one by real arithmetic."""
+    """Product of a real matrix, maybe on a GPU, and a real or complex one by real arithmetic."""
     if not np.iscomplexobj(B):
-        return A @ B
-    return (A @ np.ascontiguousarray(B).view(float)).view(complex)
+        return device.product(A, B)
+    return device.product(A, np.ascontiguousarray(B).view(float)).view(complex)
 
 
 def real_part(A, B):

@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from .._runtime.check import read_cross, read_number, read_targets
+from .._runtime.device import on_host
 from . import _contours
 from ._methods import FLOW
 
@@ -60,11 +61,11 @@ class LeaveOneOut:
             Entry (i, j) is the output at the new row i without the training row j.
         """
         Y, is_flat = read_targets(Y, self._n)
-        cross, _ = self._project_cross(read_cross(cross, self._n))
+        cross = on_host(self._project_cross(read_cross(cross, self._n))[0])
         targets, mean = self._project(Y), self._shares @ Y
         outputs = np.zeros((cross.shape[1], *Y.shape))
         for rows, nodes, weights in self._contours(time):
-            squares, vectors = self._squares[rows], self._vectors[rows]
+            squares, vectors = _rows(self._squares, rows), _rows(self._vectors, rows)
             shares = (self._shares / self._root)[rows, None]
             for node, weight in zip(nodes, (weights / nodes).T, strict=True):
                 filtered = 1.0 / (self._values[:, None] + self.alpha + node)
@@ -95,12 +96,11 @@ class LeaveOneOut:
         for rows, nodes, weights in self._contours(time, power=2):
             ridges, damped = self._damping(nodes)
             fitted = self._values[:, None] / (self._values[:, None] + ridges)
-            ratio = _contours.product(self._squares[rows], fitted) / _contours.product(
-                self._squares[rows], damped
-            )
+            squares = _rows(self._squares, rows)
+            ratio = _contours.product(squares, fitted) / _contours.product(squares, damped)
             latent = (weights / nodes * (ridges * ratio)).real.sum(axis=1)
             rest = np.maximum(1.0 - self._shares[rows], np.finfo(float).eps)
-            least = 1e-10 * (self._squares[rows] @ self._values) / rest
+            least = 1e-10 * _contours.product(squares, self._values) / rest
             latent = np.maximum(latent, np.maximum(least, np.finfo(float).tiny))
             variances[rows] = (self.alpha + latent) / (self._root[rows] ** 2 * rest)
         return variances
@@ -117,13 +117,20 @@ class LeaveOneOut:
         Returns
         -------
         V : array of shape (n - 1, m)
-        u : array of shape (m,)
-            Rows ``i`` and ``j`` have the covariance ``k(x_i, x_j) - (V'V)_ij + u_i + u_j``.
+        A, B : arrays of shape (2 + p, m)
+            Rows ``i`` and ``j`` have the covariance ``k(x_i, x_j) - (V'V)_ij + (A'B)_ij``. Steps
+            that overshoot raise the variance along ``p`` eigenvectors.
         """
         cross = read_cross(cross, self._n)
         projected, means = self._project_cross(cross)
         reduction = self._reduction(self._time(time), self.alpha)
-        return np.sqrt(reduction)[:, None] * projected, self._centring(self.alpha) - means
+        roots, is_raised = np.sqrt(np.abs(reduction)), reduction < 0.0
+        kept, rows = np.where(is_raised, 0.0, roots), np.flatnonzero(is_raised)
+        raised = np.asarray(roots[rows, None], like=projected) * projected[rows]
+        centring = self._centring(self.alpha) - means
+        ones = np.ones_like(centring)
+        A, B = np.vstack([centring, ones, raised]), np.vstack([ones, centring, raised])
+        return np.asarray(kept[:, None], like=projected) * projected, A, B
 
     def rotated(self, Y, time):
         """Leave-one-out residuals after a rotation that gives all rows the same leverage.
@@ -204,10 +211,9 @@ class LeaveOneOut:
     def _ends(self, rows, ridges, targets):
         """Residuals (n_rows, k, n_ridges) of some rows after infinite time, times ``sqrt(w)``."""
         damped = ridges / (self._values[:, None] + ridges)
-        parts = [
-            _contours.product(self._vectors[rows], each[:, None] * damped) for each in targets.T
-        ]
-        return np.stack(parts, axis=1) / _contours.product(self._squares[rows], damped)[:, None]
+        vectors, squares = _rows(self._vectors, rows), _rows(self._squares, rows)
+        parts = [_contours.product(vectors, each[:, None] * damped) for each in targets.T]
+        return np.stack(parts, axis=1) / _contours.product(squares, damped)[:, None]
 
     @cached_property
     def _squares(self):
@@ -255,9 +261,10 @@ class LeaveOneOut:
             scale = min(self._largest_without(rows) + self.alpha, scale)
         growth = -self.method.rate(rates[0] * scale)
         if time * max(growth, 0.0) > LARGEST_GROWTH:
+            bound = self.learning_rate * self.method.limit / (rates[0] * scale)
             raise ValueError(
                 f"training must not diverge without one of the rows; got learning_rate="
-                f"{self.learning_rate:.4g} for {self.method!r}: make it smaller."
+                f"{self.learning_rate:.4g} for {self.method!r}: make it less than {bound:.4g}."
             )
         return _contours.of_steps(self.method, rates[0], time, power, scale)
 
@@ -280,15 +287,16 @@ class LeaveOneOut:
 
         Each is the largest root ``m`` of ``sum_j U_ij^2 / (L_j - m)``, below the largest ``L``.
         """
-        squares, values = self._squares[rows], self._values
-        low, high = np.zeros((2, len(squares)))
+        squares = _rows(self._squares, rows)
+        values = np.asarray(self._values, like=squares)
+        low, high = np.zeros((2, len(squares)), like=squares)
         low, high = low + values[-2:][0], high + values[-1]
         for _ in range(N_HALVINGS):
             middle = 0.5 * (low + high)
             with np.errstate(divide="ignore", invalid="ignore"):
                 is_below = np.sum(squares / (values - middle[:, None]), axis=1) < 0.0
             low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-        return high.max()
+        return float(high.max())
 
     def _time(self, time):
         """A single time, or number of steps."""
@@ -300,3 +308,8 @@ class LeaveOneOut:
         time = read_number(time, "time", may_be_infinite=True)
         self._gains(time)  # raises an error where training diverges
         return time
+
+
+def _rows(matrix, rows):
+    """Some rows of a matrix, by a slice or a mask, where the matrix is."""
+    return matrix[rows if isinstance(rows, slice) else np.asarray(rows, like=matrix)]

@@ -8,6 +8,7 @@ from ..gram._spectrum import eigenvectors, non_negative
 from ._arguments import read_classes, read_method, read_outputs, read_times
 from ._logistic import best_constant, dual_of, kernel_problem, minimum, probabilities
 from ._methods import FLOW
+from ._stiff import Late, is_late
 from ._trained import Trained
 
 
@@ -58,8 +59,10 @@ class LogLossTraining(Trained):
 
     An explicit method of order eight (Dormand and Prince) takes few steps, as probabilities near 0
     and 1 switch the loss off: some 3000 products with ``K`` for 500 rows, ten classes and a time of
-    a million. Where classes cannot be separated, or with a ridge, it takes as many as the time
-    grows; with a ridge, until the scores have settled.
+    a million. Where classes cannot be separated, or with a ridge, its steps stay as short as they
+    are, and an implicit method (Radau) of the coefficients along the eigenvectors takes over, once
+    it is faster, for tolerances of at least 1e-9. Then the dual coefficients of equal rows may
+    differ from those of the flow, by what the kernel does not see. With a ridge, scores settle.
 
     References
     ----------
@@ -170,7 +173,11 @@ class LogLossTraining(Trained):
         scale = np.abs(self._K.diagonal()).max() or 1.0
         tolerances = {"rtol": self.tol, "atol": 0.01 * self.tol / scale}
         solver = DOP853(slope, 0.0, state, np.max(times, initial=0.0), **tolerances)
-        found = [state for time in times if time == 0.0]
+        found, late = [np.zeros(Y.shape) for time in times if time == 0.0], None
+
+        def dual(state):
+            return state[: Y.size].reshape(Y.shape) if late is None else late.dual(state)
+
         while len(found) < len(times):
             solver.step()
             if solver.status == "failed":
@@ -180,10 +187,16 @@ class LogLossTraining(Trained):
                 )
             if times[len(found)] <= solver.t:
                 curve = solver.dense_output()
-                found += [curve(time) for time in times[len(found) :] if time <= solver.t]
-            if end is not None and self._is_near(solver.y[: Y.size].reshape(Y.shape), end[0]):
+                found += [dual(curve(time)) for time in times[len(found) :] if time <= solver.t]
+            if end is not None and self._is_near(dual(solver.y), end[0]):
                 break
-        return [state[: Y.size].reshape(Y.shape) for state in found]
+            if late is not None and late.is_settled(solver, self.tol):
+                found += [dual(solver.y)] * (len(times) - len(found))
+            can_be_late = late is None and state.size == Y.size  # without momentum
+            if can_be_late and is_late(solver, *Y.shape, len(self._values), self.tol):
+                late = Late(self, Y, first, dual(solver.y))
+                solver = late.solver(solver.t, solver.t_bound, self.tol, scale)
+        return found
 
     def _equation(self, Y, first):
         """Derivative of the state as a function of time and state, and the first state.

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from .._runtime.check import read_flag, read_gram, read_number, read_targets, read_weights
+from .._runtime.device import on_host, product
 from ..gram._spectrum import non_negative, spectrum_without_constant, weighted_spectrum
 from ._arguments import read_method, read_outputs
 from ._left_out import LeaveOneOut
@@ -29,7 +30,8 @@ class Training(LeaveOneOut, Trained):
     ----------
     K : array of shape (n, n)
         Gram matrix, with the NTK that of a network of which all layers are trained, with the NNGP
-        that of one of which the last layer is trained.
+        that of one of which the last layer is trained. The eigenvectors of one in the memory of a
+        GPU, an array of CuPy, stay there; what has a few numbers for each row is of NumPy.
     weights : array of shape (n,), optional
         Positive weights of the rows, ones by default.
     alpha : float, default=0.0
@@ -104,10 +106,10 @@ class Training(LeaveOneOut, Trained):
         self._root, self._total = np.sqrt(weights), weights.sum()
         self._shares = weights / self._total * self.fit_intercept  # of the rows in the constant
         self._rest = np.maximum(1.0 - weights / self._total, np.finfo(float).eps)
-        self._means = K @ self._shares
+        self._means = product(K, self._shares)
         spectrum = spectrum_without_constant if self.fit_intercept else weighted_spectrum
         self._values, self._vectors = spectrum(K, self._root)
-        scale = self._root**2 @ np.abs(K.diagonal()) / self._n
+        scale = self._root**2 @ np.abs(on_host(K.diagonal())) / self._n
         self._values = non_negative(self._values, self.alpha, scale)
         self._x, self.max_learning_rate = self._step_sizes()
         if self.learning_rate >= self.max_learning_rate:
@@ -141,7 +143,7 @@ class Training(LeaveOneOut, Trained):
         gains = np.atleast_2d(self._gains(times))
         filtered = gains.T[:, :, None] * self._project(Y)[:, None, :]
         columns = filtered.reshape(len(self._values), len(gains) * Y.shape[1])
-        dual = self._root[:, None] * (self._vectors @ columns)
+        dual = self._root[:, None] * product(self._vectors, columns)
         intercept = self._shares @ Y - (self._means @ dual).reshape(-1, Y.shape[1])
         dual = dual.reshape(self._n, -1, Y.shape[1]).swapaxes(0, 1)
         if is_flat:
@@ -245,7 +247,7 @@ class Training(LeaveOneOut, Trained):
 
     def _project(self, Y):
         """Targets in the coordinates of the eigenvectors, ``U' W^1/2 Y`` of shape (n - 1, k)."""
-        return self._vectors.T @ (self._root[:, None] * Y)
+        return product(self._vectors.T, np.asarray(self._root, like=Y)[:, None] * Y)
 
     def _losses_at_start(self, Y, start):
         """Losses (n - 1,) of the components of the targets, summed over outputs."""
@@ -254,7 +256,8 @@ class Training(LeaveOneOut, Trained):
 
     def _project_cross(self, cross):
         """Kernel (m, n) in these coordinates, (n - 1, m), and its means (m,) over the rows."""
-        return self._project((cross - self._means).T), cross @ self._shares
+        centred = cross - np.asarray(self._means, like=cross)
+        return self._project(centred.T), product(cross, self._shares)
 
     def _gains(self, times):
         """``s / (L + alpha)`` of shape (..., n - 1), zero where ``L + alpha`` is zero."""

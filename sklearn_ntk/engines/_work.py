@@ -10,14 +10,14 @@ derivatives. `Host` adds where arrays are. The engine for GPUs is a class ``Engi
 these as methods, without ``scan_blocks``.
 """
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .._runtime.device import is_on_device, place_of
-from .._runtime.memory import check_memory
+from .._runtime.device import is_on_device, place_of, read_device
+from .._runtime.memory import check_memory, free_memory
 
 ENGINES = {"cpu": "numba", "cuda": "cupy"}
 """Names of the engines' packages, by kind of device."""
@@ -28,6 +28,47 @@ def engine_for(rows, device=None):
     kind, number = place_of(rows, device)
     package = import_module(f"{__package__}.{ENGINES[kind]}")
     return Host(package) if kind == "cpu" else package.Engine(number, not is_on_device(rows[0]))
+
+
+@contextmanager
+def limit_threads(n):
+    """Context in which Gram matrices that this thread computes on the CPU take ``n`` threads."""
+    engine = import_module(f"{__package__}.{ENGINES['cpu']}")
+    before = engine.set_threads(n)
+    try:
+        yield
+    finally:
+        engine.set_threads(before)
+
+
+def active(rows, device):
+    """Context in which the device that computes with rows is the current one."""
+    kind, number = place_of(rows, device)
+    if kind == "cpu":
+        return nullcontext()
+    return import_module(f"{__package__}.{ENGINES[kind]}").Engine(number, False).active()
+
+
+def on_device(rows, device):
+    """Arrays of rows in the memory of the device that computes with them."""
+    given = [X for X in rows if is_on_device(X)][:1] or rows[:1]
+    kind, number = place_of(given, device)
+    if kind == "cpu":
+        return rows
+    return import_module(f"{__package__}.{ENGINES[kind]}").Engine(number, False).upload(rows)
+
+
+def free_memory_of(device):
+    """Free bytes of the memory in which matrices of a device are."""
+    kind, number = read_device(device)
+    if kind != "cuda":
+        return free_memory()
+    return import_module(f"{__package__}.{ENGINES[kind]}").Engine(number, False).free_memory()
+
+
+def linear_algebra(array):
+    """Module with ``eigenvectors``, ``try_cholesky`` and ``least_eigenvalue`` for a GPU's array."""
+    return import_module(f"{__package__}.{ENGINES['cuda']}.factors")
 
 
 class Host:

@@ -9,6 +9,10 @@ from ..solvers._iterations import System
 from ._ensemble import posterior_of
 from ._uncertainty import Posterior
 
+FACTORISED = 10_000
+"""Rows of a fit by conjugate gradients up to which variances are exact, by a factor of the matrix:
+it is made in seconds, and then each new row costs a product."""
+
 COLUMNS = 64
 """New rows whose equations are solved at a time by conjugate gradients, which share products."""
 
@@ -29,7 +33,9 @@ def posterior_for(model, weights, ridge, solution):
     """
     if model.solver_ == "cholesky":
         return posterior_of(model, weights, ridge, solution)
-    if model.solver_ == "cg":
+    if model.solver_ == "cg" and len(weights) <= FACTORISED:
+        posterior = Posterior(weights, ridge)
+    elif model.solver_ == "cg":
         posterior = IterativePosterior(weights, ridge, model.tol, model.max_iter)
     elif model.solver_ == "local":
         posterior = LeavesPosterior(weights, ridge, model._leaves)
@@ -40,6 +46,8 @@ def posterior_for(model, weights, ridge, solution):
 
 class ApproximatePosterior(Posterior):
     """Base class: the variance of draws from the prior is that over some of the rows."""
+
+    is_on_device = False
 
     def _kernel_variance_of(self, kernel, X_fit):
         rows = np.linspace(0, len(X_fit) - 1, min(len(X_fit), SAMPLE)).astype(int)

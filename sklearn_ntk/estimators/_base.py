@@ -1,18 +1,20 @@
 """Base class of regressor and classifier, and their checks and fits of squares."""
 
 import numbers
+from functools import wraps
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
 from .._runtime.check import skewness
+from .._runtime.device import is_on_device, on_host, place_together
 from ..dynamics import Descent, Flow, HeavyBall, Nesterov
 from ..gram import ArrayOperator, KernelOperator
-from ..gram._operator import chunks
+from ..gram._operator import chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers import EarlyStopping, Ridge
 from ..solvers._units import product, scaled
@@ -20,6 +22,7 @@ from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._equal_rows import distinct
 from ._features import given_features, gradients, project
+from ._places import device_of, read_new
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
@@ -177,18 +180,28 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
             _check_symmetric(X)
             self._weights = weights[kept]
-            forget(self, pick_solver(self, len(kept), is_precomputed=True))
-            self._kept = kept
-            return ArrayOperator(X[np.ix_(kept, kept)], overwrite=True), kept, np.arange(len(kept))
-        X, weights = X[kept], weights[kept]
+            forget(self, self._solver_for(len(kept), is_precomputed=True))
+            self._kept, K = kept, ArrayOperator(X).block(kept, kept)
+            return ArrayOperator(K, overwrite=True), kept, np.arange(len(kept))
+        _check_takes(kernel, X)
+        X, weights = X[np.asarray(kept, like=X)], weights[kept]
         self._columns = fit_columns(self, self.kernel_, X, weights)
         X = X if self._columns is None else self._columns.apply(X)
         self._stds = deviations(X, weights)
         X = project(X, self.features_)
         first, group = distinct(X)
-        self.X_fit_, self._weights = X[first] + 0.0, np.bincount(group, weights)
-        forget(self, pick_solver(self, len(first)))
-        return KernelOperator(self.kernel_, self.X_fit_), kept, group
+        self.X_fit_ = X[np.asarray(first, like=X)] + 0.0
+        self._weights = np.bincount(group, weights)
+        forget(self, self._solver_for(len(first), device=_memory_of(self, X)))
+        return self._operator(self.kernel_, self.X_fit_), kept, group
+
+    def _operator(self, kernel, X):
+        """`GramOperator` of rows."""
+        return KernelOperator(kernel, X)
+
+    def _solver_for(self, n, is_precomputed=False, device=None):
+        """Name of the solver for n distinct rows."""
+        return pick_solver(self, n, is_precomputed, device)
 
     def _rows(self, X):
         """Rows as the kernel sees them."""
@@ -196,23 +209,27 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         return project(X, self.features_)
 
     def _gram_blocks(self, X):
-        """Yield the Gram matrix between new and training rows, a block of new rows at a time."""
+        """Yield the Gram matrix between new and training rows, a block of new rows at a time.
+
+        Blocks are where the kernel computes, maybe in the memory of a GPU.
+        """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = read_new(self, X)
         if self.kernel_ is None:
-            yield X[:, self._kept]
+            yield X[:, np.asarray(self._kept, like=X)]
             return
-        X = self._rows(X)
-        for rows in chunks(len(X), len(self.X_fit_)):
-            yield self.kernel_(X[rows], self.X_fit_)
+        _check_takes(self.kernel_, X)
+        X, X_fit = placed(self.kernel_, self._rows(X), self.X_fit_)
+        for rows in chunks(len(X), len(X_fit)):
+            yield self.kernel_(X[rows], X_fit)
 
     def _values(self, X, dual, intercept):
-        """Values (m, k) of ``k(x, X_fit) @ dual + intercept`` at m new rows.
+        """Values (m, k) of ``k(x, X_fit) @ dual + intercept`` at m new rows, of NumPy.
 
         Those of local models have coefficients of their own.
         """
         if self._leaves is not None:
-            X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+            X = on_host(self._rows(read_new(self, X)))
             return self._leaves.values(self.kernel_, self.X_fit_, X)
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
@@ -246,7 +263,8 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         rows = self.features_, self._stds
         variances, dual = self._functions()
         if self._leaves is None:
-            yield from gradients(self.kernel_, self.X_fit_, *rows, variances, self._weights, dual)
+            X = on_host(self.X_fit_)
+            yield from gradients(self.kernel_, X, *rows, variances, self._weights, dual)
             return
         for leaf in self._leaves.leaves:
             X, weights = self.X_fit_[leaf.rows], self._weights[leaf.rows]
@@ -254,18 +272,57 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
 
     def _gradients(self, X, dual):
         """Gradients (n, k, d) of functions at new rows, by their coefficients."""
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = on_host(read_new(self, X))
         if not hasattr(self.kernel_, "gradient_x"):
             raise ValueError(
                 f"predict_gradient needs a kernel with a method gradient_x, such as NTKKernel(); "
                 f"got {kind_of(self.kernel_)}."
             )
         if self._leaves is None:
-            gradients = self.kernel_.gradient_x(self._rows(X), self.X_fit_, dual)
+            gradients = self.kernel_.gradient_x(self._rows(X), on_host(self.X_fit_), dual)
         else:
             gradients = self._leaves.gradients(self.kernel_, self.X_fit_, self._rows(X))
         gradients = project(gradients, None if self.features_ is None else self.features_.T)
         return gradients if self._columns is None else gradients * self._columns.slopes(X)[:, None]
+
+
+def all_or_nothing(fit):
+    """Decorator of a method that fits: if it raises an error, the model stays as it was."""
+
+    @wraps(fit)
+    def whole(self, *arguments, **keywords):
+        before = dict(vars(self))
+        try:
+            return fit(self, *arguments, **keywords)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return whole
+
+
+def _check_takes(kernel, X):
+    """Raise ValueError for rows of CuPy and a kernel of a kind that takes none."""
+    if is_on_device(X) and not hasattr(kernel, "on_device"):
+        raise ValueError(
+            f"Rows of CuPy need the kernel of a network; got {kernel!r}: copy them by cupy.asnumpy."
+        )
+
+
+def _memory_of(model, X):
+    """Name of the device in whose memory the Gram matrix is, None for that of the machine.
+
+    Raises ValueError for rows of CuPy and a solver of many rows, which takes parts of rows.
+    """
+    if not is_on_device(X):
+        return device_of(model)
+    if model.solver not in ("auto", "cholesky"):
+        raise ValueError(
+            f"solver={model.solver!r} takes rows of NumPy; got rows of CuPy: copy them by "
+            f"cupy.asnumpy, or take solver='cholesky'."
+        )
+    return f"cuda:{X.device.id}"
 
 
 def kind_of(kernel):
@@ -348,7 +405,10 @@ def _check_symmetric(K):
 
 def check_weights(sample_weight, X):
     """Weights (n,) of the rows, ones for None; raises ValueError if one is < 0 or all are 0."""
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if sample_weight is not None and (is_on_device(X) or is_on_device(sample_weight)):
+        place_together([X, sample_weight], "X and sample_weight")
+    rows = np.empty((len(X), 1)) if is_on_device(X) else X
+    weights = _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
     if np.any(weights < 0):
         raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}: leave out the row.")
     if not np.any(weights):  # before 1.9 scikit-learn lets this pass

@@ -101,7 +101,7 @@ def choose(model, kernels, fits, operator, Y, weights):
         model.features_, model.X_fit_ = best.features, project(model.X_fit_, best.features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
         return best.fit, errors
-    return whole(KernelOperator(model.kernel_, model.X_fit_), Y, weights), errors
+    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights), errors
 
 
 def mode_of(model, kernel, d):
@@ -167,7 +167,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps):
         How often features are learned.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(X))[:MOST_ROWS])
-    X, Y, weights = X[rows], Y[rows], weights[rows]
+    X, Y, weights = X[np.asarray(rows, like=X)], Y[rows], weights[rows]
 
     def candidate(kernel, features=None, optimism=1.0):
         found = fit(KernelOperator(kernel, project(X, features)), Y, weights)

@@ -5,13 +5,16 @@ from functools import update_wrapper
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._runtime.device import on_host
 from ..solvers._scoring import logits
 from ..solvers._units import normalise
 from ._losses import loss_of
+from ._places import where_rows_are
 
 
 def read_classes(y, weights, class_weight, name):
@@ -35,8 +38,30 @@ def class_targets(y, weights, name):
             f"{name} needs at least two classes; got only one class, {classes.tolist()[0]!r}: add "
             f"rows of another one."
         )
+    return classes, _indicators(y, classes)
+
+
+def targets_of(y, weights, classes, class_weight):
+    """Targets (n, k) of labels for classes that are known, and weights times those of the classes.
+
+    Raises ValueError for other labels.
+    """
+    if len(classes) < 2:
+        raise ValueError(f"classes must be at least two; got {classes.tolist()}.")
+    others = np.setdiff1d(y[weights > 0], classes)
+    if len(others):
+        raise ValueError(
+            f"y must have labels of the classes {classes.tolist()}; got {others.tolist()[0]!r}: "
+            f"give all classes to the first partial_fit."
+        )
+    if class_weight is not None:
+        weights = weights * np.array([class_weight.get(label, 1.0) for label in y.tolist()])
+    return _indicators(y, classes), weights
+
+
+def _indicators(y, classes):
     targets = (y[:, None] == classes).astype(np.float64)
-    return classes, targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
+    return targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
 
 
 def weigh_classes(class_weight, classes, y, weights):
@@ -95,6 +120,7 @@ class _OfProbabilities:
 class ScoreClassifier(ClassifierMixin):
     """Mixin: labels and probabilities from `decision_function`, ``classes_``, ``temperature_``."""
 
+    @where_rows_are
     def predict(self, X):
         """Predict labels.
 
@@ -109,7 +135,25 @@ class ScoreClassifier(ClassifierMixin):
         check_is_fitted(self)
         return loss_of(self).labels(self, X)
 
+    def score(self, X, y, sample_weight=None):
+        """Share of the rows that `predict` labels correctly, by weight.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            `sklearn.metrics.accuracy_score`, also for arrays of CuPy.
+        """
+        y, labels, weights = map(on_host, (y, self.predict(X), sample_weight))
+        return accuracy_score(y, labels, sample_weight=weights)
+
     @_OfProbabilities
+    @where_rows_are
     def predict_proba(self, X):
         """Predict probabilities of the classes.
 
@@ -125,6 +169,7 @@ class ScoreClassifier(ClassifierMixin):
         return np.exp(self.predict_log_proba(X))
 
     @_OfProbabilities
+    @where_rows_are
     def predict_log_proba(self, X):
         """Predict logarithms of the probabilities of the classes.
 
@@ -137,7 +182,7 @@ class ScoreClassifier(ClassifierMixin):
         array of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
-        scores = self.decision_function(X)
+        scores = on_host(self.decision_function(X))
         scores = logits(scores[:, None] if scores.ndim == 1 else scores)
         with np.errstate(over="ignore"):  # scores may be huge far from the training rows
             logits_ = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_

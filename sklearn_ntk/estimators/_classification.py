@@ -5,22 +5,27 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions, _fit_context
+from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ..gram import KernelOperator
-from ..solvers._units import normalise
-from ._base import NetworkEstimator, check_weights
+from ..solvers._units import normalise, scaled
+from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges, method_of
 from ._choice import kernels_of, learn_features
-from ._classes import ScoreClassifier, read_classes
+from ._choice_of_solver import can_stream, is_streaming
+from ._classes import ScoreClassifier, read_classes, targets_of
 from ._features import project
-from ._losses import LOSSES, ClassRows, loss_of
+from ._influence import Influence, Samples
+from ._losses import LOSSES, ClassRows, fitted_scores, loss_of
+from ._many_rows import absorb
+from ._places import on_device_of_fit, read_data, where_rows_are
 from ._stages import stages
 
 
-class NTKClassifier(ScoreClassifier, NetworkEstimator):
+class NTKClassifier(Influence, ScoreClassifier, NetworkEstimator):
     """Classifier with the kernel of an infinitely wide network.
 
     By default it is regression on class indicators; with the NTK, that is the limit of training a
@@ -83,7 +88,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
-        probabilities; or the log loss of all classes, multinomial kernel logistic regression.
+        probabilities; or the log loss of all classes, multinomial kernel logistic regression. The
+        last two take the Gram matrix from a GPU once, and compute on the CPU.
     C : float, default=1.0
         Weight of the rows in a support vector machine, infinite for classes that can be separated;
         only for ``loss="hinge"``, which ignores ``alpha``.
@@ -97,14 +103,17 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         rows, the centres, and learns from streams, see `partial_fit`. "auto" factorises up to 5000
         distinct rows, and then takes the first of "cg" and "local" that fits ``max_memory``. Where
         a parameter needs the whole matrix, "auto" is "cholesky".
-    tol, max_iter : float, int, default=1e-4, 500
-        Conjugate gradients end at residuals of ``tol`` times the size of the targets, which is
-        about the error of predictions, or after ``max_iter`` iterations, with a warning.
+    tol : float, default=0.0001
+        Conjugate gradients end at residuals of this size, in units of the targets, which is about
+        the error of predictions.
+    max_iter : int, default=500
+        Iterations after which they end with a warning.
     max_memory : float, optional
         Bytes that a fit may take; None lets "auto" use half of the free memory.
-    leaf_size, overlap : int, float, default=5000, 0.1
-        Most rows of a leaf of "local", and the share of the rows of a branch, on either side of its
-        median, that both sides have.
+    leaf_size : int, default=5000
+        Most rows of a leaf of "local".
+    overlap : float, default=0.1
+        Share of the rows of a branch, on either side of its median, that both sides have.
     n_components : int, optional
         Number of centres of "nystroem"; by default 2000, or all rows if there are fewer.
     centers : {"uniform", "rpcholesky"} or array (m, n_features), default="uniform"
@@ -115,8 +124,9 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
-        results are of their kind. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
+        stay. None is where the rows are, and results are of their kind. A kernel object has a
+        ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -141,7 +151,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
         units of the variance of the targets, or the log loss of the folds; the errors are empty if
-        ``alpha`` was given.
+        ``alpha`` was given. They are estimates with "cg", and those of some rows with "nystroem".
     training_time_, training_times_ : float or None, array
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.
@@ -153,7 +163,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     solver_ : str
         The solver in use.
     n_iter_, residual_ : int, float or None
-        Iterations of "cg", in all, and its true residual, in units of the targets.
+        Iterations of "cg", in all, 1 for others, and its true residual, in units of the targets.
     leaves_ : list of arrays or None
         Indices of the rows of ``X_fit_`` in each leaf of "local".
     centers_ : array or None
@@ -266,6 +276,8 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
+    @all_or_nothing
+    @on_device_of_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -283,25 +295,87 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         -------
         self
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, order="C")
+        self._is_stream = False
+        return self._fit(X, y, sample_weight)
+
+    @available_if(can_stream)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
+    @all_or_nothing
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Fit the network to a part of the data, and to all parts before.
+
+        As `NTKRegressor.partial_fit`, for ``loss="squared_error"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; the first ones should be a sample of all, from which the centres are drawn.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), optional
+            All classes, if not all of them are in the first part; for the first call.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        self
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all rows at once: give partial_fit a dictionary of "
+                "the weights of the classes."
+            )
+        if not is_streaming(self):
+            self._is_stream = True
+            return self._fit(X, y, sample_weight, classes)
+        X, y, weights = self._read(X, y, sample_weight, reset=False)
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first part, {self.classes_.tolist()}; got "
+                f"{np.unique(classes).tolist()}."
+            )
+        targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
+        weights = scaled(weights, -self._unit)
+        kept = np.flatnonzero(weights)
+        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        self._centers, held = path.solution.details, path.solution.details.held
+        path = path._replace(solution=path.solution._replace(rows=None))
+        attributes = fitted_ridges(self, path, None, self._unit)
+        vars(self).update(fitted_scores(path, attributes, held.Y, held.weights))
+        return self
+
+    def _read(self, X, y, sample_weight, reset=True):
+        """Checked rows, labels and weights."""
+        X, y = read_data(self, X, y, reset=reset)
         check_classification_targets(y)
-        weights = check_weights(sample_weight, X)
-        self.classes_, targets, weights = read_classes(
-            y, weights, self.class_weight, type(self).__name__
-        )
+        return X, y, check_weights(sample_weight, X)
+
+    def _fit(self, X, y, sample_weight, classes=None):
+        """Fit to data, or to the first part of them."""
+        X, y, weights = self._read(X, y, sample_weight)
+        if classes is None:
+            name = type(self).__name__
+            self.classes_, targets, weights = read_classes(y, weights, self.class_weight, name)
+        else:
+            self.classes_ = np.unique(classes)
+            targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
         for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
-        self._check_leaves()
         weights, unit = normalise(weights)
+        self._unit = unit
         operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
+        self._check_leaves()
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
+        self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
         features = learn_features(self, [self.kernel_], X, *rows.merged())
         if features is not None:
             self.features_, self.X_fit_ = features, project(X, features)
-            rows = rows._replace(operator=KernelOperator(self.kernel_, self.X_fit_))
+            rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes))
         return self
@@ -316,13 +390,14 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
     def _check_leaves(self):
         """Raise ValueError for leaves that cannot hold rows of all classes."""
         least = 2 * len(self.classes_)
-        if self.solver == "local" and self.leaf_size < least:
+        if self.solver_ == "local" and self.leaf_size < least:
             raise ValueError(
                 f"leaf_size must be at least {least}, two rows for each of the classes; got "
                 f"{self.leaf_size}: increase it."
             )
 
     @one_notice()
+    @where_rows_are
     def decision_function(self, X):
         """Scores of the classes; `predict` takes the largest, except for the hinge loss.
 
@@ -341,6 +416,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         return loss_of(self).scores(self, X)
 
     @one_notice()
+    @where_rows_are
     def staged_decision_function(self, X, times):
         """Scores of the classes at several times of the training.
 
@@ -375,6 +451,7 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
         return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
 
+    @where_rows_are
     def staged_predict(self, X, times):
         """Predict labels at several times of the training.
 
@@ -388,10 +465,11 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         ------
         array of shape (n_samples,)
         """
-        found = self.staged_decision_function(X, times)
+        found = map(on_host, self.staged_decision_function(X, times))
         return (loss_of(self).best(self, scores) for scores in found)
 
     @one_notice()
+    @where_rows_are
     def predict_gradient(self, X):
         """Gradients of the scores, of `decision_function`, with respect to the rows.
 
@@ -410,7 +488,22 @@ class NTKClassifier(ScoreClassifier, NetworkEstimator):
         found = self._gradients(X, loss_of(self).coefficients(self))
         return found[:, 0] if len(self.classes_) == 2 else found
 
+    def _squares(self):
+        if not loss_of(self).is_squares:
+            raise ValueError(
+                f"influence needs loss='squared_error', which has a closed form; got "
+                f"loss={self.loss!r}."
+            )
+        method = self.learning_rate, method_of(self)
+        return *self._problem, self.training_time_, *method
+
+    def _differences(self, values):
+        return values
+
+    def _has_one_output(self):
+        return len(self.classes_) == 2
+
     def _functions(self):
         """Units (k,) of the scores, ones, and their coefficients (n_distinct, k)."""
-        dual = loss_of(self).coefficients(self)
-        return np.ones(dual.shape[1]), dual
+        n_scores = 1 if len(self.classes_) == 2 else len(self.classes_)
+        return np.ones(n_scores), loss_of(self).coefficients(self)

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import clone
 
+from .._runtime.device import on_host
 from ..dynamics import Training, covariance
 from ..dynamics._covariance import influences
 from ..gram._operator import chunks
@@ -38,7 +39,7 @@ def posterior_of(model, weights, ridge, solution):
     if model.uncertainty == "posterior":
         return Posterior(*parameters), solution.precision
     ensemble = Ensemble(start_of(model.kernel_), *parameters)
-    return ensemble, ensemble.precision(model.kernel_, model.X_fit_, solution)
+    return ensemble, ensemble.precision(model.kernel_, on_host(model.X_fit_), solution)
 
 
 class Ensemble(Posterior):
@@ -49,7 +50,7 @@ class Ensemble(Posterior):
     """
 
     _names = (*Posterior._names, "start")
-    has_likelihood = False
+    has_likelihood = is_on_device = False
 
     def __init__(self, start, *parameters):
         self.start = start

@@ -4,16 +4,37 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime.device import is_on_device
+
 
 def distinct(X):
     """Indices of the first of each set of equal rows, and for each row the number of its set.
 
-    Sets are numbered in the order of their first rows.
+    Sets are numbered in the order of their first rows. Both are arrays of NumPy.
     """
+    if is_on_device(X):
+        return _distinct_on_device(X)
     X = X + 0.0  # -0.0 and 0.0 are equal
     numbers = {}
     group = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in X])
     return np.unique(group, return_index=True)[1], group
+
+
+def _distinct_on_device(X):
+    """As `distinct`, of rows on a GPU, of which a number is copied for each row.
+
+    That is a sum of the bits of all entries, as integers, times random odd ones.
+    """
+    X, rng = (X + 0.0).copy(order="C"), np.random.default_rng(0)
+    bits = X.view(np.int64)
+    while True:
+        factors = rng.integers(-(2**62), 2**62, X.shape[1]) * 2 + 1
+        keys = (bits * np.asarray(factors, like=bits)).sum(axis=1).get()
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # to numbers in the order of first rows
+        first, group = first[order], np.argsort(order)[place.ravel()]
+        if bool((X[np.asarray(first[group], like=bits)] == X).all()):
+            return first, group
 
 
 class Scatter(NamedTuple):

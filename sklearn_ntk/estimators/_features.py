@@ -4,6 +4,7 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .._runtime.check import read_array
+from .._runtime.device import on_host
 from ..gram._operator import chunks
 from ..solvers._factors import variances
 from ._columns import deviations
@@ -17,7 +18,7 @@ LEAST_SCALE = 1e-4
 
 def project(X, features):
     """Rows as a kernel on features sees them."""
-    return X if features is None else X @ features
+    return X if features is None else X @ np.asarray(features, like=X)
 
 
 def given_features(features, d):
@@ -38,6 +39,7 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     """
     if not np.all(np.isfinite(dual)):
         return None
+    X = on_host(X)
     stds, targets = deviations(X, weights), variances(Y, weights)
     rows = project(X, features)
     parts = gradients(kernel, rows, features, stds, targets, weights, dual)

@@ -4,14 +4,16 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.check import read_number
+from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..dynamics import Training
 from ..dynamics._added import residuals_with_row
 from ..gram._operator import chunks
 from ._choice_of_solver import check_solve
+from ._places import read_new, where_rows_are
 from ._predictions import check_finite
 
 BLOCK = 2**20
@@ -22,6 +24,7 @@ class Intervals:
     """Mixin: prediction intervals of a fitted `NTKRegressor`."""
 
     @one_notice()
+    @where_rows_are
     def predict_interval(self, X, coverage=0.9, method="conformal"):
         """Predict intervals that hold a new target with a given probability.
 
@@ -43,7 +46,8 @@ class Intervals:
         ValueError
             If there are too few training rows for the coverage, n of which reach at most ``n / (n +
             1)``, or if the kernel is precomputed; for "conformal" also after steps that oscillate,
-            those with momentum or of a learning rate larger than half of the largest stable one.
+            those with momentum or of a learning rate larger than half of the largest stable one,
+            which is smaller with a new row far away.
 
         Notes
         -----
@@ -91,7 +95,7 @@ class Intervals:
             raise ValueError(f"method must be one of {names}; got {method!r}.")
         self._check_spread("predict_interval needs")
         if method == "gaussian":
-            mean, std = self.predict(X, return_std=True)
+            mean, std = map(on_host, self.predict(X, return_std=True))
             reach = ndtri(0.5 + 0.5 * coverage) * std
             return np.stack([mean - reach, mean + reach], axis=1)
         if self._observations is None:
@@ -101,7 +105,7 @@ class Intervals:
                 f"method='gaussian', or solver='cholesky'."
             )
         mean = self._values(X, self._dual, self._constant)
-        X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+        X = self._rows(read_new(self, X))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._posterior.time is None:
                 ends = self._ends(X, coverage, method) + mean
@@ -114,7 +118,7 @@ class Intervals:
     def _ends(self, X, coverage, method):
         """Ends (2, m, k) at rows as the kernel sees them, less the predictions."""
         most = max(1, BLOCK * len(self.X_fit_) // len(self._observations.group))
-        blocks = self._posterior.influences(self.kernel_, self.X_fit_, X, most)
+        blocks = self._posterior.influences(*self._arguments(X), most)
         found = [
             self._observations.ends(method, coverage, weights, self._unit_deviation(variance))
             for weights, variance in blocks
@@ -126,12 +130,13 @@ class Intervals:
         posterior, (group, shares, targets, *_) = self._posterior, self._observations
         rank = rank_of(coverage, len(group))
         check_solve(len(group), "distinct training rows or targets", is_spectral=True)
-        K = self.kernel_(self.X_fit_)[np.ix_(group, group)]
+        X, X_fit = on_host(X), on_host(self.X_fit_)
+        K = self.kernel_(X_fit)[np.ix_(group, group)]
         weights = shares * posterior.weights[group]
         training = Training(K, weights, posterior.ridge, posterior.learning_rate, posterior.method)
         find, found = AFTER_STOP[method], []
         for rows in chunks(len(X), targets.size, BLOCK):
-            cross = self.kernel_(X[rows], self.X_fit_)[:, group]
+            cross = self.kernel_(X[rows], X_fit)[:, group]
             new = self.kernel_.diag(X[rows]), self._new_weight
             found.append(find(training, cross, new, targets, posterior.time, rank))
         return np.concatenate(found, axis=1)
@@ -243,10 +248,7 @@ def _conformal_after_stop(training, cross, new, Y, time, rank):
     of the other rows depend less on ``z`` than that of the new row.
     """
     if not training.decays():
-        raise ValueError(
-            f"method='conformal' needs training without oscillations; got {training.method!r} with "
-            f"learning_rate={training.learning_rate:.4g}: take method='jackknife+'."
-        )
+        raise _oscillating(training)
     first, slope, own = residuals_with_row(training, cross, new[0], Y, time, new[1])
     weights = np.append(training.weights, new[1])
     scale = np.sqrt(weights / np.maximum(own, np.finfo(float).tiny))
@@ -257,7 +259,19 @@ def _conformal_after_stop(training, cross, new, Y, time, rank):
     tilt = np.where(away < 0.0, -slope[:, :-1], slope[:, :-1])
     sides = [slope[:, -1:] + tilt, slope[:, -1:] - tilt]
     lower, upper = (np.where(side > 0.0, np.abs(away) / side, np.inf) for side in sides)
-    return np.stack([center - _ranked(lower, rank), center + _ranked(upper, rank)])
+    reach = np.stack([-_ranked(lower, rank), _ranked(upper, rank)])
+    if not np.all(np.isfinite(reach)):  # with a new row of a larger kernel it does not decay
+        raise _oscillating(training)
+    return center + reach
+
+
+def _oscillating(training):
+    """Error of conformal intervals after steps that are too large."""
+    return ValueError(
+        f"method='conformal' needs training without oscillations, with each of the new rows too; "
+        f"got {training.method!r} with learning_rate={training.learning_rate:.4g}: take "
+        f"method='jackknife+'."
+    )
 
 
 def _ranked(values, rank):

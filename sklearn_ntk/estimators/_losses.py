@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
+from .._runtime.device import on_host
 from .._runtime.threads import run_apart
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
@@ -86,7 +87,7 @@ class Loss:
 
     def labels(self, model, X):
         """Result of ``predict``."""
-        return self.best(model, model.decision_function(X))
+        return self.best(model, on_host(model.decision_function(X)))
 
     def best(self, model, scores):
         """Labels of scores as of ``decision_function``."""
@@ -105,18 +106,23 @@ class SquaredError(Loss):
     def fit(self, model, rows):
         Y, weights = rows.merged()
         path, ridge, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
-        solution = path.solution
-        Y, weights = solution.known(Y, weights)
-        return attributes | {
-            "_problem": (Y, weights, ridge),
-            "dual_coef_": solution.dual,
-            "intercept_": solution.intercept,
-            "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
-        }
+        problem = Y, weights, ridge, model.learning_rate, method_of(model)
+        return fitted_scores(path, attributes, Y, weights) | {"_problem": problem}
 
     def training(self, model, K):
-        Y, weights, ridge = model._problem
-        return Training(K, weights, ridge, model.learning_rate, method_of(model)), Y
+        Y, *problem = model._problem
+        return Training(K, *problem), Y
+
+
+def fitted_scores(path, attributes, Y, weights):
+    """Fitted attributes of the squared error, with the temperature of the left-out scores."""
+    solution = path.solution
+    Y, weights = solution.known(Y, weights)
+    return attributes | {
+        "dual_coef_": solution.dual,
+        "intercept_": solution.intercept,
+        "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
+    }
 
 
 class LogLoss(Loss):
@@ -144,7 +150,7 @@ class LogLoss(Loss):
 
     def fit(self, model, rows):
         Y, weights = rows.merged()
-        K, ridge = rows.operator.dense(), given_alpha(model.alpha, rows.unit)
+        K, ridge = on_host(rows.operator.dense()), given_alpha(model.alpha, rows.unit)
         shares = shares_of(Y)
         Y = shares[:, 1:] if shares.shape[1] == 2 else shares
         if model.training_time is not None:
@@ -166,12 +172,12 @@ class LogLoss(Loss):
             "training_time_": None,
             "training_times_": np.empty(0),
             "temperature_": 1.0,
-            "_problem": (Y, weights, ridge),
+            "_problem": (Y, weights, ridge, model.learning_rate),
         }
 
     def training(self, model, K):
-        Y, weights, ridge = model._problem
-        return LogLossTraining(K, weights, ridge, model.learning_rate), Y
+        Y, *problem = model._problem
+        return LogLossTraining(on_host(K), *problem), Y
 
     def _train(self, model, K, Y, weights, ridge):
         """Fitted attributes for a training time."""
@@ -187,7 +193,7 @@ class LogLoss(Loss):
             "training_time_": model.training_time,
             "training_times_": np.array([model.training_time]),
             "temperature_": 1.0,
-            "_problem": (Y, weights, ridge),
+            "_problem": (Y, weights, ridge, model.learning_rate),
         }
 
 
@@ -200,7 +206,7 @@ class Hinge(Loss):
     )
 
     def fit(self, model, rows):
-        K, codes = rows.operator.dense(), shares_of(rows.targets).argmax(axis=1)
+        K, codes = on_host(rows.operator.dense()), shares_of(rows.targets).argmax(axis=1)
         # equal rows of one class are merged, in an order that does not depend on that of the rows
         ranks = _ranks(model, len(K))
         pairs = [ranks[rows.group], codes]
@@ -231,7 +237,7 @@ class Hinge(Loss):
     def _apply(self, model, method, X):
         """Result of a method of the support vector machine for new rows."""
         blocks = (
-            scaled(K[:, model._group] - model._means, -model._exponent)
+            scaled(on_host(K)[:, model._group] - model._means, -model._exponent)
             for K in model._gram_blocks(X)
         )
         return np.concatenate([method(K) for K in blocks])
@@ -248,7 +254,7 @@ def loss_of(model):
 
 def _ranks(model, n):
     """Ranks (n,) of the distinct rows by `ranks_of`; for a precomputed kernel, their order."""
-    return np.arange(n) if model.kernel_ is None else ranks_of(model.X_fit_)
+    return np.arange(n) if model.kernel_ is None else ranks_of(on_host(model.X_fit_))
 
 
 def _standardise(K):

@@ -1,17 +1,22 @@
 """Fits of many rows: by the solver that was chosen, with what predictions need of it."""
 
 import warnings
+from copy import copy
+from functools import partial
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
-from ..gram import KernelOperator
 from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
-from ..solvers._ridge import GUESS_ROWS
+from ..solvers._nystroem import Centers
+from ..solvers._ridge import GUESS_ROWS, read_ridges
+from ..solvers._sums import Basis, Sums
 from ._base import fit_squares, fitted_ridges, given_alpha
+from ._equal_rows import distinct
 
 
 def fit_whole(model, operator, Y, weights, unit):
@@ -29,9 +34,14 @@ def fit_whole(model, operator, Y, weights, unit):
         start = vars(model).get("_iterations")
         is_alike = start is not None and start.columns.shape == (len(Y), Y.shape[1] + 1)
         more["start"] = start if is_alike else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotConverged)  # the one below is that of scikit-learn
-        path = solver.fit(operator, Y, weights, **more)
+    given = None
+    if model.solver_ == "nystroem" and not isinstance(model.centers, str):
+        given = _given_centers(model)
+        path = _fit_to_given(solver, given, operator, Y, weights)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotConverged)  # the one below is that of scikit-learn
+            path = solver.fit(operator, Y, weights, **more)
     details = path.solution.details
     if model.solver_ == "cg":
         model.n_iter_, model.residual_ = details.n_iter, details.residual
@@ -42,7 +52,7 @@ def fit_whole(model, operator, Y, weights, unit):
     elif model.solver_ == "local":
         model._leaves, model.leaves_ = details, [leaf.rows for leaf in details.leaves]
     else:
-        keep_centers(model, details)
+        _keep_centers(model, details, given)
     return path, path.value, fitted_ridges(model, path, alpha, unit)
 
 
@@ -54,28 +64,79 @@ def make_solver(model, alpha):
         return ConjugateGradient(alpha, model.tol, model.max_iter, **common)
     if model.solver_ == "local":
         return Local(alpha, model.leaf_size, model.overlap, **common)
-    return Nystroem(alpha, model.n_components, model.centers, **common)
+    centers = model.centers if isinstance(model.centers, str) else "uniform"
+    return Nystroem(alpha, model.n_components, centers, **common)
 
 
-def keep_centers(model, details):
-    """Make the centres the rows of a fitted model."""
-    rows = details.rows
-    model._centers = details
-    model._weights = model._weights[rows]
+def absorb(model, X, Y, weights):
+    """The `Path` of a fit by centres after more rows, as the kernel sees them; see `Nystroem`.
+
+    Nothing of the model is changed.
+    """
+    solver = make_solver(model, None)
+    kernel, centers = _quiet_kernel(model.kernel_), model.X_fit_
+
+    def blocks(rows):
+        return partial(kernel, X[rows], centers)
+
+    return solver.absorb(model._centers, blocks, kernel.diag(X), Y, weights)
+
+
+def _given_centers(model):
+    """Centres (m, d) that are given, as the kernel sees them."""
     if model.kernel_ is None:
-        model._kept = model._kept[rows]
-        model.centers_ = model._kept
+        raise ValueError(
+            "centers must be 'uniform' or 'rpcholesky' for kernel='precomputed'; got rows, which "
+            "it lacks: pass the kernel itself."
+        )
+    d = model.n_features_in_
+    what = f"'uniform', 'rpcholesky' or an array (m, {d}) of finite numbers"
+    centers = read_array(model.centers, "centers", what, "give each column a number", [2])
+    if centers.shape[1] != d or not len(centers):
+        raise ValueError(f"centers must be {what}; got shape {centers.shape}.")
+    centers = model._rows(centers)
+    n_distinct = len(distinct(centers)[0])
+    if n_distinct < len(centers):
+        raise ValueError(
+            f"centers must differ from each other; {n_distinct} of {len(centers)} do: drop the "
+            f"others."
+        )
+    return centers
+
+
+def _fit_to_given(solver, given, operator, Y, weights):
+    """`Path` of a fit by centres (m, d) that are given."""
+    kernel, X = operator.kernel, operator.X
+    basis, ridges = Basis(kernel(given)), read_ridges(solver.ridges, operator, weights)[0]
+    empty = Centers(None, basis, ridges, Sums.empty(basis, Y.shape[1]))
+
+    def blocks(rows):
+        return partial(kernel, X[rows], given)
+
+    return solver.absorb(empty, blocks, operator.diagonal(), Y, weights, fold=operator.fold)
+
+
+def _keep_centers(model, details, given):
+    """Make the centres the rows of a fitted model."""
+    model._centers, rows = details, details.rows
+    model._weights = np.ones(len(given)) if rows is None else model._weights[rows]
+    if model.kernel_ is None:
+        model._kept = model.centers_ = model._kept[rows]
     else:
-        model.X_fit_ = model.X_fit_[rows]
-        model.centers_ = model.X_fit_
+        model.X_fit_ = model.centers_ = model.X_fit_[rows] if given is None else given
 
 
 def _quiet(operator):
     """The operator, of a kernel that prints nothing for each of its blocks."""
-    kernel = getattr(operator, "kernel", None)
-    if not getattr(kernel, "verbose", 0):
+    if not hasattr(operator, "kernel"):
         return operator
-    return KernelOperator(clone(kernel).set_params(verbose=0), operator.X)
+    quiet = copy(operator)
+    quiet.kernel = _quiet_kernel(operator.kernel)
+    return quiet
+
+
+def _quiet_kernel(kernel):
+    return clone(kernel).set_params(verbose=0) if getattr(kernel, "verbose", 0) else kernel
 
 
 def _with_residuals(model, path, operator, Y, weights):

@@ -2,13 +2,18 @@
 
 import numpy as np
 from scipy import linalg
+from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.check import read_count
+from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
+from ..engines._work import active
+from ..gram._operator import placed
 from ..solvers import Ridge
+from ._places import device_of, read_new, where_rows_are
 from ._stages import check_exact, stages
 
 
@@ -16,6 +21,7 @@ class Predictions:
     """Mixin: predictions of a fitted `NTKRegressor`."""
 
     @one_notice()
+    @where_rows_are
     def predict(self, X, return_std=False, return_cov=False, include_noise=True):
         """Predict targets.
 
@@ -60,7 +66,7 @@ class Predictions:
             raise ValueError("At most one of return_std and return_cov can be requested.")
         check_is_fitted(self)
         if return_cov and self.kernel_ is not None:
-            n = np.shape(X)[0]
+            n = (getattr(X, "shape", None) or np.shape(X))[0]
             check_memory(
                 16.0 * n * (n + len(self.X_fit_)),
                 f"The covariance of {n} rows",
@@ -76,14 +82,32 @@ class Predictions:
         if not (return_std or return_cov):
             return mean
         self._check_spread("return_std and return_cov need")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = read_new(self, X)
         spread_of = self._covariance if return_cov else self._deviation
         with np.errstate(over="ignore", invalid="ignore"):
             spread = spread_of(X, include_noise)
         check_finite(spread, mean, ", or take return_std=True" * return_cov)
         return mean, spread[..., 0] if self._is_flat else spread
 
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            `sklearn.metrics.r2_score`, also for arrays of CuPy.
+        """
+        y, predictions, weights = map(on_host, (y, self.predict(X), sample_weight))
+        return r2_score(y, predictions, sample_weight=weights)
+
     @one_notice()
+    @where_rows_are
     def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
         """Draw targets of new rows, or functions, from the distribution of `predict`.
 
@@ -115,7 +139,8 @@ class Predictions:
         n_samples = read_count(n_samples, "n_samples", 1)
         check_is_fitted(self)
         self._check_spread("sample_y needs")
-        mean, cov = self.predict(X, return_cov=True, include_noise=include_noise)
+        moments = self.predict(X, return_cov=True, include_noise=include_noise)
+        mean, cov = map(on_host, moments)
         m, random = len(mean), check_random_state(random_state)
         draws = []
         for center, C in zip(mean.reshape(m, -1).T, cov.reshape(m, m, -1).T, strict=True):
@@ -152,8 +177,13 @@ class Predictions:
                 f"training_time={self._posterior.time} and uncertainty={self.uncertainty!r}: take "
                 f"training_time=None and uncertainty='posterior'."
             )
-        n, total = len(self.X_fit_), 0.0
-        K, weights = self.kernel_(self.X_fit_), self._posterior.weights
+        with active([self.X_fit_], device_of(self)):
+            return self._likelihood(*placed(self.kernel_, self.X_fit_))
+
+    def _likelihood(self, X_fit):
+        """Result of `log_marginal_likelihood` from training rows where the kernel computes."""
+        n, total = len(X_fit), 0.0
+        K, weights = self.kernel_(X_fit), self._posterior.weights
         columns = zip(self._targets.T, self._units.exponents, *self._spread[:2], strict=True)
         for y, exponent, amplitude, noise in columns:
             if amplitude == 0.0:
@@ -166,6 +196,7 @@ class Predictions:
         return float(total)
 
     @one_notice()
+    @where_rows_are
     def staged_predict(self, X, times):
         """Predict targets at several times of the training.
 
@@ -217,9 +248,16 @@ class Predictions:
                 f"{what} at least 2 distinct training rows to learn the noise from; got 1."
             )
 
+    def _arguments(self, X):
+        """Kernel, training rows and new rows (m, d), where the posterior computes with them."""
+        rows = self.X_fit_, X
+        if self._posterior.is_on_device:
+            return self.kernel_, *placed(self.kernel_, *rows)
+        return self.kernel_, *map(on_host, rows)
+
     def _deviation(self, X, include_noise):
         """Standard deviations (m, k) of new observations, or without noise of the function."""
-        arguments = self.kernel_, self.X_fit_, self._rows(X)
+        arguments = self._arguments(self._rows(X))
         latent, kernel_variance = self._posterior.variance(*arguments)
         latent = latent * self._lengthening(X) ** 2
         variance = latent[:, None] * self._spread.scale(latent, kernel_variance)
@@ -228,7 +266,7 @@ class Predictions:
 
     def _covariance(self, X, include_noise):
         """Covariances (m, m, k) of new observations, or without noise of the function."""
-        arguments = self.kernel_, self.X_fit_, self._rows(X)
+        arguments = self._arguments(self._rows(X))
         latent, kernel_variance = self._posterior.covariance(*arguments)
         lengthening = self._lengthening(X)
         latent = latent * lengthening[:, None] * lengthening

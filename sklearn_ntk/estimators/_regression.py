@@ -5,23 +5,36 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
-from ._base import NetworkEstimator, check_weights, fit_squares
+from ._base import (
+    NetworkEstimator,
+    all_or_nothing,
+    check_weights,
+    fit_squares,
+    fitted_ridges,
+    method_of,
+)
 from ._choice import choose, kernels_of
+from ._choice_of_solver import can_stream, is_streaming
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
+from ._influence import Influence, Samples
 from ._intervals import Intervals, observe
-from ._many_rows import fit_whole
+from ._many_rows import absorb, fit_whole
+from ._places import on_device_of_fit, read_data, where_rows_are
 from ._predictions import Predictions
 from ._uncertainty import find_spread
 
 
-class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator):
+class NTKRegressor(
+    Intervals, Influence, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator
+):
     """Kernel ridge regression with the kernel of an infinitely wide network.
 
     With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
@@ -87,7 +100,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         the ridge that predicts best is often smaller than the noise.
     uncertainty : {"posterior", "ensemble"}, default="posterior"
         That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
-        start at random and are trained to the same targets, for the kernels of networks.
+        start at random and are trained to the same targets, for the kernels of networks; it takes
+        two Gram matrices from a GPU once, and computes on the CPU.
     solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
         How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
         matrix in single precision, is faster for more rows. "local" has an exact model in each
@@ -95,14 +109,17 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         rows, the centres, and learns from streams, see `partial_fit`. "auto" factorises up to 5000
         distinct rows, and then takes the first of "cg" and "local" that fits ``max_memory``. Where
         a parameter needs the whole matrix, "auto" is "cholesky".
-    tol, max_iter : float, int, default=1e-4, 500
-        Conjugate gradients end at residuals of ``tol`` times the size of the targets, which is
-        about the error of predictions, or after ``max_iter`` iterations, with a warning.
+    tol : float, default=0.0001
+        Conjugate gradients end at residuals of this size, in units of the targets, which is about
+        the error of predictions.
+    max_iter : int, default=500
+        Iterations after which they end with a warning.
     max_memory : float, optional
         Bytes that a fit may take; None lets "auto" use half of the free memory.
-    leaf_size, overlap : int, float, default=5000, 0.1
-        Most rows of a leaf of "local", and the share of the rows of a branch, on either side of its
-        median, that both sides have.
+    leaf_size : int, default=5000
+        Most rows of a leaf of "local".
+    overlap : float, default=0.1
+        Share of the rows of a branch, on either side of its median, that both sides have.
     n_components : int, optional
         Number of centres of "nystroem"; by default 2000, or all rows if there are fewer.
     centers : {"uniform", "rpcholesky"} or array (m, n_features), default="uniform"
@@ -113,8 +130,9 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
-        results are of their kind. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
+        stay. None is where the rows are, and results are of their kind. A kernel object has a
+        ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -143,7 +161,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         The ridge in use.
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
-        units of the variance of the targets; the errors are empty if ``alpha`` was given.
+        units of the variance of the targets; the errors are empty if ``alpha`` was given. They
+        are estimates with "cg", and those of some rows with "nystroem".
     training_time_, training_times_ : float or None, array
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.
@@ -154,7 +173,7 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
     solver_ : str
         The solver in use.
     n_iter_, residual_ : int, float or None
-        Iterations of "cg", in all, and its true residual, in units of the targets.
+        Iterations of "cg", in all, 1 for others, and its true residual, in units of the targets.
     leaves_ : list of arrays or None
         Indices of the rows of ``X_fit_`` in each leaf of "local".
     centers_ : array or None
@@ -269,6 +288,8 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
+    @all_or_nothing
+    @on_device_of_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.
 
@@ -286,22 +307,80 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         -------
         self
         """
-        X, y = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
-        )
+        self._is_stream = False
+        return self._fit(X, y, sample_weight)
+
+    @available_if(can_stream)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
+    @all_or_nothing
+    def partial_fit(self, X, y, sample_weight=None):
+        """Fit the network to a part of the data, and to all parts before.
+
+        The first call chooses the network, its features, and the centres, as `fit` does by
+        ``solver="nystroem"``; the rows of later calls are added to sums, in memory that stays the
+        same. For ridge regression with the kernel of rows; ``solver`` must be "nystroem" or "auto".
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; the first ones should be a sample of all, from which the centres are drawn.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        self
+        """
+        if not is_streaming(self):
+            self._is_stream = True
+            return self._fit(X, y, sample_weight)
+        X, targets, weights = self._read(X, y, sample_weight, reset=False)
+        if targets.shape[1] != len(self._units.shift):
+            raise ValueError(
+                f"y must have the number of outputs of the first part, {len(self._units.shift)}; "
+                f"got {targets.shape[1]}."
+            )
+        targets = scaled(targets, -self._units.exponents) - self._units.shift
+        weights = scaled(weights, -self._unit)
+        kept = np.flatnonzero(weights)
+        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        self._centers, held = path.solution.details, path.solution.details.held
+        attributes = fitted_ridges(self, path, None, self._unit)
+        self._finish((path, path.value, attributes), held.Y, held.weights)
+        return self
+
+    def _read(self, X, y, sample_weight, reset=True):
+        """Checked rows, targets (n, k) and weights (n,)."""
+        X, y = read_data(self, X, y, reset=reset, multi_output=True, y_numeric=True)
         self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        weights = check_weights(sample_weight, X)
+        return X, targets, check_weights(sample_weight, X)
+
+    def _fit(self, X, y, sample_weight):
+        """Fit to data, or to the first part of them."""
+        X, targets, weights = self._read(X, y, sample_weight)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        self.kernels_ = kernels_of(self)
+        self.kernels_, self._unit = kernels_of(self), unit
         if self.uncertainty == "ensemble":
             start_of(self.kernels_[0])  # before the work, if it has none
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
-        Y, weights, scatter = merge(targets[kept], weights[kept], group)
+        self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
+        Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
         found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
+        self._finish(found, Y, weights)
+        self._observations, solution = None, found[0].solution
+        if self._centers is None and self._leaves is None and solution.rows is None:
+            self._observations = observe(pairs, Y, weights, found[1], solution)
+        return self
+
+    def _finish(self, found, Y, weights):
+        """Set what follows from a `Path`, its ridge and its attributes, for merged rows."""
         path, ridge, attributes = found
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
@@ -310,17 +389,17 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         self.intercept_ = None if is_local else self._units.values(self._constant)
         self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
-        self._spread = find_spread(solution, Y, weights, ridge, scatter, self.noise == "auto")
+        if len(solution.residuals) == len(Y):
+            solution = solution._replace(rows=None)
+        is_noisy = self.noise == "auto"
+        self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
         self._targets = Y
-        has_all = path.solution.rows is None and not is_local and self._centers is None
-        observe_all = partial(observe, pairs, Y, weights, ridge, path.solution)
-        self._observations = observe_all() if has_all else None
-        self._new_weight = scatter.unit
+        self._new_weight = self._scatter.unit
         self.amplitude_ = self._units.variances(self._spread.amplitude)
-        self.noise_ = scaled(self._units.variances(self._spread.noise), unit)
-        return self
+        self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
 
     @one_notice()
+    @where_rows_are
     def predict_gradient(self, X):
         """Gradients of the predictions with respect to the rows.
 
@@ -353,6 +432,17 @@ class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, Net
         found = self._gradients(X, self._dual).swapaxes(1, 2)
         found = self._units.differences(found).swapaxes(1, 2)
         return found[:, 0] if self._is_flat else found
+
+    def _squares(self):
+        time = self.training_time_
+        posterior, method = self._posterior, (self.learning_rate, method_of(self))
+        return self._targets, posterior.weights, posterior.ridge, time, *method
+
+    def _differences(self, values):
+        return self._units.differences(values)
+
+    def _has_one_output(self):
+        return self._is_flat
 
     def _is_spectral(self):
         return super()._is_spectral() or self.uncertainty == "ensemble"

@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..gram._operator import placed
+
 
 def stages(model, X, times, name, problem):
     """Values (n_times, m, k) at m new rows and several times of the training.
@@ -19,7 +21,7 @@ def stages(model, X, times, name, problem):
     check_exact(model, name)
     if np.ndim(times) != 1 or not len(times):
         raise ValueError(f"times must be a list or an array of numbers; got {times!r}.")
-    training, Y = problem(model.kernel_(model.X_fit_))
+    training, Y = problem(model.kernel_(*placed(model.kernel_, model.X_fit_)))
     dual, intercept = training.coefficients(Y, times)
     n, k = Y.shape
     values = model._values(X, dual.swapaxes(0, 1).reshape(n, -1), intercept.ravel())

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from .._runtime.device import on_host, place_together, product
 from ..dynamics import Flow, Training
 from ..gram._operator import chunks
-from ..solvers._factors import Cholesky, cholesky, variances
+from ..solvers._factors import Cholesky, cholesky, shift, variances
+from ..solvers._ridge import scale
 from ..solvers._units import scaled
 
 
@@ -119,8 +121,12 @@ class Posterior:
     Without a ``time`` they are those of the Gaussian process with this kernel and ridge, with one
     those of networks that are trained until then (see `Training.reduction`). The factor, a
     matrix (n, n) for n training rows, is computed at the first call and kept, but left out of
-    pickles and copies.
+    pickles and copies. Rows may be on a GPU, where the factor and covariances of rows then are,
+    too; results are arrays of NumPy.
     """
+
+    is_on_device = True
+    """Whether it takes rows on a GPU."""
 
     _names = ("weights", "ridge", "time", "learning_rate", "method")
 
@@ -165,9 +171,10 @@ class Posterior:
         if self._process != os.getpid():  # in a fork: a thread of the parent may hold the lock
             self._renew_lock()
         with self._lock:
-            if self._kept is None:
-                self._kept = self._make(kernel, X_fit)
-            return self._kept
+            place = place_together([X_fit], "X_fit")
+            if self._kept is None or self._kept[0] != place:
+                self._kept = place, self._make(kernel, X_fit)
+            return self._kept[1]
 
     def _make(self, kernel, X_fit):
         """Result of `prepare`."""
@@ -179,15 +186,15 @@ class Posterior:
     def _kernel_variance(self, K):
         """Mean over draws from a prior of their weighted variance over the training rows."""
         shares = self.weights / self.weights.sum()
-        return shares @ K.diagonal() - shares @ K @ shares
+        return shares @ on_host(K.diagonal()) - shares @ product(K, shares)
 
     def variance(self, kernel, X_fit, X):
         """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance."""
         project, kernel_variance = self.prepare(kernel, X_fit)
-        variance = kernel.diag(X)
+        variance = on_host(kernel.diag(X))
         for rows in chunks(len(X), len(X_fit)):
             V, A, B = project(kernel(X[rows], X_fit))
-            variance[rows] += (A * B).sum(axis=0) - np.einsum("ij,ij->j", V, V)
+            variance[rows] += (A * B).sum(axis=0) - _squares(V)
         return np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf), kernel_variance
 
     def influences(self, kernel, X_fit, X, most):
@@ -198,14 +205,19 @@ class Posterior:
         project, _ = self.prepare(kernel, X_fit)
         for rows in chunks(len(X), len(X_fit), most):
             V, r, _ = project(kernel(X[rows], X_fit))
-            variance = kernel.diag(X[rows]) + r[0] ** 2 - np.einsum("ij,ij->j", V, V)
+            variance = on_host(kernel.diag(X[rows])) + r[0] ** 2 - _squares(V)
             yield project.weights(V, r[0]), np.maximum(variance, 0.0)
 
     def covariance(self, kernel, X_fit, X):
         """Posterior covariances (m, m) of new rows ``X``, and the kernel variance."""
         project, kernel_variance = self.prepare(kernel, X_fit)
         V, A, B = project(kernel(X, X_fit))
-        return kernel(X) - V.T @ V + A.T @ B, kernel_variance
+        return on_host(kernel(X) - V.T @ V) + A.T @ B, kernel_variance
+
+
+def _squares(V):
+    """Sums of the squares (m,) of the columns of V (n, m)."""
+    return on_host(np.einsum("ij,ij->j", V, V))
 
 
 class Projection(NamedTuple):
@@ -220,23 +232,20 @@ class Projection(NamedTuple):
     ones: np.ndarray
 
     def __call__(self, cross):
-        V = self.factor.half_solve((cross * self.root).T)
-        r = (1.0 - self.ones @ V)[None] / np.sqrt(self.ones @ self.ones)
+        V = self.factor.half_solve((cross * np.asarray(self.root, like=cross)).T)
+        r = (1.0 - product(V.T, self.ones))[None] / np.sqrt(self.ones @ self.ones)
         return V, r, r
 
     def weights(self, V, r):
         """Weights (m, n) of the targets in predictions at m new rows, from the parts there."""
-        V = V + np.outer(self.ones, r / np.sqrt(self.ones @ self.ones))
-        return self.factor.back_solve(V).T * self.root
+        V = V + np.asarray(np.outer(self.ones, r / np.sqrt(self.ones @ self.ones)), like=V)
+        return on_host(self.factor.back_solve(V)).T * self.root
 
 
 def _projection(K, posterior):
     """`Projection`; K is overwritten."""
     root = np.sqrt(posterior.weights)
-    K *= root[:, None]
-    K *= root
-    K[np.diag_indices_from(K)] += posterior.ridge
-    factor = cholesky(K)
+    factor = cholesky(shift(scale(K, root), posterior.ridge))
     return Projection(factor, root, factor.half_solve(root))
 
 
@@ -244,8 +253,4 @@ def _flow_projection(K, posterior):
     """Function of `Posterior.prepare` for networks that are trained until ``posterior.time``."""
     training = posterior.training(K)
 
-    def project(cross):
-        V, u = training.reduction(cross, posterior.time)
-        return V, np.stack([u, np.ones(len(u))]), np.stack([np.ones(len(u)), u])
-
-    return project
+    return lambda cross: training.reduction(cross, posterior.time)

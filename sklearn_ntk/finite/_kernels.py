@@ -119,19 +119,29 @@ def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
             K[rows, :, columns] += product(*pair, signs, budget / 8.0)
     if is_symmetric:
         _mirror(K.reshape(len(X) * r, len(Y) * r))
-    K /= divisor
+    if divisor != 1:
+        K /= divisor
     return K.swapaxes(1, 2) if is_blocks else K[:, 0, :, 0]
 
 
-def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB"):
-    """Diagonal (n,) of `ntk`, for outputs other than "blocks"."""
+def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB", other=None):
+    """Diagonal (n,) of `ntk`, for outputs other than "blocks".
+
+    With the reader ``other`` of the same network with other parameters, that of the kernel between
+    the gradients of both.
+    """
     seeds, divisor = seeds_for(outputs, reader.n_outputs)
     signs, budget, found = signs_for(formula), read_memory(memory), np.zeros(len(X))
-    step = max(1, int(0.75 * budget / reader.row_bytes(X, seeds)))
+    n_sides = 1 if other is None else 2
+    step = max(1, int(0.75 * budget / (n_sides * reader.row_bytes(X, seeds))))
     for start in range(0, len(X), step):
         rows = slice(start, start + step)
-        for signal in reader.signals(X[rows], seeds)[1]:
-            found[rows] += diagonal(signal.merged(), signs, budget / 8.0)[:, 0]
+        left = [each.merged() for each in reader.signals(X[rows], seeds)[1]]
+        right = left
+        if other is not None:
+            right = [each.merged() for each in other.signals(X[rows], seeds)[1]]
+        for signal, same in zip(left, right, strict=True):
+            found[rows] += diagonal(signal, signs, budget / 8.0, same)[:, 0]
     return found / divisor
 
 
@@ -153,7 +163,7 @@ def _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
             yield rows, columns, left, left if is_own else reader.signals(Y[columns], seeds)[1]
 
 
-def _mirror(K, step=512):
+def _mirror(K, step=64):
     """Overwrite what is below the diagonal of a square matrix with what is above it."""
     for start in range(0, len(K), step):
         rows = slice(start, start + step)

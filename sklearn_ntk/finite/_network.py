@@ -6,7 +6,7 @@ from .. import program
 from .._runtime.check import read_array, read_count
 from ..layers import lower
 from ._drawing import Draft, Drawing
-from ._readers import chosen
+from ._readers import chosen, needs_torch
 from ._running import NumPySpace, run
 from ._signals import Signal
 
@@ -153,14 +153,19 @@ class FiniteNetwork:
 
         They are zero for matrices that are not trained.
         """
+        return self.outputs_and_gradients(X, lambda outputs: delta)[1]
+
+    def outputs_and_gradients(self, X, weigh):
+        """Outputs (n, k), and `gradients` for ``delta = weigh(outputs)``."""
         found = [np.zeros_like(matrix) for matrix in self.matrices]
 
         def record(place, a, g):
             if self.trained[place]:
                 found[place] += np.tensordot(a, g[:, :, 0], 2 * [[0, 1]])
 
-        self.run(X)[1](delta[:, None], record)
-        return found
+        outputs, back = self.run(X)
+        back(weigh(outputs)[:, None], record)
+        return outputs, found
 
     def to_torch(self):
         """The same network as a ``torch.nn.Module`` in float64, with its matrices as parameters.
@@ -170,9 +175,7 @@ class FiniteNetwork:
         try:
             from ._torch import Drawn
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"to_torch needs the extra torch; got {error}: pip install 'sklearn-ntk[torch]'."
-            ) from None
+            raise needs_torch("to_torch", error) from None
         return Drawn(self)
 
 
@@ -210,6 +213,31 @@ class Reader:
     def row_bytes(self, X, seeds):
         """Memory of the signals of a row, with that of the products on the way."""
         return 3.0 * sum(signal.n_bytes for signal in self.signals(X[:1], seeds)[1])
+
+    def copy(self):
+        """Another reader; `move` replaces the network of a reader, and changes none."""
+        return Reader(self.model, self.layers)
+
+    def in_double(self):
+        """The reader itself."""
+        return self
+
+    def parameters(self):
+        """Matrices of the chosen layers."""
+        return {name: self.model.matrices[int(name)] for name in self.layers}
+
+    def outputs(self, X):
+        """Outputs (n, k)."""
+        return self.model.run(X)[0]
+
+    def move(self, X, weigh):
+        """Add gradients to the matrices of the chosen layers: see `_readers`."""
+        outputs, moves = self.model.outputs_and_gradients(X, weigh)
+        pairs = enumerate(zip(self.model.matrices, moves, strict=True))
+        self.model = self.model.replace(
+            [matrix + move if str(k) in self.layers else matrix for k, (matrix, move) in pairs]
+        )
+        return outputs
 
     def hidden(self, X):
         """Inputs of the last layer; the mean of their squares is the variance."""

@@ -9,8 +9,22 @@ A reader of a model has ``layers``, the names of the layers with trained paramet
     array (r, k);
 ``row_bytes(rows, seeds)``
     the memory that the signals of a row take;
+``outputs(rows)``
+    outputs (n, k) in float64;
 ``hidden(rows)``
     the inputs (n, p) of the last layer with weights.
+
+Those of networks that can be trained, of torch and drawn ones, also have
+
+``copy()``
+    a reader of a copy of the model, which has the same layers;
+``in_double()``
+    a reader of the model, or of a copy of it in float64 if it is in another precision;
+``parameters()``
+    copies of the parameters of these layers, by name;
+``move(rows, weigh)``
+    adds the gradients of ``sum(delta * outputs)`` to these parameters, for a ``delta`` (n, k) that
+    is ``weigh(outputs)``, and returns the outputs from before.
 """
 
 import reprlib
@@ -53,3 +67,10 @@ def chosen(names, layers):
             )
         found += inside
     return [name for name in names if name in found]
+
+
+def needs_torch(name, error):
+    """The error for what needs torch, which could not be imported."""
+    return ModuleNotFoundError(
+        f"{name} needs the extra torch; got {error}: run pip install 'sklearn-ntk[torch]'."
+    )

@@ -69,24 +69,29 @@ def product(left, right, signs=(False, False), most=2**26):
     return _explicit(left, right, (False, False), most)
 
 
-def diagonal(signal, signs=(False, False), most=2**26):
-    """Kernel (n, r) of a layer between each row and itself; arguments as those of `product`."""
+def diagonal(signal, signs=(False, False), most=2**26, other=None):
+    """Kernel (n, r) of a layer between each row and itself; arguments as those of `product`.
+
+    ``other`` are the signals of the same rows in a network with other parameters, for the kernel
+    between both networks.
+    """
+    other = signal if other is None else other
     by_rows = any(signs) and (signal.is_tokens or signal.inputs.shape[1] > 1)
     if by_rows:
-        signal, _ = _as_vectors(signal, signal)
+        signal, other = _as_vectors(signal, other)
     n, n_positions, r, q = signal.gradients.shape
     size = r * q * signal.inputs.shape[-1] if by_rows else (r + 1) * n_positions**2
     step = max(1, int(most / (2 * size * signal.gradients.dtype.itemsize)))
     found = []
     for start in range(0, n, step):
-        part = signal.rows(slice(start, start + step))
+        sides = [side.rows(slice(start, start + step)) for side in (signal, other)]
         if by_rows:
-            J, H = (
-                _sign(A) if s else A for A, s in zip([_gradients(part)] * 2, signs, strict=True)
-            )
+            sides = [_gradients(side) for side in sides]
+            J, H = (_sign(A) if s else A for A, s in zip(sides, signs, strict=True))
             found.append(as_numpy((J * H).sum((2, 3))))
         else:
-            left, right = (_signs_of(part) if is_sign else part for is_sign in signs)
+            pairs = zip(sides, signs, strict=True)
+            left, right = (_signs_of(side) if is_sign else side for side, is_sign in pairs)
             found.append(as_numpy(_own_kernel(left, right)))
     return np.concatenate(found)
 
@@ -127,7 +132,7 @@ def _ghost(left, right, most):
         K = K.reshape(-1, n_left, r, m, n_right, r)
         K *= _products(part.inputs, right.inputs)[:, :, None, :, :, None]
         found.append(as_numpy(K.sum((1, 4)) if n_left * n_right > 1 else K[:, 0, :, :, 0]))
-    return np.concatenate(found)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def _products(a, b):

@@ -78,6 +78,10 @@ class Reader:
         """Memory of the signals of a row, with that of the products on the way."""
         return 2.0 * sum(signal.n_bytes for signal in self.signals(X[:1], seeds)[1])
 
+    def outputs(self, X):
+        """Outputs (n, k)."""
+        return self._inputs(X)[1]
+
     def hidden(self, X):
         """Inputs of the last layer."""
         return self._inputs(X)[0][-1]

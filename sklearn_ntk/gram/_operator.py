@@ -6,11 +6,19 @@ fit into memory. One that needs the whole matrix calls `dense`, or `single` for 
 
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 
 import numpy as np
 
+from .._runtime.device import is_on_device, on_host, product
+from .._runtime.memory import check_memory
+from .._runtime.threads import run_apart
+
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
+
+PANEL = 2**27
+"""Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
 
 
 class GramOperator(ABC):
@@ -39,6 +47,10 @@ class GramOperator(ABC):
         """``K[i, j]`` (m, p) for arrays of m row indices i and p column indices j."""
         return self.rows(rows)[:, columns]
 
+    def between(self, rows, columns):
+        """Function without arguments that returns `block`."""
+        return partial(self.block, rows, columns)
+
     def take(self, index):
         """The operator of some rows, and of the same columns, by an array of their indices."""
         return ArrayOperator(self.block(index, index), overwrite=True)
@@ -50,9 +62,37 @@ class GramOperator(ABC):
             K[chunk] = self.rows(chunk)
         return K
 
+    def stored(self, is_single, n_more, what):
+        """All of K where products with it are fast: what has ``@``, and a ``dtype``.
+
+        Raises MemoryError if it does not fit with ``n_more`` bytes; ``what`` begins the sentence.
+        """
+        n_bytes = (4.0 if is_single else 8.0) * self.shape[0] ** 2
+        check_memory(n_bytes + n_more, what, "take solver='local', or fewer rows")
+        return Stored(self.single() if is_single else self.dense())
+
+    def map(self, function, parts):
+        """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait."""
+        for part in parts:
+            yield run_apart(lambda part=part: function(*part))
+
+    def fold(self, function, start, parts, join):
+        """As `fold_here`, where the operator computes."""
+        return fold_here(function, start, parts, join)
+
     def __matmul__(self, B):
         """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once."""
         return np.concatenate([self.rows(chunk) @ B for chunk in chunks(*self.shape)])
+
+
+class Stored:
+    """A matrix in memory, for products with columns."""
+
+    def __init__(self, K):
+        self._K, self.dtype = K, K.dtype
+
+    def __matmul__(self, V):
+        return np.concatenate([product(self._K[rows], V) for rows in chunks(*self._K.shape, PANEL)])
 
 
 class ArrayOperator(GramOperator):
@@ -86,10 +126,11 @@ class ArrayOperator(GramOperator):
         return self._K[index]
 
     def block(self, rows, columns):
-        return self._K[np.ix_(rows, columns)]
+        rows, columns = (np.asarray(index, like=self._K) for index in (rows, columns))
+        return self._K[rows[:, None], columns]
 
     def diagonal(self):
-        return self._K.diagonal()
+        return on_host(self._K.diagonal())
 
     def dense(self):
         return self._K if self._overwrite else self._K.copy()
@@ -102,6 +143,7 @@ class KernelOperator(GramOperator):
     ----------
     kernel : callable
         ``kernel(X, Y)`` and ``kernel(X)`` give Gram matrices, and ``kernel.diag(X)`` a diagonal.
+        A kernel with a method ``on_device`` says where `dense` computes and leaves the matrix.
     X : array of shape (n, d)
 
     Examples
@@ -117,7 +159,7 @@ class KernelOperator(GramOperator):
 
     def __init__(self, kernel, X):
         self.kernel = kernel
-        self.X = np.asarray(X)
+        self.X = X if is_on_device(X) else np.asarray(X)
 
     @property
     def shape(self):
@@ -129,6 +171,9 @@ class KernelOperator(GramOperator):
     def block(self, rows, columns):
         return self.kernel(self.X[rows], self.X[columns])
 
+    def between(self, rows, columns):
+        return partial(self.kernel, self.X[rows], self.X[columns])
+
     def take(self, index):
         return KernelOperator(self.kernel, self.X[index])
 
@@ -136,11 +181,11 @@ class KernelOperator(GramOperator):
         return self.kernel.diag(self.X)
 
     def dense(self):
-        return self.kernel(self.X)
+        return self.kernel(*placed(self.kernel, self.X))
 
     def single(self):
         if hasattr(self.kernel, "in_single"):
-            return self.kernel.in_single()(self.X)
+            return self.kernel.in_single()(*placed(self.kernel, self.X))
         return super().single()
 
     def __matmul__(self, B):
@@ -154,6 +199,22 @@ class KernelOperator(GramOperator):
                 total[left] += K @ B[right]
                 total[right] += K.T @ B[left]
         return total
+
+
+def fold_here(function, start, parts, join):
+    """``function(start, parts)``, which sums over parts of rows.
+
+    ``join(one, others)`` is the same for sums of some of the parts each.
+    """
+    return function(start, parts)
+
+
+def placed(kernel, *rows):
+    """Arrays of rows where a kernel is computed, so that its matrices stay there.
+
+    Without a method ``on_device`` of the kernel that is where they are.
+    """
+    return kernel.on_device(*rows) if hasattr(kernel, "on_device") else rows
 
 
 def chunks(m, n, most=None):

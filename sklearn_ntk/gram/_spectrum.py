@@ -3,9 +3,17 @@
 import numpy as np
 from scipy import linalg
 
+from .._runtime.device import is_on_device
+from ..engines._work import linear_algebra
+
 
 def eigenvectors(A, overwrite=False):
-    """Increasing eigenvalues, and eigenvectors as columns; only the lower half of ``A`` is read."""
+    """Increasing eigenvalues, and eigenvectors as columns; only the lower half of ``A`` is read.
+
+    The eigenvectors of a matrix on a GPU stay there.
+    """
+    if is_on_device(A):
+        return linear_algebra(A).eigenvectors(A)
     return linalg.eigh(A, driver="evd", overwrite_a=overwrite, check_finite=False)
 
 
@@ -14,6 +22,7 @@ def weighted_spectrum(K, root):
 
     The transpose is the same matrix in Fortran order, which LAPACK does not copy.
     """
+    root = np.asarray(root, like=K)
     return eigenvectors((root[:, None] * K * root).T, overwrite=True)
 
 
@@ -23,23 +32,32 @@ def spectrum_without_constant(K, root):
     ``root`` is ``sqrt(w)``. A Householder reflection maps it to the first coordinate, which is
     removed.
     """
-    n, mirror = len(K), root / np.sqrt(root @ root)
+    n, root = len(K), np.asarray(root, like=K)
+    mirror = root / np.sqrt(root @ root)
     mirror[0] += 1.0
-    vectors = np.empty((n, n - 1))
+    vectors = np.empty((n, n - 1), like=K)
     if n < 2:
         return np.empty(0), vectors
     image = root * (K @ (root * mirror)) / mirror[0]
     image -= mirror * (mirror @ image / (2.0 * mirror[0]))
-    block = np.array(K[1:, 1:], order="F")
+    block = K[1:, 1:].copy(order="F")
     block *= root[1:, None]
     block *= root[1:]
-    values, vectors[1:] = eigenvectors(
-        linalg.blas.dsyr2(-1.0, mirror[1:], image[1:], a=block, lower=1, overwrite_a=1),
-        overwrite=True,
-    )
+    block = _without_outer(block, mirror[1:], image[1:])
+    values, vectors[1:] = eigenvectors(block, overwrite=True)
     vectors[0] = -mirror[1:] @ vectors[1:]
     vectors[1:] += np.outer(mirror[1:], vectors[0] / mirror[0])
     return values, vectors
+
+
+def _without_outer(A, u, v):
+    """``A - u v' - v u'`` in the lower half of A, which is in Fortran order; A is overwritten."""
+    if is_on_device(A):
+        A = A.astype(np.float64, copy=False)
+        A -= np.outer(u, v)
+        A -= np.outer(v, u)
+        return A
+    return linalg.blas.dsyr2(-1.0, u, v, a=A, lower=1, overwrite_a=1)
 
 
 def non_negative(values, alpha, scale):

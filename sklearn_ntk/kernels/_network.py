@@ -14,6 +14,7 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
+from ..engines._work import on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
 from ..layers import lower
@@ -192,6 +193,10 @@ class NetworkKernel(TrialKernel):
         for name in sizes.keys() & _TIED:
             gradient[..., 0 if name == "bias_var" else -1] = rates[..., _TIED.index(name)]
         return K, gradient
+
+    def on_device(self, *rows):
+        """Arrays of rows where the kernel computes: copied to the GPU if ``device`` is one."""
+        return on_device(rows, self.device)
 
     def in_single(self):
         """The same kernel with matrices in single precision."""

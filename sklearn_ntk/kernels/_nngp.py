@@ -49,8 +49,9 @@ class NNGPKernel(NetworkKernel):
     dtype : {"float64", "float32"}, default="float64"
         Precision of the matrices; single precision takes half of the memory and of the time.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
-        results are of their kind. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
+        stay. None is where the rows are, and results are of their kind. A kernel object has a
+        ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime.device import product
+from ..engines._work import active
 from ..estimators._base import NetworkEstimator, is_on_columns, squashed
 from ..estimators._equal_rows import merge
 from ..estimators._features import project
 from ..gram import ArrayOperator, gram
+from ..gram._operator import placed
 from ..layers import Dense, Output, lower
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
 from ..solvers._ridge import default_ridges, is_searched
@@ -143,13 +146,14 @@ def _count_matrices(members):
 
 
 def _grams(members, problem):
-    """Yield (index, Gram matrix) of the members of a pass."""
+    """Yield (index, Gram matrix) of the members of a pass, in the memory of their device."""
     index, parameters = members[0]
     model = NetworkEstimator(**parameters, squash=problem.squash)
     kernel = model._make_kernel()
     X = squashed(model, kernel, problem.X, problem.weights)
     if problem.features_of_all or is_on_columns(model, kernel):
         X = project(X, problem.features)
+    (X,) = placed(kernel, X)
     if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:
         yield index, kernel(X)
         return
@@ -178,16 +182,24 @@ def evaluate(family, problem):
     the member before.
     """
     outcomes, like, family_passes = [], None, passes(family, len(problem.X))
-    for index, K in chain.from_iterable(_grams(one, problem) for one in family_passes):
-        methods = _methods(K, problem)
-        if problem.folds is not None:
-            outcomes += [_fold(index, K, name, *pair, problem) for name, pair in methods.items()]
-        else:
-            paths = _leave_out(K, methods, problem, like)
-            outcomes += [_outcome(index, name, paths[name], problem) for name in methods]
-            like = paths.get("alpha", like)
-        del K  # frees the matrices of a pass before the next one
+    with active([problem.X], _device_of(family)):
+        for index, K in chain.from_iterable(_grams(one, problem) for one in family_passes):
+            methods = _methods(K, problem)
+            if problem.folds is not None:
+                pairs = methods.items()
+                outcomes += [_fold(index, K, name, *pair, problem) for name, pair in pairs]
+            else:
+                paths = _leave_out(K, methods, problem, like)
+                outcomes += [_outcome(index, name, paths[name], problem) for name in methods]
+                like = paths.get("alpha", like)
+            del K  # frees the matrices of a pass before the next one
     return outcomes
+
+
+def _device_of(family):
+    """Device of the kernels of a family, all the same; None for kernels of other packages."""
+    kernel = NetworkEstimator(**family[0][1])._make_kernel()
+    return kernel.device if hasattr(kernel, "on_device") else None
 
 
 def place_of_best(outcomes):
@@ -255,12 +267,13 @@ def _fold(index, K, name, values, method, problem):
     for place, (train, test) in enumerate(problem.folds):
         rows, training_data = _merged(problem, train)
         counts[test] += 1.0
-        block, cross = K[np.ix_(rows, rows)], K[np.ix_(test, rows)]
+        whole = ArrayOperator(K)
+        block, cross = whole.block(rows, rows), whole.block(test, rows)
         is_whole = problem.scoring == "neg_log_loss"
         operator = ArrayOperator(block, overwrite=True)
         for k, solution in enumerate(method.solutions(operator, *training_data, is_whole)):
             if solution is not None:
-                predicted = cross @ solution.dual + solution.intercept
+                predicted = product(cross, solution.dual) + solution.intercept
                 test_rows = (predicted, Y[test], weights[test])
                 scores[place, k] = score(*test_rows, (solution, *training_data))
                 errors[place, k] = -neg_mean_squared_error(*test_rows)

@@ -7,6 +7,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .._compat import StrOptions, _fit_context
+from .._runtime.device import check_host
 from .._runtime.notices import one_notice
 from ..estimators._base import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
@@ -67,8 +68,9 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
-        results are of their kind. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
+        stay. None is where the rows are, and results are of their kind. A kernel object has a
+        ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -193,6 +195,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         -------
         self
         """
+        check_host([X, y, sample_weight], "Choices among networks")
         X, y = validate_data(self, X, y, dtype=np.float64, order="C")
         check_classification_targets(y)
         if self.scoring in OF_NUMBERS:

@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import _fit_context
 from .._runtime.check import read_count
+from .._runtime.device import check_host
 from .._runtime.notices import one_notice
 from ..estimators._base import check_weights
 from ..estimators._regression import NTKRegressor
@@ -66,8 +67,9 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy. None is where the rows are, and
-        results are of their kind. A kernel object has a ``device`` of its own.
+        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
+        stay. None is where the rows are, and results are of their kind. A kernel object has a
+        ``device`` of its own.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
@@ -150,6 +152,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         -------
         self
         """
+        check_host([X, y, sample_weight], "Choices among networks")
         X, y = validate_data(
             self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
         )
@@ -186,6 +189,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         if not (return_std or return_cov):
             return self._mean("predict", X)
         check_is_fitted(self)
+        check_host([X], "Predictions of estimators that choose")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         asked = return_std, return_cov, include_noise
         results = [model.predict(X, *asked) for model in self.estimators_]

@@ -11,6 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import DocumentationLink, StrOptions
+from .._runtime.device import check_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
@@ -217,7 +218,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             group = distinct(project(X, given))[1]
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
-        check_solve(n, rows, self.training_times is not None)
+        check_solve(n, rows, self.training_times is not None, self.device)
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",
@@ -341,6 +342,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     def _mean(self, method, X):
         """Weighted mean over ``estimators_`` of the results of a method for new rows."""
         check_is_fitted(self)
+        check_host([X], "Predictions of estimators that choose")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         results = (getattr(model, method)(X) for model in self.estimators_)
         return sum(w * result for w, result in zip(self.weights_, results, strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._runtime.check import read_array, read_targets
-from ._display import Display, twin_of
+from ._display import Display, in_pipeline, twin_of
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Coverages that are asked for by default."""
@@ -70,7 +70,8 @@ class CoverageDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            Fitted, with ``predict_interval(X, coverage, method)``, such as `NTKRegressor`.
+            Fitted, with ``predict_interval(X, coverage, method)``, such as `NTKRegressor`, or a
+            pipeline with one.
         X : array of shape (m, d)
             Rows that it was not fitted to.
         y : array of shape (m,) or (m, k)
@@ -89,6 +90,12 @@ class CoverageDisplay(Display):
         -------
         CoverageDisplay
         """
+        estimator, X = in_pipeline(estimator, X)
+        if not hasattr(estimator, "predict_interval"):
+            raise ValueError(
+                f"estimator must have predict_interval; got {type(estimator).__name__}: call "
+                f"CoverageDisplay.from_predictions."
+            )
         intervals = [estimator.predict_interval(X, level, method) for level in levels]
         name = method if name is None else name
         return cls.from_predictions(y, intervals, levels, ax=ax, name=name, **kwargs)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -54,15 +55,27 @@ def twin_of(ax):
 
 
 def name_of(estimator, name):
-    """The given name, or that of the class."""
+    """The given name, or that of the class, in a pipeline of the last estimator."""
+    (estimator,) = in_pipeline(estimator)
     return type(estimator).__name__ if name is None else name
 
 
+def in_pipeline(estimator, *rows):
+    """The last estimator of a pipeline, and arrays of rows, or None, as it sees them."""
+    while isinstance(estimator, Pipeline):
+        for _, step in estimator.steps[:-1]:
+            if hasattr(step, "transform"):  # not "passthrough"
+                rows = [X if X is None else step.transform(X) for X in rows]
+        estimator = estimator[-1]
+    return estimator, *rows
+
+
 def kernel_and_rows(estimator, X, remedy):
-    """Kernel of a fitted estimator, and rows as it sees them.
+    """Kernel of a fitted estimator, or pipeline, and rows as the kernel sees them.
 
     Raises ValueError, with what to do, for estimators without a kernel.
     """
+    estimator, X = in_pipeline(estimator, X)
     check_is_fitted(estimator)
     kernel = getattr(estimator, "kernel_", None)
     if kernel is None:

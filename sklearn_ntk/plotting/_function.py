@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..dynamics import Flow, Training, covariance
-from ._display import Display, name_of
+from ._display import Display, in_pipeline, name_of
 
 N_POINTS = 300
 """Number of points at which functions are drawn by default."""
@@ -143,7 +143,7 @@ class FunctionDisplay(Display):
         Parameters
         ----------
         estimator : NTKRegressor
-            Fitted to one column and one output.
+            Fitted to one column and one output; or a pipeline with one.
         X : array of shape (n, 1)
             Training rows.
         y : array of shape (n,)
@@ -168,11 +168,14 @@ class FunctionDisplay(Display):
         x = _points(X) if x is None else np.asarray(x, dtype=float)
         rows = X[:, 0], np.ravel(y)
         if times is not None:
-            means = np.array(list(estimator.staged_predict(x[:, None], times)))
+            last, points = in_pipeline(estimator, x[:, None])
+            means = np.array(list(last.staged_predict(points, times)))
+            _check_outputs(means[0])
             labels = [f"t = {time:g}" for time in times]
             return cls(x, means, None, labels, rows).plot(ax, **kwargs)
         options = {"return_std": True, "include_noise": include_noise}
         mean, std = estimator.predict(x[:, None], **options)
+        _check_outputs(mean)
         labels = [name_of(estimator, name)]
         return cls(x, mean[None], std[None], labels, rows).plot(ax, **kwargs)
 
@@ -192,6 +195,12 @@ class FunctionDisplay(Display):
         self.ax_.set(xlabel="x")
         if any(label is not None for label in labels):
             self.ax_.legend()
+
+
+def _check_outputs(values):
+    """Raise ValueError for functions of several outputs."""
+    if values.ndim > 1:
+        raise ValueError(f"estimator must have one output; got {values.shape[1]}: fit one of them.")
 
 
 def _points(X):

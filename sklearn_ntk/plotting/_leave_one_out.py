@@ -4,7 +4,7 @@ import numpy as np
 
 from .._runtime.check import read_targets
 from ..solvers import RELATIVE_RIDGES, loo_errors
-from ._display import Display, kernel_and_rows, name_of, targets_of
+from ._display import Display, in_pipeline, kernel_and_rows, name_of, targets_of
 
 N_VALUES = 40
 """Number of ridges, and of times, by default."""
@@ -75,12 +75,12 @@ class LeaveOneOutDisplay(Display):
         name=None,
         **kwargs,
     ):
-        """Draw errors with the kernel of a fitted estimator.
+        """Draw errors with the kernel of a fitted estimator, and its factor of the times.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted, with a kernel ``kernel_``, such as `NTKRegressor`.
+            Fitted, with a kernel ``kernel_``, such as `NTKRegressor`, or a pipeline with one.
         X : array of shape (n, d)
         y : array of shape (n,) or (n, k)
             Targets, or labels.
@@ -98,6 +98,8 @@ class LeaveOneOutDisplay(Display):
         remedy = "call solvers.loo_errors with the Gram matrix"
         kernel, rows = kernel_and_rows(estimator, X, remedy)
         options = {"ridges": ridges, "times": times, "ax": ax, "name": name_of(estimator, name)}
+        (last,) = in_pipeline(estimator)
+        options["learning_rate"] = getattr(last, "learning_rate", 1.0)
         return cls.from_kernel(kernel, rows, targets_of(estimator, y), **options, **kwargs)
 
     @classmethod
@@ -151,7 +153,12 @@ class LeaveOneOutDisplay(Display):
         """Draw on ``ax_``."""
         rows = np.asarray(self.ridges) > 0.0
         columns = (np.asarray(self.times) > 0.0) & np.isfinite(self.times)
-        ridges, times = self.ridges[rows], self.times[columns]
+        if min(rows.sum(), columns.sum()) < 2:
+            raise ValueError(
+                f"A map needs two positive ridges and two positive finite times; got "
+                f"{rows.sum()} and {columns.sum()}: pass more."
+            )
+        ridges, times = np.asarray(self.ridges)[rows], np.asarray(self.times)[columns]
         errors = np.asarray(self.errors)[np.ix_(rows, columns)]
         limits = {"vmin": errors.min(), "vmax": 1.0 if errors.min() < 1.0 else None}
         style = {**limits, "shading": "gouraud", "cmap": "viridis_r", **kwargs}

@@ -60,7 +60,7 @@ class SpectrumDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            Fitted, with a kernel ``kernel_``, such as `NTKRegressor`.
+            Fitted, with a kernel ``kernel_``, such as `NTKRegressor`, or a pipeline with one.
         X : array of shape (n, d)
         y : array of shape (n,) or (n, k), optional
             Targets, or classes.

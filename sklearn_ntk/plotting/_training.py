@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.check import read_targets
 from ..solvers import RELATIVE_RIDGES
-from ._display import Display, name_of
+from ._display import Display, in_pipeline, name_of
 
 N_TIMES = 80
 """Number of times at which errors are drawn by default."""
@@ -156,7 +156,8 @@ class TrainingDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            Fitted, with ``staged_predict(X, times)``, such as `NTKRegressor`.
+            Fitted, with ``staged_predict(X, times)``, such as `NTKRegressor`, or a
+            pipeline with one.
         X : array of shape (n, d)
             Training rows.
         y : array of shape (n,) or (n, k)
@@ -177,6 +178,7 @@ class TrainingDisplay(Display):
         TrainingDisplay
             Mean squared errors summed over outputs, or shares of wrong labels.
         """
+        estimator, X, X_test = in_pipeline(estimator, X, X_test)
         check_is_fitted(estimator)
         if not hasattr(estimator, "staged_predict"):
             raise ValueError(

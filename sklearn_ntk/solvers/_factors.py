@@ -5,11 +5,14 @@ import warnings
 import numpy as np
 from scipy import linalg
 
+from .._runtime.device import is_on_device, product
+from ..engines._work import linear_algebra
 from ..gram._spectrum import eigenvectors
 
 
 def variances(Y, weights):
     """Weighted variances (k,) of columns, exactly zero if they are constant but for rounding."""
+    weights = np.asarray(weights, like=Y)
     mean = np.average(Y, axis=0, weights=weights)
     variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
     return np.where(variance <= (1e-13 * mean) ** 2, 0.0, variance)
@@ -21,8 +24,20 @@ def sizes(Y):
     return np.where(largest > 0.0, largest, 1.0)
 
 
+def shift(A, ridge):
+    """``A + ridge I``, in place."""
+    diagonal = np.arange(len(A), like=A)
+    A[diagonal, diagonal] += ridge
+    return A
+
+
 def try_cholesky(A):
-    """`Cholesky` of a symmetric matrix, or None if not positive definite; ``A`` is overwritten."""
+    """`Cholesky` of a symmetric matrix, or None if not positive definite; ``A`` is overwritten.
+
+    That of a matrix on a GPU stays there.
+    """
+    if is_on_device(A):
+        return linear_algebra(A).try_cholesky(A)
     # the transpose is the same matrix in Fortran order, which LAPACK does not copy
     factor, failed = linalg.lapack.dpotrf(A.T, lower=1, overwrite_a=1, clean=1)
     return None if failed else Cholesky(factor)
@@ -42,15 +57,13 @@ def cholesky(A):
     ValueError
         If the matrix is not positive definite.
     """
-    scale = np.abs(A.diagonal()).mean()
+    scale = float(np.abs(A.diagonal()).mean())
     for jitter in (0.0, 1e-14, 1e-12, 1e-10, 1e-8):
-        shifted = A.copy()
-        shifted[np.diag_indices_from(A)] += jitter * scale
-        factor = try_cholesky(shifted)
+        factor = try_cholesky(shift(A.copy(), jitter * scale))
         if factor is not None:
             break
     else:
-        smallest = linalg.eigh(A, eigvals_only=True, subset_by_index=[0, 0])[0]
+        smallest = _least_eigenvalue(A)
         raise ValueError(
             f"The Gram matrix plus its ridge must be positive definite; its smallest eigenvalue "
             f"is {smallest:.3g}. Use a positive definite kernel, or increase alpha."
@@ -63,6 +76,12 @@ def cholesky(A):
             stacklevel=4,
         )
     return factor
+
+
+def _least_eigenvalue(A):
+    if is_on_device(A):
+        return linear_algebra(A).least_eigenvalue(A)
+    return linalg.eigh(A, eigvals_only=True, subset_by_index=[0, 0])[0]
 
 
 class Cholesky:
@@ -115,10 +134,10 @@ class _Shifted:
         self._vectors, self._squares, self._values = vectors, squares, values
 
     def solve(self, B):
-        return self._vectors @ ((self._vectors.T @ B) / self._values[:, None])
+        return product(self._vectors, product(self._vectors.T, B) / self._values[:, None])
 
     def inverse_diagonal(self):
-        return self._squares @ (1.0 / self._values)
+        return product(self._squares, 1.0 / self._values)
 
     def log_determinant(self):
         return np.log(self._values).sum()

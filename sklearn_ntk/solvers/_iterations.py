@@ -4,16 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
-from ..gram._operator import chunks
 from ._preconditioner import Preconditioner
 
-PANEL = 2**27
-"""Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
-
-SINGLE = 1e-30, 1e30
-"""Least and largest diagonal of a matrix that is stored in single precision."""
+SINGLE, FEW = (1e-30, 1e30), 2500
+"""Least and largest diagonal of a matrix that is stored in single precision, and rows up to which
+it is not: it takes little memory anyway."""
 
 FIRST, AGAIN = 1e-4, 3
 """Residual down to which single precision is used without a look at the true one, and how often, at
@@ -46,15 +42,11 @@ class System:
         n = len(weights)
         self.operator, self.root, self.verbose = operator, np.sqrt(weights), verbose
         diagonal = operator.diagonal()
-        is_single = SINGLE[0] < diagonal.min() and diagonal.max() < SINGLE[1]
+        is_single = n > FEW and SINGLE[0] < diagonal.min() and diagonal.max() < SINGLE[1]
         self._least = len(weights) * np.finfo(float).eps * np.mean(weights * diagonal)
         self.n_iter = 0
-        check_memory(
-            memory_of(n, rank, is_single),
-            f"A fit of {n} rows by conjugate gradients",
-            "take solver='local', or fewer rows",
-        )
-        self._K = operator.single() if is_single else operator.dense()
+        what = f"A fit of {n} rows by conjugate gradients"
+        self._K = operator.stored(is_single, 12.0 * n * rank, what)
         self.precondition = Preconditioner(operator, self.root, rank, np.random.default_rng(seed))
 
     def exact(self, V, ridges):
@@ -68,10 +60,7 @@ class System:
         V = root * V
         size = np.abs(V).max(axis=0)
         V = (V / np.where(size > 0.0, size, 1.0)).astype(self._K.dtype)
-        found = np.empty(V.shape)
-        for rows in chunks(*self._K.shape, PANEL):
-            found[rows] = self._K[rows] @ V
-        return root * (size * found)
+        return root * (size * (self._K @ V))
 
     def solve(self, B, ridges, tol, most, start=None, what="Conjugate gradients"):
         """Solutions X (n, c) of ``(A + ridge) x = b``, and their recursive residuals (c,).
@@ -84,7 +73,7 @@ class System:
                 "The Gram matrix is singular to working precision, and conjugate gradients need a "
                 "ridge then; got 0: increase alpha."
             )
-        norms = _norms(B)
+        norms = _sizes(B)
         X = np.zeros_like(B) if start is None else start.copy()
         R = B.copy() if start is None else B - self.product(X) - ridges * X
         residuals = _norms(R) / norms
@@ -124,7 +113,7 @@ class System:
         if start is None:
             X, _ = self.solve(B, ridges, max(0.5 * tol, 0.5 * FIRST), most, first)
         R = B - self.exact(X, ridges)
-        residuals = _norms(R) / _norms(B)
+        residuals = _norms(R) / _sizes(B)
         for _ in range(AGAIN):
             worst = np.flatnonzero(residuals > tol)
             left = end - self.n_iter
@@ -135,7 +124,7 @@ class System:
             better = X.copy()
             better[:, worst] += step
             R_better = B - self.exact(better, ridges)
-            new = _norms(R_better) / _norms(B)
+            new = _norms(R_better) / _sizes(B)
             if not new.max() < residuals.max():
                 break
             is_stuck = new.max() > 0.5 * residuals.max()
@@ -145,14 +134,19 @@ class System:
         return X, residuals
 
 
-def memory_of(n, rank, is_single=True):
+def memory_of(n, rank):
     """Bytes of a system of n rows at their peak: the matrix, and the factor of this rank."""
-    return (4.0 if is_single else 8.0) * n * n + 12.0 * n * rank
+    return 4.0 * n * n + 12.0 * n * rank
 
 
 def _norms(B):
+    """Norms (c,) of columns."""
+    return np.sqrt(np.sum(B * B, axis=0))
+
+
+def _sizes(B):
     """Norms (c,) of columns, one for those of zeros."""
-    norms = np.sqrt(np.sum(B * B, axis=0))
+    norms = _norms(B)
     return np.where(norms > 0.0, norms, 1.0)
 
 

@@ -1,6 +1,7 @@
 """Ridge regression by local models, an exact one in each leaf of a tree, blended between them."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,6 @@ from scipy import linalg
 from .._runtime.check import read_count, read_number
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
-from .._runtime.threads import run_apart
 from .._values import value
 from ..gram._operator import chunks
 from ._factors import variances
@@ -193,7 +193,8 @@ class _Trials:
         while True:
             near = (place - 1, place, place + 1)
             new = [p for p in near if 0 <= p < len(ridges) and p not in self.solutions]
-            self._try(new, ridges, False)
+            if new:
+                self._try(new, ridges, False)
             lowest = best_of(self.errors)
             if lowest == place:
                 break
@@ -209,8 +210,9 @@ class _Trials:
         work = [len(rows) ** 3 // 1000 + 1 for rows in self._leaves]
         what = f"{len(self._leaves)} local models"
         progress = Progress(sum(work), what, "take a smaller leaf_size", self._solver.verbose)
-        for rows, share, units in zip(self._leaves, self._shares, work, strict=True):
-            found = run_apart(lambda rows=rows: self._fit(rows, ridges[places], is_given))
+        fit = partial(_fit_leaf, ridges=ridges[places], is_given=is_given)
+        fits = self._operator.map(fit, map(self._part, self._leaves))
+        for rows, share, units, found in zip(self._leaves, self._shares, work, fits, strict=True):
             for blend, solution in zip(blends, found, strict=True):
                 _add(blend, rows, share, solution)
             progress.add(units)
@@ -224,12 +226,16 @@ class _Trials:
             error = self._solver.error(solution, self._Y, self._weights) if is_finite else np.inf
             self.errors[place] = error
 
-    def _fit(self, rows, ridges, is_given):
-        """`Solution` of a leaf for each ridge, None where its matrix is not positive definite."""
-        problem = self._operator.take(rows), self._Y[rows], self._weights[rows]
-        if is_given:
-            return [Ridge(float(ridge)).fit(*problem).solution for ridge in ridges]
-        return list(Ridge(ridges).solutions(*problem, is_whole=True))
+    def _part(self, rows):
+        """Operator, targets and weights of a leaf."""
+        return self._operator.take(rows), self._Y[rows], self._weights[rows]
+
+
+def _fit_leaf(*problem, ridges, is_given):
+    """`Solution` of a leaf for each ridge, None where its matrix is not positive definite."""
+    if is_given:
+        return [Ridge(float(ridge)).fit(*problem).solution for ridge in ridges]
+    return list(Ridge(ridges).solutions(*problem, is_whole=True))
 
 
 def _add(blend, rows, share, solution):

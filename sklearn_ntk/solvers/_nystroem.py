@@ -1,6 +1,7 @@
 """Ridge regression on the functions of some of the rows, the Nystroem approximation."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,10 @@ from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
-from ..gram._operator import chunks
+from ..gram._operator import chunks, fold_here
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
-from ._solution import Path, best_of, descend, read_problem, relative_error
+from ._solution import Path, descend, read_problem, relative_error
 from ._sums import Basis, Fit, Held, Sums
 
 MOST_CENTERS = 2000
@@ -26,15 +27,19 @@ SAMPLE = 20_000
 
 
 class Centers(NamedTuple):
-    """What a Nystroem fit is made of.
+    """What a Nystroem fit is made of, and goes on from with more rows.
 
-    ``rows`` (m,) are those that are centres, ``basis`` their functions, and ``fit`` has the
-    coefficients of these.
+    ``rows`` (m,) are those that are centres, or None if they are other ones. ``basis`` are their
+    functions, and ``fit`` has the coefficients of these, for one of the ``ridges``. ``sums`` are
+    those of all rows so far, see `Basis.summands`, and ``held`` are rows that choose the ridge.
     """
 
-    rows: np.ndarray
+    rows: np.ndarray | None
     basis: Basis
-    fit: Fit
+    ridges: np.ndarray
+    sums: Sums
+    held: Held | None = None
+    fit: Fit | None = None
 
 
 @value
@@ -110,20 +115,49 @@ class Nystroem(NamedTuple):
         )
         index = np.arange(n) if is_all else self._choose(operator, m, held_rows, rng)
         basis = Basis(operator.block(index, index), may_be_late=not is_all)
+        empty = Centers(index, basis, ridges, Sums.empty(basis, Y.shape[1]))
+        blocks = partial(operator.between, columns=index)
+        problem = blocks, operator.diagonal(), Y, weights
+        return self.absorb(empty, *problem, held_rows, operator.fold)
+
+    def absorb(self, centers, blocks, diagonal, Y, weights, held_rows=None, fold=fold_here):
+        """The `Path` after more rows; ``centers`` stay as they are, also if an error is raised.
+
+        Parameters
+        ----------
+        centers : Centers
+        blocks : callable
+            ``blocks(rows)`` is a function without arguments that returns the kernel (b, m) of some
+            of the rows with the centres.
+        diagonal : array of shape (n,)
+            The kernel of the rows with themselves.
+        Y, weights : arrays of shape (n, k) and (n,)
+        held_rows : array of int, optional
+            The rows that also choose the ridge. By default, of rows that are no centres, half of
+            the places that are left.
+        fold : callable, optional
+            `GramOperator.fold` of where sums are computed.
+        """
+        basis, n = centers.basis, len(Y)
+        if held_rows is None:
+            n_left = HELD - (0 if centers.held is None else len(centers.held.rows))
+            held_rows = np.linspace(0, n - 1, min(n, (n_left + 1) // 2)).astype(int)
         progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
 
         def pieces():
-            for rows in chunks(n, len(index)):
+            for rows in chunks(n, basis.n_centers):
                 rows = np.arange(n)[rows]
-                yield operator.block(rows, index), Y[rows], weights[rows]
+                yield blocks(rows), Y[rows], weights[rows]
                 progress.add(len(rows))
 
-        sums = basis.whitened(Sums.empty(basis, Y.shape[1]).plus(basis, pieces()))
-        Z = basis.values(operator.block(held_rows, index))
-        unseen = operator.diagonal()[held_rows] - np.einsum("ij,ij->i", Z, Z)
+        sums = fold(partial(Sums.plus, basis=basis), centers.sums, pieces(), Sums.joined)
+        Z = basis.values(blocks(held_rows)())
+        unseen = diagonal[held_rows] - np.einsum("ij,ij->i", Z, Z)
         held = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen)
-        path, fit = choose_ridge(ridges, sums, basis, held, self.error, (Y, weights))
-        details = Centers(index, basis, fit)
+        if centers.held is not None:
+            held = centers.held.plus(held)
+        path, fit = _choose_ridge(centers.ridges, basis.whitened(sums), basis, held, self.error)
+        details = centers._replace(sums=sums, held=held, fit=fit)
         return path._replace(solution=path.solution._replace(details=details))
 
     def _plan(self, n, rng):
@@ -167,35 +201,30 @@ class Nystroem(NamedTuple):
         return rows[np.sort(pivots)]
 
 
-def choose_ridge(ridges, sums, basis, held, error, problem):
-    """`Path` over ridges by the error of `Held` rows, and the `Fit` of the best one.
-
-    ``sums`` are whitened; ``problem`` are all targets and weights, for ``error``.
-    """
+def _choose_ridge(ridges, sums, basis, held, error):
+    """`Path` over ridges by the error of `Held` rows, and the `Fit` of the best one."""
     errors, fits = {}, {}
 
+    def solution_of(place):
+        return fits[place].solution(basis, held)
+
     def try_one(place):
-        fits[place] = Fit.solve(sums, ridges[place])
-        if fits[place] is None:
-            errors[place] = np.inf
-        else:
-            errors[place] = error(fits[place].solution(basis, held), *problem)
+        fits[place], errors[place] = Fit.solve(sums, ridges[place]), np.inf
+        if fits[place] is not None:
+            errors[place] = error(solution_of(place)._replace(rows=None), held.Y, held.weights)
 
     if len(ridges) > 1:
-        descend(errors, try_one, len(ridges), len(ridges) // 2)
-        best = best_of(errors)
+        best = descend(errors, try_one, len(ridges), len(ridges) // 2)
     else:
-        best = 0
-        fits[0] = Fit.solve(sums, ridges[0])
+        best, fits[0] = 0, Fit.solve(sums, ridges[0])
     if fits[best] is None:
         raise ValueError(
-            f"The centres' equations are singular to working precision for the ridge "
+            f"The equations of the centres are singular to working precision for the ridge "
             f"{ridges[best]:.3g}: increase alpha, or take fewer centres."
         )
-    tried = sorted(errors) or [best]
-    found = np.array([errors[place] for place in tried if place in errors])
-    solution = fits[best].solution(basis, held)
-    return Path(ridges[tried], found, tried.index(best), solution), fits[best]
+    tried = sorted(fits)
+    found = np.array([errors[place] for place in tried if errors])
+    return Path(ridges[tried], found, tried.index(best), solution_of(best)), fits[best]
 
 
 def _read_index(centers, n):

@@ -6,6 +6,10 @@ from scipy import linalg
 ROUNDS = 10
 """In how many rounds, about, pivots are proposed; some are rejected, which takes a few more."""
 
+STEEP = 3e6
+"""Largest eigenvalue of an approximation, in units of what it leaves, from which on it needs double
+precision: its inverse is a difference."""
+
 EXHAUSTED = 1e-13
 """Share of the trace at which an approximation has all that rounding leaves."""
 
@@ -69,7 +73,7 @@ class Preconditioner:
     ``mu`` is the mean of the diagonal that the factor leaves: without it, the eigenvalues of the
     preconditioned matrix reach ``1 + mu / ridge``. The columns of ``G`` are orthogonal, so that
     ``P^-1 R = (R - G diag(1 / (s + rho)) G'R) / rho`` with ``rho = mu + ridge`` and ``s`` their
-    squares. ``G``, in single precision, needs not be exact.
+    squares. ``G`` needs not be exact: it is in single precision, unless its size is `STEEP`.
     """
 
     def __init__(self, operator, root, rank, rng):
@@ -78,13 +82,16 @@ class Preconditioner:
         squares, vectors = linalg.eigh(F @ F.T, driver="evd", check_finite=False)
         self._squares = np.maximum(squares, 0.0)[:, None]
         self._size = np.sqrt(max(self._squares.max(initial=0.0), np.finfo(float).tiny))
-        self._G = (vectors.T @ F / self._size).astype(np.float32)  # (r, n)
+        is_steep = self._size**2 > STEEP * self.damping
+        dtype = np.float64 if is_steep else np.float32
+        self._G = (vectors.T @ F / self._size).astype(dtype, copy=False)  # (r, n)
 
     def __call__(self, R, ridges):
         """``P^-1 R`` (n, c), with a ridge for each column."""
         rho = self.damping + ridges
         scale = np.abs(R).max(axis=0)
         scale = np.where(scale > 0.0, scale, 1.0)
-        inner = (self._G @ (R / scale).astype(np.float32)).astype(np.float64)
+        dtype = self._G.dtype
+        inner = (self._G @ (R / scale).astype(dtype)).astype(np.float64)
         inner *= self._size**2 / (self._squares + rho)
-        return (R - scale * (self._G.T @ inner.astype(np.float32))) / rho
+        return (R - scale * (self._G.T @ inner.astype(dtype))) / rho

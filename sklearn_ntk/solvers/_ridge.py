@@ -6,8 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_number
+from .._runtime.device import on_host
+from .._runtime.threads import run_apart
 from .._values import value
-from ._factors import Spectrum, cholesky, try_cholesky
+from ..gram import ArrayOperator
+from ._factors import Spectrum, cholesky, shift, try_cholesky
 from ._solution import (
     Path,
     Solution,
@@ -81,7 +84,8 @@ class Ridge(NamedTuple):
         Parameters
         ----------
         operator : array of shape (n, n) or GramOperator
-            Gram matrix.
+            Gram matrix. One in the memory of a GPU, an array of CuPy, is factorised there, while
+            targets and the solution are arrays of NumPy.
         Y : array of shape (n,) or (n, k)
             Targets.
         weights : array of shape (n,), optional
@@ -98,10 +102,10 @@ class Ridge(NamedTuple):
         K, root = operator.dense(), np.sqrt(weights)
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")
-            solution = _solve(cholesky(_shift(_scale(K, root), ridge)), Y, root)
+            solution = _solve(cholesky(shift(scale(K, root), ridge)), Y, root)
             return Path(np.array([ridge]), np.empty(0), 0, solution)
         ridges = self._values(K, weights)
-        trials = _Trials(_scale(K, root), Y, root, ridges, self.error)
+        trials = _Trials(scale(K, root), Y, root, ridges, self.error)
         if is_searched(len(K), len(ridges), self.is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
@@ -110,7 +114,7 @@ class Ridge(NamedTuple):
         solution = trials.solutions[best]
         if solution is None:  # no ridge makes the matrix positive definite
             best = tried[-1]
-            solution = _solve(cholesky(_shift(K, ridges[best])), Y, root)
+            solution = _solve(cholesky(shift(K, ridges[best])), Y, root)
         errors = np.array([trials.errors[place] for place in tried])
         return Path(ridges[tried], errors, tried.index(best), solution, *start)
 
@@ -121,7 +125,7 @@ class Ridge(NamedTuple):
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)
-        for factor in _factorisations(_scale(K, root), ridges):
+        for factor in _factorisations(scale(K, root), ridges):
             if factor is None:
                 yield None
             elif is_whole:
@@ -141,7 +145,7 @@ def default_ridges(K, weights, n):
 
     ``K`` is an array or an operator.
     """
-    return RELATIVE_RIDGES * (np.sum(weights * np.abs(K.diagonal())) / n or 1.0)
+    return RELATIVE_RIDGES * (np.sum(weights * np.abs(on_host(K.diagonal()))) / n or 1.0)
 
 
 def read_ridges(ridges, operator, weights):
@@ -159,7 +163,8 @@ def guess_ridge(ridges, operator, Y, weights, rng, error):
     The best ridge carries over from a part of the rows unscaled.
     """
     rows = np.sort(rng.permutation(len(Y))[:GUESS_ROWS])
-    path = Ridge(ridges, error).fit(operator.take(rows), Y[rows], weights[rows])
+    problem = operator.take(rows), Y[rows], weights[rows]
+    path = run_apart(lambda: Ridge(ridges, error).fit(*problem))
     return int(np.flatnonzero(ridges == path.value)[0])
 
 
@@ -207,7 +212,8 @@ class _Trials:
         n = len(self._K)
         n_rows = min(n, max(SUBSET_ROWS, round(SUBSET_SHARE * n)))
         rows = np.linspace(0, n - 1, n_rows).astype(int)
-        block = (self._K[np.ix_(rows, rows)], self._Y[rows], self._root[rows])
+        K = ArrayOperator(self._K).block(rows, rows)
+        block = (K, self._Y[rows], self._root[rows])
         subset = _Trials(*block, self._ridges, self._error)
         if start is None and n_rows <= SUBSET_ROWS:
             best = subset.try_all()
@@ -221,7 +227,7 @@ class _Trials:
 
     def _try_one(self, place):
         """Try the ridge of this index by a Cholesky factorisation."""
-        self._add(place, try_cholesky(_shift(self._K.copy(), self._ridges[place])))
+        self._add(place, try_cholesky(shift(self._K.copy(), self._ridges[place])))
 
     def _add(self, place, factor):
         """Record error and solution of a ridge; inf and None without a factorisation."""
@@ -237,20 +243,15 @@ def _factorisations(K, ridges):
         yield from map(Spectrum(K).shifted, ridges)
     else:
         for ridge in ridges:
-            yield try_cholesky(_shift(K.copy(), ridge))
+            yield try_cholesky(shift(K.copy(), ridge))
 
 
-def _scale(K, root):
+def scale(K, root):
     """``W^1/2 K W^1/2``, in place."""
     if np.any(root != 1.0):
+        root = np.asarray(root, like=K)
         K *= root[:, None]
         K *= root
-    return K
-
-
-def _shift(K, ridge):
-    """``K + ridge I``, in place."""
-    K[np.diag_indices_from(K)] += ridge
     return K
 
 

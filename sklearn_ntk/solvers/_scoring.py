@@ -6,8 +6,9 @@ classes, and indicators with k = n_classes for more; of merged equal rows they a
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
+from ..dynamics._logistic import log_losses as log_losses_of
+from ..dynamics._logistic import probabilities
 from ._factors import sizes, variances
 from ._units import scaled
 
@@ -69,14 +70,13 @@ def softmax_loss(scores, shares, weights):
 
     Scores, shares of the classes, gradient and probabilities have shape (n, n_classes).
     """
-    log_shares = log_softmax(scores, axis=1)
-    P = np.exp(log_shares)
-    return -weights @ (shares * log_shares).sum(axis=1), weights[:, None] * (P - shares), P
+    P = probabilities(scores)
+    return weights @ log_losses_of(scores, shares), weights[:, None] * (P - shares), P
 
 
 def log_losses(scores, shares, temperature):
     """Log loss (n,) of each row, for shares (n, n_classes) and scores (n, k)."""
-    return -(shares * log_softmax(logits(scores) / temperature, axis=1)).sum(axis=1)
+    return log_losses_of(logits(scores) / temperature, shares)
 
 
 # --- Scores: the larger the better ----------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_gram, read_number, read_targets, read_weights
+from .._runtime.device import on_host
 from ..gram import ArrayOperator, GramOperator
 from ._factors import sizes, variances
 
@@ -103,8 +104,8 @@ def read_problem(operator, Y, weights):
     if not isinstance(operator, GramOperator):
         operator = ArrayOperator(read_gram(operator))
     n = operator.shape[0]
-    weights = np.ones(n) if weights is None else read_weights(weights, n)
-    return operator, read_targets(Y, n)[0], weights
+    weights = np.ones(n) if weights is None else read_weights(on_host(weights), n)
+    return operator, read_targets(on_host(Y), n)[0], weights
 
 
 def read_values(values, name, may_be_infinite=False):

@@ -50,6 +50,11 @@ class Basis:
         """Number of the functions."""
         return len(self.factor.factor) if self._map is None else self._map.shape[1]
 
+    @property
+    def n_centers(self):
+        """Number of the centres."""
+        return len(self.factor.factor if self._map is None else self._map)
+
     def values(self, K):
         """Values (n, p) of the functions at rows, from the kernel (n, m) with the centres."""
         return self.factor.half_solve(K.T).T if self._map is None else K @ self._map
@@ -90,15 +95,16 @@ class Sums(NamedTuple):
         p = basis.size
         return cls(np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k), 0.0)
 
-    def plus(self, basis, pieces):
+    def plus(self, pieces, basis):
         """New `Sums` with more rows; these stay as they are, also if a piece raises an error.
 
-        ``pieces`` yield the kernel (b, m) of rows with the centres, targets (b, k), weights (b,).
+        ``pieces`` yield functions that return the kernel (b, m) of rows with the centres, targets
+        (b, k) and weights (b,).
         """
         outer, cross, ones, targets = (part.copy() for part in self[:4])
         weight = self.weight
-        for K, Y, weights in pieces:
-            Z, root = basis.summands(K), np.sqrt(weights)[:, None]
+        for between, Y, weights in pieces:
+            Z, root = basis.summands(between()), np.sqrt(weights)[:, None]
             Z = Z if np.all(root == 1.0) else root * Z
             outer += Z.T @ Z
             cross += Z.T @ (root * Y)
@@ -106,6 +112,10 @@ class Sums(NamedTuple):
             targets += weights @ Y
             weight += weights.sum()
         return Sums(outer, cross, ones, targets, weight)
+
+    def joined(self, others):
+        """`Sums` over the rows of these and of others."""
+        return Sums(*map(sum, zip(self, *others, strict=True)))
 
 
 class Held(NamedTuple):
@@ -120,6 +130,10 @@ class Held(NamedTuple):
     Y: np.ndarray
     weights: np.ndarray
     unseen: np.ndarray
+
+    def plus(self, other):
+        """These rows and others."""
+        return Held(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
 
 
 class Fit(NamedTuple):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime import device
 from ._factors import variances
 
 LEAST = 2.0**-1000
@@ -45,10 +46,10 @@ def standardise(Y, weights, is_common=False):
     """Targets (n, k) minus their weighted means, with largest entries about one; their `Units`.
 
     Columns that are constant but for rounding become zero. Rows of weight zero do not count. With
-    ``is_common`` all columns are divided by the same power of two.
+    ``is_common`` all columns are divided by the same power of two. Y may be in a GPU's memory.
     """
     weights, _ = normalise(weights)
-    rows = weights > 0.0
+    rows, weights = np.asarray(weights > 0.0, like=Y), np.asarray(weights, like=Y)
     first = _exponents(Y[rows], is_common)
     Y = scaled(Y, -first)
     mean = np.average(Y[rows], axis=0, weights=weights[rows])
@@ -77,10 +78,11 @@ def _exponents(Y, is_common=False):
 def product(K, B):
     """``K @ B`` without overflow of partial sums; entries too large become the largest numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
-        result = K @ B
+        result = device.product(K, B)
         is_lost = ~np.isfinite(result).all(axis=1)
         if np.any(is_lost):
-            rows, columns = _exponents(K[is_lost].T)[:, None], _exponents(B)
-            small = scaled(K[is_lost], -rows) @ scaled(B, -columns)
+            lost = device.on_host(K[np.asarray(is_lost, like=K)])
+            rows, columns = _exponents(lost.T)[:, None], _exponents(B)
+            small = scaled(lost, -rows) @ scaled(B, -columns)
             result[is_lost] = np.nan_to_num(scaled(small, rows + columns))
     return result

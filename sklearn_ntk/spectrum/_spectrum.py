@@ -188,12 +188,7 @@ class Spectrum:
         float
         """
         (Y, _), K = self._targets(y), self._K / (self.eigenvalues[0] or 1.0)
-        if read_flag(centred, "centred"):
-            Y = Y - Y.mean(axis=0)
-            K = K - K.mean(axis=0)
-            K = K - K.mean(axis=1)[:, None]
-        size = np.linalg.norm(K) * np.linalg.norm(Y.T @ Y)
-        return float(np.sum(Y * (K @ Y)) / size) if size > 0.0 else 0.0
+        return alignment(K, Y, read_flag(centred, "centred"))
 
     def cumulative_alignment(self, y):
         """Share of the squared targets along the first eigenvectors, by their number, up to 1.
@@ -284,6 +279,16 @@ class Spectrum:
         """Mean squares (n,) of the components of `_targets`, ``(u' y)^2 / n``, and their unit."""
         Y, unit = self._targets(y)
         return np.sum((self.eigenvectors.T @ Y) ** 2, axis=1) / len(Y), unit
+
+
+def alignment(K, Y, is_centred):
+    """`Spectrum.alignment` of a kernel (n, n) and targets (n, k), of sizes about one."""
+    if is_centred:
+        Y = Y - Y.mean(axis=0)
+        K = K - K.mean(axis=0)
+        K = K - K.mean(axis=1)[:, None]
+    size = np.linalg.norm(K) * np.linalg.norm(Y.T @ Y)
+    return float(np.sum(Y * (K @ Y)) / size) if size > 0.0 else 0.0
 
 
 def _read_ridges(alpha):

@@ -113,8 +113,8 @@ def test_flow_with_its_own_noise_is_gradient_flow():
     A = rng.normal(size=(12, 20))
     kernel, weights = A @ A.T, rng.uniform(0.3, 3.0, 8)
     flow = Training(kernel[:8, :8], weights, 0.2, 0.7)
-    V, u = flow.reduction(kernel[8:, :8], 1.3)
-    expected = kernel[8:, 8:] - V.T @ V + u[:, None] + u
+    V, A, B = flow.reduction(kernel[8:, :8], 1.3)
+    expected = kernel[8:, 8:] - V.T @ V + A.T @ B
     found = covariance(flow, kernel[8:, :8], kernel[8:, 8:], 1.3, noise=0.2)
     assert_allclose(found, expected, rtol=1e-10)
 

@@ -263,8 +263,20 @@ def test_reduction_is_the_covariance_of_trained_draws(alpha):
     noisy = K[old, old] + alpha * np.diag(1.0 / weights[old])
     expected = K[new, new] - shares @ K[old, new] - K[new, old] @ shares.T
     expected += shares @ noisy @ shares.T
-    V, u = flow.reduction(K[new, old], 2.0)
-    assert_allclose(K[new, new] - V.T @ V + u[:, None] + u, expected, rtol=1e-9)
+    V, A, B = flow.reduction(K[new, old], 2.0)
+    assert_allclose(K[new, new] - V.T @ V + A.T @ B, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", [HeavyBall(0.9), Nesterov(0.9)], ids=repr)
+def test_variances_rise_where_steps_overshoot(method):
+    """The first step of a stable rate may make a residual larger than the target was."""
+    K, _, weights = problem(12)
+    old, new = slice(0, 8), slice(8, 12)
+    training = stable(K[old, old], weights[old], 0.3, method, True, 0.9)
+    expected = covariance(training, K[new, old], K[new, new], 1, noise=0.3)
+    V, A, B = training.reduction(K[new, old], 1)
+    assert len(A) > 2
+    assert_allclose(K[new, new] - V.T @ V + A.T @ B, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_selection_tries_all_times():

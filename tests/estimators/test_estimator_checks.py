@@ -57,6 +57,12 @@ def test_estimator_check(estimator, check):
         NTKClassifier(training_time=100.0, alpha=0.1),
         NTKClassifier(loss="hinge"),
         NTKClassifier(loss="log_loss", alpha=0.1),
+        NTKRegressor(solver="local"),
+        NTKRegressor(solver="nystroem"),
+        NTKRegressor(solver="cg", alpha=0.1, tol=1e-9),  # up to which weights are repetitions
+        NTKClassifier(solver="local"),
+        NTKClassifier(solver="nystroem"),
+        NTKClassifier(solver="cg", alpha=0.1, tol=1e-9),
         NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
         NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
         NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),

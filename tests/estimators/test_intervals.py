@@ -275,8 +275,12 @@ def test_steps_that_oscillate_have_no_conformal_intervals():
     X, y = data()
     for optimizer, rate in (("nesterov", 0.5), ("descent", 0.7)):
         model = make(0.0, training_time=10, optimizer=optimizer, learning_rate=rate).fit(X, y)
-        with pytest.raises(ValueError, match=r"needs training without oscillations; got .*: take"):
+        with pytest.raises(ValueError, match=r"needs training without oscillations, .*: take"):
             model.predict_interval(X)
+    model = make(0.0, training_time=5, optimizer="descent", learning_rate=0.3).fit(X, y)
+    assert np.all(np.isfinite(model.predict_interval(X)))
+    with pytest.raises(ValueError, match=r"without oscillations, with each of the new rows too"):
+        model.predict_interval(10.0 * X)
     mean, std = model.predict(X, return_std=True)
     low = model.predict_interval(X, method="gaussian")[:, 0]
     assert_allclose(low, mean + norm.ppf(0.05) * std, rtol=1e-10)

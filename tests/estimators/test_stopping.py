@@ -388,6 +388,28 @@ def test_steps_are_those_of_training(cls, optimizer):
         assert_allclose(last, auto.predict(X[:5]), rtol=1e-9)
 
 
+@pytest.mark.parametrize("optimizer", ["heavy_ball", "nesterov"])
+def test_uncertainty_after_steps_that_overshoot(optimizer):
+    """Early steps of a stable rate may leave more than there was to learn."""
+    X, y = numbers()
+    plain = {"kernel": "ntk", "activation": "relu", "features": None, "alpha": 0.1}
+    method = {"heavy_ball": HeavyBall(), "nesterov": Nesterov()}[optimizer]
+    rate = 0.9 * largest_rate(NTKRegressor(**plain).fit(X, y), method)
+    model = NTKRegressor(**plain, optimizer=optimizer, learning_rate=rate, training_time=1)
+    _, std = model.fit(X, y).predict(X[:5] + 0.1, return_std=True)
+    _, cov = model.predict(X[:5] + 0.1, return_cov=True)
+    assert_allclose(np.sqrt(cov.diagonal()), std, rtol=1e-9)
+
+
+def test_stages_of_classes_do_not_depend_on_parameters_that_change_later():
+    X, y = data_of(NTKClassifier)
+    for given in ({"optimizer": "nesterov"}, {"loss": "log_loss"}):
+        model = NTKClassifier("ntk", activation="relu", training_time=7, learning_rate=0.1, **given)
+        labels_then = model.fit(X, y).predict(X)
+        model.set_params(optimizer="flow", learning_rate=1e-3)
+        assert_array_equal(next(model.staged_predict(X, [7])), labels_then)
+
+
 def test_steps_that_are_refused():
     X, y = numbers()
     model = NTKRegressor("ntk", activation="relu", optimizer="descent", training_time=2.5)

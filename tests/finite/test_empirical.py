@@ -1,5 +1,7 @@
 """Empirical kernels of scikit-learn's networks, and what all models share."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -116,6 +118,19 @@ def test_features():
         assert 0.7 < told / errors[size] < 1.4
         assert means[size] < 2.0 / np.sqrt(20) * errors[size]
     assert errors[32] < 0.7 * errors[8]
+
+
+def test_budget_is_kept():
+    """Memory beside the result, for parts of all sizes."""
+    rows = np.random.default_rng(0).standard_normal((400, 5))
+    model = fitted(MLPRegressor, Y, hidden_layer_sizes=(100, 100))
+    empirical_ntk(model, rows[:2])
+    for megabytes in (1, 4, 16):
+        tracemalloc.start()
+        found = empirical_ntk(model, rows, memory=f"{megabytes} MB")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak - found.nbytes < 1.1e6 * megabytes
 
 
 def test_single_precision_of_the_fit():

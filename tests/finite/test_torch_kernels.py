@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.neural_network import MLPRegressor
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -59,6 +60,22 @@ def test_single_precision(name):
     close(K, empirical_ntk(*model_and_rows(name)), 2e-6)
 
 
+def test_networks_of_scikit_learn():
+    """A copy in torch has the same kernel to rounding, and so has the last hidden layer."""
+    X, y = np.random.default_rng(0).standard_normal((2, 20, 6))
+    model = MLPRegressor(hidden_layer_sizes=(40, 30), activation="tanh", max_iter=2)
+    with pytest.warns(match="converged yet"):
+        model.fit(X, y)
+    copy = nn.Sequential(*[nn.Linear(6, 40), nn.Tanh(), nn.Linear(40, 30), nn.Tanh()])
+    copy = copy.append(nn.Linear(30, 6)).double()
+    for layer, W, b in zip(copy[::2], model.coefs_, model.intercepts_, strict=True):
+        layer.weight.data, layer.bias.data = torch.from_numpy(W.T.copy()), torch.from_numpy(b)
+    for outputs in ("mean", "blocks"):
+        expected = empirical_ntk(copy, X, outputs=outputs)
+        close(empirical_ntk(model, X, outputs=outputs), expected, 1e-14)
+    close(empirical_nngp(model, X), empirical_nngp(copy, X), 1e-14)
+
+
 def test_half_precision_and_rows_of_numpy():
     model, X = model_and_rows("perceptron")
     expected = empirical_ntk(model, X)
@@ -89,6 +106,36 @@ def test_gradients_and_flags_stay_as_they_are():
         empirical_ntk(model, X)
     assert X.grad is None and all(each.grad is None for each in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["perceptron", "convolution", "tokens", "attention"])
+def test_tensors_in_place_of_arrays(name, monkeypatch):
+    """Signals on another device stay tensors there: here, for want of one, on the CPU."""
+    model, X = model_and_rows(name)
+
+    def everything():
+        for outputs in ("mean", "blocks"):
+            for formula in ("sgd", "asymmetric_signgd"):
+                options = {"outputs": outputs, "formula": formula}
+                yield empirical_ntk(model, X, **options)
+                if outputs == "mean":
+                    yield empirical_ntk_diagonal(model, X, **options)
+        yield tangent_features(model, X, 4, random_state=0).features
+        if name == "perceptron":
+            yield empirical_nngp(model, X)
+
+    expected = list(everything())
+    seen = []
+
+    def kept(tensor):
+        seen.append(tensor.detach())
+        return seen[-1]
+
+    monkeypatch.setattr("sklearn_ntk.finite._torch._reader._array", kept)
+    for found, other in zip(everything(), expected, strict=True):
+        assert isinstance(found, np.ndarray) and found.dtype == np.float64
+        close(found, other)
+    assert seen
 
 
 def test_hidden_layer():

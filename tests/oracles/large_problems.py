@@ -22,3 +22,20 @@ def values_of(path, operator, X):
         return solution.details.values(operator.kernel, operator.X, X)
     centers = operator.X[getattr(solution.details, "rows", slice(None))]
     return operator.kernel(X, centers) @ solution.dual + solution.intercept
+
+
+# --- For estimators -------------------------------------------------------------------------------
+
+
+def data(n=400, noise=0.2, seed=0):
+    """Rows (n, 3) and targets with noise, and as many without noise for tests."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(2 * n, 3))
+    y = np.sin(2.0 * X[:, 0]) + X[:, 1] ** 2
+    y[:n] += noise * rng.normal(size=n)
+    return X[:n], y[:n], X[n:], y[n:]
+
+
+def labels(y):
+    """Three classes, 0 to 2."""
+    return np.digitize(y, [0.0, 1.5])

@@ -23,7 +23,8 @@ OWNERS = {
     "cupy": "engines/cupy/",
     "cupyx": "engines/cupy/",
     "torch": "finite/_torch/",
-    "dask": "dask.py",
+    "dask": "dask/",
+    "distributed": "dask/",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 DOC = Path(__file__).resolve().parents[2] / "doc"
-each_page = pytest.mark.parametrize("name", ["dynamics", "spectrum"])
+each_page = pytest.mark.parametrize("name", ["dynamics", "large_n", "plotting", "spectrum"])
 
 
 @each_page

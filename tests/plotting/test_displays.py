@@ -9,11 +9,18 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.kernel_ridge import KernelRidge
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk.architectures import mlp
+from sklearn_ntk.finite import LazyTrainingReport, sample_network
 from sklearn_ntk.spectrum import Spectrum, critical_weight_var, phase
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
-from sklearn_ntk.plotting import LearningCurveDisplay, PhaseDisplay, SpectrumDisplay  # noqa: E402
+from sklearn_ntk.plotting import (  # noqa: E402
+    LazyTrainingDisplay,
+    LearningCurveDisplay,
+    PhaseDisplay,
+    SpectrumDisplay,
+)
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(30, 2)), RNG.normal(size=30)
@@ -165,3 +172,30 @@ def test_matplotlib_is_missing(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"sklearn-ntk\[plot\]"):
         SpectrumDisplay.from_kernel(KERNEL, X)
+
+
+# --- Lazy training --------------------------------------------------------------------------------
+
+
+def test_lazy_training():
+    """Lines of each quantity are those of the checkpoints; numbers that are missing have none."""
+    network = sample_network(mlp(1, "erf"), 20, n_inputs=2, random_state=0)
+    rows = np.random.default_rng(0).normal(size=(8, 2))
+    with_kernel = LazyTrainingReport(network, NTKKernel(1, "erf", bias_var=0.1), n_steps=20)
+    report = with_kernel.fit(rows, rows[:, 0] ** 2)
+    for quantity, n in (("loss", 3), ("change", 3), ("distance", 2)):
+        display = LazyTrainingDisplay.from_report(report, quantity, name="erf", color="C2")
+        assert len(display.lines_) == n
+        for name, line in display.lines_.items():
+            values = np.array([getattr(c, name) for c in report.checkpoints_])
+            values[values == 0.0] = np.nan  # of the start, on a logarithmic scale
+            assert_allclose(line.get_ydata(), values)
+            assert line.get_label().startswith("erf, ") and line.get_color() == "C2"
+        assert (display.foreseen_line_ is None) == (quantity != "change")
+    display = LazyTrainingDisplay.from_report(LazyTrainingReport(network).fit(rows, rows[:, 0]))
+    assert list(display.lines_) == ["loss", "linear_loss"]
+    assert len({line.get_color() for line in display.lines_.values()}) == 1
+    with pytest.raises(ValueError, match="one of 'loss', 'change', 'distance'; got 'weights'"):
+        LazyTrainingDisplay.from_report(report, "weights")
+    with pytest.raises(ValueError, match="without checkpoints: call its fit first"):
+        LazyTrainingDisplay.from_report(LazyTrainingReport(network))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
 from sklearn_ntk.dynamics import Descent, LogLossTraining, Training, covariance
@@ -15,6 +17,7 @@ from sklearn_ntk.plotting import (  # noqa: E402
     CoverageDisplay,
     FunctionDisplay,
     LeaveOneOutDisplay,
+    SpectrumDisplay,
     TrainingDisplay,
 )
 
@@ -187,3 +190,46 @@ def test_leave_one_out_of_estimators():
     assert display.name == "NTKClassifier" and display.errors.shape == (40, 40)
     with pytest.raises(ValueError, match="must have a kernel; got NTKRegressor"):
         LeaveOneOutDisplay.from_estimator(NTKRegressor("precomputed").fit(NTK(X), Y), X, Y)
+
+
+def test_leave_one_out_in_the_times_of_the_estimator():
+    model = NTKRegressor("ntk", **NETWORK, learning_rate=5.0).fit(X, Y)
+    found = LeaveOneOutDisplay.from_estimator(model, X, Y, times=[1.0, 10.0])
+    expected = loo_errors(model.kernel_(X), Y, found.ridges, [5.0, 50.0])[2]
+    assert_allclose(found.errors, expected, rtol=1e-7)
+    with pytest.raises(ValueError, match=r"two positive ridges and .* times; got 1 and 2: pass"):
+        LeaveOneOutDisplay.from_estimator(model, X, Y, ridges=[0.0, 1.0], times=[1.0, 10.0])
+
+
+# --- Pipelines ------------------------------------------------------------------------------------
+
+
+def test_pipelines_are_their_last_estimators():
+    rows, new, x = 3.0 * X + 1.0, 3.0 * NEW + 1.0, np.linspace(-5.0, 5.0, 9)
+    pipeline = make_pipeline("passthrough", StandardScaler(), NTKRegressor("ntk", **NETWORK))
+    pipeline.fit(rows, Y)
+    scaler, model = pipeline[1:]
+    draws = {
+        "train": lambda model, rows, _: TrainingDisplay.from_estimator(model, rows, Y, rows, Y),
+        "errors": lambda model, rows, _: LeaveOneOutDisplay.from_estimator(model, rows, Y),
+        "coverage": lambda model, _, new: CoverageDisplay.from_estimator(model, new, Y_NEW),
+        "alignment": lambda model, rows, _: SpectrumDisplay.from_estimator(model, rows, Y),
+    }
+    for name, draw in draws.items():
+        found = draw(pipeline, rows, new)
+        alone = draw(model, scaler.transform(rows), scaler.transform(new))
+        assert_array_equal(getattr(found, name), getattr(alone, name))
+        assert found.name == alone.name
+    found = FunctionDisplay.from_estimator(pipeline, rows, Y, times=[3.0], x=x)
+    points = scaler.transform(x[:, None])
+    assert_array_equal(found.means[0], next(model.staged_predict(points, [3.0])))
+
+
+def test_estimators_that_cannot_be_drawn():
+    classes = NTKClassifier("ntk", **NETWORK).fit(X, Y > 0.0)
+    with pytest.raises(ValueError, match=r"must have predict_interval; got NTKClassifier: call"):
+        CoverageDisplay.from_estimator(classes, X, Y > 0.0)
+    two = NTKRegressor("ntk", **NETWORK).fit(X, np.stack([Y, Y], axis=1))
+    for times in (None, [1.0]):
+        with pytest.raises(ValueError, match="must have one output; got 2: fit one of them"):
+            FunctionDisplay.from_estimator(two, X, Y, times=times)

@@ -10,10 +10,18 @@ from ridge_problems import problem
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
-from sklearn_ntk.gram import ArrayOperator, KernelOperator
+from sklearn_ntk.gram import ArrayOperator, KernelOperator, _operator
 from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations
 from sklearn_ntk.solvers._iterations import System
 from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
+
+
+@pytest.fixture(autouse=True, params=["single", "double"])
+def precision(request, monkeypatch):
+    """Few rows, too, have their matrix in single precision."""
+    if request.param == "single":
+        monkeypatch.setattr(_iterations, "FEW", 0)
+    return request.param
 
 
 @pytest.mark.parametrize("ridge", [1.0, 1e-2, 1e-3])
@@ -100,11 +108,11 @@ def test_ridges_that_are_given_are_searched():
 
 
 def test_preconditioner_is_damped_and_saves_iterations():
-    operator, Y, weights = rows_of(n=1000)
+    operator, Y, weights = rows_of(n=600)
     root, ridge = np.sqrt(weights), 1e-3
     B = root[:, None] * Y
     counts = []
-    for rank, is_damped in ((1, False), (100, False), (100, True)):
+    for rank, is_damped in ((1, False), (60, False), (60, True)):
         system = System(operator, weights, rank, 0)
         if not is_damped:
             system.precondition.damping = 0.0
@@ -148,14 +156,28 @@ def test_kernels_of_any_size(scale):
     assert_allclose(scale * path.solution.dual, scale * exact.dual, atol=1e-5)
 
 
+def test_rows_of_one_column_and_of_all_sizes():
+    """The kernel has few large eigenvalues, and its preconditioner needs all digits."""
+    x = np.arange(60.0)[:, None]
+    operator, y = KernelOperator(NTKKernel(), x), np.sin(0.5 * x[:, 0])
+    ridge = 1e-6 * operator.diagonal().mean()
+    path = ConjugateGradient(ridge, rank=20).fit(operator.dense(), y)
+    expected = values_of(Ridge(ridge).fit(operator, y), operator, x)
+    assert path.solution.details.residual < 1e-4
+    assert_allclose(values_of(path, operator, x), expected, atol=1e-3)
+
+
 def test_constant_targets():
     operator, _, weights = rows_of(n=100)
+    for ridges in (None, 0.1):
+        details = ConjugateGradient(ridges).fit(operator, np.zeros(100), weights).solution.details
+        assert details.residual <= 1e-4 and not details.columns[:, 0].any()
     solution = ConjugateGradient(0.1).fit(operator, np.full(100, 3.0), weights).solution
     assert_allclose(solution.intercept, 3.0, rtol=1e-4)
     assert_allclose(solution.dual, 0.0, atol=1e-3)
 
 
-def test_memory_is_asked_for_before_the_matrix(monkeypatch):
+def test_memory_is_asked_for_before_the_matrix(monkeypatch, precision):
     operator, Y, weights = rows_of(n=100)
     asked = []
 
@@ -163,11 +185,12 @@ def test_memory_is_asked_for_before_the_matrix(monkeypatch):
         asked.append(n_bytes)
         raise MemoryError(what)
 
-    monkeypatch.setattr(_iterations, "check_memory", refuse)
+    monkeypatch.setattr(_operator, "check_memory", refuse)
     monkeypatch.setattr(operator, "single", pytest.fail)
+    monkeypatch.setattr(operator, "dense", pytest.fail)
     with pytest.raises(MemoryError, match="100 rows by conjugate gradients"):
         ConjugateGradient(0.1).fit(operator, Y, weights)
-    assert asked == [4.0 * 100**2 + 12.0 * 100 * 10]
+    assert asked == [(4.0 if precision == "single" else 8.0) * 100**2 + 12.0 * 100 * 10]
 
 
 def test_progress_is_told(capsys):

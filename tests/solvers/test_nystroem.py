@@ -1,5 +1,7 @@
 """The Nystroem approximation beside exact solutions, its sums, and the ridge it chooses."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from large_problems import rows_of, values_of
@@ -71,12 +73,14 @@ def test_sums_grow_by_pieces_and_stay_when_one_fails(kernel):
     operator, Y, weights = rows_of(n=300)
     X = operator.X
     basis = Basis(kernel(X[:40]))
-    pieces = [(kernel(X[s], X[:40]), Y[s], weights[s]) for s in (slice(0, 120), slice(120, 300))]
+    parts = slice(0, 120), slice(120, 300)
+    pieces = [(partial(kernel, X[s], X[:40]), Y[s], weights[s]) for s in parts]
     empty = Sums.empty(basis, 2)
-    whole = empty.plus(basis, [(kernel(X, X[:40]), Y, weights)])
-    first = empty.plus(basis, pieces[:1])
-    for one, other in zip(first.plus(basis, pieces[1:]), whole, strict=True):
-        assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+    whole = empty.plus([(partial(kernel, X, X[:40]), Y, weights)], basis)
+    first, second = (empty.plus([piece], basis) for piece in pieces)
+    for found in (first.plus(pieces[1:], basis), first.joined([second])):
+        for one, other in zip(found, whole, strict=True):
+            assert_allclose(one, other, rtol=1e-10, atol=1e-10)
     before = [np.copy(part) for part in first]
 
     def broken():
@@ -84,7 +88,7 @@ def test_sums_grow_by_pieces_and_stay_when_one_fails(kernel):
         raise ValueError("NaN")
 
     with pytest.raises(ValueError, match="NaN"):
-        first.plus(basis, broken())
+        first.plus(broken(), basis)
     for one, other in zip(first, before, strict=True):
         assert_array_equal(one, other)
     assert not np.any(empty.outer) and empty.weight == 0.0
@@ -124,7 +128,8 @@ def test_posterior_variance_far_from_the_centres_is_that_of_the_kernel():
     operator, Y, weights = rows_of(n=300)
     kernel = RBF(0.5)
     path = Nystroem(0.01, n_components=50).fit(KernelOperator(kernel, operator.X), Y, weights)
-    centers, basis, fit = path.solution.details
+    details = path.solution.details
+    centers, basis, fit = details.rows, details.basis, details.fit
     far = np.full((1, 4), 50.0)
     Z = basis.values(kernel(far, operator.X[centers]))
     variance = fit.variance(Z, kernel.diag(far) - np.sum(Z**2, axis=1))
@@ -133,7 +138,8 @@ def test_posterior_variance_far_from_the_centres_is_that_of_the_kernel():
 
 def test_posterior_variance_is_exact_with_all_rows():
     operator, Y, weights = rows_of(n=100)
-    _, basis, fit = Nystroem(0.3).fit(operator, Y, weights).solution.details
+    details = Nystroem(0.3).fit(operator, Y, weights).solution.details
+    basis, fit = details.basis, details.fit
     K = operator.dense()
     Z = basis.values(K)
     G = np.linalg.inv(K + 0.3 * np.diag(1.0 / weights))

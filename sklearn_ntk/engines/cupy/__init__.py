@@ -3,7 +3,8 @@
 The only package that imports CuPy. `devices` finds the devices, `sides` has both sides of a Gram
 matrix in device memory, and `tile_work` fills matrices of rows without positions, by kernels whose
 text `sources.cuda` writes. `lines` has the states of pairs of positions and runs schedules on them,
-by kernels of `sources.cuda_lines`, for `line_scan` and `line_work`.
+by kernels of `sources.cuda_lines`, for `line_scan` and `line_work`. `factors` has factorisations of
+matrices there.
 """
 
 import numpy as np
@@ -41,6 +42,17 @@ class Engine:
         """Rows (n, d) in float64 and C order, and their norms (n,), in device memory."""
         X, norms = rows_of_tiles.check_rows(X, name)
         return self._uploaded(X, norms)
+
+    def upload(self, rows):
+        """Arrays of rows in the memory of the device, in float64 if they were arrays of NumPy."""
+        asarray = library().asarray
+        with self.active():
+            return tuple(X if is_on_device(X) else asarray(X, np.float64) for X in rows)
+
+    def free_memory(self):
+        """Free bytes of the device."""
+        with self.active():
+            return free_memory()
 
     def _uploaded(self, *arrays):
         """The arrays in device memory."""

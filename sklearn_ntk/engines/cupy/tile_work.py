@@ -1,5 +1,6 @@
 """`Work` on a GPU for Gram matrices of rows without positions: a launch for each block of rows."""
 
+import math
 from collections import deque
 from functools import partial
 
@@ -33,7 +34,7 @@ class TileWork:
 
     def __init__(self, program, rows, names, gradient, dtype):
         self._sides = DeviceSides(program, rows, gradient, names, dtype)
-        self.diagonals, self._dtype = self._sides.diagonals, dtype
+        self.diagonals, self._dtype, self._memory = self._sides.diagonals, dtype, None
         self._is_symmetric, self._n_columns = len(rows) == 1, len(rows[-1][0])
         self._kinds = cuda.kinds_of(program, gradient, dtype == np.float32)
         numbers, spans = pack_numbers(program, dtype), self._sides.spans
@@ -113,8 +114,17 @@ class TileWork:
         grid = -(-(j1 - j0) // cuda.COLUMNS), -(-(i1 - i0) // (rows * warps))
         launch(cuda, self._kinds, grid, (cuda.COLUMNS, warps), values)
         for target in targets:
-            target.fetch()
+            target.fetch(self._room)
         library().cuda.get_current_stream().synchronize()
+
+    def _room(self, shape):
+        """Array of NumPy in memory that a GPU writes to fast, used again at each call."""
+        import cupyx
+
+        size = math.prod(shape)
+        if self._memory is None or self._memory.size < size:
+            self._memory = cupyx.empty_pinned(size, self._dtype)
+        return self._memory[:size].reshape(shape)
 
 
 def _side(name, side):
@@ -152,7 +162,7 @@ class _Target:
         for name, (_, n, m, *_) in zip(("out", "mirror"), [*shapes, shapes[0]], strict=False):
             self.steps |= {f"{name}_step": m, f"{name}_plane": n * m}
 
-    def fetch(self):
-        """Copy what has been stored to a result of NumPy."""
+    def fetch(self, room):
+        """Copy what has been stored to a result of NumPy, by way of ``room(shape)``."""
         for part, array in self._fetched:
-            part[...] = library().asnumpy(array)
+            part[...] = array.get(out=room(array.shape))

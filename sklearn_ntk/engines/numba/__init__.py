@@ -24,6 +24,15 @@ def work(program, rows, names, gradient, dtype):
     return Work(program, rows, names, gradient, dtype)
 
 
+def set_threads(n):
+    """Let Gram matrices of this thread start at most ``n`` threads; how many it was before."""
+    from numba import get_num_threads, set_num_threads
+
+    before = get_num_threads()
+    set_num_threads(min(n, before))
+    return before
+
+
 def count_threads():
     """The number of threads that numba has been told to start, by default one for each core."""
     from .tiles import get_num_threads

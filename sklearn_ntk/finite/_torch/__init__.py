@@ -3,10 +3,15 @@
 `_rules` has what each kind of module says of its parameters, `_record` runs a module and records
 signals, `_reader` checks a module and chooses for each parameter between its rule and the general
 route of `_jacobians`; `_refusals` are modules whose rows would depend on each other or on chance.
-`_drawn` has drawn networks as modules.
+`_drawn` has drawn networks as modules, `_linear` linear models of modules, `_tasks` task vectors.
 """
 
 from ._drawn import Drawn
+from ._linear import Linearized
 from ._reader import Reader
+from ._tasks import TaskAddition, TaskVector, normalized_accuracy
 
-__all__ = ["Drawn", "Reader"]
+__all__ = ["Drawn", "Linearized", "Reader", "TaskAddition", "TaskVector", "normalized_accuracy"]
+
+for _each in (Linearized, TaskAddition, TaskVector, normalized_accuracy):
+    _each.__module__ = "sklearn_ntk.finite"  # the public module

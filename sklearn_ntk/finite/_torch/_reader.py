@@ -1,13 +1,15 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 from torch import nn
 
 from .._readers import chosen
-from .._signals import Signal
+from .._signals import Signal, as_numpy
 from ._jacobians import gradients, jacobians
-from ._record import assembled, join, record
+from ._record import assembled, join, read_outputs, record
 from ._refusals import refuse
 
 
@@ -132,6 +134,40 @@ class Reader:
         _, gradients, saved, general = self._sizes
         return int(np.clip(2**24 / (r * (saved + gradients + general) + 1), 1, 256))
 
+    def copy(self):
+        """Reader of a copy of the module, in which the same parameters take the general route."""
+        other = Reader(deepcopy(self.model), self.layers, self._check)
+        other.n_outputs, other._sizes = self.n_outputs, self._sizes
+        other._general = {name: other._trained[name] for name in self._general}
+        return other
+
+    def in_double(self):
+        """The reader itself, or that of a copy of the module in float64."""
+        if self._first.dtype == torch.float64:
+            return self
+        return Reader(deepcopy(self.model).double(), self.layers, self._check)
+
+    def parameters(self):
+        """Copies of the chosen parameters."""
+        return {name: _array(each.detach().clone()) for name, each in self._trained.items()}
+
+    def outputs(self, rows):
+        """Outputs (n, k) as an array."""
+        with torch.no_grad():
+            return _in_double(read_outputs(self.model(rows), len(rows)))
+
+    def move(self, rows, weigh):
+        """Add gradients to the chosen parameters: see `sklearn_ntk.finite._readers`."""
+        with torch.enable_grad():
+            outputs = read_outputs(self.model(rows), len(rows))
+            before = _in_double(outputs)
+            function = (outputs * torch.as_tensor(weigh(before)).to(outputs)).sum()
+            moves = gradients(function, self._trained)
+        with torch.no_grad():
+            for parameter, move in zip(self._trained.values(), moves, strict=True):
+                parameter += move
+        return before
+
     def hidden(self, rows):
         """Inputs (n, p) of the last linear module that ran."""
         seen = []
@@ -200,3 +236,8 @@ def _array(tensor):
     if tensor.dtype in (torch.float16, torch.bfloat16):
         tensor = tensor.float()
     return tensor.numpy() if tensor.device.type == "cpu" else tensor
+
+
+def _in_double(tensor):
+    """NumPy array of a tensor in float64."""
+    return as_numpy(_array(tensor)).astype(np.float64)

@@ -178,6 +178,8 @@ class _Flags:
 def _host(value):
     """NumPy's array or number of an argument; arrays of NumPy are refused, as CuPy does."""
     if isinstance(value, ndarray):
+        if value.device != cuda.Device():
+            raise ValueError("The device where the array resides is not the current device")
         return value._host
     if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
@@ -236,6 +238,7 @@ for _name in (
     *("dot", "matmul", "einsum", "outer", "tensordot", "sum", "mean", "any", "all", "where"),
     *("diag", "diagonal", "trace", "tril", "triu", "clip", "ravel", "transpose", "expand_dims"),
     *("argsort", "argmin", "argmax", "sort", "cumsum", "median", "nonzero", "flatnonzero"),
+    *("average", "hypot", "shape"),
     *("broadcast_to", "take_along_axis", "repeat", "tile", "squeeze", "prod", "linspace"),
     *(
         "array_equal",
@@ -308,6 +311,9 @@ class _Pool:
 
     def free_all_blocks(self):
         pass
+
+    def set_limit(self, size):
+        set_limit(size or float("inf"))
 
 
 def get_default_memory_pool():

@@ -5,6 +5,10 @@ class CUDARuntimeError(RuntimeError):
     pass
 
 
+def getDeviceProperties(device):
+    return {"name": b"stand-in for a GPU"}
+
+
 def getDeviceCount():
     if not COUNT:
         raise CUDARuntimeError(

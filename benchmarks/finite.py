@@ -1,0 +1,167 @@
+"""Empirical kernels of networks of torch beside other ways, and neural-tangents' three.
+
+    python benchmarks/finite.py [--neural-tangents PYTHON] [--rows 50]
+
+A perceptron of width 1000 with three hidden layers on 100 columns, one output and ten, in single
+precision, and a convolutional network: processor seconds of one kernel matrix, the least of several
+runs, and the ratio to ours. The double loop takes two backward passes for each pair of rows; it is
+timed on a few rows and scaled up. ``--neural-tangents`` names an interpreter that has it, which is
+run as a process of its own on equal shapes; compilation does not count. Packages that are not
+installed are left out.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+
+SIZES = {"perceptron, 1 output": 1, "perceptron, 10 outputs": 10}
+CNN = "convolutional, 10 outputs"
+
+THEIRS = """
+import sys, time
+import jax, jax.numpy as np
+import neural_tangents as nt
+from neural_tangents import stax
+n, k, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+if kind == "perceptron":
+    hidden = [stax.Dense(1000), stax.Relu()] * 3
+    shape = (n, 100)
+else:
+    hidden = [stax.Conv(32, (3, 3), padding="SAME"), stax.Relu()] * 2
+    hidden += [stax.Conv(64, (3, 3), (2, 2), padding="SAME"), stax.Relu(), stax.Flatten()]
+    shape = (n, 14, 14, 1)
+init, apply, _ = stax.serial(*hidden, stax.Dense(k))
+_, parameters = init(jax.random.PRNGKey(0), shape)
+x = jax.random.normal(jax.random.PRNGKey(1), shape)
+for name in ("JACOBIAN_CONTRACTION", "NTK_VECTOR_PRODUCTS", "STRUCTURED_DERIVATIVES"):
+    way = nt.NtkImplementation[name]
+    try:
+        f = jax.jit(nt.empirical_ntk_fn(apply, trace_axes=(-1,), vmap_axes=0, implementation=way))
+        f(x, None, parameters).block_until_ready()
+        best = float("inf")
+        for _ in range(3):
+            start = time.process_time()
+            f(x, None, parameters).block_until_ready()
+            best = min(best, time.process_time() - start)
+        print(f"{name}={best}", flush=True)
+    except Exception as error:
+        print(f"{name}=nan", flush=True)
+"""
+
+
+def perceptron(k):
+    from torch import nn
+
+    hidden = [part for _ in range(3) for part in (nn.LazyLinear(1000), nn.ReLU())]
+    return nn.Sequential(*hidden, nn.LazyLinear(k))
+
+
+def convolutional():
+    from torch import nn
+
+    parts = [nn.LazyConv2d(32, 3, padding=1), nn.ReLU(), nn.LazyConv2d(32, 3, padding=1)]
+    parts += [nn.ReLU(), nn.LazyConv2d(64, 3, 2, 1), nn.ReLU(), nn.Flatten()]
+    return nn.Sequential(*parts, nn.LazyLinear(10))
+
+
+def least(function, n_runs=3):
+    """Least processor seconds of several runs."""
+    best = np.inf
+    for _ in range(n_runs):
+        start = time.process_time()
+        function()
+        best = min(best, time.process_time() - start)
+    return best
+
+
+def double_loop(model, X, n=4):
+    """Seconds for all pairs of rows, from those of a few."""
+    import torch
+
+    parameters = list(model.parameters())
+
+    def pair(i, j):
+        sides = [torch.autograd.grad(model(X[k : k + 1]).sum(), parameters) for k in (i, j)]
+        return sum(float((a * b).sum()) for a, b in zip(*sides, strict=True))
+
+    spent = least(lambda: [pair(i, j) for i in range(n) for j in range(i, n)], 1)
+    return spent * len(X) * (len(X) + 1) / (n * (n + 1))
+
+
+def by_jacobians(model, X):
+    """``vmap(jacrev)`` of all rows at once, and their products."""
+    from torch.func import functional_call, jacrev, vmap
+
+    parameters = {name: each.detach() for name, each in model.named_parameters()}
+    rows = vmap(
+        jacrev(lambda chosen, row: functional_call(model, chosen, (row[None],))[0]), (None, 0)
+    )(parameters, X)
+    return sum(J.flatten(1) @ J.flatten(1).T for J in rows.values())
+
+
+def by_nngeometry(model, X):
+    """The package nngeometry, all blocks."""
+    import torch
+    from nngeometry.generator import Jacobian
+    from nngeometry.layercollection import LayerCollection
+    from nngeometry.metrics import FIM_MonteCarlo1  # noqa: F401
+    from nngeometry.object import FMatDense
+    from torch.utils.data import DataLoader, TensorDataset
+
+    loader = DataLoader(TensorDataset(X, torch.zeros(len(X))), batch_size=len(X))
+    generator = Jacobian(
+        layer_collection=LayerCollection.from_model(model),
+        model=model,
+        n_output=model(X[:1]).shape[1],
+        function=lambda *batch: model(batch[0]),
+    )
+    return FMatDense(generator=generator, examples=loader).get_dense_tensor()
+
+
+def theirs(python, n, k, kind):
+    """Seconds of neural-tangents' ways by name."""
+    command = [python, "-c", THEIRS, str(n), str(k), kind]
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    pairs = (line.split("=") for line in found.splitlines() if "=" in line)
+    return {f"neural-tangents, {name.lower()}": float(seconds) for name, seconds in pairs}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--neural-tangents", metavar="PYTHON")
+    parser.add_argument("--rows", type=int, default=50)
+    options = parser.parse_args()
+    import torch
+
+    from sklearn_ntk.finite import empirical_ntk
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    n = options.rows
+    networks = {name: (perceptron(k), torch.randn(n, 100)) for name, k in SIZES.items()}
+    networks[CNN] = convolutional(), torch.randn(n, 1, 14, 14)
+    print("| network | way | seconds | times ours |")
+    print("|---|---|---|---|")
+    for name, (model, X) in networks.items():
+        k = model(X[:1]).shape[1]
+        ours = least(partial(empirical_ntk, model, X), 5)
+        print(f"| {name}, {n} rows | `empirical_ntk` | {ours:.4f} | 1 |")
+        ways = {"double loop": double_loop(model, X)}
+        for way, function in {"vmap(jacrev)": by_jacobians, "nngeometry": by_nngeometry}.items():
+            try:
+                ways[way] = least(partial(function, model, X), 2)
+            except Exception as error:
+                print(f"{way}: {type(error).__name__}", file=sys.stderr)
+        if options.neural_tangents:
+            kind = "convolutional" if name == CNN else "perceptron"
+            ways |= theirs(options.neural_tangents, n, k, kind)
+        for way, seconds in ways.items():
+            print(f"| | {way} | {seconds:.3g} | {seconds / ours:.3g} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Tests and times on a GPU in under eight minutes: bash benchmarks/gpu_check.sh [options of gpu.py]
+# PYTHON is an interpreter with the extra of the GPU and pytest, OUT a folder for what is printed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python} out=${OUT:-.} failed=0
+export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
+
+# step NAME SECONDS COMMAND...: run a command, but no longer than that, and go on if it fails
+step() {
+  local name=$1 limit=$2 start=$SECONDS status=0
+  shift 2
+  echo "== $name"
+  timeout "$limit" "$@" 2>&1 | tee "$out/gpu_$name.txt" || status=$?
+  ((status == 0)) || failed=1
+  echo "== $name: status $status, $((SECONDS - start)) s"
+}
+
+gram='
+import numpy as np
+from sklearn_ntk import NTKKernel
+X = np.random.default_rng(0).standard_normal((41, 5))
+X[1], X[2] = X[0] + 1e-8 * X[30], -X[3]
+kernel = NTKKernel(3, device="cuda")
+print(abs(kernel(X) - kernel.set_params(device="cpu")(X)).max())
+'
+pytest=("$python" -m pytest -q -p no:cacheprovider -m "not slow" --maxfail=5)
+
+step environment 20 sh -c "nvidia-smi; $python -c 'import cupy; cupy.show_config()'"
+step kernels 110 "${pytest[@]}" tests/{engines,kernels}/test_gpu*.py
+step solvers 80 "${pytest[@]}" tests/{solvers,estimators}/test_gpu*.py
+if command -v compute-sanitizer > /dev/null; then
+  for tool in racecheck memcheck; do
+    step $tool 40 compute-sanitizer --tool $tool --error-exitcode 1 "$python" -c "$gram"
+  done
+fi
+step times 180 "$python" benchmarks/gpu.py --cpu --json "$out/gpu_times.json" "$@"
+exit $failed

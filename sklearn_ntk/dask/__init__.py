@@ -1,0 +1,23 @@
+"""Estimators on a Dask cluster, and lazy Gram matrices of Dask arrays.
+
+`_estimators` has the estimators, which are fitted by the solvers for many rows; their operator, in
+`_operator`, computes on the workers, so that no machine has the whole Gram matrix. `_arrays` has
+what Dask arrays need. The only package that imports Dask.
+"""
+
+try:
+    import dask.array  # noqa: F401
+    import distributed  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        'sklearn_ntk.dask needs Dask: install it by `pip install "sklearn_ntk[dask]"`.'
+    ) from error
+
+from ._arrays import gram
+from ._estimators import DaskNTKClassifier, DaskNTKRegressor
+from ._operator import ClusterOperator
+
+__all__ = ["ClusterOperator", "DaskNTKClassifier", "DaskNTKRegressor", "gram"]
+
+for _cls in (ClusterOperator, DaskNTKClassifier, DaskNTKRegressor, gram):
+    _cls.__module__ = __name__  # the public module, which pickles name

@@ -1,0 +1,69 @@
+"""Dask arrays: of rows, in memory or lazy, and of Gram matrices."""
+
+import dask.array as da
+import numpy as np
+
+from ._operator import on_worker
+
+
+def gram(kernel, X, Y=None):
+    """Gram matrix of the rows of Dask arrays, as a Dask array that is computed block by block.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Such as `NTKKernel`.
+    X : dask array of shape (n, d)
+    Y : dask array of shape (m, d), optional
+        ``X`` by default.
+
+    Returns
+    -------
+    dask array of shape (n, n) or (n, m)
+        With the chunks of the rows.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.dask import gram
+    >>> gram(NTKKernel(), da.ones((6, 2), chunks=(3, 2)))
+    dask.array<_block, shape=(6, 6), dtype=float64, chunksize=(3, 3), chunktype=numpy.ndarray>
+    """
+    X = whole_rows(X)
+    Y = X if Y is None else whole_rows(Y)
+    kinds = {"dtype": float, "meta": np.empty((0, 0)), "concatenate": True}
+    return da.blockwise(_block, "ij", X, "ik", Y, "jk", kernel=kernel, **kinds)
+
+
+def _block(X, Y, kernel):
+    return on_worker(kernel, X, Y)
+
+
+def is_dask(X):
+    """Whether it is a Dask array or data frame."""
+    return isinstance(X, da.Array) or hasattr(X, "to_dask_array")
+
+
+def in_memory(X):
+    """Array, or data frame with its names, of what may be of Dask."""
+    return X.compute() if is_dask(X) else X
+
+
+def whole_rows(X):
+    """Dask array whose chunks have all columns."""
+    X = X if isinstance(X, da.Array) else X.to_dask_array(lengths=True)
+    return X.rechunk({1: -1})
+
+
+def parts_of(X):
+    """Pairs of the number of rows of a part of a Dask array or data frame, and the delayed part."""
+    if isinstance(X, da.Array):
+        X = whole_rows(X)
+        return list(zip(X.chunks[0], X.to_delayed().ravel(), strict=True))
+    return list(zip(X.map_partitions(len).compute(), X.to_delayed(), strict=True))
+
+
+def example_of(X):
+    """One row or two, of any numbers, with the columns of a Dask array or data frame."""
+    return np.zeros((1, *X.shape[1:])) if isinstance(X, da.Array) else X._meta_nonempty

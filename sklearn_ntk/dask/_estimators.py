@@ -1,0 +1,229 @@
+"""Regression and classification on a Dask cluster."""
+
+from copy import copy
+
+import dask.array as da
+from dask import delayed
+from distributed import default_client
+from sklearn.utils.validation import check_is_fitted
+
+from ..estimators import NTKClassifier, NTKRegressor
+from ..estimators._choice_of_solver import SHARE, bytes_of
+from ._arrays import example_of, in_memory, is_dask, parts_of
+from ._operator import ClusterOperator, memory_of, n_workers_of, on_worker
+
+
+class DaskEstimator:
+    """Mixin: an estimator that is fitted on a cluster."""
+
+    def __init__(self, kernel="auto", *, client=None, **parameters):
+        super().__init__(kernel, **parameters)
+        self.client = client
+
+    @classmethod
+    def _get_param_names(cls):
+        return sorted([*cls._local._get_param_names(), "client"])
+
+    @property
+    def client_(self):
+        """The client in use."""
+        if self.client is not None:
+            return self.client
+        try:
+            return default_client()
+        except ValueError as error:
+            raise ValueError(
+                f"{type(self).__name__} needs a cluster; got no client: start a "
+                f"distributed.Client, or pass one."
+            ) from error
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "client": None}
+
+    def __sklearn_clone__(self):
+        plain = copy(self)  # without the client, which cannot be copied
+        found = super(DaskEstimator, plain).__sklearn_clone__()
+        found.client = self.client
+        return found
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit on the cluster.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+        y : array-like, dask array or data frame of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like or dask array of shape (n_samples,), optional
+
+        Returns
+        -------
+        self
+        """
+        n_workers_of(self.client_)
+        arrays = (None if part is None else in_memory(part) for part in (X, y, sample_weight))
+        return super().fit(*arrays)
+
+    def to_local(self):
+        """The fitted model as an ordinary estimator.
+
+        Returns
+        -------
+        NTKRegressor or NTKClassifier
+        """
+        check_is_fitted(self)
+        parameters = self.get_params(deep=False)
+        del parameters["client"]
+        local = self._local(**parameters)
+        vars(local).update(
+            {name: each for name, each in vars(self).items() if name not in [*parameters, "client"]}
+        )
+        return local
+
+    def predict(self, X):
+        """Predictions, lazy for a dask array.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or dask array, as of the estimator that `to_local` returns
+        """
+        return self._apply("predict", X)
+
+    def _apply(self, method, X):
+        """Result of a method of the local estimator, lazy for a dask array."""
+        local = self.to_local()
+        if not is_dask(X):
+            return getattr(local, method)(X)
+        example = getattr(local, method)(example_of(X))
+        shape, model = example.shape[1:], delayed(local, pure=False)
+        blocks = [
+            da.from_delayed(
+                delayed(on_worker)(_call, model, method, block),
+                (n, *shape),
+                dtype=example.dtype,
+                meta=example[:0],
+            )
+            for n, block in parts_of(X)
+        ]
+        return da.concatenate(blocks)
+
+    def _operator(self, kernel, X):
+        return ClusterOperator(kernel, X, self.client_)
+
+    def _solver_for(self, n, is_precomputed=False, device=None):
+        reason = "kernel='precomputed'" if is_precomputed else self._needs_matrix()
+        if self.solver == "cholesky" or reason:
+            raise ValueError(
+                f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
+                f"{reason or 'solver=' + repr(self.solver)}: take {self._local.__name__}."
+            )
+        if self.solver != "auto":
+            return self.solver
+        limit = self.max_memory or SHARE * memory_of(self.client_)
+        return "cg" if bytes_of(self, "cg", n) <= limit else "local"
+
+
+def _call(model, method, X):
+    return getattr(model, method)(X)
+
+
+class DaskNTKRegressor(DaskEstimator, NTKRegressor):
+    """`NTKRegressor` on a Dask cluster.
+
+    The Gram matrix is in the memory of the workers ("cg"), or of a leaf of it at a time in that of
+    one ("local"), or sums over it are ("nystroem"). The machine of the client holds the rows, and
+    for "cg" the preconditioner, ``8 n`` bytes for each of at most 1000 columns. A worker that is
+    lost is replaced, and what it had is computed again.
+
+    Parameters
+    ----------
+    kernel : {"auto", "ntk", "nngp"} or Kernel, default="auto"
+    client : distributed.Client, optional
+        The cluster; by default that of the client that was made last.
+    **parameters
+        All others of `NTKRegressor`; ``solver`` may not be "cholesky", nor may one ask for what
+        needs the whole Gram matrix, such as a ``training_time``.
+
+    Attributes
+    ----------
+    client_ : distributed.Client
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> from sklearn_ntk.dask import DaskNTKRegressor
+    >>> X = da.random.default_rng(0).normal(size=(300, 2), chunks=(100, 2))
+    >>> with Client(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None):
+    ...     model = DaskNTKRegressor("ntk", activation="relu", solver="local").fit(X, X[:, 0])
+    ...     prediction = model.predict(X)
+    ...     prediction.chunks, model.to_local()
+    (((100, 100, 100),), NTKRegressor(activation='relu', kernel='ntk', solver='local'))
+    """
+
+    _local = NTKRegressor
+
+    def predict(self, X, return_std=False, return_cov=False, include_noise=True):
+        """Predictions, lazy for a dask array; uncertainty for arrays in memory.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+        return_std, return_cov, include_noise : bool
+            As of `NTKRegressor`, computed on the machine of the client.
+
+        Returns
+        -------
+        array or dask array, or a tuple of arrays
+        """
+        if return_std or return_cov:
+            return self.to_local().predict(in_memory(X), return_std, return_cov, include_noise)
+        return self._apply("predict", X)
+
+
+class DaskNTKClassifier(DaskEstimator, NTKClassifier):
+    """`NTKClassifier` on a Dask cluster, see `DaskNTKRegressor`.
+
+    Parameters
+    ----------
+    kernel : {"auto", "ntk", "nngp"} or Kernel, default="auto"
+    client : distributed.Client, optional
+        The cluster; by default that of the client that was made last.
+    **parameters
+        All others of `NTKClassifier`, for the squared error.
+
+    Attributes
+    ----------
+    client_ : distributed.Client
+    """
+
+    _local = NTKClassifier
+
+    def predict_proba(self, X):
+        """Probabilities of the classes, lazy for a dask array.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or dask array of shape (n_samples, n_classes)
+        """
+        return self._apply("predict_proba", X)
+
+    def decision_function(self, X):
+        """Scores of the classes, lazy for a dask array.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or dask array of shape (n_samples,) or (n_samples, n_classes)
+        """
+        return self._apply("decision_function", X)

@@ -1,0 +1,169 @@
+"""Gram matrices on the workers of a cluster: panels in their memory, sums over parts of rows."""
+
+import warnings
+from contextlib import contextmanager
+from itertools import islice
+
+import numpy as np
+from dask import delayed
+from distributed import get_worker, wait
+
+from ..engines._work import limit_threads
+from ..gram import KernelOperator
+from ..gram._operator import chunks
+
+PANELS = 2
+"""Panels of rows of a Gram matrix for each worker."""
+
+ENTRIES = 2**26
+"""Entries of a kernel that a task computes, at least, where these are not kept."""
+
+AHEAD = 2
+"""Tasks for each worker that are sent before the results of the first ones are back."""
+
+JOINED = 4
+"""Partial sums that a task joins."""
+
+
+class ClusterOperator(KernelOperator):
+    """The Gram matrix of a kernel on rows, computed by the workers of a cluster.
+
+    Parameters
+    ----------
+    kernel : callable
+    X : array of shape (n, d)
+        The rows go to the workers, with the graph of the tasks, so that a worker that is lost takes
+        nothing with it.
+    client : distributed.Client
+    """
+
+    def __init__(self, kernel, X, client):
+        super().__init__(kernel, X)
+        self._client = client
+
+    def stored(self, is_single, n_more, what):
+        n_bytes, free = (4.0 if is_single else 8.0) * len(self.X) ** 2, memory_of(self._client)
+        if n_bytes > free:
+            raise MemoryError(
+                f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and the workers have "
+                f"{free / 1e9:.3g} GB: add workers, or take solver='local'."
+            )
+        dtype = np.float32 if is_single else np.float64
+        return Panels(self.kernel, self.X, dtype, self._client)
+
+    def __matmul__(self, B):
+        rows, columns = delayed(self.X), delayed(np.asarray(B, dtype=np.float64))
+        parts = chunks(len(self.X), len(self.X), ENTRIES)
+        tasks = [delayed(on_worker)(_times, self.kernel, rows, part, columns) for part in parts]
+        return np.concatenate(_gather(self._client, tasks))
+
+    def map(self, function, parts):
+        tasks = (delayed(on_worker)(function, *part) for part in parts)
+        n_ahead, running = AHEAD * n_workers_of(self._client), []
+        with _quiet():
+            for task in tasks:
+                running.append(self._client.compute(task))
+                if len(running) > n_ahead:
+                    yield running.pop(0).result()
+            yield from (future.result() for future in running)
+
+    def fold(self, function, start, parts, join):
+        function, n_ahead = delayed(function, pure=False), AHEAD * n_workers_of(self._client)
+        parts, sums = iter(parts), []
+        with _quiet():
+            while group := list(islice(parts, JOINED)):
+                task = delayed(on_worker)(function, start, group)
+                sums.append(self._client.compute(task))
+                if len(sums) > n_ahead:  # the oldest are joined as they come
+                    wait(sums[:JOINED])
+                    joined = delayed(on_worker)(_join, join, *sums[:JOINED])
+                    sums = [*sums[JOINED:], self._client.compute(joined)]
+            if not sums:
+                return start
+            return self._client.compute(delayed(on_worker)(_join, join, *sums)).result()
+
+
+class Panels:
+    """A Gram matrix in the memory of the workers, in panels of whole rows."""
+
+    def __init__(self, kernel, X, dtype, client):
+        self.dtype, self._client = np.dtype(dtype), client
+        n, n_panels = len(X), PANELS * n_workers_of(client)
+        rows = delayed(X)
+        with _quiet():
+            self._panels = client.persist(
+                [
+                    delayed(on_worker)(_panel, kernel, rows, part, self.dtype)
+                    for part in chunks(n, 1, -(-n // n_panels))
+                ]
+            )
+            wait(self._panels)
+
+    def __matmul__(self, V):
+        columns = delayed(V)
+        return np.concatenate(
+            _gather(self._client, [delayed(np.matmul)(panel, columns) for panel in self._panels])
+        )
+
+
+def _panel(kernel, X, part, dtype):
+    """Rows of the Gram matrix, computed a block at a time where that takes less memory."""
+    kernel = kernel.in_single() if dtype == np.float32 and hasattr(kernel, "in_single") else kernel
+    rows = X[part]
+    panel = np.empty((len(rows), len(X)), dtype)
+    for block in chunks(*panel.shape):
+        panel[block] = kernel(rows[block], X)
+    return panel
+
+
+def _times(kernel, X, part, B):
+    """Rows of ``K @ B``."""
+    rows = X[part]
+    return np.concatenate([kernel(rows[block], X) @ B for block in chunks(len(rows), len(X))])
+
+
+def _join(join, first, *others):
+    return join(first, others)
+
+
+def on_worker(function, *arguments):
+    """``function(*arguments)`` on as many threads as the worker has for a task."""
+    try:
+        n_threads = get_worker().state.nthreads
+    except ValueError:  # not on a worker: a graph that is computed by threads of this process
+        n_threads = 1
+    with limit_threads(n_threads):
+        return function(*arguments)
+
+
+def _gather(client, tasks):
+    """Results of tasks."""
+    with _quiet():
+        return client.gather(client.compute(tasks))
+
+
+@contextmanager
+def _quiet():
+    """Without the warning that a graph holds data: that is so, lest a lost worker takes them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+        yield
+
+
+def n_workers_of(client):
+    """Number of workers; raises ValueError if the client is closed or has none."""
+    if client.status != "running":
+        raise ValueError(
+            f"client must be connected; got one that is {client.status}: pass another."
+        )
+    n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
+    if not n_workers:
+        raise ValueError("client must have workers; got none: start some, or wait for them.")
+    return n_workers
+
+
+def memory_of(client):
+    """Bytes that all workers have together."""
+    n_workers_of(client)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return float(sum(worker["memory_limit"] or np.inf for worker in workers))

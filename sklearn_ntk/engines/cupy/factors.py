@@ -1,0 +1,79 @@
+"""Factorisations of symmetric matrices in the memory of a GPU, which stay there.
+
+Arrays of NumPy that meet them, a few numbers for each row, are copied there, and results back.
+"""
+
+import numpy as np
+
+from ..._runtime.device import is_on_device
+from .devices import library
+
+COLUMNS = 1024
+"""Columns of the inverse of a factor that are computed at a time."""
+
+
+def eigenvectors(A):
+    """Increasing eigenvalues, an array of NumPy, and eigenvectors as columns, in float64."""
+    values, vectors = library().linalg.eigh(A.astype(np.float64, copy=False))
+    return values.get(), vectors
+
+
+def least_eigenvalue(A):
+    """Smallest eigenvalue of a symmetric matrix."""
+    return float(library().linalg.eigvalsh(A)[0])
+
+
+def try_cholesky(A):
+    """`DeviceCholesky` of a symmetric matrix, or None if it is not positive definite."""
+    import cupyx
+
+    try:
+        with cupyx.errstate(linalg="raise"):  # else a failure leaves a part of the factor
+            return DeviceCholesky(library().linalg.cholesky(A.astype(np.float64, copy=False)))
+    except np.linalg.LinAlgError:
+        return None
+
+
+class DeviceCholesky:
+    """`solvers._factors.Cholesky` on a GPU; solutions are where right-hand sides are."""
+
+    def __init__(self, factor):
+        self._upper = factor.T  # in Fortran order, which cuBLAS does not copy
+
+    def solve(self, B):
+        """``A^-1 B``."""
+        return self._apply(B, 1, 0)
+
+    def half_solve(self, B):
+        """``L^-1 B``."""
+        return self._apply(B, 1)
+
+    def back_solve(self, B):
+        """``L'^-1 B``."""
+        return self._apply(B, 0)
+
+    def inverse_diagonal(self):
+        """Diagonal of ``A^-1``: sums of squares of the columns of ``L^-1``."""
+        cupy, n, found = library(), len(self._upper), []
+        for start in range(0, n, COLUMNS):
+            upper = self._upper[start:, start:]
+            unit = cupy.eye(n - start, min(COLUMNS, n - start))
+            found.append((_solve_triangular(upper, unit, 1) ** 2).sum(axis=0))
+        return cupy.concatenate(found).get()
+
+    def log_determinant(self):
+        """Logarithm of the determinant of ``A``."""
+        return 2.0 * float(np.log(self._upper.diagonal()).sum())
+
+    def _apply(self, B, *transposed):
+        """B through ``L'^-1`` (0) or ``L^-1`` (1), one after the other."""
+        result = B if is_on_device(B) else library().asarray(B)
+        for each in transposed:
+            result = _solve_triangular(self._upper, result, each)
+        return result if is_on_device(B) else result.get()
+
+
+def _solve_triangular(upper, B, transposed):
+    from cupyx.scipy.linalg import solve_triangular
+
+    return solve_triangular(upper, B, trans=transposed)

@@ -1,0 +1,85 @@
+"""Rows in the memory of a GPU in estimators: their checks, and results that are where rows are."""
+
+from collections.abc import Iterator
+from functools import wraps
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length, validate_data
+
+from .._runtime.check import read_rows
+from .._runtime.device import is_on_device, on_host, place_together
+from ..engines._work import active
+
+
+def read_data(model, X, y, reset=True, **options):
+    """Rows (n, d) in float64 and targets, as `validate_data` checks them, and sets attributes.
+
+    Rows of CuPy stay in the memory of the GPU, and their targets are copied to arrays of NumPy.
+    """
+    if not (is_on_device(X) or is_on_device(y)):
+        return validate_data(model, X, y, reset=reset, dtype=np.float64, order="C", **options)
+    place_together([X, y], "X and y")
+    y = validate_data(model, "no_validation", on_host(y), **options)
+    X = _checked(model, X, reset)
+    check_consistent_length(X, y)
+    return X, y
+
+
+def read_new(model, X):
+    """New rows (m, d) in float64, in whose memory they are."""
+    if is_on_device(X):
+        return _checked(model, X, reset=False)
+    return validate_data(model, X, reset=False, dtype=np.float64)
+
+
+def _checked(model, X, reset):
+    """Checked rows of CuPy in C order."""
+    X = read_rows(X)
+    validate_data(model, X, reset=reset, skip_check_array=True)
+    return X if X.flags.c_contiguous else X.copy()
+
+
+def where_rows_are(method):
+    """Decorator of a method of rows X: results for rows of CuPy are arrays of CuPy.
+
+    While it runs, the device of the rows, or else of the kernel, is the current one.
+    """
+
+    @wraps(method)
+    def placed(self, X, *arguments, **options):
+        with active([X], device_of(self)):
+            found = method(self, X, *arguments, **options)
+            return _moved(found, X) if is_on_device(X) else found
+
+    return placed
+
+
+def device_of(model):
+    """The parameter ``device`` of the kernel of a fitted estimator; None of a foreign kernel."""
+    return _device_of(vars(model).get("kernel_"))
+
+
+def on_device_of_fit(method):
+    """Decorator of ``fit``: its device is the current one while it runs."""
+
+    @wraps(method)
+    def placed(self, X, *arguments, **options):
+        own = isinstance(self.kernel, str) and self.kernel != "precomputed"
+        with active([X], self.device if own else _device_of(self.kernel)):
+            return method(self, X, *arguments, **options)
+
+    return placed
+
+
+def _device_of(kernel):
+    return kernel.device if hasattr(kernel, "on_device") else None
+
+
+def _moved(found, X):
+    """An array, a tuple of arrays or an iterator over them, where X is."""
+    if isinstance(found, tuple):
+        return tuple(_moved(each, X) for each in found)
+    if isinstance(found, Iterator):
+        return (_moved(each, X) for each in found)
+    with X.device:
+        return np.asarray(found, like=X)

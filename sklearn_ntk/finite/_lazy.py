@@ -1,0 +1,218 @@
+"""Whether a finite network trains as the linear model, and as the infinitely wide one, would."""
+
+import warnings
+
+import numpy as np
+
+from .._runtime.check import read_count, read_number, read_targets
+from ._lazy_start import Start
+from ._readers import reader_for
+
+LAZY = 0.1
+"""Most change of the Jacobian, and distance to the linear model, of lazy training."""
+
+LEARNING = 0.5
+"""Change of the kernel from which on features are learned."""
+
+
+class LazyTrainingReport:
+    """Train a finite network by gradient descent, and tell whether it stays near its linear model.
+
+    All rows are in each step, and the loss is half the mean squared error of the rows, summed over
+    outputs. (For ``torch.nn.MSELoss``, which is the mean over k outputs, without the half, the same
+    steps have the rate ``learning_rate k / 2``.) The network is copied: that of the caller stays as
+    it is.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or network of `sample_network`
+        Modules in evaluation mode.
+    kernel : callable, optional
+        Kernel of the infinitely wide network, in the parametrisation of the model, such as
+        `NTKKernel`: ``kernel(X)`` and ``kernel(X_new, X)`` are called with flat rows. Without it
+        what concerns the infinite width is NaN.
+    n_steps : int, default=200
+    learning_rate : "auto" or float, default="auto"
+        "auto" is half of the largest rate that is stable for both kernels.
+    n_checkpoints : int, default=8
+        The start and the end, and steps between them at equal ratios.
+    layers : str or list of str, optional
+        Names of the layers or parameters that are trained, all by default.
+    memory : str or float, default="512 MB"
+        What kernels may take beside their results.
+
+    Attributes
+    ----------
+    checkpoints_ : list of Checkpoint
+        ``pandas.DataFrame(report.checkpoints_)`` is a table.
+    model_ : torch.nn.Module or FiniteNetwork
+        The trained copy.
+    kappa_ : float
+        ``|J(w) - J(w_0)| / |J(w_0)|`` for the solution ``w`` of the linear model, which is known
+        before training: the change of the Jacobian that lazy training would lead to.
+    learning_rate_ : float
+    max_learning_rates_ : dict
+        Largest stable rate of the linear model, "linear", and of the infinitely wide one,
+        "infinite", if there is a kernel.
+    kernel_to_infinite_ : float
+        ``|K_0 - K| / |K|`` for the kernel ``K`` of the infinitely wide network.
+    regime_ : {"lazy", "in between", "feature learning", "unstable"}
+        Lazy if the Jacobian has changed by less than 10 %, and predictions are less than 0.1
+        standard deviations of the targets from those of the linear model; feature learning if the
+        kernel has changed by more than 50 %; unstable if training did not reach its end, or the
+        rate is not stable for one of the kernels: then the comparison means nothing.
+    verdict_ : str
+        The same in a sentence, with the numbers.
+
+    Warns
+    -----
+    RuntimeWarning
+        Before training, if the rate is beyond what is stable for one of the kernels. A network may
+        train where its linear model diverges, and the other way round.
+
+    See Also
+    --------
+    Linearized : The linear model as a torch module, for other losses and optimisers.
+
+    References
+    ----------
+    L. Chizat, E. Oyallon and F. Bach, "On lazy training in differentiable programming", NeurIPS
+    2019; J. Lee et al., "Wide neural networks of any depth evolve as linear models under gradient
+    descent", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ntk import NTKKernel
+    >>> from sklearn_ntk.architectures import mlp
+    >>> from sklearn_ntk.finite import LazyTrainingReport, sample_network
+    >>> X = np.random.default_rng(0).normal(size=(20, 2))
+    >>> network = sample_network(mlp(1, "erf"), 1000, n_inputs=2, random_state=0)
+    >>> kernel = NTKKernel(1, "erf", bias_var=0.1)
+    >>> report = LazyTrainingReport(network, kernel, n_steps=50).fit(X, np.sin(X[:, 0]))
+    >>> report.regime_
+    'lazy'
+    >>> [(each.step, round(each.jacobian_change, 2)) for each in report.checkpoints_][::3]
+    [(0, 0.0), (4, 0.02), (26, 0.03)]
+    """
+
+    def __init__(
+        self,
+        model,
+        kernel=None,
+        *,
+        n_steps=200,
+        learning_rate="auto",
+        n_checkpoints=8,
+        layers=None,
+        memory="512 MB",
+    ):
+        self.model = model
+        self.kernel = kernel
+        self.n_steps = n_steps
+        self.learning_rate = learning_rate
+        self.n_checkpoints = n_checkpoints
+        self.layers = layers
+        self.memory = memory
+
+    def fit(self, X, y, X_new=None):
+        """Train on rows, and compare.
+
+        Parameters
+        ----------
+        X : array of shape (n, ...)
+            Training rows as the model takes them.
+        y : array of shape (n,) or (n, k)
+            Targets; for classes their indicators.
+        X_new : array of shape (m, ...), optional
+            Rows at which predictions are compared, by default the training rows.
+
+        Returns
+        -------
+        LazyTrainingReport
+            Itself.
+        """
+        n_steps = read_count(self.n_steps, "n_steps", 1)
+        n_checkpoints = read_count(self.n_checkpoints, "n_checkpoints", 2)
+        before = reader_for(self.model, self.layers)
+        if not hasattr(before, "move"):
+            raise TypeError(
+                f"model must be a torch.nn.Module or a network of sample_network; got "
+                f"{type(self.model).__name__}: its kernel is empirical_ntk, and it trains itself."
+            )
+        rows = before.prepare(X)
+        Y, _ = read_targets(y, len(rows))
+        if Y.shape[1] != before.n_outputs:
+            raise ValueError(
+                f"y must have a column for each of the {before.n_outputs} outputs of the model; "
+                f"got shape {np.shape(y)}."
+            )
+        new = rows if X_new is None else before.prepare(X_new)
+        start = Start(before, rows, new, Y, self.kernel, self.memory)
+        self._read_rates(start)
+        self.kappa_, self.kernel_to_infinite_ = start.kappa(), start.to_infinite()
+        steps = np.unique(np.geomspace(n_steps, 1, n_checkpoints - 1).round().astype(int))
+        steps = np.concatenate([[0], steps])
+        self.checkpoints_, moved = self._train(start, steps)
+        self.model_ = moved.model
+        self._decide()
+        return self
+
+    def _read_rates(self, start):
+        """Set the learning rate and its bounds; warn where it is beyond one."""
+        self.max_learning_rates_ = start.max_learning_rates()
+        rate, least = self.learning_rate, min(self.max_learning_rates_.values())
+        is_auto = isinstance(rate, str) and rate == "auto"
+        rate = 0.5 * least if is_auto else read_number(rate, "learning_rate", is_positive=True)
+        self.learning_rate_ = rate
+        self._beyond = [name for name, most in self.max_learning_rates_.items() if rate >= most]
+        if self._beyond:
+            bounds = (f"{name} {self.max_learning_rates_[name]:.4g}" for name in self._beyond)
+            warnings.warn(
+                f"learning_rate={rate:.4g} is beyond what is stable for the kernels of the network "
+                f"({', '.join(bounds)}), whose models diverge: decrease it.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+    def _train(self, start, steps):
+        """Checkpoints, and the reader of the trained network."""
+        predicted = start.predictions(steps, self.learning_rate_)
+        moved, n, found, step = start.reader.copy(), len(start.Y), [], 0
+
+        def weigh(outputs):
+            return self.learning_rate_ / n * (start.Y - outputs)
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            for place, goal in enumerate(steps):
+                for _ in range(goal - step):
+                    moved.move(start.rows, weigh)
+                step, outputs = goal, moved.outputs(start.rows)
+                if not np.all(np.isfinite(outputs)):
+                    break
+                at_new = outputs if start.new is start.rows else moved.outputs(start.new)
+                at = {name: (own[place], new[place]) for name, (own, new) in predicted.items()}
+                found.append(start.compare(moved, int(step), outputs, at_new, at))
+        return found, moved
+
+    def _decide(self):
+        """Set the regime and the verdict."""
+        last = self.checkpoints_[-1]
+        is_lazy = last.jacobian_change < LAZY and last.to_linear < LAZY
+        is_learning = last.kernel_change > LEARNING
+        self.regime_ = "lazy" if is_lazy else "feature learning" if is_learning else "in between"
+        found = (
+            f"after {last.step} steps the Jacobian has changed by {last.jacobian_change:.2g} of "
+            f"its norm (foreseen: {self.kappa_:.2g}), the kernel by {last.kernel_change:.2g} and "
+            f"the weights by {last.weight_change:.2g}; predictions are {last.to_linear:.2g} "
+            f"standard deviations of the targets from those of the linear model"
+        )
+        if np.isfinite(last.to_infinite):
+            found += f" and {last.to_infinite:.2g} from those of the infinitely wide network"
+        if self._beyond or last.step < self.n_steps:
+            bounds = ", ".join(f"{k} {most:.3g}" for k, most in self.max_learning_rates_.items())
+            self.regime_ = "unstable"
+            found = (
+                f"the learning rate is {self.learning_rate_:.3g}, stable below: {bounds}; {found}"
+            )
+        self.verdict_ = f"{self.regime_}: {found}."

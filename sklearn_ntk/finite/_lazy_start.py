@@ -1,0 +1,200 @@
+"""A finite network before its training, what is predicted of that, and comparisons on the way."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from .._runtime.check import read_cross, read_gram
+from .._runtime.memory import check_memory
+from ..dynamics import Descent, Training
+from ..spectrum._spectrum import alignment
+from ._kernels import ntk, ntk_diagonal
+
+
+class Checkpoint(NamedTuple):
+    """What a `LazyTrainingReport` finds after some steps; norms are those of Frobenius.
+
+    Attributes
+    ----------
+    step : int
+    loss, linear_loss, infinite_loss : float
+        Half the mean squared error of the training rows, summed over outputs: of the network, of
+        its linear model, and of the infinitely wide network started at the same outputs.
+    weight_change : float
+        ``|w_t - w_0| / |w_0|``; of one layer each in ``layer_changes``, a dict by name.
+    kernel_change : float
+        ``|K_t - K_0| / |K_0|`` of the mean over outputs of the empirical kernels.
+    jacobian_change : float
+        ``|J_t - J_0| / |J_0|``.
+    alignment : float
+        Cosine of the kernel and that of the targets, both centred.
+    to_linear, to_infinite : float
+        Root mean square distance of the outputs from these two predictions at new rows, or if none
+        are given at the training rows, in units of the standard deviation of the targets.
+    """
+
+    step: int
+    loss: float
+    linear_loss: float
+    infinite_loss: float
+    weight_change: float
+    layer_changes: dict
+    kernel_change: float
+    jacobian_change: float
+    alignment: float
+    to_linear: float
+    to_infinite: float
+
+
+class Start:
+    """The network before training: outputs, kernels, and what linear models make of them."""
+
+    def __init__(self, reader, rows, new, Y, kernel, memory):
+        self.reader, self.rows, self.new, self.Y, self._memory = reader, rows, new, Y, memory
+        self._parameters = reader.parameters()
+        self.outputs, self.at_new = reader.outputs(rows), reader.outputs(new)
+        self.deviation = float(np.sqrt(np.mean(Y.var(axis=0)))) or 1.0
+        self._exact = reader.in_double()  # small eigenvalues need it
+        self._exact_rows = self._exact.prepare(rows)
+        self.K = ntk(self._exact, self._exact_rows, self._exact_rows, memory=memory)
+        n, k = Y.shape
+        check_memory(16.0 * (n * k) ** 2, "The kernel of all outputs", "take fewer rows")
+        self.matrices = {"linear": self._matrix(rows)}
+        self._crosses = {"linear": self._matrix(new)}
+        self._norm = ntk_diagonal(reader, rows, memory=memory).sum()
+        if kernel is not None:
+            flat, flat_new = (as_flat(each) for each in (rows, new))
+            K = read_gram(kernel(flat))
+            cross = K if new is rows else read_cross(kernel(flat_new, flat), n)
+            self.matrices["infinite"], self._crosses["infinite"] = K, cross
+
+    def _matrix(self, rows):
+        """Kernel (m, n) between rows and the training rows; of k outputs, (m k, n k)."""
+        k = self.Y.shape[1]
+        if k == 1 and rows is self.rows:
+            return self.K
+        own = self._exact_rows
+        rows = own if rows is self.rows else self._exact.prepare(rows)
+        K = ntk(self._exact, rows, own, "mean" if k == 1 else "blocks", memory=self._memory)
+        return K if k == 1 else K.swapaxes(1, 2).reshape(len(rows) * k, -1)
+
+    def _trainings(self, rate):
+        """By name `Training`, targets, outputs at both kinds of rows, and the kernel at new rows.
+
+        The linear model has all outputs of all rows in one column.
+        """
+        both = self.Y, self.outputs, self.at_new
+        for name, K in self.matrices.items():
+            is_flat = len(K) > len(self.Y)
+            # rates are for losses divided by the number of rows, of which a column has more
+            scale = self.Y.shape[1] if is_flat else 1
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # the report has its own
+                options = {"method": Descent(), "fit_intercept": False}
+                training = Training(K, learning_rate=scale * rate, **options)
+            arrays = [each.reshape(-1, 1) for each in both] if is_flat else both
+            yield name, training, *arrays, self._crosses[name]
+
+    def max_learning_rates(self):
+        """Largest stable rate by name."""
+        found = {}
+        for name, training, *_ in self._trainings(1e-300):
+            scale = training.learning_rate / 1e-300
+            found[name] = training.max_learning_rate / scale
+        return found
+
+    def predictions(self, steps, rate):
+        """By name outputs (n_steps, n, k) at training rows, and at new rows.
+
+        Infinite where the model has diverged.
+        """
+        found = {}
+        for name, training, Y, start, start_new, cross in self._trainings(rate):
+            parts = []
+            for matrix, first in ((self.matrices[name], start), (cross, start_new)):
+                stages = []
+                for step in map(int, steps):
+                    try:
+                        stage = training.predict(matrix, Y, step, start, first)
+                    except ValueError:  # beyond all bounds
+                        stage = np.full(first.shape, np.inf)
+                    stages.append(stage.reshape(-1, self.Y.shape[1]))
+                parts.append(stages)
+            found[name] = parts
+        return found
+
+    def kappa(self):
+        """Relative change of the Jacobian up to the solution of the linear model of least norm."""
+        _, training, Y, start, *_ = next(self._trainings(1e-300))
+        dual, _ = training.coefficients(Y, np.inf, start)
+        solved = self.reader.copy()
+        solved.move(self.rows, lambda outputs: dual.reshape(self.Y.shape))
+        return self.jacobian_change(solved)
+
+    def to_infinite(self):
+        """Relative distance of the kernel from that of the infinitely wide network."""
+        K = self.matrices.get("infinite")
+        return np.nan if K is None else _relative(self.K, K)
+
+    def jacobian_change(self, moved):
+        """``|J_t - J_0| / |J_0|`` from traces: of both kernels, and of that between them."""
+        both = ntk_diagonal(moved, self.rows, memory=self._memory).sum() + self._norm
+        cross = ntk_diagonal(self.reader, self.rows, memory=self._memory, other=moved).sum()
+        return float(np.sqrt(max(both - 2.0 * cross, 0.0) / self._norm))
+
+    def compare(self, moved, step, outputs, at_new, predicted):
+        """`Checkpoint` of the reader of a trained network, with outputs and those predicted."""
+        K = ntk(moved, self.rows, self.rows, memory=self._memory)
+        own, new = predicted["linear"]
+        wide, wide_new = predicted.get("infinite", (np.nan * outputs, np.nan * at_new))
+        weight_change, layer_changes = _changes(self._parameters, moved.parameters())
+        return Checkpoint(
+            step,
+            *map(self._loss, (outputs, own, wide)),
+            weight_change,
+            layer_changes,
+            _relative(K, self.K),
+            self.jacobian_change(moved),
+            alignment(K, self.Y, True),
+            self._distance(at_new, new),
+            self._distance(at_new, wide_new),
+        )
+
+    def _loss(self, outputs):
+        return float(0.5 * np.sum((outputs - self.Y) ** 2) / len(self.Y))
+
+    def _distance(self, outputs, predicted):
+        """Root mean square difference in units of the deviation of the targets."""
+        return float(np.sqrt(np.mean((outputs - predicted) ** 2)) / self.deviation)
+
+
+def as_flat(rows):
+    """Prepared rows as an array (n, d) in float64."""
+    rows = rows if isinstance(rows, np.ndarray) else rows.cpu().numpy()
+    return rows.reshape(len(rows), -1).astype(np.float64)
+
+
+def _relative(K, reference):
+    return float(np.linalg.norm(K - reference) / np.linalg.norm(reference))
+
+
+def _changes(before, after):
+    """Relative change of all parameters, and by name that of each layer."""
+    squares = {}
+    for name, start in before.items():
+        layer = name.rpartition(".")[0] or name
+        pair = np.array([_square(after[name] - start), _square(start)])
+        squares[layer] = squares.get(layer, 0.0) + pair
+    ratios = {name: _root_ratio(pair) for name, pair in squares.items()}
+    return _root_ratio(sum(squares.values())), ratios
+
+
+def _square(values):
+    return float((values.astype(np.float64) ** 2).sum())
+
+
+def _root_ratio(pair):
+    """Norm of a change by the norm before it; infinite for parameters that start at zero."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.nan_to_num(np.sqrt(pair[0] / pair[1]), nan=0.0, posinf=np.inf))

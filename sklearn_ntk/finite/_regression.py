@@ -1,0 +1,65 @@
+"""Regression with an empirical kernel from the outputs of the network, also an asymmetric one."""
+
+import numpy as np
+from scipy import linalg
+
+from .._runtime.check import read_number, read_targets
+from ._kernels import ntk, signs_for
+from ._readers import reader_for
+
+
+def empirical_regression(
+    model, X, y, X_new, alpha, *, formula="sgd", outputs="mean", layers=None, memory="512 MB"
+):
+    """Outputs that fine-tuning of a network would lead to, if its kernel stayed as it is.
+
+    ``f(x) + k(x, X) (K + alpha)^-1 (y - f(X))`` for the outputs f of the network and its empirical
+    kernel; the constant is that of the network. For the asymmetric kernel of the signs of gradients
+    the training rows are the second argument, ``K = J sign(J)'``, and the equations are solved by
+    LU factorisation; they may have no solution that is better than chance, as eigenvalues may be
+    near ``-alpha``.
+
+    Parameters
+    ----------
+    model, X, X_new, formula, layers, memory
+        As in `empirical_ntk`; ``X`` are the training rows.
+    y : array of shape (n,) or (n, k)
+        Targets; for classes their indicators, or signs.
+    alpha : float
+        Ridge, at least zero, in units of the mean diagonal of the kernel: of ``J sign(J)'``, too.
+    outputs : {"mean"} or int
+        Which kernel serves all outputs: the mean of those of the outputs, or that of one.
+
+    Returns
+    -------
+    array of shape (m, k)
+
+    References
+    ----------
+    S. Malladi, A. Wettig, D. Yu, D. Chen and S. Arora, "A kernel-based view of language model
+    fine-tuning", ICML 2023.
+
+    Examples
+    --------
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> from sklearn_ntk.finite import empirical_regression
+    >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0]
+    >>> line = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs").fit(X, y)
+    >>> empirical_regression(line, X, [5.0, 6.0, 7.0], [[4.0]], alpha=1e-8).round(3)
+    array([[9.]])
+    """
+    alpha, signs = read_number(alpha, "alpha"), signs_for(formula)
+    reader = reader_for(model, layers)
+    rows, new = reader.prepare(X), reader.prepare(X_new)
+    Y, _ = read_targets(y, len(rows))
+    start = reader.outputs(rows)
+    if Y.shape != start.shape:
+        raise ValueError(
+            f"y must have a column for each of the {start.shape[1]} outputs of the model; got "
+            f"shape {np.shape(y)}."
+        )
+    K, cross = (ntk(reader, each, rows, outputs, formula, memory) for each in (rows, new))
+    K[np.diag_indices_from(K)] += alpha * K.trace() / len(K)
+    way = "pos" if alpha > 0.0 and signs[0] == signs[1] else "gen"
+    dual = linalg.solve(K, Y - start, assume_a=way, overwrite_a=True)
+    return reader.outputs(new) + cross @ dual

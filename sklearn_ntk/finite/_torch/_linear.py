@@ -1,0 +1,128 @@
+"""The linear model that a torch module is near its parameters."""
+
+import warnings
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+
+import torch
+from torch import nn
+from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
+    warnings.simplefilter("ignore", DeprecationWarning)
+    jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
+
+
+class Linearized(nn.Module):
+    """First-order expansion ``f(x; w0) + J(x) (w - w0)`` of a module in its parameters.
+
+    Its parameters are the differences ``w - w0``, zero at the start, for any optimiser of torch:
+    weight decay pulls to w0, and the trained parameters are the task vector. Parameters that do not
+    require gradients stay out, and so do buffers. A training step takes about half as long again
+    as one of the network (G. Ortiz-Jimenez, A. Favero and P. Frossard, "Task arithmetic in the
+    tangent space", NeurIPS 2023).
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Copied, and expanded in evaluation mode, in which it stays: later changes of the module have
+        no effect.
+
+    Attributes
+    ----------
+    base : torch.nn.Module
+        The copy, whose parameters do not require gradients.
+    differences : torch.nn.Module
+        A module of the same form that holds the parameters; it is never called.
+
+    Notes
+    -----
+    To linearise a network after its training, apply its `TaskVector` to this:
+    ``TaskVector(trained, module).apply_to(Linearized(module))``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_ntk.finite import Linearized
+    >>> network = torch.nn.Sequential(torch.nn.Linear(2, 9), torch.nn.Tanh(), torch.nn.Linear(9, 1))
+    >>> model, X = Linearized(network), torch.ones(3, 2)
+    >>> bool(torch.equal(model(X), network(X)))
+    True
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    """
+
+    def __init__(self, module):
+        super().__init__()
+        self.base = deepcopy(module).eval()
+        self.differences = deepcopy(module)
+        with torch.no_grad():
+            for each in self.differences.parameters():
+                each.zero_()
+        if not any(each.requires_grad for each in self.differences.parameters()):
+            raise ValueError(
+                f"Linearized needs trained parameters; got {type(module).__name__} with none: set "
+                f"requires_grad of some."
+            )
+        self.base.requires_grad_(False)
+        # in forward mode, torch takes the vector for padding as trained, and backwards it does not
+        self.has_forward_mode = not any(
+            getattr(each, "padding_idx", None) is not None for each in module.modules()
+        )
+
+    def train(self, mode=True):
+        """Set the mode of this module; the base stays in evaluation mode."""
+        super().train(mode)
+        self.base.eval()
+        return self
+
+    def forward(self, *inputs):
+        """Outputs of the linear model."""
+        rates = {n: each for n, each in self.differences.named_parameters() if each.requires_grad}
+        start = dict(self.base.named_parameters())
+        start = {name: start[name] for name in rates}
+
+        def outputs(parameters):
+            return functional_call(self.base, parameters, inputs)
+
+        with _differentiable(self.base):
+            if self.has_forward_mode:
+                try:
+                    return sum(jvp(outputs, (start,), (rates,)))
+                except (RuntimeError, NotImplementedError):
+                    self.has_forward_mode = False
+            return _by_two_passes(outputs, start, rates)
+
+
+def _by_two_passes(outputs, start, rates):
+    """Outputs and their derivative along ``rates``, for operations without forward mode.
+
+    The gradient with respect to the parameters is linear in the weights u of the outputs; that of
+    its product with the rates, with respect to u, is the derivative.
+    """
+    with torch.enable_grad():
+        start = {name: each.detach().requires_grad_() for name, each in start.items()}
+        value = outputs(start)
+        u = torch.zeros_like(value, requires_grad=True)
+        options = {"create_graph": True, "materialize_grads": True}
+        back = torch.autograd.grad(value, list(start.values()), u, **options)
+        product = sum((g * rate).sum() for g, rate in zip(back, rates.values(), strict=True))
+        (derivative,) = torch.autograd.grad(product, u, **options)
+    found = value.detach() + derivative
+    return found if torch.is_grad_enabled() else found.detach()
+
+
+@contextmanager
+def _differentiable(module):
+    """Switch off what has no forward mode: fused attention, and oneDNN for recurrences."""
+    kinds = {kind for each in module.modules() for kind in type(each).__mro__}
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if nn.RNNBase in kinds:
+            was_enabled = torch.backends.mkldnn.set_flags(False)[0]
+            stack.callback(torch.backends.mkldnn.set_flags, was_enabled)
+        if {nn.MultiheadAttention, nn.TransformerEncoderLayer} & kinds:
+            is_fast = torch.backends.mha.get_fastpath_enabled()
+            torch.backends.mha.set_fastpath_enabled(False)
+            stack.callback(torch.backends.mha.set_fastpath_enabled, is_fast)
+        yield

@@ -1,0 +1,306 @@
+"""Solvers of many rows in the estimators, next to the exact one."""
+
+import pickle
+
+import numpy as np
+import pytest
+from both_estimators import assert_same_model, both
+from large_problems import data, labels
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process.kernels import RBF
+
+from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk.estimators import _approximations, _choice_of_solver
+from sklearn_ntk.solvers import _iterations
+
+SOLVERS = {
+    "cg": {"tol": 1e-7},
+    "local": {"leaf_size": 150},
+    "nystroem": {"n_components": 150},
+}
+PLAIN = {"kernel": "ntk", "activation": "relu"}
+each = pytest.mark.parametrize("solver", SOLVERS)
+
+
+def fitted(cls, solver, **parameters):
+    X, y, *_ = data()
+    y = y if cls is NTKRegressor else labels(y)
+    return cls(**PLAIN, solver=solver, **SOLVERS.get(solver, {}), **parameters).fit(X, y)
+
+
+# --- Fits -----------------------------------------------------------------------------------------
+
+
+@each
+def test_predictions_are_close_to_exact_ones(solver):
+    X_test, y_test = data()[2:]
+    exact, model = (fitted(NTKRegressor, name) for name in ("cholesky", solver))
+    assert (exact.solver_, model.solver_) == ("cholesky", solver)
+    errors = [np.sqrt(np.mean((one.predict(X_test) - y_test) ** 2)) for one in (exact, model)]
+    assert errors[1] < (1.0001 if solver == "cg" else 1.3) * errors[0] < 0.3
+    assert_allclose(model.loo_errors_.min(), exact.loo_errors_.min(), rtol=0.4)
+    assert model.alphas_[model.loo_errors_.argmin()] == model.alpha_
+    if solver == "cg":
+        same = NTKRegressor(**PLAIN, alpha=model.alpha_).fit(*data()[:2])
+        assert_allclose(model.predict(X_test), same.predict(X_test), atol=1e-5)
+
+
+@each
+def test_probabilities_are_close_to_exact_ones(solver):
+    X_test, y_test = data()[2:]
+    y_test = labels(y_test)
+    exact, model = (fitted(NTKClassifier, name) for name in ("cholesky", solver))
+    assert model.score(X_test, y_test) > exact.score(X_test, y_test) - 0.05 > 0.8
+    assert_allclose(model.temperature_, exact.temperature_, rtol=0.3)
+    difference = model.predict_proba(X_test) - exact.predict_proba(X_test)
+    assert np.sqrt(np.mean(difference**2)) < (0.15 if solver == "nystroem" else 0.06)
+
+
+@both
+def test_attributes_tell_of_the_solver(cls):
+    cg, local, nystroem, exact = (fitted(cls, name) for name in (*SOLVERS, "cholesky"))
+    assert cg.n_iter_ > 1 and 0.0 < cg.residual_ <= 1e-7
+    assert sorted(set(np.concatenate(local.leaves_))) == list(range(400))
+    assert len(local.leaves_) > 2 and max(map(len, local.leaves_)) <= 150
+    assert local.dual_coef_ is None and local.intercept_ is None
+    assert_array_equal(nystroem.centers_, nystroem.X_fit_)
+    assert nystroem.X_fit_.shape == (150, 3) and len(nystroem.dual_coef_) == 150
+    for model in (cg, exact):
+        assert model.leaves_ is model.centers_ is None
+    assert (exact.n_iter_, exact.residual_, local.residual_) == (1, None, None)
+
+
+@both
+@each
+def test_networks_columns_and_features_are_chosen_as_for_exact_fits(cls, solver):
+    X, y, *_ = data()
+    X = np.column_stack([X, np.random.default_rng(1).normal(size=(len(X), 5))])
+    X[0] *= 30.0
+    y = y if cls is NTKRegressor else labels(y)
+    exact = cls(solver="cholesky").fit(X, y)
+    model = cls(solver=solver, **SOLVERS[solver]).fit(X, y)
+    assert repr(model.kernel_) == repr(exact.kernel_)
+    assert exact.features_ is not None
+    assert_allclose(model.features_, exact.features_)
+    assert_allclose(model.feature_importances_, exact.feature_importances_, atol=0.15)
+
+
+@both
+@each
+def test_gradients_are_those_of_predictions(cls, solver):
+    model, X = fitted(cls, solver), data()[2][:20]
+    values = model.predict if cls is NTKRegressor else model.decision_function
+    found, step = model.predict_gradient(X), 1e-6
+    for j in range(3):
+        shift = step * np.eye(3)[j]
+        expected = (values(X + shift) - values(X - shift)) / (2.0 * step)
+        assert_allclose(found[..., j], expected, atol=1e-4)
+
+
+@both
+@each
+def test_pickles_and_equal_fits(cls, solver):
+    model, again = fitted(cls, solver), fitted(cls, solver)
+    X = data()[2]
+    assert_same_model(model, again, X, rtol=1e-6)
+    assert_same_model(model, pickle.loads(pickle.dumps(model)), X, rtol=1e-12)
+
+
+@each
+def test_several_outputs_and_weights(solver):
+    X, y, X_test, _ = data()
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    weights[:50] = 0.0
+    Y = np.column_stack([y, 100.0 * np.cos(y)])
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver=solver, **SOLVERS[solver])
+    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, Y, weights)
+    found = model.fit(X, Y, weights).predict(X_test)
+    error = np.std(found - exact.predict(X_test), axis=0) / np.std(Y, axis=0)
+    assert found.shape == (400, 2) and np.all(error < (1e-6 if solver == "cg" else 0.3))
+
+
+# --- Uncertainty ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_factor(monkeypatch):
+    """Few rows, too, have variances by conjugate gradients."""
+    monkeypatch.setattr(_approximations, "FACTORISED", 0)
+
+
+by_iterations = pytest.mark.usefixtures("no_factor")
+
+
+@each
+def test_standard_deviations_cover(solver):
+    X, y, X_test, y_test = data(n=600)
+    y_test = y_test + 0.2 * np.random.default_rng(9).normal(size=600)
+    model = NTKRegressor(**PLAIN, solver=solver, **SOLVERS[solver]).fit(X, y)
+    mean, std = model.predict(X_test, return_std=True)
+    assert 0.86 < np.mean(np.abs(mean - y_test) < 1.645 * std) < 0.97
+    far = model.predict(X_test[:1] + 100.0, return_std=True)[1]
+    assert far[0] > 5.0 * std.mean()
+
+
+@by_iterations
+def test_posterior_by_conjugate_gradients_is_the_exact_one():
+    X, y, X_test, _ = data()
+    X_test = X_test[:100]
+    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y)
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="cg", tol=1e-7).fit(X, y)
+    for keywords in ({"return_std": True}, {"return_cov": True}):
+        pairs = zip(model.predict(X_test, **keywords), exact.predict(X_test, **keywords), strict=1)
+        for found, expected in pairs:
+            assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@by_iterations
+@pytest.mark.parametrize("method", ["conformal", "jackknife+"])
+def test_intervals_by_conjugate_gradients(method):
+    X_test = data()[2]
+    model = fitted(NTKRegressor, "cg")
+    exact = NTKRegressor(**PLAIN, alpha=model.alpha_).fit(*data()[:2])
+    found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
+    widths = [np.mean(ends[:, 1] - ends[:, 0]) for ends in (found, expected)]
+    assert_allclose(widths[0], widths[1], rtol=0.1)
+    assert_allclose(np.mean(found), np.mean(expected), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "solver, call, message",
+    [
+        ("local", lambda m, X: m.predict(X, return_cov=True), "return_cov needs one model"),
+        ("local", lambda m, X: m.sample_y(X), "return_cov needs one model"),
+        ("local", lambda m, X: m.predict_interval(X), "solver='local'.*take method='gaussian'"),
+        ("nystroem", lambda m, X: m.predict_interval(X), "solver='nystroem'.*method='gaussian'"),
+        ("cg", lambda m, X: m.staged_predict(X, [1.0]), "staged_predict needs the whole Gram"),
+        ("cg", lambda m, X: m.log_marginal_likelihood(), "needs the whole Gram matrix.*'cg'"),
+    ],
+)
+def test_what_a_solver_does_not_give_is_refused(solver, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(fitted(NTKRegressor, solver), data()[2][:3])
+
+
+@each
+def test_normal_intervals(solver):
+    low, high = fitted(NTKRegressor, solver).predict_interval(data()[2], method="gaussian").T
+    assert np.all(low < high)
+
+
+# --- The choice -----------------------------------------------------------------------------------
+
+
+def test_automatic_choice_tells_why(capsys, monkeypatch):
+    monkeypatch.setattr(_iterations, "FEW", 0)
+    monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 300)
+    assert fitted(NTKRegressor, "auto", verbose=1).solver_ == "cg"
+    assert "solver='cg' for 400 distinct rows: conjugate gradients need" in capsys.readouterr().out
+    model = fitted(NTKRegressor, "auto", max_memory=5e5, leaf_size=100, verbose=1)
+    assert model.solver_ == "local"
+    assert "solver='local' for 400 distinct rows: one matrix would" in capsys.readouterr().out
+    monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 400)
+    assert fitted(NTKRegressor, "auto").solver_ == "cholesky"
+    assert fitted(NTKClassifier, "auto", loss="hinge").solver_ == "cholesky"
+
+
+@both
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "nystroem"])
+def test_what_does_not_fit_is_not_started(cls, solver, monkeypatch):
+    message = rf"400 distinct rows by solver='{solver}' needs .* GB.*max_memory is 1e-05 GB"
+    with pytest.raises(MemoryError, match=message):
+        fitted(cls, solver, max_memory=1e4)
+    monkeypatch.setattr(_choice_of_solver, "check_memory", refuse)
+    with pytest.raises(MemoryError, match="400 distinct rows"):
+        fitted(cls, solver)
+
+
+def refuse(n_bytes, what, remedy):
+    raise MemoryError(what)
+
+
+@both
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"solver": "cg", "training_time": 1.0}, "got training_time=1.0, which needs the whole"),
+        ({"solver": "local", "leaf_size": 1}, "'leaf_size' parameter .* must be an int"),
+        ({"solver": "nystroem", "n_components": 401}, "distinct rows, 400; got 401"),
+        ({"solver": "nystroem", "centers": np.ones((3, 2))}, r"array \(m, 3\) .* shape \(3, 2\)"),
+        ({"solver": "nystroem", "centers": np.ones((3, 3))}, "1 of 3 do: drop the others"),
+        ({"solver": "nystroem", "centers": np.full((1, 3), np.nan)}, "centers must be .* got nan"),
+    ],
+)
+def test_bad_parameters_leave_nothing_behind(cls, parameters, message):
+    X, y, *_ = data()
+    y = y if cls is NTKRegressor else labels(y)
+    model = cls(**{**PLAIN, **parameters})
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y)
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_parameters_of_one_estimator_only():
+    X, y, *_ = data()
+    for parameters, message in (
+        ({"loss": "log_loss", "solver": "local"}, "got loss='log_loss', which needs the whole"),
+        ({"solver": "local", "leaf_size": 5}, "leaf_size must be at least 6, two rows for each"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            NTKClassifier(**parameters).fit(X, labels(y))
+    with pytest.raises(ValueError, match="got uncertainty='ensemble', which needs the whole"):
+        NTKRegressor(uncertainty="ensemble", solver="nystroem").fit(X, y)
+
+
+def test_precomputed_kernels():
+    X, y, X_test, _ = data()
+    kernel = NTKKernel()
+    K, K_test = kernel(X), kernel(X_test, X)
+    for solver in ("cg", "nystroem"):
+        parameters = {"alpha": 0.1, "solver": solver, "squash": None, **SOLVERS[solver]}
+        found = NTKRegressor("precomputed", **parameters).fit(K, y).predict(K_test)
+        expected = NTKRegressor(kernel, **parameters).fit(X, y).predict(X_test)
+        assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="which kernel='precomputed' lacks"):
+        NTKRegressor("precomputed", solver="local").fit(K, y)
+    with pytest.raises(ValueError, match="centers must be 'uniform' or 'rpcholesky' for kernel="):
+        NTKRegressor("precomputed", solver="nystroem", centers=K[:3]).fit(K, y)
+
+
+@each
+def test_kernels_of_scikit_learn(solver):
+    X, y, X_test, y_test = data()
+    model = NTKRegressor(RBF(2.0), solver=solver, **SOLVERS[solver]).fit(X, y)
+    mean, std = model.predict(X_test, return_std=True)
+    assert np.sqrt(np.mean((mean - y_test) ** 2)) < 0.3 and np.all(std > 0.0)
+
+
+# --- Warnings, and going on -----------------------------------------------------------------------
+
+
+def test_fit_that_has_not_converged_warns_and_goes_on():
+    X, y, *_ = data()
+    model = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6, max_iter=20, warm_start=True)
+    with pytest.warns(ConvergenceWarning, match="after 20 iterations with a residual of"):
+        model.fit(X, y)
+    first = model.residual_
+    assert model.n_iter_ == 20 and first > 1e-6
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    assert model.residual_ < first
+    model.set_params(max_iter=500).fit(X, y)
+    assert model.residual_ <= 1e-6
+    whole = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6).fit(X, y)
+    assert model.n_iter_ < whole.n_iter_
+    assert_allclose(model.predict(X), whole.predict(X), atol=1e-5)
+    model.fit(X[:300], y[:300])  # other rows: from the start
+    assert model.residual_ <= 1e-6
+
+
+def test_constant_rows_and_targets():
+    X, y = np.ones((30, 2)), np.full(30, 2.0)
+    X[:, 0] = np.arange(30)
+    for solver in SOLVERS:
+        model = NTKRegressor(**PLAIN, solver=solver).fit(X, y)
+        assert_allclose(model.predict(X), 2.0)

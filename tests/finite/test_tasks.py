@@ -1,0 +1,184 @@
+"""Linear models of torch modules, task vectors and their arithmetic."""
+
+import pickle
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch_models import MODELS, gradients, model_and_rows  # noqa: E402
+
+from sklearn_ntk.dynamics import Descent, Training  # noqa: E402
+from sklearn_ntk.finite import (  # noqa: E402
+    Linearized,
+    TaskVector,
+    empirical_ntk,
+    normalized_accuracy,
+)
+
+TOKENS = ("tokens", "tied tokens")  # torch's two modes differ in the vector for padding
+
+
+def moved(model, size=0.3):
+    """A copy with other trained parameters, as if after training."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = deepcopy(model)
+        for each in model.parameters():
+            if each.requires_grad:
+                each.data += size * torch.randn_like(each)
+    return model
+
+
+def switches():
+    return torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
+
+
+class Opaque(torch.autograd.Function):
+    """A function without forward mode."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(context, delta):
+        return 2.0 * context.saved_tensors[0] * delta
+
+
+class Squared(nn.Module):
+    def forward(self, x):
+        return Opaque.apply(x)
+
+
+@pytest.mark.parametrize("name", [*MODELS, "opaque"])
+def test_linear_model(name):
+    """``f + J (w - w0)`` after a change of all trained parameters, and its gradients."""
+    if name == "opaque":
+        model, X = nn.Sequential(nn.Linear(6, 4), Squared(), nn.Linear(4, 3)).double(), None
+        X = torch.randn(5, 6, dtype=torch.float64)
+    else:
+        model, X = model_and_rows(name)
+    before, linear = switches(), Linearized(model)
+    start, J = model(X).detach(), gradients(model, X)
+    assert_allclose(linear(X).detach(), start, rtol=1e-12, atol=1e-13)
+    linear = TaskVector(moved(model), model).apply_to(linear)
+    trained = [each for each in linear.parameters() if each.requires_grad]
+    step = torch.cat([each.detach().ravel() for each in trained]).numpy()
+    expected = start.numpy() + (J @ step).reshape(start.shape)
+    assert_allclose(linear(X).detach(), expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    assert linear.has_forward_mode == (name not in ("opaque", "weight norm", *TOKENS))
+    linear.train()(X).sum().backward()
+    found = torch.cat([each.grad.ravel() for each in trained]).numpy()
+    expected = J.sum((0, 1))
+    assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    assert switches() == before
+    with torch.no_grad():
+        assert not linear(X).requires_grad
+
+
+def test_training_is_that_of_its_kernel():
+    """Forty steps of torch's SGD against the closed form."""
+    model, X = model_and_rows("perceptron")
+    y = torch.randn(5, 3, dtype=torch.float64)
+    linear = Linearized(model)
+    optimizer = torch.optim.SGD(linear.parameters(), lr=0.02)
+    start = model(X).detach().numpy()
+    for _ in range(40):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(linear(X), y).backward()
+        optimizer.step()
+    K = empirical_ntk(model, X, outputs="blocks").swapaxes(1, 2).reshape(15, 15)
+    targets = (y.numpy() - start).reshape(-1)
+    # the mean over 15 numbers, without the half that is in our loss
+    training = Training(K, learning_rate=0.04, method=Descent(), fit_intercept=False)
+    expected = start.reshape(-1) + training.predict(K, targets, [40])[0]
+    assert_allclose(linear(X).detach().reshape(-1), expected, rtol=1e-12)
+    assert_allclose(empirical_ntk(linear, X), empirical_ntk(model, X), rtol=1e-12)
+
+
+def test_what_is_trained():
+    model, X = model_and_rows("frozen")
+    linear = Linearized(model)
+    names = [name for name, each in linear.named_parameters() if each.requires_grad]
+    assert names == ["differences.0.bias", "differences.2.weight"]
+    model[0].bias.data += 1.0
+    assert not torch.equal(linear(X), model(X))
+    again = pickle.loads(pickle.dumps(linear))
+    assert torch.equal(again(X), linear(X))
+    assert linear.train().training and not linear.base.training
+    with pytest.raises(ValueError, match="got Sequential with none: set requires_grad"):
+        Linearized(model.requires_grad_(False))
+
+
+# --- Task vectors --------------------------------------------------------------------------------
+
+
+def test_arithmetic():
+    model, X = model_and_rows("convolution")
+    first, second = (moved(model, size) for size in (0.1, 0.2))
+    one, two = (TaskVector(each, model) for each in (first, second))
+    assert_allclose(one.apply_to(model)(X).detach(), first(X).detach(), rtol=1e-10)
+    assert_allclose(((one + two) - two).apply_to(model)(X).detach(), first(X).detach(), rtol=1e-10)
+    assert_allclose(sum([one, two, -two]).norm(), one.norm(), rtol=1e-12)
+    assert_allclose((3 * one / 2).norm(), 1.5 * one.norm(), rtol=1e-12)
+    half, other = one.apply_to(model, scale=0.5), (0.5 * one).apply_to(model)
+    assert torch.equal(half(X), other(X)) and not torch.equal(half(X), model(X))
+    assert set(one.tensors) == dict(model.named_parameters()).keys()  # no buffers
+    assert one.apply_to(model.float())(X.float()).dtype == torch.float32
+
+
+def test_vector_of_a_linear_model():
+    model, X = model_and_rows("perceptron")
+    linear = Linearized(model)
+    with torch.no_grad():
+        for each in linear.differences.parameters():
+            each += 0.1
+    vector = TaskVector(linear)
+    assert_allclose(vector.apply_to(Linearized(model))(X).detach(), linear(X).detach())
+    assert_allclose(vector.apply_to(model)[0].bias.detach(), model[0].bias.detach() + 0.1)
+
+
+def test_normalized_accuracy():
+    """Ratios of scores; the scale that is best for them on other rows."""
+    base = nn.Linear(1, 1, bias=False).double()
+    vectors = {}
+    for name, change in (("a", 1.0), ("b", 3.0)):
+        other = deepcopy(base)
+        other.weight.data += change
+        vectors[name] = TaskVector(other, base)
+
+    def score(model, name):  # best where the weight moved by 1 and 3
+        goal = {"a": 1.0, "b": 3.0}[name]
+        return 1.0 / (1.0 + abs(model.weight - base.weight - goal).item())
+
+    found = normalized_accuracy(base, vectors, score)
+    assert found.single == {"a": 1.0, "b": 1.0}
+    assert found.combined == pytest.approx({"a": 1 / 4, "b": 1 / 2})
+    assert found.normalized == pytest.approx(3 / 8) and found.validated is None
+    tuned = normalized_accuracy(base, vectors, score, [0.25, 0.5, 1.0], validate=score)
+    assert tuned.scale == 0.25 and tuned.validated[1.0] == pytest.approx(3 / 8)
+    assert tuned.normalized == pytest.approx(tuned.validated[0.25])
+
+
+def test_refusals():
+    model, _ = model_and_rows("perceptron")
+    vector = TaskVector(moved(model), model)
+    with pytest.raises(ValueError, match=r"got '2.weight' of shape \(3, 8\) and \(2, 8\)"):
+        vector.apply_to(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)))
+    with pytest.raises(ValueError, match=r"got '0.weight' of shape \(8, 6\) and None"):
+        TaskVector(nn.Linear(6, 8), model)
+    with pytest.raises(ValueError, match="base, the module before training, must be given"):
+        TaskVector(model)
+    with pytest.raises(ValueError, match="base must be left out for a Linearized model"):
+        TaskVector(Linearized(model), model)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        vector + 1
+    with pytest.raises(ValueError, match=r"got \[0.5, 1.0\] without validate"):
+        normalized_accuracy(model, {"a": vector}, len, [0.5, 1.0])
+    with pytest.raises(ValueError, match=r"got 0\.0 for 'a': leave it out, or train longer"):
+        normalized_accuracy(model, {"a": vector}, lambda *_: 0.0)

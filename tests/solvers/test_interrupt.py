@@ -1,0 +1,37 @@
+"""Ctrl-C ends fits of many rows within a second."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from sklearn_ntk import NTKKernel
+from sklearn_ntk.gram import KernelOperator
+from sklearn_ntk.solvers import ConjugateGradient, Local, Nystroem
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("solver", [ConjugateGradient(tol=1e-9), Local(), Nystroem()], ids=repr)
+def test_interrupt_stops_within_a_second(solver, request):
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
+    X = np.random.default_rng(0).standard_normal((6000, 4))
+    operator, y = KernelOperator(NTKKernel(), X), np.sin(X[:, 0])
+    solver.fit(operator.take(np.arange(100)), y[:100])  # nothing is compiled below
+    sent = []
+
+    def interrupt():
+        sent.append(time.process_time())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    for delay in (0.2, 0.6):
+        timer = threading.Timer(delay, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            solver.fit(operator, y)
+        timer.join()
+        assert time.process_time() - sent[-1] < 1.0
