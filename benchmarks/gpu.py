@@ -126,7 +126,46 @@ def fits(cupy, options):
         cupy.get_default_memory_pool().free_all_blocks()
 
 
-PARTS = {"dense": dense, "host": to_host, "fit": fits}
+def images(cupy, options):
+    """Gram matrices of convolutional networks, in milliseconds for an entry of half of a matrix.
+
+    Segments are fields in fast memory or, of the smaller networks, also operations one by one.
+    Single rows are in the first time, not in the second.
+    """
+    from sklearn_ntk.architectures import cnn
+    from sklearn_ntk.engines.cupy import lines
+    from sklearn_ntk.gram import diagonal, gram
+    from sklearn_ntk.layers import lower
+
+    size, cells = options.image, lines.CELLS_BYTES
+    for depth in options.convolutions:
+        for readout, n, has_fields in (
+            ("pool", 32, True),
+            ("flatten", 300, True),
+            ("pool", 8, False),
+        ):
+            if not has_fields and depth > 3:
+                continue
+            lines.CELLS_BYTES = cells if has_fields else 0
+            program = lower(cnn((size, size, 3), depth, readout))
+            X = cupy.asarray(np.random.default_rng(0).standard_normal((n, 3 * size**2)))
+            for dtype in ("float32", "float64"):
+                both = (
+                    median_time(partial(compute, program, X, dtype=dtype), cupy, 2)
+                    for compute in (gram, diagonal)
+                )
+                seconds, alone = both
+                yield {
+                    "what": f"{depth} convolutions, {readout}{'' if has_fields else ', no fields'}",
+                    "dtype": dtype,
+                    "rows": n,
+                    "ms an entry": 2e3 * seconds / (n * (n - 1)),
+                    "without single rows": 2e3 * (seconds - alone) / (n * (n - 1)),
+                }
+    lines.CELLS_BYTES = cells
+
+
+PARTS = {"dense": dense, "host": to_host, "images": images, "fit": fits}
 
 
 def print_table(rows):
@@ -145,6 +184,8 @@ def arguments():
     parser.add_argument("--n", type=int, default=20000, help="rows of Gram matrices")
     parser.add_argument("--d", type=int, default=784, help="their columns")
     parser.add_argument("--depth", type=int, nargs="+", default=[3, 1, 20])
+    parser.add_argument("--convolutions", type=int, nargs="+", default=[21, 3])
+    parser.add_argument("--image", type=int, default=32, help="pixels along each side of images")
     parser.add_argument("--n-fit", type=int, default=20000, help="rows of fits")
     parser.add_argument("--cpu", action="store_true", help="fit with one ridge on the CPU, too")
     parser.add_argument("--repeats", type=int, default=5)

@@ -19,9 +19,13 @@ step() {
 gram='
 import numpy as np
 from sklearn_ntk import NTKKernel
+from sklearn_ntk.architectures import cnn
 X = np.random.default_rng(0).standard_normal((41, 5))
 X[1], X[2] = X[0] + 1e-8 * X[30], -X[3]
 kernel = NTKKernel(3, device="cuda")
+print(abs(kernel(X) - kernel.set_params(device="cpu")(X)).max())
+kernel = NTKKernel(architecture=cnn((6, 7, 1), 2), device="cuda")
+X = np.random.default_rng(0).standard_normal((5, 42))
 print(abs(kernel(X) - kernel.set_params(device="cpu")(X)).max())
 '
 pytest=("$python" -m pytest -q -p no:cacheprovider -m "not slow" --maxfail=5)

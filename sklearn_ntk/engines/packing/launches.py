@@ -137,7 +137,7 @@ class _Writer:
 
         The head is the number of codes, whether the grid is a ring, whether there are sources and
         targets, the cells before and behind a field along both axes, and the grids before the steps
-        and behind them; a grid is its shape and the strides since the first one. A code is a
+        and behind them; a grid is its shape and the strides from there to the last one. A code is a
         convolution, a case, or both: the number of the case, else -1 or that in `_STACK`, its step,
         the axis of the window or -1, its size, entries before the position and stride, the step of
         the convolution, and the grids before and behind it.
@@ -146,7 +146,7 @@ class _Writer:
         strides = strides_of(steps[op.start :])
         shapes_before = shapes(self.program)[op.start : op.step + 2]
         grids = [
-            (*on_two_axes(shape), *stride)
+            (*on_two_axes(shape), *np.floor_divide(strides[-1], stride))
             for (shape, *_), stride in zip(shapes_before, strides, strict=True)
         ]
         for k, step in enumerate(steps[op.start :], op.start):

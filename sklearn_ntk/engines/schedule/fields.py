@@ -155,8 +155,7 @@ class _Writer(Writer):
             area = self._area(state, n)
             targets = _table(area)
         sources = np.empty(0, int) if stores is None else _table(stores[0])
-        shifts = shifts[order] * strides[-1]
-        self.add(Field(stop - 1, area.first, shifts, sources, targets, start))
+        self.add(Field(stop - 1, area.first, shifts[order], sources, targets, start))
         return area
 
     def _is_sum(self, stop, n):

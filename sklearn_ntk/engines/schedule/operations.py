@@ -174,7 +174,7 @@ class Mix(NamedTuple):
 class Field(NamedTuple):
     """Write lines behind the steps ``start <= k <= step`` of a segment, for pairs of some shifts.
 
-    ``shifts`` are the differences of positions before the steps, (n, 2) on a grid of two axes,
+    ``shifts`` are the differences of positions behind the steps, (n, 2) on a grid of two axes,
     modulo its size on a ring. ``sources`` and ``targets`` have the line of each pair ``p
     n_positions + q`` before the steps and behind them. ``sources`` is empty if the segment is the
     first, of the inputs. If ``targets`` is empty, line ``out + e`` is the sum of all pairs of

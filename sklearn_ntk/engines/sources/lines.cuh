@@ -141,35 +141,37 @@ MAPS
 enum { SAVE = -2, SWAP = -3, ADD = -4 };
 
 // The places of a field on a grid: `size_u` x `size_v` cells, which begin at a position of the grid.
+// From `end_u` and `end_v` on, the right position of a place is beyond the end of a ring.
 struct Grid {
-  int across, is_ring, height, start_u, start_v, shift_u, shift_v, size_u, size_v, n_places, step;
+  int height, across, start_u, start_v, shift_u, shift_v, size_u, size_v, end_u, end_v, step;
   float inverse;
 };
 
-// `numbers` are the shape of the grid and its strides, by which the shifts are divided.
+// `numbers` are the shape of the grid and the strides from there to the end, where shifts are given.
 __device__ __forceinline__ Grid grid_of(const int *numbers, const int *shift, const int *table) {
   Grid grid;
-  grid.height = numbers[0], grid.across = numbers[1], grid.is_ring = table[1];
-  grid.shift_u = shift[0] / numbers[2], grid.shift_v = shift[1] / numbers[3];
-  grid.start_u = grid.is_ring || grid.shift_u > 0 ? 0 : -grid.shift_u;
-  grid.start_v = grid.is_ring || grid.shift_v > 0 ? 0 : -grid.shift_v;
-  grid.size_u = grid.height - (grid.is_ring ? 0 : abs(grid.shift_u));
-  grid.size_v = grid.across - (grid.is_ring ? 0 : abs(grid.shift_v));
-  grid.n_places = grid.size_u * grid.size_v;
+  const bool is_ring = table[1];
+  grid.height = numbers[0], grid.across = numbers[1];
+  grid.shift_u = shift[0] * numbers[2], grid.shift_v = shift[1] * numbers[3];
+  grid.start_u = is_ring || grid.shift_u > 0 ? 0 : -grid.shift_u;
+  grid.start_v = is_ring || grid.shift_v > 0 ? 0 : -grid.shift_v;
+  grid.size_u = grid.height - (is_ring ? 0 : abs(grid.shift_u));
+  grid.size_v = grid.across - (is_ring ? 0 : abs(grid.shift_v));
+  grid.end_u = is_ring ? grid.height - grid.shift_u : grid.size_u;
+  grid.end_v = is_ring ? grid.across - grid.shift_v : grid.size_v;
   grid.step = grid.size_v + table[6] + table[7];
   grid.inverse = 1.0f / grid.size_v;
   return grid;
 }
 
 // Places t of the field: coordinates (u, v), positions (p, q), and the cell.
-#define EACH_PLACE(grid)                                                                  \
-  for (int t = threadIdx.x; t < grid.n_places; t += STRIDE) {                             \
-    const int u = int((t + 0.5f) * grid.inverse), v = t - u * grid.size_v;                \
-    int right_u = u + grid.start_u + grid.shift_u, right_v = v + grid.start_v + grid.shift_v; \
-    if (grid.is_ring && right_u >= grid.height) right_u -= grid.height;                   \
-    if (grid.is_ring && right_v >= grid.across) right_v -= grid.across;                   \
-    [[maybe_unused]] const int p = (u + grid.start_u) * grid.across + v + grid.start_v;   \
-    [[maybe_unused]] const int q = right_u * grid.across + right_v;                       \
+#define EACH_PLACE(grid)                                                                    \
+  for (int t = threadIdx.x; t < grid.size_u * grid.size_v; t += STRIDE) {                   \
+    const int u = int((t + 0.5f) * grid.inverse), v = t - u * grid.size_v;                  \
+    [[maybe_unused]] const int p = (u + grid.start_u) * grid.across + v + grid.start_v;     \
+    [[maybe_unused]] int q = p + grid.shift_u * grid.across + grid.shift_v;                 \
+    if (u >= grid.end_u) q -= grid.height * grid.across;                                    \
+    if (v >= grid.end_v) q -= grid.across;                                                  \
     const int cell = (u + above) * grid.step + v + before;
 
 // The state of a cell: the sum over the window, of which `size` cells are `apart`, most often 3.
@@ -194,7 +196,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) field(PARAMETERS) {
   const int i = left[lane], j = right[lane];
   const int *table = &TABLE(LEFT, 0), *shift = &TABLE(RIGHT, 2 * e);
   const int above = table[4], before = table[6];
-  const Grid first_grid = grid_of(table + 8, shift, table), end = grid_of(table + 12, shift, table);
+  const Grid first_grid = grid_of(table + 8, shift, table);
   const int n_cells = (first_grid.size_u + above + table[5]) * first_grid.step;
   T *const cells = (T *)memory, *source = cells, *target = cells;
   T s[PARTS];
@@ -255,7 +257,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) field(PARAMETERS) {
           const int cell = corner + at * apart + other * other_apart;
           const int a = at + start, b = a + shifted;
           const bool left_is_in = a >= 0 && a < whole, right_is_in = b >= 0 && b < whole;
-          if (old.is_ring) {
+          if (table[1]) {
             const int inside = ((at % length) + length) % length;
             const int like = corner + inside * apart + other * other_apart;
             EACH_PART s[part] = source[part * n_cells + like];
@@ -292,6 +294,7 @@ CASES
   }
   source = FIELD(0);
 
+  const Grid end = grid_of(table + 12, shift, table);
   if (table[3]) {
     const place_t n_positions = end.height * end.across;
     EACH_PLACE(end)
