@@ -12,11 +12,11 @@ from .._runtime.notices import one_notice
 from ..engines._work import active
 from ..gram._operator import placed
 from ..solvers import Ridge
-from ._places import device_of, read_new, where_rows_are
+from ._places import DeterminationScore, device_of, read_new, where_rows_are
 from ._stages import check_exact, stages
 
 
-class Predictions:
+class Predictions(DeterminationScore):
     """Mixin: predictions of a fitted `NTKRegressor`."""
 
     @one_notice()

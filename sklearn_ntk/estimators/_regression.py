@@ -17,14 +17,12 @@ from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._intervals import Intervals, observe
 from ._many_rows import fit_whole
-from ._places import DeterminationScore, on_device_of_fit, read_data, where_rows_are
+from ._places import on_device_of_fit, read_data, where_rows_are
 from ._predictions import Predictions
 from ._uncertainty import find_spread
 
 
-class NTKRegressor(
-    Intervals, Predictions, DeterminationScore, MultiOutputMixin, RegressorMixin, NetworkEstimator
-):
+class NTKRegressor(Intervals, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator):
     """Kernel ridge regression with the kernel of an infinitely wide network.
 
     With the NTK this is the limit of gradient descent on a wide network, with the NNGP the mean of
