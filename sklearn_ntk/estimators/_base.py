@@ -22,7 +22,7 @@ from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._equal_rows import distinct
 from ._features import given_features, gradients, project
-from ._places import device_of, read_new
+from ._places import device_of, read_new, take
 
 LARGEST_RIDGE = 1e300
 """Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
@@ -184,13 +184,13 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             self._kept, K = kept, ArrayOperator(X).block(kept, kept)
             return ArrayOperator(K, overwrite=True), kept, np.arange(len(kept))
         _check_takes(kernel, X)
-        X, weights = X[np.asarray(kept, like=X)], weights[kept]
+        X, weights = take(X, kept), weights[kept]
         self._columns = fit_columns(self, self.kernel_, X, weights)
         X = X if self._columns is None else self._columns.apply(X)
         self._stds = deviations(X, weights)
         X = project(X, self.features_)
         first, group = distinct(X)
-        self.X_fit_ = X[np.asarray(first, like=X)] + 0.0
+        self.X_fit_ = take(X, first) + 0.0
         self._weights = np.bincount(group, weights)
         forget(self, self._solver_for(len(first), device=_memory_of(self, X)))
         return self._operator(self.kernel_, self.X_fit_), kept, group

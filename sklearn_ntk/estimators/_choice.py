@@ -12,6 +12,7 @@ from ..gram import KernelOperator
 from ..solvers import Ridge
 from ..solvers._solution import relative_error
 from ._features import LEARNING_COPIES, learn, project
+from ._places import take
 
 MOST_ROWS = 1500
 """Rows by which a choice is made, at most: of more it takes random ones."""
@@ -167,7 +168,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps):
         How often features are learned.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(X))[:MOST_ROWS])
-    X, Y, weights = X[np.asarray(rows, like=X)], Y[rows], weights[rows]
+    X, Y, weights = take(X, rows), Y[rows], weights[rows]
 
     def candidate(kernel, features=None, optimism=1.0):
         found = fit(KernelOperator(kernel, project(X, features)), Y, weights)

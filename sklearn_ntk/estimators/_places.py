@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import wraps
 
 import numpy as np
+from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from .._runtime.check import read_rows
@@ -39,6 +40,11 @@ def _checked(model, X, reset):
     return X if X.flags.c_contiguous else X.copy()
 
 
+def take(X, index):
+    """Rows by an array of NumPy of their indices, where they are."""
+    return X[np.asarray(index, like=X)]
+
+
 def where_rows_are(method):
     """Decorator of a method of rows X: results for rows of CuPy are arrays of CuPy.
 
@@ -49,7 +55,7 @@ def where_rows_are(method):
     def placed(self, X, *arguments, **options):
         with active([X], device_of(self)):
             found = method(self, X, *arguments, **options)
-            return _moved(found, X) if is_on_device(X) else found
+            return moved(found, X)
 
     return placed
 
@@ -64,8 +70,9 @@ def on_device_of_fit(method):
 
     @wraps(method)
     def placed(self, X, *arguments, **options):
-        own = isinstance(self.kernel, str) and self.kernel != "precomputed"
-        with active([X], self.device if own else _device_of(self.kernel)):
+        kernel = getattr(self, "kernel", "auto")  # a search has none
+        own = isinstance(kernel, str) and kernel != "precomputed"
+        with active([X], self.device if own else _device_of(kernel)):
             return method(self, X, *arguments, **options)
 
     return placed
@@ -75,11 +82,34 @@ def _device_of(kernel):
     return kernel.device if hasattr(kernel, "on_device") else None
 
 
-def _moved(found, X):
+def moved(found, X):
     """An array, a tuple of arrays or an iterator over them, where X is."""
+    if not is_on_device(X) or found is None:
+        return found
     if isinstance(found, tuple):
-        return tuple(_moved(each, X) for each in found)
+        return tuple(moved(each, X) for each in found)
     if isinstance(found, Iterator):
-        return (_moved(each, X) for each in found)
+        return (moved(each, X) for each in found)
     with X.device:
         return np.asarray(found, like=X)
+
+
+class DeterminationScore:
+    """Mixin of regressors: ``score``, also for arrays of CuPy."""
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination of the predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+            `sklearn.metrics.r2_score`, also for arrays of CuPy.
+        """
+        y, predictions, weights = map(on_host, (y, self.predict(X), sample_weight))
+        return r2_score(y, predictions, sample_weight=weights)

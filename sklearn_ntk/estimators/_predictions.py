@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import linalg
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,11 +12,11 @@ from .._runtime.notices import one_notice
 from ..engines._work import active
 from ..gram._operator import placed
 from ..solvers import Ridge
-from ._places import device_of, read_new, where_rows_are
+from ._places import DeterminationScore, device_of, read_new, where_rows_are
 from ._stages import check_exact, stages
 
 
-class Predictions:
+class Predictions(DeterminationScore):
     """Mixin: predictions of a fitted `NTKRegressor`."""
 
     @one_notice()
@@ -88,23 +87,6 @@ class Predictions:
             spread = spread_of(X, include_noise)
         check_finite(spread, mean, ", or take return_std=True" * return_cov)
         return mean, spread[..., 0] if self._is_flat else spread
-
-    def score(self, X, y, sample_weight=None):
-        """Coefficient of determination of the predictions.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), optional
-
-        Returns
-        -------
-        float
-            `sklearn.metrics.r2_score`, also for arrays of CuPy.
-        """
-        y, predictions, weights = map(on_host, (y, self.predict(X), sample_weight))
-        return r2_score(y, predictions, sample_weight=weights)
 
     @one_notice()
     @where_rows_are

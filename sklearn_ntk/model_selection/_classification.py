@@ -2,16 +2,15 @@
 
 from typing import ClassVar
 
-import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from .._compat import StrOptions, _fit_context
-from .._runtime.device import check_host
+from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..estimators._base import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
 from ..estimators._classification import NTKClassifier
+from ..estimators._places import on_device_of_fit, read_data, take, where_rows_are
 from ..solvers._scoring import OF_NUMBERS, fit_temperature
 from ..solvers._stacking import by_log_loss, mix_classes
 from ._candidates import left_out
@@ -177,6 +176,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
+    @on_device_of_fit
     def fit(self, X, y, sample_weight=None, groups=None):
         """Score all candidates, and fit the best one or those that are combined.
 
@@ -195,8 +195,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         -------
         self
         """
-        check_host([X, y, sample_weight], "Choices among networks")
-        X, y = validate_data(self, X, y, dtype=np.float64, order="C")
+        X, y = read_data(self, X, y)
         check_classification_targets(y)
         if self.scoring in OF_NUMBERS:
             raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
@@ -209,10 +208,12 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         self.temperature_ = fit_temperature(scores, Y, weights)
         self.class_map_ = None
         if self.combine == "stack" and len(self.classes_) > 2:
-            self.class_map_ = mix_classes(scores, Y, weights, self.temperature_, problem.X[rows])
+            X = on_host(take(problem.X, rows))
+            self.class_map_ = mix_classes(scores, Y, weights, self.temperature_, X)
         return self
 
     @one_notice()
+    @where_rows_are
     def decision_function(self, X):
         """Scores of the classes, the largest of which wins.
 
@@ -229,6 +230,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         return scores if self.class_map_ is None else scores @ self.class_map_
 
     @one_notice()
+    @where_rows_are
     def predict_gradient(self, X):
         """Gradients of the scores with respect to the rows, see `NTKClassifier`.
 

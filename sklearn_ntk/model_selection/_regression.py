@@ -3,13 +3,20 @@
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import _fit_context
 from .._runtime.check import read_count
-from .._runtime.device import check_host
+from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..estimators._base import check_weights
+from ..estimators._places import (
+    DeterminationScore,
+    on_device_of_fit,
+    read_data,
+    read_new,
+    where_rows_are,
+)
 from ..estimators._regression import NTKRegressor
 from ..solvers._scoring import OF_CLASSES
 from ..solvers._units import standardise
@@ -18,7 +25,7 @@ from ._search import NetworkCV
 BOTH = ["ntk", "nngp"]
 
 
-class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
+class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, NetworkCV):
     """Regression with infinitely wide networks that leave-one-out errors choose.
 
     All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
@@ -134,6 +141,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
+    @on_device_of_fit
     def fit(self, X, y, sample_weight=None, groups=None):
         """Score all candidates, and fit the best one or those that are combined.
 
@@ -152,10 +160,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         -------
         self
         """
-        check_host([X, y, sample_weight], "Choices among networks")
-        X, y = validate_data(
-            self, X, y, dtype=np.float64, multi_output=True, y_numeric=True, order="C"
-        )
+        X, y = read_data(self, X, y, multi_output=True, y_numeric=True)
         if self.scoring in OF_CLASSES:
             raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
@@ -167,6 +172,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         return self
 
     @one_notice()
+    @where_rows_are
     def predict(self, X, return_std=False, return_cov=False, include_noise=True):
         """Predict targets.
 
@@ -189,10 +195,10 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         if not (return_std or return_cov):
             return self._mean("predict", X)
         check_is_fitted(self)
-        check_host([X], "Predictions of estimators that choose")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = read_new(self, X)
         asked = return_std, return_cov, include_noise
         results = [model.predict(X, *asked) for model in self.estimators_]
+        results = [map(on_host, result) for result in results]
         means, spreads = (np.array(arrays) for arrays in zip(*results, strict=True))
         mean = np.tensordot(self.weights_, means, 1)
         deviations = means - mean
@@ -203,6 +209,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         return mean, np.tensordot(self.weights_, covariances, 1)
 
     @one_notice()
+    @where_rows_are
     def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
         """Draw targets of new rows, or functions, from the mixture of `predict`.
 
@@ -224,7 +231,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         check_is_fitted(self)
         random = check_random_state(random_state)
         draws = [
-            model.sample_y(X, count, random, include_noise)
+            on_host(model.sample_y(X, count, random, include_noise))
             for model, count in zip(
                 self.estimators_, random.multinomial(n_samples, self.weights_), strict=True
             )
@@ -233,6 +240,7 @@ class NTKRegressorCV(MultiOutputMixin, RegressorMixin, NetworkCV):
         return np.concatenate(draws, axis=-1)[..., random.permutation(n_samples)]
 
     @one_notice()
+    @where_rows_are
     def predict_gradient(self, X):
         """Gradients of the predictions with respect to the rows, see `NTKRegressor`.
 

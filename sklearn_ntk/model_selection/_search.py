@@ -8,10 +8,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.model_selection import ParameterGrid, check_cv
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, StrOptions
-from .._runtime.device import check_host
+from .._runtime.device import is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
@@ -21,6 +21,7 @@ from ..estimators._choice import is_auto, kernels_of, learn_features
 from ..estimators._choice_of_solver import check_solve
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import given_features, project
+from ..estimators._places import moved, read_new, take
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
@@ -195,8 +196,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         ridges = None if ridges is None else scaled(ridges, -unit)
         kept, given = np.flatnonzero(weights), given_features(self.features, X.shape[1])
         if self.cv is None:
-            first, group = distinct(project(X[kept], given))
-            X = X[kept[first]] + 0.0
+            first, group = distinct(project(take(X, kept), given))
+            X = take(X, kept[first]) + 0.0
             Y, weights, _ = merge(Y[kept], weights[kept], group)
             group = np.arange(len(X))
         else:
@@ -207,18 +208,21 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
             index = np.full(len(X), -1)  # of each row among those of positive weight
             index[kept] = np.arange(len(kept))
-            folds = [(index[train], index[test]) for train, test in splitter.split(X, y, groups)]
+            rows = np.empty((len(X), 0)) if is_on_device(X) else X  # splitters want NumPy's
+            folds = splitter.split(rows, y, groups)
+            folds = [(index[train], index[test]) for train, test in folds]
             folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
             if not folds or not all(len(train) and len(test) for train, test in folds):
                 raise ValueError(
                     "cv must give folds that have training and test rows of positive weight: take "
                     "fewer folds."
                 )
-            X, Y, weights = X[kept] + 0.0, Y[kept], weights[kept]
+            X, Y, weights = take(X, kept) + 0.0, Y[kept], weights[kept]
             group = distinct(project(X, given))[1]
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
-        check_solve(n, rows, self.training_times is not None, self.device)
+        device = f"cuda:{X.device.id}" if is_on_device(X) else self.device
+        check_solve(n, rows, self.training_times is not None, device)
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",
@@ -248,7 +252,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         model = self._base(**columns)
         model.n_features_in_, kernels = X.shape[1], kernels_of(model)
         return learn_features(
-            model, kernels, squashed(model, kernels[0], X[first], weights), Y, weights
+            model, kernels, squashed(model, kernels[0], take(X, first), weights), Y, weights
         )
 
     def _run(self, settings, problem):
@@ -320,7 +324,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
                 model.set_params(kernel=clone(model.kernel))
             if not self._has_features(model):
                 model.set_params(features=None)
-            self.estimators_.append(model.fit(X, y, sample_weight))
+            self.estimators_.append(model.fit(X, moved(y, X), sample_weight))
         return members
 
     def _has_features(self, model):
@@ -342,7 +346,6 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     def _mean(self, method, X):
         """Weighted mean over ``estimators_`` of the results of a method for new rows."""
         check_is_fitted(self)
-        check_host([X], "Predictions of estimators that choose")
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        results = (getattr(model, method)(X) for model in self.estimators_)
+        X = read_new(self, X)
+        results = (on_host(getattr(model, method)(X)) for model in self.estimators_)
         return sum(w * result for w, result in zip(self.weights_, results, strict=True))

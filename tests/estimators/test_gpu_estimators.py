@@ -171,12 +171,26 @@ GRID = {"depth": [1, 2], "n_frozen": [0, 1]}
     ids=lambda model: str(model)[:60],
 )
 def test_choice(gpu, model):
-    y = Y > 0.0 if hasattr(model, "predict_proba") else Y
+    y = TARGETS["labels"] if hasattr(model, "predict_proba") else Y
     expected = clone(model).fit(X, y)
     fitted = clone(model).set_params(device="cuda").fit(X, y)
-    assert_allclose(fitted.predict(NEW), expected.predict(NEW), rtol=1e-7)
-    scores = "mean_test_score"
-    assert_allclose(fitted.cv_results_[scores], expected.cv_results_[scores], rtol=1e-7)
+    ones = np.ones(80)
+    on_gpu = clone(model).fit(*map(gpu.asarray, (X, y, ones)))
+    names = ["predict", "predict_gradient", "predict_proba"]
+    for one, new in ((fitted, NEW), (on_gpu, gpu.asarray(NEW)), (on_gpu, NEW)):
+        for name in names[: 2 + hasattr(model, "predict_proba")]:
+            found = getattr(one, name)(new)
+            assert isinstance(found, type(new))
+            found = found if type(found) is np.ndarray else found.get()
+            assert_allclose(found, getattr(expected, name)(NEW), rtol=1e-7, atol=1e-9)
+        assert abs(one.score(*map(gpu.asarray, (X, y))) - expected.score(X, y)) < 1e-8
+        scores = "mean_test_score"
+        assert_allclose(one.cv_results_[scores], expected.cv_results_[scores], rtol=1e-7)
+    if isinstance(model, NTKRegressorCV):
+        found = on_gpu.predict(gpu.asarray(NEW), return_std=True)
+        for part, other in zip(found, expected.predict(NEW, return_std=True), strict=True):
+            assert_allclose(part.get(), other, rtol=1e-7)
+        assert on_gpu.sample_y(gpu.asarray(NEW), 3, random_state=0).shape == (9, 3)
 
 
 def test_search(gpu):
@@ -289,9 +303,6 @@ def test_rows_that_cannot_be(gpu):
     assert "kernel of a network" in message(lambda: NTKRegressor(kernel).fit(rows, y))
     fitted = NTKRegressor(kernel).fit(X, Y)
     assert "kernel of a network" in message(lambda: fitted.predict(rows))
-    for model in (NTKRegressorCV(GRID), NTKClassifierCV(GRID)):
-        assert "cupy.asnumpy" in message(lambda m=model: m.fit(rows, y))
-    assert "cupy.asnumpy" in message(lambda: NTKRegressorCV(GRID).fit(X, Y).predict(rows))
     bad = X.copy()
     bad[3, 1] = np.nan
     assert "nan" in message(lambda: NTKRegressor(**RELU).fit(gpu.asarray(bad), y))

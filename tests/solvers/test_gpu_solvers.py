@@ -119,12 +119,13 @@ def test_training(gpu):
         for place in places(gpu):
             outputs = found.left_out(place(cross), Y, 2.0)
             assert_allclose(outputs, expected.left_out(cross, Y, 2.0), rtol=1e-9)
-            V, u = found.reduction(place(cross), 2.0)
+            V, *sides = found.reduction(place(cross), 2.0)
             assert isinstance(V, type(place(cross)))
             V = V.get() if place is gpu.asarray else V
-            known, shift = expected.reduction(cross, 2.0)
+            known, *others = expected.reduction(cross, 2.0)
             assert_allclose(V.T @ V, known.T @ known, rtol=1e-9)
-            assert_allclose(u, shift, rtol=1e-9)
+            for part, other in zip(sides, others, strict=True):
+                assert_allclose(part, other, rtol=1e-9)
     assert_allclose(found.variances(3.0), expected.variances(3.0), rtol=1e-9)
     heavy = np.where(np.arange(n) == 3, 5.0, 1.0)
     rate = 0.9 * Training(K, heavy, method=Descent()).max_learning_rate
