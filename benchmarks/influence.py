@@ -21,7 +21,7 @@ from sklearn_ntk import NTKKernel, NTKRegressor
 from sklearn_ntk.finite import empirical_ntk, influence, tangent_features
 
 N_NEW = 40
-DECAYS = (0.01, 0.001)
+DECAYS = (0.01, 0.03)
 
 
 def images(n):
