@@ -11,6 +11,9 @@ from ..solvers._nystroem import MOST_CENTERS
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
 
+WORKSPACE = 2.5
+"""What a GPU takes for eigenvectors beside, in these units: a copy, and the memory of cuSOLVER."""
+
 FEW_ROWS = 5000
 """Rows up to which "auto" factorises on the CPU: conjugate gradients are no faster."""
 
@@ -133,7 +136,9 @@ def check_solve(n, rows, is_spectral, device=None):
     if read_device(device)[0] != "cuda":
         remedy = "take fewer rows, or solver='auto' of an estimator without a training_time"
         check_memory(n_bytes, what, remedy)
-    elif n_bytes > (free := free_memory_of(device)):
+        return
+    n_bytes += is_spectral * WORKSPACE * 8.0 * n * n
+    if n_bytes > (free := free_memory_of(device)):
         raise MemoryError(
             f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB are "
             f"free: take fewer rows, or device='cpu'."
