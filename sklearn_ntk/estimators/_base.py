@@ -178,9 +178,9 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         if self.kernel_ is None:
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
+            forget(self, self._solver_for(len(kept), is_precomputed=True))
             _check_symmetric(X)
             self._weights = weights[kept]
-            forget(self, self._solver_for(len(kept), is_precomputed=True))
             self._kept, K = kept, ArrayOperator(X).block(kept, kept)
             return ArrayOperator(K, overwrite=True), kept, np.arange(len(kept))
         _check_takes(kernel, X)

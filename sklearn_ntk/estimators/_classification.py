@@ -10,10 +10,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import Interval, StrOptions, _fit_context
-from .._runtime.device import on_host
+from .._runtime.device import check_host, on_host
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled
-from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges, method_of
+from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges
 from ._choice import kernels_of, learn_features
 from ._choice_of_solver import can_stream, is_streaming
 from ._classes import ScoreClassifier, read_classes, targets_of
@@ -322,6 +322,7 @@ class NTKClassifier(Influence, ScoreClassifier, NetworkEstimator):
         -------
         self
         """
+        check_host([X, y, sample_weight], "Fits to parts of the data")
         if isinstance(self.class_weight, str):
             raise ValueError(
                 "class_weight='balanced' needs all rows at once: give partial_fit a dictionary of "
@@ -494,8 +495,8 @@ class NTKClassifier(Influence, ScoreClassifier, NetworkEstimator):
                 f"influence needs loss='squared_error', which has a closed form; got "
                 f"loss={self.loss!r}."
             )
-        method = self.learning_rate, method_of(self)
-        return *self._problem, self.training_time_, *method
+        Y, weights, ridge, *method = self._problem
+        return Y, weights, ridge, self.training_time_, *method
 
     def _differences(self, values):
         return values

@@ -3,15 +3,17 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..dynamics import Training
-from ..gram._operator import chunks
+from ..gram._operator import chunks, placed
 from ..solvers import Ridge
 from ._choice_of_solver import check_solve
 from ._intervals import observe
+from ._places import read_new, where_rows_are
 from ._stages import check_exact
 from ._uncertainty import Posterior
 
@@ -39,6 +41,7 @@ class Influence:
     """
 
     @one_notice()
+    @where_rows_are
     def influence(self, X):
         """How much each training row moves each prediction.
 
@@ -89,7 +92,7 @@ class Influence:
             )
         check_exact(self, "influence")
         samples, k = self._samples, self._samples.targets.shape[1]
-        X = self._rows(validate_data(self, X, reset=False, dtype=np.float64))
+        X = self._rows(read_new(self, X))
         shape = (len(X), samples.n, k)
         check_memory(24.0 * np.prod(shape), f"Influences of shape {shape}", "take fewer rows")
         found, (Y, weights, ridge, time, *method) = np.zeros(shape), self._squares()
@@ -102,14 +105,15 @@ class Influence:
 
 def _of_ridge(model, X, Y, weights, ridge, *_):
     """Yield slices of rows, and influences (m, N, k) of ridge regression there."""
-    samples = model._samples
-    solution = Ridge(ridge).fit(model.kernel_(model.X_fit_), Y, weights).solution
+    samples, kernel = model._samples, model.kernel_
+    X_fit, X = placed(kernel, model.X_fit_, X)
+    solution = Ridge(ridge).fit(kernel(X_fit), Y, weights).solution
     pairs = samples.group, samples.weights, samples.targets
     seen = observe(pairs, Y, weights, ridge, solution)
     residuals = seen.dual / seen.precision[:, None]
     posterior, start = Posterior(weights, ridge), 0
     most = max(1, 2**20 * len(Y) // samples.targets.size)
-    for part, _ in posterior.influences(model.kernel_, model.X_fit_, X, most):
+    for part, _ in posterior.influences(kernel, X_fit, X, most):
         part = part[:, seen.group] * seen.shares
         yield slice(start, start + len(part)), part[:, :, None] * residuals
         start += len(part)
@@ -120,9 +124,10 @@ def _of_stop(model, X, Y, weights, ridge, time, learning_rate, method):
     samples = model._samples
     group, targets = samples.group, samples.targets
     check_solve(len(group), "training rows", is_spectral=True)
-    K = model.kernel_(model.X_fit_)[np.ix_(group, group)]
+    X_fit, X = on_host(model.X_fit_), on_host(X)
+    K = model.kernel_(X_fit)[np.ix_(group, group)]
     training = Training(K, samples.weights, ridge, learning_rate, method)
     for rows in chunks(len(X), targets.size, 2**20):
-        cross = model.kernel_(X[rows], model.X_fit_)[:, group]
+        cross = model.kernel_(X[rows], X_fit)[:, group]
         whole = training.predict(cross, targets, time)
         yield rows, whole[:, None] - training.left_out(cross, targets, time)

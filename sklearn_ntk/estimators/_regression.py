@@ -9,6 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import StrOptions, _fit_context
+from .._runtime.device import check_host
 from .._runtime.notices import one_notice
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
@@ -334,6 +335,7 @@ class NTKRegressor(
         -------
         self
         """
+        check_host([X, y, sample_weight], "Fits to parts of the data")
         if not is_streaming(self):
             self._is_stream = True
             return self._fit(X, y, sample_weight)

@@ -60,6 +60,8 @@ def results(model, new):
             found["interval"] = model.predict_interval(new)
         stages = model.staged_predict(new, [1.0, 10.0])
     found |= {f"stage {k}": stage for k, stage in enumerate(stages or ())}
+    if getattr(model, "loss", "squared_error") == "squared_error":
+        found["influence"] = model.influence(new)
     return found | {"gradient": model.predict_gradient(new)}
 
 
@@ -303,6 +305,8 @@ def test_rows_that_cannot_be(gpu):
     assert "kernel of a network" in message(lambda: NTKRegressor(kernel).fit(rows, y))
     fitted = NTKRegressor(kernel).fit(X, Y)
     assert "kernel of a network" in message(lambda: fitted.predict(rows))
+    stream = NTKRegressor(**RELU).partial_fit(X, Y)
+    assert "cupy.asnumpy" in message(lambda: stream.partial_fit(rows, y))
     bad = X.copy()
     bad[3, 1] = np.nan
     assert "nan" in message(lambda: NTKRegressor(**RELU).fit(gpu.asarray(bad), y))
