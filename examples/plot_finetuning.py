@@ -1,10 +1,10 @@
 """Fine-tuning of a small network beside regression with its empirical kernels.
 
 After Malladi et al. (ICML 2023): a network is trained on six digits, then told the other four
-apart from few examples. Points are accuracies on new images, means and standard deviations over draws
-of the examples: of fine-tuning by descent, and by the signs of gradients, and of regression from
-the outputs before, with the kernels of descent, of signs on both sides, and of signs on the side of
-the training rows, which is not symmetric and solved by LU factorisation. Needs torch.
+apart from few examples. Points are accuracies on new images, means and standard deviations over
+draws of the examples: of fine-tuning by descent, and by the signs of gradients, and of regression
+from the outputs before, with the kernels of descent, of signs on both sides, and of signs on the
+side of the training rows, which is not symmetric and solved by LU factorisation. Needs torch.
 """
 
 import matplotlib.pyplot as plt
