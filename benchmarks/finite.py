@@ -5,12 +5,13 @@
 A perceptron of width 1000 with three hidden layers on 100 columns, one output and ten, in single
 precision, and a convolutional network: processor seconds of one kernel matrix, the least of several
 runs, and the ratio to ours. The double loop takes two backward passes for each pair of rows; it is
-timed on a few rows and scaled up. ``--neural-tangents`` names an interpreter that has it, which is
-run as a process of its own on equal shapes; compilation does not count. Packages that are not
-installed are left out.
+timed on a few rows and scaled up. ``--neural-tangents``, or NEURAL_TANGENTS_PYTHON, names an
+interpreter that has it, which is run as a process of its own on equal shapes; compilation does not
+count. Packages that are not installed are left out.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -146,7 +147,8 @@ OTHERS = {"vmap(jacrev)": by_jacobians, "nngeometry": by_nngeometry, "backpack":
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--neural-tangents", metavar="PYTHON")
+    theirs_at = os.environ.get("NEURAL_TANGENTS_PYTHON")
+    parser.add_argument("--neural-tangents", metavar="PYTHON", default=theirs_at)
     parser.add_argument("--rows", type=int, default=50)
     options = parser.parse_args()
     import torch

@@ -1,6 +1,7 @@
 """Training of a wide network on the squared error, in closed form for every method."""
 
 import warnings
+from copy import copy
 
 import numpy as np
 
@@ -212,6 +213,23 @@ class Training(LeaveOneOut, Trained):
         """
         loss = read_number(loss, "loss")
         return first_time(self, self._losses_at_start(Y, start), loss)
+
+    def at_rate(self, learning_rate):
+        """The same training at another learning rate, with the same eigenvectors.
+
+        Parameters
+        ----------
+        learning_rate : float
+            Compare it with ``max_learning_rate``: there is no warning.
+
+        Returns
+        -------
+        Training
+        """
+        other = copy(self)
+        other.learning_rate = read_number(learning_rate, "learning_rate", is_positive=True)
+        other._x, _ = other._step_sizes()
+        return other
 
     def learning_times(self):
         """Time, or number of steps, in which the residual of each eigenvector falls by a factor e.

@@ -1,6 +1,5 @@
 """A finite network before its training, what is predicted of that, and comparisons on the way."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +51,7 @@ class Start:
 
     def __init__(self, reader, rows, new, Y, kernel, memory):
         self.reader, self.rows, self.new, self.Y, self._memory = reader, rows, new, Y, memory
-        self._parameters = reader.parameters()
+        self._parameters, self._trainings = reader.parameters(), {}
         self.outputs, self.at_new = reader.outputs(rows), reader.outputs(new)
         self.deviation = float(np.sqrt(np.mean(Y.var(axis=0)))) or 1.0
         self._exact = reader.in_double()  # small eigenvalues need it
@@ -79,29 +78,26 @@ class Start:
         K = ntk(self._exact, rows, own, "mean" if k == 1 else "blocks", memory=self._memory)
         return K if k == 1 else K.swapaxes(1, 2).reshape(len(rows) * k, -1)
 
-    def _trainings(self, rate):
-        """By name `Training`, targets, outputs at both kinds of rows, and the kernel at new rows.
+    def _problem(self, name):
+        """`Training`, and targets, outputs at both kinds of rows, as it takes them; a factor.
 
-        The linear model has all outputs of all rows in one column.
+        The linear model has all outputs of all rows in one column; rates, which are for losses
+        divided by the number of rows, are multiplied by the factor.
         """
-        both = self.Y, self.outputs, self.at_new
-        for name, K in self.matrices.items():
-            is_flat = len(K) > len(self.Y)
-            # rates are for losses divided by the number of rows, of which a column has more
-            scale = self.Y.shape[1] if is_flat else 1
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # the report has its own
-                options = {"method": Descent(), "fit_intercept": False}
-                training = Training(K, learning_rate=scale * rate, **options)
-            arrays = [each.reshape(-1, 1) for each in both] if is_flat else both
-            yield name, training, *arrays, self._crosses[name]
+        K, arrays = self.matrices[name], (self.Y, self.outputs, self.at_new)
+        if name not in self._trainings:  # which has the eigenvectors
+            options = {"method": Descent(), "fit_intercept": False}
+            self._trainings[name] = Training(K, learning_rate=1e-300, **options)
+        is_flat = len(K) > len(self.Y)
+        arrays = [each.reshape(-1, 1) for each in arrays] if is_flat else arrays
+        return self._trainings[name], *arrays, self.Y.shape[1] if is_flat else 1
 
     def max_learning_rates(self):
         """Largest stable rate by name."""
         found = {}
-        for name, training, *_ in self._trainings(1e-300):
-            scale = training.learning_rate / 1e-300
-            found[name] = training.max_learning_rate / scale
+        for name in self.matrices:
+            training, *_, factor = self._problem(name)
+            found[name] = training.max_learning_rate / factor
         return found
 
     def predictions(self, steps, rate):
@@ -110,8 +106,9 @@ class Start:
         Infinite where the model has diverged.
         """
         found = {}
-        for name, training, Y, start, start_new, cross in self._trainings(rate):
-            parts = []
+        for name, cross in self._crosses.items():
+            training, Y, start, start_new, factor = self._problem(name)
+            training, parts = training.at_rate(factor * rate), []
             for matrix, first in ((self.matrices[name], start), (cross, start_new)):
                 stages = []
                 for step in map(int, steps):
@@ -126,7 +123,7 @@ class Start:
 
     def kappa(self):
         """Relative change of the Jacobian up to the solution of the linear model of least norm."""
-        _, training, Y, start, *_ = next(self._trainings(1e-300))
+        training, Y, start, *_ = self._problem("linear")
         dual, _ = training.coefficients(Y, np.inf, start)
         solved = self.reader.copy()
         solved.move(self.rows, lambda outputs: dual.reshape(self.Y.shape))

@@ -219,3 +219,17 @@ def test_start_of_both_kinds_of_rows():
     for cross in (K[0], K[:, :2], None):
         with pytest.raises(ValueError, match=r"cross must be an array \(m, 3\) of fin"):
             Training(K).predict(cross, Y, 1.0)
+
+
+def test_other_rates():
+    """The same as training made anew; the rate of the first one stays."""
+    K = np.cov(np.random.default_rng(0).normal(size=(6, 40)))
+    y = np.arange(6.0)
+    first = Training(K, alpha=0.1, method=Descent())
+    other, anew = first.at_rate(0.3), Training(K, alpha=0.1, learning_rate=0.3, method=Descent())
+    for each in (other, anew):
+        assert each.learning_rate == 0.3 and each.max_learning_rate == first.max_learning_rate
+    assert_allclose(other.predict(K, y, [1, 20]), anew.predict(K, y, [1, 20]), rtol=1e-14)
+    assert first.learning_rate == 1.0
+    with pytest.raises(ValueError, match="learning_rate must be a finite number > 0; got -1"):
+        first.at_rate(-1.0)

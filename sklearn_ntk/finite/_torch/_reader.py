@@ -149,7 +149,7 @@ class Reader:
 
     def parameters(self):
         """Copies of the chosen parameters."""
-        return {name: _array(each.detach().clone()) for name, each in self._trained.items()}
+        return {name: as_numpy(_array(each.clone())) for name, each in self._trained.items()}
 
     def outputs(self, rows):
         """Outputs (n, k) as an array."""
