@@ -1,10 +1,11 @@
 """Finite networks: the kernels of networks with the parameters that they have.
 
 `_signals` has the contraction from which all kernels come, `_kernels` the empirical kernels,
-`_features` random features of them, `_readers` the table of models that are understood, `_sklearn`
-and `_torch` those of scikit-learn and torch. `_network` draws networks from layers: `_drawing`
-makes the `_operations` of their instructions, which `_running` runs, and `_functions` has
-derivatives of activations. Only `_torch` imports torch, which is the extra ``torch``.
+`_features` random features of them, `_random_features` those of wide perceptrons, `_readers` the
+table of models that are understood, `_sklearn` and `_torch` those of scikit-learn and torch.
+`_network` draws networks from layers: `_drawing` makes the `_operations` of their instructions,
+which `_running` runs, and `_functions` has derivatives of activations. Only `_torch` imports torch,
+which is the extra ``torch``.
 """
 
 from importlib import import_module
