@@ -8,15 +8,14 @@ from ._functions import check_activation, derivative
 
 
 class Layer(NamedTuple):
-    """A hidden layer: ``weights`` (n_in, n), and what only the NTK needs.
+    """A hidden layer: ``weights`` (n_in, n), and for the NTK ``sketch`` (n_in, n).
 
-    ``sketch`` (n_in, n) multiplies features of the NTK of the layer before, and ``signs`` (n,)
-    those of the NNGP of this layer.
+    The sketch multiplies features of the NTK of the layer before. As its columns are zero on
+    average, so are products of what comes of it with features of the NNGP.
     """
 
     weights: np.ndarray
     sketch: np.ndarray | None = None
-    signs: np.ndarray | None = None
 
 
 class RandomFeatures(NamedTuple):
@@ -34,7 +33,7 @@ class RandomFeatures(NamedTuple):
             u = z @ layer.weights
             a = self.activation.fn(u)
             if layer.sketch is not None:
-                t = layer.signs * a + derivative(self.activation, u) * (t @ layer.sketch)
+                t = a + derivative(self.activation, u) * (t @ layer.sketch)
                 t = self._with_bias(t.astype(X.dtype, copy=False))
             z = self._with_bias(a.astype(X.dtype, copy=False))
         return z if layer.sketch is None else t
@@ -70,9 +69,7 @@ def draw_features(shapes, activation, variances, rng, is_ntk, dtype):
         weights *= np.sqrt(rng.chisquare(n_inputs, n) / n_inputs)
         layer = Layer(weights.astype(dtype))
         if is_ntk:
-            signs = 2.0 * rng.randint(2, size=n) - 1.0
-            sketch = _directions(rng, n_inputs, n)
-            layer = layer._replace(sketch=sketch.astype(dtype), signs=signs.astype(dtype))
+            layer = layer._replace(sketch=_directions(rng, n_inputs, n).astype(dtype))
         layers.append(layer)
     return RandomFeatures(layers, activation, *variances)
 

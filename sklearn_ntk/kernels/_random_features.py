@@ -66,16 +66,17 @@ class NTKRandomFeatures(
     with the weights ``W`` turns features ``z`` of the NNGP, at first the rows themselves, into
     ``sqrt(weight_var / n) f(z W)`` and ``sqrt(bias_var)``. Columns of ``W`` are standard normal
     each, and orthogonal in blocks, which lowers the error (F. X. Yu et al., "Orthogonal random
-    features", NeurIPS 2016). Features ``t`` of the NTK become ``sqrt(weight_var / n) (s f(z W) +
-    f'(z W) (t G))`` and ``sqrt(bias_var)``, with random signs ``s`` and a random matrix ``G``,
-    entry by entry. These are sketches of products of features, as of A. Zandieh, I. Han et al.
-    ("Scaling neural tangent kernels via sketching and random features", NeurIPS 2021), that share
-    their units with the derivatives, so that one column serves both terms of the kernel.
+    features", NeurIPS 2016). Features ``t`` of the NTK become ``sqrt(weight_var / n) (f(z W) +
+    f'(z W) (t G))`` and ``sqrt(bias_var)``, with a random matrix ``G``, entry by entry: products of
+    both terms vanish on average. These are sketches of products of features, as of A. Zandieh,
+    I. Han et al. ("Scaling neural tangent kernels via sketching and random features", NeurIPS
+    2021), that share their units with the derivatives, so that one column serves both terms of the
+    kernel.
 
-    On average over ``W``, ``G`` and ``s`` of the last layer, inner products are exactly what this
-    layer, if infinitely wide, would make of the inner products of the features before. With one
-    hidden layer they are therefore unbiased; with more, there is a bias of order ``1 /
-    n_components``, as those of the layers before are not exact.
+    On average over ``W`` and ``G`` of the last layer, inner products are exactly what this layer,
+    if infinitely wide, would make of the inner products of the features before. With one hidden
+    layer they are therefore unbiased; with more, there is a bias of order ``1 / n_components``, as
+    those of the layers before are not exact.
 
     Examples
     --------
