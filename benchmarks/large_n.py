@@ -39,7 +39,7 @@ from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRandomFeatures, NTKRegressor
 
 SETS = ("kin40k", "protein", "pol", "letter", "magic")
 TREES = {"max_leaf_nodes": 63, "learning_rate": 0.1}
@@ -99,10 +99,18 @@ def fixed_ridge(X):
     return 1e-3 * NTKKernel().diag(X).mean()
 
 
+def linear(is_class):
+    return (RidgeClassifierCV if is_class else RidgeCV)(np.logspace(-6, 1, 8))
+
+
+def of_features(is_class, features):
+    """A linear model of features of the network."""
+    return make_pipeline(features.set_params(random_state=0), linear(is_class))
+
+
 def peer_nystroem(is_class, X):
     """scikit-learn's functions of 1000 rows, of the best of three widths, and a linear model."""
-    linear = (RidgeClassifierCV if is_class else RidgeCV)(np.logspace(-6, 1, 8))
-    model = make_pipeline(Nystroem("rbf", n_components=1000, random_state=0), linear)
+    model = make_pipeline(Nystroem("rbf", n_components=1000, random_state=0), linear(is_class))
     return GridSearchCV(model, {"nystroem__gamma": np.array(GAMMAS) / X.shape[1]}, cv=3)
 
 
@@ -132,6 +140,10 @@ MODELS = {
     "local": lambda c, X: ours(c, "local", X),
     "nystroem 1000": lambda c, X: ours(c, "nystroem", X, n_components=min(1000, len(X))),
     "nystroem 2000": lambda c, X: ours(c, "nystroem", X, n_components=min(2000, len(X))),
+    "1000 random features, NNGP": lambda c, X: of_features(c, NTKRandomFeatures()),
+    "1000 random features, NTK": lambda c, X: of_features(c, NTKRandomFeatures(kernel="ntk")),
+    "300 centres, NNGP": lambda c, X: of_features(c, Nystroem(NNGPKernel(), n_components=300)),
+    "300 centres, NTK": lambda c, X: of_features(c, Nystroem(NTKKernel(), n_components=300)),
     "cg auto": lambda c, X: ours(c, "cg", X, True),
     "local auto": lambda c, X: ours(c, "local", X, True),
     "HistGradientBoosting": boosting,

@@ -8,6 +8,7 @@ _HOMES = {
     "EmpiricalNTKKernel": "kernels",
     "NNGPKernel": "kernels",
     "NTKKernel": "kernels",
+    "NTKRandomFeatures": "kernels",
     "NTKClassifier": "estimators",
     "NTKClassifierCV": "model_selection",
     "NTKRegressor": "estimators",

@@ -1,12 +1,12 @@
 """Finite networks: the kernels of networks with the parameters that they have.
 
 `_signals` has the contraction from which all kernels come, `_kernels` the empirical kernels,
-`_features` random features of them, `_regression` predictions by them, `_influence` what training
-rows do to predictions. `_readers` is the table of models that are understood; `_sklearn` and
-`_torch` read those of scikit-learn and torch. `_network` draws networks from layers: `_drawing`
-makes the `_operations` of their instructions, which `_running` runs, and `_functions` has
-derivatives of activations. `_lazy` is the report on lazy training, and `_lazy_start` what it
-compares. Only `_torch` imports torch, the extra ``torch``.
+`_features` random features of them, `_random_features` those of wide perceptrons, `_regression`
+predictions by them, `_influence` what training rows do to predictions. `_readers` is the table of
+models that are understood; `_sklearn` and `_torch` read those of scikit-learn and torch. `_network`
+draws networks from layers: `_drawing` makes the `_operations` of their instructions, which
+`_running` runs, and `_functions` has derivatives of activations. `_lazy` is the report on lazy
+training, and `_lazy_start` what it compares. Only `_torch` imports torch, the extra ``torch``.
 """
 
 from importlib import import_module
