@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 from .._compat import StrOptions, _fit_context
 from .._runtime.device import check_host
 from .._runtime.notices import one_notice
-from ..estimators._base import check_weights
+from ..estimators._checks import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
 from ..estimators._classification import NTKClassifier
 from ..solvers._scoring import OF_NUMBERS, fit_temperature

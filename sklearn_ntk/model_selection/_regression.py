@@ -9,7 +9,7 @@ from .._compat import _fit_context
 from .._runtime.check import read_count
 from .._runtime.device import check_host
 from .._runtime.notices import one_notice
-from ..estimators._base import check_weights
+from ..estimators._checks import check_weights
 from ..estimators._regression import NTKRegressor
 from ..solvers._scoring import OF_CLASSES
 from ..solvers._units import standardise
