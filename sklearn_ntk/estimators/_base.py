@@ -1,4 +1,4 @@
-"""Base class of regressor and classifier, and their checks and fits of squares."""
+"""Base class of regressor and classifier: parameters, and Gram matrices of rows."""
 
 import numbers
 from functools import wraps
@@ -9,29 +9,23 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import DocumentationLink, Interval, StrOptions, _check_sample_weight
-from .._runtime.check import skewness
-from .._runtime.device import is_on_device, on_host, place_together
-from ..dynamics import Descent, Flow, HeavyBall, Nesterov
+from .._compat import DocumentationLink, Interval, StrOptions
+from .._runtime.device import is_on_device, on_host
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._operator import chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
-from ..solvers import EarlyStopping, Ridge
-from ..solvers._units import product, scaled
+from ..solvers._units import product
+from ._checks import check_symmetric, check_takes
 from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._equal_rows import distinct
-from ._features import given_features, gradients, project
+from ._features import given_features, project
+from ._gradients import Gradients
 from ._places import device_of, read_new, take
-
-LARGEST_RIDGE = 1e300
-"""Larger ridges, for weights of about one, are replaced by this one, so that nothing overflows."""
-
-OPTIMIZERS = {"flow": Flow, "descent": Descent, "heavy_ball": HeavyBall, "nesterov": Nesterov}
-"""Methods of training by the names that estimators have for them."""
+from ._squares import OPTIMIZERS
 
 
-class NetworkEstimator(DocumentationLink, BaseEstimator):
+class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     """Parameters of an estimator on the kernel of a network, and Gram matrices of its rows."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -179,11 +173,11 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
             forget(self, self._solver_for(len(kept), is_precomputed=True))
-            _check_symmetric(X)
+            check_symmetric(X)
             self._weights = weights[kept]
             self._kept, K = kept, ArrayOperator(X).block(kept, kept)
             return ArrayOperator(K, overwrite=True), kept, np.arange(len(kept))
-        _check_takes(kernel, X)
+        check_takes(kernel, X)
         X, weights = take(X, kept), weights[kept]
         self._columns = fit_columns(self, self.kernel_, X, weights)
         X = X if self._columns is None else self._columns.apply(X)
@@ -218,7 +212,7 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
         if self.kernel_ is None:
             yield X[:, np.asarray(self._kept, like=X)]
             return
-        _check_takes(self.kernel_, X)
+        check_takes(self.kernel_, X)
         X, X_fit = placed(self.kernel_, self._rows(X), self.X_fit_)
         for rows in chunks(len(X), len(X_fit)):
             yield self.kernel_(X[rows], X_fit)
@@ -233,57 +227,6 @@ class NetworkEstimator(DocumentationLink, BaseEstimator):
             return self._leaves.values(self.kernel_, self.X_fit_, X)
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
-
-    @property
-    def feature_importances_(self):
-        """Shares of the columns in the mean squared gradient, see the attributes."""
-        check_is_fitted(self)
-        if not hasattr(self.kernel_, "gradient_x"):
-            raise AttributeError(
-                f"feature_importances_ needs a kernel with a method gradient_x; got "
-                f"{kind_of(self.kernel_)}."
-            )
-        if getattr(self.kernel_, "takes_positions", False):  # hours, at all training images
-            raise AttributeError(
-                "feature_importances_ are of columns, which are positions here: take the mean of "
-                "the squares of predict_gradient at some rows."
-            )
-        try:
-            parts = self._importances()
-            shares = sum((part**2).sum(axis=0) for part in parts)
-        except ValueError as error:
-            raise AttributeError(f"feature_importances_: {error}") from error
-        return shares / (shares.sum() or 1.0)
-
-    def _importances(self):
-        """Gradients at the training rows, or at the centres, as `_features.gradients` yields them.
-
-        Local models have those of their leaves.
-        """
-        rows = self.features_, self._stds
-        variances, dual = self._functions()
-        if self._leaves is None:
-            X = on_host(self.X_fit_)
-            yield from gradients(self.kernel_, X, *rows, variances, self._weights, dual)
-            return
-        for leaf in self._leaves.leaves:
-            X, weights = self.X_fit_[leaf.rows], self._weights[leaf.rows]
-            yield from gradients(self.kernel_, X, *rows, variances, weights, leaf.dual)
-
-    def _gradients(self, X, dual):
-        """Gradients (n, k, d) of functions at new rows, by their coefficients."""
-        X = on_host(read_new(self, X))
-        if not hasattr(self.kernel_, "gradient_x"):
-            raise ValueError(
-                f"predict_gradient needs a kernel with a method gradient_x, such as NTKKernel(); "
-                f"got {kind_of(self.kernel_)}."
-            )
-        if self._leaves is None:
-            gradients = self.kernel_.gradient_x(self._rows(X), on_host(self.X_fit_), dual)
-        else:
-            gradients = self._leaves.gradients(self.kernel_, self.X_fit_, self._rows(X))
-        gradients = project(gradients, None if self.features_ is None else self.features_.T)
-        return gradients if self._columns is None else gradients * self._columns.slopes(X)[:, None]
 
 
 def all_or_nothing(fit):
@@ -302,14 +245,6 @@ def all_or_nothing(fit):
     return whole
 
 
-def _check_takes(kernel, X):
-    """Raise ValueError for rows of CuPy and a kernel of a kind that takes none."""
-    if is_on_device(X) and not hasattr(kernel, "on_device"):
-        raise ValueError(
-            f"Rows of CuPy need the kernel of a network; got {kernel!r}: copy them by cupy.asnumpy."
-        )
-
-
 def _memory_of(model, X):
     """Name of the device in whose memory the Gram matrix is, None for that of the machine.
 
@@ -323,11 +258,6 @@ def _memory_of(model, X):
             f"cupy.asnumpy, or take solver='cholesky'."
         )
     return f"cuda:{X.device.id}"
-
-
-def kind_of(kernel):
-    """What a fitted kernel is, for errors."""
-    return "a precomputed one" if kernel is None else repr(kernel)
 
 
 def is_on_columns(model, kernel):
@@ -346,71 +276,3 @@ def squashed(model, kernel, X, weights):
     """Training rows (n, d) with squashed columns, where the kernel of an estimator takes these."""
     columns = fit_columns(model, kernel, X, weights)
     return X if columns is None else columns.apply(X)
-
-
-def method_of(model):
-    """Method of training of an estimator, a value of `dynamics`."""
-    cls = OPTIMIZERS[model.optimizer]
-    return cls(model.momentum) if "momentum" in cls._fields else cls()
-
-
-def given_alpha(alpha, unit):
-    """The ridge for weights divided by ``2**unit``; None for "auto"."""
-    return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
-
-
-def fit_squares(model, operator, Y, weights, unit):
-    """Fit ridge regression or training that stops: its `Path`, the ridge, and fitted attributes.
-
-    ``unit`` is the exponent of the power of two by which weights were divided.
-    """
-    alpha = given_alpha(model.alpha, unit)
-    if model.training_time is None:
-        path = Ridge(alpha).fit(operator, Y, weights)
-        return path, path.value, fitted_ridges(model, path, alpha, unit)
-    ridge = 0.0 if alpha is None else alpha
-    candidates = None if model.training_time == "auto" else model.training_time
-    stopping = EarlyStopping(candidates, ridge, model.learning_rate, method=method_of(model))
-    path = stopping.fit(operator, Y, weights)
-    times = {"training_time_": path.value, "training_times_": path.values}
-    one = path._replace(values=np.array([ridge]), best=0)
-    return path, ridge, fitted_ridges(model, one, alpha, unit) | times
-
-
-def fitted_ridges(model, path, alpha, unit):
-    """Fitted attributes of ridges and their errors; ``alpha`` is that of `given_alpha`."""
-    return {
-        "alpha_": scaled(path.value, unit) if alpha is None else model.alpha,
-        "alphas_": scaled(path.values, unit),
-        "loo_errors_": path.errors,
-        "training_time_": None,
-        "training_times_": np.empty(0),
-    }
-
-
-def _check_symmetric(K):
-    """Raise ValueError unless ``K`` is square and symmetric."""
-    if K.shape[0] != K.shape[1]:
-        raise ValueError(
-            f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}: pass the "
-            f"Gram matrix of the training rows."
-        )
-    asymmetry, is_symmetric = skewness(K)
-    if not is_symmetric:
-        raise ValueError(
-            f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
-            f"{asymmetry:.3g}: pass the Gram matrix of the training rows."
-        )
-
-
-def check_weights(sample_weight, X):
-    """Weights (n,) of the rows, ones for None; raises ValueError if one is < 0 or all are 0."""
-    if sample_weight is not None and (is_on_device(X) or is_on_device(sample_weight)):
-        place_together([X, sample_weight], "X and sample_weight")
-    rows = np.empty((len(X), 1)) if is_on_device(X) else X
-    weights = _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
-    if np.any(weights < 0):
-        raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}: leave out the row.")
-    if not np.any(weights):  # before 1.9 scikit-learn lets this pass
-        raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
-    return weights

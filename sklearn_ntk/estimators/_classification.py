@@ -1,31 +1,28 @@
 """Classification with infinitely wide networks."""
 
 import numbers
-from functools import partial
 from typing import ClassVar
 
-import numpy as np
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
-
 from .._compat import Interval, StrOptions, _fit_context
-from .._runtime.device import check_host, on_host
 from .._runtime.notices import one_notice
-from ..solvers._units import normalise, scaled
-from ._base import NetworkEstimator, all_or_nothing, check_weights, fitted_ridges
-from ._choice import kernels_of, learn_features
-from ._choice_of_solver import can_stream, is_streaming
-from ._classes import ScoreClassifier, read_classes, targets_of
-from ._features import project
-from ._influence import Influence, Samples
-from ._losses import LOSSES, ClassRows, fitted_scores, loss_of
-from ._many_rows import absorb
-from ._places import on_device_of_fit, read_data, where_rows_are
-from ._stages import stages
+from ._base import NetworkEstimator, all_or_nothing
+from ._classes import ScoreClassifier
+from ._gradients import ClassifierGradients
+from ._influence import ClassifierInfluence
+from ._losses import LOSSES
+from ._places import on_device_of_fit
+from ._scores import Scores
+from ._streams import ClassifierStreams
 
 
-class NTKClassifier(Influence, ScoreClassifier, NetworkEstimator):
+class NTKClassifier(
+    ClassifierInfluence,
+    ScoreClassifier,
+    Scores,
+    ClassifierGradients,
+    ClassifierStreams,
+    NetworkEstimator,
+):
     """Classifier with the kernel of an infinitely wide network.
 
     By default it is regression on class indicators; with the NTK, that is the limit of training a
@@ -297,214 +294,3 @@ class NTKClassifier(Influence, ScoreClassifier, NetworkEstimator):
         """
         self._is_stream = False
         return self._fit(X, y, sample_weight)
-
-    @available_if(can_stream)
-    @_fit_context(prefer_skip_nested_validation=True)
-    @one_notice()
-    @all_or_nothing
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Fit the network to a part of the data, and to all parts before.
-
-        As `NTKRegressor.partial_fit`, for ``loss="squared_error"``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows; the first ones should be a sample of all, from which the centres are drawn.
-        y : array-like of shape (n_samples,)
-            Labels.
-        classes : array-like of shape (n_classes,), optional
-            All classes, if not all of them are in the first part; for the first call.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights.
-
-        Returns
-        -------
-        self
-        """
-        check_host([X, y, sample_weight], "Fits to parts of the data")
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                "class_weight='balanced' needs all rows at once: give partial_fit a dictionary of "
-                "the weights of the classes."
-            )
-        if not is_streaming(self):
-            self._is_stream = True
-            return self._fit(X, y, sample_weight, classes)
-        X, y, weights = self._read(X, y, sample_weight, reset=False)
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes must be those of the first part, {self.classes_.tolist()}; got "
-                f"{np.unique(classes).tolist()}."
-            )
-        targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
-        self._centers, held = path.solution.details, path.solution.details.held
-        path = path._replace(solution=path.solution._replace(rows=None))
-        attributes = fitted_ridges(self, path, None, self._unit)
-        vars(self).update(fitted_scores(path, attributes, held.Y, held.weights))
-        return self
-
-    def _read(self, X, y, sample_weight, reset=True):
-        """Checked rows, labels and weights."""
-        X, y = read_data(self, X, y, reset=reset)
-        check_classification_targets(y)
-        return X, y, check_weights(sample_weight, X)
-
-    def _fit(self, X, y, sample_weight, classes=None):
-        """Fit to data, or to the first part of them."""
-        X, y, weights = self._read(X, y, sample_weight)
-        if classes is None:
-            name = type(self).__name__
-            self.classes_, targets, weights = read_classes(y, weights, self.class_weight, name)
-        else:
-            self.classes_ = np.unique(classes)
-            targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
-        for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
-            delattr(self, name)
-        loss = loss_of(self)
-        loss.check(self)
-        weights, unit = normalise(weights)
-        self._unit = unit
-        operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
-        self._check_leaves()
-        rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
-        self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
-        X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        features = learn_features(self, [self.kernel_], X, *rows.merged())
-        if features is not None:
-            self.features_, self.X_fit_ = features, project(X, features)
-            rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))
-        attributes = loss.fit(self, rows)
-        vars(self).update(attributes, _of_loss=tuple(attributes))
-        return self
-
-    def _is_spectral(self):
-        return super()._is_spectral() or loss_of(self).is_spectral
-
-    def _needs_matrix(self):
-        is_other = not loss_of(self).is_squares
-        return super()._needs_matrix() or (f"loss={self.loss!r}" if is_other else None)
-
-    def _check_leaves(self):
-        """Raise ValueError for leaves that cannot hold rows of all classes."""
-        least = 2 * len(self.classes_)
-        if self.solver_ == "local" and self.leaf_size < least:
-            raise ValueError(
-                f"leaf_size must be at least {least}, two rows for each of the classes; got "
-                f"{self.leaf_size}: increase it."
-            )
-
-    @one_notice()
-    @where_rows_are
-    def decision_function(self, X):
-        """Scores of the classes; `predict` takes the largest, except for the hinge loss.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples,) or (n_samples, n_classes)
-            For two classes one score, positive for the second class. For more, the scores of the
-            squared error sum to one; those of the hinge loss are, up to a fraction, the numbers of
-            classes that each wins against, as in `sklearn.svm.SVC`.
-        """
-        check_is_fitted(self)
-        return loss_of(self).scores(self, X)
-
-    @one_notice()
-    @where_rows_are
-    def staged_decision_function(self, X, times):
-        """Scores of the classes at several times of the training.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        times : array-like of shape (n_times,)
-            Times as ``training_time``, in any order; ``np.inf`` is the end, which the log loss has
-            only with a ridge.
-
-        Yields
-        ------
-        array of shape (n_samples,) or (n_samples, n_classes)
-            What `decision_function` returns for each time, with the kernel and ``alpha_`` of the
-            fit. Not for the hinge loss.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn.datasets import load_iris
-        >>> from sklearn.preprocessing import scale
-        >>> from sklearn_ntk import NTKClassifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> model = NTKClassifier(alpha=0.0).fit(scale(X), y)
-        >>> for labels in model.staged_predict(scale(X), times=[0.0, 10.0, 10000.0]):
-        ...     print(np.mean(labels == y) > 0.9)
-        False
-        True
-        True
-        """
-        loss = loss_of(self)
-        found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
-        return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
-
-    @where_rows_are
-    def staged_predict(self, X, times):
-        """Predict labels at several times of the training.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        times : array-like of shape (n_times,)
-            As for `staged_decision_function`.
-
-        Yields
-        ------
-        array of shape (n_samples,)
-        """
-        found = map(on_host, self.staged_decision_function(X, times))
-        return (loss_of(self).best(self, scores) for scores in found)
-
-    @one_notice()
-    @where_rows_are
-    def predict_gradient(self, X):
-        """Gradients of the scores, of `decision_function`, with respect to the rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples, n_features) or (n_samples, n_classes, n_features)
-            For two classes those of the one score, per unit of each column, for the networks of
-            `NTKRegressor.predict_gradient`. The hinge loss has none for more than two classes,
-            whose scores are counts.
-        """
-        check_is_fitted(self)
-        found = self._gradients(X, loss_of(self).coefficients(self))
-        return found[:, 0] if len(self.classes_) == 2 else found
-
-    def _squares(self):
-        if not loss_of(self).is_squares:
-            raise ValueError(
-                f"influence needs loss='squared_error', which has a closed form; got "
-                f"loss={self.loss!r}."
-            )
-        Y, weights, ridge, *method = self._problem
-        return Y, weights, ridge, self.training_time_, *method
-
-    def _differences(self, values):
-        return values
-
-    def _has_one_output(self):
-        return len(self.classes_) == 2
-
-    def _functions(self):
-        """Units (k,) of the scores, ones, and their coefficients (n_distinct, k)."""
-        n_scores = 1 if len(self.classes_) == 2 else len(self.classes_)
-        return np.ones(n_scores), loss_of(self).coefficients(self)

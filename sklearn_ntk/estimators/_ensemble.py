@@ -8,7 +8,7 @@ from ..dynamics import Training, covariance
 from ..dynamics._covariance import influences
 from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
-from ._base import method_of
+from ._squares import method_of
 from ._uncertainty import Posterior
 
 

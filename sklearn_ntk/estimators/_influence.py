@@ -13,7 +13,9 @@ from ..gram._operator import chunks, placed
 from ..solvers import Ridge
 from ._choice_of_solver import check_solve
 from ._intervals import observe
+from ._losses import loss_of
 from ._places import read_new, where_rows_are
+from ._squares import method_of
 from ._stages import check_exact
 from ._uncertainty import Posterior
 
@@ -131,3 +133,37 @@ def _of_stop(model, X, Y, weights, ridge, time, learning_rate, method):
         cross = model.kernel_(X[rows], X_fit)[:, group]
         whole = training.predict(cross, targets, time)
         yield rows, whole[:, None] - training.left_out(cross, targets, time)
+
+
+class RegressorInfluence(Influence):
+    """Influences on the predictions of `NTKRegressor`."""
+
+    def _squares(self):
+        time = self.training_time_
+        posterior, method = self._posterior, (self.learning_rate, method_of(self))
+        return self._targets, posterior.weights, posterior.ridge, time, *method
+
+    def _differences(self, values):
+        return self._units.differences(values)
+
+    def _has_one_output(self):
+        return self._is_flat
+
+
+class ClassifierInfluence(Influence):
+    """Influences on the scores of `NTKClassifier`."""
+
+    def _squares(self):
+        if not loss_of(self).is_squares:
+            raise ValueError(
+                f"influence needs loss='squared_error', which has a closed form; got "
+                f"loss={self.loss!r}."
+            )
+        Y, weights, ridge, *method = self._problem
+        return Y, weights, ridge, self.training_time_, *method
+
+    def _differences(self, values):
+        return values
+
+    def _has_one_output(self):
+        return len(self.classes_) == 2

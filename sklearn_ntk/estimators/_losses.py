@@ -15,9 +15,9 @@ from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
 from . import _logistic
-from ._base import given_alpha, method_of
 from ._equal_rows import merge
 from ._many_rows import fit_whole
+from ._squares import given_alpha, method_of
 
 MOST_STEPS = 1_000_000
 """Most iterations of a support vector machine; it takes about ten times the number of rows."""

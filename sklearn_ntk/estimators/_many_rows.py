@@ -15,8 +15,8 @@ from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import GUESS_ROWS, read_ridges
 from ..solvers._sums import Basis, Sums
-from ._base import fit_squares, fitted_ridges, given_alpha
 from ._equal_rows import distinct
+from ._squares import fit_squares, fitted_ridges, given_alpha
 
 
 def fit_whole(model, operator, Y, weights, unit):

@@ -1,40 +1,29 @@
 """Regression with infinitely wide networks."""
 
-from functools import partial
 from typing import ClassVar
 
-import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from .._compat import StrOptions, _fit_context
-from .._runtime.device import check_host
 from .._runtime.notices import one_notice
-from ..solvers._units import normalise, scaled, standardise
-from ._approximations import posterior_for
-from ._base import (
-    NetworkEstimator,
-    all_or_nothing,
-    check_weights,
-    fit_squares,
-    fitted_ridges,
-    method_of,
-)
-from ._choice import choose, kernels_of
-from ._choice_of_solver import can_stream, is_streaming
-from ._ensemble import start_of
-from ._equal_rows import merge, pairs_of
-from ._influence import Influence, Samples
-from ._intervals import Intervals, observe
-from ._many_rows import absorb, fit_whole
-from ._places import on_device_of_fit, read_data, where_rows_are
+from ._base import NetworkEstimator, all_or_nothing
+from ._gradients import RegressorGradients
+from ._influence import RegressorInfluence
+from ._intervals import Intervals
+from ._places import on_device_of_fit
 from ._predictions import Predictions
-from ._uncertainty import find_spread
+from ._streams import RegressorStreams
 
 
 class NTKRegressor(
-    Intervals, Influence, Predictions, MultiOutputMixin, RegressorMixin, NetworkEstimator
+    Intervals,
+    RegressorInfluence,
+    Predictions,
+    RegressorGradients,
+    RegressorStreams,
+    MultiOutputMixin,
+    RegressorMixin,
+    NetworkEstimator,
 ):
     """Kernel ridge regression with the kernel of an infinitely wide network.
 
@@ -310,149 +299,3 @@ class NTKRegressor(
         """
         self._is_stream = False
         return self._fit(X, y, sample_weight)
-
-    @available_if(can_stream)
-    @_fit_context(prefer_skip_nested_validation=True)
-    @one_notice()
-    @all_or_nothing
-    def partial_fit(self, X, y, sample_weight=None):
-        """Fit the network to a part of the data, and to all parts before.
-
-        The first call chooses the network, its features, and the centres, as `fit` does by
-        ``solver="nystroem"``; the rows of later calls are added to sums, in memory that stays the
-        same. For ridge regression with the kernel of rows; ``solver`` must be "nystroem" or "auto".
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows; the first ones should be a sample of all, from which the centres are drawn.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights.
-
-        Returns
-        -------
-        self
-        """
-        check_host([X, y, sample_weight], "Fits to parts of the data")
-        if not is_streaming(self):
-            self._is_stream = True
-            return self._fit(X, y, sample_weight)
-        X, targets, weights = self._read(X, y, sample_weight, reset=False)
-        if targets.shape[1] != len(self._units.shift):
-            raise ValueError(
-                f"y must have the number of outputs of the first part, {len(self._units.shift)}; "
-                f"got {targets.shape[1]}."
-            )
-        targets = scaled(targets, -self._units.exponents) - self._units.shift
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
-        self._centers, held = path.solution.details, path.solution.details.held
-        attributes = fitted_ridges(self, path, None, self._unit)
-        self._finish((path, path.value, attributes), held.Y, held.weights)
-        return self
-
-    def _read(self, X, y, sample_weight, reset=True):
-        """Checked rows, targets (n, k) and weights (n,)."""
-        X, y = read_data(self, X, y, reset=reset, multi_output=True, y_numeric=True)
-        self._is_flat = y.ndim == 1
-        targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        return X, targets, check_weights(sample_weight, X)
-
-    def _fit(self, X, y, sample_weight):
-        """Fit to data, or to the first part of them."""
-        X, targets, weights = self._read(X, y, sample_weight)
-        targets, self._units = standardise(targets, weights)
-        weights, unit = normalise(weights)
-        self.kernels_, self._unit = kernels_of(self), unit
-        if self.uncertainty == "ensemble":
-            start_of(self.kernels_[0])  # before the work, if it has none
-        operator, kept, group = self._gram(self.kernels_[0], X, weights)
-        pairs = pairs_of(targets[kept], weights[kept], group)
-        self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
-        Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
-        fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
-        found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
-        self._finish(found, Y, weights)
-        self._observations, solution = None, found[0].solution
-        if self._centers is None and self._leaves is None and solution.rows is None:
-            self._observations = observe(pairs, Y, weights, found[1], solution)
-        return self
-
-    def _finish(self, found, Y, weights):
-        """Set what follows from a `Path`, its ridge and its attributes, for merged rows."""
-        path, ridge, attributes = found
-        vars(self).update(attributes)
-        self._dual, self._constant = path.solution.dual, path.solution.intercept
-        is_local = self._dual is None
-        self.dual_coef_ = None if is_local else self._units.differences(self._dual)
-        self.intercept_ = None if is_local else self._units.values(self._constant)
-        self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
-        solution = path.solution._replace(precision=precision)
-        if len(solution.residuals) == len(Y):
-            solution = solution._replace(rows=None)
-        is_noisy = self.noise == "auto"
-        self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
-        self._targets = Y
-        self._new_weight = self._scatter.unit
-        self.amplitude_ = self._units.variances(self._spread.amplitude)
-        self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
-
-    @one_notice()
-    @where_rows_are
-    def predict_gradient(self, X):
-        """Gradients of the predictions with respect to the rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
-            By how much `predict` changes per unit of each column, in units of the targets.
-
-        Notes
-        -----
-        For the networks of `NTKKernel` and `NNGPKernel` whose activations do not jump. Those of
-        images are by pixels, in the order of the columns. The NTK of an activation with a kink,
-        such as "relu", has a kink at each training row: there the gradient is the mean of those on
-        both sides.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from sklearn_ntk import NTKRegressor
-        >>> X = np.random.default_rng(0).normal(size=(100, 2))
-        >>> model = NTKRegressor(activation="erf").fit(X, X[:, 0] ** 2)
-        >>> bool(abs(model.predict_gradient([[0.5, 0.0]]) - [[1.0, 0.0]]).max() < 0.1)
-        True
-        """
-        check_is_fitted(self)
-        found = self._gradients(X, self._dual).swapaxes(1, 2)
-        found = self._units.differences(found).swapaxes(1, 2)
-        return found[:, 0] if self._is_flat else found
-
-    def _squares(self):
-        time = self.training_time_
-        posterior, method = self._posterior, (self.learning_rate, method_of(self))
-        return self._targets, posterior.weights, posterior.ridge, time, *method
-
-    def _differences(self, values):
-        return self._units.differences(values)
-
-    def _has_one_output(self):
-        return self._is_flat
-
-    def _is_spectral(self):
-        return super()._is_spectral() or self.uncertainty == "ensemble"
-
-    def _needs_matrix(self):
-        is_ensemble = self.uncertainty == "ensemble"
-        return super()._needs_matrix() or ("uncertainty='ensemble'" if is_ensemble else None)
-
-    def _functions(self):
-        """Variances (k,) of the targets, and coefficients (n_distinct, k) of the predictions."""
-        return self._spread.total, self._dual

@@ -9,7 +9,7 @@ from .._compat import _fit_context
 from .._runtime.check import read_count
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ..estimators._base import check_weights
+from ..estimators._checks import check_weights
 from ..estimators._places import (
     DeterminationScore,
     on_device_of_fit,

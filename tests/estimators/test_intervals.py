@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import DotProduct
 from sklearn_ntk import NTKKernel, NTKRegressor
 from sklearn_ntk.dynamics import Training
 from sklearn_ntk.estimators import _intervals
-from sklearn_ntk.estimators._base import method_of
+from sklearn_ntk.estimators._squares import method_of
 
 METHODS = ["conformal", "jackknife+", "gaussian"]
 IN_CLOSED_FORM = pytest.mark.parametrize("method", METHODS[:2])

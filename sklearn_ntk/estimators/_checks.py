@@ -1,0 +1,48 @@
+"""Checks of what estimators are given: kernels, weights and Gram matrices."""
+
+import numpy as np
+
+from .._compat import _check_sample_weight
+from .._runtime.check import skewness
+from .._runtime.device import is_on_device, on_host, place_together
+
+
+def check_takes(kernel, X):
+    """Raise ValueError for rows of CuPy and a kernel of a kind that takes none."""
+    if is_on_device(X) and not hasattr(kernel, "on_device"):
+        raise ValueError(
+            f"Rows of CuPy need the kernel of a network; got {kernel!r}: copy them by cupy.asnumpy."
+        )
+
+
+def kind_of(kernel):
+    """What a fitted kernel is, for errors."""
+    return "a precomputed one" if kernel is None else repr(kernel)
+
+
+def check_symmetric(K):
+    """Raise ValueError unless ``K`` is square and symmetric."""
+    if K.shape[0] != K.shape[1]:
+        raise ValueError(
+            f"A precomputed kernel needs a square matrix in fit; got shape {K.shape}: pass the "
+            f"Gram matrix of the training rows."
+        )
+    asymmetry, is_symmetric = skewness(K)
+    if not is_symmetric:
+        raise ValueError(
+            f"A precomputed kernel must be symmetric in fit; opposite entries differ by up to "
+            f"{asymmetry:.3g}: pass the Gram matrix of the training rows."
+        )
+
+
+def check_weights(sample_weight, X):
+    """Weights (n,) of the rows, ones for None; raises ValueError if one is < 0 or all are 0."""
+    if sample_weight is not None and (is_on_device(X) or is_on_device(sample_weight)):
+        place_together([X, sample_weight], "X and sample_weight")
+    rows = np.empty((len(X), 1)) if is_on_device(X) else X
+    weights = _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
+    if np.any(weights < 0):
+        raise ValueError(f"sample_weight must be >= 0; got {weights.min():.3g}: leave out the row.")
+    if not np.any(weights):  # before 1.9 scikit-learn lets this pass
+        raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
+    return weights

@@ -1,0 +1,231 @@
+"""Fits to rows that are there, or to the parts of a stream: a first one, and those after it."""
+
+from functools import partial
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+
+from .._compat import _fit_context
+from .._runtime.device import check_host
+from .._runtime.notices import one_notice
+from ..solvers._units import normalise, scaled, standardise
+from ._approximations import posterior_for
+from ._base import all_or_nothing
+from ._checks import check_weights
+from ._choice import choose, kernels_of, learn_features
+from ._choice_of_solver import can_stream, is_streaming
+from ._classes import read_classes, targets_of
+from ._ensemble import start_of
+from ._equal_rows import merge, pairs_of
+from ._features import project
+from ._influence import Samples
+from ._intervals import observe
+from ._losses import ClassRows, fitted_scores, loss_of
+from ._many_rows import absorb, fit_whole
+from ._places import read_data
+from ._squares import fit_squares, fitted_ridges
+from ._uncertainty import find_spread
+
+
+class RegressorStreams:
+    """Mixin: fits of `NTKRegressor`."""
+
+    @available_if(can_stream)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
+    @all_or_nothing
+    def partial_fit(self, X, y, sample_weight=None):
+        """Fit the network to a part of the data, and to all parts before.
+
+        The first call chooses the network, its features, and the centres, as `fit` does by
+        ``solver="nystroem"``; the rows of later calls are added to sums, in memory that stays the
+        same. For ridge regression with the kernel of rows; ``solver`` must be "nystroem" or "auto".
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; the first ones should be a sample of all, from which the centres are drawn.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        self
+        """
+        check_host([X, y, sample_weight], "Fits to parts of the data")
+        if not is_streaming(self):
+            self._is_stream = True
+            return self._fit(X, y, sample_weight)
+        X, targets, weights = self._read(X, y, sample_weight, reset=False)
+        if targets.shape[1] != len(self._units.shift):
+            raise ValueError(
+                f"y must have the number of outputs of the first part, {len(self._units.shift)}; "
+                f"got {targets.shape[1]}."
+            )
+        targets = scaled(targets, -self._units.exponents) - self._units.shift
+        weights = scaled(weights, -self._unit)
+        kept = np.flatnonzero(weights)
+        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        self._centers, held = path.solution.details, path.solution.details.held
+        attributes = fitted_ridges(self, path, None, self._unit)
+        self._finish((path, path.value, attributes), held.Y, held.weights)
+        return self
+
+    def _read(self, X, y, sample_weight, reset=True):
+        """Checked rows, targets (n, k) and weights (n,)."""
+        X, y = read_data(self, X, y, reset=reset, multi_output=True, y_numeric=True)
+        self._is_flat = y.ndim == 1
+        targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        return X, targets, check_weights(sample_weight, X)
+
+    def _fit(self, X, y, sample_weight):
+        """Fit to data, or to the first part of them."""
+        X, targets, weights = self._read(X, y, sample_weight)
+        targets, self._units = standardise(targets, weights)
+        weights, unit = normalise(weights)
+        self.kernels_, self._unit = kernels_of(self), unit
+        if self.uncertainty == "ensemble":
+            start_of(self.kernels_[0])  # before the work, if it has none
+        operator, kept, group = self._gram(self.kernels_[0], X, weights)
+        pairs = pairs_of(targets[kept], weights[kept], group)
+        self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
+        Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
+        fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
+        found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
+        self._finish(found, Y, weights)
+        self._observations, solution = None, found[0].solution
+        if self._centers is None and self._leaves is None and solution.rows is None:
+            self._observations = observe(pairs, Y, weights, found[1], solution)
+        return self
+
+    def _finish(self, found, Y, weights):
+        """Set what follows from a `Path`, its ridge and its attributes, for merged rows."""
+        path, ridge, attributes = found
+        vars(self).update(attributes)
+        self._dual, self._constant = path.solution.dual, path.solution.intercept
+        is_local = self._dual is None
+        self.dual_coef_ = None if is_local else self._units.differences(self._dual)
+        self.intercept_ = None if is_local else self._units.values(self._constant)
+        self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
+        solution = path.solution._replace(precision=precision)
+        if len(solution.residuals) == len(Y):
+            solution = solution._replace(rows=None)
+        is_noisy = self.noise == "auto"
+        self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
+        self._targets = Y
+        self._new_weight = self._scatter.unit
+        self.amplitude_ = self._units.variances(self._spread.amplitude)
+        self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
+
+    def _is_spectral(self):
+        return super()._is_spectral() or self.uncertainty == "ensemble"
+
+    def _needs_matrix(self):
+        is_ensemble = self.uncertainty == "ensemble"
+        return super()._needs_matrix() or ("uncertainty='ensemble'" if is_ensemble else None)
+
+
+class ClassifierStreams:
+    """Mixin: fits of `NTKClassifier`."""
+
+    @available_if(can_stream)
+    @_fit_context(prefer_skip_nested_validation=True)
+    @one_notice()
+    @all_or_nothing
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Fit the network to a part of the data, and to all parts before.
+
+        As `NTKRegressor.partial_fit`, for ``loss="squared_error"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; the first ones should be a sample of all, from which the centres are drawn.
+        y : array-like of shape (n_samples,)
+            Labels.
+        classes : array-like of shape (n_classes,), optional
+            All classes, if not all of them are in the first part; for the first call.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        self
+        """
+        check_host([X, y, sample_weight], "Fits to parts of the data")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                "class_weight='balanced' needs all rows at once: give partial_fit a dictionary of "
+                "the weights of the classes."
+            )
+        if not is_streaming(self):
+            self._is_stream = True
+            return self._fit(X, y, sample_weight, classes)
+        X, y, weights = self._read(X, y, sample_weight, reset=False)
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes must be those of the first part, {self.classes_.tolist()}; got "
+                f"{np.unique(classes).tolist()}."
+            )
+        targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
+        weights = scaled(weights, -self._unit)
+        kept = np.flatnonzero(weights)
+        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        self._centers, held = path.solution.details, path.solution.details.held
+        path = path._replace(solution=path.solution._replace(rows=None))
+        attributes = fitted_ridges(self, path, None, self._unit)
+        vars(self).update(fitted_scores(path, attributes, held.Y, held.weights))
+        return self
+
+    def _read(self, X, y, sample_weight, reset=True):
+        """Checked rows, labels and weights."""
+        X, y = read_data(self, X, y, reset=reset)
+        check_classification_targets(y)
+        return X, y, check_weights(sample_weight, X)
+
+    def _fit(self, X, y, sample_weight, classes=None):
+        """Fit to data, or to the first part of them."""
+        X, y, weights = self._read(X, y, sample_weight)
+        if classes is None:
+            name = type(self).__name__
+            self.classes_, targets, weights = read_classes(y, weights, self.class_weight, name)
+        else:
+            self.classes_ = np.unique(classes)
+            targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
+        for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
+            delattr(self, name)
+        loss = loss_of(self)
+        loss.check(self)
+        weights, unit = normalise(weights)
+        self._unit = unit
+        operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
+        self._check_leaves()
+        rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
+        self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
+        X = vars(self).get("X_fit_")  # a precomputed kernel has none
+        features = learn_features(self, [self.kernel_], X, *rows.merged())
+        if features is not None:
+            self.features_, self.X_fit_ = features, project(X, features)
+            rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))
+        attributes = loss.fit(self, rows)
+        vars(self).update(attributes, _of_loss=tuple(attributes))
+        return self
+
+    def _check_leaves(self):
+        """Raise ValueError for leaves that cannot hold rows of all classes."""
+        least = 2 * len(self.classes_)
+        if self.solver_ == "local" and self.leaf_size < least:
+            raise ValueError(
+                f"leaf_size must be at least {least}, two rows for each of the classes; got "
+                f"{self.leaf_size}: increase it."
+            )
+
+    def _is_spectral(self):
+        return super()._is_spectral() or loss_of(self).is_spectral
+
+    def _needs_matrix(self):
+        is_other = not loss_of(self).is_squares
+        return super()._needs_matrix() or (f"loss={self.loss!r}" if is_other else None)
