@@ -45,7 +45,9 @@ def draw(steps):
             options = {"ax": cell, "name": f"{width}", "color": f"C{number}"}
             LazyTrainingDisplay.from_report(report, quantity, **options)
     for cell in axes:
-        cell.legend(fontsize="x-small")
+        cell.legend(fontsize="x-small", loc="lower left")
+    axes[1].set_ylim(bottom=2e-5)  # below the lines
+    axes[2].set_ylim(bottom=5e-5)
     return figure
 
 

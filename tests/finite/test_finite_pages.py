@@ -10,6 +10,7 @@ DOC = Path(__file__).resolve().parents[2] / "doc"
 each_page = pytest.mark.parametrize("name", ["finite", "from_papers"])
 
 
+@pytest.mark.slow
 @each_page
 def test_code(name):
     pytest.importorskip("torch")
