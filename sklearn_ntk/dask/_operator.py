@@ -12,7 +12,7 @@ from ..engines._work import limit_threads
 from ..gram import KernelOperator
 from ..gram._operator import chunks
 
-PANELS = 2
+PANELS = 1
 """Panels of rows of a Gram matrix for each worker."""
 
 ENTRIES = 2**26
@@ -91,7 +91,7 @@ class Panels:
         n, n_panels = len(X), PANELS * n_workers_of(client)
         rows = delayed(X)
         with _quiet():
-            self._panels = client.persist(
+            self._panels = client.compute(
                 [
                     delayed(on_worker)(_panel, kernel, rows, part, self.dtype)
                     for part in chunks(n, 1, -(-n // n_panels))
@@ -100,10 +100,10 @@ class Panels:
             wait(self._panels)
 
     def __matmul__(self, V):
-        columns = delayed(V)
-        return np.concatenate(
-            _gather(self._client, [delayed(np.matmul)(panel, columns) for panel in self._panels])
-        )
+        with _quiet():
+            columns = [V] * len(self._panels)
+            parts = self._client.map(np.matmul, self._panels, columns, pure=False)
+            return np.concatenate(self._client.gather(parts))
 
 
 def _panel(kernel, X, part, dtype):

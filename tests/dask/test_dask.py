@@ -134,11 +134,11 @@ def test_classes(client):
 
 def test_default_fit_and_client(client):
     """A choice of network and of features, on the client that was made last."""
-    X, y, new = data(700)
+    X, y, new = data(300)
     model = DaskNTKRegressor().fit(X, y)
     assert model.client_ is client and model.solver_ == "cg"
     clean = np.sin(2.0 * new[:, 0]) + new[:, 1] * new[:, 2]
-    assert r2_score(clean, model.predict(new)) > 0.9
+    assert r2_score(clean, model.predict(new)) > 0.8
     assert clone(DaskNTKRegressor(client=client)).client is client
 
 
