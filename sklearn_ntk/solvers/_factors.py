@@ -9,6 +9,9 @@ from .._runtime.device import is_on_device, product
 from ..engines._work import linear_algebra
 from ..gram._spectrum import eigenvectors
 
+LARGEST, PANEL = 12_000, 2048
+"""Rows up to which LAPACK factorises at once, and columns at a time beyond."""
+
 
 def variances(Y, weights):
     """Weighted variances (k,) of columns, exactly zero if they are constant but for rounding."""
@@ -39,8 +42,32 @@ def try_cholesky(A):
     if is_on_device(A):
         return linear_algebra(A).try_cholesky(A)
     # the transpose is the same matrix in Fortran order, which LAPACK does not copy
+    if len(A) > LARGEST:
+        factor = _factorise(A.T)
+        return None if factor is None else Cholesky(factor)
     factor, failed = linalg.lapack.dpotrf(A.T, lower=1, overwrite_a=1, clean=1)
     return None if failed else Cholesky(factor)
+
+
+def _factorise(F):
+    """Lower factor, in place, of a matrix in Fortran order, by panels; None if there is none.
+
+    OpenBLAS 0.3.30 on two threads ends the process when it factorises 16,000 rows at once.
+    """
+    n = len(F)
+    for start in range(0, n, PANEL):
+        end = min(start + PANEL, n)
+        own = slice(start, end)
+        L, failed = linalg.lapack.dpotrf(F[own, own], lower=1, clean=1)
+        if failed:
+            return None
+        F[own, own], F[:start, own] = L, 0.0
+        if end < n:
+            below = F[end:, own] = linalg.blas.dtrsm(1.0, L, F[end:, own], 1, 1, 1)
+            for first in range(end, n, PANEL):
+                part = below[first - end :]
+                F[first:, first : first + PANEL] -= part @ part[:PANEL].T
+    return F
 
 
 def cholesky(A):

@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 
-from sklearn_ntk.solvers._factors import Spectrum, cholesky
+from sklearn_ntk.solvers import _factors
+from sklearn_ntk.solvers._factors import Spectrum, cholesky, try_cholesky
 
 
 def definite(n=8, floor=0.1, seed=0):
@@ -28,6 +29,17 @@ def test_cholesky_solves_and_inverts(n, order):
     half = factor.half_solve(B)
     assert_allclose(half.T @ half, B.T @ factor.solve(B), rtol=1e-9, atol=1e-12)
     assert_allclose(factor.inverse_diagonal(), np.diag(np.linalg.inv(A)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [65, 128, 200])
+def test_panels_are_one_factorisation(n, monkeypatch):
+    A = definite(n)
+    whole = try_cholesky(A.copy()).factor
+    monkeypatch.setattr(_factors, "LARGEST", 64)
+    monkeypatch.setattr(_factors, "PANEL", 48)
+    assert_allclose(try_cholesky(A.copy()).factor, whole, atol=1e-13)
+    A[n - 1, n - 1] = -1.0
+    assert try_cholesky(A) is None
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-3, 5.0])
