@@ -11,13 +11,14 @@ from .._runtime.device import on_host
 from .._runtime.threads import run_apart
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
+from ..solvers import Path, Solution
 from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
 from . import _logistic
 from ._equal_rows import merge
 from ._many_rows import fit_whole
-from ._squares import given_alpha, method_of
+from ._squares import fitted_ridges, given_alpha, method_of
 
 MOST_STEPS = 1_000_000
 """Most iterations of a support vector machine; it takes about ten times the number of rows."""
@@ -150,51 +151,36 @@ class LogLoss(Loss):
 
     def fit(self, model, rows):
         Y, weights = rows.merged()
-        K, ridge = on_host(rows.operator.dense()), given_alpha(model.alpha, rows.unit)
-        shares = shares_of(Y)
+        K, alpha = on_host(rows.operator.dense()), given_alpha(model.alpha, rows.unit)
+        shares, time = shares_of(Y), model.training_time
         Y = shares[:, 1:] if shares.shape[1] == 2 else shares
-        if model.training_time is not None:
-            return self._train(model, K, Y, weights, ridge or 0.0)
-        root = _logistic.make_root(K, shares, weights)
-        alpha, alphas, errors = model.alpha, np.array([model.alpha]), np.empty(0)
-        if ridge is None:
-            ridges = default_ridges(K, weights, len(K))[::2]
-            ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(model, len(K)))
-            ridge = ridges[errors.argmin()]
-            alpha, alphas = scaled(ridge, rows.unit), scaled(ridges, rows.unit)
-        dual, constant = _logistic.dual_of(root, _logistic.solve(root, ridge), ridge)
-        return {
+        ridges, errors, best = np.array([alpha or 0.0]), np.empty(0), 0
+        if time is not None:
+            training = LogLossTraining(K, weights, ridges[0], model.learning_rate)
+            dual, constant = training.coefficients(Y, time)
+        else:
+            root = _logistic.make_root(K, shares, weights)
+            if alpha is None:
+                ridges = default_ridges(K, weights, len(K))[::2]
+                ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(model, len(K)))
+                best = errors.argmin()
+            coefficients = _logistic.solve(root, ridges[best])
+            dual, constant = _logistic.dual_of(root, coefficients, ridges[best])
+        path = Path(ridges, errors, best, Solution(dual, constant))
+        times = (
+            {} if time is None else {"training_time_": time, "training_times_": np.array([time])}
+        )
+        fitted = {
             "dual_coef_": dual,
             "intercept_": constant,
-            "alpha_": alpha,
-            "alphas_": alphas,
-            "loo_errors_": errors,
-            "training_time_": None,
-            "training_times_": np.empty(0),
             "temperature_": 1.0,
-            "_problem": (Y, weights, ridge, model.learning_rate),
+            "_problem": (Y, weights, path.value, model.learning_rate),
         }
+        return fitted_ridges(model, path, alpha, rows.unit) | times | fitted
 
     def training(self, model, K):
         Y, *problem = model._problem
         return LogLossTraining(on_host(K), *problem), Y
-
-    def _train(self, model, K, Y, weights, ridge):
-        """Fitted attributes for a training time."""
-        training = LogLossTraining(K, weights, ridge, model.learning_rate)
-        dual, constant = training.coefficients(Y, model.training_time)
-        alpha = 0.0 if model.alpha == "auto" else model.alpha
-        return {
-            "dual_coef_": dual,
-            "intercept_": constant,
-            "alpha_": alpha,
-            "alphas_": np.array([alpha]),
-            "loo_errors_": np.empty(0),
-            "training_time_": model.training_time,
-            "training_times_": np.array([model.training_time]),
-            "temperature_": 1.0,
-            "_problem": (Y, weights, ridge, model.learning_rate),
-        }
 
 
 class Hinge(Loss):
