@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
 from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
+from ..solvers._conjugate_gradient import not_converged
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import GUESS_ROWS, read_ridges
 from ..solvers._sums import Basis, Sums
@@ -46,7 +47,8 @@ def fit_whole(model, operator, Y, weights, unit):
     if model.solver_ == "cg":
         model.n_iter_, model.residual_ = details.n_iter, details.residual
         model._iterations = details if model.warm_start else None
-        _warn(model)
+        if details.residual > model.tol:
+            warnings.warn(not_converged(details, model.tol), ConvergenceWarning, stacklevel=2)
         if path.solution.residuals is None:
             path = path._replace(solution=_with_residuals(model, path, operator, Y, weights))
     elif model.solver_ == "local":
@@ -145,14 +147,3 @@ def _with_residuals(model, path, operator, Y, weights):
     rows = np.sort(np.random.default_rng(seed).permutation(len(Y))[:GUESS_ROWS])
     part = Ridge(path.value).fit(operator.take(rows), Y[rows], weights[rows]).solution
     return path.solution._replace(residuals=part.residuals, precision=part.precision, rows=rows)
-
-
-def _warn(model):
-    if model.residual_ > model.tol:
-        warnings.warn(
-            f"Conjugate gradients ended after {model.n_iter_} iterations with a residual of "
-            f"{model.residual_:.2g}, more than tol={model.tol:.2g}: increase max_iter, alpha or "
-            f"tol.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )

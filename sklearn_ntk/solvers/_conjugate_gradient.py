@@ -127,7 +127,7 @@ class ConjugateGradient(NamedTuple):
         dual, intercept = _coefficients(X, root)
         details = Iterations(system.n_iter, float(residuals.max()), X)
         if details.residual > tol:
-            _warn(details, tol)
+            warnings.warn(not_converged(details, tol), NotConverged, stacklevel=3)
         if estimates:
             estimates = {**estimates, "residuals": dual / estimates["precision"][:, None]}
         solution = Solution(dual, intercept, details=details, **estimates)
@@ -190,10 +190,9 @@ def _coefficients(columns, root):
     return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept
 
 
-def _warn(details, tol):
-    warnings.warn(
+def not_converged(details, tol):
+    """Text of the warning for `Iterations` that ended above the tolerance."""
+    return (
         f"Conjugate gradients ended after {details.n_iter} iterations with a residual of "
-        f"{details.residual:.2g}, more than tol={tol:.2g}: increase max_iter, alpha or tol.",
-        NotConverged,
-        stacklevel=4,
+        f"{details.residual:.2g}, more than tol={tol:.2g}: increase max_iter, alpha or tol."
     )
