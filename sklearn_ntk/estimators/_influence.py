@@ -16,7 +16,7 @@ from ._intervals import observe
 from ._losses import loss_of
 from ._places import read_new, where_rows_are
 from ._squares import method_of
-from ._stages import check_exact
+from ._stages import check_exact, check_rows_kept
 from ._uncertainty import Posterior
 
 
@@ -87,11 +87,7 @@ class Influence:
         True
         """
         check_is_fitted(self)
-        if self.kernel_ is None:
-            raise ValueError(
-                "influence needs the kernel between training rows, which are not kept of a "
-                "precomputed Gram matrix: pass the kernel itself."
-            )
+        check_rows_kept(self, "influence")
         check_exact(self, "influence")
         samples, k = self._samples, self._samples.targets.shape[1]
         X = self._rows(read_new(self, X))

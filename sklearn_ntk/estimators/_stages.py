@@ -13,11 +13,7 @@ def stages(model, X, times, name, problem):
     k). ``name`` is that of the method, for errors.
     """
     check_is_fitted(model)
-    if model.kernel_ is None:
-        raise ValueError(
-            f"{name} needs the kernel between training rows, which are not kept of a precomputed "
-            f"Gram matrix: pass the kernel itself."
-        )
+    check_rows_kept(model, name)
     check_exact(model, name)
     if np.ndim(times) != 1 or not len(times):
         raise ValueError(f"times must be a list or an array of numbers; got {times!r}.")
@@ -26,6 +22,15 @@ def stages(model, X, times, name, problem):
     n, k = Y.shape
     values = model._values(X, dual.swapaxes(0, 1).reshape(n, -1), intercept.ravel())
     return values.reshape(-1, len(times), k).swapaxes(0, 1)
+
+
+def check_rows_kept(model, what):
+    """Raise ValueError for a precomputed kernel, whose training rows are not there."""
+    if model.kernel_ is None:
+        raise ValueError(
+            f"{what} needs the kernel between training rows, which are not kept of a precomputed "
+            f"Gram matrix: pass the kernel itself."
+        )
 
 
 def check_exact(model, what):
