@@ -150,20 +150,26 @@ def _quiet():
         yield
 
 
-def n_workers_of(client):
-    """Number of workers; raises ValueError if the client is closed or has none."""
+def workers_of(client):
+    """Dictionary of what is known of each worker.
+
+    Raises ValueError if the client is closed or has none.
+    """
     if client.status != "running":
         raise ValueError(
             f"client must be connected; got one that is {client.status}: pass another."
         )
-    n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    if not n_workers:
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    if not workers:
         raise ValueError("client must have workers; got none: start some, or wait for them.")
-    return n_workers
+    return workers
 
 
 def memory_of(client):
     """Bytes that all workers have together."""
-    n_workers_of(client)
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return float(sum(worker["memory_limit"] or np.inf for worker in workers))
+    return float(sum(each["memory_limit"] or np.inf for each in workers_of(client).values()))
+
+
+def n_workers_of(client):
+    """Number of workers."""
+    return len(workers_of(client))
