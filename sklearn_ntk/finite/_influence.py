@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import linalg
 
-from .._runtime.check import read_number, read_targets
+from .._runtime.check import read_number
 from .._runtime.memory import check_memory
 from ._kernels import ntk
-from ._readers import reader_for
+from ._readers import read_outputs, reader_for
 
 
 def influence(
@@ -68,13 +68,7 @@ def influence(
     alpha = read_number(alpha, "alpha", is_positive=True)
     reader = reader_for(model, layers, check)
     rows, new = reader.prepare(X), reader.prepare(X_new)
-    Y, _ = read_targets(y, len(rows))
-    start = reader.outputs(rows)
-    if Y.shape != start.shape:
-        raise ValueError(
-            f"y must have a column for each of the {start.shape[1]} outputs of the model; got "
-            f"shape {np.shape(y)}."
-        )
+    Y, start = read_outputs(reader, rows, y)
     n, k = Y.shape
     b = k if outputs == "blocks" else 1
     need = 8.0 * (3 * (n * b) ** 2 + 2 * len(new) * n * max(k, b * b))

@@ -30,6 +30,10 @@ Those of networks that can be trained, of torch and drawn ones, also have
 import reprlib
 from importlib import import_module
 
+import numpy as np
+
+from .._runtime.check import read_targets
+
 _HOMES = {
     "torch.nn.modules.module.Module": "._torch",
     "sklearn.neural_network._multilayer_perceptron.BaseMultilayerPerceptron": "._sklearn",
@@ -67,6 +71,18 @@ def chosen(names, layers):
             )
         found += inside
     return [name for name in names if name in found]
+
+
+def read_outputs(reader, rows, y):
+    """Targets (n, k) of prepared rows, and outputs (n, k) of the model there."""
+    Y, _ = read_targets(y, len(rows))
+    start = reader.outputs(rows)
+    if Y.shape != start.shape:
+        raise ValueError(
+            f"y must have a column for each of the {start.shape[1]} outputs of the model; got "
+            f"shape {np.shape(y)}."
+        )
+    return Y, start
 
 
 def needs_torch(name, error):

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import linalg
 
-from .._runtime.check import read_number, read_targets
+from .._runtime.check import read_number
 from ._kernels import ntk, signs_for
-from ._readers import reader_for
+from ._readers import read_outputs, reader_for
 
 
 def empirical_regression(
@@ -51,13 +51,7 @@ def empirical_regression(
     alpha, signs = read_number(alpha, "alpha"), signs_for(formula)
     reader = reader_for(model, layers)
     rows, new = reader.prepare(X), reader.prepare(X_new)
-    Y, _ = read_targets(y, len(rows))
-    start = reader.outputs(rows)
-    if Y.shape != start.shape:
-        raise ValueError(
-            f"y must have a column for each of the {start.shape[1]} outputs of the model; got "
-            f"shape {np.shape(y)}."
-        )
+    Y, start = read_outputs(reader, rows, y)
     K, cross = (ntk(reader, each, rows, outputs, formula, memory) for each in (rows, new))
     K[np.diag_indices_from(K)] += alpha * K.trace() / len(K)
     way = "pos" if alpha > 0.0 and signs[0] == signs[1] else "gen"
