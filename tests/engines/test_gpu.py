@@ -4,6 +4,7 @@ import numpy as np
 import oracle_duals
 import pytest
 from contract import BOTH, JUMPING, diagonals, relative, varied
+from results import assert_equal, entries
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.architectures import mlp, resmlp
@@ -62,19 +63,6 @@ def rows_of_all_kinds():
     X[1], X[2], X[4] = X[0] + 1e-8 * X[30], X[0] + 1e-4 * X[31], 1.7 * X[3]
     X[6], X[8], X[9], X[11] = -0.3 * X[5], -X[7] + 1e-9 * X[30], 0.0, X[10]
     return X, np.vstack([X[:12], rng.standard_normal((4, 5))])
-
-
-def entries(result):
-    """The arrays of a result."""
-    return [a for part in result for a in entries(part)] if isinstance(result, tuple) else [result]
-
-
-def assert_equal(found, expected, tolerance):
-    """Assert that no entry differs by more, relative to the largest of its matrix."""
-    for part, other in zip(entries(found), entries(expected), strict=True):
-        assert part.shape == other.shape and part.dtype == other.dtype
-        assert np.abs(part - other).max() <= tolerance * np.abs(other).max()
-        assert np.isfinite(part).all()
 
 
 how = pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import nvrtc
 import pytest
 from contract_positions import BOTH, FEW, NETWORKS, program_of
+from results import assert_equal, entries
 
 from sklearn_ntk import layers
 from sklearn_ntk.activations import ACTIVATIONS
@@ -88,19 +89,6 @@ def rows_for(program):
     X[1], X[2], X[6], Y[1], Y[3] = 0.0, 0.7, X[0], 0.0, X[5]
     X[3] = X[4] + 1e-8 * rng.standard_normal(d)
     return X, Y
-
-
-def entries(result):
-    """The arrays of a result."""
-    return [a for part in result for a in entries(part)] if isinstance(result, tuple) else [result]
-
-
-def assert_equal(found, expected, tolerance):
-    """Assert that no entry differs by more, relative to the largest of its matrix."""
-    for part, other in zip(entries(found), entries(expected), strict=True):
-        assert part.shape == other.shape and part.dtype == other.dtype
-        assert np.abs(part - other).max() <= tolerance * np.abs(other).max()
-        assert np.isfinite(part).all()
 
 
 def check(programs, gradient, dtype, tolerance):

@@ -1,25 +1,16 @@
 """The code of pages in doc/ runs as printed, and their links lead somewhere."""
 
-import doctest
-import re
-from pathlib import Path
-
 import pytest
+from pages import check_code, check_links
 
-DOC = Path(__file__).resolve().parents[2] / "doc"
 each_page = pytest.mark.parametrize("name", ["dynamics", "large_n", "plotting", "spectrum"])
 
 
 @each_page
 def test_code(name):
-    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    path = str(DOC / f"{name}.md")
-    failed, tried = doctest.testfile(path, module_relative=False, optionflags=options)
-    assert failed == 0 < tried
+    check_code(name)
 
 
 @each_page
 def test_links(name):
-    text = (DOC / f"{name}.md").read_text(encoding="utf-8")
-    targets = re.findall(r"\]\(([^)]+)\)", text)
-    assert targets and [target for target in targets if not (DOC / target).exists()] == []
+    check_links(name)
