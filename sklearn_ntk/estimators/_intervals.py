@@ -12,7 +12,9 @@ from .._runtime.notices import one_notice
 from ..dynamics import Training
 from ..dynamics._added import residuals_with_row
 from ..gram._operator import chunks
+from ..solvers import Solution
 from ._choice_of_solver import check_solve
+from ._equal_rows import pairs_of
 from ._places import read_new, where_rows_are
 from ._predictions import check_finite
 
@@ -98,29 +100,43 @@ class Intervals:
             mean, std = map(on_host, self.predict(X, return_std=True))
             reach = ndtri(0.5 + 0.5 * coverage) * std
             return np.stack([mean - reach, mean + reach], axis=1)
-        if self._observations is None:
-            raise ValueError(
-                f"method={method!r} needs the leave-one-out residual of each row in one model, "
-                f"which solver={self.solver_!r} with alpha={self.alpha!r} does not compute: take "
-                f"method='gaussian', or solver='cholesky'."
-            )
+        seen = self._observed(method)
         mean = self._values(X, self._dual, self._constant)
         X = self._rows(read_new(self, X))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._posterior.time is None:
-                ends = self._ends(X, coverage, method) + mean
+                ends = self._ends(X, coverage, method, seen) + mean
             else:
                 ends = self._ends_after_stop(X, coverage, method)
         ends = np.stack([self._units.values(each) for each in ends], axis=1)
         check_finite(ends, mean)
         return ends[..., 0] if self._is_flat else ends
 
-    def _ends(self, X, coverage, method):
+    def _observed(self, method):
+        """`Observations` of the fit.
+
+        Those of conjugate gradients are by the factor that the posterior keeps.
+        """
+        if self._observations is not None:
+            return self._observations
+        if self.solver_ != "cg":
+            raise ValueError(
+                f"method={method!r} needs the leave-one-out residual of each row in one model, "
+                f"which solver={self.solver_!r} does not compute: take method='gaussian', or "
+                f"solver='cholesky'."
+            )
+        samples, posterior = self._samples, self._posterior
+        pairs = pairs_of(samples.targets, samples.weights, samples.group)
+        precision = posterior.precision(*self._arguments(self.X_fit_)[:2])
+        solution = Solution(self._dual, self._constant, precision=precision)
+        return observe(pairs, self._targets, posterior.weights, posterior.ridge, solution)
+
+    def _ends(self, X, coverage, method, seen):
         """Ends (2, m, k) at rows as the kernel sees them, less the predictions."""
-        most = max(1, BLOCK * len(self.X_fit_) // len(self._observations.group))
+        most = max(1, BLOCK * len(self.X_fit_) // len(seen.group))
         blocks = self._posterior.influences(*self._arguments(X), most)
         found = [
-            self._observations.ends(method, coverage, weights, self._unit_deviation(variance))
+            seen.ends(method, coverage, weights, self._unit_deviation(variance))
             for weights, variance in blocks
         ]
         return np.concatenate(found, axis=1)

@@ -123,15 +123,6 @@ def test_several_outputs_and_weights(solver):
 # --- Uncertainty ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def no_factor(monkeypatch):
-    """Few rows, too, have variances by conjugate gradients."""
-    monkeypatch.setattr(_approximations, "FACTORISED", 0)
-
-
-by_iterations = pytest.mark.usefixtures("no_factor")
-
-
 @each
 def test_standard_deviations_cover(solver):
     X, y, X_test, y_test = data(n=600)
@@ -143,28 +134,25 @@ def test_standard_deviations_cover(solver):
     assert far[0] > 5.0 * std.mean()
 
 
-@by_iterations
-def test_posterior_by_conjugate_gradients_is_the_exact_one():
+@pytest.mark.parametrize("least", [_approximations.LEAST, np.inf], ids=["single", "double"])
+def test_factor_in_single_precision(least, monkeypatch):
+    monkeypatch.setattr(_approximations, "FACTORISED", 0)
+    monkeypatch.setattr(_approximations, "LEAST", least)
     X, y, X_test, _ = data()
-    X_test = X_test[:100]
-    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y)
-    model = NTKRegressor(**PLAIN, alpha=0.1, solver="cg", tol=1e-7).fit(X, y)
+    X_test, rtol = X_test[:100], 1e-4 if least < 1.0 else 1e-9
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y, weights)
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="cg", tol=1e-9).fit(X, y, weights)
+    for one in (exact, model):  # that of conjugate gradients has seen some rows only
+        one._spread = exact._spread
     for keywords in ({"return_std": True}, {"return_cov": True}):
-        pairs = zip(model.predict(X_test, **keywords), exact.predict(X_test, **keywords), strict=1)
-        for found, expected in pairs:
-            assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-
-
-@by_iterations
-@pytest.mark.parametrize("method", ["conformal", "jackknife+"])
-def test_intervals_by_conjugate_gradients(method):
-    X_test = data()[2]
-    model = fitted(NTKRegressor, "cg")
-    exact = NTKRegressor(**PLAIN, alpha=model.alpha_).fit(*data()[:2])
-    found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
-    widths = [np.mean(ends[:, 1] - ends[:, 0]) for ends in (found, expected)]
-    assert_allclose(widths[0], widths[1], rtol=0.1)
-    assert_allclose(np.mean(found), np.mean(expected), atol=0.02)
+        found, expected = (one.predict(X_test, **keywords)[1] for one in (model, exact))
+        assert_allclose(found, expected, rtol=0, atol=rtol * np.abs(expected).max())
+    for method in ("conformal", "jackknife+"):
+        found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
+        assert_allclose(found, expected, atol=rtol)
+    precision = model._posterior._kept[1][0].factor.factor.dtype
+    assert precision == (np.float32 if least < 1.0 else np.float64)
 
 
 @pytest.mark.parametrize(
