@@ -20,9 +20,9 @@ from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._features import project
 from ._influence import Samples
-from ._intervals import observe
 from ._losses import ClassRows, fitted_scores, loss_of
 from ._many_rows import absorb, fit_whole
+from ._observations import observe
 from ._places import read_data
 from ._squares import fit_squares, fitted_ridges
 from ._uncertainty import find_spread
@@ -96,9 +96,9 @@ class RegressorStreams:
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
         found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
         self._finish(found, Y, weights)
-        self._observations, solution = None, found[0].solution
-        if self._centers is None and self._leaves is None and solution.rows is None:
-            self._observations = observe(pairs, Y, weights, found[1], solution)
+        self._observations = None
+        if self.solver_ == "cholesky":
+            self._observations = observe(pairs, Y, weights, found[1], found[0].solution)
         return self
 
     def _finish(self, found, Y, weights):
