@@ -1,5 +1,6 @@
 """Estimators on a GPU, or on the stand-in for CuPy: rows of NumPy with a device, rows of CuPy."""
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -9,8 +10,6 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 
@@ -147,6 +146,7 @@ def test_memory(gpu):
     """What a fit takes is given back, but for the factor of uncertainties."""
     if not hasattr(gpu, "LOG"):
         pytest.skip("counts bytes by the stand-in")
+    gc.collect()  # what errors of other tests refer to
     used = gpu.LOG.used
     fitted = NTKRegressor(**RELU, device="cuda").fit(X, Y)
     fitted.predict(NEW)
@@ -193,15 +193,6 @@ def test_choice(gpu, model):
         for part, other in zip(found, expected.predict(NEW, return_std=True), strict=True):
             assert_allclose(part.get(), other, rtol=1e-7)
         assert on_gpu.sample_y(gpu.asarray(NEW), 3, random_state=0).shape == (9, 3)
-
-
-def test_search(gpu):
-    """Devices are parameters like others."""
-    model = NTKRegressor(**RELU)
-    search = GridSearchCV(model, {"device": ["cpu", "cuda"], "depth": [1, 2]}, cv=2).fit(X, Y)
-    scores = search.cv_results_["mean_test_score"]
-    on_device = np.array([one["device"] == "cuda" for one in search.cv_results_["params"]])
-    assert_allclose(scores[on_device], scores[~on_device], rtol=1e-9)
 
 
 @pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
@@ -253,12 +244,6 @@ def test_pickles_without_cupy(gpu):
     command = [sys.executable, "-c", LOADING]
     done = subprocess.run(command, input=data, capture_output=True, check=True)
     assert done.stdout.split() == [b"True"]
-
-
-@pytest.mark.slow
-@parametrize_with_checks([NTKRegressor(device="cuda"), NTKClassifier(device="cuda")])
-def test_estimator_check(gpu, estimator, check):
-    check(estimator)
 
 
 # --- Errors ---------------------------------------------------------------------------------------

@@ -17,12 +17,6 @@ X = np.vstack([np.random.default_rng(0).standard_normal((4, 4)), np.zeros(4)])
 PAIRS = {key: pair for key, pair in ALL_PAIRS.items() if key[:-1] != "opposite "}
 
 
-@pytest.fixture(params=["numba", "reference"])
-def engine(request, monkeypatch):
-    """Compute by this engine."""
-    monkeypatch.setitem(_work.ENGINES, "cpu", request.param)
-
-
 def differences(program, X, get, step=1e-3):
     """Central differences of the fourth order, by the logarithms of all length scales."""
     found = []
