@@ -83,13 +83,15 @@ def _device_of(kernel):
 
 
 def moved(found, X):
-    """An array, a tuple of arrays or an iterator over them, where X is."""
+    """An array, a tuple of arrays or an iterator over them, where X is; texts are of NumPy."""
     if not is_on_device(X) or found is None:
         return found
     if isinstance(found, tuple):
         return tuple(moved(each, X) for each in found)
     if isinstance(found, Iterator):
         return (moved(each, X) for each in found)
+    if found.dtype.kind not in "biuf":  # labels that are texts or objects
+        return found
     with X.device:
         return np.asarray(found, like=X)
 

@@ -221,8 +221,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             group = distinct(project(X, given))[1]
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
-        device = f"cuda:{X.device.id}" if is_on_device(X) else self.device
-        check_solve(n, rows, self.training_times is not None, device)
+        is_cupy, is_spectral = is_on_device(X), self.training_times is not None
+        check_solve(
+            n, rows, is_spectral, f"cuda:{X.device.id}" if is_cupy else self.device, is_cupy
+        )
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",

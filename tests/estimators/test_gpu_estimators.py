@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.estimators import _choice_of_solver
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4))
@@ -159,6 +160,29 @@ def test_memory(gpu):
         gpu.set_limit(float("inf"))
 
 
+def test_solvers_of_arrays_of_cupy(gpu, monkeypatch):
+    """What is on a GPU is factorised there, or refused, however many rows there are."""
+    monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 10)
+    monkeypatch.setattr(_choice_of_solver, "SHARE", 1e-9)
+    rows, K, y = map(gpu.asarray, (X, NTKKernel()(X), Y))
+    matrix = NTKRegressor("precomputed")
+    assert {m.fit(Z, y).solver_ for m, Z in ((NTKRegressor(**RELU), rows), (matrix, K))} == {
+        "cholesky"
+    }
+    for solver in ("cg", "nystroem"):
+        text = message(lambda s=solver: clone(matrix).set_params(solver=s).fit(K, y))
+        assert "takes matrices of NumPy" in text and "cupy.asnumpy" in text
+    if not hasattr(gpu, "LOG"):
+        return
+    gpu.set_limit(gpu.LOG.used + 50_000)
+    try:
+        for model, Z in ((NTKRegressor(**RELU), rows), (matrix, K)):
+            text = message(lambda m=model, Z=Z: clone(m).fit(Z, y), MemoryError)
+            assert "needs" in text and "copy the rows by cupy.asnumpy" in text
+    finally:
+        gpu.set_limit(float("inf"))
+
+
 GRID = {"depth": [1, 2], "n_frozen": [0, 1]}
 
 
@@ -222,6 +246,17 @@ def test_precomputed(gpu):
     expected = NTKRegressor("precomputed").fit(K, Y).predict(K[:5])
     fitted = NTKRegressor("precomputed").fit(gpu.asarray(K), gpu.asarray(Y))
     assert_allclose(fitted.predict(gpu.asarray(K[:5])).get(), expected, rtol=1e-9)
+
+
+def test_labels_that_are_texts(gpu):
+    """CuPy has none: they are arrays of NumPy."""
+    labels = np.where(TARGETS["classes"], "up", "down")
+    model = NTKClassifier("ntk", alpha=0.1).fit(X, labels)
+    new, known = gpu.asarray(NEW), model.predict(NEW)
+    assert np.array_equal(model.predict(new), known)
+    (stage,) = model.staged_predict(new, [np.inf])
+    assert np.array_equal(stage, known)
+    assert model.score(gpu.asarray(X), labels) == model.score(X, labels)
 
 
 def test_equal_rows(gpu):
