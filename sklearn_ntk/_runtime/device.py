@@ -6,6 +6,7 @@ Nothing here imports CuPy: an array can be one of CuPy's only if someone else ha
 import re
 import reprlib
 import sys
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -25,8 +26,28 @@ def on_host(array):
 def product(A, B):
     """``A @ B`` where B is: an array of NumPy meets a matrix on a GPU there, and comes back."""
     if is_on_device(A) and not is_on_device(B):
-        return (A @ np.asarray(B, like=A)).get()
+        with A.device:
+            return (A @ np.asarray(B, like=A)).get()
     return A @ B
+
+
+def as_here():
+    """Function that gives another thread a context with the device and stream of this one.
+
+    CUDA has them for each thread; without a GPU in use the context is empty.
+    """
+    try:
+        cuda = sys.modules["cupy"].cuda
+        device, stream = cuda.Device(), cuda.get_current_stream()
+    except (KeyError, AttributeError, ImportError, RuntimeError):
+        return nullcontext
+
+    @contextmanager
+    def entered():
+        with device, stream:
+            yield
+
+    return entered
 
 
 def read_device(device):

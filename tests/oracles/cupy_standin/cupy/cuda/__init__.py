@@ -53,6 +53,12 @@ class Stream:
     def synchronize(self):
         pass
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
 
 def get_current_stream():
     return Stream()
