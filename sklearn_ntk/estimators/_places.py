@@ -48,12 +48,13 @@ def take(X, index):
 def where_rows_are(method):
     """Decorator of a method of rows X: results for rows of CuPy are arrays of CuPy.
 
-    While it runs, the device of the rows, or else of the kernel, is the current one.
+    While it runs, the device of the rows, of the training rows, or else of the kernel is the current
+    one.
     """
 
     @wraps(method)
     def placed(self, X, *arguments, **options):
-        with active([X], device_of(self)):
+        with active([X, vars(self).get("X_fit_")], device_of(self)):
             found = method(self, X, *arguments, **options)
             return moved(found, X)
 

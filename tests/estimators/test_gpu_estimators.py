@@ -99,19 +99,36 @@ def test_rows_of_numpy(gpu, model, targets, device):
         assert_allclose(likelihood, expected.log_marginal_likelihood(), rtol=1e-8)
 
 
-@models
-def test_rows_of_cupy(gpu, model, targets):
-    """Results are of the kind of the new rows, whatever those of the fit were."""
+def check_rows_of_cupy(gpu, model, targets, number):
+    """Results are of the kind of the new rows, whatever those of the fit were.
+
+    Rows of CuPy are on the device of this number, which is not the current one if it is not 0.
+    """
+    if number >= gpu.cuda.runtime.getDeviceCount():
+        pytest.skip("needs a second device")
     y = TARGETS[targets]
     expected = clone(model).fit(X, y, WEIGHTS)
     known = results(expected, NEW)
-    fitted = clone(model).fit(*map(gpu.asarray, (X, y, WEIGHTS)))
+    with gpu.cuda.Device(number):
+        *data, new = map(gpu.asarray, (X, y, WEIGHTS, NEW))
+    fitted = clone(model).fit(*data)
     assert isinstance(fitted.X_fit_, gpu.ndarray)
-    score = expected.score(X, y, WEIGHTS)
-    assert abs(fitted.score(*map(gpu.asarray, (X, y, WEIGHTS))) - score) < 1e-8
+    assert abs(fitted.score(*data) - expected.score(X, y, WEIGHTS)) < 1e-8
     for one in (fitted, expected):
-        assert_same(results(one, gpu.asarray(NEW)), known, gpu.ndarray)
+        assert_same(results(one, new), known, gpu.ndarray)
         assert_same(results(one, NEW), known, np.ndarray)
+    if hasattr(fitted, "sample_y"):
+        assert fitted.sample_y(NEW, 3).shape[-1] == fitted.sample_y(new, 3).shape[-1] == 3
+
+
+@models
+def test_rows_of_cupy(gpu, model, targets):
+    check_rows_of_cupy(gpu, model, targets, 0)
+
+
+@pytest.mark.parametrize("model, targets", [MODELS[0], MODELS[9]], ids=["numbers", "labels"])
+def test_rows_of_another_device(gpu, model, targets):
+    check_rows_of_cupy(gpu, model, targets, 1)
 
 
 def test_transfers(gpu):
@@ -228,14 +245,19 @@ def test_search(gpu):
     assert_allclose(scores[on_device], scores[~on_device], rtol=1e-9)
 
 
+@pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
-def test_many_rows(gpu, solver):
-    """Solvers of many rows take the kernel of a GPU; new rows may be of CuPy."""
-    model = NTKRegressor(**RELU, solver=solver, leaf_size=40, alpha=0.1)
+def test_many_rows(gpu, solver, number):
+    """Solvers of many rows take the kernel of a GPU, in threads too; new rows may be of CuPy."""
+    if number >= gpu.cuda.runtime.getDeviceCount():
+        pytest.skip("needs a second device")
+    model = NTKRegressor(**RELU, solver=solver, leaf_size=40)
     expected = clone(model).fit(X, Y)
-    fitted = clone(model).set_params(device="cuda").fit(X, Y)
+    fitted = clone(model).set_params(device=f"cuda:{number}").fit(X, Y)
     known = expected.predict(NEW, return_std=True)
-    for new in (NEW, gpu.asarray(NEW)):
+    with gpu.cuda.Device(number):
+        on_device = gpu.asarray(NEW)
+    for new in (NEW, on_device):
         for part, other in zip(fitted.predict(new, return_std=True), known, strict=True):
             assert isinstance(part, type(new))
             assert_allclose(part if new is NEW else part.get(), other, rtol=1e-3, atol=1e-3)

@@ -56,6 +56,22 @@ def test_cupy_in_cupy_out(gpu, kernel):
         assert_array_equal(kernel(gpu.asarray(array)[:, ::2]).get(), kernel(array[:, ::2]))
 
 
+def test_another_device(gpu):
+    """Its rows are computed with there, while another one is current."""
+    if gpu.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs a second device")
+    with gpu.cuda.Device(1):
+        rows, others = gpu.asarray(X), gpu.asarray(Y)
+    kernel = clone(KERNELS[3]).set_params(device=None)
+    for found, known in (
+        (kernel(rows), kernel(X)),
+        (kernel(rows, others), kernel(X, Y)),
+        (kernel.diag(rows), kernel.diag(X)),
+    ):
+        assert found.device == rows.device
+        assert_allclose(found.get(), known, rtol=1e-13)
+
+
 def test_layouts_of_numpy(gpu):
     read_only = X.copy()
     read_only.flags.writeable = False
