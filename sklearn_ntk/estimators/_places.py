@@ -48,8 +48,7 @@ def take(X, index):
 def where_rows_are(method):
     """Decorator of a method of rows X: results for rows of CuPy are arrays of CuPy.
 
-    While it runs, the device of the rows, of the training rows, or else of the kernel is the current
-    one.
+    While it runs, the device of the rows, of the training rows, or of the kernel is current.
     """
 
     @wraps(method)

@@ -93,6 +93,16 @@ def test_not_positive_definite(gpu):
     assert texts[0] == texts[1]
 
 
+def test_eigenvalues_that_fail(gpu, monkeypatch):
+    """CuPy tells only if it is asked to."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("lets the stand-in fail")
+    K, Y, _ = problem()
+    monkeypatch.setattr(gpu.linalg, "MOST", 3)
+    with pytest.raises(np.linalg.LinAlgError, match=r"of a matrix of \d+ rows, .*xsyevd.*'cpu'\.$"):
+        EarlyStopping(20.0).fit(gpu.asarray(K), Y)
+
+
 def test_bad_matrices(gpu):
     K, Y, _ = problem()
     K[0, 1] += 1.0
