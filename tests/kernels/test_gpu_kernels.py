@@ -175,6 +175,21 @@ def test_without_a_driver(gpu, monkeypatch):
     assert "cudaErrorInsufficientDriver" in text and "'cuda12'" in text
 
 
+def test_without_libraries_of_cuda(gpu, monkeypatch):
+    from sklearn_ntk.engines.cupy import devices
+
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("takes a library of the stand-in away")
+
+    def missing():
+        raise RuntimeError('Failure finding "libnvrtc.so.12": No such file\nin some folder')
+
+    monkeypatch.setattr(devices, "_process", [])  # libraries are looked for once
+    monkeypatch.setattr(gpu.cuda.nvrtc, "getVersion", missing)
+    text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
+    assert "libnvrtc" in text and "'cuda12'" in text
+
+
 def test_forked_children(gpu, monkeypatch):
     from sklearn_ntk.engines.cupy import devices
 

@@ -38,11 +38,13 @@ def check_device(number):
         count = cupy.cuda.runtime.getDeviceCount()
         if number is None:
             number = cupy.cuda.Device().id
+        if not _process:  # each loads a library of CUDA
+            _ = cupy.cuda.nvrtc.getVersion(), cupy.cuda.cublas, cupy.cuda.cusolver
     except (RuntimeError, ImportError) as error:
         text = str(error).split("\n")[0]
         raise RuntimeError(
-            f"device='cuda' finds no GPU, since CUDA says '{text}': install NVIDIA's driver, and "
-            f"{REMEDY}."
+            f"device='cuda' cannot use a GPU, since CUDA says '{text}': install NVIDIA's driver, "
+            f"and {REMEDY}."
         ) from error
     if number >= count:
         names = ", ".join(f"'cuda:{k}'" for k in range(count))

@@ -5,7 +5,6 @@ from numpy.linalg import LinAlgError
 
 import cupy
 
-
 MOST = 2**62
 """Rows up to which eigenvalues are found."""
 

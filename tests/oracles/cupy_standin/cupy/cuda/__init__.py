@@ -2,7 +2,9 @@
 
 import threading
 
-from . import memory, runtime
+from . import memory, nvrtc, runtime
+
+cublas = cusolver = None  # modules of CUDA's libraries
 
 _current = threading.local()
 
@@ -64,4 +66,4 @@ def get_current_stream():
     return Stream()
 
 
-__all__ = ["Device", "Stream", "get_current_stream", "memory", "runtime"]
+__all__ = ["Device", "Stream", "get_current_stream", "memory", "nvrtc", "runtime"]
