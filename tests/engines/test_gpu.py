@@ -216,7 +216,7 @@ def test_transfers(gpu):
     assert K.shape == (300, 300)
 
 
-def test_memory_runs_out(gpu):
+def test_memory_runs_out(gpu, monkeypatch):
     """At any allocation: blocks become smaller, or there is an error, and nothing is kept."""
     if not hasattr(gpu, "LOG"):
         pytest.skip("sets the limit of the stand-in")
@@ -228,14 +228,22 @@ def test_memory_runs_out(gpu):
             try:
                 found = gram(RELU, X, device="cuda")
             except MemoryError as error:
+                assert "take fewer rows" in str(error)
                 seen.add(str(error).split()[0])
             else:
                 seen.add(len(found))
                 assert np.abs(found - expected).max() <= 1e-14 * expected.max()
             assert gpu.LOG.used == used
+        gpu.set_limit(used)
+        with pytest.raises(MemoryError, match="take fewer rows"):
+            diagonal(RELU, X, device="cuda")
     finally:
         gpu.set_limit(float("inf"))
-    assert {130, "The"} <= seen
+    assert {130, "The"} == seen
+    import cupyx
+
+    monkeypatch.setattr(cupyx, "can_pin", False)
+    assert np.array_equal(gram(RELU, X, device="cuda"), expected)
     gpu.set_limit(used + 100_000)
     try:
         with pytest.raises(MemoryError, match=r"needs 0\.\d+ GB of the GPU's memory"):

@@ -1,6 +1,7 @@
 """Devices of CUDA, and why there may be none, in one sentence."""
 
 import os
+from contextlib import contextmanager
 
 REMEDY = "install the extra 'cuda12' or 'cuda13' of sklearn-ntk, or take device='cpu'"
 
@@ -51,3 +52,15 @@ def check_device(number):
         raise ValueError(f"There is no device 'cuda:{number}': take one of {names}.")
     _process[:] = [os.getpid()]
     return number
+
+
+@contextmanager
+def refusing(what):
+    """Context in which a lack of device memory becomes a sentence with ``what`` was to be there."""
+    try:
+        yield
+    except library().cuda.memory.OutOfMemoryError as error:
+        raise MemoryError(
+            f"The GPU has no memory left for {what}: take fewer rows, a network with fewer "
+            f"positions, or arrays of NumPy and device='cpu'."
+        ) from error

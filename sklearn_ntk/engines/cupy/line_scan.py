@@ -8,8 +8,8 @@ import numpy as np
 
 from ..rows import blocks
 from ..rows import lines as rows
-from .devices import library
-from .lines import LEAST_PAIRS, refusing
+from .devices import library, refusing
+from .lines import LEAST_PAIRS
 
 
 def scan_blocks(machine, program, X, gradient):

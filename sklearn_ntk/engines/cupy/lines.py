@@ -1,6 +1,5 @@
 """Lines in device memory, and the launches that run a schedule on them."""
 
-from contextlib import contextmanager
 from copy import copy
 from functools import cache, lru_cache
 
@@ -11,7 +10,7 @@ from ..packing.lines import pack_constants, pack_numbers, pack_side, set_places
 from ..rows.lines import formula_of
 from ..schedule import fields
 from ..sources import cuda_lines
-from .devices import free_memory, library
+from .devices import free_memory, library, refusing
 
 PORTION = 2**15
 """Number of lines of a portion, about."""
@@ -69,18 +68,6 @@ def _plan(kind, portion, n_cells):
     """`Schedule` of a program, with fields of up to ``n_cells`` cells, and its `Launches`."""
     made = fields.schedule(kind.program, portion, n_cells)
     return made, launches(kind.program, made)
-
-
-@contextmanager
-def refusing(what):
-    """Context in which a lack of device memory becomes a sentence with ``what`` was to be there."""
-    try:
-        yield
-    except MemoryError as error:
-        raise MemoryError(
-            f"The GPU has no memory left for {what}: take fewer rows, a network with fewer "
-            f"positions, or device='cpu'."
-        ) from error
 
 
 class Machine:
