@@ -192,6 +192,11 @@ def test_common_offset(gpu):
         assert_equal(found, gram(RELU, X, dtype=dtype), tolerance)
 
 
+def test_no_rows(gpu):
+    assert diagonal(RELU, np.empty((0, 3)), device="cuda").shape == (0,)
+    assert gram(RELU, np.empty((0, 3)), device="cuda").shape == (0, 0)
+
+
 def test_out(gpu):
     X = rows_of_all_kinds()[0]
     expected = gram(RELU, X, get=BOTH, gradient=True, device="cuda")

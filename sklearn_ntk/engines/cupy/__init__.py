@@ -57,7 +57,7 @@ class Engine:
 
     def _uploaded(self, *arrays):
         """The arrays in device memory."""
-        return tuple(a if is_on_device(a) else library().asarray(a) for a in arrays)
+        return tuple(map(library().asarray, arrays))
 
     def as_result(self, values):
         """An array where results are."""

@@ -82,7 +82,7 @@ class DeviceCholesky:
 
     def _apply(self, B, *transposed):
         """B through ``L'^-1`` (0) or ``L^-1`` (1), one after the other."""
-        result = B if is_on_device(B) else library().asarray(B)
+        result = library().asarray(B)
         for each in transposed:
             result = _solve_triangular(self._upper, result, each)
         return result if is_on_device(B) else result.get()

@@ -1,7 +1,7 @@
 """Lines in device memory, and the launches that run a schedule on them."""
 
 from copy import copy
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..rows.lines import formula_of
 from ..schedule import fields
 from ..sources import cuda_lines
 from .devices import free_memory, library, refusing
+from .launching import kernel_of
 
 PORTION = 2**15
 """Number of lines of a portion, about."""
@@ -36,17 +37,6 @@ MANY_BYTES = 40_000
 
 SHARE = 0.25
 """Share of the free memory that lines may take."""
-
-
-@cache
-def _kernel(kinds, case):
-    """The kernel of a case, which CuPy compiles with all others of its kinds."""
-    return _module(kinds).get_function(kinds.kernel(case))
-
-
-@cache
-def _module(kinds):
-    return library().RawModule(code=cuda_lines.source(kinds), options=("-std=c++17",))
 
 
 class _Kind:
@@ -103,7 +93,10 @@ class Machine:
         )
         cases = [kinds.field_cases.index(case) for case in made.field_cases]
         self._cases = library().asarray(np.array([*cases, 0], np.int32))
-        self._kernels = [_kernel(kinds, case) for case in made.cases]
+        self._kernels = [kernel_of(cuda_lines, kinds, kinds.kernel(case)) for case in made.cases]
+        if "field" in made.cases:  # the same for all that launch it
+            field = self._kernels[made.cases.index("field")]
+            field.max_dynamic_shared_size_bytes = _shared_bytes()
 
     def in_type(self, dtype):
         """The same for numbers of this type."""
@@ -151,6 +144,8 @@ class Machine:
         These are arrays (n_pairs,) of the device; if they are the same, each row is paired with
         itself. ``results`` (parts, n_pairs) receives NNGP, NTK and their rates by ``finish``.
         """
+        if not len(left):  # CuPy would launch a block of threads all the same
+            return
         values = self._values | {"own": np.int32(left is right), "left": left, "right": right}
         values |= {"n_pairs": np.int32(len(left)), "n_lanes": np.int64(lines.shape[2])}
         values |= {"lines": lines, "results": np.uint64(0) if results is None else results}
@@ -172,7 +167,6 @@ class Machine:
         few, many = cuda_lines.THREADS // 2, cuda_lines.THREADS
         n_threads = many if n_cells * cell_bytes > MANY_BYTES else few
         n_bytes = max(n_cells, n_threads) * cell_bytes
-        kernel.max_dynamic_shared_size_bytes = n_bytes
         kernel(grid, (n_threads,), arguments, shared_mem=n_bytes)
 
 

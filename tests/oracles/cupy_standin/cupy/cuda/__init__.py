@@ -8,6 +8,9 @@ cublas = cusolver = None  # modules of CUDA's libraries
 
 _current = threading.local()
 
+SHARED = 232448
+"""Bytes of shared memory that a block of threads may have."""
+
 
 class Device:
     """A device, current inside ``with``; without a number, the current one."""
@@ -33,7 +36,7 @@ class Device:
 
     @property
     def attributes(self):
-        return {"MaxSharedMemoryPerBlockOptin": 232448}
+        return {"MaxSharedMemoryPerBlockOptin": SHARED}
 
     @property
     def mem_info(self):
