@@ -18,6 +18,15 @@ def is_on_device(array):
     return isinstance(array, getattr(sys.modules.get("cupy"), "ndarray", ()))
 
 
+def check_library(array, name):
+    """Raise ValueError for an array on a GPU that is not of CuPy."""
+    if hasattr(array, "__cuda_array_interface__") and not is_on_device(array):
+        raise ValueError(
+            f"{name} must be an array of NumPy or of CuPy; got one on a GPU of another library: "
+            f"pass cupy.asarray of it."
+        )
+
+
 def on_host(array):
     """The array as one of NumPy, copied from the memory of a GPU if it is there."""
     return array.get() if is_on_device(array) else array

@@ -132,6 +132,10 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         tags.input_tags.pairwise = isinstance(self.kernel, str) and self.kernel == "precomputed"
         return tags
 
+    def __getstate__(self):
+        """Attributes, without arrays of CuPy, which load only where there is a GPU."""
+        return {name: on_host(each) for name, each in super().__getstate__().items()}
+
     def _make_kernel(self):
         """Kernel object of the parameters; None if it is precomputed."""
         if not isinstance(self.kernel, str):

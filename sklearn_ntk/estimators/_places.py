@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from .._runtime.check import read_rows
-from .._runtime.device import is_on_device, on_host, place_together
+from .._runtime.device import check_library, is_on_device, on_host, place_together
 from ..engines._work import active
 
 
@@ -17,6 +17,8 @@ def read_data(model, X, y, reset=True, **options):
 
     Rows of CuPy stay in the memory of the GPU, and their targets are copied to arrays of NumPy.
     """
+    check_library(X, "X")
+    check_library(y, "y")
     if not (is_on_device(X) or is_on_device(y)):
         return validate_data(model, X, y, reset=reset, dtype=np.float64, order="C", **options)
     place_together([X, y], "X and y")
@@ -28,6 +30,7 @@ def read_data(model, X, y, reset=True, **options):
 
 def read_new(model, X):
     """New rows (m, d) in float64, in whose memory they are."""
+    check_library(X, "X")
     if is_on_device(X):
         return _checked(model, X, reset=False)
     return validate_data(model, X, reset=False, dtype=np.float64)

@@ -290,6 +290,15 @@ def test_equal_rows(gpu):
         assert np.array_equal(part, other)
 
 
+def test_pickles_of_rows_of_cupy(gpu):
+    """They have arrays of NumPy, and predict by them."""
+    fitted = NTKRegressor(**RELU, alpha=0.1).fit(gpu.asarray(X), gpu.asarray(Y))
+    again = pickle.loads(pickle.dumps(fitted))
+    assert isinstance(again.X_fit_, np.ndarray) and isinstance(fitted.X_fit_, gpu.ndarray)
+    assert not any(isinstance(each, gpu.ndarray) for each in vars(again).values())
+    assert_allclose(again.predict(NEW), fitted.predict(NEW), rtol=1e-9)
+
+
 LOADING = """
 import pickle, sys
 sys.modules["cupy"] = None
@@ -351,6 +360,26 @@ def test_arrays_of_several_places(gpu, model):
     text = message(lambda: other.fit(rows, on_device))
     assert "device='cpu' cannot take arrays of CuPy on device 0" in text
     assert "device='cpu' cannot" in message(lambda: other.fit(X, y).predict(rows))
+
+
+def test_arrays_of_other_libraries():
+    class Tensor:
+        __cuda_array_interface__, shape = {}, (80, 4)
+
+        def __array__(self, *arguments, **options):
+            raise TypeError("can't convert device type tensor to numpy")
+
+    model, ending = NTKRegressor(**RELU), "on a GPU of another library: pass cupy.asarray of it."
+    fitted = clone(model).fit(X, Y)
+    for name, call in (
+        ("X", lambda: model.fit(Tensor(), Y)),
+        ("y", lambda: model.fit(X, Tensor())),
+        ("sample_weight", lambda: model.fit(X, Y, Tensor())),
+        ("X", lambda: fitted.predict(Tensor())),
+        ("X", lambda: NTKKernel()(Tensor())),
+    ):
+        text = message(call)
+        assert text.startswith(f"{name} must be") and text.endswith(ending)
 
 
 def test_rows_that_cannot_be(gpu):
