@@ -190,14 +190,14 @@ class KernelOperator(GramOperator):
 
     def __matmul__(self, B):
         """As of `GramOperator`; each entry off the diagonal is computed once, and used twice."""
-        B, n = np.asarray(B, dtype=np.float64), len(self.X)
-        total, parts = np.zeros(B.shape), chunks(n, 1, math.isqrt(CHUNK))
+        B, (X,) = np.asarray(B, dtype=np.float64), placed(self.kernel, self.X)
+        total, parts = np.zeros(B.shape), chunks(len(X), 1, math.isqrt(CHUNK))
         for place, left in enumerate(parts):
-            total[left] += self.kernel(self.X[left]) @ B[left]
+            total[left] += product(self.kernel(X[left]), B[left])
             for right in parts[place + 1 :]:
-                K = self.kernel(self.X[left], self.X[right])
-                total[left] += K @ B[right]
-                total[right] += K.T @ B[left]
+                K = self.kernel(X[left], X[right])
+                total[left] += product(K, B[right])
+                total[right] += product(K.T, B[left])
         return total
 
 

@@ -166,6 +166,23 @@ def test_conjugate_gradients(gpu):
     assert isinstance(KernelOperator(NTKKernel(device="cuda"), X).single(), gpu.ndarray)
 
 
+def test_products(gpu):
+    """Of a matrix that a GPU computes, no entry comes down."""
+    from sklearn_ntk import NTKKernel
+    from sklearn_ntk.gram import KernelOperator
+
+    X, B = np.random.default_rng(0).standard_normal((2, 150, 4))
+    expected = KernelOperator(NTKKernel(), X) @ B
+    operator = KernelOperator(NTKKernel(device="cuda"), X)
+    if hasattr(gpu, "LOG"):
+        gpu.LOG.clear()
+    assert_allclose(operator @ B, expected, rtol=1e-12)
+    assert not hasattr(gpu, "LOG") or gpu.LOG.from_device <= 2 * B.nbytes
+    if gpu.cuda.runtime.getDeviceCount() > 1:
+        elsewhere = KernelOperator(NTKKernel(device="cuda:1"), X)
+        assert_allclose(elsewhere @ B, expected, rtol=1e-12)
+
+
 def test_transfers(gpu):
     """Of a matrix with 600 rows, a few numbers for each row come down for each ridge."""
     log = getattr(gpu, "LOG", None)
