@@ -27,6 +27,11 @@ def check_library(array, name):
         )
 
 
+def device_name(array):
+    """Name of the device that has an array of CuPy in its memory; None for other arrays."""
+    return f"cuda:{array.device.id}" if is_on_device(array) else None
+
+
 def on_host(array):
     """The array as one of NumPy, copied from the memory of a GPU if it is there."""
     return array.get() if is_on_device(array) else array

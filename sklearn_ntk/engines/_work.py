@@ -60,6 +60,13 @@ def free_memory_of(device):
     return _on_gpu(number).free_memory() if kind == "cuda" else free_memory()
 
 
+def check_memory_of(device, n_bytes, what, remedy):
+    """Raise MemoryError if ``n_bytes`` are not free where matrices of a device are."""
+    kind, number = read_device(device)
+    check = _on_gpu(number).check_free if kind == "cuda" else check_memory
+    check(n_bytes, what, remedy)
+
+
 def _place(rows, device):
     """`place_of` for rows of which some may be of NumPy, and go where those of CuPy are."""
     return place_of([X for X in rows if is_on_device(X)] or rows[:1], device)

@@ -1,8 +1,7 @@
 """Which solver an estimator takes, by the number of its rows and the memory."""
 
-from .._runtime.device import is_on_device, read_device
-from .._runtime.memory import check_memory
-from ..engines._work import free_memory_of
+from .._runtime.device import device_name, is_on_device, read_device
+from ..engines._work import check_memory_of, free_memory_of
 from ..solvers._conjugate_gradient import PROBES, rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
@@ -51,7 +50,7 @@ def pick_solver(model, n, X, is_precomputed=False):
     it is on a GPU. With ``verbose`` it prints what "auto" takes, and why.
     """
     reason, solver = model._needs_matrix(), wanted_solver(model)
-    device, is_cupy = device_of(model), is_on_device(X)
+    device, is_cupy = device_name(X) or device_of(model), is_on_device(X)
     if reason and solver not in ("auto", "cholesky"):
         raise ValueError(
             f"solver={solver!r} is for ridge regression to the end of training; got "
@@ -71,11 +70,11 @@ def pick_solver(model, n, X, is_precomputed=False):
     if solver == "auto" and (reason or is_cupy):
         solver = "cholesky"
     if solver != "auto":
-        _check(model, solver, n, rows, f"cuda:{X.device.id}" if is_cupy else device, is_cupy)
+        _check(model, solver, n, rows, device, is_cupy)
         return solver
     name, why = _by_memory(model, n, is_precomputed, device)
     if name is None:
-        _check(model, "cg", n, rows)
+        _check(model, "cg", n, rows, device)
         name, why = "cg", "it is all that fits"
     if model.verbose:
         print(f"solver={name!r} for {n} {rows}: {why}", flush=True)
@@ -112,7 +111,7 @@ def bytes_of(model, name, n):
     return memory_of_solve(n, model._is_spectral())
 
 
-def _check(model, name, n, rows, device=None, is_cupy=False):
+def _check(model, name, n, rows, device, is_cupy=False):
     """Raise MemoryError if a solver does not fit into the free memory, or into ``max_memory``."""
     if name == "cholesky" and model.max_memory is None:
         check_solve(n, rows, model._is_spectral(), device, is_cupy)
@@ -120,8 +119,8 @@ def _check(model, name, n, rows, device=None, is_cupy=False):
     n_bytes, what = bytes_of(model, name, n), f"A fit of {n} {rows} by solver={name!r}"
     remedy = "take solver='local'" if name in ("cholesky", "cg") else "take fewer centres or rows"
     remedy = COPY if is_cupy else remedy
-    if model.max_memory is None:
-        check_memory(n_bytes, what, remedy)
+    if model.max_memory is None:  # centres have their kernel in the memory of the machine
+        check_memory_of(None if name == "nystroem" else device, n_bytes, what, remedy)
     elif n_bytes > model.max_memory:
         raise MemoryError(
             f"{what} needs {n_bytes / 1e9:.3g} GB of memory and max_memory is "
@@ -145,15 +144,10 @@ def check_solve(n, rows, is_spectral, device=None, is_cupy=False):
 
     ``is_cupy`` tells that the rows are there already.
     """
-    n_bytes, what = memory_of_solve(n, is_spectral), f"A fit of {n} {rows}"
+    n_bytes, remedy = memory_of_solve(n, is_spectral), "device='cpu'"
     if read_device(device)[0] != "cuda":
-        remedy = "take fewer rows, or solver='auto' of an estimator without a training_time"
-        check_memory(n_bytes, what, remedy)
-        return
-    n_bytes += is_spectral * WORKSPACE * 8.0 * n * n
-    remedy = COPY if is_cupy else "device='cpu'"
-    if n_bytes > (free := free_memory_of(device)):
-        raise MemoryError(
-            f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB are "
-            f"free: take fewer rows, or {remedy}."
-        )
+        remedy = "solver='auto' of an estimator without a training_time"
+    else:
+        n_bytes += is_spectral * WORKSPACE * 8.0 * n * n
+    remedy = f"take fewer rows, or {COPY if is_cupy else remedy}"
+    check_memory_of(device, n_bytes, f"A fit of {n} {rows}", remedy)

@@ -11,7 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, StrOptions
-from .._runtime.device import is_on_device, on_host
+from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
@@ -221,10 +221,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             group = distinct(project(X, given))[1]
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
-        is_cupy, is_spectral = is_on_device(X), self.training_times is not None
-        check_solve(
-            n, rows, is_spectral, f"cuda:{X.device.id}" if is_cupy else self.device, is_cupy
-        )
+        device, is_spectral = device_name(X) or self.device, self.training_times is not None
+        check_solve(n, rows, is_spectral, device, is_on_device(X))
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import linalg
 
 from .._runtime.check import read_count, read_number
-from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
+from ..engines._work import check_memory_of
 from ..gram._operator import chunks
 from ._factors import variances
 from ._ridge import Ridge, guess_ridge, read_ridges
@@ -160,7 +160,8 @@ class Local(NamedTuple):
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
-        check_memory(COPIES * 8.0 * most**2, f"A leaf of {most} rows", "take a smaller leaf_size")
+        n_bytes, what = COPIES * 8.0 * most**2, f"A leaf of {most} rows"
+        check_memory_of(operator.device, n_bytes, what, "take a smaller leaf_size")
         problem = operator, Y, weights
         trials = _Trials(problem, leaves, _shares_of(tree, operator.X, leaves), self)
         best = trials.search(ridges, guess, is_given)

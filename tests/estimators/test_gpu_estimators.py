@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk._runtime import memory
 from sklearn_ntk.estimators import _choice_of_solver
 
 RNG = np.random.default_rng(0)
@@ -175,6 +176,25 @@ def test_memory(gpu):
             NTKRegressor(**RELU, device="cuda", solver="cholesky").fit(X, Y)
     finally:
         gpu.set_limit(float("inf"))
+
+
+def test_memory_of_each_place(gpu, monkeypatch):
+    """A matrix is to fit where it is, and where a loss copies it to."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    model = NTKRegressor(**RELU, solver="cg", alpha=0.1, device="cuda")
+    hinge = NTKClassifier("ntk", activation="relu", loss="hinge", device="cuda")
+    gpu.set_limit(gpu.LOG.used + 40_000)  # less than the matrix
+    try:
+        for one in (model, clone(model).set_params(solver="local")):
+            text = message(lambda m=one: m.fit(X, Y), MemoryError)
+            assert "GB of the GPU's memory" in text and "NumPy" not in text
+    finally:
+        gpu.set_limit(float("inf"))
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "free_memory", lambda: 40_000.0)
+    text = message(lambda: hinge.fit(X, TARGETS["classes"]), MemoryError)
+    assert text.startswith("A copy of the Gram matrix of 79 rows") and "squared_error" in text
 
 
 def test_solvers_of_arrays_of_cupy(gpu, monkeypatch):

@@ -72,11 +72,16 @@ class Engine:
         """Raise MemoryError if ``n_bytes`` are not free where results are."""
         if self._is_host:
             check_memory(n_bytes, what, remedy)
-        elif n_bytes > (free := free_memory()):
+        else:
+            remedy += "; results for arrays of NumPy are in the memory of the machine"
+            self.check_free(n_bytes, what, remedy)
+
+    def check_free(self, n_bytes, what, remedy):
+        """Raise MemoryError if ``n_bytes`` of the device are not free."""
+        if n_bytes > (free := self.free_memory()):
             raise MemoryError(
                 f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB "
-                f"are free: {remedy}; or pass arrays of NumPy and device='cuda', which fill a "
-                f"result in the memory of the machine."
+                f"are free: {remedy}."
             )
 
     def count_threads(self):
