@@ -21,7 +21,7 @@ from ._columns import Columns, deviations
 from ._equal_rows import distinct
 from ._features import given_features, project
 from ._gradients import Gradients
-from ._places import read_new, take
+from ._places import check_device, read_new, take
 from ._squares import OPTIMIZERS
 
 
@@ -173,6 +173,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         self.kernel_, kept = kernel, np.flatnonzero(weights)
         self._columns, self.features_ = None, given_features(self.features, X.shape[1])
         vars(self).pop("X_fit_", None)  # of the last fit
+        check_device(self, kernel, X)
         if self.kernel_ is None:
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")

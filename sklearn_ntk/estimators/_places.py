@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from .._runtime.check import read_rows
-from .._runtime.device import check_library, is_on_device, on_host, place_together
+from .._runtime.device import check_library, is_on_device, on_host, place_of, place_together
 from ..engines._work import active
 
 
@@ -83,6 +83,28 @@ def on_device_of_fit(method):
 
 def _device_of(kernel):
     return kernel.device if hasattr(kernel, "on_device") else None
+
+
+def check_device(model, kernel, X=None):
+    """Raise ValueError if an estimator has a ``device`` on which it would not compute.
+
+    ``kernel`` is its kernel, or None for the precomputed matrix ``X``.
+    """
+    if kernel is None:
+        kind, _ = place_of([X], model.device)
+        if kind == "cuda" and not is_on_device(X):
+            raise ValueError(
+                f"device={model.device!r} is for rows, but a precomputed kernel stays where it is: "
+                f"pass cupy.asarray of it, or leave device at None."
+            )
+        return
+    own = kernel.device if hasattr(kernel, "on_device") else "cpu"
+    if model.device not in (None, own):
+        raise ValueError(
+            f"device={model.device!r} is for kernels that the estimator makes; got a "
+            f"{type(kernel).__name__} with device={own!r}: set the device of the kernel, if it has "
+            f"one, and leave this one at None."
+        )
 
 
 def moved(found, X):

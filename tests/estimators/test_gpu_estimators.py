@@ -236,7 +236,10 @@ GRID = {"depth": [1, 2], "n_frozen": [0, 1]}
 def test_choice(gpu, model):
     y = TARGETS["labels"] if hasattr(model, "predict_proba") else Y
     expected = clone(model).fit(X, y)
-    fitted = clone(model).set_params(device="cuda").fit(X, y)
+    on_cuda = {"device": "cuda"}  # a kernel object has its own
+    if "kernel" in model.param_grid:
+        on_cuda = {"param_grid": {"kernel": [NTKKernel(1, device="cuda")]}}
+    fitted = clone(model).set_params(**on_cuda).fit(X, y)
     ones = np.ones(80)
     on_gpu = clone(model).fit(*map(gpu.asarray, (X, y, ones)))
     names = ["predict", "predict_gradient", "predict_proba"]
@@ -400,6 +403,35 @@ def test_arrays_of_other_libraries():
     ):
         text = message(call)
         assert text.startswith(f"{name} must be") and text.endswith(ending)
+
+
+def test_devices_that_would_be_ignored(gpu):
+    """Kernel objects compute by their own device, and precomputed ones where they are."""
+    y, K = TARGETS["classes"], NTKKernel(1)(X)
+    for model in (
+        NTKRegressor(NTKKernel(1), device="cuda"),
+        NTKClassifier(NTKKernel(1, device="cuda:1"), device="cuda"),
+        NTKRegressor(RBF(), device="cuda"),
+        NTKRegressorCV({"kernel": ["ntk", NTKKernel(1)]}, device="cuda"),
+    ):
+        assert "set the device of the kernel" in message(lambda m=model: m.fit(X, y))
+    NTKRegressor(NTKKernel(1, device="cuda"), device="cuda", alpha=1.0).fit(X, y)
+    model = NTKRegressor("precomputed", device="cuda", alpha=1.0)
+    assert "pass cupy.asarray of it" in message(lambda: model.fit(K, y))
+    assert model.fit(gpu.asarray(K), gpu.asarray(y)).solver_ == "cholesky"
+
+
+def test_memory_of_a_choice(gpu):
+    """It is that of the device of each kernel."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    gpu.set_limit(gpu.LOG.used + 50_000)
+    try:
+        model = NTKRegressorCV({"kernel": ["ntk", NTKKernel(1, device="cuda")]})
+        text = message(lambda: model.fit(X, Y), MemoryError)
+        assert text.startswith("A fit of 79 distinct rows needs") and "GPU's memory" in text
+    finally:
+        gpu.set_limit(float("inf"))
 
 
 def test_rows_that_cannot_be(gpu):
