@@ -22,11 +22,11 @@ from sklearn_ntk import NTKKernel
 from sklearn_ntk.architectures import cnn
 X = np.random.default_rng(0).standard_normal((41, 5))
 X[1], X[2] = X[0] + 1e-8 * X[30], -X[3]
-kernel = NTKKernel(3, device="cuda")
-print(abs(kernel(X) - kernel.set_params(device="cpu")(X)).max())
-kernel = NTKKernel(architecture=cnn((6, 7, 1), 2), device="cuda")
-X = np.random.default_rng(0).standard_normal((5, 42))
-print(abs(kernel(X) - kernel.set_params(device="cpu")(X)).max())
+def check(kernel, X):
+    found, expected = (kernel.set_params(device=device)(X) for device in ("cuda", "cpu"))
+    assert abs(found - expected).max() <= 1e-12 * expected.max(), abs(found - expected).max()
+check(NTKKernel(3), X)
+check(NTKKernel(architecture=cnn((6, 7, 1), 2)), np.random.default_rng(0).standard_normal((5, 42)))
 '
 pytest=("$python" -m pytest -q -p no:cacheprovider -m "not slow" --maxfail=5)
 

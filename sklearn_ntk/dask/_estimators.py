@@ -113,7 +113,7 @@ class DaskEstimator:
     def _operator(self, kernel, X):
         return ClusterOperator(kernel, X, self.client_)
 
-    def _solver_for(self, n, is_precomputed=False, device=None):
+    def _solver_for(self, n, X, is_precomputed=False):
         reason = "kernel='precomputed'" if is_precomputed else self._needs_matrix()
         if self.solver == "cholesky" or reason:
             raise ValueError(

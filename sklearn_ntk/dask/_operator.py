@@ -42,6 +42,8 @@ class ClusterOperator(KernelOperator):
     client : distributed.Client
     """
 
+    device = None  # of the workers, not of this machine
+
     def __init__(self, kernel, X, client):
         super().__init__(kernel, X)
         self._client = client

@@ -1,12 +1,12 @@
 """Which solver an estimator takes, by the number of its rows and the memory."""
 
-from .._runtime.device import read_device
-from .._runtime.memory import check_memory
-from ..engines._work import free_memory_of
+from .._runtime.device import device_name, is_on_device, read_device
+from ..engines._work import check_memory_of, free_memory_of
 from ..solvers._conjugate_gradient import PROBES, rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
 from ..solvers._nystroem import MOST_CENTERS
+from ._places import device_of
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
@@ -19,6 +19,9 @@ FEW_ROWS = 5000
 
 SHARE = 0.5
 """Of the free memory, what "auto" takes at most."""
+
+COPY = "copy the rows by cupy.asnumpy"
+"""What lets rows of CuPy that are too many be fitted."""
 
 ARRAYS, AT_ONCE = 6, 3
 """Arrays of a row for each column that conjugate gradients hold at a time, and ridges at a time."""
@@ -40,13 +43,14 @@ def wanted_solver(model):
     return "nystroem" if vars(model).get("_is_stream") else model.solver
 
 
-def pick_solver(model, n, is_precomputed=False, device=None):
+def pick_solver(model, n, X, is_precomputed=False):
     """Name of the solver for n distinct rows; raises ValueError or MemoryError if it cannot be.
 
-    ``device`` is the one in whose memory the Gram matrix will be; on a GPU the whole one, if it
-    fits, is factorised. With ``verbose`` it prints what "auto" takes, and why.
+    ``X`` are the rows, or the precomputed matrix. The whole matrix, if it fits, is factorised where
+    it is on a GPU. With ``verbose`` it prints what "auto" takes, and why.
     """
     reason, solver = model._needs_matrix(), wanted_solver(model)
+    device, is_cupy = device_name(X) or device_of(model), is_on_device(X)
     if reason and solver not in ("auto", "cholesky"):
         raise ValueError(
             f"solver={solver!r} is for ridge regression to the end of training; got "
@@ -57,16 +61,20 @@ def pick_solver(model, n, is_precomputed=False, device=None):
             "solver='local' splits rows, which kernel='precomputed' lacks: pass the kernel itself, "
             "or take solver='cg'."
         )
+    if is_cupy and solver not in ("auto", "cholesky"):
+        raise ValueError(
+            f"solver={solver!r} takes {'matrices' if is_precomputed else 'rows'} of NumPy; got "
+            f"one of CuPy: copy it by cupy.asnumpy, or take solver='cholesky'."
+        )
     rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
+    if solver == "auto" and (reason or is_cupy):
+        solver = "cholesky"
     if solver != "auto":
-        _check(model, solver, n, rows, device)
+        _check(model, solver, n, rows, device, is_cupy)
         return solver
-    if reason:
-        _check(model, "cholesky", n, rows, device)
-        return "cholesky"
     name, why = _by_memory(model, n, is_precomputed, device)
     if name is None:
-        _check(model, "cg", n, rows)
+        _check(model, "cg", n, rows, device)
         name, why = "cg", "it is all that fits"
     if model.verbose:
         print(f"solver={name!r} for {n} {rows}: {why}", flush=True)
@@ -103,15 +111,16 @@ def bytes_of(model, name, n):
     return memory_of_solve(n, model._is_spectral())
 
 
-def _check(model, name, n, rows, device=None):
+def _check(model, name, n, rows, device, is_cupy=False):
     """Raise MemoryError if a solver does not fit into the free memory, or into ``max_memory``."""
     if name == "cholesky" and model.max_memory is None:
-        check_solve(n, rows, model._is_spectral(), device)
+        check_solve(n, rows, model._is_spectral(), device, is_cupy)
         return
     n_bytes, what = bytes_of(model, name, n), f"A fit of {n} {rows} by solver={name!r}"
     remedy = "take solver='local'" if name in ("cholesky", "cg") else "take fewer centres or rows"
-    if model.max_memory is None:
-        check_memory(n_bytes, what, remedy)
+    remedy = COPY if is_cupy else remedy
+    if model.max_memory is None:  # centres have their kernel in the memory of the machine
+        check_memory_of(None if name == "nystroem" else device, n_bytes, what, remedy)
     elif n_bytes > model.max_memory:
         raise MemoryError(
             f"{what} needs {n_bytes / 1e9:.3g} GB of memory and max_memory is "
@@ -130,16 +139,15 @@ def memory_of_solve(n, is_spectral):
     return (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n
 
 
-def check_solve(n, rows, is_spectral, device=None):
-    """Raise MemoryError if an exact fit of n rows would not fit into the memory of the device."""
-    n_bytes, what = memory_of_solve(n, is_spectral), f"A fit of {n} {rows}"
+def check_solve(n, rows, is_spectral, device=None, is_cupy=False):
+    """Raise MemoryError if an exact fit of n rows would not fit into the memory of the device.
+
+    ``is_cupy`` tells that the rows are there already.
+    """
+    n_bytes, remedy = memory_of_solve(n, is_spectral), "device='cpu'"
     if read_device(device)[0] != "cuda":
-        remedy = "take fewer rows, or solver='auto' of an estimator without a training_time"
-        check_memory(n_bytes, what, remedy)
-        return
-    n_bytes += is_spectral * WORKSPACE * 8.0 * n * n
-    if n_bytes > (free := free_memory_of(device)):
-        raise MemoryError(
-            f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB are "
-            f"free: take fewer rows, or device='cpu'."
-        )
+        remedy = "solver='auto' of an estimator without a training_time"
+    else:
+        n_bytes += is_spectral * WORKSPACE * 8.0 * n * n
+    remedy = f"take fewer rows, or {COPY if is_cupy else remedy}"
+    check_memory_of(device, n_bytes, f"A fit of {n} {rows}", remedy)

@@ -10,9 +10,9 @@ from functools import partial
 
 import numpy as np
 
-from .._runtime.device import is_on_device, on_host, product
-from .._runtime.memory import check_memory
+from .._runtime.device import device_name, is_on_device, on_host, product
 from .._runtime.threads import run_apart
+from ..engines._work import check_memory_of
 
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
@@ -25,6 +25,9 @@ class GramOperator(ABC):
     """A symmetric matrix K of shape (n, n), by its rows."""
 
     __module__ = "sklearn_ntk.gram"
+
+    device = None
+    """Name of the GPU in whose memory `dense` is; None for the memory of the machine."""
 
     @property
     @abstractmethod
@@ -65,10 +68,15 @@ class GramOperator(ABC):
     def stored(self, is_single, n_more, what):
         """All of K where products with it are fast: what has ``@``, and a ``dtype``.
 
-        Raises MemoryError if it does not fit with ``n_more`` bytes; ``what`` begins the sentence.
+        Raises MemoryError if it does not fit, with ``n_more`` bytes in the memory of the machine;
+        ``what`` begins the sentence.
         """
+        remedy = "take solver='local', or fewer rows"
         n_bytes = (4.0 if is_single else 8.0) * self.shape[0] ** 2
-        check_memory(n_bytes + n_more, what, "take solver='local', or fewer rows")
+        if self.device is not None:
+            check_memory_of(self.device, n_bytes, what, remedy)
+            n_bytes = 0.0
+        check_memory_of(None, n_bytes + n_more, what, remedy)
         return Stored(self.single() if is_single else self.dense())
 
     def map(self, function, parts):
@@ -133,6 +141,10 @@ class ArrayOperator(GramOperator):
     def shape(self):
         return self._K.shape
 
+    @property
+    def device(self):
+        return device_name(self._K)
+
     def rows(self, index):
         return self._K[index]
 
@@ -179,6 +191,11 @@ class KernelOperator(GramOperator):
     def shape(self):
         return (len(self.X), len(self.X))
 
+    @property
+    def device(self):
+        own = self.kernel.device if hasattr(self.kernel, "on_device") else None
+        return device_name(self.X) or (None if own == "cpu" else own)
+
     def rows(self, index):
         return self.kernel(self.X[index], self.X)
 
@@ -204,17 +221,17 @@ class KernelOperator(GramOperator):
 
     def times(self, B, count=None):
         """As of `GramOperator`; each entry off the diagonal is computed once, and used twice."""
-        B, n = np.asarray(B, dtype=np.float64), len(self.X)
-        total, parts = np.zeros(B.shape), chunks(n, 1, math.isqrt(CHUNK))
+        B, (X,) = np.asarray(B, dtype=np.float64), placed(self.kernel, self.X)
+        total, parts = np.zeros(B.shape), chunks(len(X), 1, math.isqrt(CHUNK))
         for place, left in enumerate(parts):
-            total[left] += self.kernel(self.X[left]) @ B[left]
+            total[left] += product(self.kernel(X[left]), B[left])
             for right in parts[place + 1 :]:
-                K = self.kernel(self.X[left], self.X[right])
-                total[left] += K @ B[right]
-                total[right] += K.T @ B[left]
+                K = self.kernel(X[left], X[right])
+                total[left] += product(K, B[right])
+                total[right] += product(K.T, B[left])
             if count is not None:
-                n_rows = len(self.X[left])
-                count(n_rows * (2 * (n - left.start) - n_rows))
+                n_rows = len(X[left])
+                count(n_rows * (2 * (len(X) - left.start) - n_rows))
         return total
 
 

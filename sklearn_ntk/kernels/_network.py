@@ -14,9 +14,10 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
-from ..engines._work import on_device
+from ..engines._work import active, on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
+from ..gram._running import given
 from ..layers import lower
 from ._rows import check_rows, divided, read_length_scale, text_of
 from ._trials import TrialKernel
@@ -148,13 +149,14 @@ class NetworkKernel(TrialKernel):
         same = Y is None or Y is X
         module = likelihood_module() if same and self._is_trial else None
         try:
-            left = self._rows(X)
-            right = left if same else self._rows(Y)
-            if eval_gradient:
-                results = self._with_gradient(program, left)
-            else:
-                results = [gram(program, left, right, **self._options())]
-            results = self._within(results, module) if same else results
+            with active(given(X, Y), self.device):
+                left = self._rows(X)
+                right = left if same else self._rows(Y)
+                if eval_gradient:
+                    results = self._with_gradient(program, left)
+                else:
+                    results = [gram(program, left, right, **self._options())]
+                results = self._within(results, module) if same else results
         except OutOfRange:
             if module is None:
                 raise
@@ -219,7 +221,9 @@ class NetworkKernel(TrialKernel):
         array of shape (n,)
         """
         options = {"get": self._get, "dtype": self.dtype, "device": self.device}
-        return diagonal(self._program(), self._rows(X), **options)
+        program = self._program()
+        with active([X], self.device):
+            return diagonal(program, self._rows(X), **options)
 
     def gradient_x(self, X, Y=None, coef=None):
         """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.

@@ -11,7 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, StrOptions
-from .._runtime.device import is_on_device, on_host
+from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice
 from .._runtime.progress import Progress
@@ -21,11 +21,19 @@ from ..estimators._choice import is_auto, kernels_of, learn_features
 from ..estimators._choice_of_solver import check_solve
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import given_features, project
-from ..estimators._places import moved, read_new, take
+from ..estimators._places import check_device, moved, read_new, take
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
-from ._candidates import SelectionProblem, combine, complete, evaluate, families, place_of_best
+from ._candidates import (
+    SelectionProblem,
+    combine,
+    complete,
+    device_of,
+    evaluate,
+    families,
+    place_of_best,
+)
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
 """Parameters that ``param_grid`` may have."""
@@ -165,6 +173,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
                 "kernel='precomputed' is nothing to choose from: use "
                 f"{self._base.__name__}(kernel='precomputed')."
             )
+        check_device(model, model._make_kernel())
         settings = {name: getattr(model, name) for name in (*NETWORK, "device")}
         return settings if settings["kernel"] == "ntk" else settings | {"n_frozen": 0}
 
@@ -221,8 +230,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             group = distinct(project(X, given))[1]
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
-        device = f"cuda:{X.device.id}" if is_on_device(X) else self.device
-        check_solve(n, rows, self.training_times is not None, device)
+        is_spectral, is_cupy = self.training_times is not None, is_on_device(X)
+        for device in {device_name(X) or device_of(settings) for _, settings in candidates}:
+            check_solve(n, rows, is_spectral, device, is_cupy)
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_count, read_number
-from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
+from ..engines._work import check_memory_of
 from ..gram._operator import chunks
 from ._ridge import Ridge, guess_ridge, read_ridges
 from ._solution import Path, Solution, descend, read_problem, relative_error
@@ -164,7 +164,8 @@ class Local(NamedTuple):
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
-        check_memory(COPIES * 8.0 * most**2, f"A leaf of {most} rows", "take a smaller leaf_size")
+        n_bytes, what = COPIES * 8.0 * most**2, f"A leaf of {most} rows"
+        check_memory_of(operator.device, n_bytes, what, "take a smaller leaf_size")
         problem = operator, Y, weights
         own = _shares_of(tree, operator.X, leaves)
         trials = _Trials(problem, leaves, own, self)

@@ -12,7 +12,7 @@ from contract import BOTH, diagonals, relative
 from results import assert_equal, entries
 
 from sklearn_ntk.architectures import cnn, mlp
-from sklearn_ntk.gram import gram
+from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
 
 RELU = lower(mlp(3), 1.5, 0.1)
@@ -79,6 +79,11 @@ def test_lengths_of_all_sizes(gpu):
     assert relative(error, left[:, None], left).max() <= 1e-14
 
 
+def test_no_rows(gpu):
+    assert diagonal(RELU, np.empty((0, 3)), device="cuda").shape == (0,)
+    assert gram(RELU, np.empty((0, 3)), device="cuda").shape == (0, 0)
+
+
 def test_out(gpu):
     X = rows_of_all_kinds()[0]
     expected = gram(RELU, X, get=BOTH, gradient=True, device="cuda")
@@ -103,7 +108,7 @@ def test_transfers(gpu):
     assert K.shape == (300, 300)
 
 
-def test_memory_runs_out(gpu):
+def test_memory_runs_out(gpu, monkeypatch):
     """At any allocation: blocks become smaller, or there is an error, and nothing is kept."""
     if not hasattr(gpu, "LOG"):
         pytest.skip("sets the limit of the stand-in")
@@ -117,14 +122,22 @@ def test_memory_runs_out(gpu):
             try:
                 found = gram(RELU, X, device="cuda")
             except MemoryError as error:
+                assert "take fewer rows" in str(error)
                 seen.add(str(error).split()[0])
             else:
                 seen.add(len(found))
                 assert np.abs(found - expected).max() <= 1e-14 * expected.max()
             assert gpu.LOG.used == used
+        gpu.set_limit(used)
+        with pytest.raises(MemoryError, match="take fewer rows"):
+            diagonal(RELU, X, device="cuda")
     finally:
         gpu.set_limit(float("inf"))
-    assert {130, "The"} <= seen
+    assert {130, "The"} == seen
+    import cupyx
+
+    monkeypatch.setattr(cupyx, "can_pin", False)
+    assert np.array_equal(gram(RELU, X, device="cuda"), expected)
     gpu.set_limit(used + 100_000)
     try:
         with pytest.raises(MemoryError, match=r"needs 0\.\d+ GB of the GPU's memory"):

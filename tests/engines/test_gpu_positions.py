@@ -108,6 +108,24 @@ def test_networks(gpu, cells):
     check((PROGRAMS[name] for name in SOME), False, "float64", 1e-13)
 
 
+def test_little_shared_memory(gpu, few_kernels, monkeypatch):
+    """Cards have 64 kB or more: what does not fit there goes through memory."""
+    from sklearn_ntk.engines.cupy.lines import Machine
+
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("takes memory of the stand-in away")
+    program = PROGRAMS["many strides"]  # has a field of 330 pairs of positions of 16 bytes
+    for n_bytes, has_field in ((5_280, True), (5_279, False)):
+        monkeypatch.setattr(gpu.cuda, "SHARED", n_bytes)
+        assert ("field" in Machine(program, False).launches.cases) == has_field
+        check((program,), False, "float64", 1e-13)
+
+
+def test_no_rows(gpu, few_kernels):
+    program = PROGRAMS["two fields"]
+    assert diagonal(program, np.empty((0, 60)), device="cuda").shape == (0,)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "gradient, dtype, tolerance, most",

@@ -12,6 +12,8 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk._runtime import memory
+from sklearn_ntk.estimators import _choice_of_solver
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4))
@@ -97,19 +99,36 @@ def test_rows_of_numpy(gpu, model, targets, device):
         assert_allclose(likelihood, expected.log_marginal_likelihood(), rtol=1e-8)
 
 
-@models
-def test_rows_of_cupy(gpu, model, targets):
-    """Results are of the kind of the new rows, whatever those of the fit were."""
+def check_rows_of_cupy(gpu, model, targets, number):
+    """Results are of the kind of the new rows, whatever those of the fit were.
+
+    Rows of CuPy are on the device of this number, which is not the current one if it is not 0.
+    """
+    if number >= gpu.cuda.runtime.getDeviceCount():
+        pytest.skip("needs a second device")
     y = TARGETS[targets]
     expected = clone(model).fit(X, y, WEIGHTS)
     known = results(expected, NEW)
-    fitted = clone(model).fit(*map(gpu.asarray, (X, y, WEIGHTS)))
+    with gpu.cuda.Device(number):
+        *data, new = map(gpu.asarray, (X, y, WEIGHTS, NEW))
+    fitted = clone(model).fit(*data)
     assert isinstance(fitted.X_fit_, gpu.ndarray)
-    score = expected.score(X, y, WEIGHTS)
-    assert abs(fitted.score(*map(gpu.asarray, (X, y, WEIGHTS))) - score) < 1e-8
+    assert abs(fitted.score(*data) - expected.score(X, y, WEIGHTS)) < 1e-8
     for one in (fitted, expected):
-        assert_same(results(one, gpu.asarray(NEW)), known, gpu.ndarray)
+        assert_same(results(one, new), known, gpu.ndarray)
         assert_same(results(one, NEW), known, np.ndarray)
+    if hasattr(fitted, "sample_y"):
+        assert fitted.sample_y(NEW, 3).shape[-1] == fitted.sample_y(new, 3).shape[-1] == 3
+
+
+@models
+def test_rows_of_cupy(gpu, model, targets):
+    check_rows_of_cupy(gpu, model, targets, 0)
+
+
+@pytest.mark.parametrize("model, targets", [MODELS[0], MODELS[9]], ids=["numbers", "labels"])
+def test_rows_of_another_device(gpu, model, targets):
+    check_rows_of_cupy(gpu, model, targets, 1)
 
 
 def test_transfers(gpu):
@@ -159,6 +178,48 @@ def test_memory(gpu):
         gpu.set_limit(float("inf"))
 
 
+def test_memory_of_each_place(gpu, monkeypatch):
+    """A matrix is to fit where it is, and where a loss copies it to."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    model = NTKRegressor(**RELU, solver="cg", alpha=0.1, device="cuda")
+    hinge = NTKClassifier("ntk", activation="relu", loss="hinge", device="cuda")
+    gpu.set_limit(gpu.LOG.used + 40_000)  # less than the matrix
+    try:
+        for one in (model, clone(model).set_params(solver="local")):
+            text = message(lambda m=one: m.fit(X, Y), MemoryError)
+            assert "GB of the GPU's memory" in text and "NumPy" not in text
+    finally:
+        gpu.set_limit(float("inf"))
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "free_memory", lambda: 40_000.0)
+    text = message(lambda: hinge.fit(X, TARGETS["classes"]), MemoryError)
+    assert text.startswith("A copy of the Gram matrix of 79 rows") and "squared_error" in text
+
+
+def test_solvers_of_arrays_of_cupy(gpu, monkeypatch):
+    """What is on a GPU is factorised there, or refused, however many rows there are."""
+    monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 10)
+    monkeypatch.setattr(_choice_of_solver, "SHARE", 1e-9)
+    rows, K, y = map(gpu.asarray, (X, NTKKernel()(X), Y))
+    matrix = NTKRegressor("precomputed")
+    assert {m.fit(Z, y).solver_ for m, Z in ((NTKRegressor(**RELU), rows), (matrix, K))} == {
+        "cholesky"
+    }
+    for solver in ("cg", "nystroem"):
+        text = message(lambda s=solver: clone(matrix).set_params(solver=s).fit(K, y))
+        assert "takes matrices of NumPy" in text and "cupy.asnumpy" in text
+    if not hasattr(gpu, "LOG"):
+        return
+    gpu.set_limit(gpu.LOG.used + 50_000)
+    try:
+        for model, Z in ((NTKRegressor(**RELU), rows), (matrix, K)):
+            text = message(lambda m=model, Z=Z: clone(m).fit(Z, y), MemoryError)
+            assert "needs" in text and "copy the rows by cupy.asnumpy" in text
+    finally:
+        gpu.set_limit(float("inf"))
+
+
 GRID = {"depth": [1, 2], "n_frozen": [0, 1]}
 
 
@@ -175,7 +236,10 @@ GRID = {"depth": [1, 2], "n_frozen": [0, 1]}
 def test_choice(gpu, model):
     y = TARGETS["labels"] if hasattr(model, "predict_proba") else Y
     expected = clone(model).fit(X, y)
-    fitted = clone(model).set_params(device="cuda").fit(X, y)
+    on_cuda = {"device": "cuda"}  # a kernel object has its own
+    if "kernel" in model.param_grid:
+        on_cuda = {"param_grid": {"kernel": [NTKKernel(1, device="cuda")]}}
+    fitted = clone(model).set_params(**on_cuda).fit(X, y)
     ones = np.ones(80)
     on_gpu = clone(model).fit(*map(gpu.asarray, (X, y, ones)))
     names = ["predict", "predict_gradient", "predict_proba"]
@@ -195,14 +259,19 @@ def test_choice(gpu, model):
         assert on_gpu.sample_y(gpu.asarray(NEW), 3, random_state=0).shape == (9, 3)
 
 
+@pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
-def test_many_rows(gpu, solver):
-    """Solvers of many rows take the kernel of a GPU; new rows may be of CuPy."""
-    model = NTKRegressor(**RELU, solver=solver, leaf_size=40, alpha=0.1)
+def test_many_rows(gpu, solver, number):
+    """Solvers of many rows take the kernel of a GPU, in threads too; new rows may be of CuPy."""
+    if number >= gpu.cuda.runtime.getDeviceCount():
+        pytest.skip("needs a second device")
+    model = NTKRegressor(**RELU, solver=solver, leaf_size=40)
     expected = clone(model).fit(X, Y)
-    fitted = clone(model).set_params(device="cuda").fit(X, Y)
+    fitted = clone(model).set_params(device=f"cuda:{number}").fit(X, Y)
     known = expected.predict(NEW, return_std=True)
-    for new in (NEW, gpu.asarray(NEW)):
+    with gpu.cuda.Device(number):
+        on_device = gpu.asarray(NEW)
+    for new in (NEW, on_device):
         for part, other in zip(fitted.predict(new, return_std=True), known, strict=True):
             assert isinstance(part, type(new))
             assert_allclose(part if new is NEW else part.get(), other, rtol=1e-3, atol=1e-3)
@@ -215,6 +284,17 @@ def test_precomputed(gpu):
     assert_allclose(fitted.predict(gpu.asarray(K[:5])).get(), expected, rtol=1e-9)
 
 
+def test_labels_that_are_texts(gpu):
+    """CuPy has none: they are arrays of NumPy."""
+    labels = np.where(TARGETS["classes"], "up", "down")
+    model = NTKClassifier("ntk", alpha=0.1).fit(X, labels)
+    new, known = gpu.asarray(NEW), model.predict(NEW)
+    assert np.array_equal(model.predict(new), known)
+    (stage,) = model.staged_predict(new, [np.inf])
+    assert np.array_equal(stage, known)
+    assert model.score(gpu.asarray(X), labels) == model.score(X, labels)
+
+
 def test_equal_rows(gpu):
     """They are found by numbers, and compared; also if numbers are equal by chance."""
     from sklearn_ntk.estimators._equal_rows import distinct
@@ -222,6 +302,15 @@ def test_equal_rows(gpu):
     rows = RNG.integers(0, 2, (200, 3)) * np.array([1.0, -1.0, 1e300])
     for part, other in zip(distinct(gpu.asarray(rows)), distinct(rows), strict=True):
         assert np.array_equal(part, other)
+
+
+def test_pickles_of_rows_of_cupy(gpu):
+    """They have arrays of NumPy, and predict by them."""
+    fitted = NTKRegressor(**RELU, alpha=0.1).fit(gpu.asarray(X), gpu.asarray(Y))
+    again = pickle.loads(pickle.dumps(fitted))
+    assert isinstance(again.X_fit_, np.ndarray) and isinstance(fitted.X_fit_, gpu.ndarray)
+    assert not any(isinstance(each, gpu.ndarray) for each in vars(again).values())
+    assert_allclose(again.predict(NEW), fitted.predict(NEW), rtol=1e-9)
 
 
 LOADING = """
@@ -279,6 +368,55 @@ def test_arrays_of_several_places(gpu, model):
     text = message(lambda: other.fit(rows, on_device))
     assert "device='cpu' cannot take arrays of CuPy on device 0" in text
     assert "device='cpu' cannot" in message(lambda: other.fit(X, y).predict(rows))
+
+
+def test_arrays_of_other_libraries():
+    class Tensor:
+        __cuda_array_interface__, shape = {}, (80, 4)
+
+        def __array__(self, *arguments, **options):
+            raise TypeError("can't convert device type tensor to numpy")
+
+    model, ending = NTKRegressor(**RELU), "on a GPU of another library: pass cupy.asarray of it."
+    fitted = clone(model).fit(X, Y)
+    for name, call in (
+        ("X", lambda: model.fit(Tensor(), Y)),
+        ("y", lambda: model.fit(X, Tensor())),
+        ("sample_weight", lambda: model.fit(X, Y, Tensor())),
+        ("X", lambda: fitted.predict(Tensor())),
+        ("X", lambda: NTKKernel()(Tensor())),
+    ):
+        text = message(call)
+        assert text.startswith(f"{name} must be") and text.endswith(ending)
+
+
+def test_devices_that_would_be_ignored(gpu):
+    """Kernel objects compute by their own device, and precomputed ones where they are."""
+    y, K = TARGETS["classes"], NTKKernel(1)(X)
+    for model in (
+        NTKRegressor(NTKKernel(1), device="cuda"),
+        NTKClassifier(NTKKernel(1, device="cuda:1"), device="cuda"),
+        NTKRegressor(RBF(), device="cuda"),
+        NTKRegressorCV({"kernel": ["ntk", NTKKernel(1)]}, device="cuda"),
+    ):
+        assert "set the device of the kernel" in message(lambda m=model: m.fit(X, y))
+    NTKRegressor(NTKKernel(1, device="cuda"), device="cuda", alpha=1.0).fit(X, y)
+    model = NTKRegressor("precomputed", device="cuda", alpha=1.0)
+    assert "pass cupy.asarray of it" in message(lambda: model.fit(K, y))
+    assert model.fit(gpu.asarray(K), gpu.asarray(y)).solver_ == "cholesky"
+
+
+def test_memory_of_a_choice(gpu):
+    """It is that of the device of each kernel."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    gpu.set_limit(gpu.LOG.used + 50_000)
+    try:
+        model = NTKRegressorCV({"kernel": ["ntk", NTKKernel(1, device="cuda")]})
+        text = message(lambda: model.fit(X, Y), MemoryError)
+        assert text.startswith("A fit of 79 distinct rows needs") and "GPU's memory" in text
+    finally:
+        gpu.set_limit(float("inf"))
 
 
 def test_rows_that_cannot_be(gpu):

@@ -268,12 +268,12 @@ def test_what_does_not_fit_is_not_started(cls, solver, monkeypatch):
     message = rf"400 distinct rows by solver='{solver}' needs .* GB.*max_memory is 1e-05 GB"
     with pytest.raises(MemoryError, match=message):
         fitted(cls, solver, max_memory=1e4)
-    monkeypatch.setattr(_choice_of_solver, "check_memory", refuse)
+    monkeypatch.setattr(_choice_of_solver, "check_memory_of", refuse)
     with pytest.raises(MemoryError, match="400 distinct rows"):
         fitted(cls, solver)
 
 
-def refuse(n_bytes, what, remedy):
+def refuse(device, n_bytes, what, remedy):
     raise MemoryError(what)
 
 

@@ -56,6 +56,22 @@ def test_cupy_in_cupy_out(gpu, kernel):
         assert_array_equal(kernel(gpu.asarray(array)[:, ::2]).get(), kernel(array[:, ::2]))
 
 
+def test_another_device(gpu):
+    """Its rows are computed with there, while another one is current."""
+    if gpu.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs a second device")
+    with gpu.cuda.Device(1):
+        rows, others = gpu.asarray(X), gpu.asarray(Y)
+    kernel = clone(KERNELS[3]).set_params(device=None)
+    for found, known in (
+        (kernel(rows), kernel(X)),
+        (kernel(rows, others), kernel(X, Y)),
+        (kernel.diag(rows), kernel.diag(X)),
+    ):
+        assert found.device == rows.device
+        assert_allclose(found.get(), known, rtol=1e-13)
+
+
 def test_layouts_of_numpy(gpu):
     read_only = X.copy()
     read_only.flags.writeable = False
@@ -157,6 +173,21 @@ def test_without_a_driver(gpu, monkeypatch):
     monkeypatch.setattr(gpu.cuda.runtime, "COUNT", 0)
     text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
     assert "cudaErrorInsufficientDriver" in text and "'cuda12'" in text
+
+
+def test_without_libraries_of_cuda(gpu, monkeypatch):
+    from sklearn_ntk.engines.cupy import devices
+
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("takes a library of the stand-in away")
+
+    def missing():
+        raise RuntimeError('Failure finding "libnvrtc.so.12": No such file\nin some folder')
+
+    monkeypatch.setattr(devices, "_process", [])  # libraries are looked for once
+    monkeypatch.setattr(gpu.cuda.nvrtc, "getVersion", missing)
+    text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
+    assert "libnvrtc" in text and "'cuda12'" in text
 
 
 def test_forked_children(gpu, monkeypatch):

@@ -181,11 +181,11 @@ def test_memory_is_asked_for_before_the_matrix(monkeypatch, precision):
     operator, Y, weights = rows_of(n=100)
     asked = []
 
-    def refuse(n_bytes, what, remedy):
+    def refuse(device, n_bytes, what, remedy):
         asked.append(n_bytes)
         raise MemoryError(what)
 
-    monkeypatch.setattr(_operator, "check_memory", refuse)
+    monkeypatch.setattr(_operator, "check_memory_of", refuse)
     monkeypatch.setattr(operator, "single", pytest.fail)
     monkeypatch.setattr(operator, "dense", pytest.fail)
     with pytest.raises(MemoryError, match="100 rows by conjugate gradients"):
