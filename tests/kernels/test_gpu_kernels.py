@@ -26,6 +26,22 @@ KERNELS = [
 kernels = pytest.mark.parametrize("kernel", KERNELS, ids=str)
 
 
+def test_another_device(gpu):
+    """Its rows are computed with there, while another one is current."""
+    if gpu.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs a second device")
+    with gpu.cuda.Device(1):
+        rows, others = gpu.asarray(X), gpu.asarray(Y)
+    kernel = clone(KERNELS[3]).set_params(device=None)
+    for found, known in (
+        (kernel(rows), kernel(X)),
+        (kernel(rows, others), kernel(X, Y)),
+        (kernel.diag(rows), kernel.diag(X)),
+    ):
+        assert found.device == rows.device
+        assert_allclose(found.get(), known, rtol=1e-13)
+
+
 @kernels
 def test_numpy_in_numpy_out(gpu, kernel):
     on_cpu = clone(kernel).set_params(device=None)
@@ -54,22 +70,6 @@ def test_cupy_in_cupy_out(gpu, kernel):
     for kind in ("float16", "float32", "int8"):
         array = RNG.integers(-3, 4, (5, 8)).astype(kind)
         assert_array_equal(kernel(gpu.asarray(array)[:, ::2]).get(), kernel(array[:, ::2]))
-
-
-def test_another_device(gpu):
-    """Its rows are computed with there, while another one is current."""
-    if gpu.cuda.runtime.getDeviceCount() < 2:
-        pytest.skip("needs a second device")
-    with gpu.cuda.Device(1):
-        rows, others = gpu.asarray(X), gpu.asarray(Y)
-    kernel = clone(KERNELS[3]).set_params(device=None)
-    for found, known in (
-        (kernel(rows), kernel(X)),
-        (kernel(rows, others), kernel(X, Y)),
-        (kernel.diag(rows), kernel.diag(X)),
-    ):
-        assert found.device == rows.device
-        assert_allclose(found.get(), known, rtol=1e-13)
 
 
 def test_layouts_of_numpy(gpu):
