@@ -192,6 +192,11 @@ def test_common_offset(gpu):
         assert_equal(found, gram(RELU, X, dtype=dtype), tolerance)
 
 
+def test_no_rows(gpu):
+    assert diagonal(RELU, np.empty((0, 3)), device="cuda").shape == (0,)
+    assert gram(RELU, np.empty((0, 3)), device="cuda").shape == (0, 0)
+
+
 def test_out(gpu):
     X = rows_of_all_kinds()[0]
     expected = gram(RELU, X, get=BOTH, gradient=True, device="cuda")
@@ -202,11 +207,6 @@ def test_out(gpu):
             assert np.array_equal(part if place is np.asarray else part.get(), other)
     with pytest.raises(ValueError, match="out must have a C-contiguous"):
         gram(RELU, gpu.asarray(X), out=expected[0][0])
-
-
-def test_no_rows(gpu):
-    assert diagonal(RELU, np.empty((0, 3)), device="cuda").shape == (0,)
-    assert gram(RELU, np.empty((0, 3)), device="cuda").shape == (0, 0)
 
 
 def test_transfers(gpu):

@@ -268,8 +268,8 @@ def test_search(gpu):
     assert_allclose(scores[on_device], scores[~on_device], rtol=1e-9)
 
 
-@pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
 @pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
 def test_many_rows(gpu, solver, number):
     """Solvers of many rows take the kernel of a GPU, in threads too; new rows may be of CuPy."""
     if number >= gpu.cuda.runtime.getDeviceCount():
