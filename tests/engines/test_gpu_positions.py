@@ -1,5 +1,7 @@
 """The engine for GPUs on images and sequences against the compiled one."""
 
+import gc
+
 import numpy as np
 import nvrtc
 import pytest
@@ -118,7 +120,7 @@ def test_networks(gpu, few_kernels, cells):
     check((PROGRAMS[name] for name in SOME), False, "float64", 1e-13)
 
 
-def test_little_shared_memory(gpu, few_kernels, monkeypatch):
+def test_little_shared_memory(gpu, monkeypatch):
     """Cards have 64 kB or more: what does not fit there goes through memory."""
     from sklearn_ntk.engines.cupy.lines import Machine
 
@@ -131,7 +133,7 @@ def test_little_shared_memory(gpu, few_kernels, monkeypatch):
         check((program,), False, "float64", 1e-13)
 
 
-def test_no_rows(gpu, few_kernels):
+def test_no_rows(gpu):
     program = PROGRAMS["two fields"]
     assert diagonal(program, np.empty((0, 60)), device="cuda").shape == (0,)
 
@@ -256,6 +258,7 @@ def test_memory_runs_out(gpu, few_kernels, monkeypatch):
     monkeypatch.setattr(lines, "CELLS_BYTES", 0)
     X = np.random.default_rng(0).standard_normal((24, 24))
     program = PROGRAMS["conv pooled"]
+    gc.collect()  # errors of other tests may still hold arrays
     expected, used, seen = gram(program, X, device="cuda"), gpu.LOG.used, set()
     try:
         for limit in range(0, 3_000_000, 150_000):
