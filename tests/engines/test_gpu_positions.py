@@ -258,8 +258,9 @@ def test_memory_runs_out(gpu, few_kernels, monkeypatch):
     monkeypatch.setattr(lines, "CELLS_BYTES", 0)
     X = np.random.default_rng(0).standard_normal((24, 24))
     program = PROGRAMS["conv pooled"]
-    gc.collect()  # errors of other tests may still hold arrays
-    expected, used, seen = gram(program, X, device="cuda"), gpu.LOG.used, set()
+    expected, seen = gram(program, X, device="cuda"), set()
+    gc.collect()  # what errors of other tests refer to
+    used = gpu.LOG.used
     try:
         for limit in range(0, 3_000_000, 150_000):
             gpu.set_limit(used + limit)
