@@ -12,6 +12,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk._runtime.threads import run_apart
 from sklearn_ntk.architectures import cnn
 from sklearn_ntk.gram import gram
 
@@ -197,3 +198,10 @@ def test_forked_children(gpu, monkeypatch):
     monkeypatch.setattr(devices.os, "getpid", lambda: 1)
     text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
     assert "Process 1 was forked" in text and "loky" in text
+    if hasattr(gpu, "LOG"):  # there, threads for the CPU begin all the same
+
+        def fail(self):
+            raise RuntimeError("cudaErrorInitializationError")
+
+        monkeypatch.setattr(gpu.cuda.Device, "__enter__", fail)
+        assert run_apart(lambda: 1) == 1
