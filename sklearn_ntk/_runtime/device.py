@@ -6,7 +6,7 @@ Nothing here imports CuPy: an array can be one of CuPy's only if someone else ha
 import re
 import reprlib
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
 
@@ -48,7 +48,8 @@ def product(A, B):
 def as_here():
     """Function that gives another thread a context with the device and stream of this one.
 
-    CUDA has them for each thread; without a GPU in use the context is empty.
+    CUDA has them for each thread. Where it cannot be used, as in a fork of a process that has used
+    it, the context is empty.
     """
     try:
         cuda = sys.modules["cupy"].cuda
@@ -58,7 +59,12 @@ def as_here():
 
     @contextmanager
     def entered():
-        with device, stream:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(device)
+                stack.enter_context(stream)
+            except RuntimeError:
+                stack.close()
             yield
 
     return entered

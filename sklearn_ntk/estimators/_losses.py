@@ -47,12 +47,8 @@ class ClassRows(NamedTuple):
         return merge(self.targets, self.weights, self.group)[:2]
 
     def matrix(self):
-        """The Gram matrix as an array of NumPy, copied from a GPU if it is there."""
-        K = self.operator.dense()
-        if is_on_device(K):
-            what = f"A copy of the Gram matrix of {len(K)} rows, which this loss takes to the CPU,"
-            check_memory(K.nbytes, what, "take fewer rows, or loss='squared_error'")
-        return on_host(K)
+        """The Gram matrix as an array of NumPy."""
+        return _copied(self.operator.dense())
 
 
 class Loss:
@@ -189,7 +185,7 @@ class LogLoss(Loss):
 
     def training(self, model, K):
         Y, *problem = model._problem
-        return LogLossTraining(on_host(K), *problem), Y
+        return LogLossTraining(_copied(K), *problem), Y
 
 
 class Hinge(Loss):
@@ -245,6 +241,14 @@ def loss_of(model):
     """Loss of a classifier; the squared error if it has no parameter ``loss`` or an invalid one."""
     name = getattr(model, "loss", None)
     return LOSSES.get(name if isinstance(name, str) else None, LOSSES["squared_error"])
+
+
+def _copied(K):
+    """A Gram matrix as an array of NumPy, a copy if it is on a GPU."""
+    if is_on_device(K):
+        what = f"A copy of the Gram matrix of {len(K)} rows, which this loss takes to the CPU,"
+        check_memory(K.nbytes, what, "take fewer rows, or loss='squared_error'")
+    return on_host(K)
 
 
 def _ranks(model, n):

@@ -14,12 +14,11 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
-from ..engines._work import active, on_device
+from ..engines._work import on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
-from ..gram._running import given
 from ..layers import lower
-from ._rows import check_rows, divided, read_length_scale, text_of
+from ._rows import check_rows, divided, read_length_scale, text_of, where_rows_are
 from ._trials import TrialKernel
 
 _TIED = ("weight_var", "bias_var")
@@ -126,6 +125,7 @@ class NetworkKernel(TrialKernel):
         return program
 
     @one_notice()
+    @where_rows_are
     def __call__(self, X, Y=None, eval_gradient=False):
         """Gram matrix of the rows of ``X``, or between those of ``X`` and ``Y``.
 
@@ -149,14 +149,13 @@ class NetworkKernel(TrialKernel):
         same = Y is None or Y is X
         module = likelihood_module() if same and self._is_trial else None
         try:
-            with active(given(X, Y), self.device):
-                left = self._rows(X)
-                right = left if same else self._rows(Y)
-                if eval_gradient:
-                    results = self._with_gradient(program, left)
-                else:
-                    results = [gram(program, left, right, **self._options())]
-                results = self._within(results, module) if same else results
+            left = self._rows(X)
+            right = left if same else self._rows(Y)
+            if eval_gradient:
+                results = self._with_gradient(program, left)
+            else:
+                results = [gram(program, left, right, **self._options())]
+            results = self._within(results, module) if same else results
         except OutOfRange:
             if module is None:
                 raise
@@ -209,6 +208,7 @@ class NetworkKernel(TrialKernel):
         """Whether the network has an `Input` layer: rows are images or sequences."""
         return self._program().shape is not None
 
+    @where_rows_are
     def diag(self, X):
         """Diagonal of the Gram matrix of the rows of ``X``, in linear time.
 
@@ -221,10 +221,9 @@ class NetworkKernel(TrialKernel):
         array of shape (n,)
         """
         options = {"get": self._get, "dtype": self.dtype, "device": self.device}
-        program = self._program()
-        with active([X], self.device):
-            return diagonal(program, self._rows(X), **options)
+        return diagonal(self._program(), self._rows(X), **options)
 
+    @where_rows_are
     def gradient_x(self, X, Y=None, coef=None):
         """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
 

@@ -108,7 +108,7 @@ def test_networks(gpu, cells):
     check((PROGRAMS[name] for name in SOME), False, "float64", 1e-13)
 
 
-def test_little_shared_memory(gpu, few_kernels, monkeypatch):
+def test_little_shared_memory(gpu, monkeypatch):
     """Cards have 64 kB or more: what does not fit there goes through memory."""
     from sklearn_ntk.engines.cupy.lines import Machine
 
@@ -121,7 +121,7 @@ def test_little_shared_memory(gpu, few_kernels, monkeypatch):
         check((program,), False, "float64", 1e-13)
 
 
-def test_no_rows(gpu, few_kernels):
+def test_no_rows(gpu):
     program = PROGRAMS["two fields"]
     assert diagonal(program, np.empty((0, 60)), device="cuda").shape == (0,)
 

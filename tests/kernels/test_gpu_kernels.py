@@ -12,6 +12,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk._runtime.threads import run_apart
 from sklearn_ntk.architectures import cnn
 from sklearn_ntk.gram import gram
 
@@ -24,6 +25,22 @@ KERNELS = [
     NTKKernel(2, length_scale=[0.5, 1.0, 2.0, 3.0], device="cuda"),
 ]
 kernels = pytest.mark.parametrize("kernel", KERNELS, ids=str)
+
+
+def test_another_device(gpu):
+    """Its rows are computed with there, while another one is current."""
+    if gpu.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("needs a second device")
+    with gpu.cuda.Device(1):
+        rows, others = gpu.asarray(X), gpu.asarray(Y)
+    kernel = clone(KERNELS[3]).set_params(device=None)
+    for found, known in (
+        (kernel(rows), kernel(X)),
+        (kernel(rows, others), kernel(X, Y)),
+        (kernel.diag(rows), kernel.diag(X)),
+    ):
+        assert found.device == rows.device
+        assert_allclose(found.get(), known, rtol=1e-13)
 
 
 @kernels
@@ -54,22 +71,6 @@ def test_cupy_in_cupy_out(gpu, kernel):
     for kind in ("float16", "float32", "int8"):
         array = RNG.integers(-3, 4, (5, 8)).astype(kind)
         assert_array_equal(kernel(gpu.asarray(array)[:, ::2]).get(), kernel(array[:, ::2]))
-
-
-def test_another_device(gpu):
-    """Its rows are computed with there, while another one is current."""
-    if gpu.cuda.runtime.getDeviceCount() < 2:
-        pytest.skip("needs a second device")
-    with gpu.cuda.Device(1):
-        rows, others = gpu.asarray(X), gpu.asarray(Y)
-    kernel = clone(KERNELS[3]).set_params(device=None)
-    for found, known in (
-        (kernel(rows), kernel(X)),
-        (kernel(rows, others), kernel(X, Y)),
-        (kernel.diag(rows), kernel.diag(X)),
-    ):
-        assert found.device == rows.device
-        assert_allclose(found.get(), known, rtol=1e-13)
 
 
 def test_layouts_of_numpy(gpu):
@@ -197,3 +198,10 @@ def test_forked_children(gpu, monkeypatch):
     monkeypatch.setattr(devices.os, "getpid", lambda: 1)
     text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
     assert "Process 1 was forked" in text and "loky" in text
+    if hasattr(gpu, "LOG"):  # there, threads for the CPU begin all the same
+
+        def fail(self):
+            raise RuntimeError("cudaErrorInitializationError")
+
+        monkeypatch.setattr(gpu.cuda.Device, "__enter__", fail)
+        assert run_apart(lambda: 1) == 1
