@@ -257,7 +257,7 @@ class NetworkKernel(TrialKernel):
         X, Y = (None if Z is None else self._rows(Z) for Z in (X, Y))
         found = gradient_x(program, X, Y, coef, **self._options())
         if self.length_scale is not None:
-            found /= read_length_scale(self.length_scale)
+            found /= np.asarray(read_length_scale(self.length_scale), like=found)
         return found
 
     def __eq__(self, other):

@@ -138,8 +138,13 @@ def test_transfers(gpu):
             if place is gpu.asarray:
                 assert log.to_device <= 8 * 10 * n
     log.clear()
-    NTKRegressor(**RELU, device="cuda").fit(rows, rows[:, 0])
-    assert log.from_device <= 8 * 10 * n * 15  # for each ridge
+    learning = NTKRegressor("ntk", features="full", n_feature_steps=1, device="cuda")
+    learning.fit(rows, rows[:, 0])
+    assert log.from_device <= 8 * 20 * n * 15 + 8 * d * d  # for each ridge, and the features
+    log.clear()
+    assert learning.predict_gradient(new).shape == (m, d) and log.from_device <= 8 * m * (d + 5)
+    log.clear()
+    assert learning.feature_importances_[0] > 0.5 and log.from_device <= 8 * (3 * n + d)
 
 
 def test_memory(gpu):
