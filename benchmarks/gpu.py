@@ -127,7 +127,7 @@ def fits(cupy, options):
 
 
 def gradients(cupy, options):
-    """Gradients of a function at rows on the device, a sum over all of them, and learned features."""
+    """Gradients of a function at rows on the device, a sum over all of them, and features."""
     from sklearn_ntk import NTKKernel, NTKRegressor
 
     n, d = options.n_fit, options.d
