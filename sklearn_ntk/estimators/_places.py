@@ -48,12 +48,14 @@ def take(X, index):
 def where_rows_are(method):
     """Decorator of a method of rows X: results for rows of CuPy are arrays of CuPy.
 
-    While it runs, the device of the rows, or else of the kernel, is the current one.
+    While it runs, the device of the rows, or else of those of the fit, or of the kernel, is the
+    current one.
     """
 
     @wraps(method)
     def placed(self, X, *arguments, **options):
-        with active([X], device_of(self)):
+        rows = X if is_on_device(X) else vars(self).get("X_fit_")
+        with active([rows], device_of(self)):
             found = method(self, X, *arguments, **options)
             return moved(found, X)
 

@@ -1,6 +1,7 @@
 """Base class of the kernels: parameters, hyperparameters, Gram matrices and their derivatives."""
 
 import numbers
+from functools import wraps
 
 import numpy as np
 from sklearn.base import clone
@@ -14,15 +15,27 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
-from ..engines._work import on_device
+from ..engines._work import active, on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
+from ..gram._running import given
 from ..layers import lower
 from ._rows import check_rows, divided, read_length_scale, text_of
 from ._trials import TrialKernel
 
 _TIED = ("weight_var", "bias_var")
 """The variances, in the order of the last axis of derivatives of `gram.gram`."""
+
+
+def where_rows_are(method):
+    """Decorator of a method of rows X, maybe also Y: the device that computes is the current."""
+
+    @wraps(method)
+    def placed(self, X, Y=None, *arguments, **options):
+        with active(given(X, Y), self.device):
+            return method(self, X, Y, *arguments, **options)
+
+    return placed
 
 
 class NetworkKernel(TrialKernel):
@@ -125,6 +138,7 @@ class NetworkKernel(TrialKernel):
         return program
 
     @one_notice()
+    @where_rows_are
     def __call__(self, X, Y=None, eval_gradient=False):
         """Gram matrix of the rows of ``X``, or between those of ``X`` and ``Y``.
 
@@ -219,8 +233,10 @@ class NetworkKernel(TrialKernel):
         array of shape (n,)
         """
         options = {"get": self._get, "dtype": self.dtype, "device": self.device}
-        return diagonal(self._program(), self._rows(X), **options)
+        with active([X], self.device):
+            return diagonal(self._program(), self._rows(X), **options)
 
+    @where_rows_are
     def gradient_x(self, X, Y=None, coef=None):
         """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
 

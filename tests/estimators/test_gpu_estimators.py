@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk._runtime.device import on_host
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4))
@@ -68,7 +69,7 @@ def assert_same(found, expected, kind):
     """Equal but for rounding, and of a kind of arrays."""
     for name, values in expected.items():
         assert isinstance(found[name], kind), name
-        part = found[name] if kind is np.ndarray else found[name].get()
+        part = on_host(found[name])
         assert part.dtype == values.dtype
         assert_allclose(part, values, rtol=1e-7, atol=1e-9, err_msg=name)
 
@@ -99,17 +100,22 @@ def test_rows_of_numpy(gpu, model, targets, device):
 
 @models
 def test_rows_of_cupy(gpu, model, targets):
-    """Results are of the kind of the new rows, whatever those of the fit were."""
+    """Results are of the kind of the new rows, whatever those of the fit were.
+
+    Rows are on the last device, while the first is the current one.
+    """
     y = TARGETS[targets]
     expected = clone(model).fit(X, y, WEIGHTS)
     known = results(expected, NEW)
-    fitted = clone(model).fit(*map(gpu.asarray, (X, y, WEIGHTS)))
+    with gpu.cuda.Device(gpu.cuda.runtime.getDeviceCount() - 1):
+        *data, new = map(gpu.asarray, (X, y, WEIGHTS, NEW))
+    fitted = clone(model).fit(*data)
     assert isinstance(fitted.X_fit_, gpu.ndarray)
-    score = expected.score(X, y, WEIGHTS)
-    assert abs(fitted.score(*map(gpu.asarray, (X, y, WEIGHTS))) - score) < 1e-8
+    assert abs(fitted.score(*data) - expected.score(X, y, WEIGHTS)) < 1e-8
     for one in (fitted, expected):
-        assert_same(results(one, gpu.asarray(NEW)), known, gpu.ndarray)
+        assert_same(results(one, new), known, gpu.ndarray)
         assert_same(results(one, NEW), known, np.ndarray)
+    assert_allclose(fitted.feature_importances_, expected.feature_importances_, rtol=1e-7)
 
 
 def test_transfers(gpu):

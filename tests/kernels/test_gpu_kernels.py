@@ -27,9 +27,12 @@ kernels = pytest.mark.parametrize("kernel", KERNELS, ids=str)
 def test_cupy_in_cupy_out(gpu, kernel):
     """Also where the kernel says nothing of a device, and for types and layouts of all kinds.
 
-    Of NumPy, the numbers are those of the processor.
+    Of NumPy, the numbers are those of the processor. Rows are on the last device, while the first is
+    the current one.
     """
-    rows, others, coef = map(gpu.asarray, (X, Y, Y))
+    count = gpu.cuda.runtime.getDeviceCount()
+    with gpu.cuda.Device(0 if kernel.device == "cuda:0" else count - 1):
+        rows, others, coef = map(gpu.asarray, (X, Y, Y))
     nowhere, names = clone(kernel).set_params(device=None), ("__call__", "diag", "gradient_x")
     for name, more in zip(names, ((Y,), (), (Y, Y)), strict=True):
         expected, known = (getattr(each, name)(X, *more) for each in (nowhere, kernel))
