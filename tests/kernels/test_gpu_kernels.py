@@ -27,8 +27,8 @@ kernels = pytest.mark.parametrize("kernel", KERNELS, ids=str)
 def test_cupy_in_cupy_out(gpu, kernel):
     """Also where the kernel says nothing of a device, and for types and layouts of all kinds.
 
-    Of NumPy, the numbers are those of the processor. Rows are on the last device, while the first is
-    the current one.
+    Of NumPy, the numbers are those of the processor. Rows are on the last device, while the first
+    is the current one.
     """
     count = gpu.cuda.runtime.getDeviceCount()
     with gpu.cuda.Device(0 if kernel.device == "cuda:0" else count - 1):
