@@ -45,6 +45,7 @@ def scan_rows(machine, X):
     for op, first, last, last_step in machine.launches.spans:
         pairs = op and rows.pairs_of(op, program.steps[op.step], take, gradient)
         scan.advance(last_step, pairs)
-        machine.load(scan, (X.reshape(n, -1), scan))
-        machine.run(first, last, lines, numbers, numbers)
+        if n:  # CUDA refuses a grid of no blocks
+            machine.load(scan, (X.reshape(n, -1), scan))
+            machine.run(first, last, lines, numbers, numbers)
     return scan.finish(take([machine.schedule.result])[:, 0], n)
