@@ -30,12 +30,15 @@ check(NTKKernel(architecture=cnn((6, 7, 1), 2)), np.random.default_rng(0).standa
 '
 pytest=("$python" -m pytest -q -p no:cacheprovider -m "not slow" --maxfail=5)
 
+# those of all engines, kernels and estimators that have a case on a GPU, and those of the GPU alone
+on_gpu=("${pytest[@]}" -k "cuda or gpu")
+
 step environment 20 sh -c "nvidia-smi; $python -c 'import cupy; cupy.show_config()'"
-step kernels 110 "${pytest[@]}" tests/{engines,kernels}/test_gpu*.py
-step solvers 80 "${pytest[@]}" tests/{solvers,estimators}/test_gpu*.py
+step kernels 120 "${on_gpu[@]}" tests/{engines,gram,kernels}
+step estimators 90 "${on_gpu[@]}" tests/{solvers,estimators}
 if command -v compute-sanitizer > /dev/null; then
   for tool in racecheck memcheck; do
-    step $tool 40 compute-sanitizer --tool $tool --error-exitcode 1 "$python" -c "$gram"
+    step $tool 30 compute-sanitizer --tool $tool --error-exitcode 1 "$python" -c "$gram"
   done
 fi
 step times 180 "$python" benchmarks/gpu.py --cpu --json "$out/gpu_times.json" "$@"

@@ -14,7 +14,7 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
-from ..engines._work import on_device
+from ..engines._work import active, on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
 from ..layers import lower
@@ -221,7 +221,8 @@ class NetworkKernel(TrialKernel):
         array of shape (n,)
         """
         options = {"get": self._get, "dtype": self.dtype, "device": self.device}
-        return diagonal(self._program(), self._rows(X), **options)
+        with active([X], self.device):
+            return diagonal(self._program(), self._rows(X), **options)
 
     @where_rows_are
     def gradient_x(self, X, Y=None, coef=None):
@@ -260,7 +261,7 @@ class NetworkKernel(TrialKernel):
         X, Y = (None if Z is None else self._rows(Z) for Z in (X, Y))
         found = gradient_x(program, X, Y, coef, **self._options())
         if self.length_scale is not None:
-            found /= read_length_scale(self.length_scale)
+            found /= np.asarray(read_length_scale(self.length_scale), like=found)
         return found
 
     def __eq__(self, other):

@@ -13,6 +13,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk._runtime import memory
+from sklearn_ntk._runtime.device import on_host
 from sklearn_ntk.estimators import _choice_of_solver
 
 RNG = np.random.default_rng(0)
@@ -70,7 +71,7 @@ def assert_same(found, expected, kind):
     """Equal but for rounding, and of a kind of arrays."""
     for name, values in expected.items():
         assert isinstance(found[name], kind), name
-        part = found[name] if kind is np.ndarray else found[name].get()
+        part = on_host(found[name])
         assert part.dtype == values.dtype
         assert_allclose(part, values, rtol=1e-7, atol=1e-9, err_msg=name)
 
@@ -99,17 +100,16 @@ def test_rows_of_numpy(gpu, model, targets, device):
         assert_allclose(likelihood, expected.log_marginal_likelihood(), rtol=1e-8)
 
 
-def check_rows_of_cupy(gpu, model, targets, number):
+@models
+def test_rows_of_cupy(gpu, model, targets):
     """Results are of the kind of the new rows, whatever those of the fit were.
 
-    Rows of CuPy are on the device of this number, which is not the current one if it is not 0.
+    Rows are on the last device, while the first is the current one.
     """
-    if number >= gpu.cuda.runtime.getDeviceCount():
-        pytest.skip("needs a second device")
     y = TARGETS[targets]
     expected = clone(model).fit(X, y, WEIGHTS)
     known = results(expected, NEW)
-    with gpu.cuda.Device(number):
+    with gpu.cuda.Device(gpu.cuda.runtime.getDeviceCount() - 1):
         *data, new = map(gpu.asarray, (X, y, WEIGHTS, NEW))
     fitted = clone(model).fit(*data)
     assert isinstance(fitted.X_fit_, gpu.ndarray)
@@ -117,18 +117,9 @@ def check_rows_of_cupy(gpu, model, targets, number):
     for one in (fitted, expected):
         assert_same(results(one, new), known, gpu.ndarray)
         assert_same(results(one, NEW), known, np.ndarray)
+    assert_allclose(fitted.feature_importances_, expected.feature_importances_, rtol=1e-7)
     if hasattr(fitted, "sample_y"):
         assert fitted.sample_y(NEW, 3).shape[-1] == fitted.sample_y(new, 3).shape[-1] == 3
-
-
-@models
-def test_rows_of_cupy(gpu, model, targets):
-    check_rows_of_cupy(gpu, model, targets, 0)
-
-
-@pytest.mark.parametrize("model, targets", [MODELS[0], MODELS[9]], ids=["numbers", "labels"])
-def test_rows_of_another_device(gpu, model, targets):
-    check_rows_of_cupy(gpu, model, targets, 1)
 
 
 def test_transfers(gpu):
@@ -157,8 +148,13 @@ def test_transfers(gpu):
             if place is gpu.asarray:
                 assert log.to_device <= 8 * 10 * n
     log.clear()
-    NTKRegressor(**RELU, device="cuda").fit(rows, rows[:, 0])
-    assert log.from_device <= 8 * 10 * n * 15  # for each ridge
+    learning = NTKRegressor("ntk", features="full", n_feature_steps=1, device="cuda")
+    learning.fit(rows, rows[:, 0])
+    assert log.from_device <= 8 * 20 * n * 15 + 8 * d * d  # for each ridge, and the features
+    log.clear()
+    assert learning.predict_gradient(new).shape == (m, d) and log.from_device <= 8 * m * (d + 5)
+    log.clear()
+    assert learning.feature_importances_[0] > 0.5 and log.from_device <= 8 * (3 * n + d)
 
 
 def test_memory(gpu):

@@ -23,7 +23,12 @@ def _compiled(module, kinds):
 
 
 def launch(module, kinds, grid, block, values):
-    """Run the kernel of a module of `sources` for `Kinds`, with arguments by name."""
+    """Run the kernel of a module of `sources` for `Kinds`, with arguments by name.
+
+    CUDA refuses a grid of no blocks, for which there is nothing to do.
+    """
+    if 0 in grid:
+        return
     number = "float" if kinds.single else "double"
     arguments = []
     for name, kind in module.PARAMETERS.items():
