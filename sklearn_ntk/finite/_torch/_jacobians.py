@@ -45,4 +45,4 @@ def gradients(function, parameters):
         return [torch.zeros_like(each) for each in targets]
     found = torch.autograd.grad(function, targets, retain_graph=True, allow_unused=True)
     pairs = zip(found, targets, strict=True)
-    return [torch.zeros_like(each) if part is None else part for part, each in pairs]
+    return [torch.zeros_like(each) if part is None else part.to_dense() for part, each in pairs]

@@ -1,7 +1,5 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
-from copy import deepcopy
-
 import numpy as np
 import torch
 from torch import nn
@@ -11,6 +9,7 @@ from .._signals import Signal, as_numpy
 from ._jacobians import gradients, jacobians
 from ._record import assembled, join, read_outputs, record
 from ._refusals import refuse
+from ._state import copied, plain, put_back
 
 
 class Reader:
@@ -20,6 +19,7 @@ class Reader:
     """
 
     def __init__(self, model, layers=None, check=True):
+        model = plain(model)
         refuse(model)
         trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
         if not trained:
@@ -42,14 +42,15 @@ class Reader:
         if not rows.ndim or not len(rows):
             raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
         if self._general is None:
-            self._decide(rows)
+            with put_back(self.model):
+                self._decide(rows)
         return rows
 
     def _decide(self, rows):
         """Set the number of outputs, the parameters of the general route, and sizes in bytes."""
         buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
         outputs, uses = record(self.model, rows[:1], one_seed, self._ids)
-        _refuse_moved(buffers)
+        _refuse_moved(self.model, buffers)
         self.n_outputs = outputs.shape[1]
         entries = join(uses, self._ids)
         if self._check:
@@ -106,6 +107,11 @@ class Reader:
 
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
+        with put_back(self.model):
+            return self._signals(rows, seeds)
+
+    def _signals(self, rows, seeds):
+        """What `signals` returns."""
         seeds = torch.as_tensor(seeds).to(self._first)
         outputs, uses = record(self.model, rows, lambda _: seeds, self._ids)
         names = {id(each): name for name, each in self._trained.items()}
@@ -136,7 +142,7 @@ class Reader:
 
     def copy(self):
         """Reader of a copy of the module, in which the same parameters take the general route."""
-        other = Reader(deepcopy(self.model), self.layers, self._check)
+        other = Reader(copied(self.model), self.layers, self._check)
         other.n_outputs, other._sizes = self.n_outputs, self._sizes
         other._general = {name: other._trained[name] for name in self._general}
         return other
@@ -145,7 +151,7 @@ class Reader:
         """The reader itself, or that of a copy of the module in float64."""
         if self._first.dtype == torch.float64:
             return self
-        return Reader(deepcopy(self.model).double(), self.layers, self._check)
+        return Reader(copied(self.model).double(), self.layers, self._check)
 
     def parameters(self):
         """Copies of the chosen parameters."""
@@ -218,11 +224,13 @@ def _differ(first, other, tolerance):
     return not (first - other).norm() <= tolerance * first.norm()  # faster than torch.dist
 
 
-def _refuse_moved(buffers):
-    """Restore buffers that a forward pass changed, and raise ValueError."""
-    moved = [name for name, (each, kept) in buffers.items() if not torch.equal(each, kept)]
-    for name in moved:
-        buffers[name][0].copy_(buffers[name][1])
+def _refuse_moved(model, buffers):
+    """Restore buffers that a forward pass changed in place or replaced, and raise ValueError."""
+    now, moved = dict(model.named_buffers()), []
+    for name, (each, kept) in buffers.items():
+        if not torch.equal(now.get(name, kept), kept):
+            moved.append(name)
+            each.data.copy_(kept)
     if moved:
         raise ValueError(
             f"A kernel needs outputs that depend on a row and the parameters alone; got a model "
