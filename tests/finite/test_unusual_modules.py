@@ -1,0 +1,112 @@
+"""Modules that keep tensors, change them, are compiled, or mix kinds of numbers."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
+from torch_models import gradients  # noqa: E402
+
+from sklearn_ntk.finite import (  # noqa: E402
+    LazyTrainingReport,
+    Linearized,
+    TaskVector,
+    empirical_ntk,
+)
+
+X = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 4)))
+Y = np.random.default_rng(1).standard_normal((6, 2))
+
+
+class Network(nn.Sequential):
+    """A perceptron with two outputs, and a line in front of it."""
+
+    def __init__(self, before=None):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+        self.double()
+        self.before = before
+
+    def forward(self, x):
+        x = x if self.before is None else self.before(self, x)
+        for layer in (self[0], self[1], self[2]):
+            x = layer(x)
+        return x
+
+
+def expected_kernel(model, rows=X):
+    J = gradients(model, rows)
+    return np.einsum("ikp,jkp->ij", J, J) / J.shape[1]
+
+
+# --- Tensors that a module keeps -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["pruned", "weight norm"])
+def test_weights_that_are_attributes(kind):
+    """They are results of other parameters, which a copy of the module cannot be made with."""
+    model = Network()
+    if kind == "pruned":
+        prune.l1_unstructured(model[0], "weight", 0.5)
+    else:
+        with pytest.warns(FutureWarning, match="is deprecated"):
+            nn.utils.weight_norm(model[0])
+    weight = model[0].weight
+    assert not weight.is_leaf
+    K = empirical_ntk(model, X)
+    assert model[0].weight is weight
+    assert_allclose(K, expected_kernel(model), rtol=1e-12)
+    report = LazyTrainingReport(model, n_steps=2).fit(X, Y)
+    assert_allclose(empirical_ntk(report.model_, X), expected_kernel(report.model_), rtol=1e-12)
+    linear, outputs = Linearized(model), model(X).detach()
+    assert_allclose(linear(X).detach(), outputs, rtol=1e-12)
+    assert_allclose(TaskVector(linear).apply_to(linear)(X).detach(), outputs, rtol=1e-12)
+
+
+def test_what_a_pass_keeps_is_gone():
+    """A model that keeps features of its rows can be copied afterwards, as before."""
+
+    def keep(model, x):
+        model.kept = model[0](x)
+        return x
+
+    model = Network(keep)
+    empirical_ntk(model, X)
+    assert not hasattr(model, "kept") and deepcopy(model)(X).shape == (6, 2)
+
+
+def test_replaced_buffers():
+    def average(model, x):
+        model.mean = 0.9 * model.mean + 0.1 * x.mean(0)
+        return x
+
+    model = Network(average)
+    start = torch.zeros(4, dtype=torch.float64)
+    model.register_buffer("mean", start)
+    with pytest.raises(ValueError, match="that changes its buffers: mean. Call the model's eval"):
+        empirical_ntk(model, X)
+    assert model.mean is start and not start.any()
+
+
+def test_compiled():
+    """By the module inside, whose names stay as they are."""
+    model = Network()
+    compiled = torch.compile(model, backend="eager")
+    assert_allclose(empirical_ntk(compiled, X, layers="2"), empirical_ntk(model, X, layers="2"))
+    linear = Linearized(compiled)
+    assert_allclose(linear(X).detach(), model(X).detach(), rtol=1e-12)
+    TaskVector(linear).apply_to(compiled)
+
+
+def test_sparse_gradients():
+    model = nn.Sequential(nn.Embedding(9, 4, sparse=True), nn.Flatten(), nn.Linear(12, 2))
+    rows = torch.arange(15).reshape(5, 3) % 9
+    dense = deepcopy(model)
+    dense[0].sparse = False
+    assert_allclose(empirical_ntk(model, rows), empirical_ntk(dense, rows))
+    found, other = (LazyTrainingReport(each, n_steps=2).fit(rows, Y[:5]) for each in (model, dense))
+    assert found.checkpoints_[-1].loss == other.checkpoints_[-1].loss
