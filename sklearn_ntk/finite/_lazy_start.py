@@ -54,7 +54,7 @@ class Start:
         self._parameters, self._trainings = reader.parameters(), {}
         self.outputs, self.at_new = reader.outputs(rows), reader.outputs(new)
         self.deviation = float(np.sqrt(np.mean(Y.var(axis=0)))) or 1.0
-        self._exact = reader.in_double()  # small eigenvalues need it
+        self._exact = reader.in_double(rows)  # small eigenvalues need it
         self._exact_rows = self._exact.prepare(rows)
         self.K = ntk(self._exact, self._exact_rows, self._exact_rows, memory=memory)
         n, k = Y.shape
@@ -168,7 +168,7 @@ class Start:
 
 def as_flat(rows):
     """Prepared rows as an array (n, d) in float64."""
-    rows = rows if isinstance(rows, np.ndarray) else rows.cpu().numpy()
+    rows = rows if isinstance(rows, np.ndarray) else rows.double().cpu().numpy()
     return rows.reshape(len(rows), -1).astype(np.float64)
 
 

@@ -18,8 +18,8 @@ Those of networks that can be trained, of torch and drawn ones, also have
 
 ``copy()``
     a reader of a copy of the model, which has the same layers;
-``in_double()``
-    a reader of the model, or of a copy of it in float64 if it is in another precision;
+``in_double(X)``
+    a reader of a copy of the model in float64, or itself if it is, or if the copy takes no such X;
 ``parameters()``
     copies of the parameters of these layers, by name;
 ``move(rows, weigh)``
@@ -43,7 +43,10 @@ _HOMES = {
 
 
 def reader_for(model, layers=None, check=True):
-    """Reader of a model; ``layers`` are names of those that count, all by default."""
+    """Reader of a model; ``layers`` are names of those that count, all by default.
+
+    With ``()`` nothing is differentiated, and no layer needs to be trained.
+    """
     if not isinstance(model, type):
         for cls in type(model).__mro__:
             home = _HOMES.get(f"{cls.__module__}.{cls.__qualname__}")

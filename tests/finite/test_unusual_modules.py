@@ -87,7 +87,7 @@ def test_replaced_buffers():
     model = Network(average)
     start = torch.zeros(4, dtype=torch.float64)
     model.register_buffer("mean", start)
-    with pytest.raises(ValueError, match="that changes its buffers: mean. Call the model's eval"):
+    with pytest.raises(ValueError, match=r"that changes its buffers: mean\. Call the model's eval"):
         empirical_ntk(model, X)
     assert model.mean is start and not start.any()
 
@@ -110,3 +110,69 @@ def test_sparse_gradients():
     assert_allclose(empirical_ntk(model, rows), empirical_ntk(dense, rows))
     found, other = (LazyTrainingReport(each, n_steps=2).fit(rows, Y[:5]) for each in (model, dense))
     assert found.checkpoints_[-1].loss == other.checkpoints_[-1].loss
+
+
+# --- Kinds of numbers ----------------------------------------------------------------------------
+
+
+def test_one_output_without_axis():
+    """The rows of ``squeeze`` lose their axis, too, when there is but one."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    squeezed = nn.Sequential(model, nn.Flatten(0))
+    squeezed[1].forward = torch.squeeze
+    assert_allclose(empirical_ntk(squeezed, X), empirical_ntk(model, X))
+    assert_allclose(empirical_ntk(squeezed, X[:1], X), empirical_ntk(model, X[:1], X))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_report_in_the_precision_of_the_module(many):
+    """Where a copy in float64 cannot run, as here, whose rows are always in single precision."""
+    rows, targets = (np.tile(each, (12, 1)) for each in (X, Y)) if many else (X, Y)
+    model = Network(lambda model, x: x.float()).float()
+    report = LazyTrainingReport(model, n_steps=3).fit(rows, targets)
+    model.before = None
+    expected = LazyTrainingReport(model, n_steps=3).fit(rows, targets)
+    found, other = (each.checkpoints_[-1] for each in (report, expected))
+    assert_allclose(found.loss, other.loss, rtol=1e-4)
+    assert_allclose(found.linear_loss, other.linear_loss, rtol=1e-4)
+    assert_allclose(report.kappa_, expected.kappa_, rtol=1e-2)
+
+
+def test_frozen_body_in_half_precision():
+    """Rows are as the model takes them: those of arrays as its first parameter."""
+    body, head = nn.Linear(4, 8).bfloat16().requires_grad_(False), nn.Linear(8, 2)
+    model = nn.Sequential(body, nn.Identity(), head)
+    model[1].forward = torch.Tensor.float
+    rows = X.bfloat16()
+    expected = empirical_ntk(head, body(rows).float())
+    assert_allclose(empirical_ntk(model, rows), expected)
+    assert_allclose(empirical_ntk(model, rows.float().numpy()), expected)
+    report = LazyTrainingReport(model, n_steps=2).fit(rows, Y)
+    assert report.checkpoints_[-1].jacobian_change < 1e-5
+
+
+class Spectral(nn.Module):
+    """A product in Fourier space."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(3, 3, dtype=torch.cdouble)
+
+    def forward(self, x):
+        return torch.fft.irfft(self.mix(torch.fft.rfft(x)), n=4)
+
+
+def test_complex_parameters():
+    """As pairs of real ones."""
+    torch.manual_seed(0)
+    model = nn.Sequential(Spectral(), nn.Tanh(), nn.Linear(4, 2).double())
+    K, parameters = np.zeros((6, 6)), list(model.parameters())
+    for output in range(2):
+        parts = [torch.autograd.grad(model(X[[i]])[0, output], parameters) for i in range(6)]
+        J = [torch.cat([torch.view_as_real(p + 0j).ravel() for p in each]) for each in parts]
+        K += (torch.stack(J) @ torch.stack(J).T).numpy() / 2
+    assert_allclose(empirical_ntk(model, X), K, rtol=1e-12)
+    report = LazyTrainingReport(model, n_steps=1, learning_rate=1e-5).fit(X, Y)
+    losses = report.checkpoints_[0].loss - np.array(report.checkpoints_[1][1:3])
+    assert_allclose(losses[0], losses[1], rtol=1e-3)
