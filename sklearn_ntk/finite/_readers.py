@@ -76,14 +76,16 @@ def chosen(names, layers):
     return [name for name in names if name in found]
 
 
-def read_outputs(reader, rows, y):
+def targets_and_outputs(reader, rows, y):
     """Targets (n, k) of prepared rows, and outputs (n, k) of the model there."""
+    y = y.detach().cpu() if hasattr(y, "detach") else y  # of torch
     Y, _ = read_targets(y, len(rows))
     start = reader.outputs(rows)
+    k = start.shape[1]
     if Y.shape != start.shape:
         raise ValueError(
-            f"y must have a column for each of the {start.shape[1]} outputs of the model; got "
-            f"shape {np.shape(y)}."
+            f"y must have a column for each of the {k} outputs of the model; got shape "
+            f"{np.shape(y)}: of classes pass indicators, such as np.eye({k})[y]."
         )
     return Y, start
 
@@ -91,5 +93,5 @@ def read_outputs(reader, rows, y):
 def needs_torch(name, error):
     """The error for what needs torch, which could not be imported."""
     return ModuleNotFoundError(
-        f"{name} needs the extra torch; got {error}: run pip install 'sklearn-ntk[torch]'."
+        f'{name} needs the extra torch; got {error}: run pip install "sklearn-ntk[torch]".'
     )
