@@ -61,7 +61,10 @@ def test_weights_that_are_attributes(kind):
     assert model[0].weight is weight
     assert_allclose(K, expected_kernel(model), rtol=1e-12)
     report = LazyTrainingReport(model, n_steps=2).fit(X, Y)
+    trained = report.model_[0].weight
     assert_allclose(empirical_ntk(report.model_, X), expected_kernel(report.model_), rtol=1e-12)
+    report.model_(X)
+    assert torch.equal(trained, report.model_[0].weight)
     linear, outputs = Linearized(model), model(X).detach()
     assert_allclose(linear(X).detach(), outputs, rtol=1e-12)
     assert_allclose(TaskVector(linear).apply_to(linear)(X).detach(), outputs, rtol=1e-12)
@@ -76,7 +79,9 @@ def test_what_a_pass_keeps_is_gone():
 
     model = Network(keep)
     empirical_ntk(model, X)
-    assert not hasattr(model, "kept") and deepcopy(model)(X).shape == (6, 2)
+    assert not hasattr(model, "kept")
+    deepcopy(LazyTrainingReport(model, n_steps=1).fit(X, Y).model_)
+    deepcopy(model)
 
 
 def test_replaced_buffers():
@@ -176,3 +181,11 @@ def test_complex_parameters():
     report = LazyTrainingReport(model, n_steps=1, learning_rate=1e-5).fit(X, Y)
     losses = report.checkpoints_[0].loss - np.array(report.checkpoints_[1][1:3])
     assert_allclose(losses[0], losses[1], rtol=1e-3)
+    linear = Linearized(model)
+    for each in linear.differences.parameters():
+        each.data += 0.1 + (0.2j if each.is_complex() else 0.0)
+    found = linear(X).detach()
+    assert linear.has_forward_mode
+    linear.has_forward_mode = False
+    assert_allclose(linear(X).detach(), found, rtol=1e-12)
+    TaskVector(linear).norm()

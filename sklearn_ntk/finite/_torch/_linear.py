@@ -139,7 +139,9 @@ def _by_two_passes(outputs, start, rates):
         u = torch.zeros_like(value, requires_grad=True)
         options = {"create_graph": True, "materialize_grads": True}
         back = torch.autograd.grad(value, list(start.values()), u, **options)
-        product = sum((g * rate).sum() for g, rate in zip(back, rates.values(), strict=True))
+        product = sum(
+            (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
+        )
         (derivative,) = torch.autograd.grad(product, u, **options)
     found = value.detach() + derivative
     return found if torch.is_grad_enabled() else found.detach()

@@ -9,7 +9,7 @@ from .._signals import Signal, as_numpy
 from ._jacobians import gradients, jacobians, real
 from ._record import assembled, join, read_outputs, record
 from ._refusals import refuse
-from ._state import copied, plain, put_back
+from ._state import copied, leaves_model, plain
 
 
 class Reader:
@@ -39,17 +39,17 @@ class Reader:
         """
         is_tensor, parameters = isinstance(X, torch.Tensor), list(self.model.parameters())
         rows = X if is_tensor else torch.from_numpy(np.array(X))
-        rows = rows.detach().to(parameters[0].device).contiguous()
+        rows = rows.detach().to(parameters[0].device if parameters else rows.device).contiguous()
         dtypes = [each.dtype for each in parameters if each.is_floating_point()]
         if dtypes and (rows.is_floating_point() or rows.dtype == torch.bool):
             rows = rows if is_tensor and rows.dtype in dtypes else rows.to(dtypes[0])
         if not rows.ndim or not len(rows):
             raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
         if self._general is None:
-            with put_back(self.model):
-                self._decide(rows)
+            self._decide(rows)
         return rows
 
+    @leaves_model
     def _decide(self, rows):
         """Set the number of outputs, the parameters of the general route, and sizes in bytes."""
         buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
@@ -110,13 +110,9 @@ class Reader:
             (right if holds else wrong).update(map(id, entry.parameters))
         return right - wrong
 
+    @leaves_model
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
-        with put_back(self.model):
-            return self._signals(rows, seeds)
-
-    def _signals(self, rows, seeds):
-        """What `signals` returns."""
         seeds = torch.as_tensor(seeds).to(self._like)
         outputs, uses = record(self.model, rows, lambda _: seeds, self._ids)
         _refuse_infinite(outputs)
@@ -185,6 +181,7 @@ class Reader:
                 parameter += move
         return before
 
+    @leaves_model
     def hidden(self, rows):
         """Inputs (n, p) of the linear module whose outputs are those of the model."""
         seen = []

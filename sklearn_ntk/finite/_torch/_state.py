@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import wraps
 
 import torch
 
@@ -43,3 +44,14 @@ def put_back(model):
                     del holder[name]
                 elif holder[name] is not kept[name]:
                     holder[name] = kept[name]
+
+
+def leaves_model(method):
+    """A method of a reader, after which its model keeps nothing of what ran: see `put_back`."""
+
+    @wraps(method)
+    def wrapped(reader, *arguments):
+        with put_back(reader.model):
+            return method(reader, *arguments)
+
+    return wrapped

@@ -65,7 +65,7 @@ class TaskVector:
 
     def norm(self):
         """Euclidean norm of all parameters together."""
-        return float(sum(float((each**2).sum()) for each in self.tensors.values()) ** 0.5)
+        return float(sum(float((each.abs() ** 2).sum()) for each in self.tensors.values()) ** 0.5)
 
     def _map(self, function, *others):
         """A new vector, of a function of the tensors of each name."""
