@@ -37,7 +37,8 @@ def empirical_ntk(
         Modules in evaluation mode. Networks of scikit-learn must be fitted; their outputs are the
         values before the last function, which for classes are the logits.
     X : array of shape (n, ...)
-        Rows as the model takes them, its first axis being the rows; tensors, too.
+        Rows as the model takes them, its first axis being the rows; tensors, too. For modules,
+        arrays are cast to the precision of the first parameter, tensors if no parameter has theirs.
     Y : array of shape (m, ...), optional
         Defaults to ``X``; the result is then symmetric to the bit.
     outputs : {"mean", "trace", "sum", "blocks"} or int
