@@ -12,10 +12,12 @@ from torch.nn.utils import prune  # noqa: E402
 from torch_models import gradients  # noqa: E402
 
 from sklearn_ntk.finite import (  # noqa: E402
+    EmpiricalNTKKernel,
     LazyTrainingReport,
     Linearized,
     TaskVector,
     empirical_ntk,
+    empirical_regression,
 )
 
 X = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 4)))
@@ -115,6 +117,19 @@ def test_sparse_gradients():
     assert_allclose(empirical_ntk(model, rows), empirical_ntk(dense, rows))
     found, other = (LazyTrainingReport(each, n_steps=2).fit(rows, Y[:5]) for each in (model, dense))
     assert found.checkpoints_[-1].loss == other.checkpoints_[-1].loss
+
+
+def test_checks_can_be_left_out():
+    """Of rows that depend on each other."""
+    model = Network(lambda model, x: x - x.mean(0))
+    for call in (
+        lambda **options: EmpiricalNTKKernel(model, **options)(X),
+        lambda **options: empirical_regression(model, X, Y, X, 1.0, **options),
+        lambda **options: LazyTrainingReport(model, n_steps=1, **options).fit(X, Y),
+    ):
+        with pytest.raises(ValueError, match="or depend on the other rows"):
+            call()
+        call(check=False)
 
 
 # --- Kinds of numbers ----------------------------------------------------------------------------

@@ -39,6 +39,9 @@ class Linearized(nn.Module):
 
     Notes
     -----
+    The first call compares the derivative in forward mode, which passes by ``torch.no_grad``, with
+    that of backward passes, and takes the latter from then on if they differ.
+
     To linearise a network after its training, apply its `TaskVector` to this:
     ``TaskVector(trained, module).apply_to(Linearized(module))``.
 
