@@ -65,8 +65,6 @@ def test_estimator_check(estimator, check):
         NTKClassifier(solver="local"),
         NTKClassifier(solver="nystroem"),
         NTKClassifier(solver="cg", alpha=0.1, tol=1e-9),
-        NTKRegressor(device="cuda"),
-        NTKClassifier(device="cuda"),
         NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
         NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
         NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),

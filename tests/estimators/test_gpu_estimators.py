@@ -4,6 +4,7 @@ import gc
 import pickle
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -44,7 +45,15 @@ MODELS = [
     (NTKClassifier("ntk", loss="hinge"), "classes"),
     (NTKClassifier("ntk", loss="log_loss"), "labels"),
 ]
-models = pytest.mark.parametrize("model, targets", MODELS, ids=lambda each: str(each)[:60])
+models = pytest.mark.parametrize("number", range(len(MODELS)), ids=lambda k: str(MODELS[k])[1:60])
+
+
+@cache
+def on_cpu(number):
+    """A model of `MODELS` that was fitted on the CPU, its targets, and its results."""
+    model, targets = MODELS[number]
+    fitted = clone(model).fit(X, TARGETS[targets], WEIGHTS)
+    return fitted, TARGETS[targets], results(fitted, NEW)
 
 
 def results(model, new):
@@ -78,40 +87,38 @@ def assert_same(found, expected, kind):
 
 @models
 @pytest.mark.parametrize("device", ["cuda", pytest.param("cuda:1", marks=pytest.mark.slow)])
-def test_rows_of_numpy(gpu, model, targets, device):
+def test_rows_of_numpy(gpu, number, device):
     """All attributes are of NumPy; a pickle predicts the same."""
     if device == "cuda:1" and gpu.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("needs a second device")
-    y = TARGETS[targets]
-    expected = clone(model).fit(X, y, WEIGHTS)
+    model, (expected, y, known) = MODELS[number][0], on_cpu(number)
     name = "device" if isinstance(model.kernel, str) else "kernel__device"
     fitted = clone(model).set_params(**{name: device}).fit(X, y, WEIGHTS)
     assert fitted.kernel_.device == device
-    assert_same(results(fitted, NEW), results(expected, NEW), np.ndarray)
+    found = results(fitted, NEW)
+    assert_same(found, known, np.ndarray)
     for each, value in vars(expected).items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             size = np.abs(value).max(initial=0.0)
             assert_allclose(getattr(fitted, each), value, rtol=1e-6, atol=1e-7 * size)
     assert_allclose(fitted.feature_importances_, expected.feature_importances_, rtol=1e-7)
     again = pickle.loads(pickle.dumps(fitted))
-    assert_same(results(again, NEW), results(fitted, NEW), np.ndarray)
+    assert_same(results(again, NEW), found, np.ndarray)
     if hasattr(model, "noise") and model.training_time is None and model.uncertainty != "ensemble":
         likelihood = fitted.log_marginal_likelihood()
         assert_allclose(likelihood, expected.log_marginal_likelihood(), rtol=1e-8)
 
 
 @models
-def test_rows_of_cupy(gpu, model, targets):
+def test_rows_of_cupy(gpu, number):
     """Results are of the kind of the new rows, whatever those of the fit were.
 
     Rows are on the last device, while the first is the current one.
     """
-    y = TARGETS[targets]
-    expected = clone(model).fit(X, y, WEIGHTS)
-    known = results(expected, NEW)
+    expected, y, known = on_cpu(number)
     with gpu.cuda.Device(gpu.cuda.runtime.getDeviceCount() - 1):
         *data, new = map(gpu.asarray, (X, y, WEIGHTS, NEW))
-    fitted = clone(model).fit(*data)
+    fitted = clone(MODELS[number][0]).fit(*data)
     assert isinstance(fitted.X_fit_, gpu.ndarray)
     assert abs(fitted.score(*data) - expected.score(X, y, WEIGHTS)) < 1e-8
     for one in (fitted, expected):
