@@ -84,7 +84,10 @@ class Reader:
             if inputs is None:
                 inputs = entry.gradients.new_ones((len(rows), 1, 1))
             name = names[id(entry.parameters[0])]
-            found.append(Signal(name, _array(inputs), _array(entry.gradients.contiguous())))
+            g = entry.gradients
+            # of convolutions, positions come last in memory: as products over positions want it
+            g = g if g.permute(0, 2, 3, 1).is_contiguous() else g.contiguous()
+            found.append(Signal(name, _array(inputs), _array(g)))
         if self._general:
             J = jacobians(self.model, rows, seeds, self._general, self._chunk(len(seeds)))
             ones = J.new_ones((len(rows), 1, 1))
