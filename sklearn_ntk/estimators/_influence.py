@@ -12,6 +12,7 @@ from ..dynamics import Training
 from ..gram._operator import chunks, placed
 from ..solvers import Ridge
 from ._choice_of_solver import check_solve
+from ._logistic import NewtonSteps
 from ._losses import loss_of
 from ._observations import observe
 from ._places import read_new, where_rows_are
@@ -37,9 +38,9 @@ class Samples(NamedTuple):
 class Influence:
     """Mixin: influence of training rows on predictions of a fitted estimator.
 
-    The estimator keeps `Samples` as ``_samples``, has ``_squares()``, which returns targets and
-    weights of distinct rows, ridge, time, learning rate and method of training, and
-    ``_differences(values)`` in units of the predictions.
+    The estimator keeps `Samples` as ``_samples``, has ``_influences(X)``, which yields slices of
+    new rows and influences (m, N, k) there, and ``_differences(values)`` in units of the
+    predictions.
     """
 
     @one_notice()
@@ -61,11 +62,18 @@ class Influence:
 
         Notes
         -----
-        Exact, without a refit: leaving out a row of kernel ridge regression moves a prediction by
-        the weight of its target in it, times the leave-one-out residual; after a ``training_time``
-        by a sum of such terms with complex ridges. Kernel, features, ridge, time and the weights of
-        classes stay those of the fit. Of copies of a row one is left out. Each call factorises the
-        Gram matrix, as a fit does. For the squared error, and the solver "cholesky".
+        Exact for the squared error, without a refit: leaving out a row of kernel ridge regression
+        moves a prediction by the weight of its target in it, times the leave-one-out residual;
+        after a ``training_time`` by a sum of such terms with complex ridges. Kernel, features,
+        ridge, time and the weights of classes stay those of the fit. Of copies of a row one is left
+        out. Each call factorises the Gram matrix, as a fit does, and the solver must be "cholesky".
+
+        For the log loss an estimate: one step of Newton's method from the scores of the fit, on the
+        log loss of the other rows, which is that of ridge regression on working targets (K. Rad and
+        A. Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
+        leave-one-out cross-validation", JRSS B 2020). It is too small for a row that alone holds
+        scores down, as the only one of its class. The hinge loss has no second derivatives, and so
+        no such formula.
 
         The influence of a row on itself, ``model.influence(X_train).diagonal()`` for one output, is
         large where a target is not what the other rows say: among the largest are wrong labels.
@@ -93,12 +101,17 @@ class Influence:
         X = self._rows(read_new(self, X))
         shape = (len(X), samples.n, k)
         check_memory(24.0 * np.prod(shape), f"Influences of shape {shape}", "take fewer rows")
-        found, (Y, weights, ridge, time, *method) = np.zeros(shape), self._squares()
-        find = _of_ridge if time is None else _of_stop
-        for rows, part in find(self, X, Y, weights, ridge, time, *method):
+        found = np.zeros(shape)
+        for rows, part in self._influences(X):
             found[rows, samples.kept] = part
         found = self._differences(found)
         return found[:, :, 0] if self._has_one_output() else found
+
+
+def _of_squares(model, X, Y, weights, ridge, time, *method):
+    """Yield slices of rows, and influences (m, N, k) of the squared error there."""
+    find = _of_ridge if time is None else _of_stop
+    return find(model, X, Y, weights, ridge, time, *method)
 
 
 def _of_ridge(model, X, Y, weights, ridge, *_):
@@ -131,13 +144,28 @@ def _of_stop(model, X, Y, weights, ridge, time, learning_rate, method):
         yield rows, whole[:, None] - training.left_out(cross, targets, time)
 
 
+def _of_log_loss(model, X):
+    """The same for the log loss, by a step of Newton's method for each row."""
+    Y, weights, ridge, _ = model._problem
+    (n, k), samples = Y.shape, model._samples
+    size = n * max(1, k - 1)
+    check_memory(32.0 * size * size, "Influences by second derivatives", "take fewer rows")
+    X_fit, X = on_host(model.X_fit_), on_host(X)
+    K = model.kernel_(X_fit)
+    scores = K @ model.dual_coef_ + model.intercept_
+    steps = NewtonSteps(K, scores, weights, ridge, samples)
+    for rows in chunks(len(X), samples.targets.size * max(1, k - 1), 2**20):
+        yield rows, steps(model.kernel_(X[rows], X_fit))
+
+
 class RegressorInfluence(Influence):
     """Influences on the predictions of `NTKRegressor`."""
 
-    def _squares(self):
+    def _influences(self, X):
         time = self.training_time_
         posterior, method = self._posterior, (self.learning_rate, method_of(self))
-        return self._targets, posterior.weights, posterior.ridge, time, *method
+        weights, ridge = posterior.weights, posterior.ridge
+        return _of_squares(self, X, self._targets, weights, ridge, time, *method)
 
     def _differences(self, values):
         return self._units.differences(values)
@@ -149,14 +177,18 @@ class RegressorInfluence(Influence):
 class ClassifierInfluence(Influence):
     """Influences on the scores of `NTKClassifier`."""
 
-    def _squares(self):
-        if not loss_of(self).is_squares:
+    def _influences(self, X):
+        loss = loss_of(self)
+        if loss.is_squares:
+            Y, weights, ridge, *method = self._problem
+            return _of_squares(self, X, Y, weights, ridge, self.training_time_, *method)
+        if not loss.is_curved or self.training_time is not None:
             raise ValueError(
-                f"influence needs loss='squared_error', which has a closed form; got "
-                f"loss={self.loss!r}."
+                f"influence needs loss='squared_error', for which it is exact, or 'log_loss' "
+                f"without a training_time; got loss={self.loss!r} and "
+                f"training_time={self.training_time!r}: take one of these."
             )
-        Y, weights, ridge, *method = self._problem
-        return Y, weights, ridge, self.training_time_, *method
+        return _of_log_loss(self, X)
 
     def _differences(self, values):
         return values

@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
 from sklearn.exceptions import ConvergenceWarning
 
 from ..dynamics import _logistic as newton
 from ..gram._spectrum import eigenvectors
-from ..solvers._scoring import class_folds
+from ..solvers._scoring import class_folds, shares_of
 
 TOLERANCE, ROUGH = 1e-10, 1e-4
 """Size of the gradient, relative to that at zero, at which Newton's method ends: of the final fit,
@@ -96,3 +97,55 @@ def _loss(rows, coefficients):
     """Weighted sum of the log losses of the rows."""
     scores = rows.root @ coefficients[:-1] + coefficients[-1]
     return rows.weights @ newton.log_losses(scores, rows.targets)
+
+
+class NewtonSteps:
+    """Changes of scores by one step of Newton's method after a row is left out.
+
+    ``scores`` (n, k) and ``weights`` (n,) are those of the n distinct rows at the optimum, where
+    the sum of all gradients vanishes, and ``samples`` are the N rows that may be left out. Without
+    the loss of row i, the Hessian is ``H - V_i`` and the gradient its own with the other sign.
+    """
+
+    def __init__(self, K, scores, weights, ridge, samples):
+        P = newton.probabilities(scores)
+        n, k = P.shape
+        # a common change of all scores moves nothing, and no ridge holds back that of the constants
+        self._basis = linalg.helmert(k).T if k > 1 else np.ones((1, 1))
+        W = P[:, :, None] * np.eye(k) - P[:, :, None] * P[:, None]
+        W = self._basis.T @ W @ self._basis
+        self._curvature, q = weights[:, None, None] * W, self._basis.shape[1]
+        M = np.einsum("iab,ij->iajb", self._curvature, K).reshape(n * q, n * q)
+        M[np.diag_indices(n * q)] += ridge
+        self._factors = linalg.lu_factor(M, overwrite_a=True)
+        own, apart = self._inverse(K)
+        ones = self._curvature.sum(0) - self._curvature.reshape(n * q, q).T @ (
+            np.tile(np.eye(q), (n, 1)) - apart
+        )
+        self._of_constants = np.linalg.solve(ones, apart.T)  # (q, nq)
+        own = (own + apart @ self._of_constants).reshape(n, q, n, q)
+        own, d = own[np.arange(n), :, np.arange(n)], samples.group
+        pull = samples.weights[:, None] * ((self._targets(samples, k) - P[d]) @ self._basis)
+        kept = np.eye(q) - samples.weights[:, None, None] * W[d] @ own[d]
+        self._steps, self._group = np.linalg.solve(kept, pull[:, :, None])[:, :, 0], d
+
+    @staticmethod
+    def _targets(samples, k):
+        shares = shares_of(samples.targets)
+        return shares if k > 1 else shares[:, 1:]
+
+    def _inverse(self, cross):
+        """``x' H^-1 x_j`` (m q, n q) for kernels (m, n), but for the constants; what they add."""
+        m, q = len(cross), self._basis.shape[1]
+        blocks = np.kron(cross, np.eye(q))
+        found = linalg.lu_solve(self._factors, blocks.T, trans=1).T
+        ones = np.tile(np.eye(q), (m, 1))
+        return found, ones - found @ self._curvature.reshape(-1, q)
+
+    def __call__(self, cross):
+        """Scores minus those without each of the N rows, (m, N, k), for kernels (m, n)."""
+        found, apart = self._inverse(cross)
+        q = self._basis.shape[1]
+        found = (found + apart @ self._of_constants).reshape(len(cross), q, -1, q)
+        found = np.einsum("maNb,Nb->mNa", found[:, :, self._group], self._steps)
+        return found @ self._basis.T

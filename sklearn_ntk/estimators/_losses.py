@@ -60,6 +60,9 @@ class Loss:
     is_squares = False
     """Whether it is the squared error, for which there are several solvers."""
 
+    is_curved = False
+    """Whether it has second derivatives, by which Newton's method finds scores without a row."""
+
     refusal = None
     """Error message of ``predict_proba``; None if there are probabilities."""
 
@@ -137,7 +140,7 @@ class LogLoss(Loss):
     With a training time it is the state of gradient flow there.
     """
 
-    is_spectral = True
+    is_spectral = is_curved = True
 
     def check(self, model):
         if model.training_time == "auto" or (

@@ -244,3 +244,11 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         """
         gradient = self._mean("predict_gradient", X)
         return gradient if self.class_map_ is None else self.class_map_.T @ gradient
+
+    @one_notice()
+    @where_rows_are
+    def influence(self, X):
+        effects = self._mean("influence", X)
+        return effects if self.class_map_ is None else effects @ self.class_map_
+
+    influence.__doc__ = NetworkCV.influence.__doc__

@@ -13,14 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 from .._compat import DocumentationLink, StrOptions
 from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
-from .._runtime.notices import heard, notice
+from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
 from ..estimators._base import NetworkEstimator, is_on_columns, squashed
 from ..estimators._choice import is_auto, kernels_of, learn_features
 from ..estimators._choice_of_solver import check_solve
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import given_features, project
-from ..estimators._places import moved, read_new, take
+from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
@@ -232,6 +232,30 @@ class NetworkCV(DocumentationLink, BaseEstimator):
                 model.set_params(features=None)
             self.estimators_.append(model.fit(X, moved(y, X), sample_weight))
         return members
+
+    @one_notice()
+    @where_rows_are
+    def influence(self, X):
+        """How much each training row moves each prediction, see `NTKRegressor.influence`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows at which predictions are made.
+
+        Returns
+        -------
+        array of shape (n_samples, n_train) or (n_samples, n_train, n_outputs)
+            Entry (i, j) is the prediction at the row i, of `predict` for numbers and of
+            `decision_function` for classes, minus that of the model without the training row j.
+
+        Notes
+        -----
+        Exact for a model whose choice stays: the networks of ``estimators_``, their ridges or
+        times, the features, ``weights_`` and what a stack does to classes are those of the fit, and
+        do not learn that the row has gone.
+        """
+        return self._mean("influence", X)
 
     def _has_features(self, model):
         """Whether rows of a member are multiplied by ``features_``: if they are given, of all."""

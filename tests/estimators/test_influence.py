@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk import (
+    NTKClassifier,
+    NTKClassifierCV,
+    NTKKernel,
+    NTKRegressor,
+    NTKRegressorCV,
+)
 
 KERNEL = NTKKernel(depth=1)
 RNG = np.random.default_rng(0)
@@ -28,9 +34,10 @@ TIMES = {
 
 def by_refits(make, predict, weights):
     """Predictions of the model minus those of one without each row, (m, n, ...)."""
-    whole, found = predict(make(np.arange(14), weights)), []
-    for j in range(14):
-        others = np.delete(np.arange(14), j)
+    n = len(weights)
+    whole, found = predict(make(np.arange(n), weights)), []
+    for j in range(n):
+        others = np.delete(np.arange(n), j)
         found.append(whole - predict(make(others, weights[others])))
     return np.stack(found, axis=1)
 
@@ -70,6 +77,50 @@ def test_classification(kind, n_classes):
     assert_allclose(pickle.loads(pickle.dumps(model)).influence(NEW), found)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_log_loss_is_near_refits(n_classes):
+    """To first order in the weight of a row exact, and for whole rows close."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(30, 2))
+    rows[9] = rows[3]
+    scores = rows @ random.normal(size=(2, n_classes)) + 0.8 * random.normal(size=(30, n_classes))
+    labels, weights = scores.argmax(axis=1), np.linspace(0.5, 1.5, 30)
+    weights[5], weights[[7, 9]] = 0.0, 1e-4
+
+    def make(kept, weights):
+        model = NTKClassifier(KERNEL, loss="log_loss", alpha=0.3)
+        return model.fit(rows[kept], labels[kept], weights)
+
+    def predict(model):
+        found = model.decision_function(NEW)
+        return found if n_classes == 2 else found - found.mean(axis=1, keepdims=True)
+
+    found = make(np.arange(30), weights).influence(NEW)
+    expected = by_refits(make, predict, weights)
+    assert found.shape == expected.shape and not np.any(found[:, 5])
+    for j in (7, 9):
+        assert_allclose(found[:, j], expected[:, j], atol=2e-4 * np.abs(expected[:, j]).max())
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("combine", [None, "stack"])
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+def test_of_choices(combine, n_classes):
+    """Members, their weights and what a stack does to classes stay: by refits of the members."""
+    y = np.arange(14) % n_classes if n_classes else Y
+    cls = NTKClassifierCV if n_classes else NTKRegressorCV
+    grid = {"kernel": ["ntk", "nngp"], "depth": [1, 2]}
+    model = cls(grid, combine=combine, features=None, squash=None).fit(X, y)
+    method = "decision_function" if n_classes else "predict"
+    found = model.influence(NEW)
+    others, whole = np.delete(np.arange(14), 6), getattr(model, method)(NEW)
+    for k, member in enumerate(model.estimators_):
+        fixed = {"alpha": member.alpha_, "features": None, "squash": None}
+        model.estimators_[k] = type(member)(member.kernel_, **fixed).fit(X[others], y[others])
+    expected = whole - getattr(model, method)(NEW)
+    assert_allclose(found[:, 6], expected, rtol=1e-6, atol=1e-8 * np.abs(whole).max())
+
+
 def test_learned_features_and_squashed_columns_stay():
     """A model that chose its network: the refit has its kernel, rows and ridge."""
     rows = RNG.normal(size=(60, 3))
@@ -98,6 +149,7 @@ def test_refusals():
     model = NTKRegressor(KERNEL, alpha=1.0, solver="cg").fit(X, Y)
     with pytest.raises(ValueError, match="got a fit by solver='cg'"):
         model.influence(NEW)
-    model = NTKClassifier(KERNEL, loss="log_loss", alpha=1.0).fit(X, X[:, 0] > 0.0)
-    with pytest.raises(ValueError, match="loss='squared_error', which has a closed form"):
-        model.influence(NEW)
+    for loss in ({"loss": "hinge"}, {"loss": "log_loss", "alpha": 1.0, "training_time": 1.0}):
+        model = NTKClassifier(KERNEL, **loss).fit(X, X[:, 0] > 0.0)
+        with pytest.raises(ValueError, match="for which it is exact, or 'log_loss' without a"):
+            model.influence(NEW)

@@ -90,6 +90,41 @@ class Merged(nn.Module):
         return x.reshape(n, time, 2).mean(1) if self.rows_first else x.reshape(time, n, 2).mean(0)
 
 
+class Turned(nn.Module):
+    """A layer that sees the rows in another order, and one whose outputs nothing uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last, self.unused = nn.Linear(6, 7), nn.Linear(7, 2), nn.Linear(7, 2)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x.flip(0)).flip(0))
+        self.unused(x)
+        return self.last(x)
+
+
+class Cube(torch.autograd.Function):
+    """A function that torch cannot differentiate for several outputs at a time."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(context, g):
+        return 3.0 * context.saved_tensors[0] ** 2 * g
+
+
+class Cubed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 7), nn.Linear(7, 2)
+
+    def forward(self, x):
+        return self.last(Cube.apply(self.first(x)))
+
+
 class Column(nn.Module):
     """One output without an axis of its own."""
 
@@ -155,6 +190,8 @@ MODELS = {
         "sequences",
         ["first.weight", "first.bias", "last.weight", "last.bias"],
     ),
+    "rows turned round": (Turned, "rows", ["first.weight", "first.bias"]),
+    "no rule for several outputs": (Cubed, "rows", []),
     "attention": (
         Attention,
         "sequences",

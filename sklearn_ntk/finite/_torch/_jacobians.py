@@ -35,13 +35,13 @@ def _of_row(model, row, seeds, parameters):
     """Gradients (r, P) of one row, a backward pass for each function."""
     with torch.enable_grad():
         functions = seeds @ read_outputs(model(row), 1)[0]
-        found = [gradients(each, parameters) for each in functions]
+        found = [gradients(each, parameters.values()) for each in functions]
     return torch.stack([torch.cat([real(part).ravel() for part in each]) for each in found])
 
 
 def gradients(function, parameters):
-    """Gradients of a number with respect to parameters, by name; zeros where it has none."""
-    targets = list(parameters.values())
+    """Gradients of a number with respect to parameters; zeros where it has none."""
+    targets = list(parameters)
     if not targets or not function.requires_grad:
         return [torch.zeros_like(each) for each in targets]
     found = torch.autograd.grad(function, targets, retain_graph=True, allow_unused=True)

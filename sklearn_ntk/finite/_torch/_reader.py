@@ -1,13 +1,16 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import nn
 
 from .._readers import chosen
 from .._signals import Signal, as_numpy
+from ._check import right_entries
 from ._jacobians import gradients, jacobians, real
-from ._record import assembled, join, read_outputs, record
+from ._record import join, read_outputs, record
 from ._refusals import refuse
 from ._state import copied, leaves_model, plain
 
@@ -53,68 +56,34 @@ class Reader:
     def _decide(self, rows):
         """Set the number of outputs, the parameters of the general route, and sizes in bytes."""
         buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
-        outputs, uses = record(self.model, rows[:1], one_seed, self._ids)
+        with torch.enable_grad(), _counting_saved(self.model) as saved:
+            if self._check:
+                outputs = read_outputs(self.model(rows[:1]), 1)
+            else:
+                outputs, uses = record(self.model, rows[:1], None, self._ids)
         _refuse_moved(self.model, buffers)
         _refuse_infinite(outputs)
         self.n_outputs, self._like = outputs.shape[1], outputs.detach()[:0]
-        entries = join(uses, self._ids)
         if self._check:
-            right = self._right(rows, outputs, entries)
-            entries = [entry for entry in entries if right.issuperset(map(id, entry.parameters))]
+            with_rules = {n: p for n, p in self._trained.items() if id(p) in self._ids}
+            entries = right_entries(self.model, rows, outputs, with_rules)
+        else:
+            entries = join(uses, self._ids)
         seen = {id(each) for entry in entries for each in entry.parameters}
         self._general = {n: each for n, each in self._trained.items() if id(each) not in seen}
+        n_rows = 2 if self._check else 1
         self._sizes = (
-            sum(each.inputs.nbytes for each in entries if each.inputs is not None),
-            sum(each.gradients.nbytes for each in entries),
-            self._saved_bytes(rows[:1]),
+            sum(each.inputs.nbytes for each in entries if each.inputs is not None) // n_rows,
+            sum(each.gradients.nbytes for each in entries) // n_rows,
+            sum(saved),
             sum(each.nbytes for each in self._general.values()),
         )
-
-    def _saved_bytes(self, row):
-        """Bytes that autograd keeps for a row, beside the parameters."""
-        found, own = [], {each.data_ptr() for each in self.model.parameters()}
-
-        def keep(tensor):
-            if tensor.data_ptr() not in own:
-                found.append(tensor.nbytes)
-            return tensor
-
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-            self.model(row)
-        return sum(found)
-
-    def _right(self, rows, outputs, entries):
-        """Ids of parameters whose rule holds: on the first row, and in a batch of two as alone.
-
-        Raises ValueError if the outputs of the row itself are others there.
-        """
-        tolerance = 4.0 * torch.finfo(outputs.dtype).eps ** 0.5
-        of_pair, uses = record(self.model, rows[[0, -1]], one_seed, self._ids)
-        if _differ(outputs[0], of_pair[0], tolerance):
-            raise ValueError(
-                "A kernel needs outputs that depend on a row and the parameters alone; got a model "
-                "whose outputs for a row differ between two calls, or depend on the other rows: "
-                "take rows along the first axis, and no chance."
-            )
-        with torch.enable_grad():
-            function = (self.model(rows[:1]).reshape(-1) * one_seed(outputs)[0]).sum()
-            true = gradients(function, self._trained)
-        true = {id(each): g for each, g in zip(self._trained.values(), true, strict=True)}
-        in_pair = {_key(entry): entry for entry in join(uses, self._ids)}
-        right, wrong = set(), set()
-        for entry in entries:
-            holds = _agree(entry, in_pair.get(_key(entry)), tolerance) and not any(
-                _differ(true[id(parameter)].reshape(n_parts, -1)[part], g.reshape(-1), tolerance)
-                for parameter, part, n_parts, g in assembled(entry)
-            )
-            (right if holds else wrong).update(map(id, entry.parameters))
-        return right - wrong
 
     @leaves_model
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
         seeds = torch.as_tensor(seeds).to(self._like)
-        outputs, uses = record(self.model, rows, lambda _: seeds, self._ids)
+        outputs, uses = record(self.model, rows, seeds, self._ids)
         _refuse_infinite(outputs)
         names = {id(each): name for name, each in self._trained.items()}
         for each in self._general.values():
@@ -125,7 +94,10 @@ class Reader:
             if inputs is None:
                 inputs = entry.gradients.new_ones((len(rows), 1, 1))
             name = names[id(entry.parameters[0])]
-            found.append(Signal(name, _array(inputs), _array(entry.gradients.contiguous())))
+            g = entry.gradients
+            # of convolutions, positions come last in memory: as products over positions want it
+            g = g if g.permute(0, 2, 3, 1).is_contiguous() else g.contiguous()
+            found.append(Signal(name, _array(inputs), _array(g)))
         if self._general:
             J = jacobians(self.model, rows, seeds, self._general, self._chunk(len(seeds)))
             ones = J.new_ones((len(rows), 1, 1))
@@ -175,7 +147,7 @@ class Reader:
             outputs = read_outputs(self.model(rows), len(rows))
             before = _in_double(outputs)
             function = (outputs * torch.as_tensor(weigh(before)).to(outputs)).sum()
-            moves = gradients(function, self._trained)
+            moves = gradients(function, self._trained.values())
         with torch.no_grad():
             for parameter, move in zip(self._trained.values(), moves, strict=True):
                 parameter += move
@@ -209,31 +181,18 @@ class Reader:
         )
 
 
-def one_seed(outputs):
-    """A random function (1, k) of outputs (n, k), always the same."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn((1, outputs.shape[1]), generator=generator).to(outputs)
+@contextmanager
+def _counting_saved(model):
+    """Yield a list of the bytes of what autograd keeps, beside the parameters."""
+    found, own = [], {each.data_ptr() for each in model.parameters()}
 
+    def keep(tensor):
+        if tensor.data_ptr() not in own:
+            found.append(tensor.nbytes)
+        return tensor
 
-def _key(entry):
-    """What tells an entry from others of the same module."""
-    return (*map(id, entry.parameters), entry.use.kind, entry.use.part)
-
-
-def _agree(entry, other, tolerance):
-    """Whether the signals of the first row are the same, up to rounding, in another entry."""
-    pairs = [] if other is None else [(entry.gradients, other.gradients)]
-    pairs += [(entry.inputs, other.inputs)] if pairs and entry.inputs is not None else []
-    return bool(pairs) and not any(_differ(one[0], two[0], tolerance) for one, two in pairs)
-
-
-def _differ(first, other, tolerance):
-    """Whether the distance of two tensors is more than a tolerance times the norm of the first."""
-    if first.shape != other.shape:
-        return True
-    if not first.is_floating_point():
-        return not torch.equal(first, other)
-    return not (first - other).norm() <= tolerance * first.norm()  # faster than torch.dist
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        yield found
 
 
 def _refuse_infinite(outputs):

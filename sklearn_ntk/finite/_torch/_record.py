@@ -4,6 +4,7 @@ Hooks keep what a layer puts out and hand on a copy of it, so that operations in
 leave it as it is.
 """
 
+import warnings
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from ._rules import RULES, Use
 
 BY_POSITION = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 """Classes that treat positions alike, on whatever axes these are: rows may be split into them."""
+
+FEW = 128
+"""Rows up to which the gradients of all functions are found in one pass, by larger products."""
 
 
 class Joined(NamedTuple):
@@ -32,9 +36,16 @@ class Joined(NamedTuple):
 def record(model, rows, seeds, trained):
     """Outputs (n, k) of a module, and the `Use` of each part of its trained parameters.
 
-    ``trained`` has the ids of parameters; ``seeds(outputs)`` (r, k) are functions of the outputs.
+    ``trained`` has the ids of parameters; ``seeds`` (r, k) are functions of the outputs. Without
+    seeds nothing runs backwards, and gradients are zeros for one function.
     """
-    n, seen = len(rows), []
+    outputs, seen = run(model, rows, trained)
+    return outputs.detach(), differentiate(outputs, seen, None if seeds is None else seeds[:, None])
+
+
+def run(model, rows, trained):
+    """Outputs (n, k), and modules with what each took in and put out, in the graph of autograd."""
+    seen = []
 
     def hook(module, arguments, named, put_out):
         taken = arguments[0] if arguments else named["input"]
@@ -44,21 +55,27 @@ def record(model, rows, seeds, trained):
         return put_out.clone()
 
     with torch.enable_grad(), _hooked(model, hook, trained):
-        outputs = read_outputs(model(rows), n)
-        seeds = seeds(outputs.detach())
+        return read_outputs(model(rows), len(rows)), seen
+
+
+def differentiate(outputs, seen, seeds):
+    """`Use` of each part of the modules that ran, which are forgotten on the way.
+
+    ``seeds`` (r, 1, k) or (r, n, k) are functions of the outputs.
+    """
+    n, uses = len(outputs), []
     gradients = _gradients(outputs, [put_out for *_, put_out in seen], seeds)
-    uses = []
     while seen:
         (module, x, put_out), delta = seen.pop(0), gradients.pop(0)
         if len(put_out) != n:
             if not isinstance(module, BY_POSITION) or len(put_out) % n:
                 continue
             x = x.reshape(n, -1, *x.shape[1:])
-        delta = delta.reshape(n, -1, len(seeds), *put_out.shape[1:])
+        delta = delta.reshape(n, -1, *delta.shape[1:])
         delta = delta.transpose(1, 2)
         delta = delta[:, :, 0] if len(put_out) == n else delta
         uses += RULES[type(module)](module, x, delta)
-    return outputs.detach(), uses
+    return uses
 
 
 @contextmanager
@@ -80,17 +97,35 @@ def _hooked(model, hook, trained):
 
 def _gradients(outputs, put_out, seeds):
     """Gradients (n, r, ...) of ``seeds @ outputs`` with respect to tensors (n, ...)."""
-    found = [each.new_zeros((len(each), len(seeds), *each.shape[1:])) for each in put_out]
-    if not put_out or not outputs.requires_grad:
-        return found
+    if seeds is None or not put_out or not outputs.requires_grad:
+        r = 1 if seeds is None else len(seeds)
+        return [each.new_zeros(()).expand(len(each), r, *each.shape[1:]) for each in put_out]
+    r, seeds = len(seeds), seeds.expand(-1, *outputs.shape)
+    if r == 1:
+        return [part[:, None] for part in _backward(outputs, put_out, seeds[0])]
+    if all(each.ndim == 2 and len(each) <= FEW for each in put_out):
+        try:
+            return [part.transpose(0, 1) for part in _backward(outputs, put_out, seeds, True)]
+        except (RuntimeError, NotImplementedError):  # an operation that takes one at a time
+            pass
+    found = [each.new_empty((len(each), r, *each.shape[1:])) for each in put_out]
     for k, seed in enumerate(seeds):
-        parts = torch.autograd.grad(
-            outputs, put_out, seed.expand_as(outputs), retain_graph=True, allow_unused=True
-        )
-        for all_seeds, part in zip(found, parts, strict=True):
-            if part is not None:
-                all_seeds[:, k] = part
+        for all_seeds, part in zip(found, _backward(outputs, put_out, seed), strict=True):
+            all_seeds[:, k] = part
     return found
+
+
+def _backward(outputs, put_out, seeds, is_batched=False):
+    """Gradients of ``sum(seeds * outputs)``, or of several such sums, along a new first axis."""
+    options = {"retain_graph": True, "allow_unused": True, "is_grads_batched": is_batched}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        parts = torch.autograd.grad(outputs, put_out, seeds, **options)
+    shape = seeds.shape[:1] if is_batched else ()
+    return [
+        each.new_zeros((*shape, *each.shape)) if part is None else part
+        for part, each in zip(parts, put_out, strict=True)
+    ]
 
 
 def read_outputs(outputs, n):
@@ -183,20 +218,3 @@ def _joined(group):
     if use.bias is not None:
         inputs = torch.cat([inputs, inputs.new_ones((*inputs.shape[:2], 1))], 2)
     return Joined(use, inputs, torch.cat(gradients, 1) if len(group) > 1 else gradients[0])
-
-
-def assembled(joined):
-    """Yield each parameter, the number of its part, and the gradient of the first row there."""
-    use, g = joined.use, joined.gradients[0, :, 0]  # (T, q)
-    if use.inputs is None:
-        yield joined.parameters[0], use.part, use.n_parts, g[0]
-        return
-    if use.kind == "embedding":
-        total = torch.zeros_like(use.weight, dtype=g.dtype)
-        yield use.weight, 0, 1, total.index_add_(0, joined.inputs[0], g)
-        return
-    G = g.T @ joined.inputs[0]
-    if use.bias is not None:
-        yield use.bias, use.part, use.n_parts, G[:, -1]
-        G = G[:, :-1]
-    yield use.weight, use.part, use.n_parts, G
