@@ -1,7 +1,9 @@
 """Gram matrices on the workers of a cluster: panels in their memory, sums over parts of rows."""
 
 import warnings
+from asyncio import get_running_loop
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -14,6 +16,9 @@ from ..gram._operator import chunks
 
 PANELS = 1
 """Panels of rows of a Gram matrix for each worker."""
+
+SMALL = 2**26
+"""Bytes up to which a Gram matrix is in the memory of the client: products take milliseconds."""
 
 ENTRIES = 2**26
 """Entries of a kernel that a task computes, at least, where these are not kept."""
@@ -43,6 +48,8 @@ class ClusterOperator(KernelOperator):
 
     def stored(self, is_single, n_more, what):
         n_bytes, free = (4.0 if is_single else 8.0) * len(self.X) ** 2, memory_of(self._client)
+        if n_bytes <= SMALL:
+            return super().stored(is_single, n_more, what)
         if n_bytes > free:
             raise MemoryError(
                 f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and the workers have "
@@ -51,7 +58,7 @@ class ClusterOperator(KernelOperator):
         dtype = np.float32 if is_single else np.float64
         return Panels(self.kernel, self.X, dtype, self._client)
 
-    def __matmul__(self, B):
+    def times(self, B, count=None):
         rows, columns = delayed(self.X), delayed(np.asarray(B, dtype=np.float64))
         parts = chunks(len(self.X), len(self.X), ENTRIES)
         tasks = [delayed(on_worker)(_times, self.kernel, rows, part, columns) for part in parts]
@@ -84,10 +91,15 @@ class ClusterOperator(KernelOperator):
 
 
 class Panels:
-    """A Gram matrix in the memory of the workers, in panels of whole rows."""
+    """A Gram matrix in the memory of the workers, in panels of whole rows.
+
+    Workers are asked for products without tasks, which would take the scheduler several times as
+    long. If one of them does not answer, or has lost its panel, the products are tasks once, for
+    which the scheduler computes lost panels anew.
+    """
 
     def __init__(self, kernel, X, dtype, client):
-        self.dtype, self._client = np.dtype(dtype), client
+        self.dtype, self._client, self._homes = np.dtype(dtype), client, None
         n, n_panels = len(X), PANELS * n_workers_of(client)
         rows = delayed(X)
         with _quiet():
@@ -100,10 +112,33 @@ class Panels:
             wait(self._panels)
 
     def __matmul__(self, V):
+        keys = [panel.key for panel in self._panels]
+        try:
+            if self._homes is None:
+                homes = self._client.who_has(self._panels)
+                self._homes = sorted({home for key in keys for home in homes[key]})
+            answers = self._client.run(_products, keys, V, workers=self._homes)
+            found = {key: part for answer in answers.values() for key, part in answer.items()}
+            return np.concatenate([found[key] for key in keys])
+        except (
+            Exception
+        ):  # whatever a lost worker leads to; an error of the product is raised below
+            self._homes = None
         with _quiet():
             columns = [V] * len(self._panels)
             parts = self._client.map(np.matmul, self._panels, columns, pure=False)
             return np.concatenate(self._client.gather(parts))
+
+
+async def _products(keys, V, dask_worker):
+    """Products of the panels that a worker has, by their keys, computed in the thread of tasks."""
+    panels = {key: dask_worker.data[key] for key in keys if key in dask_worker.data}
+    compute = partial(_times_all, panels, V)
+    return await get_running_loop().run_in_executor(dask_worker.executors["default"], compute)
+
+
+def _times_all(panels, V):
+    return {key: panel @ V for key, panel in panels.items()}
 
 
 def _panel(kernel, X, part, dtype):

@@ -103,7 +103,7 @@ class CentersPosterior(ApproximatePosterior):
         self.__setstate__({})
 
     def _make(self, kernel, X_fit):
-        return None, self._kernel_variance_of(kernel, X_fit)
+        return self.centers.fit.half(self.centers.held.Z), self._kernel_variance_of(kernel, X_fit)
 
     def variance(self, kernel, X_fit, X):
         _, kernel_variance = self.prepare(kernel, X_fit)
@@ -118,6 +118,15 @@ class CentersPosterior(ApproximatePosterior):
         _, kernel_variance = self.prepare(kernel, X_fit)
         Z = self.centers.basis.values(kernel(X, X_fit))
         return kernel(X) - Z @ Z.T + self.centers.fit.covariance(Z), kernel_variance
+
+    def influences(self, kernel, X_fit, X, most):
+        """As of `Posterior`, for the targets of the held rows and functions of the centres."""
+        half_held, _ = self.prepare(kernel, X_fit)
+        fit, weights = self.centers.fit, self.centers.held.weights
+        for rows in chunks(len(X), len(X_fit), most):
+            half = fit.half(self.centers.basis.values(kernel(X[rows], X_fit)))
+            variance = fit.ridge * (1.0 / fit.weight + np.einsum("ij,ij->j", half, half))
+            yield weights * (1.0 / fit.weight + half.T @ half_held), variance
 
 
 class LeavesPosterior(ApproximatePosterior):
@@ -138,15 +147,26 @@ class LeavesPosterior(ApproximatePosterior):
         return of_leaves, self._kernel_variance_of(kernel, X_fit)
 
     def variance(self, kernel, X_fit, X):
-        of_leaves, kernel_variance = self.prepare(kernel, X_fit)
+        _, kernel_variance = self.prepare(kernel, X_fit)
         found = np.zeros(len(X))
+        for _, leaf, rows, share, posterior in self._parts(kernel, X_fit, X):
+            found[rows] += share * posterior.variance(kernel, X_fit[leaf.rows], X[rows])[0]
+        return found, kernel_variance
+
+    def influences(self, kernel, X_fit, X, most):
+        """Yield for each leaf its number, new rows (m,), and the weights (m, n_leaf) there."""
+        for number, leaf, rows, share, posterior in self._parts(kernel, X_fit, X):
+            for weights, _ in posterior.influences(kernel, X_fit[leaf.rows], X[rows], WHOLE):
+                yield number, rows, share[:, None] * weights
+
+    def _parts(self, kernel, X_fit, X):
+        """Yield number, `Leaf`, new rows and shares there of each leaf, and its `Posterior`."""
+        of_leaves, _ = self.prepare(kernel, X_fit)
         is_kept = sum(8.0 * len(leaf.rows) ** 2 for leaf in self.leaves.leaves) <= KEPT
         for leaf, number, rows, share in self.leaves.blocks(X, WHOLE):
-            posterior = of_leaves[number]
-            found[rows] += share * posterior.variance(kernel, X_fit[leaf.rows], X[rows])[0]
+            yield number, leaf, rows, share, of_leaves[number]
             if not is_kept:
-                posterior.__setstate__({})  # forgets the factor
-        return found, kernel_variance
+                of_leaves[number].__setstate__({})  # forgets the factor
 
     def disagreement(self, kernel, X_fit, X):
         mean, squares = self.leaves.moments(kernel, X_fit, X)

@@ -129,7 +129,7 @@ def _keep_centers(model, details, given):
 
 
 def _quiet(operator):
-    """The operator, of a kernel that prints nothing for each of its blocks."""
+    """The operator, of a kernel that prints nothing for its blocks, but does for the whole."""
     if not hasattr(operator, "kernel"):
         return operator
     quiet = copy(operator)

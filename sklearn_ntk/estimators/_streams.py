@@ -20,9 +20,9 @@ from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._features import project
 from ._influence import Samples
-from ._intervals import observe
 from ._losses import ClassRows, fitted_scores, loss_of
 from ._many_rows import absorb, fit_whole
+from ._observations import observe
 from ._places import read_data
 from ._squares import fit_squares, fitted_ridges
 from ._uncertainty import find_spread

@@ -81,8 +81,19 @@ class GramOperator(ABC):
         return fold_here(function, start, parts, join)
 
     def __matmul__(self, B):
-        """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once."""
-        return np.concatenate([self.rows(chunk) @ B for chunk in chunks(*self.shape)])
+        return self.times(B)
+
+    def times(self, B, count=None):
+        """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once.
+
+        ``count``, if given, is called with the number of entries that are done.
+        """
+        parts = []
+        for chunk in chunks(*self.shape):
+            parts.append(self.rows(chunk) @ B)
+            if count is not None:
+                count(len(parts[-1]) * self.shape[1])
+        return np.concatenate(parts)
 
 
 class Stored:
@@ -145,6 +156,9 @@ class KernelOperator(GramOperator):
         ``kernel(X, Y)`` and ``kernel(X)`` give Gram matrices, and ``kernel.diag(X)`` a diagonal.
         A kernel with a method ``on_device`` says where `dense` computes and leaves the matrix.
     X : array of shape (n, d)
+    whole : callable, optional
+        The kernel that computes all of the matrix, by default the same: one that tells how far it
+        is, where ``kernel`` would do so for each block.
 
     Examples
     --------
@@ -157,8 +171,8 @@ class KernelOperator(GramOperator):
 
     __module__ = "sklearn_ntk.gram"
 
-    def __init__(self, kernel, X):
-        self.kernel = kernel
+    def __init__(self, kernel, X, whole=None):
+        self.kernel, self._whole = kernel, kernel if whole is None else whole
         self.X = X if is_on_device(X) else np.asarray(X)
 
     @property
@@ -181,14 +195,14 @@ class KernelOperator(GramOperator):
         return self.kernel.diag(self.X)
 
     def dense(self):
-        return self.kernel(*placed(self.kernel, self.X))
+        return self._whole(*placed(self._whole, self.X))
 
     def single(self):
-        if hasattr(self.kernel, "in_single"):
-            return self.kernel.in_single()(*placed(self.kernel, self.X))
+        if hasattr(self._whole, "in_single"):
+            return self._whole.in_single()(*placed(self._whole, self.X))
         return super().single()
 
-    def __matmul__(self, B):
+    def times(self, B, count=None):
         """As of `GramOperator`; each entry off the diagonal is computed once, and used twice."""
         B, n = np.asarray(B, dtype=np.float64), len(self.X)
         total, parts = np.zeros(B.shape), chunks(n, 1, math.isqrt(CHUNK))
@@ -198,6 +212,9 @@ class KernelOperator(GramOperator):
                 K = self.kernel(self.X[left], self.X[right])
                 total[left] += K @ B[right]
                 total[right] += K.T @ B[left]
+            if count is not None:
+                n_rows = len(self.X[left])
+                count(n_rows * (2 * (n - left.start) - n_rows))
         return total
 
 

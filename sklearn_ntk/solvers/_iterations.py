@@ -51,8 +51,9 @@ class System:
 
     def exact(self, V, ridges):
         """``(A + ridge) V`` (n, c) in double precision, from blocks of K that are not kept."""
-        root = self.root[:, None]
-        return root * (self.operator @ (root * V)) + ridges * V
+        root, n = self.root[:, None], len(self.root)
+        progress = Progress(n * n, "The true residual", "take a larger tol", self.verbose)
+        return root * self.operator.times(root * V, progress.add) + ridges * V
 
     def product(self, V):
         """``A V`` from the matrix in memory."""

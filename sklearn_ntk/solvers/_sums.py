@@ -162,9 +162,13 @@ class Fit(NamedTuple):
         coef = factor.solve(sums.cross - np.outer(mean, sums.targets))
         return cls(coef, sums.targets / sums.weight - mean @ coef, factor, mean, sums.weight, ridge)
 
+    def half(self, Z):
+        """``L^-1 (z - mean)`` (p, m) of rows with these values of the functions."""
+        return self.factor.half_solve((Z - self.mean).T)
+
     def doubt(self, Z):
         """Posterior variances (m,) over the ridge, of rows with these values of the functions."""
-        half = self.factor.half_solve((Z - self.mean).T)
+        half = self.half(Z)
         return 1.0 / self.weight + np.einsum("ij,ij->j", half, half)
 
     def variance(self, Z, unseen):
@@ -173,7 +177,7 @@ class Fit(NamedTuple):
 
     def covariance(self, Z):
         """Posterior covariances (m, m) without that of functions that are not reached."""
-        half = self.factor.half_solve((Z - self.mean).T)
+        half = self.half(Z)
         return self.ridge * (1.0 / self.weight + half.T @ half)
 
     def solution(self, basis, held):

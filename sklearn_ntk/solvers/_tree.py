@@ -3,6 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
+
+from ..gram._operator import chunks
+from ._factors import variances
+from ._ridge import Ridge
 
 TIED = 0.05
 """Share of rows on the median at which another direction is sought."""
@@ -108,3 +113,38 @@ def slopes(tree, X):
             kept = share > 0.0
             new = slope * share[:, None] + sign * rise
             stack.append((child, rows[kept], (weights * share)[kept], new[kept]))
+
+
+def directions_of(operator, Y, weights, ridge):
+    """Directions (d, d) along which targets change, the largest first, by a model of these rows.
+
+    They are those of columns in units of their standard deviations.
+    """
+    X = operator.X
+    stds = np.sqrt(variances(X, weights))
+    stds = np.where(stds > 0.0, stds, 1.0)
+    M = _outer_gradients(operator, Y, weights, ridge, stds)
+    if M is None or not np.any(M):
+        centred = np.sqrt(weights / weights.sum())[:, None] * (X - weights @ X / weights.sum())
+        M, stds = centred.T @ centred, np.ones(len(stds))
+    vectors = linalg.eigh(M, check_finite=False)[1][:, ::-1]
+    return vectors / stds[:, None]
+
+
+def _outer_gradients(operator, Y, weights, ridge, stds):
+    """Mean outer product (d, d) of the gradients; None for kernels without, or with positions."""
+    kernel, X = operator.kernel, operator.X
+    if not hasattr(kernel, "gradient_x") or getattr(kernel, "takes_positions", False):
+        return None
+    dual = Ridge(float(ridge)).fit(operator, Y, weights).solution.dual
+    spread = variances(Y, weights)
+    dual = dual / np.sqrt(np.where(spread > 0.0, spread, 1.0))
+    M = np.zeros((X.shape[1],) * 2)
+    for rows in chunks(len(X), dual.size // len(X) * X.shape[1]):
+        try:
+            found = kernel.gradient_x(X[rows], X, dual) * stds
+        except ValueError:  # of activations that jump
+            return None
+        part = (np.sqrt(weights[rows])[:, None, None] * found).reshape(-1, len(stds))
+        M += part.T @ part
+    return M if np.all(np.isfinite(M)) else None

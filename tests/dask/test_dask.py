@@ -43,6 +43,12 @@ def client():
         yield client
 
 
+@pytest.fixture(autouse=True)
+def no_small_matrices(monkeypatch):
+    """Gram matrices of few rows, too, are in the memory of the workers."""
+    monkeypatch.setattr(_operator, "SMALL", 0)
+
+
 def data(n=400):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n + 50, 3))
@@ -115,6 +121,24 @@ def test_a_worker_is_lost(client, solver, monkeypatch):
     found = clone(model).fit(X, y).predict(new)
     assert len(killed) > 2
     assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_products_take_no_tasks(client, monkeypatch):
+    X = data()[0]
+    panels = _operator.Panels(NTKKernel(), X, np.float64, client)
+    V = np.random.default_rng(0).normal(size=(len(X), 3))
+    expected = NTKKernel()(X) @ V
+    assert_allclose(panels @ V, expected, rtol=1e-10)
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "map", None)
+        assert_allclose(panels @ V, expected, rtol=1e-10)
+        patch.setattr(_operator, "SMALL", 1e7)  # on the client, no workers are asked
+        patch.setattr(client, "run", None)
+        assert_allclose(ClusterOperator(NTKKernel(), X, client).stored(False, 0, "K") @ V, expected)
+    monkeypatch.setattr(_operator, "_products", None)  # a worker does not answer
+    assert_allclose(panels @ V, expected, rtol=1e-10)
+    with pytest.raises(ValueError, match="matmul"):
+        panels @ V[1:]
 
 
 def test_classes(client):

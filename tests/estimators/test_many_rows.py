@@ -160,8 +160,7 @@ def test_factor_in_single_precision(least, monkeypatch):
     [
         ("local", lambda m, X: m.predict(X, return_cov=True), "return_cov needs one model"),
         ("local", lambda m, X: m.sample_y(X), "return_cov needs one model"),
-        ("local", lambda m, X: m.predict_interval(X), "solver='local'.*take method='gaussian'"),
-        ("nystroem", lambda m, X: m.predict_interval(X), "solver='nystroem'.*method='gaussian'"),
+        ("local", lambda m, X: m.predict_interval(X), "solver='local'.*take method='jackknife"),
         ("cg", lambda m, X: m.staged_predict(X, [1.0]), "staged_predict needs the whole Gram"),
         ("cg", lambda m, X: m.log_marginal_likelihood(), "needs the whole Gram matrix.*'cg'"),
     ],
@@ -177,6 +176,56 @@ def test_normal_intervals(solver):
     assert np.all(low < high)
 
 
+def copies():
+    """Rows that occur up to twice, with other targets, and new rows."""
+    X, y, X_test, _ = data(n=60)
+    return np.vstack([X, X[:9]]), np.append(y, y[:9] + 0.3), X_test
+
+
+@pytest.mark.parametrize("method", ["conformal", "jackknife+"])
+def test_intervals_by_all_rows_as_centres_are_exact(method):
+    X, y, X_test = copies()
+    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y)
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="nystroem").fit(X, y)
+    found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
+    assert_allclose(found, expected, rtol=1e-7)
+
+
+def test_jackknife_of_leaves_is_that_of_refits():
+    X, y, X_test = copies()
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="local", leaf_size=40).fit(X, y)
+    Y, leaves, kernel = model._targets, model._leaves, model.kernel_
+    rows, n = model._samples.group, len(y)
+    assert len(leaves.leaves) == 2
+
+    def without(i):
+        """Blended predictions at the new rows, and at the row i, without that row."""
+        points, left = np.vstack([X_test, X[i]]), np.flatnonzero(np.arange(n) != i)
+        points, values = model._rows(points), np.zeros(len(points))
+        for leaf, _, some, share in leaves.blocks(points):
+            kept = left[np.isin(rows[left], leaf.rows)]
+            one = NTKRegressor(kernel, alpha=0.1).fit(model.X_fit_[rows[kept]], y[kept])
+            values[some] += share * one.predict(points[some])
+        return values[:-1], abs(y[i] - values[-1])
+
+    values, sizes = map(np.array, zip(*map(without, range(n)), strict=True))
+    rank = int(np.ceil(0.8 * (n + 1)))
+    high = np.sort(values + sizes[:, None], axis=0)[rank - 1]
+    low = -np.sort(sizes[:, None] - values, axis=0)[rank - 1]
+    found = model.predict_interval(X_test, 0.8, "jackknife+")
+    assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-6)
+    assert Y.shape[0] == 60
+
+
+@pytest.mark.parametrize("solver, method", [("local", "jackknife+"), ("nystroem", "conformal")])
+def test_intervals_of_approximations_cover(solver, method):
+    X, y, X_test, y_test = data(n=600)
+    y_test = y_test + 0.2 * np.random.default_rng(9).normal(size=600)
+    model = NTKRegressor(**PLAIN, solver=solver, **SOLVERS[solver]).fit(X, y)
+    low, high = model.predict_interval(X_test, 0.9, method).T
+    assert 0.86 < np.mean((low < y_test) & (y_test < high)) < 0.95
+
+
 # --- The choice -----------------------------------------------------------------------------------
 
 
@@ -184,7 +233,10 @@ def test_automatic_choice_tells_why(capsys, monkeypatch):
     monkeypatch.setattr(_iterations, "FEW", 0)
     monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 300)
     assert fitted(NTKRegressor, "auto", verbose=1).solver_ == "cg"
-    assert "solver='cg' for 400 distinct rows: conjugate gradients need" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "solver='cg' for 400 distinct rows: conjugate gradients need" in printed
+    for what in ("Gram matrix of 400 x 400 rows", "The true residual"):
+        assert printed.count(f"{what}: 100 %, done in") == 1
     model = fitted(NTKRegressor, "auto", max_memory=5e5, leaf_size=100, verbose=1)
     assert model.solver_ == "local"
     assert "solver='local' for 400 distinct rows: one matrix would" in capsys.readouterr().out
