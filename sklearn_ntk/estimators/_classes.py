@@ -48,15 +48,16 @@ def targets_of(y, weights, classes, class_weight):
     """
     if len(classes) < 2:
         raise ValueError(f"classes must be at least two; got {classes.tolist()}.")
-    others = np.setdiff1d(y[weights > 0], classes)
+    known = classes
+    if isinstance(class_weight, dict):  # classes of weight zero may have been left out
+        known = np.unique([*classes.tolist(), *(c for c, w in class_weight.items() if w == 0.0)])
+    others = np.setdiff1d(y[weights > 0], known)
     if len(others):
         raise ValueError(
             f"y must have labels of the classes {classes.tolist()}; got {others.tolist()[0]!r}: "
             f"give all classes to the first partial_fit."
         )
-    if class_weight is not None:
-        weights = weights * np.array([class_weight.get(label, 1.0) for label in y.tolist()])
-    return _indicators(y, classes), weights
+    return _indicators(y, classes), weigh_classes(class_weight, known, y, weights)
 
 
 def _indicators(y, classes):

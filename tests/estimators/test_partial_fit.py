@@ -156,6 +156,12 @@ def test_class_weights():
     assert found > expected
     with pytest.raises(ValueError, match="class_weight='balanced' needs all rows at once"):
         streamed(NTKClassifier, pieces, class_weight="balanced")
+    X, _, classes = pieces[0]
+    for given, message in (({0: -1.0, 1: 1.0}, "finite weights >= 0"), ({5: 2.0}, "not in class")):
+        with pytest.raises(ValueError, match=message):
+            NTKClassifier(**PLAIN, class_weight=given).partial_fit(X, classes, classes=[0, 1, 2])
+    without = streamed(NTKClassifier, pieces, class_weight={0: 2.0, 2: 0.0})
+    assert without.classes_.tolist() == [0, 1]
 
 
 @both
