@@ -1,5 +1,7 @@
 """Which solver an estimator takes, by the number of its rows and the memory."""
 
+import warnings
+
 from .._runtime.device import read_device
 from .._runtime.memory import check_memory
 from ..engines._work import free_memory_of
@@ -33,6 +35,21 @@ def can_stream(model):
 def is_streaming(model):
     """Whether an estimator has been fitted to centres, so that more rows can be added."""
     return vars(model).get("_centers") is not None and model.kernel_ is not None
+
+
+def warn_if_fitted(model):
+    """Warn that a first part of the data replaces a fit by a solver that keeps no sums.
+
+    An error would be safer, but scikit-learn's checks call ``partial_fit`` after `fit`.
+    """
+    name = vars(model).get("solver_")
+    if name is not None:
+        warnings.warn(
+            f"partial_fit starts over, without the rows of a fit by solver={name!r}, which keeps "
+            f"no sums: fit by solver='nystroem' to go on from it.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def wanted_solver(model):

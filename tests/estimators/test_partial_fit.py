@@ -61,6 +61,23 @@ def test_given_centers_make_parts_equal_to_the_whole():
 
 
 @both
+def test_parts_replace_a_fit_by_another_solver_with_a_warning(cls):
+    X, y, classes = parts(n=60)[0][0]
+    y = y if cls is NTKRegressor else classes
+    model = cls(**PLAIN).fit(X, y)
+    with pytest.warns(UserWarning, match="starts over, without the rows of a fit by solver='chol"):
+        model.partial_fit(X, y)
+    assert model.partial_fit(X, y).solver_ == "nystroem"  # without one: warnings are errors
+
+
+def test_shape_of_targets_is_that_of_the_first_part():
+    X, y, _ = parts(n=60)[0][0]
+    for first, second in ((y, y[:, None]), (y[:, None], y)):
+        model = NTKRegressor(**PLAIN, n_components=9).partial_fit(X, first).partial_fit(X, second)
+        assert model.predict(X).shape == first.shape
+
+
+@both
 def test_parts_may_follow_a_fit_and_survive_pickles(cls):
     pieces, X_test, _ = parts()
     model = cls(**PLAIN, solver="nystroem", n_components=150)
