@@ -22,8 +22,8 @@ FEW_ROWS = 5000
 SHARE = 0.5
 """Of the free memory, what "auto" takes at most."""
 
-ARRAYS = 6
-"""Arrays of a row for each column that conjugate gradients hold at a time."""
+ARRAYS, AT_ONCE = 6, 3
+"""Arrays of a row for each column that conjugate gradients hold at a time, and ridges at a time."""
 
 
 def can_stream(model):
@@ -110,7 +110,7 @@ def _by_memory(model, n, is_precomputed, device):
 def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
-        return memory_of(n, rank_of(None, n)) + 8.0 * ARRAYS * (PROBES + 2) * n
+        return memory_of(n, rank_of(None, n)) + 8.0 * ARRAYS * AT_ONCE * (PROBES + 2) * n
     if name == "local":
         return LEAF_COPIES * 8.0 * min(n, model.leaf_size) ** 2
     if name == "nystroem":

@@ -63,7 +63,9 @@ class Intervals:
         The first two follow from one factorisation without a refit (with a ``training_time``, from
         eigenvectors at each call), and need no distribution of the noise. They are for a given
         network and ridge: on real sets of 200 rows 0.9 became 0.898 where both were chosen with the
-        same targets, and 0.877 where features were learned, too. Copies of a row with the same
+        same targets, and 0.877 where features were learned, too. With the solver "local" there is
+        no "conformal", and with "nystroem" both are by the rows that were no candidates for
+        centres. Copies of a row with the same
         target are one observation; a new one has the mean weight of these, and guarantees are for
         equal weights. Several outputs have intervals for each.
 

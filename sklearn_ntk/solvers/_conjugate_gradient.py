@@ -16,6 +16,9 @@ from ._solution import Path, Solution, best_of, descend, read_problem, relative_
 PROBES, PROBE_TOL = 32, 1e-3
 """Random signs by which leave-one-out errors are estimated, and the tolerance of these solves."""
 
+COLUMNS = 200
+"""Columns of a product, at most, of which several ridges have a part: more are no faster."""
+
 FLOOR = 1e-3
 """Least estimate of an entry of the inverse's diagonal, in units of their mean."""
 
@@ -158,18 +161,30 @@ class _Trials:
         self._most = most
         problem = operator, self._Y, weights
         best = guess_ridge(self._ridges, *problem, self._rng, self._solver.error)
-        descend(self.errors, self._try_one, len(self._ridges), best)
+        descend(self.errors, self._try_all, len(self._ridges), best)
         return best_of(self.errors), sorted(self.errors)
 
-    def _try_one(self, place):
-        """Solve for the targets, ones and the probes, and estimate the error."""
-        k = self._Y.shape[1] + 1
-        start = None
+    def _try_all(self, places):
+        """Add errors and solutions of some ridges."""
+        step = max(1, COLUMNS // self._B.shape[1])
+        for first in range(0, len(places), step):
+            self._solve(places[first : first + step])
+
+    def _solve(self, places):
+        """Solve for targets, ones and probes of some ridges, which share products."""
+        n_ridges, width = len(places), self._B.shape[1]
+        start, ridges = None, self._ridges[places]
         if self._start is not None:
-            start = np.hstack([self._start, np.zeros_like(self._probes)])
-        every = np.full(self._B.shape[1], self._ridges[place])
-        what = f"Conjugate gradients for the ridge {self._ridges[place]:.3g}"
-        X, _ = self._system.solve(self._B, every, PROBE_TOL, self._most, start, what)
+            start = np.tile(np.hstack([self._start, np.zeros_like(self._probes)]), n_ridges)
+        what = f"Conjugate gradients for {n_ridges} ridges from {ridges.min():.3g} on"
+        B, every = np.tile(self._B, n_ridges), np.repeat(ridges, width)
+        X, _ = self._system.solve(B, every, PROBE_TOL, self._most, start, what)
+        for place, part in zip(places, np.split(X, n_ridges, axis=1), strict=True):
+            self._add(place, part)
+
+    def _add(self, place, X):
+        """Estimate the error of a ridge from the solutions (n, c) for it."""
+        k = self._Y.shape[1] + 1
         root, columns = self._system.root, X[:, :k]
         dual, intercept = _coefficients(columns, root)
         diagonal = np.mean(self._probes * X[:, k:], axis=1)
@@ -179,7 +194,7 @@ class _Trials:
         gcv = float(np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2))
         solution = Solution(dual, intercept, dual / precision[:, None], gcv, precision)
         self.errors[place] = self._solver.error(solution, self._Y, root**2)
-        self.columns[place] = columns
+        self.columns[place] = columns.copy()
         self.estimates[place] = {"precision": precision, "gcv": gcv}
 
 

@@ -12,7 +12,7 @@ from .._runtime.progress import Progress
 from .._values import value
 from ..gram._operator import chunks
 from ._ridge import Ridge, guess_ridge, read_ridges
-from ._solution import Path, Solution, best_of, read_problem, relative_error
+from ._solution import Path, Solution, descend, read_problem, relative_error
 from ._tree import directions_of, grow, shares, slopes
 from ._units import product
 
@@ -195,15 +195,11 @@ class _Trials:
         if is_given or len(ridges) == 1:
             self._try([0], ridges, is_given)
             return 0
-        while True:
-            near = (place - 1, place, place + 1)
-            new = [p for p in near if 0 <= p < len(ridges) and p not in self.solutions]
-            if new:
-                self._try(new, ridges, False)
-            lowest = best_of(self.errors)
-            if lowest == place:
-                break
-            place = lowest
+
+        def try_all(places):
+            self._try(places, ridges, False)
+
+        place = descend(self.errors, try_all, len(ridges), place)
         if not np.isfinite(self.errors[place]):
             self._try([place], ridges, True)
         return place

@@ -208,13 +208,15 @@ def _choose_ridge(ridges, sums, basis, held, error):
     def solution_of(place):
         return fits[place].solution(basis, held)
 
-    def try_one(place):
-        fits[place], errors[place] = Fit.solve(sums, ridges[place]), np.inf
-        if fits[place] is not None:
-            errors[place] = error(solution_of(place)._replace(rows=None), held.Y, held.weights)
+    def try_each(places):
+        for place in places:
+            fits[place], errors[place] = Fit.solve(sums, ridges[place]), np.inf
+            if fits[place] is not None:
+                solution = solution_of(place)._replace(rows=None)
+                errors[place] = error(solution, held.Y, held.weights)
 
     if len(ridges) > 1:
-        best = descend(errors, try_one, len(ridges), len(ridges) // 2)
+        best = descend(errors, try_each, len(ridges), len(ridges) // 2)
     else:
         best, fits[0] = 0, Fit.solve(sums, ridges[0])
     if fits[best] is None:

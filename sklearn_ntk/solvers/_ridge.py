@@ -223,7 +223,11 @@ class _Trials:
 
     def _descend(self, best):
         """Index of the local minimum to which a descent leads."""
-        return descend(self.errors, self._try_one, len(self._ridges), best)
+        return descend(self.errors, self._try_each, len(self._ridges), best)
+
+    def _try_each(self, places):
+        for place in places:
+            self._try_one(place)
 
     def _try_one(self, place):
         """Try the ridge of this index by a Cholesky factorisation."""

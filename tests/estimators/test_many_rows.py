@@ -182,13 +182,29 @@ def copies():
     return np.vstack([X, X[:9]]), np.append(y, y[:9] + 0.3), X_test
 
 
-@pytest.mark.parametrize("method", ["conformal", "jackknife+"])
-def test_intervals_by_all_rows_as_centres_are_exact(method):
+def test_jackknife_of_all_rows_as_centres_is_exact():
     X, y, X_test = copies()
     exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y)
     model = NTKRegressor(**PLAIN, alpha=0.1, solver="nystroem").fit(X, y)
-    found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
+    found, expected = (one.predict_interval(X_test, 0.8, "jackknife+") for one in (model, exact))
     assert_allclose(found, expected, rtol=1e-7)
+
+
+def test_conformal_intervals_of_centres_are_those_of_refits():
+    X, y, X_test, _ = data(n=200)
+    alpha, rank = 0.1, 21  # of 25 rows that are no candidates for centres
+    model = NTKRegressor(**PLAIN, alpha=alpha, solver="nystroem", n_components=30).fit(X, y)
+    held = model._centers.held.rows
+    for x, ends in zip(X_test[:5], model.predict_interval(X_test[:5], 0.8), strict=True):
+        points = model._rows(np.vstack([X, x]))
+        Z = model._centers.basis.values(model.kernel_(points, model.X_fit_))
+        G = np.linalg.inv(Z @ Z.T + alpha * np.eye(len(Z)))
+        M = G - np.outer(G.sum(axis=0), G.sum(axis=0)) / G.sum()
+        for end in ends:
+            sizes = np.abs(M @ np.append(y, end)) / np.sqrt(M.diagonal())
+            order = np.sort(sizes[held])
+            assert len(held) == 25
+            assert_allclose(sizes[-1], order[rank - 1], rtol=1e-6)
 
 
 def test_jackknife_of_leaves_is_that_of_refits():
@@ -223,7 +239,8 @@ def test_intervals_of_approximations_cover(solver, method):
     y_test = y_test + 0.2 * np.random.default_rng(9).normal(size=600)
     model = NTKRegressor(**PLAIN, solver=solver, **SOLVERS[solver]).fit(X, y)
     low, high = model.predict_interval(X_test, 0.9, method).T
-    assert 0.86 < np.mean((low < y_test) & (y_test < high)) < 0.95
+    low_share, high_share = (0.86, 0.95) if solver == "local" else (0.82, 0.98)  # 75 rows decide
+    assert low_share < np.mean((low < y_test) & (y_test < high)) < high_share
 
 
 # --- The choice -----------------------------------------------------------------------------------
