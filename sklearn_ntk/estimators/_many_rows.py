@@ -71,10 +71,17 @@ def make_solver(model, alpha):
 
 
 def absorb(model, X, Y, weights):
-    """The `Path` of a fit by centres after more rows, as the kernel sees them; see `Nystroem`.
+    """The `Path` of a fit by centres after more rows; see `Nystroem`.
 
-    Nothing of the model is changed.
+    ``weights`` are in the unit of those of the first part. Nothing of the model is changed.
     """
+    kept = np.flatnonzero(weights)
+    if not len(kept):
+        raise ValueError(
+            "sample_weight must not vanish beside that of the first part; all of this part does: "
+            "leave the part out."
+        )
+    X, Y, weights = model._rows(X[kept]), Y[kept], weights[kept]
     solver = make_solver(model, None)
     kernel, centers = _quiet_kernel(model.kernel_), model.X_fit_
 

@@ -68,9 +68,7 @@ class RegressorStreams:
                 f"got {targets.shape[1]}."
             )
         targets = scaled(targets, -self._units.exponents) - self._units.shift
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         attributes = fitted_ridges(self, path, None, self._unit)
         self._finish((path, path.value, attributes), held.Y, held.weights)
@@ -175,9 +173,7 @@ class ClassifierStreams:
                 f"{np.unique(classes).tolist()}."
             )
         targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         path = path._replace(solution=path.solution._replace(rows=None))
         attributes = fitted_ridges(self, path, None, self._unit)

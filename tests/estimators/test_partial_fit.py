@@ -7,8 +7,10 @@ import pytest
 from both_estimators import both
 from large_problems import data, labels
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import PairwiseKernel
 
 from sklearn_ntk import NTKClassifier, NTKRegressor
+from sklearn_ntk.solvers import _nystroem
 
 PLAIN = {"kernel": "ntk", "activation": "relu"}
 
@@ -102,6 +104,16 @@ def test_memory_does_not_grow():
     assert model._centers.sums.weight > 0.0
     rows = sizes[-1] - sizes[0] - 8 * (50 + 4) * len(held.rows)
     assert rows < 1000 * 8
+
+
+def test_later_parts_go_on_when_no_more_rows_can_be_held(monkeypatch):
+    monkeypatch.setattr(_nystroem, "HELD", 40)
+    pieces, *_ = parts(n=150)
+    kernel = PairwiseKernel(metric="rbf")  # refuses blocks without rows
+    model = NTKRegressor(kernel, n_components=47, alpha=0.1)
+    for X, y, _ in pieces:  # nearly all rows of the first one are centres
+        assert len(model.partial_fit(X, y)._centers.held.rows) == 40
+    assert model._centers.sums.weight == 150.0
 
 
 @both
