@@ -74,19 +74,19 @@ class ClusterOperator(KernelOperator):
                     yield running.pop(0).result()
             yield from (future.result() for future in running)
 
-    def fold(self, function, start, parts, join):
-        function, n_ahead = delayed(function, pure=False), AHEAD * n_workers_of(self._client)
+    def fold(self, function, parts, join):
+        n_ahead = AHEAD * n_workers_of(self._client)
         parts, sums = iter(parts), []
         with _quiet():
+            shared = self._client.submit(_itself, function, pure=False)  # is sent once
             while group := list(islice(parts, JOINED)):
-                task = delayed(on_worker)(function, start, group)
-                sums.append(self._client.compute(task))
+                sums.append(self._client.compute(delayed(on_worker)(shared, group)))
                 if len(sums) > n_ahead:  # the oldest are joined as they come
                     wait(sums[:JOINED])
                     joined = delayed(on_worker)(_join, join, *sums[:JOINED])
                     sums = [*sums[JOINED:], self._client.compute(joined)]
             if not sums:
-                return start
+                return function([])
             return self._client.compute(delayed(on_worker)(_join, join, *sums)).result()
 
 
@@ -155,6 +155,10 @@ def _times(kernel, X, part, B):
     """Rows of ``K @ B``."""
     rows = X[part]
     return np.concatenate([kernel(rows[block], X) @ B for block in chunks(len(rows), len(X))])
+
+
+def _itself(value):
+    return value
 
 
 def _join(join, first, *others):

@@ -15,7 +15,7 @@ from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
 from ..solvers._conjugate_gradient import not_converged
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import GUESS_ROWS, read_ridges
-from ..solvers._sums import Basis, Sums
+from ..solvers._sums import Basis
 from ._equal_rows import distinct
 from ._squares import fit_squares, fitted_ridges, given_alpha
 
@@ -117,7 +117,7 @@ def _fit_to_given(solver, given, operator, Y, weights):
     """`Path` of a fit by centres (m, d) that are given."""
     kernel, X = operator.kernel, operator.X
     basis, ridges = Basis(kernel(given)), read_ridges(solver.ridges, operator, weights)[0]
-    empty = Centers(None, basis, ridges, Sums.empty(basis, Y.shape[1]))
+    empty = Centers(None, basis, ridges)
 
     def blocks(rows):
         return partial(kernel, X[rows], given)

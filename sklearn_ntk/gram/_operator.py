@@ -76,9 +76,9 @@ class GramOperator(ABC):
         for part in parts:
             yield run_apart(lambda part=part: function(*part))
 
-    def fold(self, function, start, parts, join):
+    def fold(self, function, parts, join):
         """As `fold_here`, where the operator computes."""
-        return fold_here(function, start, parts, join)
+        return fold_here(function, parts, join)
 
     def __matmul__(self, B):
         return self.times(B)
@@ -218,12 +218,12 @@ class KernelOperator(GramOperator):
         return total
 
 
-def fold_here(function, start, parts, join):
-    """``function(start, parts)``, which sums over parts of rows.
+def fold_here(function, parts, join):
+    """``function(parts)``, which sums over parts of rows.
 
-    ``join(one, others)`` is the same for sums of some of the parts each.
+    ``join(one, others)`` is the sum of sums over some of the parts each.
     """
-    return function(start, parts)
+    return function(parts)
 
 
 def placed(kernel, *rows):

@@ -31,13 +31,14 @@ class Centers(NamedTuple):
 
     ``rows`` (m,) are those that are centres, or None if they are other ones. ``basis`` are their
     functions, and ``fit`` has the coefficients of these, for one of the ``ridges``. ``sums`` are
-    those of all rows so far, see `Basis.summands`, and ``held`` are rows that choose the ridge.
+    those of all rows so far, see `Basis.summands`, and ``held`` are rows that choose the ridge; all
+    three are None before the first rows.
     """
 
     rows: np.ndarray | None
     basis: Basis
     ridges: np.ndarray
-    sums: Sums
+    sums: Sums | None = None
     held: Held | None = None
     fit: Fit | None = None
 
@@ -116,7 +117,7 @@ class Nystroem(NamedTuple):
         )
         index = np.arange(n) if is_all else self._choose(operator, m, candidates, rng)
         basis = Basis(operator.block(index, index), may_be_late=not is_all)
-        empty = Centers(index, basis, ridges, Sums.empty(basis, Y.shape[1]))
+        empty = Centers(index, basis, ridges)
         blocks = partial(operator.between, columns=index)
         problem = blocks, operator.diagonal(), Y, weights
         return self.absorb(empty, *problem, held_rows, operator.fold)
@@ -151,7 +152,8 @@ class Nystroem(NamedTuple):
                 yield blocks(rows), Y[rows], weights[rows]
                 progress.add(len(rows))
 
-        sums = fold(partial(Sums.plus, basis=basis), centers.sums, pieces(), Sums.joined)
+        sums = fold(partial(Sums.over, basis=basis, k=Y.shape[1]), pieces(), Sums.joined)
+        sums = sums if centers.sums is None else centers.sums.joined([sums])
         held = centers.held
         if held is None or len(held_rows):
             Z = basis.values(blocks(held_rows)())
