@@ -75,23 +75,24 @@ def pick_solver(model, n, is_precomputed=False, device=None):
             "or take solver='cg'."
         )
     rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
-    if solver != "auto":
-        _check(model, solver, n, rows, device)
-        return solver
-    if reason:
-        _check(model, "cholesky", n, rows, device)
-        return "cholesky"
-    name, why = _by_memory(model, n, is_precomputed, device)
-    if name is None:
-        _check(model, "cg", n, rows)
-        name, why = "cg", "it is all that fits"
-    if model.verbose:
-        print(f"solver={name!r} for {n} {rows}: {why}", flush=True)
-    return name
+    if solver == "auto" and reason:
+        solver = "cholesky"
+    elif solver == "auto":
+        solver, why = _by_memory(model, n, is_precomputed, device)
+        if model.verbose:
+            print(f"solver={solver!r} for {n} {rows}: {why}", flush=True)
+    if model.max_memory is not None:
+        check_limit(model, solver, n, is_precomputed)
+    elif solver == "cholesky":
+        check_solve(n, rows, model._is_spectral(), device)
+    else:
+        remedy = _remedy(model, solver, is_precomputed)
+        check_memory(bytes_of(model, solver, n), f"A fit of {n} {rows} by {solver=}", remedy)
+    return solver
 
 
 def _by_memory(model, n, is_precomputed, device):
-    """The first solver whose memory suffices, and why it is taken; None if none does."""
+    """The first solver whose memory suffices, or else the last, and why it is taken."""
     limit = SHARE * free_memory_of(device) if model.max_memory is None else model.max_memory
     sizes = {name: bytes_of(model, name, n) / 1e9 for name in ("cholesky", "cg", "local")}
     limit /= 1e9
@@ -102,7 +103,7 @@ def _by_memory(model, n, is_precomputed, device):
     if sizes["cg"] <= limit:
         return "cg", f"conjugate gradients need {sizes['cg']:.2g} GB, of {limit:.2g} GB to use"
     if is_precomputed:
-        return None, ""
+        return "cg", "it needs least of those that take a matrix"
     why = f"one matrix would need {sizes['cg']:.2g} GB, and {limit:.2g} GB are to be used"
     return "local", why
 
@@ -120,20 +121,27 @@ def bytes_of(model, name, n):
     return memory_of_solve(n, model._is_spectral())
 
 
-def _check(model, name, n, rows, device=None):
-    """Raise MemoryError if a solver does not fit into the free memory, or into ``max_memory``."""
-    if name == "cholesky" and model.max_memory is None:
-        check_solve(n, rows, model._is_spectral(), device)
-        return
-    n_bytes, what = bytes_of(model, name, n), f"A fit of {n} {rows} by solver={name!r}"
-    remedy = "take solver='local'" if name in ("cholesky", "cg") else "take fewer centres or rows"
-    if model.max_memory is None:
-        check_memory(n_bytes, what, remedy)
-    elif n_bytes > model.max_memory:
+def check_limit(model, solver, n, is_precomputed=False):
+    """Raise MemoryError if a fit of n rows by a solver needs more than ``max_memory``."""
+    n_bytes = bytes_of(model, solver, n)
+    if model.max_memory is not None and n_bytes > model.max_memory:
+        rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
         raise MemoryError(
-            f"{what} needs {n_bytes / 1e9:.3g} GB of memory and max_memory is "
-            f"{model.max_memory / 1e9:.3g} GB: {remedy}, or increase it."
+            f"A fit of {n} {rows} by {solver=} needs {n_bytes / 1e9:.3g} GB of memory and "
+            f"max_memory is {model.max_memory / 1e9:.3g} GB: "
+            f"{_remedy(model, solver, is_precomputed)}, or increase it."
         )
+
+
+def _remedy(model, solver, is_precomputed):
+    """What to do if a solver needs too much memory."""
+    if solver == "local":
+        return "take a smaller leaf_size"
+    if solver == "nystroem":
+        return "take fewer centres or rows"
+    if model._needs_matrix():
+        return "take fewer rows"
+    return "take solver='nystroem'" if is_precomputed else "take solver='local'"
 
 
 def forget(model, name):

@@ -26,6 +26,9 @@ class GramOperator(ABC):
 
     __module__ = "sklearn_ntk.gram"
 
+    _instead = "nystroem"
+    """Solver for a matrix that is too large."""
+
     @property
     @abstractmethod
     def shape(self):
@@ -68,8 +71,12 @@ class GramOperator(ABC):
         Raises MemoryError if it does not fit with ``n_more`` bytes; ``what`` begins the sentence.
         """
         n_bytes = (4.0 if is_single else 8.0) * self.shape[0] ** 2
-        check_memory(n_bytes + n_more, what, "take solver='local', or fewer rows")
+        check_memory(n_bytes + n_more, what, f"take solver={self._instead!r}, or fewer rows")
         return Stored(self.single() if is_single else self.dense())
+
+    def check_task(self, n_bytes, what, remedy):
+        """Raise MemoryError, as `check_memory`, if a task of `map` needs more than there is."""
+        check_memory(n_bytes, what, remedy)
 
     def map(self, function, parts):
         """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait."""
@@ -170,6 +177,8 @@ class KernelOperator(GramOperator):
     """
 
     __module__ = "sklearn_ntk.gram"
+
+    _instead = "local"
 
     def __init__(self, kernel, X, whole=None):
         self.kernel, self._whole = kernel, kernel if whole is None else whole

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_count, read_number
-from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
 from ..gram._operator import chunks
@@ -164,7 +163,8 @@ class Local(NamedTuple):
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
-        check_memory(COPIES * 8.0 * most**2, f"A leaf of {most} rows", "take a smaller leaf_size")
+        what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
+        operator.check_task(COPIES * 8.0 * most**2, what, remedy)
         problem = operator, Y, weights
         own = _shares_of(tree, operator.X, leaves)
         trials = _Trials(problem, leaves, own, self)
