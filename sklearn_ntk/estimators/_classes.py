@@ -121,6 +121,8 @@ class _OfProbabilities:
 class ScoreClassifier(ClassifierMixin):
     """Mixin: labels and probabilities from `decision_function`, ``classes_``, ``temperature_``."""
 
+    _metric = staticmethod(accuracy_score)
+
     @where_rows_are
     def predict(self, X):
         """Predict labels.
@@ -151,7 +153,7 @@ class ScoreClassifier(ClassifierMixin):
             `sklearn.metrics.accuracy_score`, also for arrays of CuPy.
         """
         y, labels, weights = map(on_host, (y, self.predict(X), sample_weight))
-        return accuracy_score(y, labels, sample_weight=weights)
+        return self._metric(y, labels, sample_weight=weights)
 
     @_OfProbabilities
     @where_rows_are

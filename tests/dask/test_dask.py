@@ -36,7 +36,7 @@ SOLVERS = pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
 
 @pytest.fixture(scope="module")
 def client():
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(**options, silence_logs="CRITICAL") as cluster,
         distributed.Client(cluster) as client,
@@ -120,7 +120,7 @@ def test_a_worker_is_lost(client, solver, monkeypatch):
     else:
         monkeypatch.setattr(_operator, "delayed", then_kill(_operator.delayed))
     found = clone(model).fit(X, y).predict(new)
-    assert len(killed) > 2
+    assert len(killed) >= 2
     assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
