@@ -12,7 +12,7 @@ from .._values import value
 from ..gram._operator import chunks
 from ._ridge import Ridge, guess_ridge, read_ridges
 from ._solution import Path, Solution, descend, read_problem, relative_error
-from ._tree import directions_of, grow, shares, slopes
+from ._tree import check_overlap, directions_of, grow, shares, slopes
 from ._units import product
 
 SAMPLE = 1500
@@ -98,7 +98,8 @@ class Local(NamedTuple):
     leaf_size : int, default=5000
         Most rows of a leaf.
     overlap : float, default=0.1
-        Share of the rows of a node, on either side of its median, that both sides have.
+        Share of the rows of a node, on either side of its median, that both sides have; at most
+        0.4, and so that all leaves together have at most 20 times the rows.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     seed : int, default=0
@@ -151,6 +152,7 @@ class Local(NamedTuple):
         leaf_size = read_count(self.leaf_size, "leaf_size", 2)
         if read_number(self.overlap, "overlap") > 0.4:
             raise ValueError(f"overlap must be at most 0.4; got {self.overlap:.3g}.")
+        check_overlap(len(Y), leaf_size, self.overlap)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
