@@ -9,12 +9,16 @@ import numpy as np
 from .._runtime.check import read_count, read_number
 from .._runtime.errors import NotConverged
 from .._values import value
-from ._iterations import Iterations, System
+from ._iterations import FIRST, Iterations, System
 from ._ridge import guess_ridge, read_ridges
 from ._solution import Path, Solution, best_of, descend, read_problem, relative_error
 
-PROBES, PROBE_TOL = 32, 1e-3
-"""Random signs by which leave-one-out errors are estimated, and the tolerance of these solves."""
+PROBES = 32
+"""Random signs by which leave-one-out errors are estimated."""
+
+TRIAL_TOL, PROBE_TOL = 1e-3, 1e-2
+"""Tolerances of solves by which ridges are compared, and of those for signs if one is given, which
+is far below what so few signs leave uncertain."""
 
 COLUMNS = 200
 """Columns of a product, at most, of which several ridges have a part: more are no faster."""
@@ -100,12 +104,8 @@ class ConjugateGradient(NamedTuple):
         -------
         Path
             Residuals and precisions of the solution are estimates, good for means over rows and
-            outputs; they are None if the ridge is given.
+            outputs.
         """
-        return self.with_system(operator, Y, weights, start)[0]
-
-    def with_system(self, operator, Y, weights=None, start=None):
-        """The `Path` of `fit`, and the `System` for more solutions."""
         operator, Y, weights = read_problem(operator, Y, weights)
         tol = read_number(self.tol, "tol", is_positive=True)
         most = read_count(self.max_iter, "max_iter", 1)
@@ -113,29 +113,33 @@ class ConjugateGradient(NamedTuple):
         system = System(operator, weights, rank_of(self.rank, len(Y)), self.seed, self.verbose)
         root = system.root
         B = np.column_stack([root[:, None] * Y, root])
-        start = None if start is None else start.columns
-        if start is not None and start.shape != B.shape:
+        if start is not None and start.columns.shape != B.shape:
             raise ValueError(
                 f"start must have columns of shape {B.shape}, as these targets; got "
-                f"{start.shape}: start from a fit to the same rows."
+                f"{start.columns.shape}: start from a fit to the same rows."
             )
-        best, tried, errors, first, estimates = 0, [0], [], None, {}
-        if not is_given:
-            trials = _Trials(self, system, Y, B, ridges, start)
-            best, tried = trials.search(operator, weights, most)
+        trials = _Trials(self, system, Y, B, ridges, start, most)
+        if is_given:
+            # a start may be exact beyond what products in single precision know
+            goal = 0.5 * max(tol, FIRST) if start is None else np.inf
+            trials.solve([0], goal, PROBE_TOL)
+            best, tried, errors = 0, [0], []
+            start, first, most = trials.columns[0], None, most - system.n_iter
+        else:
+            best, tried = trials.search(operator, weights)
             errors = [trials.errors[place] for place in tried]
-            start, first, estimates = None, trials.columns[best], trials.estimates[best]
+            start, first = None, trials.columns[best]
         every = np.full(B.shape[1], ridges[best])
         X, residuals = system.refine(B, every, tol, most, start, first)
         dual, intercept = _coefficients(X, root)
-        details = Iterations(system.n_iter, float(residuals.max()), X)
+        details = Iterations(system.n_iter, float(residuals.max()), X, trials.probes[best])
         if details.residual > tol:
-            warnings.warn(not_converged(details, tol), NotConverged, stacklevel=3)
-        if estimates:
-            estimates = {**estimates, "residuals": dual / estimates["precision"][:, None]}
-        solution = Solution(dual, intercept, details=details, **estimates)
+            warnings.warn(not_converged(details, tol), NotConverged, stacklevel=2)
+        estimates = trials.estimates[best]
+        left_out = dual / estimates["precision"][:, None]
+        solution = Solution(dual, intercept, left_out, details=details, **estimates)
         place = tried.index(best)
-        return Path(ridges[tried], np.array(errors), place, solution), system
+        return Path(ridges[tried], np.array(errors), place, solution)
 
 
 def rank_of(rank, n):
@@ -148,17 +152,16 @@ def rank_of(rank, n):
 class _Trials:
     """Estimated leave-one-out errors and solutions of the ridges tried so far, by their index."""
 
-    def __init__(self, solver, system, Y, B, ridges, start):
+    def __init__(self, solver, system, Y, B, ridges, start, most):
         self._solver, self._system, self._Y, self._ridges = solver, system, Y, ridges
         self._rng = np.random.default_rng([solver.seed, 1])
         self._probes = self._rng.choice([-1.0, 1.0], (len(Y), PROBES))  # the same for all ridges
         self._B = np.hstack([B, self._probes])
-        self._start = start
-        self.errors, self.columns, self.estimates = {}, {}, {}
+        self._start, self._most = start, most
+        self.errors, self.columns, self.probes, self.estimates = {}, {}, {}, {}
 
-    def search(self, operator, weights, most):
+    def search(self, operator, weights):
         """Index of the best ridge, and those of all that were tried."""
-        self._most = most
         problem = operator, self._Y, weights
         best = guess_ridge(self._ridges, *problem, self._rng, self._solver.error)
         descend(self.errors, self._try_all, len(self._ridges), best)
@@ -168,17 +171,19 @@ class _Trials:
         """Add errors and solutions of some ridges."""
         step = max(1, COLUMNS // self._B.shape[1])
         for first in range(0, len(places), step):
-            self._solve(places[first : first + step])
+            self.solve(places[first : first + step])
 
-    def _solve(self, places):
-        """Solve for targets, ones and probes of some ridges, which share products."""
+    def solve(self, places, tol=TRIAL_TOL, probe_tol=TRIAL_TOL):
+        """Solve for targets and ones, and for probes, of some ridges, which share products."""
         n_ridges, width = len(places), self._B.shape[1]
         start, ridges = None, self._ridges[places]
         if self._start is not None:
-            start = np.tile(np.hstack([self._start, np.zeros_like(self._probes)]), n_ridges)
+            start = np.tile(np.hstack([self._start.columns, self._start.probes]), n_ridges)
         what = f"Conjugate gradients for {n_ridges} ridges from {ridges.min():.3g} on"
+        what = what if n_ridges > 1 else "Conjugate gradients"
+        tols = np.where(np.arange(width) < width - PROBES, tol, probe_tol)
         B, every = np.tile(self._B, n_ridges), np.repeat(ridges, width)
-        X, _ = self._system.solve(B, every, PROBE_TOL, self._most, start, what)
+        X, _ = self._system.solve(B, every, np.tile(tols, n_ridges), self._most, start, what)
         for place, part in zip(places, np.split(X, n_ridges, axis=1), strict=True):
             self._add(place, part)
 
@@ -194,7 +199,7 @@ class _Trials:
         gcv = float(np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2))
         solution = Solution(dual, intercept, dual / precision[:, None], gcv, precision)
         self.errors[place] = self._solver.error(solution, self._Y, root**2)
-        self.columns[place] = columns.copy()
+        self.columns[place], self.probes[place] = columns.copy(), X[:, k:].copy()
         self.estimates[place] = {"precision": precision, "gcv": gcv}
 
 

@@ -22,14 +22,16 @@ STEPS = 1000
 class Iterations(NamedTuple):
     """How conjugate gradients ended.
 
-    ``columns`` (n, k + 1) are solutions for the targets and for ones, which a later fit may start
-    from, ``n_iter`` is the number of products with the matrix, and ``residual`` the largest norm
-    of a true residual, computed anew in double precision, in units of the norm of its right side.
+    ``columns`` (n, k + 1) are solutions for the targets and for ones, and ``probes`` (n, p) rough
+    ones for random signs, which a later fit may start from. ``n_iter`` is the number of products
+    with the matrix, and ``residual`` the largest norm of a true residual of ``columns``, computed
+    anew in double precision, in units of the norm of its right side.
     """
 
     n_iter: int
     residual: float
     columns: np.ndarray
+    probes: np.ndarray
 
 
 class System:
@@ -67,19 +69,20 @@ class System:
         """Solutions X (n, c) of ``(A + ridge) x = b``, and their recursive residuals (c,).
 
         ``ridges`` (c,) has a ridge for each column. A column is left alone when its residual is
-        ``tol`` times the norm of its right side, or after ``most`` iterations.
+        ``tol``, a number or one for each column, times the norm of its right side, or after
+        ``most`` iterations.
         """
         if np.any(self.precondition.damping + ridges <= self._least):
             raise ValueError(
                 "The Gram matrix is singular to working precision, and conjugate gradients need a "
                 "ridge then; got 0: increase alpha."
             )
-        norms = _sizes(B)
+        norms, tol = _sizes(B), np.broadcast_to(tol, B.shape[1])
         X = np.zeros_like(B) if start is None else start.copy()
         R = B.copy() if start is None else B - self.product(X) - ridges * X
         residuals = _norms(R) / norms
         todo = np.flatnonzero(residuals > tol)
-        first, told = residuals.max(initial=0.0), 0
+        first, told = np.max(residuals / tol, initial=0.0), 0
         progress = Progress(STEPS, what, "take a larger ridge or tol", self.verbose)
         R, D, gain = R[:, todo], 0.0, 1.0
         for _ in range(most):
@@ -95,9 +98,9 @@ class System:
             R = R - step * image
             self.n_iter += 1
             residuals[todo] = _norms(R) / norms[todo]
-            going = (residuals[todo] > tol) & (curvature > 0.0)
+            going = (residuals[todo] > tol[todo]) & (curvature > 0.0)
             todo, R, D, gain = todo[going], R[:, going], D[:, going], gain[going]
-            share = _share(first, residuals[todo].max(initial=0.0), tol)
+            share = _share(first, np.max(residuals[todo] / tol[todo], initial=0.0))
             if share > told:
                 progress.add(share - told)
                 told = share
@@ -151,8 +154,8 @@ def _sizes(B):
     return np.where(norms > 0.0, norms, 1.0)
 
 
-def _share(first, now, tol):
-    """Units of progress, by the logarithm of the residual."""
-    if now <= tol or first <= tol:
+def _share(first, now):
+    """Units of progress, by the logarithm of the residual in units of the tolerance."""
+    if now <= 1.0 or first <= 1.0:
         return STEPS
-    return max(0, int(STEPS * np.log(first / now) / np.log(first / tol)))
+    return max(0, int(STEPS * np.log(first / now) / np.log(first)))
