@@ -83,10 +83,11 @@ def pick_solver(model, n, is_precomputed=False, device=None):
             print(f"solver={solver!r} for {n} {rows}: {why}", flush=True)
     if model.max_memory is not None:
         check_limit(model, solver, n, is_precomputed)
-    elif solver == "cholesky":
-        check_solve(n, rows, model._is_spectral(), device)
+        return solver
+    remedy = _remedy(model, solver, is_precomputed)
+    if solver == "cholesky":
+        check_solve(n, rows, model._is_spectral(), device, remedy)
     else:
-        remedy = _remedy(model, solver, is_precomputed)
         check_memory(bytes_of(model, solver, n), f"A fit of {n} {rows} by {solver=}", remedy)
     return solver
 
@@ -155,11 +156,16 @@ def memory_of_solve(n, is_spectral):
     return (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n
 
 
-def check_solve(n, rows, is_spectral, device=None):
-    """Raise MemoryError if an exact fit of n rows would not fit into the memory of the device."""
+EXACT = "take fewer rows, or solver='auto' of an estimator without a training_time"
+
+
+def check_solve(n, rows, is_spectral, device=None, remedy=EXACT):
+    """Raise MemoryError if an exact fit of n rows would not fit into the memory of the device.
+
+    ``remedy`` is what to do if that is the machine's.
+    """
     n_bytes, what = memory_of_solve(n, is_spectral), f"A fit of {n} {rows}"
     if read_device(device)[0] != "cuda":
-        remedy = "take fewer rows, or solver='auto' of an estimator without a training_time"
         check_memory(n_bytes, what, remedy)
         return
     n_bytes += is_spectral * WORKSPACE * 8.0 * n * n
