@@ -15,7 +15,7 @@ from ..solvers import ConjugateGradient, Local, Nystroem
 from ..solvers._conjugate_gradient import not_converged
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import read_ridges
-from ..solvers._sums import Basis, Sums
+from ..solvers._sums import Basis
 from ._equal_rows import distinct
 from ._squares import fit_squares, fitted_ridges, given_alpha
 
@@ -69,10 +69,17 @@ def make_solver(model, alpha):
 
 
 def absorb(model, X, Y, weights):
-    """The `Path` of a fit by centres after more rows, as the kernel sees them; see `Nystroem`.
+    """The `Path` of a fit by centres after more rows; see `Nystroem`.
 
-    Nothing of the model is changed.
+    ``weights`` are in the unit of those of the first part. Nothing of the model is changed.
     """
+    kept = np.flatnonzero(weights)
+    if not len(kept):
+        raise ValueError(
+            "sample_weight must not vanish beside that of the first part; all of this part does: "
+            "leave the part out."
+        )
+    X, Y, weights = model._rows(X[kept]), Y[kept], weights[kept]
     solver = make_solver(model, None)
     kernel, centers = _quiet_kernel(model.kernel_), model.X_fit_
 
@@ -108,7 +115,7 @@ def _fit_to_given(solver, given, operator, Y, weights):
     """`Path` of a fit by centres (m, d) that are given."""
     kernel, X = operator.kernel, operator.X
     basis, ridges = Basis(kernel(given)), read_ridges(solver.ridges, operator, weights)[0]
-    empty = Centers(None, basis, ridges, Sums.empty(basis, Y.shape[1]))
+    empty = Centers(None, basis, ridges)
 
     def blocks(rows):
         return partial(kernel, X[rows], given)

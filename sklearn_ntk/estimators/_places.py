@@ -124,6 +124,8 @@ def moved(found, X):
 class DeterminationScore:
     """Mixin of regressors: ``score``, also for arrays of CuPy."""
 
+    _metric = staticmethod(r2_score)
+
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination of the predictions.
 
@@ -139,4 +141,4 @@ class DeterminationScore:
             `sklearn.metrics.r2_score`, also for arrays of CuPy.
         """
         y, predictions, weights = map(on_host, (y, self.predict(X), sample_weight))
-        return r2_score(y, predictions, sample_weight=weights)
+        return self._metric(y, predictions, sample_weight=weights)

@@ -14,7 +14,7 @@ from ._approximations import posterior_for
 from ._base import all_or_nothing
 from ._checks import check_weights
 from ._choice import choose, kernels_of, learn_features
-from ._choice_of_solver import can_stream, is_streaming
+from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import read_classes, targets_of
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
@@ -41,6 +41,7 @@ class RegressorStreams:
         The first call chooses the network, its features, and the centres, as `fit` does by
         ``solver="nystroem"``; the rows of later calls are added to sums, in memory that stays the
         same. For ridge regression with the kernel of rows; ``solver`` must be "nystroem" or "auto".
+        A fit by another solver is replaced, with a warning.
 
         Parameters
         ----------
@@ -57,6 +58,7 @@ class RegressorStreams:
         """
         check_host([X, y, sample_weight], "Fits to parts of the data")
         if not is_streaming(self):
+            warn_if_fitted(self)
             self._is_stream = True
             return self._fit(X, y, sample_weight)
         X, targets, weights = self._read(X, y, sample_weight, reset=False)
@@ -66,9 +68,7 @@ class RegressorStreams:
                 f"got {targets.shape[1]}."
             )
         targets = scaled(targets, -self._units.exponents) - self._units.shift
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         attributes = fitted_ridges(self, path, None, self._unit)
         self._finish((path, path.value, attributes), held.Y, held.weights)
@@ -77,7 +77,8 @@ class RegressorStreams:
     def _read(self, X, y, sample_weight, reset=True):
         """Checked rows, targets (n, k) and weights (n,)."""
         X, y = read_data(self, X, y, reset=reset, multi_output=True, y_numeric=True)
-        self._is_flat = y.ndim == 1
+        if reset:
+            self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         return X, targets, check_weights(sample_weight, X)
 
@@ -162,6 +163,7 @@ class ClassifierStreams:
                 "the weights of the classes."
             )
         if not is_streaming(self):
+            warn_if_fitted(self)
             self._is_stream = True
             return self._fit(X, y, sample_weight, classes)
         X, y, weights = self._read(X, y, sample_weight, reset=False)
@@ -171,9 +173,7 @@ class ClassifierStreams:
                 f"{np.unique(classes).tolist()}."
             )
         targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         path = path._replace(solution=path.solution._replace(rows=None))
         attributes = fitted_ridges(self, path, None, self._unit)

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from .._runtime.device import on_host, place_together, product
+from .._runtime.device import is_on_device, on_host, place_together, product
+from .._runtime.memory import check_memory
 from ..dynamics import Flow, Training
 from ..gram._operator import chunks
 from ..solvers._factors import Cholesky, cholesky, shift, variances
 from ..solvers._ridge import precision_of, scale
 from ..solvers._units import scaled
+from ._choice_of_solver import SPECTRAL_COPIES
 
 
 class Spread(NamedTuple):
@@ -181,6 +183,7 @@ class Posterior:
 
     def _make(self, kernel, X_fit):
         """Result of `prepare`."""
+        check_factor(X_fit, 2.0 if self.time is None else SPECTRAL_COPIES)
         K = kernel(X_fit)
         variance = self._kernel_variance(K)
         make = projection if self.time is None else _flow_projection
@@ -223,6 +226,17 @@ class Posterior:
         project, kernel_variance = self.prepare(kernel, X_fit)
         V, A, B = project(kernel(X, X_fit))
         return on_host(kernel(X) - V.T @ V) + A.T @ B, kernel_variance
+
+
+def check_factor(X_fit, copies):
+    """Raise MemoryError if matrices (n, n) do not fit, as many as ``copies``."""
+    if not is_on_device(X_fit):
+        n = len(X_fit)
+        what, remedy = (
+            f"The uncertainty of a fit of {n} rows",
+            "fit by solver='local' of a smaller leaf_size",
+        )
+        check_memory(copies * 8.0 * n * n, what, remedy)
 
 
 def _squares(V):

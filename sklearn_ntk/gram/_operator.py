@@ -29,6 +29,9 @@ class GramOperator(ABC):
     device = None
     """Name of the GPU in whose memory `dense` is; None for the memory of the machine."""
 
+    _instead = "nystroem"
+    """Solver for a matrix that is too large."""
+
     @property
     @abstractmethod
     def shape(self):
@@ -71,7 +74,7 @@ class GramOperator(ABC):
         Raises MemoryError if it does not fit, with ``n_more`` bytes in the memory of the machine;
         ``what`` begins the sentence.
         """
-        remedy = "take solver='local', or fewer rows"
+        remedy = f"take solver={self._instead!r}, or fewer rows"
         n_bytes = (4.0 if is_single else 8.0) * self.shape[0] ** 2
         if self.device is not None:
             check_memory_of(self.device, n_bytes, what, remedy)
@@ -79,14 +82,18 @@ class GramOperator(ABC):
         check_memory_of(None, n_bytes + n_more, what, remedy)
         return Stored(self.single() if is_single else self.dense())
 
+    def check_task(self, n_bytes, what, remedy):
+        """Raise MemoryError, as `check_memory_of`, if a task of `map` needs more than there is."""
+        check_memory_of(self.device, n_bytes, what, remedy)
+
     def map(self, function, parts):
         """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait."""
         for part in parts:
             yield run_apart(lambda part=part: function(*part))
 
-    def fold(self, function, start, parts, join):
+    def fold(self, function, parts, join):
         """As `fold_here`, where the operator computes."""
-        return fold_here(function, start, parts, join)
+        return fold_here(function, parts, join)
 
     def __matmul__(self, B):
         return self.times(B)
@@ -183,6 +190,8 @@ class KernelOperator(GramOperator):
 
     __module__ = "sklearn_ntk.gram"
 
+    _instead = "local"
+
     def __init__(self, kernel, X, whole=None):
         self.kernel, self._whole = kernel, kernel if whole is None else whole
         self.X = X if is_on_device(X) else np.asarray(X)
@@ -235,12 +244,12 @@ class KernelOperator(GramOperator):
         return total
 
 
-def fold_here(function, start, parts, join):
-    """``function(start, parts)``, which sums over parts of rows.
+def fold_here(function, parts, join):
+    """``function(parts)``, which sums over parts of rows.
 
-    ``join(one, others)`` is the same for sums of some of the parts each.
+    ``join(one, others)`` is the sum of sums over some of the parts each.
     """
-    return function(start, parts)
+    return function(parts)
 
 
 def placed(kernel, *rows):

@@ -17,7 +17,7 @@ from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
 from ..estimators._base import NetworkEstimator, is_on_columns, squashed
 from ..estimators._choice import is_auto, kernels_of, learn_features
-from ..estimators._choice_of_solver import check_solve
+from ..estimators._choice_of_solver import OF_CUPY, check_solve
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import given_features, project
 from ..estimators._places import moved, read_new, take, where_rows_are
@@ -128,7 +128,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         rows = "distinct rows" if folds is None else "rows"
         is_spectral, is_cupy = self.training_times is not None, is_on_device(X)
         for device in {device_name(X) or device_of(settings) for _, settings in candidates}:
-            check_solve(n, rows, is_spectral, device, is_cupy)
+            check_solve(n, rows, is_spectral, device, OF_CUPY if is_cupy else None)
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",

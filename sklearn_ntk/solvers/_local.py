@@ -9,11 +9,10 @@ import numpy as np
 from .._runtime.check import read_count, read_number
 from .._runtime.progress import Progress
 from .._values import value
-from ..engines._work import check_memory_of
 from ..gram._operator import chunks
 from ._ridge import Ridge, guess_ridge, read_ridges
 from ._solution import Path, Solution, descend, read_problem, relative_error
-from ._tree import directions_of, grow, shares, slopes
+from ._tree import check_overlap, directions_of, grow, shares, slopes
 from ._units import product
 
 SAMPLE = 1500
@@ -99,7 +98,8 @@ class Local(NamedTuple):
     leaf_size : int, default=5000
         Most rows of a leaf.
     overlap : float, default=0.1
-        Share of the rows of a node, on either side of its median, that both sides have.
+        Share of the rows of a node, on either side of its median, that both sides have; at most
+        0.4, and so that all leaves together have at most 20 times the rows.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     seed : int, default=0
@@ -152,6 +152,7 @@ class Local(NamedTuple):
         leaf_size = read_count(self.leaf_size, "leaf_size", 2)
         if read_number(self.overlap, "overlap") > 0.4:
             raise ValueError(f"overlap must be at most 0.4; got {self.overlap:.3g}.")
+        check_overlap(len(Y), leaf_size, self.overlap)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
@@ -164,8 +165,8 @@ class Local(NamedTuple):
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
-        n_bytes, what = COPIES * 8.0 * most**2, f"A leaf of {most} rows"
-        check_memory_of(operator.device, n_bytes, what, "take a smaller leaf_size")
+        what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
+        operator.check_task(COPIES * 8.0 * most**2, what, remedy)
         problem = operator, Y, weights
         own = _shares_of(tree, operator.X, leaves)
         trials = _Trials(problem, leaves, own, self)

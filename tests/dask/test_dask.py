@@ -25,6 +25,7 @@ from sklearn_ntk.dask import (  # noqa: E402
     _operator,
     gram,
 )
+from sklearn_ntk.gram import KernelOperator  # noqa: E402
 from sklearn_ntk.solvers import _nystroem  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ SOLVERS = pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
 
 @pytest.fixture(scope="module")
 def client():
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(**options, silence_logs="CRITICAL") as cluster,
         distributed.Client(cluster) as client,
@@ -140,6 +141,26 @@ def test_products_take_no_tasks(client, monkeypatch):
     assert_allclose(panels @ V, expected, rtol=1e-10)
     with pytest.raises(ValueError, match="matmul"):
         panels @ V[1:]
+
+
+class Summing:
+    """Sums of numbers, counting how often it is sent."""
+
+    n_sent = 0
+
+    def __call__(self, parts):
+        return sum(parts)
+
+    def __reduce__(self):
+        Summing.n_sent += 1
+        return getattr, (np, "sum")
+
+
+def test_sums_count_nothing_twice_and_the_function_is_sent_once(client):
+    X = data()[0]
+    for operator in (KernelOperator(NTKKernel(), X), ClusterOperator(NTKKernel(), X, client)):
+        assert operator.fold(Summing(), iter([1.0] * 40), lambda one, rest: one + sum(rest)) == 40.0
+    assert Summing.n_sent < 5  # of ten tasks
 
 
 def test_classes(client):

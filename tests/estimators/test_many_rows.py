@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from both_estimators import assert_same_model, both
 from large_problems import data, labels
+from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF
@@ -271,6 +272,27 @@ def test_what_does_not_fit_is_not_started(cls, solver, monkeypatch):
     monkeypatch.setattr(_choice_of_solver, "check_memory_of", refuse)
     with pytest.raises(MemoryError, match="400 distinct rows"):
         fitted(cls, solver)
+
+
+def test_what_to_do_about_memory_can_be_done():
+    X, y, *_ = data()
+    K = NTKKernel()(X)
+    for model, rows, remedy in (
+        (NTKRegressor(**PLAIN, max_memory=1e4, leaf_size=100), X, "'local' .* a smaller leaf_size"),
+        (NTKRegressor(**PLAIN, max_memory=1e4, training_time=1.0), X, "take fewer rows, or incr"),
+        (NTKRegressor("precomputed", max_memory=1e4), K, "'cg' .* take solver='nystroem', or incr"),
+        (NTKRegressor("precomputed", max_memory=1e4, solver="cholesky"), K, "solver='nystroem'"),
+    ):
+        with pytest.raises(MemoryError, match=remedy):
+            model.fit(rows, y)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_factors_of_uncertainty_that_do_not_fit_are_not_made(solver, monkeypatch):
+    model, X = fitted(NTKRegressor, solver, alpha=0.1), data()[2]
+    set_free(monkeypatch, 1e5)
+    with pytest.raises(MemoryError, match=r"uncertainty of a fit of .* rows needs .* leaf_size"):
+        model.predict(X[:5], return_std=True)
 
 
 def refuse(device, n_bytes, what, remedy):
