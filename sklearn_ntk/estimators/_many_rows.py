@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
 from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
-from ..solvers._conjugate_gradient import not_converged
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import GUESS_ROWS, read_ridges
 from ..solvers._sums import Basis, Sums
@@ -46,9 +45,9 @@ def fit_whole(model, operator, Y, weights, unit):
     details = path.solution.details
     if model.solver_ == "cg":
         model.n_iter_, model.residual_ = details.n_iter, details.residual
-        model._iterations = details if model.warm_start else None
-        if details.residual > model.tol:
-            warnings.warn(not_converged(details, model.tol), ConvergenceWarning, stacklevel=2)
+        model._iterations = details
+        if details.trouble:
+            warnings.warn(details.trouble, ConvergenceWarning, stacklevel=2)
         if path.solution.residuals is None:
             path = path._replace(solution=_with_residuals(model, path, operator, Y, weights))
     elif model.solver_ == "local":
@@ -63,6 +62,7 @@ def make_solver(model, alpha):
     seed = int(check_random_state(model.random_state).randint(2**31 - 1))
     common = {"seed": seed, "verbose": int(model.verbose)}
     if model.solver_ == "cg":
+        common["max_memory"] = model.max_memory
         return ConjugateGradient(alpha, model.tol, model.max_iter, **common)
     if model.solver_ == "local":
         return Local(alpha, model.leaf_size, model.overlap, **common)
