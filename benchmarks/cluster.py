@@ -59,7 +59,7 @@ def measure(operator, estimator, data, options):
     alpha = 1e-2 * NTKKernel().diag(X).mean()
     for solver in options.fits:
         model = estimator(**given, alpha=alpha, solver=solver, **SOLVERS[solver])
-        model.fit(X[:300], y[:300])  # loads the compiled loops
+        model.fit(X[:1500], y[:1500])  # loads the compiled loops
         yield f"fit, {solver}", least(lambda model=model: model.fit(X, y), options.repeat)
 
 

@@ -3,10 +3,12 @@
 from .._runtime.device import read_device
 from .._runtime.memory import check_memory
 from ..engines._work import free_memory_of
-from ..solvers._conjugate_gradient import PROBES, rank_of
+from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
 from ..solvers._nystroem import MOST_CENTERS
+from ..solvers._ridge import GUESS_ROWS
+from ..solvers._trials import columns_of
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
@@ -19,9 +21,6 @@ FEW_ROWS = 5000
 
 SHARE = 0.5
 """Of the free memory, what "auto" takes at most."""
-
-ARRAYS, AT_ONCE = 6, 3
-"""Arrays of a row for each column that conjugate gradients hold at a time, and ridges at a time."""
 
 
 def can_stream(model):
@@ -93,7 +92,8 @@ def _by_memory(model, n, is_precomputed, device):
 def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
-        return memory_of(n, rank_of(None, n)) + 8.0 * ARRAYS * AT_ONCE * (PROBES + 2) * n
+        solving = memory_of(n, rank_of(None, n), columns_of(vars(model).get("_n_outputs", 1)))
+        return max(memory_of_solve(min(n, GUESS_ROWS), False), solving)
     if name == "local":
         return LEAF_COPIES * 8.0 * min(n, model.leaf_size) ** 2
     if name == "nystroem":

@@ -11,9 +11,9 @@ from sklearn.utils import check_random_state
 
 from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
-from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
+from ..solvers import ConjugateGradient, Local, Nystroem
 from ..solvers._nystroem import Centers
-from ..solvers._ridge import GUESS_ROWS, read_ridges
+from ..solvers._ridge import read_ridges
 from ..solvers._sums import Basis, Sums
 from ._equal_rows import distinct
 from ._squares import fit_squares, fitted_ridges, given_alpha
@@ -48,8 +48,6 @@ def fit_whole(model, operator, Y, weights, unit):
         model._iterations = details
         if details.trouble:
             warnings.warn(details.trouble, ConvergenceWarning, stacklevel=2)
-        if path.solution.residuals is None:
-            path = path._replace(solution=_with_residuals(model, path, operator, Y, weights))
     elif model.solver_ == "local":
         model._leaves, model.leaves_ = details, [leaf.rows for leaf in details.leaves]
     else:
@@ -139,11 +137,3 @@ def _quiet(operator):
 
 def _quiet_kernel(kernel):
     return clone(kernel).set_params(verbose=0) if getattr(kernel, "verbose", 0) else kernel
-
-
-def _with_residuals(model, path, operator, Y, weights):
-    """The `Solution` with exact leave-one-out residuals of a fit to some of the rows."""
-    seed = check_random_state(model.random_state).randint(2**31 - 1)
-    rows = np.sort(np.random.default_rng(seed).permutation(len(Y))[:GUESS_ROWS])
-    part = Ridge(path.value).fit(operator.take(rows), Y[rows], weights[rows]).solution
-    return path.solution._replace(residuals=part.residuals, precision=part.precision, rows=rows)

@@ -31,15 +31,17 @@ STEPS = 1000
 class Iterations(NamedTuple):
     """How conjugate gradients ended.
 
-    ``columns`` (n, k + 1) are solutions for the centred targets and for ones, which a later fit may
-    start from, ``n_iter`` is the number of products with the matrix, and ``residual`` the largest
-    norm of a true residual, computed anew in double precision, in units of the norm of its right
-    side. ``trouble`` says in a sentence what is wrong with the solution, if anything.
+    ``columns`` (n, k + 1) are solutions for the centred targets and for ones, and ``probes`` (n, p)
+    rough ones for random signs, if any, which a later fit may start from. ``n_iter`` is the number
+    of products with the matrix, and ``residual`` the largest norm of a true residual of
+    ``columns``, computed anew in double precision, in units of the norm of its right side.
+    ``trouble`` says in a sentence what is wrong with the solution, if anything.
     """
 
     n_iter: int
     residual: float
     columns: np.ndarray
+    probes: np.ndarray | None = None
     trouble: str = ""
 
 
@@ -128,14 +130,15 @@ class System:
         """Solutions X (n, c) of ``(A + ridge) x = b``, and estimates (c,) of their residuals.
 
         ``ridges`` (c,) has a ridge for each column. A column is left alone when its residual is
-        ``tol`` times the norm of its right side, or after ``most`` iterations.
+        ``tol``, a number or one for each column, times the norm of its right side, or after
+        ``most`` iterations.
         """
         self._prepare(ridges, B.shape[1])
         self.n_last = 0
-        norms = _sizes(B)
+        norms, tol = _sizes(B), np.broadcast_to(tol, B.shape[1])
         X, R, residuals = _begin(B, start, lambda X: self.product(X) + ridges * X)
         todo = np.flatnonzero(residuals > tol)
-        first = residuals.max(initial=0.0)
+        first = np.max(residuals / tol, initial=0.0)
         progress = Progress(STEPS, what, "take a larger ridge or tol", self.verbose)
         R, D, gain = R[:, todo], 0.0, 1.0
         while len(todo) and self.n_last < most:
@@ -152,9 +155,9 @@ class System:
             X[:, todo] += step * D
             R = R - step * image
             residuals[todo] = _norms(R) / norms[todo]
-            going = (residuals[todo] > tol) & is_convex
+            going = (residuals[todo] > tol[todo]) & is_convex
             todo, R, D, gain = todo[going], R[:, going], D[:, going], gain[going]
-            share = _share(first, residuals[todo].max(initial=0.0), tol)
+            share = _share(first, np.max(residuals[todo] / tol[todo], initial=0.0))
             progress.reach(max(share, STEPS * self.n_last // most))
         if self._is_single:
             true = self._true(X, B, ridges)
@@ -232,8 +235,8 @@ def _sizes(B):
     return np.where(norms > 0.0, norms, 1.0)
 
 
-def _share(first, now, tol):
-    """Units of progress, by the logarithm of the residual."""
-    if now <= tol or first <= tol:
+def _share(first, now):
+    """Units of progress, by the logarithm of the residual in units of the tolerance."""
+    if now <= 1.0 or first <= 1.0:
         return STEPS
-    return max(0, int(STEPS * np.log(first / now) / np.log(first / tol)))
+    return max(0, int(STEPS * np.log(first / now) / np.log(first)))

@@ -33,7 +33,8 @@ def test_solution_is_the_exact_one(ridge):
     X = operator.X[:50] + 0.1
     values, expected = values_of(path, operator, X), values_of(exact, operator, X)
     assert_allclose(values, expected, atol=1e-7)
-    assert path.solution.residuals is None and len(path.errors) == 0
+    ratio = path.solution.precision / exact.solution.precision
+    assert abs(ratio.mean() - 1.0) < 0.02 and ratio.std() < 0.2 and len(path.errors) == 0
 
 
 def test_arrays_and_one_column():
@@ -190,7 +191,7 @@ def test_memory_is_asked_for_before_the_matrix(monkeypatch, precision):
     monkeypatch.setattr(operator, "dense", pytest.fail)
     with pytest.raises(MemoryError, match="100 rows by conjugate gradients"):
         ConjugateGradient(0.1).fit(operator, Y, weights)
-    matrix, columns = (4.0 if precision == "single" else 8.0) * 100**2, bytes_of_columns(100, 3)
+    matrix, columns = (4.0 if precision == "single" else 8.0) * 100**2, bytes_of_columns(100, 35)
     assert asked == [matrix + columns]
 
 
