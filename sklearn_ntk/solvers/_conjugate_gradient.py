@@ -131,6 +131,7 @@ class ConjugateGradient(NamedTuple):
         X, residuals, is_short = system.refine(B, every, tol, left, start, first)
         residual = float(residuals.max())
         if residual > tol:
+            is_short &= not system.is_limited
             trouble = _not_converged(residual, tol, most if is_short else None)
         if trouble:
             warnings.warn(trouble, NotConverged, stacklevel=2)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.progress import Progress
+from ..gram._operator import CHUNK
 from ._preconditioner import Preconditioner
 
 SINGLE, FEW = (1e-30, 1e30), 2500
@@ -21,7 +22,11 @@ STUCK = 0.5
 WRONG, SAMPLE = 3e-2, 128
 """True residual from which on a solution is none, and number of rows by which it is estimated."""
 
-ARRAYS = 6
+TAIL, DOUBTFUL = 0.01, 10.0
+"""Least eigenvalue in units of the mean of those that the preconditioner leaves, about, and how
+many times rounding errors are to be below it to be no reason why a solve does not converge."""
+
+ARRAYS = 14
 """Arrays of a row for each column that a solve holds at a time."""
 
 STEPS = 1000
@@ -71,15 +76,23 @@ class System:
             self._sample = rng.choice(len(weights), SAMPLE, p=chances)
             self._chances = chances[self._sample, None]
 
+    @property
+    def is_limited(self):
+        """Whether single precision is not enough, and there is no memory for double precision."""
+        return self._is_single and not self._is_open
+
+    def _resolves(self, ridges, margin=1.0):
+        """Whether ridges, or the least eigenvalues of A by a guess, are above rounding errors."""
+        return ridges.min() + TAIL * self.precondition.damping >= margin * self._rounding
+
     def _prepare(self, ridges, n_columns):
         """Have the matrix in memory, for these ridges; raises ValueError if it is singular."""
-        least = ridges.min() + self.precondition.damping
-        if least <= self._least:
+        if ridges.min() + self.precondition.damping <= self._least:
             raise ValueError(
                 "The Gram matrix is singular to working precision, and conjugate gradients need a "
                 "ridge then; got 0: increase alpha."
             )
-        if least < self._rounding:
+        if not self._resolves(ridges):
             self._widen(n_columns)
         if self._K is None:
             self._store(n_columns)
@@ -162,9 +175,10 @@ class System:
         if self._is_single:
             true = self._true(X, B, ridges)
             is_right = true <= np.maximum(WRONG, 2.0 * residuals)
+            is_right &= (residuals <= tol) | self._resolves(ridges, DOUBTFUL)
             if not is_right.all() and self._widen(B.shape[1]):
                 return self.solve(B, ridges, tol, most, start, what)
-            residuals = np.where(is_right, residuals, true)
+            residuals = np.where(is_right, residuals, np.maximum(residuals, true))
         return X, residuals
 
     def refine(self, B, ridges, tol, most, start=None, first=None):
@@ -198,9 +212,9 @@ class System:
 
 def memory_of(n, rank, n_columns, is_single=True):
     """Bytes of a system of n rows at their peak: as the factor of this rank is made, or later."""
-    n_bytes = 4.0 if is_single and n > FEW else 8.0
+    n_bytes, block = 4.0 if is_single and n > FEW else 8.0, 8.0 * min(n * n, CHUNK)
     solving = n_bytes * n * n + 8.0 * n * rank + bytes_of_columns(n, n_columns)
-    return max(12.0 * n * rank, solving)
+    return block + max(12.0 * n * rank, solving)
 
 
 def bytes_of_columns(n, n_columns):
