@@ -3,6 +3,7 @@
 from .._runtime.device import read_device
 from .._runtime.memory import check_memory
 from ..engines._work import free_memory_of
+from ..gram._operator import CHUNK
 from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
@@ -93,7 +94,8 @@ def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
         solving = memory_of(n, rank_of(None, n), columns_of(vars(model).get("_n_outputs", 1)))
-        return max(memory_of_solve(min(n, GUESS_ROWS), False), solving)
+        guess = memory_of_solve(min(n, GUESS_ROWS), False) + 8.0 * min(n * n, CHUNK)
+        return max(guess, solving)
     if name == "local":
         return LEAF_COPIES * 8.0 * min(n, model.leaf_size) ** 2
     if name == "nystroem":

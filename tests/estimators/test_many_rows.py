@@ -356,6 +356,18 @@ def test_fit_that_has_not_converged_warns_and_goes_on():
     assert model.residual_ <= 1e-6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel, activation", [("nngp", "erf"), ("ntk", "gelu")])
+def test_smooth_targets_without_noise(kernel, activation):
+    """Single precision is not enough for the ridge, and is not used."""
+    X = np.random.default_rng(0).normal(size=(2600, 2))
+    y = np.sin(X[:, 0]) + 0.5 * X[:, 1]
+    model = NTKRegressor(kernel, activation=activation, features=None, solver="cg")
+    model.fit(X[:-50], y[:-50])
+    assert model.residual_ <= 1e-4
+    assert np.sqrt(np.mean((model.predict(X[-50:]) - y[-50:]) ** 2)) < 0.02
+
+
 def test_constant_rows_and_targets():
     X, y = np.ones((30, 2)), np.full(30, 2.0)
     X[:, 0] = np.arange(30)
