@@ -45,7 +45,8 @@ def fit_whole(model, operator, Y, weights, unit):
     details = path.solution.details
     if model.solver_ == "cg":
         model.n_iter_, model.residual_ = details.n_iter, details.residual
-        model._iterations = details
+        # rough solutions for signs take more memory than all else that is kept of the fit
+        model._iterations = details if model.warm_start else details._replace(probes=None)
         if details.trouble:
             warnings.warn(details.trouble, ConvergenceWarning, stacklevel=2)
     elif model.solver_ == "local":
