@@ -45,8 +45,9 @@ def fit_whole(model, operator, Y, weights, unit):
     details = path.solution.details
     if model.solver_ == "cg":
         model.n_iter_, model.residual_ = details.n_iter, details.residual
-        # rough solutions for signs take more memory than all else that is kept of the fit
-        model._iterations = details if model.warm_start else details._replace(probes=None)
+        goes_on = model.warm_start or details.trouble
+        # solutions for signs take more memory than all else that is kept of the fit
+        model._iterations = details if goes_on else details._replace(probes=None)
         if details.trouble:
             warnings.warn(details.trouble, ConvergenceWarning, stacklevel=2)
     elif model.solver_ == "local":

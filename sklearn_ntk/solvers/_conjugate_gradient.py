@@ -120,9 +120,10 @@ class ConjugateGradient(NamedTuple):
         start = None if start is None else start.columns
         if is_given:
             # a start may be exact beyond what products in single precision know
-            trials.solve([0], 0.5 * max(tol, FIRST) if start is None else np.inf, PROBE_TOL)
-            place, path, left = 0, Path(ridges, np.empty(0), 0, None), most - system.n_last
-            start = trials.columns[0]
+            goal = 0.5 * max(tol, FIRST) if start is None else np.inf
+            trials.solve([0], goal, PROBE_TOL)
+            left = most if start is not None else most - system.n_last
+            place, path, start = 0, Path(ridges, np.empty(0), 0, None), trials.columns[0]
         else:
             place, path, trouble = _choose(ridges, trials, guess, len(rows) == n)
             if place in trials.columns:
