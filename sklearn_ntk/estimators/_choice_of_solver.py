@@ -4,10 +4,13 @@ import warnings
 
 from .._runtime.device import device_name, is_on_device, read_device
 from ..engines._work import check_memory_of, free_memory_of
-from ..solvers._conjugate_gradient import PROBES, rank_of
+from ..gram._operator import CHUNK
+from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
 from ..solvers._nystroem import MOST_CENTERS
+from ..solvers._ridge import GUESS_ROWS
+from ..solvers._trials import columns_of
 from ._places import device_of
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
@@ -24,9 +27,6 @@ SHARE = 0.5
 
 OF_CUPY = "take fewer rows, or copy the rows by cupy.asnumpy"
 """What to do if a factorisation of rows of CuPy does not fit into the memory."""
-
-ARRAYS, AT_ONCE = 6, 3
-"""Arrays of a row for each column that conjugate gradients hold at a time, and ridges at a time."""
 
 
 def can_stream(model):
@@ -133,7 +133,9 @@ def _by_memory(model, n, is_precomputed, device):
 def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
-        return memory_of(n, rank_of(None, n)) + 8.0 * ARRAYS * AT_ONCE * (PROBES + 2) * n
+        solving = memory_of(n, rank_of(None, n), columns_of(vars(model).get("_n_outputs", 1)))
+        guess = memory_of_solve(min(n, GUESS_ROWS), False) + 8.0 * min(n * n, CHUNK)
+        return max(guess, solving)
     if name == "local":
         return LEAF_COPIES * 8.0 * min(n, model.leaf_size) ** 2
     if name == "nystroem":

@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
 from ..solvers import ConjugateGradient, Local, Nystroem
-from ..solvers._conjugate_gradient import not_converged
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import read_ridges
 from ..solvers._sums import Basis
@@ -46,9 +45,11 @@ def fit_whole(model, operator, Y, weights, unit):
     details = path.solution.details
     if model.solver_ == "cg":
         model.n_iter_, model.residual_ = details.n_iter, details.residual
-        model._iterations = details if model.warm_start else None
-        if details.residual > model.tol:
-            warnings.warn(not_converged(details, model.tol), ConvergenceWarning, stacklevel=2)
+        goes_on = model.warm_start or details.trouble
+        # solutions for signs take more memory than all else that is kept of the fit
+        model._iterations = details if goes_on else details._replace(probes=None)
+        if details.trouble:
+            warnings.warn(details.trouble, ConvergenceWarning, stacklevel=2)
     elif model.solver_ == "local":
         model._leaves, model.leaves_ = details, [leaf.rows for leaf in details.leaves]
     else:
@@ -61,6 +62,7 @@ def make_solver(model, alpha):
     seed = int(check_random_state(model.random_state).randint(2**31 - 1))
     common = {"seed": seed, "verbose": int(model.verbose)}
     if model.solver_ == "cg":
+        common["max_memory"] = model.max_memory
         return ConjugateGradient(alpha, model.tol, model.max_iter, **common)
     if model.solver_ == "local":
         return Local(alpha, model.leaf_size, model.overlap, **common)

@@ -87,6 +87,7 @@ class RegressorStreams:
         X, targets, weights = self._read(X, y, sample_weight)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
+        self._n_outputs = targets.shape[1]
         self.kernels_, self._unit = kernels_of(self), unit
         if self.uncertainty == "ensemble":
             start_of(self.kernels_[0])  # before the work, if it has none
@@ -200,7 +201,7 @@ class ClassifierStreams:
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        self._unit = unit
+        self._unit, self._n_outputs = unit, targets.shape[1]
         operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
         self._check_leaves()
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)

@@ -162,10 +162,19 @@ def guess_ridge(ridges, operator, Y, weights, rng, error):
 
     The best ridge carries over from a part of the rows unscaled.
     """
-    rows = np.sort(rng.permutation(len(Y))[:GUESS_ROWS])
-    problem = operator.take(rows), Y[rows], weights[rows]
-    path = run_apart(lambda: Ridge(ridges, error).fit(*problem))
+    path = fit_part(ridges, operator, Y, weights, part_of(len(Y), rng), error)
     return int(np.flatnonzero(ridges == path.value)[0])
+
+
+def part_of(n, rng):
+    """Indices of `GUESS_ROWS` of n rows, by chance."""
+    return np.sort(rng.permutation(n)[:GUESS_ROWS])
+
+
+def fit_part(ridges, operator, Y, weights, rows, error=relative_error):
+    """`Path` of `Ridge` for some rows; Ctrl-C ends the wait for it."""
+    problem = operator.take(rows), Y[rows], weights[rows]
+    return run_apart(lambda: Ridge(ridges, error).fit(*problem))
 
 
 def is_searched(n, n_ridges, is_smooth):

@@ -151,7 +151,7 @@ def test_factor_in_single_precision(least, monkeypatch):
         assert_allclose(found, expected, rtol=0, atol=rtol * np.abs(expected).max())
     for method in ("conformal", "jackknife+"):
         found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
-        assert_allclose(found, expected, atol=rtol)
+        assert_allclose(found, expected, atol=10.0 * rtol)
     precision = model._posterior._kept[1][0].factor.factor.dtype
     assert precision == (np.float32 if least < 1.0 else np.float64)
 
@@ -360,11 +360,12 @@ def test_kernels_of_scikit_learn(solver):
 
 def test_fit_that_has_not_converged_warns_and_goes_on():
     X, y, *_ = data()
-    model = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6, max_iter=20, warm_start=True)
+    model = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6, max_iter=20)
     with pytest.warns(ConvergenceWarning, match="after 20 iterations with a residual of"):
         model.fit(X, y)
     first = model.residual_
     assert model.n_iter_ == 20 and first > 1e-6
+    model.set_params(warm_start=True)  # as the warning made one think of it
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
     assert model.residual_ < first
@@ -375,6 +376,18 @@ def test_fit_that_has_not_converged_warns_and_goes_on():
     assert_allclose(model.predict(X), whole.predict(X), atol=1e-5)
     model.fit(X[:300], y[:300])  # other rows: from the start
     assert model.residual_ <= 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel, activation", [("nngp", "erf"), ("ntk", "gelu")])
+def test_smooth_targets_without_noise(kernel, activation):
+    """Single precision is not enough for the ridge, and is not used."""
+    X = np.random.default_rng(0).normal(size=(2600, 2))
+    y = np.sin(X[:, 0]) + 0.5 * X[:, 1]
+    model = NTKRegressor(kernel, activation=activation, features=None, solver="cg")
+    model.fit(X[:-50], y[:-50])
+    assert model.residual_ <= 1e-4
+    assert np.sqrt(np.mean((model.predict(X[-50:]) - y[-50:]) ** 2)) < 0.02
 
 
 def test_constant_rows_and_targets():
