@@ -87,7 +87,8 @@ def test_fits_are_those_of_one_machine(client, solver, alpha, monkeypatch):
     for found, expected in zip(
         model.predict(new, return_std=True), local.predict(new, return_std=True), strict=True
     ):
-        assert_allclose(found, expected, rtol=1e-6)
+        # with "cg" by estimates from rounded products
+        assert_allclose(found, expected, rtol=1e-4 if solver == "cg" else 1e-6)
 
 
 def small_parts(n):
@@ -119,7 +120,7 @@ def test_a_worker_is_lost(client, solver, monkeypatch):
     else:
         monkeypatch.setattr(_operator, "delayed", then_kill(_operator.delayed))
     found = clone(model).fit(X, y).predict(new)
-    assert len(killed) > 2
+    assert len(killed) >= 2  # parts wait as many as there are workers
     assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
