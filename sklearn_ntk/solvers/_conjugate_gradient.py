@@ -118,16 +118,19 @@ class ConjugateGradient(NamedTuple):
         trials = Trials(self.error, system, Y, B, ridges, rng, start, most)
         left, trouble, first = most, "", None
         start = None if start is None else start.columns
-        if is_given:
+        is_whole, place = len(rows) == n, 0
+        if not is_given:
+            place, path, trouble = _choose(ridges, trials, guess, is_whole)
+            if place in trials.columns:
+                start, first = None, trials.columns[place]
+        else:
+            path = Path(ridges, np.empty(0), 0, None)
+        if is_given and not is_whole:
             # a start may be exact beyond what products in single precision know
             goal = 0.5 * max(tol, FIRST) if start is None else np.inf
             trials.solve([0], goal, PROBE_TOL)
             left = most if start is not None else most - system.n_last
-            place, path, start = 0, Path(ridges, np.empty(0), 0, None), trials.columns[0]
-        else:
-            place, path, trouble = _choose(ridges, trials, guess, len(rows) == n)
-            if place in trials.columns:
-                start, first = None, trials.columns[place]
+            start = trials.columns[0]
         every = np.full(B.shape[1], ridges[place])
         X, residuals, is_short = system.refine(B, every, tol, left, start, first)
         residual = float(residuals.max())
@@ -139,7 +142,7 @@ class ConjugateGradient(NamedTuple):
         details = Iterations(system.n_iter, residual, X, trials.probes.get(place), trouble)
         dual, intercept = coefficients(X, system.root)
         solution = Solution(dual, intercept + mean, details=details)
-        if path is not guess and trials.is_sure[place]:
+        if path is not guess and trials.is_sure.get(place):
             gcv, precision = trials.estimates[place]
             left_out = dual / precision[:, None]
             solution = solution._replace(residuals=left_out, gcv=gcv, precision=precision)
@@ -147,7 +150,7 @@ class ConjugateGradient(NamedTuple):
             del trials, system  # room for the exact ones
             of_part = guess if path is guess else fit_part(ridges[place], *part)
             known = of_part.solution._replace(log_determinant=None)
-            rows = None if len(rows) == n else rows
+            rows = None if is_whole else rows
             solution = known._replace(
                 dual=dual, intercept=solution.intercept, rows=rows, details=details
             )

@@ -191,7 +191,7 @@ def test_memory_is_asked_for_before_the_matrix(monkeypatch, precision):
     monkeypatch.setattr(operator, "dense", pytest.fail)
     with pytest.raises(MemoryError, match="100 rows by conjugate gradients"):
         ConjugateGradient(0.1).fit(operator, Y, weights)
-    matrix, columns = (4.0 if precision == "single" else 8.0) * 100**2, bytes_of_columns(100, 35)
+    matrix, columns = (4.0 if precision == "single" else 8.0) * 100**2, bytes_of_columns(100, 3)
     assert asked == [matrix + columns]
 
 
