@@ -98,13 +98,15 @@ def double_loop(model, X, n=4):
     return spent * len(X) * (len(X) + 1) / (n * (n + 1))
 
 
-def by_jacobians(model, X):
-    """``vmap(jacrev)`` of all rows at once, and their products."""
+def by_jacobians(model, X, chunk=None):
+    """``vmap(jacrev)`` of all rows, or some at a time, and their products."""
     from torch.func import functional_call, jacrev, vmap
 
     parameters = {name: each.detach() for name, each in model.named_parameters()}
     rows = vmap(
-        jacrev(lambda chosen, row: functional_call(model, chosen, (row[None],))[0]), (None, 0)
+        jacrev(lambda chosen, row: functional_call(model, chosen, (row[None],))[0]),
+        (None, 0),
+        chunk_size=chunk,
     )(parameters, X)
     return sum(J.flatten(1) @ J.flatten(1).T for J in rows.values())
 
@@ -134,6 +136,21 @@ def by_backpack(model, X):
     return sum(J @ J.T for J in parts)
 
 
+def by_asdfghjkl(model, X):
+    """The package asdfghjkl, which has a kernel for each output."""
+    from asdl.kernel import empirical_class_wise_hadamard_ntk
+
+    return empirical_class_wise_hadamard_ntk(deepcopy(model), X).sum(2)
+
+
+def by_laplace(model, X):
+    """Jacobians of the package laplace-torch, and their products."""
+    from laplace.curvature.curvature import CurvatureInterface
+
+    J = CurvatureInterface(model, "regression").jacobians(X)[0]
+    return sum(part @ part.T for part in J.unbind(1))
+
+
 def theirs(python, n, k, kind):
     """Seconds of neural-tangents' ways by name."""
     command = [python, "-c", THEIRS, str(n), str(k), kind]
@@ -142,7 +159,14 @@ def theirs(python, n, k, kind):
     return {f"neural-tangents, {name.lower()}": float(seconds) for name, seconds in pairs}
 
 
-OTHERS = {"vmap(jacrev)": by_jacobians, "nngeometry": by_nngeometry, "backpack": by_backpack}
+OTHERS = {
+    "vmap(jacrev)": by_jacobians,
+    "vmap(jacrev), 10 rows at a time": partial(by_jacobians, chunk=10),
+    "nngeometry": by_nngeometry,
+    "backpack": by_backpack,
+    "asdfghjkl": by_asdfghjkl,
+    "laplace-torch": by_laplace,
+}
 
 
 def main():

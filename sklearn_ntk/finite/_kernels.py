@@ -116,8 +116,10 @@ def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
     K = np.zeros(shape)
     is_same, is_symmetric = Y is X, Y is X and signs[0] == signs[1]
     for rows, columns, left, right in _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
+        if not is_blocks:
+            is_own, left = right is left, [signal.merged() for signal in left]
+            right = left if is_own else [signal.merged() for signal in right]
         for pair in zip(left, right, strict=True):
-            pair = pair if is_blocks else [signal.merged() for signal in pair]
             K[rows, :, columns] += product(*pair, signs, budget / 8.0)
     if is_symmetric:
         _mirror(K.reshape(len(X) * r, len(Y) * r))

@@ -86,8 +86,7 @@ def diagonal(signal, signs=(False, False), most=2**26, other=None):
     for start in range(0, n, step):
         sides = [side.rows(slice(start, start + step)) for side in (signal, other)]
         if by_rows:
-            sides = [_gradients(side) for side in sides]
-            J, H = (_sign(A) if s else A for A, s in zip(sides, signs, strict=True))
+            J, H = (_gradients(side, is_sign=s) for side, s in zip(sides, signs, strict=True))
             found.append(as_numpy((J * H).sum((2, 3))))
         else:
             pairs = zip(sides, signs, strict=True)
@@ -150,21 +149,20 @@ def _explicit(left, right, signs, most):
     step = max(1, int(most / (2 * (n + m) * r * p * right.gradients.dtype.itemsize)))
     total = 0.0
     for start in range(0, q, step):
-        J, H = (
-            _gradients(side._replace(gradients=side.gradients[..., start : start + step]))
-            for side in (left, right)
-        )
-        J, H = (_sign(A) if s else A for A, s in zip((J, H), signs, strict=True))
+        J = H = _gradients(left, slice(start, start + step), signs[0])
+        if right is not left or signs[0] != signs[1]:
+            H = _gradients(right, slice(start, start + step), signs[1])
         K = J.reshape(n * r, -1) @ H.reshape(m * r, -1).swapaxes(0, 1)
         total = total + as_numpy(K.reshape(n, r, m, r))
     return total
 
 
-def _gradients(signal):
-    """Gradients (n, r, q, p) with respect to the weights."""
-    n, n_positions, r, q = signal.gradients.shape
-    J = signal.gradients.reshape(n, n_positions, r * q).swapaxes(1, 2) @ signal.inputs
-    return J.reshape(n, r, q, -1)
+def _gradients(signal, columns=slice(None), is_sign=False):
+    """Gradients (n, r, q, p), or their signs, by the weights of some outputs of the layer."""
+    g = signal.gradients[..., columns]
+    n, n_positions, r, q = g.shape
+    J = g.reshape(n, n_positions, r * q).swapaxes(1, 2) @ signal.inputs
+    return (_sign(J) if is_sign else J).reshape(n, r, q, -1)
 
 
 def _as_vectors(left, right):

@@ -79,7 +79,10 @@ class Reader:
             inputs = entry.inputs
             if inputs is None:
                 inputs = entry.gradients.new_ones((len(rows), 1, 1))
-            found.append(Signal(names[0], _array(inputs), _array(entry.gradients.contiguous())))
+            g = entry.gradients
+            # of convolutions, positions come last in memory: as products over positions want it
+            g = g if g.permute(0, 2, 3, 1).is_contiguous() else g.contiguous()
+            found.append(Signal(names[0], _array(inputs), _array(g)))
         if general:
             J = jacobians(self.model, rows, seeds, general, self._chunk(len(seeds)))
             ones = J.new_ones((len(rows), 1, 1))
