@@ -126,6 +126,31 @@ def fits(cupy, options):
         cupy.get_default_memory_pool().free_all_blocks()
 
 
+def gradients(cupy, options):
+    """Gradients of a function at rows on the device, a sum over all of them, and features."""
+    from sklearn_ntk import NTKKernel, NTKRegressor
+
+    n, d = options.n_fit, options.d
+    X = rows_with_near_pairs(n, d, 0.0)
+    coef, kernel = np.ones((n, 1)), NTKKernel(depth=2)
+    on_device = cupy.asarray(X)
+    seconds = median_time(lambda: kernel.gradient_x(on_device, on_device, coef), cupy, 1)
+    row = {"what": f"gradients of {n} rows, {d} columns", "s": seconds}
+    some, known = cupy.asarray(X[:10]), kernel.gradient_x(X[:10], X, coef)
+    gap = np.abs(kernel.gradient_x(some, on_device, coef).get() - known).max()
+    yield row | {"largest difference / largest": gap / np.abs(known).max()}
+    X, y = X[:, :20], X[:, 0] * X[:, 1]
+    found = {}
+    for device in ("cuda", "cpu") if options.cpu else ("cuda",):
+        model = NTKRegressor("ntk", features="full", alpha=1.0, device=device)
+        model.fit(X[:200], y[:200])
+        start = time.perf_counter()
+        model.fit(X[:1500], y[:1500])
+        found[device] = time.perf_counter() - start
+    names = {"cuda": "s", "cpu": "CPU, s"}
+    yield {"what": "fit of 1500 rows, features"} | {names[key]: s for key, s in found.items()}
+
+
 def images(cupy, options):
     """Gram matrices of convolutional networks, in milliseconds for an entry of half of a matrix.
 
@@ -165,7 +190,7 @@ def images(cupy, options):
     lines.CELLS_BYTES = cells
 
 
-PARTS = {"dense": dense, "host": to_host, "images": images, "fit": fits}
+PARTS = {"dense": dense, "host": to_host, "images": images, "fit": fits, "gradients": gradients}
 
 
 def print_table(rows):

@@ -1,12 +1,11 @@
-"""Which tests are slow because of what they compile."""
-
-import importlib
+"""Which tests are slow because of what they compile, and fixtures for engines and devices."""
 
 import gpu as gpus
 import pytest
 from plain import QUICK
 
 from sklearn_ntk.activations import ACTIVATIONS
+from sklearn_ntk.engines import _work
 
 COMPILING = {"engines", "gram", "kernels"}
 """Folders whose tests compile loops of the activations that they are parametrised by."""
@@ -30,10 +29,39 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def gpu():
     """CuPy on a GPU, or its stand-in."""
-    if gpus.has_gpu():
-        yield importlib.import_module("cupy")
+    with gpus.ready() as cupy:
+        yield cupy
+
+
+def is_on_gpu(value):
+    """Whether a parameter of a test is a kernel or an estimator on a GPU."""
+    get = getattr(value, "get_params", None)
+    devices = [v for name, v in get().items() if name.endswith("device")] if get else []
+    return any(str(each).startswith("cuda") for each in devices)
+
+
+@pytest.fixture(autouse=True)
+def gpu_of_parameters(request):
+    """A GPU, or the stand-in, for tests whose parameters are on it."""
+    values = request.node.callspec.params.values() if hasattr(request.node, "callspec") else ()
+    if any(is_on_gpu(value) for value in values if not isinstance(value, type)):
+        request.getfixturevalue("gpu")
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    """Where kernels and estimators compute: on the processor, and on a GPU or its stand-in."""
+    if request.param == "cuda":
+        request.getfixturevalue("gpu")
+    return request.param
+
+
+@pytest.fixture(params=["numba", "reference", "cuda"])
+def engine(request, monkeypatch):
+    """Compute by this engine where no device is named."""
+    if request.param != "cuda":
+        monkeypatch.setitem(_work.ENGINES, "cpu", request.param)
+        yield request.param
         return
-    if not gpus.has_compiler():
-        pytest.skip("needs a GPU, or a C++ compiler")
-    with gpus.importable():
-        yield importlib.import_module("cupy")
+    with gpus.default():
+        yield request.param

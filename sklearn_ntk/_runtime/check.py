@@ -10,7 +10,7 @@ import reprlib
 
 import numpy as np
 
-from .device import is_on_device
+from .device import check_library, is_on_device
 
 
 def read_array(values, name, what, remedy, axes, length=None):
@@ -19,6 +19,7 @@ def read_array(values, name, what, remedy, axes, length=None):
     ``axes`` are the numbers of axes that are allowed, ``length`` is that of the first axis. The
     message says that ``name`` must be ``what``; for a wrong shape, ``remedy`` is what to do.
     """
+    check_library(values, name)
     array, problem = _read(values)
     if problem is None and (array.ndim not in axes or length not in (None, *array.shape[:1])):
         problem = f"shape {array.shape}: {remedy}"

@@ -6,6 +6,7 @@ Nothing here imports CuPy: an array can be one of CuPy's only if someone else ha
 import re
 import reprlib
 import sys
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import numpy as np
 
@@ -17,6 +18,20 @@ def is_on_device(array):
     return isinstance(array, getattr(sys.modules.get("cupy"), "ndarray", ()))
 
 
+def check_library(array, name):
+    """Raise ValueError for an array on a GPU that is not of CuPy."""
+    if hasattr(array, "__cuda_array_interface__") and not is_on_device(array):
+        raise ValueError(
+            f"{name} must be an array of NumPy or of CuPy; got one on a GPU of another library: "
+            f"pass cupy.asarray of it."
+        )
+
+
+def device_name(array):
+    """Name of the device that has an array of CuPy in its memory; None for other arrays."""
+    return f"cuda:{array.device.id}" if is_on_device(array) else None
+
+
 def on_host(array):
     """The array as one of NumPy, copied from the memory of a GPU if it is there."""
     return array.get() if is_on_device(array) else array
@@ -25,8 +40,34 @@ def on_host(array):
 def product(A, B):
     """``A @ B`` where B is: an array of NumPy meets a matrix on a GPU there, and comes back."""
     if is_on_device(A) and not is_on_device(B):
-        return (A @ np.asarray(B, like=A)).get()
+        with A.device:
+            return (A @ np.asarray(B, like=A)).get()
     return A @ B
+
+
+def as_here():
+    """Function that gives another thread a context with the device and stream of this one.
+
+    CUDA has them for each thread. Where it cannot be used, as in a fork of a process that has used
+    it, the context is empty.
+    """
+    try:
+        cuda = sys.modules["cupy"].cuda
+        device, stream = cuda.Device(), cuda.get_current_stream()
+    except (KeyError, AttributeError, ImportError, RuntimeError):
+        return nullcontext
+
+    @contextmanager
+    def entered():
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(device)
+                stack.enter_context(stream)
+            except RuntimeError:
+                stack.close()
+            yield
+
+    return entered
 
 
 def read_device(device):

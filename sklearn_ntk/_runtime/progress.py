@@ -48,6 +48,11 @@ class Progress:
                 self.last, self.told = now, self.done
                 self._tell(now - self.start, recent)
 
+    def reach(self, n):
+        """Count the units that are missing from ``n``, if any, from one thread."""
+        if n > self.done:
+            self.add(n - self.done)
+
     def _tell(self, elapsed, recent):
         """Print the share done and the time left, and warn once if that is more than `LONG`.
 

@@ -4,6 +4,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
+from .device import as_here
+
 
 def run(compute, tasks, n_threads, count=None):
     """Call ``compute(task)``, then ``count(task)``, for all tasks of a deque on ``n_threads``.
@@ -44,12 +46,17 @@ def _drain(compute, tasks, count):
 
 
 def run_apart(function):
-    """Result of ``function()``, run in a daemon thread: Ctrl-C ends the wait, not the thread."""
-    future, context = Future(), copy_context()
+    """Result of ``function()``, run in a daemon thread: Ctrl-C ends the wait, not the thread.
+
+    The device that is the current one here is so there.
+    """
+    future, context, entered = Future(), copy_context(), as_here()
 
     def work():
         try:
-            future.set_result(context.run(function))
+            with entered():
+                found = context.run(function)
+            future.set_result(found)
         except BaseException as error:
             future.set_exception(error)
 

@@ -1,5 +1,6 @@
 """Dask arrays: of rows, in memory or lazy, and of Gram matrices."""
 
+import dask
 import dask.array as da
 import numpy as np
 
@@ -45,9 +46,12 @@ def is_dask(X):
     return isinstance(X, da.Array) or hasattr(X, "to_dask_array")
 
 
-def in_memory(X):
-    """Array, or data frame with its names, of what may be of Dask."""
-    return X.compute() if is_dask(X) else X
+def in_memory(client, *parts):
+    """Arrays, or data frames with their names, of what may be of Dask, computed together."""
+    if not any(map(is_dask, parts)):
+        return parts
+    with client.as_current():
+        return dask.compute(*parts, traverse=False)
 
 
 def whole_rows(X):
@@ -57,11 +61,14 @@ def whole_rows(X):
 
 
 def parts_of(X):
-    """Pairs of the number of rows of a part of a Dask array or data frame, and the delayed part."""
+    """Pairs of the number of rows of a part of a Dask array or data frame, and the delayed part.
+
+    Numbers that are not known without computing the part, those of data frames, are NaN.
+    """
     if isinstance(X, da.Array):
         X = whole_rows(X)
         return list(zip(X.chunks[0], X.to_delayed().ravel(), strict=True))
-    return list(zip(X.map_partitions(len).compute(), X.to_delayed(), strict=True))
+    return [(np.nan, part) for part in X.to_delayed()]
 
 
 def example_of(X):

@@ -8,9 +8,9 @@ from distributed import default_client
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators import NTKClassifier, NTKRegressor
-from ..estimators._choice_of_solver import SHARE, bytes_of
+from ..estimators._choice_of_solver import SHARE, bytes_of, check_limit, wanted_solver
 from ._arrays import example_of, in_memory, is_dask, parts_of
-from ._operator import ClusterOperator, memory_of, n_workers_of, on_worker
+from ._operator import ClusterOperator, memory_of, n_threads_of, on_worker
 
 
 class DaskEstimator:
@@ -59,9 +59,32 @@ class DaskEstimator:
         -------
         self
         """
-        n_workers_of(self.client_)
-        arrays = (None if part is None else in_memory(part) for part in (X, y, sample_weight))
-        return super().fit(*arrays)
+        n_threads_of(self.client_)  # has workers, or an error
+        with self.client_.as_current():
+            return super().fit(X, y, sample_weight)
+
+    def _read(self, X, y, sample_weight, reset=True):
+        return super()._read(*self._in_memory(X, y, sample_weight), reset)
+
+    def _in_memory(self, *parts):
+        """Parts of the data, those of Dask computed by the cluster."""
+        return in_memory(self.client_, *parts) if any(map(is_dask, parts)) else parts
+
+    def score(self, X, y, sample_weight=None):
+        """Score of the predictions, as of the estimator that `to_local` returns.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+        y : array-like, dask array or data frame of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like or dask array of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        y, predictions, weights = self._in_memory(y, self.predict(X), sample_weight)
+        return self._metric(y, predictions, sample_weight=weights)
 
     def to_local(self):
         """The fitted model as an ordinary estimator.
@@ -92,6 +115,19 @@ class DaskEstimator:
         """
         return self._apply("predict", X)
 
+    def predict_gradient(self, X):
+        """Gradients of predictions or scores, lazy for a dask array.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or dask array, as of the estimator that `to_local` returns
+        """
+        return self._apply("predict_gradient", X)
+
     def _apply(self, method, X):
         """Result of a method of the local estimator, lazy for a dask array."""
         local = self.to_local()
@@ -101,7 +137,7 @@ class DaskEstimator:
         shape, model = example.shape[1:], delayed(local, pure=False)
         blocks = [
             da.from_delayed(
-                delayed(on_worker)(_call, model, method, block),
+                delayed(on_worker)(_call, model, method, block, example[:0]),
                 (n, *shape),
                 dtype=example.dtype,
                 meta=example[:0],
@@ -113,21 +149,24 @@ class DaskEstimator:
     def _operator(self, kernel, X):
         return ClusterOperator(kernel, X, self.client_)
 
-    def _solver_for(self, n, is_precomputed=False, device=None):
+    def _solver_for(self, n, X, is_precomputed=False):
         reason = "kernel='precomputed'" if is_precomputed else self._needs_matrix()
-        if self.solver == "cholesky" or reason:
+        solver = wanted_solver(self)
+        if solver == "cholesky" or reason:
             raise ValueError(
                 f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
-                f"{reason or 'solver=' + repr(self.solver)}: take {self._local.__name__}."
+                f"{reason or f'{solver=}'}: take {self._local.__name__}."
             )
-        if self.solver != "auto":
-            return self.solver
-        limit = self.max_memory or SHARE * memory_of(self.client_)
-        return "cg" if bytes_of(self, "cg", n) <= limit else "local"
+        if solver == "auto":
+            limit = self.max_memory or SHARE * memory_of(self.client_)
+            solver = "cg" if bytes_of(self, "cg", n) <= limit else "local"
+        check_limit(self, solver, n)
+        return solver
 
 
-def _call(model, method, X):
-    return getattr(model, method)(X)
+def _call(model, method, X, empty):
+    """Result of a method for the rows of a block, of which there may be none."""
+    return getattr(model, method)(X) if len(X) else empty
 
 
 class DaskNTKRegressor(DaskEstimator, NTKRegressor):
@@ -180,7 +219,8 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         array or dask array, or a tuple of arrays
         """
         if return_std or return_cov:
-            return self.to_local().predict(in_memory(X), return_std, return_cov, include_noise)
+            X = self._in_memory(X)[0]
+            return self.to_local().predict(X, return_std, return_cov, include_noise)
         return self._apply("predict", X)
 
 
@@ -214,6 +254,19 @@ class DaskNTKClassifier(DaskEstimator, NTKClassifier):
         array or dask array of shape (n_samples, n_classes)
         """
         return self._apply("predict_proba", X)
+
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes, lazy for a dask array.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array or dask array of shape (n_samples, n_classes)
+        """
+        return self._apply("predict_log_proba", X)
 
     def decision_function(self, X):
         """Scores of the classes, lazy for a dask array.

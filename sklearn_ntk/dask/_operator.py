@@ -1,25 +1,27 @@
 """Gram matrices on the workers of a cluster: panels in their memory, sums over parts of rows."""
 
 import warnings
+from asyncio import gather, get_running_loop
 from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
 from dask import delayed
-from distributed import get_worker, wait
+from distributed import wait
 
+from .._runtime.blas import single_threaded_blas
 from ..engines._work import limit_threads
 from ..gram import KernelOperator
 from ..gram._operator import chunks
 
-PANELS = 1
-"""Panels of rows of a Gram matrix for each worker."""
+SMALL = 2**26
+"""Bytes up to which a Gram matrix is in the memory of the client: products take milliseconds."""
 
 ENTRIES = 2**26
 """Entries of a kernel that a task computes, at least, where these are not kept."""
 
 AHEAD = 2
-"""Tasks for each worker that are sent before the results of the first ones are back."""
+"""Tasks for each thread of the workers that are sent before the first results are back."""
 
 JOINED = 4
 """Partial sums that a task joins."""
@@ -37,12 +39,16 @@ class ClusterOperator(KernelOperator):
     client : distributed.Client
     """
 
+    device = None  # of the workers, not of this machine
+
     def __init__(self, kernel, X, client):
         super().__init__(kernel, X)
         self._client = client
 
     def stored(self, is_single, n_more, what):
         n_bytes, free = (4.0 if is_single else 8.0) * len(self.X) ** 2, memory_of(self._client)
+        if n_bytes <= SMALL:
+            return super().stored(is_single, n_more, what)
         if n_bytes > free:
             raise MemoryError(
                 f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and the workers have "
@@ -51,59 +57,91 @@ class ClusterOperator(KernelOperator):
         dtype = np.float32 if is_single else np.float64
         return Panels(self.kernel, self.X, dtype, self._client)
 
-    def __matmul__(self, B):
+    def times(self, B, count=None):
         rows, columns = delayed(self.X), delayed(np.asarray(B, dtype=np.float64))
         parts = chunks(len(self.X), len(self.X), ENTRIES)
         tasks = [delayed(on_worker)(_times, self.kernel, rows, part, columns) for part in parts]
         return np.concatenate(_gather(self._client, tasks))
 
+    def check_task(self, n_bytes, what, remedy):
+        free = memory_of_task(self._client)
+        if n_bytes > free:
+            raise MemoryError(
+                f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and a worker has {free / 1e9:.3g} "
+                f"GB for each thread: {remedy}, or fewer threads."
+            )
+
     def map(self, function, parts):
         tasks = (delayed(on_worker)(function, *part) for part in parts)
-        n_ahead, running = AHEAD * n_workers_of(self._client), []
-        with _quiet():
-            for task in tasks:
+        n_ahead, running = AHEAD * n_threads_of(self._client), []
+        for task in tasks:
+            with _quiet():
                 running.append(self._client.compute(task))
-                if len(running) > n_ahead:
-                    yield running.pop(0).result()
-            yield from (future.result() for future in running)
+            if len(running) > n_ahead:
+                yield running.pop(0).result()
+        yield from (future.result() for future in running)
 
-    def fold(self, function, start, parts, join):
-        function, n_ahead = delayed(function, pure=False), AHEAD * n_workers_of(self._client)
+    def fold(self, function, parts, join):
+        n_ahead = AHEAD * n_threads_of(self._client)
         parts, sums = iter(parts), []
         with _quiet():
+            shared = self._client.submit(_itself, function, pure=False)  # is sent once
             while group := list(islice(parts, JOINED)):
-                task = delayed(on_worker)(function, start, group)
-                sums.append(self._client.compute(task))
+                sums.append(self._client.compute(delayed(on_worker)(shared, group)))
                 if len(sums) > n_ahead:  # the oldest are joined as they come
-                    wait(sums[:JOINED])
+                    _wait(self._client, sums[:JOINED])
                     joined = delayed(on_worker)(_join, join, *sums[:JOINED])
                     sums = [*sums[JOINED:], self._client.compute(joined)]
             if not sums:
-                return start
+                return function([])
             return self._client.compute(delayed(on_worker)(_join, join, *sums)).result()
 
 
 class Panels:
-    """A Gram matrix in the memory of the workers, in panels of whole rows."""
+    """A Gram matrix in the memory of the workers, in panels of whole rows, one for each thread.
+
+    Workers are asked for products without tasks, which would take the scheduler several times as
+    long. If one of them does not answer, or has lost its panel, the products are tasks once, for
+    which the scheduler computes lost panels anew.
+    """
 
     def __init__(self, kernel, X, dtype, client):
-        self.dtype, self._client = np.dtype(dtype), client
-        n, n_panels = len(X), PANELS * n_workers_of(client)
-        rows = delayed(X)
+        self.dtype, self._client, self._homes = np.dtype(dtype), client, None
+        n, rows = len(X), delayed(X)
         with _quiet():
             self._panels = client.compute(
                 [
                     delayed(on_worker)(_panel, kernel, rows, part, self.dtype)
-                    for part in chunks(n, 1, -(-n // n_panels))
+                    for part in chunks(n, 1, -(-n // n_threads_of(client)))
                 ]
             )
-            wait(self._panels)
+        _wait(client, self._panels)
 
     def __matmul__(self, V):
+        keys = [panel.key for panel in self._panels]
+        try:
+            if self._homes is None:
+                homes = self._client.who_has(self._panels)
+                self._homes = sorted({home for key in keys for home in homes[key]})
+            answers = self._client.run(_products, keys, V, workers=self._homes)
+            found = {key: part for answer in answers.values() for key, part in answer.items()}
+            return np.concatenate([found[key] for key in keys])
+        except (
+            Exception
+        ):  # whatever a lost worker leads to; an error of the product is raised below
+            self._homes = None
         with _quiet():
-            columns = [V] * len(self._panels)
-            parts = self._client.map(np.matmul, self._panels, columns, pure=False)
+            product, columns = ([each] * len(keys) for each in (np.matmul, V))
+            parts = self._client.map(on_worker, product, self._panels, columns, pure=False)
             return np.concatenate(self._client.gather(parts))
+
+
+async def _products(keys, V, dask_worker):
+    """Products of the panels that a worker has, by their keys, computed in the threads of tasks."""
+    compute, executor = get_running_loop().run_in_executor, dask_worker.executors["default"]
+    panels = {key: dask_worker.data[key] for key in keys if key in dask_worker.data}
+    parts = [compute(executor, on_worker, np.matmul, panel, V) for panel in panels.values()]
+    return dict(zip(panels, await gather(*parts), strict=True))
 
 
 def _panel(kernel, X, part, dtype):
@@ -122,18 +160,24 @@ def _times(kernel, X, part, B):
     return np.concatenate([kernel(rows[block], X) @ B for block in chunks(len(rows), len(X))])
 
 
+def _itself(value):
+    return value
+
+
 def _join(join, first, *others):
     return join(first, others)
 
 
 def on_worker(function, *arguments):
-    """``function(*arguments)`` on as many threads as the worker has for a task."""
-    try:
-        n_threads = get_worker().state.nthreads
-    except ValueError:  # not on a worker: a graph that is computed by threads of this process
-        n_threads = 1
-    with limit_threads(n_threads):
+    """``function(*arguments)`` on one thread: a worker runs as many tasks at a time as it has."""
+    with limit_threads(1), single_threaded_blas:
         return function(*arguments)
+
+
+def _wait(client, futures):
+    """Wait for futures of this client, which need not be the default one."""
+    with client.as_current():
+        wait(futures)
 
 
 def _gather(client, tasks):
@@ -170,6 +214,12 @@ def memory_of(client):
     return float(sum(each["memory_limit"] or np.inf for each in workers_of(client).values()))
 
 
-def n_workers_of(client):
-    """Number of workers."""
-    return len(workers_of(client))
+def memory_of_task(client):
+    """Bytes that each task has where all threads of the workers are busy."""
+    workers = workers_of(client).values()
+    return min((each["memory_limit"] or np.inf) / each["nthreads"] for each in workers)
+
+
+def n_threads_of(client):
+    """Number of threads of all workers, which is that of the tasks that they run at a time."""
+    return sum(each["nthreads"] for each in workers_of(client).values())

@@ -26,8 +26,9 @@ ENGINES = {"cpu": "numba", "cuda": "cupy"}
 def engine_for(rows, device=None):
     """Engine for a list of arrays of rows; None is the device in whose memory they are."""
     kind, number = place_of(rows, device)
-    package = import_module(f"{__package__}.{ENGINES[kind]}")
-    return Host(package) if kind == "cpu" else package.Engine(number, not is_on_device(rows[0]))
+    if kind == "cpu":
+        return Host(import_module(f"{__package__}.{ENGINES[kind]}"))
+    return _on_gpu(number, not is_on_device(rows[0]))
 
 
 @contextmanager
@@ -43,27 +44,37 @@ def limit_threads(n):
 
 def active(rows, device):
     """Context in which the device that computes with rows is the current one."""
-    kind, number = place_of(rows, device)
-    if kind == "cpu":
-        return nullcontext()
-    return import_module(f"{__package__}.{ENGINES[kind]}").Engine(number, False).active()
+    kind, number = _place(rows, device)
+    return nullcontext() if kind == "cpu" else _on_gpu(number).active()
 
 
 def on_device(rows, device):
     """Arrays of rows in the memory of the device that computes with them."""
-    given = [X for X in rows if is_on_device(X)][:1] or rows[:1]
-    kind, number = place_of(given, device)
-    if kind == "cpu":
-        return rows
-    return import_module(f"{__package__}.{ENGINES[kind]}").Engine(number, False).upload(rows)
+    kind, number = _place(rows, device)
+    return rows if kind == "cpu" else _on_gpu(number).upload(rows)
 
 
 def free_memory_of(device):
     """Free bytes of the memory in which matrices of a device are."""
     kind, number = read_device(device)
-    if kind != "cuda":
-        return free_memory()
-    return import_module(f"{__package__}.{ENGINES[kind]}").Engine(number, False).free_memory()
+    return _on_gpu(number).free_memory() if kind == "cuda" else free_memory()
+
+
+def check_memory_of(device, n_bytes, what, remedy):
+    """Raise MemoryError if ``n_bytes`` are not free where matrices of a device are."""
+    kind, number = read_device(device)
+    check = _on_gpu(number).check_free if kind == "cuda" else check_memory
+    check(n_bytes, what, remedy)
+
+
+def _place(rows, device):
+    """`place_of` for rows of which some may be of NumPy, and go where those of CuPy are."""
+    return place_of([X for X in rows if is_on_device(X)] or rows[:1], device)
+
+
+def _on_gpu(number, is_host=False):
+    """The engine for GPUs on the device of this number."""
+    return import_module(f"{__package__}.{ENGINES['cuda']}").Engine(number, is_host)
 
 
 def linear_algebra(array):

@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
-from .._runtime.device import is_on_device, on_host
+from .._runtime.device import on_host
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._operator import chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
@@ -21,7 +21,7 @@ from ._columns import Columns, deviations
 from ._equal_rows import distinct
 from ._features import given_features, project
 from ._gradients import Gradients
-from ._places import device_of, read_new, take
+from ._places import check_device, read_new, take
 from ._squares import OPTIMIZERS
 
 
@@ -132,6 +132,10 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         tags.input_tags.pairwise = isinstance(self.kernel, str) and self.kernel == "precomputed"
         return tags
 
+    def __getstate__(self):
+        """Attributes, without arrays of CuPy, which load only where there is a GPU."""
+        return {name: on_host(each) for name, each in super().__getstate__().items()}
+
     def _make_kernel(self):
         """Kernel object of the parameters; None if it is precomputed."""
         if not isinstance(self.kernel, str):
@@ -169,10 +173,11 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         self.kernel_, kept = kernel, np.flatnonzero(weights)
         self._columns, self.features_ = None, given_features(self.features, X.shape[1])
         vars(self).pop("X_fit_", None)  # of the last fit
+        check_device(self, kernel, X)
         if self.kernel_ is None:
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
-            forget(self, self._solver_for(len(kept), is_precomputed=True))
+            forget(self, self._solver_for(len(kept), X, is_precomputed=True))
             check_symmetric(X)
             self._weights = weights[kept]
             self._kept, K = kept, ArrayOperator(X).block(kept, kept)
@@ -186,16 +191,16 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         first, group = distinct(X)
         self.X_fit_ = take(X, first) + 0.0
         self._weights = np.bincount(group, weights)
-        forget(self, self._solver_for(len(first), device=_memory_of(self, X)))
+        forget(self, self._solver_for(len(first), X))
         return self._operator(self.kernel_, self.X_fit_), kept, group
 
     def _operator(self, kernel, X):
         """`GramOperator` of rows."""
         return KernelOperator(kernel, X)
 
-    def _solver_for(self, n, is_precomputed=False, device=None):
-        """Name of the solver for n distinct rows."""
-        return pick_solver(self, n, is_precomputed, device)
+    def _solver_for(self, n, X, is_precomputed=False):
+        """Name of the solver for n distinct rows, those of X."""
+        return pick_solver(self, n, X, is_precomputed)
 
     def _rows(self, X):
         """Rows as the kernel sees them."""
@@ -243,21 +248,6 @@ def all_or_nothing(fit):
             raise
 
     return whole
-
-
-def _memory_of(model, X):
-    """Name of the device in whose memory the Gram matrix is, None for that of the machine.
-
-    Raises ValueError for rows of CuPy and a solver of many rows, which takes parts of rows.
-    """
-    if not is_on_device(X):
-        return device_of(model)
-    if model.solver not in ("auto", "cholesky"):
-        raise ValueError(
-            f"solver={model.solver!r} takes rows of NumPy; got rows of CuPy: copy them by "
-            f"cupy.asnumpy, or take solver='cholesky'."
-        )
-    return f"cuda:{X.device.id}"
 
 
 def is_on_columns(model, kernel):

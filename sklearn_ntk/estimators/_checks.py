@@ -4,7 +4,7 @@ import numpy as np
 
 from .._compat import _check_sample_weight
 from .._runtime.check import skewness
-from .._runtime.device import is_on_device, on_host, place_together
+from .._runtime.device import check_library, is_on_device, on_host, place_together
 
 
 def check_takes(kernel, X):
@@ -37,6 +37,7 @@ def check_symmetric(K):
 
 def check_weights(sample_weight, X):
     """Weights (n,) of the rows, ones for None; raises ValueError if one is < 0 or all are 0."""
+    check_library(sample_weight, "sample_weight")
     if sample_weight is not None and (is_on_device(X) or is_on_device(sample_weight)):
         place_together([X, sample_weight], "X and sample_weight")
     rows = np.empty((len(X), 1)) if is_on_device(X) else X

@@ -1,12 +1,17 @@
 """Which solver an estimator takes, by the number of its rows and the memory."""
 
-from .._runtime.device import read_device
-from .._runtime.memory import check_memory
-from ..engines._work import free_memory_of
-from ..solvers._conjugate_gradient import PROBES, rank_of
+import warnings
+
+from .._runtime.device import device_name, is_on_device, read_device
+from ..engines._work import check_memory_of, free_memory_of
+from ..gram._operator import CHUNK
+from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
 from ..solvers._nystroem import MOST_CENTERS
+from ..solvers._ridge import GUESS_ROWS
+from ..solvers._trials import columns_of
+from ._places import device_of
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
 """Peak memory of a fit in units of its Gram matrix: by Cholesky factors, and by eigenvectors."""
@@ -20,8 +25,8 @@ FEW_ROWS = 5000
 SHARE = 0.5
 """Of the free memory, what "auto" takes at most."""
 
-ARRAYS = 6
-"""Arrays of a row for each column that conjugate gradients hold at a time."""
+OF_CUPY = "take fewer rows, or copy the rows by cupy.asnumpy"
+"""What to do if a factorisation of rows of CuPy does not fit into the memory."""
 
 
 def can_stream(model):
@@ -35,18 +40,52 @@ def is_streaming(model):
     return vars(model).get("_centers") is not None and model.kernel_ is not None
 
 
+def warn_if_fitted(model):
+    """Warn that a first part of the data replaces a fit by a solver that keeps no sums.
+
+    An error would be safer, but scikit-learn's checks call ``partial_fit`` after `fit`.
+    """
+    name = vars(model).get("solver_")
+    if name is not None:
+        warnings.warn(
+            f"partial_fit starts over, without the rows of a fit by solver={name!r}, which keeps "
+            f"no sums: fit by solver='nystroem' to go on from it.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def wanted_solver(model):
     """The parameter ``solver``, or what ``partial_fit`` needs."""
     return "nystroem" if vars(model).get("_is_stream") else model.solver
 
 
-def pick_solver(model, n, is_precomputed=False, device=None):
+def pick_solver(model, n, X, is_precomputed=False):
     """Name of the solver for n distinct rows; raises ValueError or MemoryError if it cannot be.
 
-    ``device`` is the one in whose memory the Gram matrix will be; on a GPU the whole one, if it
-    fits, is factorised. With ``verbose`` it prints what "auto" takes, and why.
+    ``X`` are the rows, or the precomputed matrix. The whole matrix, if it fits, is factorised where
+    it is on a GPU. With ``verbose`` it prints what "auto" takes, and why.
     """
     reason, solver = model._needs_matrix(), wanted_solver(model)
+    device, is_cupy = device_name(X) or device_of(model), is_on_device(X)
+    _refuse(solver, reason, is_precomputed, is_cupy)
+    rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
+    if solver == "auto" and (reason or is_cupy):
+        solver = "cholesky"
+    elif solver == "auto":
+        solver, why = _by_memory(model, n, is_precomputed, device)
+        if model.verbose:
+            print(f"solver={solver!r} for {n} {rows}: {why}", flush=True)
+    if model.max_memory is None:
+        remedy = _remedy(model, solver, is_precomputed, is_cupy, device)
+        _check_free(model, solver, n, rows, device, remedy)
+    else:
+        check_limit(model, solver, n, is_precomputed, is_cupy)
+    return solver
+
+
+def _refuse(solver, reason, is_precomputed, is_cupy):
+    """Raise ValueError for a solver that does not take such a fit; ``reason`` is a text or None."""
     if reason and solver not in ("auto", "cholesky"):
         raise ValueError(
             f"solver={solver!r} is for ridge regression to the end of training; got "
@@ -57,24 +96,25 @@ def pick_solver(model, n, is_precomputed=False, device=None):
             "solver='local' splits rows, which kernel='precomputed' lacks: pass the kernel itself, "
             "or take solver='cg'."
         )
-    rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
-    if solver != "auto":
-        _check(model, solver, n, rows, device)
-        return solver
-    if reason:
-        _check(model, "cholesky", n, rows, device)
-        return "cholesky"
-    name, why = _by_memory(model, n, is_precomputed, device)
-    if name is None:
-        _check(model, "cg", n, rows)
-        name, why = "cg", "it is all that fits"
-    if model.verbose:
-        print(f"solver={name!r} for {n} {rows}: {why}", flush=True)
-    return name
+    if is_cupy and solver not in ("auto", "cholesky"):
+        raise ValueError(
+            f"solver={solver!r} takes {'matrices' if is_precomputed else 'rows'} of NumPy; got "
+            f"one of CuPy: copy it by cupy.asnumpy, or take solver='cholesky'."
+        )
+
+
+def _check_free(model, solver, n, what, device, remedy):
+    """Raise MemoryError if a solver needs more memory than is free."""
+    if solver == "cholesky":
+        check_solve(n, what, model._is_spectral(), device, remedy)
+        return
+    n_bytes = bytes_of(model, solver, n)  # centres have their kernel in the memory of the machine
+    where = None if solver == "nystroem" else device
+    check_memory_of(where, n_bytes, f"A fit of {n} {what} by {solver=}", remedy)
 
 
 def _by_memory(model, n, is_precomputed, device):
-    """The first solver whose memory suffices, and why it is taken; None if none does."""
+    """The first solver whose memory suffices, or else the last, and why it is taken."""
     limit = SHARE * free_memory_of(device) if model.max_memory is None else model.max_memory
     sizes = {name: bytes_of(model, name, n) / 1e9 for name in ("cholesky", "cg", "local")}
     limit /= 1e9
@@ -85,7 +125,7 @@ def _by_memory(model, n, is_precomputed, device):
     if sizes["cg"] <= limit:
         return "cg", f"conjugate gradients need {sizes['cg']:.2g} GB, of {limit:.2g} GB to use"
     if is_precomputed:
-        return None, ""
+        return "cg", "it needs least of those that take a matrix"
     why = f"one matrix would need {sizes['cg']:.2g} GB, and {limit:.2g} GB are to be used"
     return "local", why
 
@@ -93,7 +133,9 @@ def _by_memory(model, n, is_precomputed, device):
 def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
-        return memory_of(n, rank_of(None, n)) + 8.0 * ARRAYS * (PROBES + 2) * n
+        solving = memory_of(n, rank_of(None, n), columns_of(vars(model).get("_n_outputs", 1)))
+        guess = memory_of_solve(min(n, GUESS_ROWS), False) + 8.0 * min(n * n, CHUNK)
+        return max(guess, solving)
     if name == "local":
         return LEAF_COPIES * 8.0 * min(n, model.leaf_size) ** 2
     if name == "nystroem":
@@ -103,20 +145,31 @@ def bytes_of(model, name, n):
     return memory_of_solve(n, model._is_spectral())
 
 
-def _check(model, name, n, rows, device=None):
-    """Raise MemoryError if a solver does not fit into the free memory, or into ``max_memory``."""
-    if name == "cholesky" and model.max_memory is None:
-        check_solve(n, rows, model._is_spectral(), device)
-        return
-    n_bytes, what = bytes_of(model, name, n), f"A fit of {n} {rows} by solver={name!r}"
-    remedy = "take solver='local'" if name in ("cholesky", "cg") else "take fewer centres or rows"
-    if model.max_memory is None:
-        check_memory(n_bytes, what, remedy)
-    elif n_bytes > model.max_memory:
+def check_limit(model, solver, n, is_precomputed=False, is_cupy=False):
+    """Raise MemoryError if a fit of n rows by a solver needs more than ``max_memory``."""
+    n_bytes = bytes_of(model, solver, n)
+    if model.max_memory is not None and n_bytes > model.max_memory:
+        rows = "rows of a precomputed kernel" if is_precomputed else "distinct rows"
         raise MemoryError(
-            f"{what} needs {n_bytes / 1e9:.3g} GB of memory and max_memory is "
-            f"{model.max_memory / 1e9:.3g} GB: {remedy}, or increase it."
+            f"A fit of {n} {rows} by {solver=} needs {n_bytes / 1e9:.3g} GB of memory and "
+            f"max_memory is {model.max_memory / 1e9:.3g} GB: "
+            f"{_remedy(model, solver, is_precomputed, is_cupy)}, or increase it."
         )
+
+
+def _remedy(model, solver, is_precomputed, is_cupy, device=None):
+    """What to do if a solver needs too much memory, of a device or else of the machine."""
+    if is_cupy:
+        return OF_CUPY
+    if solver == "cholesky" and read_device(device)[0] == "cuda":
+        return ON_GPU
+    if solver == "local":
+        return "take a smaller leaf_size"
+    if solver == "nystroem":
+        return "take fewer centres or rows"
+    if model._needs_matrix():
+        return "take fewer rows"
+    return "take solver='nystroem'" if is_precomputed else "take solver='local'"
 
 
 def forget(model, name):
@@ -130,16 +183,14 @@ def memory_of_solve(n, is_spectral):
     return (SPECTRAL_COPIES if is_spectral else COPIES) * 8.0 * n * n
 
 
-def check_solve(n, rows, is_spectral, device=None):
+EXACT = "take fewer rows, or solver='auto' of an estimator without a training_time"
+ON_GPU = "take fewer rows, or device='cpu'"
+"""What to do if a factorisation does not fit into the memory."""
+
+
+def check_solve(n, rows, is_spectral, device=None, remedy=None):
     """Raise MemoryError if an exact fit of n rows would not fit into the memory of the device."""
-    n_bytes, what = memory_of_solve(n, is_spectral), f"A fit of {n} {rows}"
-    if read_device(device)[0] != "cuda":
-        remedy = "take fewer rows, or solver='auto' of an estimator without a training_time"
-        check_memory(n_bytes, what, remedy)
-        return
-    n_bytes += is_spectral * WORKSPACE * 8.0 * n * n
-    if n_bytes > (free := free_memory_of(device)):
-        raise MemoryError(
-            f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB are "
-            f"free: take fewer rows, or device='cpu'."
-        )
+    n_bytes, instead = memory_of_solve(n, is_spectral), EXACT
+    if read_device(device)[0] == "cuda":
+        n_bytes, instead = n_bytes + is_spectral * WORKSPACE * 8.0 * n * n, ON_GPU
+    check_memory_of(device, n_bytes, f"A fit of {n} {rows}", remedy or instead)

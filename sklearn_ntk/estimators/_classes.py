@@ -48,15 +48,16 @@ def targets_of(y, weights, classes, class_weight):
     """
     if len(classes) < 2:
         raise ValueError(f"classes must be at least two; got {classes.tolist()}.")
-    others = np.setdiff1d(y[weights > 0], classes)
+    known = classes
+    if isinstance(class_weight, dict):  # classes of weight zero may have been left out
+        known = np.unique([*classes.tolist(), *(c for c, w in class_weight.items() if w == 0.0)])
+    others = np.setdiff1d(y[weights > 0], known)
     if len(others):
         raise ValueError(
             f"y must have labels of the classes {classes.tolist()}; got {others.tolist()[0]!r}: "
             f"give all classes to the first partial_fit."
         )
-    if class_weight is not None:
-        weights = weights * np.array([class_weight.get(label, 1.0) for label in y.tolist()])
-    return _indicators(y, classes), weights
+    return _indicators(y, classes), weigh_classes(class_weight, known, y, weights)
 
 
 def _indicators(y, classes):
@@ -120,6 +121,8 @@ class _OfProbabilities:
 class ScoreClassifier(ClassifierMixin):
     """Mixin: labels and probabilities from `decision_function`, ``classes_``, ``temperature_``."""
 
+    _metric = staticmethod(accuracy_score)
+
     @where_rows_are
     def predict(self, X):
         """Predict labels.
@@ -150,7 +153,7 @@ class ScoreClassifier(ClassifierMixin):
             `sklearn.metrics.accuracy_score`, also for arrays of CuPy.
         """
         y, labels, weights = map(on_host, (y, self.predict(X), sample_weight))
-        return accuracy_score(y, labels, sample_weight=weights)
+        return self._metric(y, labels, sample_weight=weights)
 
     @_OfProbabilities
     @where_rows_are

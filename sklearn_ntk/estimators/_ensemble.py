@@ -8,8 +8,9 @@ from ..dynamics import Training, covariance
 from ..dynamics._covariance import influences
 from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
+from ._choice_of_solver import SPECTRAL_COPIES
 from ._squares import method_of
-from ._uncertainty import Posterior
+from ._uncertainty import Posterior, check_factor
 
 
 def start_of(kernel):
@@ -101,6 +102,7 @@ class Ensemble(Posterior):
 
     def _make(self, kernel, X_fit):
         """`Training` by the kernel that trains, and the Gram matrix (n, n) of the start."""
+        check_factor(X_fit, 1.0 + SPECTRAL_COPIES)
         K = self.start(X_fit)
         T = kernel(X_fit)
         to_end = self.time is None  # whatever the method

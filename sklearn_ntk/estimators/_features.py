@@ -5,7 +5,7 @@ from scipy.linalg import eigh
 
 from .._runtime.check import read_array
 from .._runtime.device import on_host
-from ..gram._operator import chunks
+from ..gram._operator import chunks, placed
 from ..solvers._factors import variances
 from ._columns import deviations
 
@@ -39,11 +39,10 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     """
     if not np.all(np.isfinite(dual)):
         return None
-    X = on_host(X)
     stds, targets = deviations(X, weights), variances(Y, weights)
-    rows = project(X, features)
+    rows = project(*placed(kernel, X), features)
     parts = gradients(kernel, rows, features, stds, targets, weights, dual)
-    M = sum(part.T @ part for part in parts)
+    M = on_host(sum(part.T @ part for part in parts))
     moving = np.flatnonzero(stds)
     M = M[np.ix_(moving, moving)]
     if not np.all(np.isfinite(M)):
@@ -68,10 +67,11 @@ def gradients(kernel, X, features, stds, targets, weights, dual):
     The rows ``X`` (n, d) are those that the kernel sees, with ``features``. Gradients are in units
     of the standard deviations ``stds`` (d,) of the columns before, and of those of the targets, of
     variances ``targets`` (k,). The sum of their outer products is the average over the rows, summed
-    over the functions.
+    over the functions. They are where the rows are.
     """
     shares = weights[:, None] / weights.sum() / np.where(targets > 0.0, targets, 1.0)
+    shares, stds = (np.asarray(each, like=X) for each in (np.sqrt(shares), stds))
     for rows in chunks(len(X), dual.shape[1] * len(stds)):
         found = kernel.gradient_x(X[rows], X, dual)  # (m, k, d)
         found = project(found, None if features is None else features.T) * stds
-        yield (np.sqrt(shares[rows])[..., None] * found).reshape(-1, len(stds))
+        yield (shares[rows][..., None] * found).reshape(-1, len(stds))

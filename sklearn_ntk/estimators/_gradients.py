@@ -5,10 +5,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ._checks import kind_of
+from ..engines._work import active
+from ..gram._operator import placed
+from ._checks import check_takes, kind_of
 from ._features import gradients, project
 from ._losses import loss_of
-from ._places import read_new, where_rows_are
+from ._places import device_of, read_new, where_rows_are
 
 
 class Gradients:
@@ -29,8 +31,9 @@ class Gradients:
                 "the squares of predict_gradient at some rows."
             )
         try:
-            parts = self._importances()
-            shares = sum((part**2).sum(axis=0) for part in parts)
+            with active([self.X_fit_], device_of(self)):
+                parts = self._importances()
+                shares = sum(on_host((part**2).sum(axis=0)) for part in parts)
         except ValueError as error:
             raise AttributeError(f"feature_importances_: {error}") from error
         return shares / (shares.sum() or 1.0)
@@ -43,7 +46,7 @@ class Gradients:
         rows = self.features_, self._stds
         variances, dual = self._functions()
         if self._leaves is None:
-            X = on_host(self.X_fit_)
+            (X,) = placed(self.kernel_, self.X_fit_)
             yield from gradients(self.kernel_, X, *rows, variances, self._weights, dual)
             return
         for leaf in self._leaves.leaves:
@@ -52,18 +55,21 @@ class Gradients:
 
     def _gradients(self, X, dual):
         """Gradients (n, k, d) of functions at new rows, by their coefficients."""
-        X = on_host(read_new(self, X))
+        X = read_new(self, X)
         if not hasattr(self.kernel_, "gradient_x"):
             raise ValueError(
                 f"predict_gradient needs a kernel with a method gradient_x, such as NTKKernel(); "
                 f"got {kind_of(self.kernel_)}."
             )
+        check_takes(self.kernel_, X)
         if self._leaves is None:
-            gradients = self.kernel_.gradient_x(self._rows(X), on_host(self.X_fit_), dual)
+            rows = placed(self.kernel_, self._rows(X), self.X_fit_)
+            gradients = self.kernel_.gradient_x(*rows, dual)
         else:
-            gradients = self._leaves.gradients(self.kernel_, self.X_fit_, self._rows(X))
+            gradients = self._leaves.gradients(self.kernel_, self.X_fit_, on_host(self._rows(X)))
         gradients = project(gradients, None if self.features_ is None else self.features_.T)
-        return gradients if self._columns is None else gradients * self._columns.slopes(X)[:, None]
+        gradients, columns = on_host(gradients), self._columns
+        return gradients if columns is None else gradients * on_host(columns.slopes(X))[:, None]
 
 
 class RegressorGradients(Gradients):

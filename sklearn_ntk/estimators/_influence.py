@@ -12,9 +12,9 @@ from ..dynamics import Training
 from ..gram._operator import chunks, placed
 from ..solvers import Ridge
 from ._choice_of_solver import check_solve
-from ._intervals import observe
 from ._logistic import NewtonSteps
 from ._losses import loss_of
+from ._observations import observe
 from ._places import read_new, where_rows_are
 from ._squares import method_of
 from ._stages import check_exact, check_rows_kept

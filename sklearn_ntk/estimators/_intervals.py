@@ -1,7 +1,5 @@
 """Prediction intervals of kernel ridge regression in closed form: full conformal and jackknife+."""
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
@@ -13,11 +11,13 @@ from ..dynamics import Training
 from ..dynamics._added import residuals_with_row
 from ..gram._operator import chunks
 from ._choice_of_solver import check_solve
+from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked
 from ._places import read_new, where_rows_are
 from ._predictions import check_finite
 
-BLOCK = 2**20
-"""Weights of targets in predictions that are held at a time."""
+BLOCK, LEAVES_BLOCK = 2**20, 2**24
+"""Weights of targets in predictions that are held at a time; the same where factors of leaves may
+have to be made anew each time."""
 
 
 class Intervals:
@@ -63,7 +63,9 @@ class Intervals:
         The first two follow from one factorisation without a refit (with a ``training_time``, from
         eigenvectors at each call), and need no distribution of the noise. They are for a given
         network and ridge: on real sets of 200 rows 0.9 became 0.898 where both were chosen with the
-        same targets, and 0.877 where features were learned, too. Copies of a row with the same
+        same targets, and 0.877 where features were learned, too. With the solver "local" there is
+        no "conformal", and with "nystroem" both are by the rows that were no candidates for
+        centres. Copies of a row with the same
         target are one observation; a new one has the mean weight of these, and guarantees are for
         equal weights. Several outputs have intervals for each.
 
@@ -98,17 +100,17 @@ class Intervals:
             mean, std = map(on_host, self.predict(X, return_std=True))
             reach = ndtri(0.5 + 0.5 * coverage) * std
             return np.stack([mean - reach, mean + reach], axis=1)
-        if self._observations is None:
+        if self._leaves is not None and method != "jackknife+":
             raise ValueError(
-                f"method={method!r} needs the leave-one-out residual of each row in one model, "
-                f"which solver={self.solver_!r} with alpha={self.alpha!r} does not compute: take "
-                f"method='gaussian', or solver='cholesky'."
+                f"method={method!r} needs one model for all rows; got the local ones of "
+                f"solver='local': take method='jackknife+', or 'gaussian'."
             )
         mean = self._values(X, self._dual, self._constant)
         X = self._rows(read_new(self, X))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             if self._posterior.time is None:
-                ends = self._ends(X, coverage, method) + mean
+                find = self._ends if self._leaves is None else self._ends_of_leaves
+                ends = find(X, coverage, method) + mean
             else:
                 ends = self._ends_after_stop(X, coverage, method)
         ends = np.stack([self._units.values(each) for each in ends], axis=1)
@@ -117,13 +119,40 @@ class Intervals:
 
     def _ends(self, X, coverage, method):
         """Ends (2, m, k) at rows as the kernel sees them, less the predictions."""
-        most = max(1, BLOCK * len(self.X_fit_) // len(self._observations.group))
+        seen = observed(self)
+        most = max(1, BLOCK * len(self.X_fit_) // len(seen.group))
         blocks = self._posterior.influences(*self._arguments(X), most)
         found = [
-            self._observations.ends(method, coverage, weights, self._unit_deviation(variance))
+            seen.ends(method, coverage, weights, self._unit_deviation(variance))
             for weights, variance in blocks
         ]
         return np.concatenate(found, axis=1)
+
+    def _ends_of_leaves(self, X, coverage, method):
+        """The same for local models, by the jackknife+.
+
+        Without a row, each leaf that has it predicts otherwise, and these predictions are blended;
+        the residual of the row is that of the blended prediction without it.
+        """
+        kernel, X_fit, X = self._arguments(X)
+        residuals, of_leaves = left_out_of_leaves(self)
+        rank, size = rank_of(coverage, len(residuals)), np.abs(residuals)
+        n_leaf, k = max(len(leaf.rows) for leaf in self._leaves.leaves), size.shape[1]
+        found = np.empty((2, len(X), k))
+        for many in chunks(len(X), n_leaf * k, LEAVES_BLOCK):
+            shifts = [[] for _ in range(len(X[many]))]  # by which predictions without rows differ
+            for number, rows, part in self._posterior.influences(kernel, X_fit, X[many], None):
+                pairs, place, own, local = of_leaves[number]
+                part = (part[:, place] * own)[:, :, None] * local
+                for row, shift in zip(rows, part, strict=True):
+                    shifts[row].append((pairs, shift))
+            for row, parts in zip(range(len(X))[many], shifts, strict=True):
+                shift = np.zeros(size.shape)
+                for pairs, part in parts:
+                    shift[pairs] += part
+                found[0, row] = -ranked((shift + size)[None], rank)[0]
+                found[1, row] = ranked((size - shift)[None], rank)[0]
+        return found
 
     def _ends_after_stop(self, X, coverage, method):
         """Ends (2, m, k) of training that stops."""
@@ -150,93 +179,10 @@ class Intervals:
         return np.sqrt(np.maximum(variance + noise, np.finfo(float).tiny))
 
 
-class Observations(NamedTuple):
-    """Distinct pairs of a row and its targets, which have the ranks of an interval.
-
-    Copies of a row with the same targets are one pair of N, with the sum of their weights. In the
-    fit to all pairs, ``dual`` (N, k) are the dual coefficients ``c`` and ``precision`` (N,) is the
-    diagonal of the matrix ``M`` with ``c = M y``: without a pair its residual is ``c_i / M_ii``.
-    ``group`` (N,) is the number of the distinct row of each pair, ``shares`` (N,) is its part of
-    the weight of that row, and ``targets`` has shape (N, k).
-    """
-
-    group: np.ndarray
-    shares: np.ndarray
-    targets: np.ndarray
-    dual: np.ndarray
-    precision: np.ndarray
-
-    def ends(self, method, coverage, weights, deviation):
-        """Lower and upper ends of intervals, less the prediction, (2, m, k) at m new rows.
-
-        ``weights`` (m, n) are those of the targets of distinct rows in the predictions, and
-        ``deviation`` (m,) is the standard deviation of a new observation for an amplitude of one.
-        """
-        rank = rank_of(coverage, len(self.group))
-        weights = weights[:, self.group] * self.shares
-        arguments = self.precision, weights, deviation, rank
-        return np.stack([METHODS[method](c, *arguments) for c in self.dual.T], axis=2)
-
-
-def observe(pairs, Y, weights, ridge, solution):
-    """`Observations` of the `pairs_of` merged targets (n, k) with these weights, fitted together.
-
-    A pair ``p`` of the row ``g`` has ``c_p = w_p (y_p - mean_g) / ridge + w_p / w_g c_g`` and
-    ``M_pp = w_p / ridge (1 - w_p / w_g) + (w_p / w_g)^2 M_gg``.
-    """
-    group, own, targets = pairs
-    shares, dual, precision = own / weights[group], solution.dual, solution.precision
-    if len(group) == len(Y):
-        return Observations(group, shares, targets, dual, precision)
-    least = np.finfo(float).eps / np.max(precision / weights)  # for zero, the limit
-    with np.errstate(over="ignore", invalid="ignore"):
-        apart = own / max(ridge, least)
-        dual = apart[:, None] * (targets - Y[group]) + shares[:, None] * dual[group]
-        precision = apart * (1.0 - shares) + shares**2 * precision[group]
-    return Observations(group, shares, targets, dual, precision)
-
-
-def rank_of(coverage, n):
-    """Rank, among n observations, of the end of an interval; raises ValueError if n are too few."""
-    rank = int(np.ceil(coverage * (n + 1.0) - 1e-9))
-    if rank > n:
-        raise ValueError(
-            f"coverage={coverage:.6g} needs more than {n} distinct training rows or targets: take "
-            f"at most {n / (n + 1.0):.4g}, or method='gaussian'."
-        )
-    return rank
-
-
-def _conformal(dual, precision, weights, deviation, rank):
-    """Ends (m,) of the full conformal set of studentised residuals, which is an interval.
-
-    With the target ``f + u`` of a new row among the others, the residual of observation i in units
-    of its standard deviation is ``(c_i - l_i u / s) / sqrt(M_ii + l_i^2 / s)``, for its weight
-    ``l`` and the variance ``s``; that of the new row is ``u / sqrt(s)``. The former is the larger
-    one in absolute value from ``-|c_i| sqrt(s) / (r - t)`` to ``|c_i| sqrt(s) / (r + t)``, where
-    ``t = sign(c_i) l_i / sqrt(s)`` and ``r = sqrt(M_ii + t^2)``.
-    """
-    tilt = weights / deviation[:, None]
-    far = np.hypot(np.sqrt(precision), tilt) + np.abs(tilt)
-    near = precision / far  # the difference of the same
-    size = np.abs(dual) * deviation[:, None]
-    is_up = np.signbit(tilt) == np.signbit(dual)
-    lower = np.divide(size, np.where(is_up, near, far), out=tilt)
-    upper = size / np.where(is_up, far, near)
-    return -_ranked(lower, rank), _ranked(upper, rank)
-
-
-def _jackknife_plus(dual, precision, weights, deviation, rank):
-    """Ends (m,) of the jackknife+: ranks of predictions without a row and its residual."""
-    residuals = dual / precision
-    shift, size = weights * residuals, np.abs(residuals)
-    return -_ranked(shift + size, rank), _ranked(size - shift, rank)
-
-
 def _jackknife_plus_after_stop(training, cross, new, Y, time, rank):
     """Ends (2, m, k) of the jackknife+ for targets (n, k)."""
     sizes, values = np.abs(training.residuals(Y, time)), training.left_out(cross, Y, time)
-    return np.stack([-_ranked(sizes - values, rank), _ranked(values + sizes, rank)])
+    return np.stack([-ranked(sizes - values, rank), ranked(values + sizes, rank)])
 
 
 def _conformal_after_stop(training, cross, new, Y, time, rank):
@@ -259,7 +205,7 @@ def _conformal_after_stop(training, cross, new, Y, time, rank):
     tilt = np.where(away < 0.0, -slope[:, :-1], slope[:, :-1])
     sides = [slope[:, -1:] + tilt, slope[:, -1:] - tilt]
     lower, upper = (np.where(side > 0.0, np.abs(away) / side, np.inf) for side in sides)
-    reach = np.stack([-_ranked(lower, rank), _ranked(upper, rank)])
+    reach = np.stack([-ranked(lower, rank), ranked(upper, rank)])
     if not np.all(np.isfinite(reach)):  # with a new row of a larger kernel it does not decay
         raise _oscillating(training)
     return center + reach
@@ -273,15 +219,6 @@ def _oscillating(training):
         f"method='jackknife+'."
     )
 
-
-def _ranked(values, rank):
-    """The value of this rank, counted from one, along the second axis."""
-    return np.partition(values, rank - 1, axis=1)[:, rank - 1]
-
-
-METHODS = {"conformal": _conformal, "jackknife+": _jackknife_plus}
-"""Functions of an output: dual coefficients and precisions (n,), weights (m, n), standard
-deviations (m,), and the rank."""
 
 AFTER_STOP = {
     "conformal": _conformal_after_stop,

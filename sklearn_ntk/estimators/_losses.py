@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import SVC
 
-from .._runtime.device import on_host
+from .._runtime.device import is_on_device, on_host
+from .._runtime.memory import check_memory
 from .._runtime.threads import run_apart
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
@@ -44,6 +45,10 @@ class ClassRows(NamedTuple):
     def merged(self):
         """Targets and weights of the distinct rows, as `merge` returns them."""
         return merge(self.targets, self.weights, self.group)[:2]
+
+    def matrix(self):
+        """The Gram matrix as an array of NumPy."""
+        return _copied(self.operator.dense())
 
 
 class Loss:
@@ -154,7 +159,7 @@ class LogLoss(Loss):
 
     def fit(self, model, rows):
         Y, weights = rows.merged()
-        K, alpha = on_host(rows.operator.dense()), given_alpha(model.alpha, rows.unit)
+        K, alpha = rows.matrix(), given_alpha(model.alpha, rows.unit)
         shares, time = shares_of(Y), model.training_time
         Y = shares[:, 1:] if shares.shape[1] == 2 else shares
         ridges, errors, best = np.array([alpha or 0.0]), np.empty(0), 0
@@ -183,7 +188,7 @@ class LogLoss(Loss):
 
     def training(self, model, K):
         Y, *problem = model._problem
-        return LogLossTraining(on_host(K), *problem), Y
+        return LogLossTraining(_copied(K), *problem), Y
 
 
 class Hinge(Loss):
@@ -195,7 +200,7 @@ class Hinge(Loss):
     )
 
     def fit(self, model, rows):
-        K, codes = on_host(rows.operator.dense()), shares_of(rows.targets).argmax(axis=1)
+        K, codes = rows.matrix(), shares_of(rows.targets).argmax(axis=1)
         # equal rows of one class are merged, in an order that does not depend on that of the rows
         ranks = _ranks(model, len(K))
         pairs = [ranks[rows.group], codes]
@@ -239,6 +244,14 @@ def loss_of(model):
     """Loss of a classifier; the squared error if it has no parameter ``loss`` or an invalid one."""
     name = getattr(model, "loss", None)
     return LOSSES.get(name if isinstance(name, str) else None, LOSSES["squared_error"])
+
+
+def _copied(K):
+    """A Gram matrix as an array of NumPy, a copy if it is on a GPU."""
+    if is_on_device(K):
+        what = f"A copy of the Gram matrix of {len(K)} rows, which this loss takes to the CPU,"
+        check_memory(K.nbytes, what, "take fewer rows, or loss='squared_error'")
+    return on_host(K)
 
 
 def _ranks(model, n):

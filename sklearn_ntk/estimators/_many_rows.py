@@ -11,11 +11,10 @@ from sklearn.utils import check_random_state
 
 from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
-from ..solvers import ConjugateGradient, Local, Nystroem, Ridge
-from ..solvers._conjugate_gradient import not_converged
+from ..solvers import ConjugateGradient, Local, Nystroem
 from ..solvers._nystroem import Centers
-from ..solvers._ridge import GUESS_ROWS, read_ridges
-from ..solvers._sums import Basis, Sums
+from ..solvers._ridge import read_ridges
+from ..solvers._sums import Basis
 from ._equal_rows import distinct
 from ._squares import fit_squares, fitted_ridges, given_alpha
 
@@ -46,11 +45,11 @@ def fit_whole(model, operator, Y, weights, unit):
     details = path.solution.details
     if model.solver_ == "cg":
         model.n_iter_, model.residual_ = details.n_iter, details.residual
-        model._iterations = details if model.warm_start else None
-        if details.residual > model.tol:
-            warnings.warn(not_converged(details, model.tol), ConvergenceWarning, stacklevel=2)
-        if path.solution.residuals is None:
-            path = path._replace(solution=_with_residuals(model, path, operator, Y, weights))
+        goes_on = model.warm_start or details.trouble
+        # solutions for signs take more memory than all else that is kept of the fit
+        model._iterations = details if goes_on else details._replace(probes=None)
+        if details.trouble:
+            warnings.warn(details.trouble, ConvergenceWarning, stacklevel=2)
     elif model.solver_ == "local":
         model._leaves, model.leaves_ = details, [leaf.rows for leaf in details.leaves]
     else:
@@ -63,6 +62,7 @@ def make_solver(model, alpha):
     seed = int(check_random_state(model.random_state).randint(2**31 - 1))
     common = {"seed": seed, "verbose": int(model.verbose)}
     if model.solver_ == "cg":
+        common["max_memory"] = model.max_memory
         return ConjugateGradient(alpha, model.tol, model.max_iter, **common)
     if model.solver_ == "local":
         return Local(alpha, model.leaf_size, model.overlap, **common)
@@ -71,10 +71,17 @@ def make_solver(model, alpha):
 
 
 def absorb(model, X, Y, weights):
-    """The `Path` of a fit by centres after more rows, as the kernel sees them; see `Nystroem`.
+    """The `Path` of a fit by centres after more rows; see `Nystroem`.
 
-    Nothing of the model is changed.
+    ``weights`` are in the unit of those of the first part. Nothing of the model is changed.
     """
+    kept = np.flatnonzero(weights)
+    if not len(kept):
+        raise ValueError(
+            "sample_weight must not vanish beside that of the first part; all of this part does: "
+            "leave the part out."
+        )
+    X, Y, weights = model._rows(X[kept]), Y[kept], weights[kept]
     solver = make_solver(model, None)
     kernel, centers = _quiet_kernel(model.kernel_), model.X_fit_
 
@@ -110,7 +117,7 @@ def _fit_to_given(solver, given, operator, Y, weights):
     """`Path` of a fit by centres (m, d) that are given."""
     kernel, X = operator.kernel, operator.X
     basis, ridges = Basis(kernel(given)), read_ridges(solver.ridges, operator, weights)[0]
-    empty = Centers(None, basis, ridges, Sums.empty(basis, Y.shape[1]))
+    empty = Centers(None, basis, ridges)
 
     def blocks(rows):
         return partial(kernel, X[rows], given)
@@ -129,7 +136,7 @@ def _keep_centers(model, details, given):
 
 
 def _quiet(operator):
-    """The operator, of a kernel that prints nothing for each of its blocks."""
+    """The operator, of a kernel that prints nothing for its blocks, but does for the whole."""
     if not hasattr(operator, "kernel"):
         return operator
     quiet = copy(operator)
@@ -139,11 +146,3 @@ def _quiet(operator):
 
 def _quiet_kernel(kernel):
     return clone(kernel).set_params(verbose=0) if getattr(kernel, "verbose", 0) else kernel
-
-
-def _with_residuals(model, path, operator, Y, weights):
-    """The `Solution` with exact leave-one-out residuals of a fit to some of the rows."""
-    seed = check_random_state(model.random_state).randint(2**31 - 1)
-    rows = np.sort(np.random.default_rng(seed).permutation(len(Y))[:GUESS_ROWS])
-    part = Ridge(path.value).fit(operator.take(rows), Y[rows], weights[rows]).solution
-    return path.solution._replace(residuals=part.residuals, precision=part.precision, rows=rows)

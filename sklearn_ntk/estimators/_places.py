@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from .._runtime.check import read_rows
-from .._runtime.device import is_on_device, on_host, place_together
+from .._runtime.device import check_library, is_on_device, on_host, place_of, place_together
 from ..engines._work import active
 
 
@@ -17,6 +17,8 @@ def read_data(model, X, y, reset=True, **options):
 
     Rows of CuPy stay in the memory of the GPU, and their targets are copied to arrays of NumPy.
     """
+    check_library(X, "X")
+    check_library(y, "y")
     if not (is_on_device(X) or is_on_device(y)):
         return validate_data(model, X, y, reset=reset, dtype=np.float64, order="C", **options)
     place_together([X, y], "X and y")
@@ -28,6 +30,7 @@ def read_data(model, X, y, reset=True, **options):
 
 def read_new(model, X):
     """New rows (m, d) in float64, in whose memory they are."""
+    check_library(X, "X")
     if is_on_device(X):
         return _checked(model, X, reset=False)
     return validate_data(model, X, reset=False, dtype=np.float64)
@@ -48,12 +51,12 @@ def take(X, index):
 def where_rows_are(method):
     """Decorator of a method of rows X: results for rows of CuPy are arrays of CuPy.
 
-    While it runs, the device of the rows, or else of the kernel, is the current one.
+    While it runs, the device of the rows, of the training rows, or of the kernel is current.
     """
 
     @wraps(method)
     def placed(self, X, *arguments, **options):
-        with active([X], device_of(self)):
+        with active([X, vars(self).get("X_fit_")], device_of(self)):
             found = method(self, X, *arguments, **options)
             return moved(found, X)
 
@@ -82,20 +85,46 @@ def _device_of(kernel):
     return kernel.device if hasattr(kernel, "on_device") else None
 
 
+def check_device(model, kernel, X=None):
+    """Raise ValueError if an estimator has a ``device`` on which it would not compute.
+
+    ``kernel`` is its kernel, or None for the precomputed matrix ``X``.
+    """
+    if kernel is None:
+        kind, _ = place_of([X], model.device)
+        if kind == "cuda" and not is_on_device(X):
+            raise ValueError(
+                f"device={model.device!r} is for rows, but a precomputed kernel stays where it is: "
+                f"pass cupy.asarray of it, or leave device at None."
+            )
+        return
+    own = kernel.device if hasattr(kernel, "on_device") else "cpu"
+    if model.device not in (None, own):
+        raise ValueError(
+            f"device={model.device!r} is for kernels that the estimator makes; got a "
+            f"{type(kernel).__name__} with device={own!r}: set the device of the kernel, if it has "
+            f"one, and leave this one at None."
+        )
+
+
 def moved(found, X):
-    """An array, a tuple of arrays or an iterator over them, where X is."""
+    """An array, a tuple of arrays or an iterator over them, where X is; texts are of NumPy."""
     if not is_on_device(X) or found is None:
         return found
     if isinstance(found, tuple):
         return tuple(moved(each, X) for each in found)
     if isinstance(found, Iterator):
         return (moved(each, X) for each in found)
+    if found.dtype.kind not in "biuf":  # labels that are texts or objects
+        return found
     with X.device:
         return np.asarray(found, like=X)
 
 
 class DeterminationScore:
     """Mixin of regressors: ``score``, also for arrays of CuPy."""
+
+    _metric = staticmethod(r2_score)
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination of the predictions.
@@ -112,4 +141,4 @@ class DeterminationScore:
             `sklearn.metrics.r2_score`, also for arrays of CuPy.
         """
         y, predictions, weights = map(on_host, (y, self.predict(X), sample_weight))
-        return r2_score(y, predictions, sample_weight=weights)
+        return self._metric(y, predictions, sample_weight=weights)

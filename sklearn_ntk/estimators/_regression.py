@@ -109,7 +109,8 @@ class NTKRegressor(
     leaf_size : int, default=5000
         Most rows of a leaf of "local".
     overlap : float, default=0.1
-        Share of the rows of a branch, on either side of its median, that both sides have.
+        Share of the rows of a branch, on either side of its median, that both sides have. All
+        leaves together may have at most 20 times the rows.
     n_components : int, optional
         Number of centres of "nystroem"; by default 2000, or all rows if there are fewer.
     centers : {"uniform", "rpcholesky"} or array (m, n_features), default="uniform"

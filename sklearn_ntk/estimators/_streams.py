@@ -14,15 +14,15 @@ from ._approximations import posterior_for
 from ._base import all_or_nothing
 from ._checks import check_weights
 from ._choice import choose, kernels_of, learn_features
-from ._choice_of_solver import can_stream, is_streaming
+from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import read_classes, targets_of
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._features import project
 from ._influence import Samples
-from ._intervals import observe
 from ._losses import ClassRows, fitted_scores, loss_of
 from ._many_rows import absorb, fit_whole
+from ._observations import observe
 from ._places import read_data
 from ._squares import fit_squares, fitted_ridges
 from ._uncertainty import find_spread
@@ -41,6 +41,7 @@ class RegressorStreams:
         The first call chooses the network, its features, and the centres, as `fit` does by
         ``solver="nystroem"``; the rows of later calls are added to sums, in memory that stays the
         same. For ridge regression with the kernel of rows; ``solver`` must be "nystroem" or "auto".
+        A fit by another solver is replaced, with a warning.
 
         Parameters
         ----------
@@ -57,6 +58,7 @@ class RegressorStreams:
         """
         check_host([X, y, sample_weight], "Fits to parts of the data")
         if not is_streaming(self):
+            warn_if_fitted(self)
             self._is_stream = True
             return self._fit(X, y, sample_weight)
         X, targets, weights = self._read(X, y, sample_weight, reset=False)
@@ -66,9 +68,7 @@ class RegressorStreams:
                 f"got {targets.shape[1]}."
             )
         targets = scaled(targets, -self._units.exponents) - self._units.shift
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         attributes = fitted_ridges(self, path, None, self._unit)
         self._finish((path, path.value, attributes), held.Y, held.weights)
@@ -77,7 +77,8 @@ class RegressorStreams:
     def _read(self, X, y, sample_weight, reset=True):
         """Checked rows, targets (n, k) and weights (n,)."""
         X, y = read_data(self, X, y, reset=reset, multi_output=True, y_numeric=True)
-        self._is_flat = y.ndim == 1
+        if reset:
+            self._is_flat = y.ndim == 1
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         return X, targets, check_weights(sample_weight, X)
 
@@ -86,6 +87,7 @@ class RegressorStreams:
         X, targets, weights = self._read(X, y, sample_weight)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
+        self._n_outputs = targets.shape[1]
         self.kernels_, self._unit = kernels_of(self), unit
         if self.uncertainty == "ensemble":
             start_of(self.kernels_[0])  # before the work, if it has none
@@ -96,9 +98,9 @@ class RegressorStreams:
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
         found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
         self._finish(found, Y, weights)
-        self._observations, solution = None, found[0].solution
-        if self._centers is None and self._leaves is None and solution.rows is None:
-            self._observations = observe(pairs, Y, weights, found[1], solution)
+        self._observations = None
+        if self.solver_ == "cholesky":
+            self._observations = observe(pairs, Y, weights, found[1], found[0].solution)
         return self
 
     def _finish(self, found, Y, weights):
@@ -162,6 +164,7 @@ class ClassifierStreams:
                 "the weights of the classes."
             )
         if not is_streaming(self):
+            warn_if_fitted(self)
             self._is_stream = True
             return self._fit(X, y, sample_weight, classes)
         X, y, weights = self._read(X, y, sample_weight, reset=False)
@@ -171,9 +174,7 @@ class ClassifierStreams:
                 f"{np.unique(classes).tolist()}."
             )
         targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
-        weights = scaled(weights, -self._unit)
-        kept = np.flatnonzero(weights)
-        path = absorb(self, self._rows(X[kept]), targets[kept], weights[kept])
+        path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         path = path._replace(solution=path.solution._replace(rows=None))
         attributes = fitted_ridges(self, path, None, self._unit)
@@ -200,7 +201,7 @@ class ClassifierStreams:
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        self._unit = unit
+        self._unit, self._n_outputs = unit, targets.shape[1]
         operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
         self._check_leaves()
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from .._runtime.device import on_host, place_together, product
+from .._runtime.device import is_on_device, on_host, place_together, product
+from .._runtime.memory import check_memory
 from ..dynamics import Flow, Training
 from ..gram._operator import chunks
 from ..solvers._factors import Cholesky, cholesky, shift, variances
-from ..solvers._ridge import scale
+from ..solvers._ridge import precision_of, scale
 from ..solvers._units import scaled
+from ._choice_of_solver import SPECTRAL_COPIES
 
 
 class Spread(NamedTuple):
@@ -156,7 +158,7 @@ class Posterior:
 
     def __setstate__(self, state):
         vars(self).update(state)
-        self._kept = None
+        self._kept = self._precision = None
         self._renew_lock()
 
     def _renew_lock(self):
@@ -181,15 +183,16 @@ class Posterior:
 
     def _make(self, kernel, X_fit):
         """Result of `prepare`."""
+        check_factor(X_fit, 2.0 if self.time is None else SPECTRAL_COPIES)
         K = kernel(X_fit)
         variance = self._kernel_variance(K)
-        make = _projection if self.time is None else _flow_projection
+        make = projection if self.time is None else _flow_projection
         return make(K, self), variance
 
     def _kernel_variance(self, K):
         """Mean over draws from a prior of their weighted variance over the training rows."""
         shares = self.weights / self.weights.sum()
-        return shares @ on_host(K.diagonal()) - shares @ product(K, shares)
+        return shares @ on_host(K.diagonal()) - shares @ product(K, shares.astype(K.dtype))
 
     def variance(self, kernel, X_fit, X):
         """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance."""
@@ -199,6 +202,13 @@ class Posterior:
             V, A, B = project(kernel(X[rows], X_fit))
             variance[rows] += (A * B).sum(axis=0) - _squares(V)
         return np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf), kernel_variance
+
+    def precision(self, kernel, X_fit):
+        """Inverse variances (n,) of leave-one-out residuals, in units of the kernel."""
+        project, _ = self.prepare(kernel, X_fit)
+        if self._precision is None:
+            self._precision = project.precision()
+        return self._precision
 
     def influences(self, kernel, X_fit, X, most):
         """Yield, for blocks of new rows, the weights (m, n) of the targets, and variances (m,).
@@ -218,9 +228,20 @@ class Posterior:
         return on_host(kernel(X) - V.T @ V) + A.T @ B, kernel_variance
 
 
+def check_factor(X_fit, copies):
+    """Raise MemoryError if matrices (n, n) do not fit, as many as ``copies``."""
+    if not is_on_device(X_fit):
+        n = len(X_fit)
+        what, remedy = (
+            f"The uncertainty of a fit of {n} rows",
+            "fit by solver='local' of a smaller leaf_size",
+        )
+        check_memory(copies * 8.0 * n * n, what, remedy)
+
+
 def _squares(V):
-    """Sums of the squares (m,) of the columns of V (n, m)."""
-    return on_host(np.einsum("ij,ij->j", V, V))
+    """Sums of the squares (m,) of the columns of V (n, m), in double precision."""
+    return on_host(np.einsum("ij,ij->j", V, V, dtype=np.float64))
 
 
 class Projection(NamedTuple):
@@ -244,12 +265,17 @@ class Projection(NamedTuple):
         V = V + np.asarray(np.outer(self.ones, r / np.sqrt(self.ones @ self.ones)), like=V)
         return on_host(self.factor.back_solve(V)).T * self.root
 
+    def precision(self):
+        """`Solution.precision` (n,)."""
+        ones = self.factor.back_solve(self.ones)
+        return precision_of(self.factor.inverse_diagonal(), ones, self.root)
 
-def _projection(K, posterior):
-    """`Projection`; K is overwritten."""
+
+def projection(K, posterior, factorise=cholesky):
+    """`Projection`, None without a factor; K is overwritten."""
     root = np.sqrt(posterior.weights)
-    factor = cholesky(shift(scale(K, root), posterior.ridge))
-    return Projection(factor, root, factor.half_solve(root))
+    factor = factorise(shift(scale(K, root), posterior.ridge))
+    return None if factor is None else Projection(factor, root, factor.half_solve(root))
 
 
 def _flow_projection(K, posterior):

@@ -6,7 +6,7 @@ from scipy import linalg
 from .._runtime.check import read_number
 from .._runtime.memory import check_memory
 from ._kernels import ntk
-from ._readers import read_outputs, reader_for
+from ._readers import reader_for, targets_and_outputs
 
 
 def influence(
@@ -18,8 +18,8 @@ def influence(
     squared error without a row has a closed form: with ``R = (K + alpha)^-1`` for the empirical
     kernel ``K`` of the training rows, and residuals ``r = y - f(X)``, row i moves the prediction at
     x by ``k(x, X) R_i (alpha R_ii)^-1 r_i``. This is exact for a linear model that was trained to
-    the end, and for others an estimate: where training moves on from another basin, or stopped
-    early, no formula near the trained parameters knows of it.
+    the end with this ridge on all its parameters, and for others an estimate: where training moves
+    on from another basin, or stopped early, no formula near the trained parameters knows of it.
 
     Parameters
     ----------
@@ -34,8 +34,9 @@ def influence(
     alpha : float
         Ridge, positive: for training on the sum of squares ``1/2 |y - f|^2 + alpha / 2 |w|^2``. For
         torch's optimisers with ``weight_decay`` and ``MSELoss`` over n rows and k outputs it is ``n
-        k weight_decay / 2``; of `MLPRegressor` its own ``alpha``. Descent that stopped after t
-        steps at the rate of `LazyTrainingReport` is about a ridge of ``n / (learning_rate t)``.
+        k weight_decay / 2``. Of `MLPRegressor` it is about its own ``alpha``, which leaves out the
+        biases: the smaller it is, the less that matters. Descent that stopped after t steps at the
+        rate of `LazyTrainingReport` is about a ridge of ``n / (learning_rate t)``.
     outputs : {"blocks", "mean"}
         "blocks" has the kernels between all outputs, a matrix (n k, n k); "mean" takes the mean of
         the kernels of the outputs for all of them.
@@ -68,7 +69,7 @@ def influence(
     alpha = read_number(alpha, "alpha", is_positive=True)
     reader = reader_for(model, layers, check)
     rows, new = reader.prepare(X), reader.prepare(X_new)
-    Y, start = read_outputs(reader, rows, y)
+    Y, start = targets_and_outputs(reader, rows, y)
     n, k = Y.shape
     b = k if outputs == "blocks" else 1
     need = 8.0 * (3 * (n * b) ** 2 + 2 * len(new) * n * max(k, b * b))

@@ -37,7 +37,8 @@ def empirical_ntk(
         Modules in evaluation mode. Networks of scikit-learn must be fitted; their outputs are the
         values before the last function, which for classes are the logits.
     X : array of shape (n, ...)
-        Rows as the model takes them, its first axis being the rows; tensors, too.
+        Rows as the model takes them, its first axis being the rows; tensors, too. For modules,
+        arrays are cast to the precision of the first parameter, tensors if no parameter has theirs.
     Y : array of shape (m, ...), optional
         Defaults to ``X``; the result is then symmetric to the bit.
     outputs : {"mean", "trace", "sum", "blocks"} or int
@@ -209,7 +210,8 @@ def empirical_nngp(model, X, Y=None, *, weight_var=None, bias_var=None):
     Parameters
     ----------
     model, X, Y
-        As in `empirical_ntk`.
+        As in `empirical_ntk`; no parameter needs to be trained. Modules put out what a ``Linear``
+        module in them does.
     weight_var, bias_var : float, optional
         Variances of the last layer in units of the NTK parametrisation; by default those of the
         network, if it is drawn by `sample_network`, else 1 and 0.
@@ -227,7 +229,7 @@ def empirical_nngp(model, X, Y=None, *, weight_var=None, bias_var=None):
     array([[0.5, 1.5],
            [1.5, 5. ]])
     """
-    reader = reader_for(model)
+    reader = reader_for(model, layers=())
     variances = {"weight_var": (weight_var, 1.0), "bias_var": (bias_var, 0.0)}
     weight_var, bias_var = (
         getattr(reader, name, default) if given is None else read_number(given, name)

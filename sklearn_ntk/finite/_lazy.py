@@ -4,15 +4,18 @@ import warnings
 
 import numpy as np
 
-from .._runtime.check import read_count, read_number, read_targets
+from .._runtime.check import read_count, read_number
 from ._lazy_start import Start
-from ._readers import reader_for
+from ._readers import reader_for, targets_and_outputs
 
 LAZY = 0.1
 """Most change of the Jacobian, and distance to the linear model, of lazy training."""
 
 LEARNING = 0.5
 """Change of the kernel from which on features are learned."""
+
+TRAINED = 0.5
+"""Share of the loss at the start below which a network, or its linear model, is trained."""
 
 
 class LazyTrainingReport:
@@ -40,6 +43,8 @@ class LazyTrainingReport:
         Names of the layers or parameters that are trained, all by default.
     memory : str or float, default="512 MB"
         What kernels may take beside their results.
+    check : bool, default=True
+        As in `empirical_ntk`.
 
     Attributes
     ----------
@@ -48,19 +53,22 @@ class LazyTrainingReport:
     model_ : torch.nn.Module or FiniteNetwork
         The trained copy.
     kappa_ : float
-        ``|J(w) - J(w_0)| / |J(w_0)|`` for the solution ``w`` of the linear model, which is known
-        before training: the change of the Jacobian that lazy training would lead to.
+        ``|J(w) - J(w_0)| / |J(w_0)|`` for the parameters ``w`` of the linear model after the same
+        steps, which are known before training: the change of the Jacobian that lazy training would
+        lead to.
     learning_rate_ : float
     max_learning_rates_ : dict
         Largest stable rate of the linear model, "linear", and of the infinitely wide one,
         "infinite", if there is a kernel.
     kernel_to_infinite_ : float
         ``|K_0 - K| / |K|`` for the kernel ``K`` of the infinitely wide network.
-    regime_ : {"lazy", "in between", "feature learning", "unstable"}
+    regime_ : {"lazy", "in between", "feature learning", "not trained", "unstable"}
         Lazy if the Jacobian has changed by less than 10 %, and predictions are less than 0.1
         standard deviations of the targets from those of the linear model; feature learning if the
-        kernel has changed by more than 50 %; unstable if training did not reach its end, or the
-        rate is not stable for one of the kernels: then the comparison means nothing.
+        kernel has changed by more than 50 %; not trained if it has not, and the losses of both the
+        network and its linear model are still more than half of that at the start: a few steps
+        change little of any network, so take more; unstable if training did not reach its end, or
+        the rate is not stable for one of the kernels: then the comparison means nothing.
     verdict_ : str
         The same in a sentence, with the numbers.
 
@@ -106,6 +114,7 @@ class LazyTrainingReport:
         n_checkpoints=8,
         layers=None,
         memory="512 MB",
+        check=True,
     ):
         self.model = model
         self.kernel = kernel
@@ -114,6 +123,11 @@ class LazyTrainingReport:
         self.n_checkpoints = n_checkpoints
         self.layers = layers
         self.memory = memory
+        self.check = check
+
+    def __repr__(self):
+        name = f"{type(self).__name__}({type(self.model).__name__})"
+        return f"{name}: {self.verdict_}" if hasattr(self, "verdict_") else name
 
     def fit(self, X, y, X_new=None):
         """Train on rows, and compare.
@@ -134,23 +148,19 @@ class LazyTrainingReport:
         """
         n_steps = read_count(self.n_steps, "n_steps", 1)
         n_checkpoints = read_count(self.n_checkpoints, "n_checkpoints", 2)
-        before = reader_for(self.model, self.layers)
+        before = reader_for(self.model, self.layers, self.check)
         if not hasattr(before, "move"):
             raise TypeError(
                 f"model must be a torch.nn.Module or a network of sample_network; got "
                 f"{type(self.model).__name__}: its kernel is empirical_ntk, and it trains itself."
             )
         rows = before.prepare(X)
-        Y, _ = read_targets(y, len(rows))
-        if Y.shape[1] != before.n_outputs:
-            raise ValueError(
-                f"y must have a column for each of the {before.n_outputs} outputs of the model; "
-                f"got shape {np.shape(y)}."
-            )
+        Y, outputs = targets_and_outputs(before, rows, y)
         new = rows if X_new is None else before.prepare(X_new)
-        start = Start(before, rows, new, Y, self.kernel, self.memory)
+        start = Start(before, rows, new, Y, outputs, self.kernel, self.memory)
         self._read_rates(start)
-        self.kappa_, self.kernel_to_infinite_ = start.kappa(), start.to_infinite()
+        self.kappa_ = start.kappa(n_steps, self.learning_rate_)
+        self.kernel_to_infinite_ = start.to_infinite()
         steps = np.unique(np.geomspace(n_steps, 1, n_checkpoints - 1).round().astype(int))
         steps = np.concatenate([[0], steps])
         self.checkpoints_, moved = self._train(start, steps)
@@ -197,14 +207,20 @@ class LazyTrainingReport:
 
     def _decide(self):
         """Set the regime and the verdict."""
-        last = self.checkpoints_[-1]
+        first, last = self.checkpoints_[0], self.checkpoints_[-1]
         is_lazy = last.jacobian_change < LAZY and last.to_linear < LAZY
-        is_learning = last.kernel_change > LEARNING
-        self.regime_ = "lazy" if is_lazy else "feature learning" if is_learning else "in between"
+        is_trained = min(last.loss, last.linear_loss) <= TRAINED * first.loss
+        if last.kernel_change > LEARNING:
+            self.regime_ = "feature learning"
+        elif not is_trained:
+            self.regime_ = "not trained"
+        else:
+            self.regime_ = "lazy" if is_lazy else "in between"
         found = (
-            f"after {last.step} steps the Jacobian has changed by {last.jacobian_change:.2g} of "
-            f"its norm (foreseen: {self.kappa_:.2g}), the kernel by {last.kernel_change:.2g} and "
-            f"the weights by {last.weight_change:.2g}; predictions are {last.to_linear:.2g} "
+            f"after {last.step} steps (loss {first.loss:.2g} -> {last.loss:.2g}, of the linear "
+            f"model {last.linear_loss:.2g}) the Jacobian has changed by {last.jacobian_change:.2g} "
+            f"of its norm (foreseen: {self.kappa_:.2g}), the kernel by {last.kernel_change:.2g} "
+            f"and the weights by {last.weight_change:.2g}; predictions are {last.to_linear:.2g} "
             f"standard deviations of the targets from those of the linear model"
         )
         if np.isfinite(last.to_infinite):

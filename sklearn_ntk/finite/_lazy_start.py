@@ -49,12 +49,12 @@ class Checkpoint(NamedTuple):
 class Start:
     """The network before training: outputs, kernels, and what linear models make of them."""
 
-    def __init__(self, reader, rows, new, Y, kernel, memory):
+    def __init__(self, reader, rows, new, Y, outputs, kernel, memory):
         self.reader, self.rows, self.new, self.Y, self._memory = reader, rows, new, Y, memory
         self._parameters, self._trainings = reader.parameters(), {}
-        self.outputs, self.at_new = reader.outputs(rows), reader.outputs(new)
+        self.outputs, self.at_new = outputs, reader.outputs(new)
         self.deviation = float(np.sqrt(np.mean(Y.var(axis=0)))) or 1.0
-        self._exact = reader.in_double()  # small eigenvalues need it
+        self._exact = reader.in_double(rows)  # small eigenvalues need it
         self._exact_rows = self._exact.prepare(rows)
         self.K = ntk(self._exact, self._exact_rows, self._exact_rows, memory=memory)
         n, k = Y.shape
@@ -121,13 +121,19 @@ class Start:
             found[name] = parts
         return found
 
-    def kappa(self):
-        """Relative change of the Jacobian up to the solution of the linear model of least norm."""
-        training, Y, start, *_ = self._problem("linear")
-        dual, _ = training.coefficients(Y, np.inf, start)
+    def kappa(self, n_steps, rate):
+        """Relative change of the Jacobian up to where the linear model is after so many steps.
+
+        Infinite if it has diverged beyond all bounds.
+        """
+        training, Y, start, _, factor = self._problem("linear")
         solved = self.reader.copy()
-        solved.move(self.rows, lambda outputs: dual.reshape(self.Y.shape))
-        return self.jacobian_change(solved)
+        try:
+            dual, _ = training.at_rate(factor * rate).coefficients(Y, n_steps, start)
+            solved.move(self.rows, lambda outputs: dual.reshape(self.Y.shape))
+            return self.jacobian_change(solved)
+        except ValueError:
+            return np.inf
 
     def to_infinite(self):
         """Relative distance of the kernel from that of the infinitely wide network."""
@@ -168,7 +174,7 @@ class Start:
 
 def as_flat(rows):
     """Prepared rows as an array (n, d) in float64."""
-    rows = rows if isinstance(rows, np.ndarray) else rows.cpu().numpy()
+    rows = rows if isinstance(rows, np.ndarray) else rows.double().cpu().numpy()
     return rows.reshape(len(rows), -1).astype(np.float64)
 
 

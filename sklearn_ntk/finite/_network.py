@@ -184,7 +184,7 @@ class Reader:
 
     def __init__(self, model, layers=None, check=True):
         names = [str(k) for k, is_trained in enumerate(model.trained) if is_trained]
-        if not names:
+        if not names and layers != ():
             raise ValueError(
                 "A kernel needs trained layers; got a network whose layers are frozen."
             )
@@ -218,7 +218,7 @@ class Reader:
         """Another reader; `move` replaces the network of a reader, and changes none."""
         return Reader(self.model, self.layers)
 
-    def in_double(self):
+    def in_double(self, X):
         """The reader itself."""
         return self
 

@@ -18,8 +18,8 @@ Those of networks that can be trained, of torch and drawn ones, also have
 
 ``copy()``
     a reader of a copy of the model, which has the same layers;
-``in_double()``
-    a reader of the model, or of a copy of it in float64 if it is in another precision;
+``in_double(X)``
+    a reader of a copy of the model in float64, or itself if it is, or if the copy takes no such X;
 ``parameters()``
     copies of the parameters of these layers, by name;
 ``move(rows, weigh)``
@@ -62,7 +62,10 @@ def restarted(function):
 
 
 def reader_for(model, layers=None, check=True):
-    """Reader of a model; ``layers`` are names of those that count, all by default."""
+    """Reader of a model; ``layers`` are names of those that count, all by default.
+
+    With ``()`` nothing is differentiated, and no layer needs to be trained.
+    """
     if not isinstance(model, type):
         for cls in type(model).__mro__:
             home = _HOMES.get(f"{cls.__module__}.{cls.__qualname__}")
@@ -92,14 +95,16 @@ def chosen(names, layers):
     return [name for name in names if name in found]
 
 
-def read_outputs(reader, rows, y):
+def targets_and_outputs(reader, rows, y):
     """Targets (n, k) of prepared rows, and outputs (n, k) of the model there."""
+    y = y.detach().cpu() if hasattr(y, "detach") else y  # of torch
     Y, _ = read_targets(y, len(rows))
     start = reader.outputs(rows)
+    k = start.shape[1]
     if Y.shape != start.shape:
         raise ValueError(
-            f"y must have a column for each of the {start.shape[1]} outputs of the model; got "
-            f"shape {np.shape(y)}."
+            f"y must have a column for each of the {k} outputs of the model; got shape "
+            f"{np.shape(y)}: of classes pass indicators, such as np.eye({k})[y]."
         )
     return Y, start
 
@@ -107,5 +112,5 @@ def read_outputs(reader, rows, y):
 def needs_torch(name, error):
     """The error for what needs torch, which could not be imported."""
     return ModuleNotFoundError(
-        f"{name} needs the extra torch; got {error}: run pip install 'sklearn-ntk[torch]'."
+        f'{name} needs the extra torch; got {error}: run pip install "sklearn-ntk[torch]".'
     )

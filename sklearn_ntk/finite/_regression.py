@@ -5,11 +5,21 @@ from scipy import linalg
 
 from .._runtime.check import read_number
 from ._kernels import ntk, signs_for
-from ._readers import read_outputs, reader_for
+from ._readers import reader_for, targets_and_outputs
 
 
 def empirical_regression(
-    model, X, y, X_new, alpha, *, formula="sgd", outputs="mean", layers=None, memory="512 MB"
+    model,
+    X,
+    y,
+    X_new,
+    alpha,
+    *,
+    formula="sgd",
+    outputs="mean",
+    layers=None,
+    memory="512 MB",
+    check=True,
 ):
     """Outputs that fine-tuning of a network would lead to, if its kernel stayed as it is.
 
@@ -21,7 +31,7 @@ def empirical_regression(
 
     Parameters
     ----------
-    model, X, X_new, formula, layers, memory
+    model, X, X_new, formula, layers, memory, check
         As in `empirical_ntk`; ``X`` are the training rows.
     y : array of shape (n,) or (n, k)
         Targets; for classes their indicators, or signs.
@@ -49,9 +59,9 @@ def empirical_regression(
     array([[9.]])
     """
     alpha, signs = read_number(alpha, "alpha"), signs_for(formula)
-    reader = reader_for(model, layers)
+    reader = reader_for(model, layers, check)
     rows, new = reader.prepare(X), reader.prepare(X_new)
-    Y, start = read_outputs(reader, rows, y)
+    Y, start = targets_and_outputs(reader, rows, y)
     K, cross = (ntk(reader, each, rows, outputs, formula, memory) for each in (rows, new))
     K[np.diag_indices_from(K)] += alpha * K.trace() / len(K)
     way = "pos" if alpha > 0.0 and signs[0] == signs[1] else "gen"

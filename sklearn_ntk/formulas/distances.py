@@ -55,6 +55,15 @@ def pointwise_row(act, weight, bias, variance):
     return new, (new, *features)
 
 
+def series_row(weight, bias, variance, std):
+    """Affine map behind an activation; the record is the new variance and the root of the old one.
+
+    ``std`` is the standard deviation behind the activation.
+    """
+    new = weight * (std * std) + bias
+    return new, (new, np.sqrt(variance))
+
+
 def affine_row(weight, bias, variance):
     """Affine map; the record is the new variance."""
     new = weight * variance + bias
@@ -212,6 +221,7 @@ def settle_pair(scale, distance, ntk, left, right):
 
 ROWS = {
     "pointwise": pointwise_row,
+    "series": series_row,
     "affine": affine_row,
     "normalize": normalize_row,
     "drop": drop_row,

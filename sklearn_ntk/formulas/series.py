@@ -52,55 +52,45 @@ def orders_of(act, n):
     return orders[:n], np.append(0.0, steps[1:] > 1.5 * steps[:-1])  # large orders are rounded
 
 
-def map_row(step, numbers, state):
-    """`Pointwise` on rows, without rates: the new state, the record, and an empty tuple.
+def head(variance, std, gain):
+    """Features of rows before the coefficients, from the variance ``s^2`` before the activation.
 
-    The state is the variance (n,) and the NTK (n,); the record is the three entries of
-    `gaps.affine_row`, those of `head`, and the coefficients, each (n,).
-    """
-    rows = step.activation.expand(state[0])
-    order = step.activation.orders(len(rows.unit))[:, None]
-    duals = (rows.std, rows.gain**2 * (order * rows.unit**2).sum(axis=0))
-    new, sums, _ = built(tile_traces.affine_row_source, False)(numbers, state, duals)
-    return new, (*sums, *head(rows, state[0]), *rows.unit), ()
-
-
-def head(rows, variance):
-    """Features (n,) of rows before the coefficients, from their `Expansion` and variance ``s^2``.
-
-    They are the standard deviation behind the activation, ``1 / (2 s)``, the ratio ``gain`` of both
-    standard deviations, and ``log s^2``.
+    They are the standard deviation ``std`` behind the activation, ``1 / (2 s)``, the ratio ``gain``
+    of both standard deviations, and ``log s^2``.
     """
     root = np.sqrt(variance)
     root = root + (root == 0.0)  # any number serves where the variance, and thus the gap, is zero
-    return rows.std, 0.5 / root, rows.gain, 2.0 * np.log(root)
+    return std, 0.5 / root, gain, 2.0 * np.log(root)
 
 
-def map_row_rates(step, numbers, state):
-    """`map_row` with rates: the new state and its rates, the record, its rates by direction.
+def expand(act, variance, rates=()):
+    """Duals of rows of these variances, of any shape, their features, and rates of the features.
 
-    Names: ``..._rate`` are derivatives with respect to ``log s^2``, and ``log_rates`` the rates of
-    ``log s^2`` along both directions.
+    ``rates`` are the rates of the variances along both directions, or empty. The duals are standard
+    deviation and slope ``E[f'(u)^2]`` behind the activation, with rates then those of the former
+    and those of the latter. Rates of features are one tuple for each direction.
     """
-    variance = state[0]
-    rows = step.activation.expand(variance)
-    std, inverse, gain, log_variance = head(rows, variance)
-    order = step.activation.orders(len(rows.unit))[:, None]
-    order_mean = (order * rows.unit**2).sum(axis=0)
-    order_rate = 2.0 * (order * rows.unit * rows.dunit).sum(axis=0)
-    gain_rate = 2.0 * inverse * rows.dstd - 0.5 * gain
-    slope_rate = gain * (2.0 * gain_rate * order_mean + gain * order_rate)
-    log_rates = tuple(rate / (variance + (variance == 0.0)) for rate in state[2:4])
-    duals = (std, gain**2 * order_mean)
-    duals += tuple(rows.dstd * log_rate for log_rate in log_rates)
-    duals += tuple(slope_rate * log_rate for log_rate in log_rates)
-    new, sums, sum_rates = built(tile_traces.affine_row_source, True)(numbers, state, duals)
-    head_rates = rows.dstd, -0.5 * inverse, gain_rate, 1.0
-    heads = [[rate * log_rate for rate in head_rates] for log_rate in log_rates]
-    rates = tuple(
-        (*sum_rate, *head, *rows.dunit) for sum_rate, head in zip(sum_rates, heads, strict=True)
-    )
-    return new, (*sums, std, inverse, gain, log_variance, *rows.unit), rates
+    rows = act.expand(variance)
+    order = np.reshape(act.orders(len(rows.unit)), (-1, *[1] * np.ndim(variance)))
+    mean_order = (order * rows.unit**2).sum(axis=0)
+    moved = (rows.dstd, 2.0 * (order * rows.unit * rows.dunit).sum(axis=0)) if rates else ()
+    inputs = (variance, *rates), (rows.std, rows.gain, mean_order), moved
+    duals, features, feature_rates = built(row_source, bool(rates))(*inputs)
+    feature_rates = tuple((*rates, *rows.dunit) for rates in feature_rates)
+    return duals, (*features, *rows.unit), feature_rates
+
+
+def map_row(step, numbers, state):
+    """`Pointwise` on rows: the new state with its rates, the record, its rates by direction.
+
+    The state is the variance (n,), the NTK (n,) and their rates, if any; the record is the three
+    entries of `gaps.affine_row` and the features, each (n,).
+    """
+    duals, features, feature_rates = expand(step.activation, state[0], state[2:4])
+    affine = built(tile_traces.affine_row_source, len(state) > 2)
+    new, sums, sum_rates = affine(numbers, state, duals)
+    rates = tuple((*first, *rest) for first, rest in zip(sum_rates, feature_rates, strict=True))
+    return new, (*sums, *features), rates
 
 
 # --- Pairs ----------------------------------------------------------------------------------------
@@ -174,6 +164,12 @@ TERM = ("order", "doubles", "u", "v", "du", "dv")
 """Inputs of a term: its order, whether the distance doubles behind it, the coefficients of both
 rows and their derivatives with respect to ``log s^2``."""
 
+EXPANDED = ("std", "gain", "mean_order")
+"""Inputs of `trace_row` from the expansion of a row, the last one ``sum_n n u_n^2``."""
+
+MOVED = ("std_rate", "mean_order_rate")
+"""Derivatives of those but the gain with respect to ``log s^2``."""
+
 
 def _derivatives(graph, letter):
     """The sums that depend on the share (s) or on a row (l, r), mapped to their derivatives."""
@@ -246,6 +242,31 @@ def _seeds(graph, is_position, p):
     for nodes, rates in pairs:
         seeds |= zip(nodes, rates, strict=True)
     return seeds
+
+
+def trace_row(gradient):
+    """Nodes of duals, `head` and its rates as `expand` returns them, for rows."""
+    graph = Graph()
+    variance, std, gain, mean_order = graph.inputs("s0", *EXPANDED)
+    features = head(variance, std, gain)
+    outputs = (std, gain * gain * mean_order, *features)
+    if not gradient:
+        return outputs[:2], features, ()
+    seeds = {variance: variance} | dict(zip((std, mean_order), graph.inputs(*MOVED), strict=True))
+    seeds[gain] = differentiate([std * (2.0 * features[1])], seeds)[0]
+    derivatives = differentiate(outputs, seeds)  # with respect to log s^2
+    logs = [rate / (variance + (variance == 0.0)) for rate in graph.inputs("s2", "s3")]
+    rates = [tuple(derivative * log for derivative in derivatives) for log in logs]
+    duals = sum(zip(*rates, strict=True), ())[:4]
+    return (*outputs[:2], *duals), features, tuple(rate[2:] for rate in rates)
+
+
+@cache
+def row_source(gradient):
+    """Source of `trace_row`, a function of arrays."""
+    state = ("s0", "s2", "s3") if gradient else ("s0",)
+    signature = {"state": state, "rows": EXPANDED, "moved": MOVED if gradient else ()}
+    return source("expand", signature, trace_row(gradient), ["s0"])
 
 
 @cache

@@ -107,7 +107,8 @@ def gram(
     with engine.active():
         rows = check_pairs(X, Y, engine.check_rows)
         n, m = (len(rows[i][0]) for i in (0, -1))
-        results = allocate(program, (n, m), get, gradient, dtype, out, rows, engine)
+        apart = [*given(X, Y), *(Z for Z, _ in rows)]
+        results = allocate(program, (n, m), get, gradient, dtype, out, apart, engine)
         if n and m:
             fill(engine, program, rows, names, gradient, dtype, results, verbose)
         if dtype == np.float32:  # pairs may overflow where single rows, in float64, do not

@@ -10,9 +10,9 @@ from functools import partial
 
 import numpy as np
 
-from .._runtime.device import is_on_device, on_host, product
-from .._runtime.memory import check_memory
+from .._runtime.device import device_name, is_on_device, on_host, product
 from .._runtime.threads import run_apart
+from ..engines._work import check_memory_of
 
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
@@ -25,6 +25,12 @@ class GramOperator(ABC):
     """A symmetric matrix K of shape (n, n), by its rows."""
 
     __module__ = "sklearn_ntk.gram"
+
+    device = None
+    """Name of the GPU in whose memory `dense` is; None for the memory of the machine."""
+
+    _instead = "nystroem"
+    """Solver for a matrix that is too large."""
 
     @property
     @abstractmethod
@@ -65,24 +71,44 @@ class GramOperator(ABC):
     def stored(self, is_single, n_more, what):
         """All of K where products with it are fast: what has ``@``, and a ``dtype``.
 
-        Raises MemoryError if it does not fit with ``n_more`` bytes; ``what`` begins the sentence.
+        Raises MemoryError if it does not fit, with ``n_more`` bytes in the memory of the machine;
+        ``what`` begins the sentence.
         """
+        remedy = f"take solver={self._instead!r}, or fewer rows"
         n_bytes = (4.0 if is_single else 8.0) * self.shape[0] ** 2
-        check_memory(n_bytes + n_more, what, "take solver='local', or fewer rows")
+        if self.device is not None:
+            check_memory_of(self.device, n_bytes, what, remedy)
+            n_bytes = 0.0
+        check_memory_of(None, n_bytes + n_more, what, remedy)
         return Stored(self.single() if is_single else self.dense())
+
+    def check_task(self, n_bytes, what, remedy):
+        """Raise MemoryError, as `check_memory_of`, if a task of `map` needs more than there is."""
+        check_memory_of(self.device, n_bytes, what, remedy)
 
     def map(self, function, parts):
         """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait."""
         for part in parts:
             yield run_apart(lambda part=part: function(*part))
 
-    def fold(self, function, start, parts, join):
+    def fold(self, function, parts, join):
         """As `fold_here`, where the operator computes."""
-        return fold_here(function, start, parts, join)
+        return fold_here(function, parts, join)
 
     def __matmul__(self, B):
-        """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once."""
-        return np.concatenate([self.rows(chunk) @ B for chunk in chunks(*self.shape)])
+        return self.times(B)
+
+    def times(self, B, count=None):
+        """``K @ B`` (n,) or (n, k), as B is, from at most `CHUNK` entries of K at once.
+
+        ``count``, if given, is called with the number of entries that are done.
+        """
+        parts = []
+        for chunk in chunks(*self.shape):
+            parts.append(self.rows(chunk) @ B)
+            if count is not None:
+                count(len(parts[-1]) * self.shape[1])
+        return np.concatenate(parts)
 
 
 class Stored:
@@ -122,6 +148,10 @@ class ArrayOperator(GramOperator):
     def shape(self):
         return self._K.shape
 
+    @property
+    def device(self):
+        return device_name(self._K)
+
     def rows(self, index):
         return self._K[index]
 
@@ -145,6 +175,9 @@ class KernelOperator(GramOperator):
         ``kernel(X, Y)`` and ``kernel(X)`` give Gram matrices, and ``kernel.diag(X)`` a diagonal.
         A kernel with a method ``on_device`` says where `dense` computes and leaves the matrix.
     X : array of shape (n, d)
+    whole : callable, optional
+        The kernel that computes all of the matrix, by default the same: one that tells how far it
+        is, where ``kernel`` would do so for each block.
 
     Examples
     --------
@@ -157,13 +190,20 @@ class KernelOperator(GramOperator):
 
     __module__ = "sklearn_ntk.gram"
 
-    def __init__(self, kernel, X):
-        self.kernel = kernel
+    _instead = "local"
+
+    def __init__(self, kernel, X, whole=None):
+        self.kernel, self._whole = kernel, kernel if whole is None else whole
         self.X = X if is_on_device(X) else np.asarray(X)
 
     @property
     def shape(self):
         return (len(self.X), len(self.X))
+
+    @property
+    def device(self):
+        own = self.kernel.device if hasattr(self.kernel, "on_device") else None
+        return device_name(self.X) or (None if own == "cpu" else own)
 
     def rows(self, index):
         return self.kernel(self.X[index], self.X)
@@ -181,32 +221,35 @@ class KernelOperator(GramOperator):
         return self.kernel.diag(self.X)
 
     def dense(self):
-        return self.kernel(*placed(self.kernel, self.X))
+        return self._whole(*placed(self._whole, self.X))
 
     def single(self):
-        if hasattr(self.kernel, "in_single"):
-            return self.kernel.in_single()(*placed(self.kernel, self.X))
+        if hasattr(self._whole, "in_single"):
+            return self._whole.in_single()(*placed(self._whole, self.X))
         return super().single()
 
-    def __matmul__(self, B):
+    def times(self, B, count=None):
         """As of `GramOperator`; each entry off the diagonal is computed once, and used twice."""
-        B, n = np.asarray(B, dtype=np.float64), len(self.X)
-        total, parts = np.zeros(B.shape), chunks(n, 1, math.isqrt(CHUNK))
+        B, (X,) = np.asarray(B, dtype=np.float64), placed(self.kernel, self.X)
+        total, parts = np.zeros(B.shape), chunks(len(X), 1, math.isqrt(CHUNK))
         for place, left in enumerate(parts):
-            total[left] += self.kernel(self.X[left]) @ B[left]
+            total[left] += product(self.kernel(X[left]), B[left])
             for right in parts[place + 1 :]:
-                K = self.kernel(self.X[left], self.X[right])
-                total[left] += K @ B[right]
-                total[right] += K.T @ B[left]
+                K = self.kernel(X[left], X[right])
+                total[left] += product(K, B[right])
+                total[right] += product(K.T, B[left])
+            if count is not None:
+                n_rows = len(X[left])
+                count(n_rows * (2 * (len(X) - left.start) - n_rows))
         return total
 
 
-def fold_here(function, start, parts, join):
-    """``function(start, parts)``, which sums over parts of rows.
+def fold_here(function, parts, join):
+    """``function(parts)``, which sums over parts of rows.
 
-    ``join(one, others)`` is the same for sums of some of the parts each.
+    ``join(one, others)`` is the sum of sums over some of the parts each.
     """
-    return function(start, parts)
+    return function(parts)
 
 
 def placed(kernel, *rows):

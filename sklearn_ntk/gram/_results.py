@@ -19,10 +19,11 @@ def names_of(get):
     return tuple(names)
 
 
-def allocate(program, shape, get, gradient, dtype, out, rows, engine):
+def allocate(program, shape, get, gradient, dtype, out, apart, engine):
     """`Results` for NNGP, NTK and derivatives, with arrays of size zero for those not wanted.
 
-    The arrays are those of ``out``, or made by the engine; ``shape`` is (n, m).
+    The arrays are those of ``out``, which must share no memory with arrays among ``apart``, or made
+    by the engine; ``shape`` is (n, m).
     """
     names = names_of(get)
     numbers = (program.n_outputs, program.n_outputs * (program.n_ntks or 1))
@@ -30,7 +31,7 @@ def allocate(program, shape, get, gradient, dtype, out, rows, engine):
     shapes = [(n, *shape) if n else (0, 0, 0) for n in sizes]
     shapes += [(*s, 2) if gradient else (0, 0, 0, 0) for s in shapes]
     if out is not None:
-        return _within(program, shapes, get, gradient, dtype, out, rows, engine.empty)
+        return _within(program, shapes, get, gradient, dtype, out, apart, engine.empty)
     single = "" if dtype == np.float32 else "dtype='float32', "
     engine.check_memory(
         sum(map(math.prod, shapes)) * dtype.itemsize,
@@ -41,7 +42,7 @@ def allocate(program, shape, get, gradient, dtype, out, rows, engine):
     return Results(*(engine.empty(s, dtype) for s in shapes))
 
 
-def _within(program, shapes, get, gradient, dtype, out, rows, empty):
+def _within(program, shapes, get, gradient, dtype, out, apart, empty):
     """`Results` of these shapes whose memory is that of ``out``; raises ValueError if it differs.
 
     ``out`` is nested as the return value: (kernels, derivatives) with ``gradient``, each a tuple if
@@ -49,7 +50,7 @@ def _within(program, shapes, get, gradient, dtype, out, rows, empty):
     """
     results = [empty([0] * len(shape), dtype) for shape in shapes]
     kind = type(results[0])
-    others = [X for X, _ in rows if isinstance(X, kind)]
+    others = [array for array in apart if isinstance(array, kind)]
     for is_derivative, level in enumerate(_entries(out, 2) if gradient else [out]):
         items = [level] if isinstance(get, str) else _entries(level, len(get))
         for name, item in zip(names_of(get), items, strict=True):

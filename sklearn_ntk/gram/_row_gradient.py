@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_array, read_dtype
-from .._runtime.device import check_host
-from .._runtime.memory import check_memory
+from .._runtime.device import is_on_device, on_host
 from .._runtime.notices import one_notice
 from ..engines._work import engine_for
 from ..engines.packing.sides import NEAR
@@ -35,6 +34,12 @@ from ._running import check_pairs, fill, given
 
 CLOSE = 1e-10
 """Squared distance of directions up to which they are subtracted row by row in any case."""
+
+CACHED = 2**18
+"""Numbers of close pairs that are held at a time."""
+
+ON_DEVICE = 2**26
+"""Numbers that are held in the memory of a GPU at a time; `chunks` says how many elsewhere."""
 
 
 @one_notice()
@@ -59,12 +64,13 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     verbose : int
         Whether to print how far the computation is and how long it will take.
     device : {None, "cpu", "cuda"} or "cuda:" and a number
-        Where to compute the derivatives of pairs of rows, which are arrays of NumPy.
+        Where to compute, as for `gram`; rows with positions are computed on the CPU.
 
     Returns
     -------
     array of shape (n, m, d), or with ``coef`` (n, d) or (n, k, d)
-        In units of the kernel, or of the functions, per unit of a column.
+        In units of the kernel, or of the functions, per unit of a column; of the same kind as the
+        rows.
 
     Raises
     ------
@@ -96,31 +102,40 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     """
     dtype = read_dtype(dtype)
     check_differentiable(program, get, "Gradients with respect to rows")
-    check_host(given(X, Y), "Gradients with respect to rows")
-    rows = check_pairs(X, Y)
-    rows = rows[0], rows[-1]
+    engine = engine_for(given(X, Y), device)
+    with engine.active():
+        rows = check_pairs(X, Y, engine.check_rows)
+        rates = Rates(program, get, dtype, verbose, device)
+        return _gradients(engine, (rows[0], rows[-1]), coef, rates)
+
+
+def _gradients(engine, rows, coef, rates):
+    """`gradient_x` of checked rows, from the derivatives of their pairs."""
     (n, d), m = rows[0][0].shape, len(rows[1][0])
     if coef is not None:
         what = f"an array ({m},) or ({m}, k) of finite numbers"
         coef = read_array(coef, "coef", what, "give each row of Y its own", [1, 2], m)
     shape = (n, m, d) if coef is None else (n, *coef.shape[1:], d)
-    check_memory(8.0 * math.prod(shape), f"Gradients of shape {shape}", "take fewer rows, or coef")
-    found = np.zeros(shape, dtype if coef is None else np.float64)
+    n_bytes, remedy = 8.0 * math.prod(shape), "take fewer rows, or coef"
+    engine.check_memory(n_bytes, f"Gradients of shape {shape}", remedy)
+    found = engine.empty(shape, rates.dtype if coef is None else np.float64)
     if not found.size or not m:
+        found[...] = 0.0
         return found
-    if program.shape is not None:
-        weights = np.eye(m) if coef is None else coef.reshape(m, -1)
-        found[:] = PixelGradients(program, rows, get, verbose).sums(weights).reshape(shape)
+    if rates.program.shape is not None:
+        weights = np.eye(m) if coef is None else on_host(coef).reshape(m, -1)
+        rows = [tuple(map(on_host, side)) for side in rows]
+        pixels = PixelGradients(rates.program, rows, rates.get, rates.verbose)
+        found[...] = engine.as_result(pixels.sums(weights).reshape(shape))
         return found
     left, right = (_Side(Z, norms, safe_inverse(norms)) for Z, norms in rows)
-    center, rates = right.directions.mean(axis=0), Rates(program, get, dtype, verbose, device)
-    for part in chunks(n, 8 * m + 2 * d + math.prod(shape[1:])):
+    center, most = right.directions.mean(axis=0), ON_DEVICE if is_on_device(left.X) else None
+    coef = None if coef is None else np.asarray(on_host(coef), like=left.X).reshape(m, -1)
+    for part in chunks(n, 8 * m + 2 * d + math.prod(shape[1:]), most):
         some = _Side(*(item[part] for item in left))
         pairs = _Pairs(some, right, center, *_weights(some, right, rates))
-        if coef is None:
-            found[part] = pairs.gradients()
-        else:
-            found[part] = pairs.sums(coef.reshape(m, -1)).reshape(-1, *shape[1:])
+        values = pairs.gradients() if coef is None else pairs.sums(coef)
+        found[part] = engine.as_result(values.reshape(-1, *shape[1:]))
     return found
 
 
@@ -160,10 +175,10 @@ def _weights(left, right, rates):
     by_std, by_gap = rates([left[:2], right[:2]])
     is_zero = left.norms == 0.0
     if is_zero.any() and rates.is_flat:
-        axes = np.sqrt(2.0 / d) * np.eye(2)
-        tiny = np.cbrt(np.finfo(rates.dtype).eps) * (right.norms.mean() or 1.0)
+        axes = np.asarray(np.sqrt(2.0 / d) * np.eye(2), like=left.X)
+        tiny = np.cbrt(np.finfo(rates.dtype).eps) * (float(right.norms.mean()) or 1.0)
         rows = [check_rows(Z) for Z in (tiny * axes[:1], right.norms[:, None] * axes[1:])]
-        by_gap[is_zero] = rates(rows)[1]
+        by_gap = np.where(is_zero[:, None], rates(rows)[1], by_gap)
     with np.errstate(over="ignore"):  # of rows that coincide, see `_Pairs._apart`
         return by_std / np.sqrt(d), by_gap * (2.0 / d * right.norms)
 
@@ -171,6 +186,7 @@ def _weights(left, right, rates):
 class Rates(NamedTuple):
     """Derivatives of a kernel, two arrays (n, m), along both directions of a program ``by_rows``.
 
+    They are where the rows are.
     Those of one side with itself are symmetric to the bit.
     """
 
@@ -213,42 +229,57 @@ class _Pairs:
         products = self.U @ (2.0 * self.V.T)
         products -= others
         close = products >= (size - near)[:, None]
-        close[left.inverse == 0.0] = close[:, right.inverse == 0.0] = False  # without directions
-        self.close = [(i, np.flatnonzero(close[i])) for i in np.flatnonzero(close.any(axis=1))]
+        close &= (left.inverse > 0.0)[:, None] & (right.inverse > 0.0)  # that have directions
+        self.close = close
 
-    def _apart(self, i, close):
-        """``u - v`` of a row and of rows close to it; zero, and of no weight, if it is rounding."""
+    def _batches(self, n_functions):
+        """Yield the close pairs, those of some rows at a time.
+
+        These are the rows (r, 1) and columns (r, p) of pairs, whether they are pairs, or repeat the
+        first one of the row (r, p), and their ``u - v`` (r, p, d).
+        """
+        counts, width = on_host(self.close.sum(axis=1)), n_functions + 3 * self.U.shape[1]
+        order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+        while len(order):
+            n_columns = counts[order[0]]
+            step = max(1, CACHED // (n_columns * width))
+            (rows, order), places = np.split(order, [step]), np.arange(n_columns)
+            is_pair = places < counts[rows, None]
+            first = np.cumsum(counts[rows]) - counts[rows]
+            index = (rows[:, None], first[:, None] + is_pair * places, is_pair)
+            rows, places, is_pair = (np.asarray(each, like=self.U) for each in index)
+            columns = np.nonzero(self.close[rows[:, 0]])[1][places]
+            yield rows, columns, is_pair, self._apart(rows, columns)
+
+    def _apart(self, rows, columns):
+        """``u - v`` (r, p, d) of pairs; zero, and of no weight, if it is rounding."""
         (X, _, inverse), (Y, others, _) = self.left, self.right
-        ratio = others[close] * inverse[i]
+        ratio = others[columns] * inverse[rows]
         scale = np.exp2(-np.rint(np.log2(ratio)))
-        X, Y, ratio = X[None, [i]], (Y[close] * scale[:, None])[None], (ratio * scale)[None]
-        apart = between_directions(X, Y, inverse[i], ratio)[0]
-        is_rounding = np.abs(apart).max(axis=1) <= ROUNDING
-        apart[is_rounding] = self.across[i, close[is_rounding]] = 0.0
-        return apart
+        pairs = X[rows], Y[columns] * scale[..., None], inverse[rows][..., None], ratio * scale
+        apart = between_directions(*pairs)
+        is_rounding = np.abs(apart).max(axis=2) <= ROUNDING
+        self.across[rows, columns] = np.where(is_rounding, 0.0, self.across[rows, columns])
+        return np.where(is_rounding[..., None], 0.0, apart)
 
     def gradients(self):
         """Gradients (n, m, d) of all pairs."""
         found = self.U[:, None] - self.V
-        for i, close in self.close:
-            found[i, close] = self._apart(i, close)
+        for rows, columns, _, apart in self._batches(0):
+            found[rows, columns] = apart
         found *= self.across[..., None]
         found += self.along[..., None] * self.directions[:, None]
         return found
 
     def sums(self, coef):
         """Gradients (n, k, d) of sums with coefficients (m, k) over the rows on the right."""
-        exact = []
-        for i, close in self.close:
-            apart = self._apart(i, close)
-            weights = self.across[i, close, None] * coef[close]
-            exact.append((i, weights.T @ apart))
-            self.across[i, close] = 0.0
         total = (self.along @ coef)[..., None] * self.directions[:, None]
+        for rows, columns, is_pair, apart in self._batches(coef.shape[1]):
+            weights = np.where(is_pair, self.across[rows, columns], 0.0)
+            total[rows[:, 0]] += (weights[..., None] * coef[columns]).swapaxes(1, 2) @ apart
+            self.across[rows, columns] = 0.0
         total += (self.across @ coef)[..., None] * self.U[:, None]
         for some in chunks(coef.shape[1], self.V.size):
             columns = coef[:, some, None] * self.V[:, None]
             total[:, some] -= np.tensordot(self.across, columns, 1)
-        for i, part in exact:
-            total[i] += part
         return total

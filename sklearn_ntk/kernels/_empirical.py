@@ -27,6 +27,8 @@ class EmpiricalNTKKernel(Kernel):
         Names of the layers or parameters that are trained.
     memory : str or float, default="512 MB"
         What may be taken beside the matrix.
+    check : bool, default=True
+        As in `sklearn_ntk.finite.empirical_ntk`.
 
     See Also
     --------
@@ -46,12 +48,15 @@ class EmpiricalNTKKernel(Kernel):
 
     __module__ = "sklearn_ntk"
 
-    def __init__(self, model, outputs="mean", formula="sgd", *, layers=None, memory="512 MB"):
+    def __init__(
+        self, model, outputs="mean", formula="sgd", *, layers=None, memory="512 MB", check=True
+    ):
         self.model = model
         self.outputs = outputs
         self.formula = formula
         self.layers = layers
         self.memory = memory
+        self.check = check
 
     def __sklearn_clone__(self):
         return type(self)(**self.get_params())
@@ -68,7 +73,7 @@ class EmpiricalNTKKernel(Kernel):
                 "formula must be 'sgd' or 'signgd', whose matrices are symmetric; got "
                 "'asymmetric_signgd': take sklearn_ntk.finite.empirical_ntk."
             )
-        names = ("outputs", "formula", "layers", "memory")
+        names = ("outputs", "formula", "layers", "memory", "check")
         return {name: getattr(self, name) for name in names}
 
     def __call__(self, X, Y=None, eval_gradient=False):

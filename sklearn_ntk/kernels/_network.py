@@ -14,11 +14,11 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
-from ..engines._work import on_device
+from ..engines._work import active, on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
 from ..layers import lower
-from ._rows import check_rows, divided, read_length_scale, text_of
+from ._rows import check_rows, divided, read_length_scale, text_of, where_rows_are
 from ._trials import TrialKernel
 
 _TIED = ("weight_var", "bias_var")
@@ -125,6 +125,7 @@ class NetworkKernel(TrialKernel):
         return program
 
     @one_notice()
+    @where_rows_are
     def __call__(self, X, Y=None, eval_gradient=False):
         """Gram matrix of the rows of ``X``, or between those of ``X`` and ``Y``.
 
@@ -207,6 +208,7 @@ class NetworkKernel(TrialKernel):
         """Whether the network has an `Input` layer: rows are images or sequences."""
         return self._program().shape is not None
 
+    @where_rows_are
     def diag(self, X):
         """Diagonal of the Gram matrix of the rows of ``X``, in linear time.
 
@@ -219,8 +221,10 @@ class NetworkKernel(TrialKernel):
         array of shape (n,)
         """
         options = {"get": self._get, "dtype": self.dtype, "device": self.device}
-        return diagonal(self._program(), self._rows(X), **options)
+        with active([X], self.device):
+            return diagonal(self._program(), self._rows(X), **options)
 
+    @where_rows_are
     def gradient_x(self, X, Y=None, coef=None):
         """Gradients of the kernel ``k(x, y)`` with respect to ``x``, or of sums of kernels.
 
@@ -257,7 +261,7 @@ class NetworkKernel(TrialKernel):
         X, Y = (None if Z is None else self._rows(Z) for Z in (X, Y))
         found = gradient_x(program, X, Y, coef, **self._options())
         if self.length_scale is not None:
-            found /= read_length_scale(self.length_scale)
+            found /= np.asarray(read_length_scale(self.length_scale), like=found)
         return found
 
     def __eq__(self, other):

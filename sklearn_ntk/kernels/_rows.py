@@ -1,11 +1,28 @@
 """Rows as the kernels take them: checked, and divided by the length scales of their columns."""
 
+from functools import wraps
+
 import numpy as np
 from sklearn.utils import check_array
 
 from .._runtime.check import read_array, read_rows
 from .._runtime.device import is_on_device
 from .._runtime.errors import OutOfRange
+from ..engines._work import active
+
+
+def where_rows_are(method):
+    """Decorator of a method of rows ``X``, and maybe ``Y``: their device is the current one.
+
+    For rows of NumPy it is the ``device`` of the kernel.
+    """
+
+    @wraps(method)
+    def placed(self, X, *arguments, **options):
+        with active([X, options.get("Y", *arguments[:1])], self.device):
+            return method(self, X, *arguments, **options)
+
+    return placed
 
 
 def check_rows(X):

@@ -182,7 +182,7 @@ def evaluate(family, problem):
     the member before.
     """
     outcomes, like, family_passes = [], None, passes(family, len(problem.X))
-    with active([problem.X], _device_of(family)):
+    with active([problem.X], device_of(family[0][1])):
         for index, K in chain.from_iterable(_grams(one, problem) for one in family_passes):
             methods = _methods(K, problem)
             if problem.folds is not None:
@@ -196,9 +196,9 @@ def evaluate(family, problem):
     return outcomes
 
 
-def _device_of(family):
-    """Device of the kernels of a family, all the same; None for kernels of other packages."""
-    kernel = NetworkEstimator(**family[0][1])._make_kernel()
+def device_of(settings):
+    """Device of the kernel of a candidate; None for kernels of other packages."""
+    kernel = NetworkEstimator(**settings)._make_kernel()
     return kernel.device if hasattr(kernel, "on_device") else None
 
 

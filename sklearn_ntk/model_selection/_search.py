@@ -6,65 +6,34 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.gaussian_process.kernels import Kernel
-from sklearn.model_selection import ParameterGrid, check_cv
+from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, StrOptions
-from .._runtime.device import is_on_device, on_host
+from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
-from ..activations import as_activation
 from ..estimators._base import NetworkEstimator, is_on_columns, squashed
 from ..estimators._choice import is_auto, kernels_of, learn_features
-from ..estimators._choice_of_solver import check_solve
+from ..estimators._choice_of_solver import OF_CUPY, check_solve
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import given_features, project
 from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
-from ._candidates import SelectionProblem, combine, complete, evaluate, families, place_of_best
-
-NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
-"""Parameters that ``param_grid`` may have."""
-
-COLUMNS = ("squash", "features", "n_feature_steps")
-"""Parameters of what is done to columns, the same for all candidates."""
-
-REMEDIES = {
-    "alpha": " Ridges are alphas.",
-    "training_time": " Times are training_times.",
-    **{name: f" {name} is a parameter of the search." for name in COLUMNS},
-}
-"""Advice for parameters that ``param_grid`` may not have."""
-
-
-def _column(name, params):
-    """Masked array of a parameter for ``cv_results_``, of numbers if all its values are."""
-    values = [point[name] for point in params if name in point]
-    are_numbers = all(type(value) in (int, float) for value in values)
-    column = np.ma.masked_all(len(params), np.array(values).dtype if are_numbers else object)
-    for k, point in enumerate(params):
-        if name in point:
-            column[k] = point[name]
-    return column
-
-
-def _numbers(name, values):
-    """Increasing array of ``alphas`` or ``training_times``; empty for None, None for "auto"."""
-    if values is None:
-        return np.empty(0)
-    if isinstance(values, str):
-        return None
-    try:
-        numbers = np.unique(np.asarray(values, dtype=np.float64).ravel())
-    except (TypeError, ValueError):
-        numbers = np.empty(0)
-    if not len(numbers) or not np.all(np.isfinite(numbers)) or numbers[0] < 0.0:
-        raise ValueError(f"{name} must be finite numbers >= 0; got {values!r}.")
-    return numbers
+from ._candidates import (
+    SelectionProblem,
+    combine,
+    complete,
+    device_of,
+    evaluate,
+    families,
+    place_of_best,
+)
+from ._grid import COLUMNS, candidates_of, column, paths_of
 
 
 class NetworkCV(DocumentationLink, BaseEstimator):
@@ -119,70 +88,6 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self.device = device
         self.verbose = verbose
 
-    # --- The grid ---------------------------------------------------------------------------------
-
-    def _candidates(self):
-        """List of pairs (point of the grid, all network parameters), without duplicates."""
-        points = list(
-            ParameterGrid(list(self._grid) if self.param_grid is None else self.param_grid)
-        )
-        if not points:
-            raise ValueError(
-                "param_grid has no candidates: give it values, or None for the default."
-            )
-        candidates, seen = [], set()
-        for point in points:
-            unknown = sorted(set(point).difference(NETWORK))
-            if unknown:
-                remedy = REMEDIES.get(unknown[0], "")
-                raise ValueError(
-                    f"param_grid has the unknown parameter {unknown[0]!r}: choose among "
-                    f"{', '.join(NETWORK)}.{remedy}"
-                )
-            settings = self._settings(point)
-            if isinstance(settings["kernel"], str) and settings["architecture"] is None:
-                settings["activation"] = as_activation(settings["activation"])
-                key = tuple(settings[name] for name in NETWORK if name != "architecture")
-                if settings["n_frozen"] > settings["depth"] or key in seen:
-                    continue
-                seen.add(key)
-            candidates.append((point, settings))
-        if not candidates:
-            raise ValueError(
-                "All candidates of param_grid have n_frozen > depth: take a smaller n_frozen."
-            )
-        return candidates
-
-    def _settings(self, point):
-        """Dictionary of all network parameters, checked, for a point of the grid."""
-        model = self._base(**({"kernel": "ntk", "activation": "relu"} | point), device=self.device)
-        model._validate_params()
-        for name in ("kernel", "activation"):
-            if is_auto(getattr(model, name)):
-                raise ValueError(f"param_grid has {name}='auto': name what to choose from.")
-        if isinstance(model.kernel, str) and model.kernel == "precomputed":
-            raise ValueError(
-                "kernel='precomputed' is nothing to choose from: use "
-                f"{self._base.__name__}(kernel='precomputed')."
-            )
-        settings = {name: getattr(model, name) for name in (*NETWORK, "device")}
-        return settings if settings["kernel"] == "ntk" else settings | {"n_frozen": 0}
-
-    def _paths(self):
-        """Increasing ridges and decreasing times; None for the default, empty for none to try."""
-        ridges, times = (
-            _numbers("alphas", self.alphas),
-            _numbers("training_times", self.training_times),
-        )
-        if self.alphas is None and self.training_times is None:
-            raise ValueError("alphas and training_times must not both be None: give one of them.")
-        if self.training_times is not None and self.scoring == "log_marginal_likelihood":
-            raise ValueError(
-                "scoring='log_marginal_likelihood' is not defined for training_times: choose "
-                "another one, or leave training_times at None."
-            )
-        return ridges, times if times is None else times[::-1]
-
     # --- The choice -------------------------------------------------------------------------------
 
     def _choose(self, X, y, Y, weights, groups, exponent=0):
@@ -191,7 +96,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
         their `Outcome`, and the `SelectionProblem`.
         """
-        candidates, (ridges, times), folds = self._candidates(), self._paths(), None
+        candidates, (ridges, times), folds = candidates_of(self), paths_of(self), None
         weights, unit = normalise(weights)
         ridges = None if ridges is None else scaled(ridges, -unit)
         kept, given = np.flatnonzero(weights), given_features(self.features, X.shape[1])
@@ -221,8 +126,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             group = distinct(project(X, given))[1]
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
-        device = f"cuda:{X.device.id}" if is_on_device(X) else self.device
-        check_solve(n, rows, self.training_times is not None, device)
+        is_spectral, is_cupy = self.training_times is not None, is_on_device(X)
+        for device in {device_name(X) or device_of(settings) for _, settings in candidates}:
+            check_solve(n, rows, is_spectral, device, OF_CUPY if is_cupy else None)
         check_memory(
             8.0 * Y.size * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",
@@ -286,7 +192,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         mean = scores.mean(axis=1)
         results = {"params": params}
         for name in dict.fromkeys(name for point in params for name in point):
-            results[f"param_{name}"] = _column(name, params)
+            results[f"param_{name}"] = column(name, params)
         units = (problem.exponent, problem.n_distinct, problem.Y.shape[1])
         if self.cv is not None:
             by_fold = restore(self.scoring, scores, *units).T

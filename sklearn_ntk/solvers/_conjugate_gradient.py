@@ -9,15 +9,10 @@ import numpy as np
 from .._runtime.check import read_count, read_number
 from .._runtime.errors import NotConverged
 from .._values import value
-from ._iterations import Iterations, System
-from ._ridge import guess_ridge, read_ridges
-from ._solution import Path, Solution, best_of, descend, read_problem, relative_error
-
-PROBES, PROBE_TOL = 32, 1e-3
-"""Random signs by which leave-one-out errors are estimated, and the tolerance of these solves."""
-
-FLOOR = 1e-3
-"""Least estimate of an entry of the inverse's diagonal, in units of their mean."""
+from ._iterations import FIRST, Iterations, System
+from ._ridge import fit_part, part_of, read_ridges
+from ._solution import Path, Solution, read_problem, relative_error
+from ._trials import PROBE_TOL, Trials, coefficients
 
 
 @value
@@ -32,8 +27,7 @@ class ConjugateGradient(NamedTuple):
     ----------
     ridges : float, array-like or None, default=None
         As for `Ridge`. Several are searched: from the best one for a part of the rows on, by
-        leave-one-out errors whose diagonals are estimated by random signs (M. Hutchinson, 1990),
-        about 1 to 2 percent.
+        leave-one-out errors whose diagonals are estimated by random signs.
     tol : float, default=1e-4
         Norm of the residual in units of that of the targets. Predictions are about as exact.
     max_iter : int, default=500
@@ -46,11 +40,15 @@ class ConjugateGradient(NamedTuple):
         Of pivots, rows and signs.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
+    max_memory : float, optional
+        Bytes up to which the Gram matrix is made in double precision, where single precision is
+        not enough; by default what is free.
 
     Warns
     -----
     NotConverged
-        If the true residual is larger than ``tol``.
+        If the true residual is larger than ``tol``, or a better ridge may have been missed. Targets
+        for which zero coefficients are better have these.
 
     References
     ----------
@@ -77,6 +75,7 @@ class ConjugateGradient(NamedTuple):
     error: Callable = relative_error
     seed: int = 0
     verbose: int = 0
+    max_memory: float | None = None
 
     def fit(self, operator, Y, weights=None, start=None):
         """Fit for the given ridge, or for the best one.
@@ -97,42 +96,62 @@ class ConjugateGradient(NamedTuple):
         -------
         Path
             Residuals and precisions of the solution are estimates, good for means over rows and
-            outputs; they are None if the ridge is given.
+            outputs, or the exact ones of some of the rows where estimates would be too rough.
         """
-        return self.with_system(operator, Y, weights, start)[0]
-
-    def with_system(self, operator, Y, weights=None, start=None):
-        """The `Path` of `fit`, and the `System` for more solutions."""
         operator, Y, weights = read_problem(operator, Y, weights)
         tol = read_number(self.tol, "tol", is_positive=True)
         most = read_count(self.max_iter, "max_iter", 1)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
-        system = System(operator, weights, rank_of(self.rank, len(Y)), self.seed, self.verbose)
-        root = system.root
-        B = np.column_stack([root[:, None] * Y, root])
-        start = None if start is None else start.columns
-        if start is not None and start.shape != B.shape:
+        n, rank = len(Y), rank_of(self.rank, len(Y))
+        mean = np.average(Y, axis=0, weights=weights)
+        Y = Y - mean  # the tolerance is in units of what is left
+        if start is not None and start.columns.shape != (n, Y.shape[1] + 1):
             raise ValueError(
-                f"start must have columns of shape {B.shape}, as these targets; got "
-                f"{start.shape}: start from a fit to the same rows."
+                f"start must have columns of shape {(n, Y.shape[1] + 1)}, as these targets; got "
+                f"{start.columns.shape}: start from a fit to the same rows."
             )
-        best, tried, errors, first, estimates = 0, [0], [], None, {}
-        if not is_given:
-            trials = _Trials(self, system, Y, B, ridges, start)
-            best, tried = trials.search(operator, weights, most)
-            errors = [trials.errors[place] for place in tried]
-            start, first, estimates = None, trials.columns[best], trials.estimates[best]
-        every = np.full(B.shape[1], ridges[best])
-        X, residuals = system.refine(B, every, tol, most, start, first)
-        dual, intercept = _coefficients(X, root)
-        details = Iterations(system.n_iter, float(residuals.max()), X)
-        if details.residual > tol:
-            warnings.warn(not_converged(details, tol), NotConverged, stacklevel=3)
-        if estimates:
-            estimates = {**estimates, "residuals": dual / estimates["precision"][:, None]}
-        solution = Solution(dual, intercept, details=details, **estimates)
-        place = tried.index(best)
-        return Path(ridges[tried], np.array(errors), place, solution), system
+        rng = np.random.default_rng([self.seed, 1])
+        part = operator, Y, weights, (rows := part_of(n, rng))
+        guess = None if is_given else fit_part(ridges, *part, self.error)  # while there is room
+        system = System(operator, weights, rank, self.seed, self.verbose, self.max_memory)
+        B = np.column_stack([system.root[:, None] * Y, system.root])
+        trials = Trials(self.error, system, Y, B, ridges, rng, start, most)
+        left, trouble, first = most, "", None
+        start = None if start is None else start.columns
+        if is_given:
+            # a start may be exact beyond what products in single precision know
+            goal = 0.5 * max(tol, FIRST) if start is None else np.inf
+            trials.solve([0], goal, PROBE_TOL)
+            left = most if start is not None else most - system.n_last
+            place, path, start = 0, Path(ridges, np.empty(0), 0, None), trials.columns[0]
+        else:
+            place, path, trouble = _choose(ridges, trials, guess, len(rows) == n)
+            if place in trials.columns:
+                start, first = None, trials.columns[place]
+        every = np.full(B.shape[1], ridges[place])
+        X, residuals, is_short = system.refine(B, every, tol, left, start, first)
+        residual = float(residuals.max())
+        if residual > tol:
+            is_short &= not system.is_limited
+            trouble = _not_converged(residual, tol, most if is_short else None)
+        if trouble:
+            warnings.warn(trouble, NotConverged, stacklevel=2)
+        details = Iterations(system.n_iter, residual, X, trials.probes.get(place), trouble)
+        dual, intercept = coefficients(X, system.root)
+        solution = Solution(dual, intercept + mean, details=details)
+        if path is not guess and trials.is_sure[place]:
+            gcv, precision = trials.estimates[place]
+            left_out = dual / precision[:, None]
+            solution = solution._replace(residuals=left_out, gcv=gcv, precision=precision)
+        else:
+            del trials, system  # room for the exact ones
+            of_part = guess if path is guess else fit_part(ridges[place], *part)
+            known = of_part.solution._replace(log_determinant=None)
+            rows = None if len(rows) == n else rows
+            solution = known._replace(
+                dual=dual, intercept=solution.intercept, rows=rows, details=details
+            )
+        return path._replace(solution=solution, guess=None, shift=None, ratio=None)
 
 
 def rank_of(rank, n):
@@ -142,57 +161,39 @@ def rank_of(rank, n):
     return min(read_count(rank, "rank", 1), n)
 
 
-class _Trials:
-    """Estimated leave-one-out errors and solutions of the ridges tried so far, by their index."""
+def _choose(ridges, trials, guess, is_whole):
+    """Index of the best ridge, the `Path` of all that were tried, and what is wrong; maybe nothing.
 
-    def __init__(self, solver, system, Y, B, ridges, start):
-        self._solver, self._system, self._Y, self._ridges = solver, system, Y, ridges
-        self._rng = np.random.default_rng([solver.seed, 1])
-        self._probes = self._rng.choice([-1.0, 1.0], (len(Y), PROBES))  # the same for all ridges
-        self._B = np.hstack([B, self._probes])
-        self._start = start
-        self.errors, self.columns, self.estimates = {}, {}, {}
-
-    def search(self, operator, weights, most):
-        """Index of the best ridge, and those of all that were tried."""
-        self._most = most
-        problem = operator, self._Y, weights
-        best = guess_ridge(self._ridges, *problem, self._rng, self._solver.error)
-        descend(self.errors, self._try_one, len(self._ridges), best)
-        return best_of(self.errors), sorted(self.errors)
-
-    def _try_one(self, place):
-        """Solve for the targets, ones and the probes, and estimate the error."""
-        k = self._Y.shape[1] + 1
-        start = None
-        if self._start is not None:
-            start = np.hstack([self._start, np.zeros_like(self._probes)])
-        every = np.full(self._B.shape[1], self._ridges[place])
-        what = f"Conjugate gradients for the ridge {self._ridges[place]:.3g}"
-        X, _ = self._system.solve(self._B, every, PROBE_TOL, self._most, start, what)
-        root, columns = self._system.root, X[:, :k]
-        dual, intercept = _coefficients(columns, root)
-        diagonal = np.mean(self._probes * X[:, k:], axis=1)
-        ones = columns[:, -1]
-        precision = np.maximum(diagonal, FLOOR * diagonal.mean()) - ones * (ones / (root @ ones))
-        precision = root**2 * np.maximum(precision, FLOOR * diagonal.mean())
-        gcv = float(np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2))
-        solution = Solution(dual, intercept, dual / precision[:, None], gcv, precision)
-        self.errors[place] = self._solver.error(solution, self._Y, root**2)
-        self.columns[place] = columns
-        self.estimates[place] = {"precision": precision, "gcv": gcv}
+    The exact choice of some rows, the ``guess``, stays if these are the whole, or if errors of all
+    rows cannot be told.
+    """
+    begin = int(np.flatnonzero(ridges == guess.value)[0])
+    if is_whole:
+        return begin, guess, ""
+    place = trials.search(begin)
+    if np.isfinite(trials.errors[begin]):
+        if not trials.is_sure[begin]:
+            return begin, guess, ""
+        trouble = ""
+    else:
+        trouble = (
+            f"The ridge may be too large, as conjugate gradients found no solution for "
+            f"{ridges[begin]:.2g}: increase max_iter, or take solver='cholesky' or 'local'."
+        )
+    tried = sorted(trials.errors)
+    errors = np.array([trials.errors[each] for each in tried])
+    return place, Path(ridges[tried], errors, tried.index(place), None), trouble
 
 
-def _coefficients(columns, root):
-    """Dual coefficients (n, k) and intercept (k,) from ``A^-1 [W^1/2 Y, sqrt(w)]`` (n, k + 1)."""
-    ones = columns[:, -1]
-    intercept = root @ columns[:, :-1] / (root @ ones)
-    return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept
-
-
-def not_converged(details, tol):
-    """Text of the warning for `Iterations` that ended above the tolerance."""
+def _not_converged(residual, tol, most):
+    """Text of a warning for a residual above the tolerance, after all iterations if not None."""
+    found = f"with a residual of {residual:.3g}, more than tol={tol:.2g}"
+    if most is not None:
+        return (
+            f"Conjugate gradients ended after {most} iterations {found}: increase max_iter, alpha "
+            f"or tol."
+        )
     return (
-        f"Conjugate gradients ended after {details.n_iter} iterations with a residual of "
-        f"{details.residual:.2g}, more than tol={tol:.2g}: increase max_iter, alpha or tol."
+        f"Conjugate gradients ended {found}, as rounding errors allow no less: increase alpha, or "
+        f"take solver='cholesky' or 'local'."
     )

@@ -9,7 +9,7 @@ from .._runtime.device import is_on_device, product
 from ..engines._work import linear_algebra
 from ..gram._spectrum import eigenvectors
 
-LARGEST, PANEL = 12_000, 2048
+LARGEST, PANEL = 10_000, 1024
 """Rows up to which LAPACK factorises at once, and columns at a time beyond."""
 
 
@@ -34,40 +34,51 @@ def shift(A, ridge):
     return A
 
 
-def try_cholesky(A):
+def try_cholesky(A, progress=None):
     """`Cholesky` of a symmetric matrix, or None if not positive definite; ``A`` is overwritten.
 
-    That of a matrix on a GPU stays there.
+    That of a matrix on a GPU stays there. The factor has the precision of the matrix. A `Progress`
+    counts the `work` of more than `LARGEST` rows.
     """
     if is_on_device(A):
         return linear_algebra(A).try_cholesky(A)
     # the transpose is the same matrix in Fortran order, which LAPACK does not copy
     if len(A) > LARGEST:
-        factor = _factorise(A.T)
+        factor = _factorise(A.T, progress)
         return None if factor is None else Cholesky(factor)
-    factor, failed = linalg.lapack.dpotrf(A.T, lower=1, overwrite_a=1, clean=1)
+    (potrf,) = linalg.get_lapack_funcs(("potrf",), (A,))
+    factor, failed = potrf(A.T, lower=1, overwrite_a=1, clean=1)
     return None if failed else Cholesky(factor)
 
 
-def _factorise(F):
+def _factorise(F, progress):
     """Lower factor, in place, of a matrix in Fortran order, by panels; None if there is none.
 
     OpenBLAS 0.3.30 on two threads ends the process when it factorises 16,000 rows at once.
     """
     n = len(F)
+    (potrf,) = linalg.get_lapack_funcs(("potrf",), (F,))
+    (trsm,) = linalg.get_blas_funcs(("trsm",), (F,))
     for start in range(0, n, PANEL):
         end = min(start + PANEL, n)
         own = slice(start, end)
-        L, failed = linalg.lapack.dpotrf(F[own, own], lower=1, clean=1)
+        L, failed = potrf(F[own, own], lower=1, clean=1)
         if failed:
             return None
         F[own, own], F[:start, own] = L, 0.0
         if end < n:
-            below = F[end:, own] = linalg.blas.dtrsm(1.0, L, F[end:, own], 1, 1, 1)
+            below = F[end:, own] = trsm(1.0, L, F[end:, own], 1, 1, 1)
             for first in range(end, n, PANEL):
                 part = below[first - end :]
                 F[first:, first : first + PANEL] -= part @ part[:PANEL].T
+        if progress is not None:
+            progress.add(work(n - start) - work(n - end))
     return F
+
+
+def work(n):
+    """Units of progress of the factorisation of n rows."""
+    return (n // 10) ** 3
 
 
 def cholesky(A):
@@ -112,27 +123,52 @@ def _least_eigenvalue(A):
 
 
 class Cholesky:
-    """A positive definite matrix ``A = L L'``, given by its lower factor ``L``."""
+    """A positive definite matrix ``A = L L'``, given by its lower factor ``L``.
+
+    Solutions have the precision of the factor.
+    """
 
     def __init__(self, factor):
         self.factor = factor
 
     def solve(self, B):
         """``A^-1 B``."""
-        return linalg.cho_solve((self.factor, True), B, check_finite=False)
+        return linalg.cho_solve((self.factor, True), self._like(B), check_finite=False)
 
     def half_solve(self, B):
         """``L^-1 B``."""
-        return linalg.solve_triangular(self.factor, B, lower=True, check_finite=False)
+        return linalg.solve_triangular(self.factor, self._like(B), lower=True, check_finite=False)
 
     def back_solve(self, B):
         """``L'^-1 B``."""
+        B = self._like(B)
         return linalg.solve_triangular(self.factor, B, lower=True, trans="T", check_finite=False)
+
+    def _like(self, B):
+        """B in the precision of the factor, which SciPy would copy otherwise."""
+        return B.astype(self.factor.dtype, copy=False)
 
     def inverse_diagonal(self):
         """Diagonal of ``A^-1``."""
-        inverse, _ = linalg.lapack.dtrtri(self.factor, lower=1)
-        return np.einsum("ij,ij->j", inverse, inverse)
+        n = len(self.factor)
+        if n > LARGEST:
+            parts = [self._squares(start) for start in range(0, n, PANEL)]
+            return np.concatenate(parts)
+        (trtri,) = linalg.get_lapack_funcs(("trtri",), (self.factor,))
+        inverse, _ = trtri(self.factor, lower=1)
+        return np.einsum("ij,ij->j", inverse, inverse, dtype=np.float64)
+
+    def _squares(self, start):
+        """Sums of the squares of the columns of ``L^-1`` in the panel that starts there."""
+        L, n = self.factor, len(self.factor)
+        V = np.zeros((n - start, min(PANEL, n - start)), L.dtype)
+        V[: V.shape[1]] = np.eye(V.shape[1])
+        for first in range(start, n, PANEL):
+            own, done = slice(first, first + PANEL), first - start
+            here = V[done : done + PANEL]
+            here -= L[own, start:first] @ V[:done]
+            here[:] = Cholesky(L[own, own]).half_solve(here)
+        return np.einsum("ij,ij->j", V, V, dtype=np.float64)
 
     def log_determinant(self):
         """Logarithm of the determinant of ``A``."""

@@ -5,15 +5,29 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.progress import Progress
+from ..gram._operator import CHUNK
 from ._preconditioner import Preconditioner
 
 SINGLE, FEW = (1e-30, 1e30), 2500
 """Least and largest diagonal of a matrix that is stored in single precision, and rows up to which
 it is not: it takes little memory anyway."""
 
-FIRST, AGAIN = 1e-4, 3
+FIRST, AGAIN = 5e-5, 3
 """Residual down to which single precision is used without a look at the true one, and how often, at
 most, a solution is refined by its true residual."""
+
+STUCK = 0.5
+"""Share of a true residual that a refinement leaves from which on rounding errors allow no less."""
+
+WRONG, SAMPLE = 3e-2, 128
+"""True residual from which on a solution is none, and number of rows by which it is estimated."""
+
+TAIL, DOUBTFUL = 0.01, 10.0
+"""Least eigenvalue in units of the mean of those that the preconditioner leaves, about, and how
+many times rounding errors are to be below it to be no reason why a solve does not converge."""
+
+ARRAYS = 14
+"""Arrays of a row for each column that a solve holds at a time."""
 
 STEPS = 1000
 """Units of progress from the first residual to the tolerance."""
@@ -22,37 +36,100 @@ STEPS = 1000
 class Iterations(NamedTuple):
     """How conjugate gradients ended.
 
-    ``columns`` (n, k + 1) are solutions for the targets and for ones, which a later fit may start
-    from, ``n_iter`` is the number of products with the matrix, and ``residual`` the largest norm
-    of a true residual, computed anew in double precision, in units of the norm of its right side.
+    ``columns`` (n, k + 1) are solutions for the centred targets and for ones, and ``probes`` (n, p)
+    rough ones for random signs, if any, which a later fit may start from. ``n_iter`` is the number
+    of products with the matrix, and ``residual`` the largest norm of a true residual of
+    ``columns``, computed anew in double precision, in units of the norm of its right side.
+    ``trouble`` says in a sentence what is wrong with the solution, if anything.
     """
 
     n_iter: int
     residual: float
     columns: np.ndarray
+    probes: np.ndarray | None = None
+    trouble: str = ""
 
 
 class System:
     """The matrix ``A = W^1/2 K W^1/2``, in memory in single precision, and its preconditioner.
 
-    ``most`` is the largest number of iterations, of which ``n_iter`` counts those of all solves.
+    In single precision ``A + ridge`` need not be positive definite for small ridges. The matrix is
+    made anew in double precision, if that fits into ``max_memory`` bytes, for ridges below its
+    rounding errors, and where a solution is found to be wrong. ``n_iter`` counts the iterations of
+    all solves, ``n_last`` those of the last one.
     """
 
-    def __init__(self, operator, weights, rank, seed, verbose=0):
-        n = len(weights)
+    def __init__(self, operator, weights, rank, seed, verbose=0, max_memory=None):
         self.operator, self.root, self.verbose = operator, np.sqrt(weights), verbose
-        diagonal = operator.diagonal()
-        is_single = n > FEW and SINGLE[0] < diagonal.min() and diagonal.max() < SINGLE[1]
-        self._least = len(weights) * np.finfo(float).eps * np.mean(weights * diagonal)
-        self.n_iter = 0
+        self._max_memory = np.inf if max_memory is None else max_memory
+        diagonal, rng = operator.diagonal(), np.random.default_rng(seed)
+        self.diagonal = weights * diagonal
+        in_range = SINGLE[0] < diagonal.min() and diagonal.max() < SINGLE[1]
+        self._is_single = self._is_open = len(weights) > FEW and in_range
+        total, eps = self.diagonal.sum(), np.finfo(np.float32).eps
+        self._least = np.finfo(float).eps * total
+        self._rounding = eps * np.sqrt(self.diagonal.max() * total)  # about their spectral norm
+        self.n_iter, self.n_last, self._K = 0, 0, None
+        self.precondition = Preconditioner(operator, self.root, rank, rng)
+        if self._is_single:
+            chances = self.diagonal / total
+            self._sample = rng.choice(len(weights), SAMPLE, p=chances)
+            self._chances = chances[self._sample, None]
+
+    @property
+    def is_limited(self):
+        """Whether single precision is not enough, and there is no memory for double precision."""
+        return self._is_single and not self._is_open
+
+    def _resolves(self, ridges, margin=1.0):
+        """Whether ridges, or the least eigenvalues of A by a guess, are above rounding errors."""
+        return ridges.min() + TAIL * self.precondition.damping >= margin * self._rounding
+
+    def _prepare(self, ridges, n_columns):
+        """Have the matrix in memory, for these ridges; raises ValueError if it is singular."""
+        if ridges.min() + self.precondition.damping <= self._least:
+            raise ValueError(
+                "The Gram matrix is singular to working precision, and conjugate gradients need a "
+                "ridge then; got 0: increase alpha."
+            )
+        if not self._resolves(ridges):
+            self._widen(n_columns)
+        if self._K is None:
+            self._store(n_columns)
+
+    def _store(self, n_columns):
+        """Have the matrix in memory, with room for columns."""
+        n = len(self.root)
         what = f"A fit of {n} rows by conjugate gradients"
-        self._K = operator.stored(is_single, 12.0 * n * rank, what)
-        self.precondition = Preconditioner(operator, self.root, rank, np.random.default_rng(seed))
+        self._K = self.operator.stored(self._is_single, bytes_of_columns(n, n_columns), what)
+
+    def _widen(self, n_columns):
+        """Have the matrix in double precision, if there is memory for it; whether that is new."""
+        if not self._is_open:
+            return False
+        n, rank = len(self.root), self.precondition.rank
+        self._is_open = self._is_single = False
+        self._K = None
+        try:
+            if memory_of(n, rank, n_columns, is_single=False) > self._max_memory:
+                raise MemoryError
+            self._store(n_columns)
+        except MemoryError:
+            self._is_single = True
+            self._store(n_columns)
+        return not self._is_single
 
     def exact(self, V, ridges):
         """``(A + ridge) V`` (n, c) in double precision, from blocks of K that are not kept."""
-        root = self.root[:, None]
-        return root * (self.operator @ (root * V)) + ridges * V
+        root, n = self.root[:, None], len(self.root)
+        progress = Progress(n * n, "The true residual", "take a larger tol", self.verbose)
+        return root * self.operator.times(root * V, progress.add) + ridges * V
+
+    def _true(self, X, B, ridges):
+        """Estimates (c,) of the true residuals of solutions, by rows drawn as errors are likely."""
+        rows, root = self._sample, self.root[:, None]
+        R = B[rows] - root[rows] * (self.operator.rows(rows) @ (root * X)) - ridges * X[rows]
+        return np.sqrt(np.mean(R**2 / self._chances, axis=0)) / _sizes(B)
 
     def product(self, V):
         """``A V`` from the matrix in memory."""
@@ -63,80 +140,102 @@ class System:
         return root * (size * (self._K @ V))
 
     def solve(self, B, ridges, tol, most, start=None, what="Conjugate gradients"):
-        """Solutions X (n, c) of ``(A + ridge) x = b``, and their recursive residuals (c,).
+        """Solutions X (n, c) of ``(A + ridge) x = b``, and estimates (c,) of their residuals.
 
         ``ridges`` (c,) has a ridge for each column. A column is left alone when its residual is
-        ``tol`` times the norm of its right side, or after ``most`` iterations.
+        ``tol``, a number or one for each column, times the norm of its right side, or after
+        ``most`` iterations.
         """
-        if np.any(self.precondition.damping + ridges <= self._least):
-            raise ValueError(
-                "The Gram matrix is singular to working precision, and conjugate gradients need a "
-                "ridge then; got 0: increase alpha."
-            )
-        norms = _sizes(B)
-        X = np.zeros_like(B) if start is None else start.copy()
-        R = B.copy() if start is None else B - self.product(X) - ridges * X
-        residuals = _norms(R) / norms
+        self._prepare(ridges, B.shape[1])
+        self.n_last = 0
+        norms, tol = _sizes(B), np.broadcast_to(tol, B.shape[1])
+        X, R, residuals = _begin(B, start, lambda X: self.product(X) + ridges * X)
         todo = np.flatnonzero(residuals > tol)
-        first, told = residuals.max(initial=0.0), 0
+        first = np.max(residuals / tol, initial=0.0)
         progress = Progress(STEPS, what, "take a larger ridge or tol", self.verbose)
         R, D, gain = R[:, todo], 0.0, 1.0
-        for _ in range(most):
-            if not len(todo):
-                break
+        while len(todo) and self.n_last < most:
             Z = self.precondition(R, ridges[todo])
             before, gain = gain, np.sum(R * Z, axis=0)
             D = Z + gain / before * D
             image = self.product(D) + ridges[todo] * D
             curvature = np.sum(D * image, axis=0)
-            step = np.where(curvature > 0.0, gain / np.where(curvature > 0.0, curvature, 1.0), 0.0)
+            self.n_iter, self.n_last = self.n_iter + 1, self.n_last + 1
+            is_convex = curvature > 0.0
+            if not is_convex.all() and self._widen(B.shape[1]):
+                return self.solve(B, ridges, tol, most, start, what)
+            step = np.where(is_convex, gain / np.where(is_convex, curvature, 1.0), 0.0)
             X[:, todo] += step * D
             R = R - step * image
-            self.n_iter += 1
             residuals[todo] = _norms(R) / norms[todo]
-            going = (residuals[todo] > tol) & (curvature > 0.0)
+            going = (residuals[todo] > tol[todo]) & is_convex
             todo, R, D, gain = todo[going], R[:, going], D[:, going], gain[going]
-            share = _share(first, residuals[todo].max(initial=0.0), tol)
-            if share > told:
-                progress.add(share - told)
-                told = share
+            share = _share(first, np.max(residuals[todo] / tol[todo], initial=0.0))
+            progress.reach(max(share, STEPS * self.n_last // most))
+        if self._is_single:
+            true = self._true(X, B, ridges)
+            is_right = true <= np.maximum(WRONG, 2.0 * residuals)
+            is_right &= (residuals <= tol) | self._resolves(ridges, DOUBTFUL)
+            if not is_right.all() and self._widen(B.shape[1]):
+                return self.solve(B, ridges, tol, most, start, what)
+            residuals = np.where(is_right, residuals, np.maximum(residuals, true))
         return X, residuals
 
     def refine(self, B, ridges, tol, most, start=None, first=None):
-        """Solutions (n, c), and their true residuals (c,), by solves for what is left.
+        """Solutions (n, c), their true residuals (c,), and whether iterations ran out.
 
-        At most ``most`` iterations in all; the true residual takes one pass over the kernel. It is
-        looked at before the first solve for a ``start`` that may be exact, not for a rough one,
-        ``first``.
+        Solves for what is left, with at most ``most`` iterations in all; a true residual takes one
+        pass over the kernel. It is looked at before the first solve for a ``start`` that may be
+        exact, not for a rough one, ``first``. No column is worse than zeros.
         """
-        end, X = self.n_iter + most, start
-        if start is None:
-            X, _ = self.solve(B, ridges, max(0.5 * tol, 0.5 * FIRST), most, first)
-        R = B - self.exact(X, ridges)
-        residuals = _norms(R) / _sizes(B)
-        for _ in range(AGAIN):
+        X, R, residuals = _begin(B, start, lambda X: self.exact(X, ridges))
+        sizes, left = _sizes(B), most
+        for _ in range(1 + AGAIN):
             worst = np.flatnonzero(residuals > tol)
-            left = end - self.n_iter
             if not len(worst) or left <= 0:
                 break
-            goal = max(0.5 * tol / residuals[worst].max(), FIRST)
-            step, _ = self.solve(R[:, worst], ridges[worst], goal, left)
-            better = X.copy()
-            better[:, worst] += step
-            R_better = B - self.exact(better, ridges)
-            new = _norms(R_better) / _sizes(B)
-            if not new.max() < residuals.max():
+            largest, rough = residuals.max(), None if first is None else first[:, worst]
+            goal = max(0.5 * tol / largest, FIRST)
+            step, _ = self.solve(R[:, worst], ridges[worst], goal, left, rough)
+            left, first = left - self.n_last, None
+            better = X[:, worst] + step
+            R_better = B[:, worst] - self.exact(better, ridges[worst])
+            new = _norms(R_better) / sizes[worst]
+            kept = new < residuals[worst]
+            places = worst[kept]
+            X[:, places], R[:, places] = better[:, kept], R_better[:, kept]
+            residuals[places] = new[kept]
+            if not new.max() <= STUCK * largest:
                 break
-            is_stuck = new.max() > 0.5 * residuals.max()
-            X, R, residuals = better, R_better, new
-            if is_stuck:
-                break
-        return X, residuals
+        return X, residuals, left <= 0
 
 
-def memory_of(n, rank):
-    """Bytes of a system of n rows at their peak: the matrix, and the factor of this rank."""
-    return 4.0 * n * n + 12.0 * n * rank
+def memory_of(n, rank, n_columns, is_single=True):
+    """Bytes of a system of n rows at their peak: as the factor of this rank is made, or later."""
+    n_bytes, block = 4.0 if is_single and n > FEW else 8.0, 8.0 * min(n * n, CHUNK)
+    solving = n_bytes * n * n + 8.0 * n * rank + bytes_of_columns(n, n_columns)
+    return block + max(12.0 * n * rank, solving)
+
+
+def bytes_of_columns(n, n_columns):
+    """Bytes that a solve for some columns takes."""
+    return 8.0 * ARRAYS * n * n_columns
+
+
+def _begin(B, start, image):
+    """Copies of a start and of what it leaves of B, and residuals; zeros where those are better.
+
+    ``image(X)`` is the matrix times X.
+    """
+    sizes = _sizes(B)
+    X, R, residuals = np.zeros_like(B), B.copy(), _norms(B) / sizes
+    if start is not None:
+        R_start = B - image(start)
+        new = _norms(R_start) / sizes
+        better = new < residuals
+        X[:, better], R[:, better] = start[:, better], R_start[:, better]
+        residuals[better] = new[better]
+    return X, R, residuals
 
 
 def _norms(B):
@@ -150,8 +249,8 @@ def _sizes(B):
     return np.where(norms > 0.0, norms, 1.0)
 
 
-def _share(first, now, tol):
-    """Units of progress, by the logarithm of the residual."""
-    if now <= tol or first <= tol:
+def _share(first, now):
+    """Units of progress, by the logarithm of the residual in units of the tolerance."""
+    if now <= 1.0 or first <= 1.0:
         return STEPS
-    return max(0, int(STEPS * np.log(first / now) / np.log(first / tol)))
+    return max(0, int(STEPS * np.log(first / now) / np.log(first)))

@@ -5,17 +5,14 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 from .._runtime.check import read_count, read_number
-from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
 from ..gram._operator import chunks
-from ._factors import variances
 from ._ridge import Ridge, guess_ridge, read_ridges
-from ._solution import Path, Solution, best_of, read_problem, relative_error
-from ._tree import grow, shares, slopes
+from ._solution import Path, Solution, descend, read_problem, relative_error
+from ._tree import check_overlap, directions_of, grow, shares, slopes
 from ._units import product
 
 SAMPLE = 1500
@@ -26,11 +23,17 @@ COPIES = 4.2
 
 
 class Leaf(NamedTuple):
-    """Rows of a leaf, by their indices (n_leaf,), dual coefficients (n_leaf, k), intercept (k,)."""
+    """Rows of a leaf, by their indices (n_leaf,), and the `Solution` there.
+
+    ``dual`` (n_leaf, k), ``intercept`` (k,) and ``precision`` (n_leaf,) are those of the solution,
+    and ``shares`` (n_leaf,) those of the leaf in the predictions at its own rows.
+    """
 
     rows: np.ndarray
     dual: np.ndarray
     intercept: np.ndarray
+    precision: np.ndarray
+    shares: np.ndarray
 
 
 class Leaves(NamedTuple):
@@ -95,7 +98,8 @@ class Local(NamedTuple):
     leaf_size : int, default=5000
         Most rows of a leaf.
     overlap : float, default=0.1
-        Share of the rows of a node, on either side of its median, that both sides have.
+        Share of the rows of a node, on either side of its median, that both sides have; at most
+        0.4, and so that all leaves together have at most 20 times the rows.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     seed : int, default=0
@@ -148,6 +152,7 @@ class Local(NamedTuple):
         leaf_size = read_count(self.leaf_size, "leaf_size", 2)
         if read_number(self.overlap, "overlap") > 0.4:
             raise ValueError(f"overlap must be at most 0.4; got {self.overlap:.3g}.")
+        check_overlap(len(Y), leaf_size, self.overlap)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
@@ -156,19 +161,21 @@ class Local(NamedTuple):
         def directions(rows):
             if len(rows) > SAMPLE:
                 rows = np.sort(rng.choice(rows, SAMPLE, replace=False))
-            return _directions(operator.take(rows), Y[rows], weights[rows], ridges[guess])
+            return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
-        check_memory(COPIES * 8.0 * most**2, f"A leaf of {most} rows", "take a smaller leaf_size")
+        what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
+        operator.check_task(COPIES * 8.0 * most**2, what, remedy)
         problem = operator, Y, weights
-        trials = _Trials(problem, leaves, _shares_of(tree, operator.X, leaves), self)
+        own = _shares_of(tree, operator.X, leaves)
+        trials = _Trials(problem, leaves, own, self)
         best = trials.search(ridges, guess, is_given)
         tried = sorted(trials.solutions)
         errors = np.array([trials.errors[place] for place in tried if place in trials.errors])
         residuals, precision, fitted = trials.solutions[best]
-        found = (Leaf(rows, *local) for rows, local in zip(leaves, fitted, strict=True))
-        details = Leaves(tree, tuple(found))
+        found = zip(leaves, fitted, own, strict=True)
+        details = Leaves(tree, tuple(Leaf(rows, *local, share) for rows, local, share in found))
         solution = Solution(None, None, residuals, None, precision, details=details)
         return Path(ridges[tried], errors, tried.index(best), solution)
 
@@ -176,8 +183,8 @@ class Local(NamedTuple):
 class _Trials:
     """Blended leave-one-out residuals, and errors, of the ridges tried so far, by their index.
 
-    A solution is residuals (n, k), precisions (n,), and dual coefficients and intercept of each
-    leaf. The residual of a row is the mean of those of its leaves, with the shares they have there.
+    A solution is residuals (n, k), precisions (n,), and of each leaf dual coefficients, intercept
+    and precisions. The residual of a row is the mean of those of its leaves, with their shares.
     """
 
     def __init__(self, problem, leaves, leaf_shares, solver):
@@ -190,15 +197,11 @@ class _Trials:
         if is_given or len(ridges) == 1:
             self._try([0], ridges, is_given)
             return 0
-        while True:
-            near = (place - 1, place, place + 1)
-            new = [p for p in near if 0 <= p < len(ridges) and p not in self.solutions]
-            if new:
-                self._try(new, ridges, False)
-            lowest = best_of(self.errors)
-            if lowest == place:
-                break
-            place = lowest
+
+        def try_all(places):
+            self._try(places, ridges, False)
+
+        place = descend(self.errors, try_all, len(ridges), place)
         if not np.isfinite(self.errors[place]):
             self._try([place], ridges, True)
         return place
@@ -247,7 +250,7 @@ def _add(blend, rows, share, solution):
         return
     residuals[rows] += share[:, None] * solution.residuals
     variance[rows] += share / solution.precision
-    fitted.append((solution.dual, solution.intercept))
+    fitted.append((solution.dual, solution.intercept, solution.precision))
 
 
 def _shares_of(tree, X, leaves):
@@ -260,38 +263,3 @@ def _shares_of(tree, X, leaves):
         total[rows[own]] += share[own]
     total = np.where(total > 0.0, total, 1.0)
     return [share / total[rows] for share, rows in zip(found, leaves, strict=True)]
-
-
-def _directions(operator, Y, weights, ridge):
-    """Directions (d, d) along which targets change, the largest first, by a model of these rows.
-
-    They are those of columns in units of their standard deviations.
-    """
-    X = operator.X
-    stds = np.sqrt(variances(X, weights))
-    stds = np.where(stds > 0.0, stds, 1.0)
-    M = _outer_gradients(operator, Y, weights, ridge, stds)
-    if M is None or not np.any(M):
-        centred = np.sqrt(weights / weights.sum())[:, None] * (X - weights @ X / weights.sum())
-        M, stds = centred.T @ centred, np.ones(len(stds))
-    vectors = linalg.eigh(M, check_finite=False)[1][:, ::-1]
-    return vectors / stds[:, None]
-
-
-def _outer_gradients(operator, Y, weights, ridge, stds):
-    """Mean outer product (d, d) of the gradients; None for kernels without, or with positions."""
-    kernel, X = operator.kernel, operator.X
-    if not hasattr(kernel, "gradient_x") or getattr(kernel, "takes_positions", False):
-        return None
-    dual = Ridge(float(ridge)).fit(operator, Y, weights).solution.dual
-    spread = variances(Y, weights)
-    dual = dual / np.sqrt(np.where(spread > 0.0, spread, 1.0))
-    M = np.zeros((X.shape[1],) * 2)
-    for rows in chunks(len(X), dual.size // len(X) * X.shape[1]):
-        try:
-            found = kernel.gradient_x(X[rows], X, dual) * stds
-        except ValueError:  # of activations that jump
-            return None
-        part = (np.sqrt(weights[rows])[:, None, None] * found).reshape(-1, len(stds))
-        M += part.T @ part
-    return M if np.all(np.isfinite(M)) else None

@@ -31,13 +31,14 @@ class Centers(NamedTuple):
 
     ``rows`` (m,) are those that are centres, or None if they are other ones. ``basis`` are their
     functions, and ``fit`` has the coefficients of these, for one of the ``ridges``. ``sums`` are
-    those of all rows so far, see `Basis.summands`, and ``held`` are rows that choose the ridge.
+    those of all rows so far, see `Basis.summands`, and ``held`` are rows that choose the ridge; all
+    three are None before the first rows.
     """
 
     rows: np.ndarray | None
     basis: Basis
     ridges: np.ndarray
-    sums: Sums
+    sums: Sums | None = None
     held: Held | None = None
     fit: Fit | None = None
 
@@ -107,15 +108,16 @@ class Nystroem(NamedTuple):
         operator, Y, weights = read_problem(operator, Y, weights)
         ridges, _ = read_ridges(self.ridges, operator, weights)
         n, rng = len(Y), np.random.default_rng(self.seed)
-        m, is_all, held_rows = self._plan(n, rng)
+        m, held_rows, candidates = self._plan(n, rng)
+        is_all = m == n and isinstance(self.centers, str)
         check_memory(
             8.0 * m * (4.0 * m + len(held_rows)) + 16.0 * 2**23,
             f"A Nystroem fit with {m} centres",
             "take fewer centres",
         )
-        index = np.arange(n) if is_all else self._choose(operator, m, held_rows, rng)
+        index = np.arange(n) if is_all else self._choose(operator, m, candidates, rng)
         basis = Basis(operator.block(index, index), may_be_late=not is_all)
-        empty = Centers(index, basis, ridges, Sums.empty(basis, Y.shape[1]))
+        empty = Centers(index, basis, ridges)
         blocks = partial(operator.between, columns=index)
         problem = blocks, operator.diagonal(), Y, weights
         return self.absorb(empty, *problem, held_rows, operator.fold)
@@ -140,7 +142,7 @@ class Nystroem(NamedTuple):
         """
         basis, n = centers.basis, len(Y)
         if held_rows is None:
-            n_left = HELD - (0 if centers.held is None else len(centers.held.rows))
+            n_left = max(0, HELD - (0 if centers.held is None else len(centers.held.rows)))
             held_rows = np.linspace(0, n - 1, min(n, (n_left + 1) // 2)).astype(int)
         progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
 
@@ -150,18 +152,20 @@ class Nystroem(NamedTuple):
                 yield blocks(rows), Y[rows], weights[rows]
                 progress.add(len(rows))
 
-        sums = fold(partial(Sums.plus, basis=basis), centers.sums, pieces(), Sums.joined)
-        Z = basis.values(blocks(held_rows)())
-        unseen = diagonal[held_rows] - np.einsum("ij,ij->i", Z, Z)
-        held = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen)
-        if centers.held is not None:
-            held = centers.held.plus(held)
+        sums = fold(partial(Sums.over, basis=basis, k=Y.shape[1]), pieces(), Sums.joined)
+        sums = sums if centers.sums is None else centers.sums.joined([sums])
+        held = centers.held
+        if held is None or len(held_rows):
+            Z = basis.values(blocks(held_rows)())
+            unseen = diagonal[held_rows] - np.einsum("ij,ij->i", Z, Z)
+            new = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen)
+            held = new if held is None else held.plus(new)
         path, fit = _choose_ridge(centers.ridges, basis.whitened(sums), basis, held, self.error)
         details = centers._replace(sums=sums, held=held, fit=fit)
         return path._replace(solution=path.solution._replace(details=details))
 
     def _plan(self, n, rng):
-        """Number of centres, whether these are all rows, and the rows by which to choose."""
+        """Number of centres, rows by which to choose a ridge, and the candidates for centres."""
         if isinstance(self.centers, str) and self.centers not in ("uniform", "rpcholesky"):
             raise ValueError(
                 f"centers must be 'uniform', 'rpcholesky' or rows; got {self.centers!r}."
@@ -179,21 +183,19 @@ class Nystroem(NamedTuple):
                 f"n_components must be at most the number of distinct rows, {n}; got {m}: take "
                 f"fewer centres."
             )
+        every = np.arange(n)
         if n - m < max(n_held, 1):  # nearly exact, so that all rows are alike
-            return m, m == n and given is None, np.arange(n)
+            return m, every if n <= HELD else np.sort(rng.permutation(n)[:HELD]), every
         rows = rng.permutation(n)
         if given is not None:
             rows = rows[~np.isin(rows, self.centers)]
-        return m, False, np.sort(rows[: max(n_held, 1)])
+        held_rows = np.sort(rows[: max(n_held, 1)])
+        return m, held_rows, np.setdiff1d(every, held_rows)
 
-    def _choose(self, operator, m, held_rows, rng):
-        """Indices (m,) of the centres."""
-        n = operator.shape[0]
+    def _choose(self, operator, m, rows, rng):
+        """Indices (m,) of the centres, from candidates."""
         if not isinstance(self.centers, str):
-            return _read_index(self.centers, n)
-        rows = np.arange(n)
-        if len(held_rows) < n:
-            rows = np.setdiff1d(rows, held_rows)
+            return _read_index(self.centers, operator.shape[0])
         if self.centers == "uniform":
             return np.sort(rng.choice(rows, m, replace=False))
         rows = np.sort(rng.choice(rows, min(len(rows), max(SAMPLE, m)), replace=False))
@@ -208,13 +210,15 @@ def _choose_ridge(ridges, sums, basis, held, error):
     def solution_of(place):
         return fits[place].solution(basis, held)
 
-    def try_one(place):
-        fits[place], errors[place] = Fit.solve(sums, ridges[place]), np.inf
-        if fits[place] is not None:
-            errors[place] = error(solution_of(place)._replace(rows=None), held.Y, held.weights)
+    def try_each(places):
+        for place in places:
+            fits[place], errors[place] = Fit.solve(sums, ridges[place]), np.inf
+            if fits[place] is not None:
+                solution = solution_of(place)._replace(rows=None)
+                errors[place] = error(solution, held.Y, held.weights)
 
     if len(ridges) > 1:
-        best = descend(errors, try_one, len(ridges), len(ridges) // 2)
+        best = descend(errors, try_each, len(ridges), len(ridges) // 2)
     else:
         best, fits[0] = 0, Fit.solve(sums, ridges[0])
     if fits[best] is None:

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import linalg
 
+from ..gram._operator import chunks
+
 ROUNDS = 10
 """In how many rounds, about, pivots are proposed; some are rejected, which takes a few more."""
 
@@ -83,8 +85,20 @@ class Preconditioner:
         self._squares = np.maximum(squares, 0.0)[:, None]
         self._size = np.sqrt(max(self._squares.max(initial=0.0), np.finfo(float).tiny))
         is_steep = self._size**2 > STEEP * self.damping
-        dtype = np.float64 if is_steep else np.float32
-        self._G = (vectors.T @ F / self._size).astype(dtype, copy=False)  # (r, n)
+        self._G = F if is_steep else np.empty(F.shape, np.float32)  # (r, n)
+        for part in chunks(F.shape[1], len(F)):  # F is overwritten: there is no room for two
+            self._G[:, part] = vectors.T @ F[:, part] / self._size
+
+    @property
+    def rank(self):
+        """Number of columns of ``G``."""
+        return len(self._G)
+
+    def diagonal(self, ridge):
+        """The diagonal (n,) of ``P^-1`` for a ridge."""
+        rho = self.damping + ridge
+        shares = self._size**2 / (self._squares[:, 0] + rho)
+        return (1.0 - np.einsum("i,ij,ij->j", shares, self._G, self._G)) / rho
 
     def __call__(self, R, ridges):
         """``P^-1 R`` (n, c), with a ridge for each column."""

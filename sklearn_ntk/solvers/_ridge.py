@@ -162,10 +162,19 @@ def guess_ridge(ridges, operator, Y, weights, rng, error):
 
     The best ridge carries over from a part of the rows unscaled.
     """
-    rows = np.sort(rng.permutation(len(Y))[:GUESS_ROWS])
-    problem = operator.take(rows), Y[rows], weights[rows]
-    path = run_apart(lambda: Ridge(ridges, error).fit(*problem))
+    path = fit_part(ridges, operator, Y, weights, part_of(len(Y), rng), error)
     return int(np.flatnonzero(ridges == path.value)[0])
+
+
+def part_of(n, rng):
+    """Indices of `GUESS_ROWS` of n rows, by chance."""
+    return np.sort(rng.permutation(n)[:GUESS_ROWS])
+
+
+def fit_part(ridges, operator, Y, weights, rows, error=relative_error):
+    """`Path` of `Ridge` for some rows; Ctrl-C ends the wait for it."""
+    problem = operator.take(rows), Y[rows], weights[rows]
+    return run_apart(lambda: Ridge(ridges, error).fit(*problem))
 
 
 def is_searched(n, n_ridges, is_smooth):
@@ -223,7 +232,11 @@ class _Trials:
 
     def _descend(self, best):
         """Index of the local minimum to which a descent leads."""
-        return descend(self.errors, self._try_one, len(self._ridges), best)
+        return descend(self.errors, self._try_each, len(self._ridges), best)
+
+    def _try_each(self, places):
+        for place in places:
+            self._try_one(place)
 
     def _try_one(self, place):
         """Try the ridge of this index by a Cholesky factorisation."""
@@ -273,11 +286,14 @@ def _solve(factor, Y, root):
     coefficients are ``c = M y`` and the leave-one-out residuals ``c_i / M_ii``.
     """
     dual, intercept, ones = _coefficients(factor, Y, root)
-    total = root @ ones
-    diagonal = factor.inverse_diagonal()
-    precision = diagonal - ones * (ones / total)  # no squares: K may be tiny
-    floor = np.maximum(np.finfo(float).eps * diagonal, np.finfo(float).tiny)  # less is rounding
-    precision = root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)
-    log_determinant = factor.log_determinant() + np.log(total) - 2.0 * np.log(root).sum()
+    precision = precision_of(factor.inverse_diagonal(), ones, root)
+    log_determinant = factor.log_determinant() + np.log(root @ ones) - 2.0 * np.log(root).sum()
     gcv = np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)
     return Solution(dual, intercept, dual / precision[:, None], gcv, precision, log_determinant)
+
+
+def precision_of(diagonal, ones, root):
+    """`Solution.precision` (n,) from the diagonal of ``A^-1`` and ``A^-1 sqrt(w)``."""
+    precision = diagonal - ones * (ones / (root @ ones))  # no squares: K may be tiny
+    floor = np.maximum(np.finfo(float).eps * diagonal, np.finfo(float).tiny)  # less is rounding
+    return root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)

@@ -136,15 +136,16 @@ def relative_squares(residuals, Y, weights, known):
     return np.mean(errors / np.where(variance > 0.0, variance, 1.0), axis=-1)
 
 
-def descend(errors, try_one, n, best):
+def descend(errors, try_all, n, best):
     """Move to the better neighbour until there is none; index of the local minimum.
 
-    ``try_one(place)`` adds the error of one of n values to the dictionary ``errors``.
+    ``try_all(places)`` adds the errors of some of n values to the dictionary ``errors``.
     """
     while True:
-        for place in (best, best - 1, best + 1):
-            if 0 <= place < n and place not in errors:
-                try_one(place)
+        near = (best, best - 1, best + 1)
+        new = [place for place in near if 0 <= place < n and place not in errors]
+        if new:
+            try_all(new)
         lowest = best_of(errors)
         if lowest == best:
             return best

@@ -90,19 +90,15 @@ class Sums(NamedTuple):
     weight: float
 
     @classmethod
-    def empty(cls, basis, k):
-        """`Sums` over no rows, for k targets."""
-        p = basis.size
-        return cls(np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k), 0.0)
-
-    def plus(self, pieces, basis):
-        """New `Sums` with more rows; these stay as they are, also if a piece raises an error.
+    def over(cls, pieces, basis, k):
+        """`Sums` over the rows of pieces, for k targets.
 
         ``pieces`` yield functions that return the kernel (b, m) of rows with the centres, targets
         (b, k) and weights (b,).
         """
-        outer, cross, ones, targets = (part.copy() for part in self[:4])
-        weight = self.weight
+        p = basis.size
+        outer, cross, ones, targets = np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k)
+        weight = 0.0
         for between, Y, weights in pieces:
             Z, root = basis.summands(between()), np.sqrt(weights)[:, None]
             Z = Z if np.all(root == 1.0) else root * Z
@@ -111,11 +107,11 @@ class Sums(NamedTuple):
             ones += (root.T @ Z)[0]
             targets += weights @ Y
             weight += weights.sum()
-        return Sums(outer, cross, ones, targets, weight)
+        return cls(outer, cross, ones, targets, weight)
 
     def joined(self, others):
         """`Sums` over the rows of these and of others."""
-        return Sums(*map(sum, zip(self, *others, strict=True)))
+        return Sums(*(sum(rest, one) for one, *rest in zip(self, *others, strict=True)))
 
 
 class Held(NamedTuple):
@@ -162,9 +158,13 @@ class Fit(NamedTuple):
         coef = factor.solve(sums.cross - np.outer(mean, sums.targets))
         return cls(coef, sums.targets / sums.weight - mean @ coef, factor, mean, sums.weight, ridge)
 
+    def half(self, Z):
+        """``L^-1 (z - mean)`` (p, m) of rows with these values of the functions."""
+        return self.factor.half_solve((Z - self.mean).T)
+
     def doubt(self, Z):
         """Posterior variances (m,) over the ridge, of rows with these values of the functions."""
-        half = self.factor.half_solve((Z - self.mean).T)
+        half = self.half(Z)
         return 1.0 / self.weight + np.einsum("ij,ij->j", half, half)
 
     def variance(self, Z, unseen):
@@ -173,7 +173,7 @@ class Fit(NamedTuple):
 
     def covariance(self, Z):
         """Posterior covariances (m, m) without that of functions that are not reached."""
-        half = self.factor.half_solve((Z - self.mean).T)
+        half = self.half(Z)
         return self.ridge * (1.0 / self.weight + half.T @ half)
 
     def solution(self, basis, held):

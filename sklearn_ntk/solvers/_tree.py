@@ -1,11 +1,32 @@
 """A tree of median splits of rows, whose leaves overlap, and the shares of leaves in new rows."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+from .._runtime.memory import check_memory
+from ..gram._operator import chunks
+from ._factors import variances
+from ._ridge import Ridge
 
 TIED = 0.05
 """Share of rows on the median at which another direction is sought."""
+
+
+ALL, CANDIDATES = 200, 8
+"""Columns up to which all directions are found, and how many beyond."""
+
+TOL = 1e-3
+"""Relative tolerance of their eigenvalues, which need not be exact."""
+
+LEAST = 1e-7
+"""Least principal component, in units of the first."""
+
+MOST_ROWS = 20
+"""Rows of all leaves, at most, in units of those that are split."""
 
 
 class Split(NamedTuple):
@@ -27,6 +48,34 @@ class Split(NamedTuple):
         if self.high > self.low:
             return np.clip((t - self.low) / (self.high - self.low), 0.0, 1.0)
         return 0.5 + 0.5 * np.sign(t - self.low)
+
+
+def check_overlap(n, leaf_size, overlap):
+    """Raise ValueError if the leaves of a tree would have too many rows in all."""
+    n_rows = _rows_in_all(n, leaf_size, overlap)
+    if n_rows > MOST_ROWS * n:
+        smaller = np.arange(round(100.0 * overlap)) / 100.0
+        fitting = [each for each in smaller if _rows_in_all(n, leaf_size, each) <= MOST_ROWS * n]
+        raise ValueError(
+            f"Leaves of at most {leaf_size} of {n} rows that overlap by {overlap:.3g} have "
+            f"{n_rows:.3g} rows in all: take overlap={fitting[-1]:.3g}, or a larger leaf_size."
+        )
+
+
+def _rows_in_all(n, leaf_size, overlap):
+    """Rows of all leaves of a tree of n rows."""
+
+    @cache
+    def count(n):
+        return n if n <= leaf_size else sum(map(count, _sizes(n, overlap)))
+
+    return count(n)
+
+
+def _sizes(n, overlap):
+    """Rows of the left and of the right side of a split of n rows."""
+    n_left = min(max((n + 1) // 2, round((0.5 + overlap) * n)), n - 1)
+    return n_left, n_left if overlap else n - n_left
 
 
 def grow(X, leaf_size, overlap, directions):
@@ -52,9 +101,8 @@ def grow(X, leaf_size, overlap, directions):
             return len(leaves) - 1
         direction, t = _direction(X[rows], directions(rows))
         order = np.argsort(t, kind="stable")
-        n = len(rows)
-        n_left = min(max((n + 1) // 2, round((0.5 + overlap) * n)), n - 1)
-        first = n - n_left if overlap else n_left
+        n_left, n_right = _sizes(len(rows), overlap)
+        first = len(rows) - n_right
         ends = t[order[first]], t[order[n_left - 1]]
         low, high = ends if overlap else [0.5 * (ends[0] + ends[1])] * 2
         left, right = (branch(np.sort(rows[side])) for side in (order[:n_left], order[first:]))
@@ -108,3 +156,63 @@ def slopes(tree, X):
             kept = share > 0.0
             new = slope * share[:, None] + sign * rise
             stack.append((child, rows[kept], (weights * share)[kept], new[kept]))
+
+
+def directions_of(operator, Y, weights, ridge):
+    """Directions (d, p) along which targets change, the largest first, by a model of these rows.
+
+    They are those of columns in units of their standard deviations. Without gradients they are the
+    principal components of the rows.
+    """
+    X = operator.X
+    stds = np.sqrt(variances(X, weights))
+    stds = np.where(stds > 0.0, stds, 1.0)
+    M = _outer_gradients(operator, Y, weights, ridge, stds)
+    if M is not None and np.any(M):
+        return _leading(M) / stds[:, None]
+    centred = np.sqrt(weights / weights.sum())[:, None] * (X - weights @ X / weights.sum())
+    if len(X) >= X.shape[1]:
+        return _leading(centred.T @ centred)
+    vectors = centred.T @ _leading(centred @ centred.T)
+    sizes = linalg.norm(vectors, axis=0)
+    kept = sizes > LEAST * sizes[0]
+    return vectors[:, kept] / sizes[kept] if np.any(kept) else np.eye(X.shape[1], 1)
+
+
+def _leading(M):
+    """Eigenvectors (d, p) of a positive semi-definite matrix, the largest first, all if d is small.
+
+    Lanczos iterations, in time ``d^2``.
+    """
+    if len(M) <= ALL:
+        return linalg.eigh(M, check_finite=False)[1][:, ::-1]
+    size = M.diagonal().max()
+    if size == 0.0:
+        return np.eye(len(M), 1)
+    start = np.random.default_rng(0).normal(size=len(M))
+    try:
+        values, vectors = eigsh(M / size, CANDIDATES, v0=start, tol=TOL)
+    except ArpackNoConvergence:
+        values, vectors = linalg.eigh(M, check_finite=False)
+    return vectors[:, np.argsort(values)[::-1]]
+
+
+def _outer_gradients(operator, Y, weights, ridge, stds):
+    """Mean outer product (d, d) of the gradients; None for kernels without, or with positions."""
+    kernel, X = operator.kernel, operator.X
+    if not hasattr(kernel, "gradient_x") or getattr(kernel, "takes_positions", False):
+        return None
+    d = X.shape[1]
+    check_memory(16.0 * d * d, f"Splitting rows of {d} columns", "take fewer columns")
+    dual = Ridge(float(ridge)).fit(operator, Y, weights).solution.dual
+    spread = variances(Y, weights)
+    dual = dual / np.sqrt(np.where(spread > 0.0, spread, 1.0))
+    M = np.zeros((d, d))
+    for rows in chunks(len(X), dual.size // len(X) * d):
+        try:
+            found = kernel.gradient_x(X[rows], X, dual) * stds
+        except ValueError:  # of activations that jump
+            return None
+        part = (np.sqrt(weights[rows])[:, None, None] * found).reshape(-1, len(stds))
+        M += part.T @ part
+    return M if np.all(np.isfinite(M)) else None

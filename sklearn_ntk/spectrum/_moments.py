@@ -13,8 +13,7 @@ def features_of(act, variance):
     with np.errstate(all="ignore"):
         if not act.is_series:
             return act.features(variance)
-        rows = act.expand(variance)
-        return (*series.head(rows, variance), *rows.unit)
+        return series.expand(act, variance)[1]
 
 
 def dual_of(act, gap, left, right):
@@ -37,9 +36,8 @@ def moments(act, variance):
         return mean_square(act, variance), zero + np.inf
     with np.errstate(all="ignore"):
         if act.is_series:
-            rows = act.expand(variance)
-            order = act.orders(len(rows.unit)).reshape(-1, *zero.ndim * (1,))
-            return rows.std**2, rows.gain**2 * np.sum(order * rows.unit**2, axis=0)
+            std, slope = series.expand(act, variance)[0]
+            return std**2, slope
         features = act.features(variance)
         return features[1] ** 2 + zero, act.dual(zero, features, features)[1] + zero
 

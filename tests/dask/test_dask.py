@@ -25,6 +25,7 @@ from sklearn_ntk.dask import (  # noqa: E402
     _operator,
     gram,
 )
+from sklearn_ntk.gram import KernelOperator  # noqa: E402
 from sklearn_ntk.solvers import _nystroem  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -35,12 +36,18 @@ SOLVERS = pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
 
 @pytest.fixture(scope="module")
 def client():
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(**options, silence_logs="CRITICAL") as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture(autouse=True)
+def no_small_matrices(monkeypatch):
+    """Gram matrices of few rows, too, are in the memory of the workers."""
+    monkeypatch.setattr(_operator, "SMALL", 0)
 
 
 def data(n=400):
@@ -81,7 +88,8 @@ def test_fits_are_those_of_one_machine(client, solver, alpha, monkeypatch):
     for found, expected in zip(
         model.predict(new, return_std=True), local.predict(new, return_std=True), strict=True
     ):
-        assert_allclose(found, expected, rtol=1e-6)
+        # with "cg" by estimates from rounded products
+        assert_allclose(found, expected, rtol=1e-4 if solver == "cg" else 1e-6)
 
 
 def small_parts(n):
@@ -113,8 +121,46 @@ def test_a_worker_is_lost(client, solver, monkeypatch):
     else:
         monkeypatch.setattr(_operator, "delayed", then_kill(_operator.delayed))
     found = clone(model).fit(X, y).predict(new)
-    assert len(killed) > 2
+    assert len(killed) >= 2  # parts wait as many as there are workers
     assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_products_take_no_tasks(client, monkeypatch):
+    X = data()[0]
+    panels = _operator.Panels(NTKKernel(), X, np.float64, client)
+    V = np.random.default_rng(0).normal(size=(len(X), 3))
+    expected = NTKKernel()(X) @ V
+    assert_allclose(panels @ V, expected, rtol=1e-10)
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "map", None)
+        assert_allclose(panels @ V, expected, rtol=1e-10)
+        patch.setattr(_operator, "SMALL", 1e7)  # on the client, no workers are asked
+        patch.setattr(client, "run", None)
+        assert_allclose(ClusterOperator(NTKKernel(), X, client).stored(False, 0, "K") @ V, expected)
+    monkeypatch.setattr(_operator, "_products", None)  # a worker does not answer
+    assert_allclose(panels @ V, expected, rtol=1e-10)
+    with pytest.raises(ValueError, match="matmul"):
+        panels @ V[1:]
+
+
+class Summing:
+    """Sums of numbers, counting how often it is sent."""
+
+    n_sent = 0
+
+    def __call__(self, parts):
+        return sum(parts)
+
+    def __reduce__(self):
+        Summing.n_sent += 1
+        return getattr, (np, "sum")
+
+
+def test_sums_count_nothing_twice_and_the_function_is_sent_once(client):
+    X = data()[0]
+    for operator in (KernelOperator(NTKKernel(), X), ClusterOperator(NTKKernel(), X, client)):
+        assert operator.fold(Summing(), iter([1.0] * 40), lambda one, rest: one + sum(rest)) == 40.0
+    assert Summing.n_sent < 5  # of ten tasks
 
 
 def test_classes(client):

@@ -8,7 +8,6 @@ import oracle
 import oracle_duals
 import pytest
 from contract import (
-    BOTH,
     JUMPING,
     OPPOSITE,
     PAIRS,
@@ -17,6 +16,7 @@ from contract import (
     deep,
     exact,
     kernels_of_pairs,
+    run_cuda,
     run_numba,
     tractable,
 )
@@ -30,45 +30,52 @@ from sklearn_ntk.layers import lower
 DEEP = [name for name in oracle_duals.DUALS if name not in (*JUMPING, "rbf")]
 
 
-def run_single(program, X, Y):
-    """Both kernels in single precision."""
-    return np.stack(gram(program, X, Y, BOTH, dtype="float32")).astype(np.float64)
+def single(run):
+    """A run in single precision."""
+    return lambda *arguments: run(*arguments, dtype="float32").astype(np.float64)
+
+
+on_each_device = pytest.mark.parametrize("run", [run_numba, run_cuda], ids=["cpu", "cuda"])
 
 
 @pytest.mark.slow
+@on_each_device
 @pytest.mark.parametrize("bias_var", [0.1, 0.0])
 @pytest.mark.parametrize("name", DEEP)
-def test_depth_20(name, bias_var):
+def test_depth_20(name, bias_var, run):
     known = exact(name, 20, bias_var)
-    assert_small(compare(run_numba, deep(name, 20, 2.0, bias_var), PAIRS, known), 1e-12)
+    assert_small(compare(run, deep(name, 20, 2.0, bias_var), PAIRS, known), 1e-12)
 
 
 @pytest.mark.slow
+@on_each_device
 @pytest.mark.parametrize("depth", [1, 3, 10])
 @pytest.mark.parametrize("name", DEEP)
-def test_single_precision(name, depth):
+def test_single_precision(name, depth, run):
     known, pairs = exact(name, depth, 0.1), tractable({**PAIRS, **OPPOSITE}, name, depth)
-    assert_small(compare(run_single, deep(name, depth), pairs, known), 2e-6)
+    assert_small(compare(single(run), deep(name, depth), pairs, known), 2e-6)
 
 
-@pytest.mark.parametrize("run, tolerance", [(run_numba, 1e-12), (run_single, 2e-6)])
+@on_each_device
 @pytest.mark.parametrize("offset", [1e2, 1e6])
-def test_common_offset(offset, run, tolerance):
+def test_common_offset(offset, run):
     """All rows have nearly the same direction."""
     X = offset + np.random.default_rng(0).standard_normal((6, 20))
     pairs = {f"{i} {j}": (X[i], X[j]) for i in range(6) for j in range(i)}
     network = oracle.mlp("relu", 5, 2.0, 0.1, {})
-    assert_small(compare(run, network, pairs, kernels_of_pairs(network, pairs)), tolerance)
+    known = kernels_of_pairs(network, pairs)
+    assert_small(compare(run, network, pairs, known), 1e-12)
+    assert_small(compare(single(run), network, pairs, known), 2e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-75, 1e75, 1e150])
-def test_scale(scale):
+def test_scale(scale, device):
     """A ReLU network without biases is homogeneous."""
     X = np.random.default_rng(0).standard_normal((20, 5))
     X = np.vstack([X, X[:5] + 1e-9, -X[:5]])
     program = lower(mlp(5), 2.0, 0.0)
-    expected = gram(program, X)
-    error = gram(program, scale * X) / scale / scale - expected
+    expected = gram(program, X, device=device)
+    error = gram(program, scale * X, device=device) / scale / scale - expected
     assert np.abs(error).max() <= 1e-14 * expected.max()
 
 

@@ -254,28 +254,27 @@ TIED_RESIDUAL = [
 ]
 
 
-def gradient_errors(run, network, w=1.7, b=0.1):
-    """Errors of the derivatives of both kernels, by the name of the pair."""
+def check_gradient(network, w=1.7, b=0.1):
+    """The derivatives of both kernels of pairs, on all engines."""
     program = lower(to_layers(network), w, b)
     X, Y = (np.array(rows) for rows in zip(*GRADIENT_PAIRS.values(), strict=True))
-    actual = np.diagonal(run(program, X, Y, gradient=True)[1], axis1=1, axis2=2)
     known = [oracle.gradient(network, *pair, 40, w=w, b=b) for pair in GRADIENT_PAIRS.values()]
-    error = actual - np.moveaxis(np.array(known, float), 0, -1)
-    scaled = relative(error, *(diagonals(program, Z)[:, None] for Z in (X, Y)))
-    return dict(zip(GRADIENT_PAIRS, scaled.max(axis=(0, 1)), strict=True))
+    for run in ENGINES.values():
+        actual = np.diagonal(run(program, X, Y, gradient=True)[1], axis1=1, axis2=2)
+        error = actual - np.moveaxis(np.array(known, float), 0, -1)
+        scaled = relative(error, *(diagonals(program, Z)[:, None] for Z in (X, Y)))
+        assert_small(dict(zip(GRADIENT_PAIRS, scaled.max(axis=(0, 1)), strict=True)), 1e-10)
 
 
 @pytest.mark.slow
-@engines
 @pytest.mark.parametrize("name", oracle_duals.DUALS)
-def test_gradient(name, run):
-    assert_small(gradient_errors(run, deep(name, 3, "w", "b")), 1e-10)
+def test_gradient(name):
+    check_gradient(deep(name, 3, "w", "b"))
 
 
-@engines
 @pytest.mark.parametrize("network", [TIED, TIED_RESIDUAL], ids=["mlp", "residual"])
-def test_gradient_of_partly_tied_networks(network, run):
-    assert_small(gradient_errors(run, network), 1e-10)
+def test_gradient_of_partly_tied_networks(network):
+    check_gradient(network)
 
 
 @engines

@@ -1,4 +1,4 @@
-"""Both engines agree, also on activations from elsewhere; one takes other types of arrays."""
+"""The engines agree, also on activations from elsewhere; one takes other types of arrays."""
 
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from contract import (
     engines,
     errors,
     rows_of,
+    run_cuda,
     run_numba,
     run_numpy,
     varied,
@@ -26,6 +27,7 @@ from sklearn_ntk.engines.packing.sides import NEAR
 from sklearn_ntk.engines.reference import tiles as _numpy
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, lower
 
+COMPILING = run_numba, run_cuda
 few_terms = pytest.mark.filterwarnings("ignore:The Hermite series")
 
 
@@ -40,16 +42,17 @@ def rows_of_all_kinds():
     return X, np.vstack([near, 2.0 * X[4], -X[5], 1e-3 * X[6], np.zeros(4), X[7]])
 
 
+@pytest.mark.parametrize("run", COMPILING, ids=["numba", "cuda"])
 @pytest.mark.parametrize("network", [mlp, resmlp])
 @pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
-def test_engines_agree(cls, network):
+def test_engines_agree(cls, network, run):
     """With derivatives and without."""
     X, Y = rows_of_all_kinds()
     depth = 1 if cls.name in oracle_duals.GROWING else 2
     program = lower(network(depth, varied(cls)), 1.7, 0.1)
     expected, expected_rates = run_numpy(program, X, Y, gradient=True)
-    actual, rates = run_numba(program, X, Y, gradient=True)
-    for values in (actual, run_numba(program, X, Y), run_numpy(program, X, Y)):
+    actual, rates = run(program, X, Y, gradient=True)
+    for values in (actual, run(program, X, Y), run_numpy(program, X, Y)):
         error = errors(values, expected, program, X, Y)
         assert error.max() <= (1e-12 if cls.name in JUMPING else 1e-13)
     for p in range(2):
@@ -213,7 +216,9 @@ def square():
 
 
 @pytest.mark.parametrize(
-    "run", [run_numpy, pytest.param(run_numba, marks=pytest.mark.slow)], ids=ENGINES
+    "run",
+    [run_numpy, *(pytest.param(run, marks=pytest.mark.slow) for run in COMPILING)],
+    ids=ENGINES,
 )
 def test_own_activation(square, run):
     """Code for it is compiled anew in every process, which takes its time."""

@@ -198,24 +198,24 @@ FORMS = {
 @pytest.mark.slow
 @both
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_form_of_the_rows_does_not_matter(cls, form):
+def test_form_of_the_rows_does_not_matter(cls, form, device):
     X, y = data()
     X = X.astype(np.float32).astype(np.float64)
-    model = cls().fit(form(X), y)
-    assert_same_model(model, cls().fit(X, y), X, rtol=1e-9)
+    model, other = (cls(device=device).fit(rows, y) for rows in (form(X), X))
+    assert_same_model(model, other, X, rtol=1e-9)
     assert_allclose(model.predict(form(X)), model.predict(X))
-    assert model.predict(form(X)).dtype == cls().fit(X, y).predict(X).dtype
+    assert model.predict(form(X)).dtype == other.predict(X).dtype
 
 
 @both
-def test_read_only_data_stay_as_they_are(cls):
+def test_read_only_data_stay_as_they_are(cls, device):
     X, y = data()
     K, weights = NTKKernel(1)(X), np.arange(40.0)
     arrays = (X, y, K, weights)
     kept = [array.copy() for array in arrays]
     for array in arrays:
         array.flags.writeable = False
-    cls().fit(X, y, weights).predict(X)
+    cls(device=device).fit(X, y, weights).predict(X)
     cls(kernel="precomputed", alpha=0.1).fit(K, y, weights).predict(K)
     cls(kernel="precomputed").fit(K, y).predict(K)
     for array, copy in zip(arrays, kept, strict=True):

@@ -37,6 +37,8 @@ pd = pytest.importorskip("pandas")
         NTKClassifier(),
         NTKRegressorCV({"depth": [1, 2]}),
         NTKClassifierCV({"depth": [1, 2]}),
+        NTKRegressor("ntk", features=None, device="cuda"),
+        NTKClassifier("ntk", features=None, device="cuda"),
     ]
 )
 def test_estimator_check(estimator, check):
@@ -104,7 +106,9 @@ def test_feature_names(cls):
 
 
 @both
-@pytest.mark.parametrize("kernel", ["ntk", "precomputed", NTKKernel(1) + RBF()], ids=str)
+@pytest.mark.parametrize(
+    "kernel", ["ntk", "precomputed", NTKKernel(1) + RBF(), NTKKernel(1, device="cuda")], ids=str
+)
 def test_pickle_round_trip(cls, kernel):
     X, y = data()
     X = NTKKernel(1)(X) if kernel == "precomputed" else X
@@ -156,11 +160,11 @@ def test_grid_search_reaches_every_parameter(cls, kernel, grid):
 
 
 @both
-def test_weights_are_routed_through_pipeline_and_search(cls):
+def test_weights_are_routed_through_pipeline_and_search(cls, device):
     X, y = data(60)
     weights = np.random.default_rng(0).integers(0, 4, 60).astype(float)
     with config_context(enable_metadata_routing=True):
-        estimator = cls().set_fit_request(sample_weight=True)
+        estimator = cls(device=device).set_fit_request(sample_weight=True)
         estimator = estimator.set_score_request(sample_weight=True)
         model = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), estimator)
         grid = {f"{cls.__name__.lower()}__depth": [0, 2]}

@@ -1,18 +1,21 @@
 """Estimators on a GPU, or on the stand-in for CuPy: rows of NumPy with a device, rows of CuPy."""
 
+import gc
 import pickle
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk._runtime import memory
+from sklearn_ntk._runtime.device import on_host
+from sklearn_ntk.estimators import _choice_of_solver
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4))
@@ -42,7 +45,15 @@ MODELS = [
     (NTKClassifier("ntk", loss="hinge"), "classes"),
     (NTKClassifier("ntk", loss="log_loss"), "labels"),
 ]
-models = pytest.mark.parametrize("model, targets", MODELS, ids=lambda each: str(each)[:60])
+models = pytest.mark.parametrize("number", range(len(MODELS)), ids=lambda k: str(MODELS[k])[1:60])
+
+
+@cache
+def on_cpu(number):
+    """A model of `MODELS` that was fitted on the CPU, its targets, and its results."""
+    model, targets = MODELS[number]
+    fitted = clone(model).fit(X, TARGETS[targets], WEIGHTS)
+    return fitted, TARGETS[targets], results(fitted, NEW)
 
 
 def results(model, new):
@@ -69,48 +80,53 @@ def assert_same(found, expected, kind):
     """Equal but for rounding, and of a kind of arrays."""
     for name, values in expected.items():
         assert isinstance(found[name], kind), name
-        part = found[name] if kind is np.ndarray else found[name].get()
+        part = on_host(found[name])
         assert part.dtype == values.dtype
         assert_allclose(part, values, rtol=1e-7, atol=1e-9, err_msg=name)
 
 
 @models
 @pytest.mark.parametrize("device", ["cuda", pytest.param("cuda:1", marks=pytest.mark.slow)])
-def test_rows_of_numpy(gpu, model, targets, device):
+def test_rows_of_numpy(gpu, number, device):
     """All attributes are of NumPy; a pickle predicts the same."""
     if device == "cuda:1" and gpu.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("needs a second device")
-    y = TARGETS[targets]
-    expected = clone(model).fit(X, y, WEIGHTS)
+    model, (expected, y, known) = MODELS[number][0], on_cpu(number)
     name = "device" if isinstance(model.kernel, str) else "kernel__device"
     fitted = clone(model).set_params(**{name: device}).fit(X, y, WEIGHTS)
     assert fitted.kernel_.device == device
-    assert_same(results(fitted, NEW), results(expected, NEW), np.ndarray)
+    found = results(fitted, NEW)
+    assert_same(found, known, np.ndarray)
     for each, value in vars(expected).items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
             size = np.abs(value).max(initial=0.0)
             assert_allclose(getattr(fitted, each), value, rtol=1e-6, atol=1e-7 * size)
     assert_allclose(fitted.feature_importances_, expected.feature_importances_, rtol=1e-7)
     again = pickle.loads(pickle.dumps(fitted))
-    assert_same(results(again, NEW), results(fitted, NEW), np.ndarray)
+    assert_same(results(again, NEW), found, np.ndarray)
     if hasattr(model, "noise") and model.training_time is None and model.uncertainty != "ensemble":
         likelihood = fitted.log_marginal_likelihood()
         assert_allclose(likelihood, expected.log_marginal_likelihood(), rtol=1e-8)
 
 
 @models
-def test_rows_of_cupy(gpu, model, targets):
-    """Results are of the kind of the new rows, whatever those of the fit were."""
-    y = TARGETS[targets]
-    expected = clone(model).fit(X, y, WEIGHTS)
-    known = results(expected, NEW)
-    fitted = clone(model).fit(*map(gpu.asarray, (X, y, WEIGHTS)))
+def test_rows_of_cupy(gpu, number):
+    """Results are of the kind of the new rows, whatever those of the fit were.
+
+    Rows are on the last device, while the first is the current one.
+    """
+    expected, y, known = on_cpu(number)
+    with gpu.cuda.Device(gpu.cuda.runtime.getDeviceCount() - 1):
+        *data, new = map(gpu.asarray, (X, y, WEIGHTS, NEW))
+    fitted = clone(MODELS[number][0]).fit(*data)
     assert isinstance(fitted.X_fit_, gpu.ndarray)
-    score = expected.score(X, y, WEIGHTS)
-    assert abs(fitted.score(*map(gpu.asarray, (X, y, WEIGHTS))) - score) < 1e-8
+    assert abs(fitted.score(*data) - expected.score(X, y, WEIGHTS)) < 1e-8
     for one in (fitted, expected):
-        assert_same(results(one, gpu.asarray(NEW)), known, gpu.ndarray)
+        assert_same(results(one, new), known, gpu.ndarray)
         assert_same(results(one, NEW), known, np.ndarray)
+    assert_allclose(fitted.feature_importances_, expected.feature_importances_, rtol=1e-7)
+    if hasattr(fitted, "sample_y"):
+        assert fitted.sample_y(NEW, 3).shape[-1] == fitted.sample_y(new, 3).shape[-1] == 3
 
 
 def test_transfers(gpu):
@@ -139,14 +155,20 @@ def test_transfers(gpu):
             if place is gpu.asarray:
                 assert log.to_device <= 8 * 10 * n
     log.clear()
-    NTKRegressor(**RELU, device="cuda").fit(rows, rows[:, 0])
-    assert log.from_device <= 8 * 10 * n * 15  # for each ridge
+    learning = NTKRegressor("ntk", features="full", n_feature_steps=1, device="cuda")
+    learning.fit(rows, rows[:, 0])
+    assert log.from_device <= 8 * 20 * n * 15 + 8 * d * d  # for each ridge, and the features
+    log.clear()
+    assert learning.predict_gradient(new).shape == (m, d) and log.from_device <= 8 * m * (d + 5)
+    log.clear()
+    assert learning.feature_importances_[0] > 0.5 and log.from_device <= 8 * (3 * n + d)
 
 
 def test_memory(gpu):
     """What a fit takes is given back, but for the factor of uncertainties."""
     if not hasattr(gpu, "LOG"):
         pytest.skip("counts bytes by the stand-in")
+    gc.collect()  # what errors of other tests refer to
     used = gpu.LOG.used
     fitted = NTKRegressor(**RELU, device="cuda").fit(X, Y)
     fitted.predict(NEW)
@@ -155,6 +177,48 @@ def test_memory(gpu):
     try:
         with pytest.raises(MemoryError, match=r"GB of the GPU's memory and .*, or device='cpu'"):
             NTKRegressor(**RELU, device="cuda", solver="cholesky").fit(X, Y)
+    finally:
+        gpu.set_limit(float("inf"))
+
+
+def test_memory_of_each_place(gpu, monkeypatch):
+    """A matrix is to fit where it is, and where a loss copies it to."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    model = NTKRegressor(**RELU, solver="cg", alpha=0.1, device="cuda")
+    hinge = NTKClassifier("ntk", activation="relu", loss="hinge", device="cuda")
+    gpu.set_limit(gpu.LOG.used + 40_000)  # less than the matrix
+    try:
+        for one in (model, clone(model).set_params(solver="local")):
+            text = message(lambda m=one: m.fit(X, Y), MemoryError)
+            assert "GB of the GPU's memory" in text and "NumPy" not in text
+    finally:
+        gpu.set_limit(float("inf"))
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "free_memory", lambda: 40_000.0)
+    text = message(lambda: hinge.fit(X, TARGETS["classes"]), MemoryError)
+    assert text.startswith("A copy of the Gram matrix of 79 rows") and "squared_error" in text
+
+
+def test_solvers_of_arrays_of_cupy(gpu, monkeypatch):
+    """What is on a GPU is factorised there, or refused, however many rows there are."""
+    monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 10)
+    monkeypatch.setattr(_choice_of_solver, "SHARE", 1e-9)
+    rows, K, y = map(gpu.asarray, (X, NTKKernel()(X), Y))
+    matrix = NTKRegressor("precomputed")
+    assert {m.fit(Z, y).solver_ for m, Z in ((NTKRegressor(**RELU), rows), (matrix, K))} == {
+        "cholesky"
+    }
+    for solver in ("cg", "nystroem"):
+        text = message(lambda s=solver: clone(matrix).set_params(solver=s).fit(K, y))
+        assert "takes matrices of NumPy" in text and "cupy.asnumpy" in text
+    if not hasattr(gpu, "LOG"):
+        return
+    gpu.set_limit(gpu.LOG.used + 50_000)
+    try:
+        for model, Z in ((NTKRegressor(**RELU), rows), (matrix, K)):
+            text = message(lambda m=model, Z=Z: clone(m).fit(Z, y), MemoryError)
+            assert "needs" in text and "copy the rows by cupy.asnumpy" in text
     finally:
         gpu.set_limit(float("inf"))
 
@@ -175,7 +239,10 @@ GRID = {"depth": [1, 2], "n_frozen": [0, 1]}
 def test_choice(gpu, model):
     y = TARGETS["labels"] if hasattr(model, "predict_proba") else Y
     expected = clone(model).fit(X, y)
-    fitted = clone(model).set_params(device="cuda").fit(X, y)
+    on_cuda = {"device": "cuda"}  # a kernel object has its own
+    if "kernel" in model.param_grid:
+        on_cuda = {"param_grid": {"kernel": [NTKKernel(1, device="cuda")]}}
+    fitted = clone(model).set_params(**on_cuda).fit(X, y)
     ones = np.ones(80)
     on_gpu = clone(model).fit(*map(gpu.asarray, (X, y, ones)))
     names = ["predict", "predict_gradient", "predict_proba"]
@@ -195,23 +262,19 @@ def test_choice(gpu, model):
         assert on_gpu.sample_y(gpu.asarray(NEW), 3, random_state=0).shape == (9, 3)
 
 
-def test_search(gpu):
-    """Devices are parameters like others."""
-    model = NTKRegressor(**RELU)
-    search = GridSearchCV(model, {"device": ["cpu", "cuda"], "depth": [1, 2]}, cv=2).fit(X, Y)
-    scores = search.cv_results_["mean_test_score"]
-    on_device = np.array([one["device"] == "cuda" for one in search.cv_results_["params"]])
-    assert_allclose(scores[on_device], scores[~on_device], rtol=1e-9)
-
-
+@pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
-def test_many_rows(gpu, solver):
-    """Solvers of many rows take the kernel of a GPU; new rows may be of CuPy."""
-    model = NTKRegressor(**RELU, solver=solver, leaf_size=40, alpha=0.1)
+def test_many_rows(gpu, solver, number):
+    """Solvers of many rows take the kernel of a GPU, in threads too; new rows may be of CuPy."""
+    if number >= gpu.cuda.runtime.getDeviceCount():
+        pytest.skip("needs a second device")
+    model = NTKRegressor(**RELU, solver=solver, leaf_size=40)
     expected = clone(model).fit(X, Y)
-    fitted = clone(model).set_params(device="cuda").fit(X, Y)
+    fitted = clone(model).set_params(device=f"cuda:{number}").fit(X, Y)
     known = expected.predict(NEW, return_std=True)
-    for new in (NEW, gpu.asarray(NEW)):
+    with gpu.cuda.Device(number):
+        on_device = gpu.asarray(NEW)
+    for new in (NEW, on_device):
         for part, other in zip(fitted.predict(new, return_std=True), known, strict=True):
             assert isinstance(part, type(new))
             assert_allclose(part if new is NEW else part.get(), other, rtol=1e-3, atol=1e-3)
@@ -224,6 +287,17 @@ def test_precomputed(gpu):
     assert_allclose(fitted.predict(gpu.asarray(K[:5])).get(), expected, rtol=1e-9)
 
 
+def test_labels_that_are_texts(gpu):
+    """CuPy has none: they are arrays of NumPy."""
+    labels = np.where(TARGETS["classes"], "up", "down")
+    model = NTKClassifier("ntk", alpha=0.1).fit(X, labels)
+    new, known = gpu.asarray(NEW), model.predict(NEW)
+    assert np.array_equal(model.predict(new), known)
+    (stage,) = model.staged_predict(new, [np.inf])
+    assert np.array_equal(stage, known)
+    assert model.score(gpu.asarray(X), labels) == model.score(X, labels)
+
+
 def test_equal_rows(gpu):
     """They are found by numbers, and compared; also if numbers are equal by chance."""
     from sklearn_ntk.estimators._equal_rows import distinct
@@ -231,6 +305,15 @@ def test_equal_rows(gpu):
     rows = RNG.integers(0, 2, (200, 3)) * np.array([1.0, -1.0, 1e300])
     for part, other in zip(distinct(gpu.asarray(rows)), distinct(rows), strict=True):
         assert np.array_equal(part, other)
+
+
+def test_pickles_of_rows_of_cupy(gpu):
+    """They have arrays of NumPy, and predict by them."""
+    fitted = NTKRegressor(**RELU, alpha=0.1).fit(gpu.asarray(X), gpu.asarray(Y))
+    again = pickle.loads(pickle.dumps(fitted))
+    assert isinstance(again.X_fit_, np.ndarray) and isinstance(fitted.X_fit_, gpu.ndarray)
+    assert not any(isinstance(each, gpu.ndarray) for each in vars(again).values())
+    assert_allclose(again.predict(NEW), fitted.predict(NEW), rtol=1e-9)
 
 
 LOADING = """
@@ -253,12 +336,6 @@ def test_pickles_without_cupy(gpu):
     command = [sys.executable, "-c", LOADING]
     done = subprocess.run(command, input=data, capture_output=True, check=True)
     assert done.stdout.split() == [b"True"]
-
-
-@pytest.mark.slow
-@parametrize_with_checks([NTKRegressor(device="cuda"), NTKClassifier(device="cuda")])
-def test_estimator_check(gpu, estimator, check):
-    check(estimator)
 
 
 # --- Errors ---------------------------------------------------------------------------------------
@@ -294,6 +371,55 @@ def test_arrays_of_several_places(gpu, model):
     text = message(lambda: other.fit(rows, on_device))
     assert "device='cpu' cannot take arrays of CuPy on device 0" in text
     assert "device='cpu' cannot" in message(lambda: other.fit(X, y).predict(rows))
+
+
+def test_arrays_of_other_libraries():
+    class Tensor:
+        __cuda_array_interface__, shape = {}, (80, 4)
+
+        def __array__(self, *arguments, **options):
+            raise TypeError("can't convert device type tensor to numpy")
+
+    model, ending = NTKRegressor(**RELU), "on a GPU of another library: pass cupy.asarray of it."
+    fitted = clone(model).fit(X, Y)
+    for name, call in (
+        ("X", lambda: model.fit(Tensor(), Y)),
+        ("y", lambda: model.fit(X, Tensor())),
+        ("sample_weight", lambda: model.fit(X, Y, Tensor())),
+        ("X", lambda: fitted.predict(Tensor())),
+        ("X", lambda: NTKKernel()(Tensor())),
+    ):
+        text = message(call)
+        assert text.startswith(f"{name} must be") and text.endswith(ending)
+
+
+def test_devices_that_would_be_ignored(gpu):
+    """Kernel objects compute by their own device, and precomputed ones where they are."""
+    y, K = TARGETS["classes"], NTKKernel(1)(X)
+    for model in (
+        NTKRegressor(NTKKernel(1), device="cuda"),
+        NTKClassifier(NTKKernel(1, device="cuda:1"), device="cuda"),
+        NTKRegressor(RBF(), device="cuda"),
+        NTKRegressorCV({"kernel": ["ntk", NTKKernel(1)]}, device="cuda"),
+    ):
+        assert "set the device of the kernel" in message(lambda m=model: m.fit(X, y))
+    NTKRegressor(NTKKernel(1, device="cuda"), device="cuda", alpha=1.0).fit(X, y)
+    model = NTKRegressor("precomputed", device="cuda", alpha=1.0)
+    assert "pass cupy.asarray of it" in message(lambda: model.fit(K, y))
+    assert model.fit(gpu.asarray(K), gpu.asarray(y)).solver_ == "cholesky"
+
+
+def test_memory_of_a_choice(gpu):
+    """It is that of the device of each kernel."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    gpu.set_limit(gpu.LOG.used + 50_000)
+    try:
+        model = NTKRegressorCV({"kernel": ["ntk", NTKKernel(1, device="cuda")]})
+        text = message(lambda: model.fit(X, Y), MemoryError)
+        assert text.startswith("A fit of 79 distinct rows needs") and "GPU's memory" in text
+    finally:
+        gpu.set_limit(float("inf"))
 
 
 def test_rows_that_cannot_be(gpu):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from both_estimators import assert_same_model, both
 from large_problems import data, labels
+from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF
@@ -123,15 +124,6 @@ def test_several_outputs_and_weights(solver):
 # --- Uncertainty ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def no_factor(monkeypatch):
-    """Few rows, too, have variances by conjugate gradients."""
-    monkeypatch.setattr(_approximations, "FACTORISED", 0)
-
-
-by_iterations = pytest.mark.usefixtures("no_factor")
-
-
 @each
 def test_standard_deviations_cover(solver):
     X, y, X_test, y_test = data(n=600)
@@ -143,28 +135,25 @@ def test_standard_deviations_cover(solver):
     assert far[0] > 5.0 * std.mean()
 
 
-@by_iterations
-def test_posterior_by_conjugate_gradients_is_the_exact_one():
+@pytest.mark.parametrize("least", [_approximations.LEAST, np.inf], ids=["single", "double"])
+def test_factor_in_single_precision(least, monkeypatch):
+    monkeypatch.setattr(_approximations, "FACTORISED", 0)
+    monkeypatch.setattr(_approximations, "LEAST", least)
     X, y, X_test, _ = data()
-    X_test = X_test[:100]
-    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y)
-    model = NTKRegressor(**PLAIN, alpha=0.1, solver="cg", tol=1e-7).fit(X, y)
+    X_test, rtol = X_test[:100], 1e-4 if least < 1.0 else 1e-9
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y, weights)
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="cg", tol=1e-9).fit(X, y, weights)
+    for one in (exact, model):  # that of conjugate gradients has seen some rows only
+        one._spread = exact._spread
     for keywords in ({"return_std": True}, {"return_cov": True}):
-        pairs = zip(model.predict(X_test, **keywords), exact.predict(X_test, **keywords), strict=1)
-        for found, expected in pairs:
-            assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-
-
-@by_iterations
-@pytest.mark.parametrize("method", ["conformal", "jackknife+"])
-def test_intervals_by_conjugate_gradients(method):
-    X_test = data()[2]
-    model = fitted(NTKRegressor, "cg")
-    exact = NTKRegressor(**PLAIN, alpha=model.alpha_).fit(*data()[:2])
-    found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
-    widths = [np.mean(ends[:, 1] - ends[:, 0]) for ends in (found, expected)]
-    assert_allclose(widths[0], widths[1], rtol=0.1)
-    assert_allclose(np.mean(found), np.mean(expected), atol=0.02)
+        found, expected = (one.predict(X_test, **keywords)[1] for one in (model, exact))
+        assert_allclose(found, expected, rtol=0, atol=rtol * np.abs(expected).max())
+    for method in ("conformal", "jackknife+"):
+        found, expected = (one.predict_interval(X_test, 0.8, method) for one in (model, exact))
+        assert_allclose(found, expected, atol=10.0 * rtol)
+    precision = model._posterior._kept[1][0].factor.factor.dtype
+    assert precision == (np.float32 if least < 1.0 else np.float64)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +161,7 @@ def test_intervals_by_conjugate_gradients(method):
     [
         ("local", lambda m, X: m.predict(X, return_cov=True), "return_cov needs one model"),
         ("local", lambda m, X: m.sample_y(X), "return_cov needs one model"),
-        ("local", lambda m, X: m.predict_interval(X), "solver='local'.*take method='gaussian'"),
-        ("nystroem", lambda m, X: m.predict_interval(X), "solver='nystroem'.*method='gaussian'"),
+        ("local", lambda m, X: m.predict_interval(X), "solver='local'.*take method='jackknife"),
         ("cg", lambda m, X: m.staged_predict(X, [1.0]), "staged_predict needs the whole Gram"),
         ("cg", lambda m, X: m.log_marginal_likelihood(), "needs the whole Gram matrix.*'cg'"),
     ],
@@ -189,6 +177,73 @@ def test_normal_intervals(solver):
     assert np.all(low < high)
 
 
+def copies():
+    """Rows that occur up to twice, with other targets, and new rows."""
+    X, y, X_test, _ = data(n=60)
+    return np.vstack([X, X[:9]]), np.append(y, y[:9] + 0.3), X_test
+
+
+def test_jackknife_of_all_rows_as_centres_is_exact():
+    X, y, X_test = copies()
+    exact = NTKRegressor(**PLAIN, alpha=0.1).fit(X, y)
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="nystroem").fit(X, y)
+    found, expected = (one.predict_interval(X_test, 0.8, "jackknife+") for one in (model, exact))
+    assert_allclose(found, expected, rtol=1e-7)
+
+
+def test_conformal_intervals_of_centres_are_those_of_refits():
+    X, y, X_test, _ = data(n=200)
+    alpha, rank = 0.1, 21  # of 25 rows that are no candidates for centres
+    model = NTKRegressor(**PLAIN, alpha=alpha, solver="nystroem", n_components=30).fit(X, y)
+    held = model._centers.held.rows
+    for x, ends in zip(X_test[:5], model.predict_interval(X_test[:5], 0.8), strict=True):
+        points = model._rows(np.vstack([X, x]))
+        Z = model._centers.basis.values(model.kernel_(points, model.X_fit_))
+        G = np.linalg.inv(Z @ Z.T + alpha * np.eye(len(Z)))
+        M = G - np.outer(G.sum(axis=0), G.sum(axis=0)) / G.sum()
+        for end in ends:
+            sizes = np.abs(M @ np.append(y, end)) / np.sqrt(M.diagonal())
+            order = np.sort(sizes[held])
+            assert len(held) == 25
+            assert_allclose(sizes[-1], order[rank - 1], rtol=1e-6)
+
+
+def test_jackknife_of_leaves_is_that_of_refits():
+    X, y, X_test = copies()
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="local", leaf_size=40).fit(X, y)
+    Y, leaves, kernel = model._targets, model._leaves, model.kernel_
+    rows, n = model._samples.group, len(y)
+    assert len(leaves.leaves) == 2
+
+    def without(i):
+        """Blended predictions at the new rows, and at the row i, without that row."""
+        points, left = np.vstack([X_test, X[i]]), np.flatnonzero(np.arange(n) != i)
+        points, values = model._rows(points), np.zeros(len(points))
+        for leaf, _, some, share in leaves.blocks(points):
+            kept = left[np.isin(rows[left], leaf.rows)]
+            one = NTKRegressor(kernel, alpha=0.1).fit(model.X_fit_[rows[kept]], y[kept])
+            values[some] += share * one.predict(points[some])
+        return values[:-1], abs(y[i] - values[-1])
+
+    values, sizes = map(np.array, zip(*map(without, range(n)), strict=True))
+    rank = int(np.ceil(0.8 * (n + 1)))
+    high = np.sort(values + sizes[:, None], axis=0)[rank - 1]
+    low = -np.sort(sizes[:, None] - values, axis=0)[rank - 1]
+    found = model.predict_interval(X_test, 0.8, "jackknife+")
+    assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-6)
+    assert Y.shape[0] == 60
+
+
+@pytest.mark.parametrize("solver, method", [("local", "jackknife+"), ("nystroem", "conformal")])
+def test_intervals_of_approximations_cover(solver, method):
+    X, y, X_test, y_test = data(n=600)
+    y_test = y_test + 0.2 * np.random.default_rng(9).normal(size=600)
+    model = NTKRegressor(**PLAIN, solver=solver, **SOLVERS[solver]).fit(X, y)
+    low, high = model.predict_interval(X_test, 0.9, method).T
+    low_share, high_share = (0.86, 0.95) if solver == "local" else (0.82, 0.98)  # 75 rows decide
+    assert low_share < np.mean((low < y_test) & (y_test < high)) < high_share
+
+
 # --- The choice -----------------------------------------------------------------------------------
 
 
@@ -196,7 +251,10 @@ def test_automatic_choice_tells_why(capsys, monkeypatch):
     monkeypatch.setattr(_iterations, "FEW", 0)
     monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 300)
     assert fitted(NTKRegressor, "auto", verbose=1).solver_ == "cg"
-    assert "solver='cg' for 400 distinct rows: conjugate gradients need" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "solver='cg' for 400 distinct rows: conjugate gradients need" in printed
+    for what in ("Gram matrix of 400 x 400 rows", "The true residual"):
+        assert printed.count(f"{what}: 100 %, done in") == 1
     model = fitted(NTKRegressor, "auto", max_memory=5e5, leaf_size=100, verbose=1)
     assert model.solver_ == "local"
     assert "solver='local' for 400 distinct rows: one matrix would" in capsys.readouterr().out
@@ -211,12 +269,33 @@ def test_what_does_not_fit_is_not_started(cls, solver, monkeypatch):
     message = rf"400 distinct rows by solver='{solver}' needs .* GB.*max_memory is 1e-05 GB"
     with pytest.raises(MemoryError, match=message):
         fitted(cls, solver, max_memory=1e4)
-    monkeypatch.setattr(_choice_of_solver, "check_memory", refuse)
+    monkeypatch.setattr(_choice_of_solver, "check_memory_of", refuse)
     with pytest.raises(MemoryError, match="400 distinct rows"):
         fitted(cls, solver)
 
 
-def refuse(n_bytes, what, remedy):
+def test_what_to_do_about_memory_can_be_done():
+    X, y, *_ = data()
+    K = NTKKernel()(X)
+    for model, rows, remedy in (
+        (NTKRegressor(**PLAIN, max_memory=1e4, leaf_size=100), X, "'local' .* a smaller leaf_size"),
+        (NTKRegressor(**PLAIN, max_memory=1e4, training_time=1.0), X, "take fewer rows, or incr"),
+        (NTKRegressor("precomputed", max_memory=1e4), K, "'cg' .* take solver='nystroem', or incr"),
+        (NTKRegressor("precomputed", max_memory=1e4, solver="cholesky"), K, "solver='nystroem'"),
+    ):
+        with pytest.raises(MemoryError, match=remedy):
+            model.fit(rows, y)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg"])
+def test_factors_of_uncertainty_that_do_not_fit_are_not_made(solver, monkeypatch):
+    model, X = fitted(NTKRegressor, solver, alpha=0.1), data()[2]
+    set_free(monkeypatch, 1e5)
+    with pytest.raises(MemoryError, match=r"uncertainty of a fit of .* rows needs .* leaf_size"):
+        model.predict(X[:5], return_std=True)
+
+
+def refuse(device, n_bytes, what, remedy):
     raise MemoryError(what)
 
 
@@ -281,11 +360,12 @@ def test_kernels_of_scikit_learn(solver):
 
 def test_fit_that_has_not_converged_warns_and_goes_on():
     X, y, *_ = data()
-    model = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6, max_iter=20, warm_start=True)
+    model = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6, max_iter=20)
     with pytest.warns(ConvergenceWarning, match="after 20 iterations with a residual of"):
         model.fit(X, y)
     first = model.residual_
     assert model.n_iter_ == 20 and first > 1e-6
+    model.set_params(warm_start=True)  # as the warning made one think of it
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
     assert model.residual_ < first
@@ -296,6 +376,18 @@ def test_fit_that_has_not_converged_warns_and_goes_on():
     assert_allclose(model.predict(X), whole.predict(X), atol=1e-5)
     model.fit(X[:300], y[:300])  # other rows: from the start
     assert model.residual_ <= 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel, activation", [("nngp", "erf"), ("ntk", "gelu")])
+def test_smooth_targets_without_noise(kernel, activation):
+    """Single precision is not enough for the ridge, and is not used."""
+    X = np.random.default_rng(0).normal(size=(2600, 2))
+    y = np.sin(X[:, 0]) + 0.5 * X[:, 1]
+    model = NTKRegressor(kernel, activation=activation, features=None, solver="cg")
+    model.fit(X[:-50], y[:-50])
+    assert model.residual_ <= 1e-4
+    assert np.sqrt(np.mean((model.predict(X[-50:]) - y[-50:]) ** 2)) < 0.02
 
 
 def test_constant_rows_and_targets():

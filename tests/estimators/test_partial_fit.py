@@ -7,8 +7,10 @@ import pytest
 from both_estimators import both
 from large_problems import data, labels
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import PairwiseKernel
 
 from sklearn_ntk import NTKClassifier, NTKRegressor
+from sklearn_ntk.solvers import _nystroem
 
 PLAIN = {"kernel": "ntk", "activation": "relu"}
 
@@ -61,6 +63,23 @@ def test_given_centers_make_parts_equal_to_the_whole():
 
 
 @both
+def test_parts_replace_a_fit_by_another_solver_with_a_warning(cls):
+    X, y, classes = parts(n=60)[0][0]
+    y = y if cls is NTKRegressor else classes
+    model = cls(**PLAIN).fit(X, y)
+    with pytest.warns(UserWarning, match="starts over, without the rows of a fit by solver='chol"):
+        model.partial_fit(X, y)
+    assert model.partial_fit(X, y).solver_ == "nystroem"  # without one: warnings are errors
+
+
+def test_shape_of_targets_is_that_of_the_first_part():
+    X, y, _ = parts(n=60)[0][0]
+    for first, second in ((y, y[:, None]), (y[:, None], y)):
+        model = NTKRegressor(**PLAIN, n_components=9).partial_fit(X, first).partial_fit(X, second)
+        assert model.predict(X).shape == first.shape
+
+
+@both
 def test_parts_may_follow_a_fit_and_survive_pickles(cls):
     pieces, X_test, _ = parts()
     model = cls(**PLAIN, solver="nystroem", n_components=150)
@@ -85,6 +104,16 @@ def test_memory_does_not_grow():
     assert model._centers.sums.weight > 0.0
     rows = sizes[-1] - sizes[0] - 8 * (50 + 4) * len(held.rows)
     assert rows < 1000 * 8
+
+
+def test_later_parts_go_on_when_no_more_rows_can_be_held(monkeypatch):
+    monkeypatch.setattr(_nystroem, "HELD", 40)
+    pieces, *_ = parts(n=150)
+    kernel = PairwiseKernel(metric="rbf")  # refuses blocks without rows
+    model = NTKRegressor(kernel, n_components=47, alpha=0.1)
+    for X, y, _ in pieces:  # nearly all rows of the first one are centres
+        assert len(model.partial_fit(X, y)._centers.held.rows) == 40
+    assert model._centers.sums.weight == 150.0
 
 
 @both
@@ -156,6 +185,12 @@ def test_class_weights():
     assert found > expected
     with pytest.raises(ValueError, match="class_weight='balanced' needs all rows at once"):
         streamed(NTKClassifier, pieces, class_weight="balanced")
+    X, _, classes = pieces[0]
+    for given, message in (({0: -1.0, 1: 1.0}, "finite weights >= 0"), ({5: 2.0}, "not in class")):
+        with pytest.raises(ValueError, match=message):
+            NTKClassifier(**PLAIN, class_weight=given).partial_fit(X, classes, classes=[0, 1, 2])
+    without = streamed(NTKClassifier, pieces, class_weight={0: 2.0, 2: 0.0})
+    assert without.classes_.tolist() == [0, 1]
 
 
 @both

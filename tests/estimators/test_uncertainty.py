@@ -32,7 +32,7 @@ def data(n=60, seed=0):
 def made(monkeypatch):
     """Sizes of the matrices that were factorised for a posterior."""
     sizes = []
-    for name in ("_projection", "_flow_projection"):
+    for name in ("projection", "_flow_projection"):
         make = getattr(_uncertainty, name)
         monkeypatch.setattr(
             _uncertainty, name, lambda K, *rest, make=make: sizes.append(len(K)) or make(K, *rest)

@@ -81,6 +81,34 @@ def test_linear_model(name):
         assert not linear(X).requires_grad
 
 
+class Scaled(nn.Linear):
+    """A weight divided by its norm, which counts as a constant."""
+
+    def forward(self, input):
+        with torch.no_grad():
+            norm = self.weight.norm()
+        return nn.functional.linear(input, self.weight / norm, self.bias)
+
+
+def test_constants_of_parameters():
+    """Forward mode does not know of ``no_grad``; rows are a named argument."""
+    model, X = Scaled(6, 3).double(), torch.randn(5, 6, dtype=torch.float64)
+    linear, step = Linearized(model), torch.randn(3, 6, dtype=torch.float64)
+    linear.differences.weight.data += step
+    expected = model(X) + X @ step.T / model.weight.norm()
+    assert_allclose(linear(input=X).detach(), expected.detach(), rtol=1e-12, atol=1e-14)
+    assert not linear.has_forward_mode
+
+
+def test_rows_of_another_shape():
+    """The error is the module's own, and the mode stays."""
+    model, X = model_and_rows("perceptron")
+    linear = Linearized(model)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        linear(X[:, 1:])
+    assert linear(X).shape == (5, 3) and linear.has_forward_mode
+
+
 def test_training_is_that_of_its_kernel():
     """Forty steps of torch's SGD against the closed form."""
     model, X = model_and_rows("perceptron")

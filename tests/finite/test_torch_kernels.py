@@ -146,9 +146,16 @@ def test_hidden_layer():
     close(empirical_nngp(model, X), hidden @ hidden.T / 8)
     found = empirical_nngp(model, X, X[:2], weight_var=2.0, bias_var=0.5)
     close(found, hidden @ hidden[:2].T / 4 + 0.5)
-    with pytest.raises(ValueError, match=r"got inputs of shape \(4, 5, 7\)"):
-        model = nn.Sequential(nn.Linear(6, 7), nn.Linear(7, 2), nn.Flatten())
-        empirical_nngp(model.double(), torch.randn(4, 5, 6))
+    named = Returning(lambda y: y.squeeze(), nn.Linear(6, 1)).double().requires_grad_(False)
+    close(empirical_nngp(named, X), (X @ X.T / 6).numpy())
+    pair = nn.Linear(6, 2), nn.Linear(2, 3)
+    for model, rows in (
+        (nn.Sequential(*pair, nn.Flatten()), torch.randn(4, 5, 6)),
+        (nn.Sequential(*pair, nn.Unflatten(1, (3, 1)), nn.Conv1d(3, 2, 1), nn.Flatten()), X),
+        (Returning(lambda y: torch.cat([y, y], 1)), X),
+    ):
+        with pytest.raises(ValueError, match=r"whose outputs are others: pass a part"):
+            empirical_nngp(model.double(), rows)
 
 
 def test_features():
@@ -190,12 +197,12 @@ class Counting(nn.Module):
 
 
 class Returning(nn.Module):
-    def __init__(self, wrap):
+    def __init__(self, wrap, layer=None):
         super().__init__()
-        self.layer, self.wrap = nn.Linear(6, 4), wrap
+        self.layer, self.wrap = layer or nn.Linear(6, 4), wrap
 
     def forward(self, x):
-        return self.wrap(self.layer(x))
+        return self.wrap(self.layer(input=x))
 
 
 def body(*middle):
@@ -226,6 +233,10 @@ REFUSED = {
     "all frozen": (lambda: body().requires_grad_(False), "got Sequential with none: set"),
     "axes": (lambda: Returning(lambda y: y[:, None]), r"got shape \(3, 1, 4\)|got shape \(1, 1, 4"),
     "transposed": (lambda: Returning(torch.t), r"for n = 1 rows; got shape \(4, 1\)"),
+    "whole numbers": (
+        lambda: Returning(lambda y: y.argmax(1)),
+        "must return real numbers; got torch.int64: take those before the last step",
+    ),
     "tuple": (lambda: Returning(lambda y: (y, y)), "must return a tensor.*; got tuple: wrap"),
 }
 
@@ -253,6 +264,11 @@ def test_buffers_are_restored():
 
 def test_other_arguments():
     model, X = model_and_rows("perceptron")
+    for row in (0, 3):
+        missing = X.clone()
+        missing[row, 1] = np.nan
+        with pytest.raises(ValueError, match="needs finite outputs of the model; got nan: leave"):
+            empirical_ntk(model, missing)
     with pytest.raises(ValueError, match=r"X must have rows; got shape \(0, 6\)"):
         empirical_ntk(model, X[:0])
     with pytest.raises(ValueError, match="outputs must be a number from 0 to 2; got 3"):

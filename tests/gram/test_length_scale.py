@@ -1,5 +1,7 @@
 """Derivatives of Gram matrices with respect to length scales."""
 
+from functools import cache
+
 import numpy as np
 import oracle
 import pytest
@@ -15,12 +17,6 @@ from sklearn_ntk.layers import Dense, Output, lower
 
 X = np.vstack([np.random.default_rng(0).standard_normal((4, 4)), np.zeros(4)])
 PAIRS = {key: pair for key, pair in ALL_PAIRS.items() if key[:-1] != "opposite "}
-
-
-@pytest.fixture(params=["numba", "reference"])
-def engine(request, monkeypatch):
-    """Compute by this engine."""
-    monkeypatch.setitem(_work.ENGINES, "cpu", request.param)
 
 
 def differences(program, X, get, step=1e-3):
@@ -45,22 +41,28 @@ def assert_derivative(program, X, rtol=1e-9):
 # --- Right ----------------------------------------------------------------------------------------
 
 
+@cache
+def exact(name, depth, bias_var):
+    network = deep(name, depth, 2.0, bias_var)
+    return [oracle.gradient_length_scale(network, *pair, 50) for pair in PAIRS.values()]
+
+
 @pytest.mark.parametrize("depth", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("bias_var", [0.1, 0.0])
 @pytest.mark.parametrize("name", ["relu", "erf", "sin", "gelu"])
 def test_high_precision(name, bias_var, depth, engine):
     """To rounding also where rows nearly coincide; nearly opposite ones have half of the digits."""
-    network = deep(name, depth, 2.0, bias_var)
-    program, (left, right) = lower(to_layers(network)), zip(*PAIRS.values(), strict=True)
+    program = lower(to_layers(deep(name, depth, 2.0, bias_var)))
+    left, right = zip(*PAIRS.values(), strict=True)
     rows, n = np.array(left + right), len(left)
-    exact = [oracle.gradient_length_scale(network, *pair, 50) for pair in PAIRS.values()]
+    known = exact(name, depth, bias_var)
     for k, get in enumerate(BOTH):
         found = gradient_length_scale(program, rows, get)
         scale = np.sqrt(diagonals(program, rows)[k])
         for i, (key, (x, y)) in enumerate(PAIRS.items()):
             beside = np.linalg.norm(x + y) if "opposite and" in key else 1.0
             bound = (2e-14 + 1e-16 / beside) * scale[i] * scale[n + i]
-            assert_allclose(found[i, n + i], exact[i][k], rtol=0, atol=bound, err_msg=key)
+            assert_allclose(found[i, n + i], known[i][k], rtol=0, atol=bound, err_msg=key)
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)

@@ -109,7 +109,7 @@ def test_wrong_out(out, message):
         gram(PROGRAM, np.eye(4), out=out)
 
 
-def test_out_of_other_structure():
+def test_out_of_other_structure(device):
     X, K = np.eye(4), np.zeros((4, 4))
     with pytest.raises(ValueError, match="tuple of 2"):
         gram(PROGRAM, X, get=BOTH, out=K)
@@ -118,7 +118,7 @@ def test_out_of_other_structure():
     with pytest.raises(ValueError, match="share memory"):
         gram(PROGRAM, X, get=BOTH, out=(K, K))
     with pytest.raises(ValueError, match="share memory"):
-        gram(PROGRAM, X, out=X)
+        gram(PROGRAM, X, out=X, device=device)
 
 
 class Matrix(np.ndarray):

@@ -101,12 +101,12 @@ def test_inverse_of_a_norm_overflows(start):
 @pytest.mark.parametrize(
     "network", [mlp(1), cnn((2, 2, 1), 1, "pool"), cnn((2, 2, 1), 1, "flatten")], ids=len
 )
-def test_no_rows(network):
+def test_no_rows(network, device):
     program = lower(network)
     for Z, Y in ((X[:0], None), (X[:0], X), (X, X[:0])):
-        K, T = gram(program, Z, Y, ("nngp", "ntk"))
+        K, T = gram(program, Z, Y, ("nngp", "ntk"), device=device)
         assert K.shape == T.shape == (len(Z), len(Z if Y is None else Y))
-    assert diagonal(program, X[:0]).shape == (0,)
+    assert diagonal(program, X[:0], device=device).shape == (0,)
 
 
 def test_gap_of_opposite_rows_overflows():

@@ -24,13 +24,6 @@ PAIRS = ALL_PAIRS | {f"{key}, exchanged": (y, x) for key, (x, y) in ALL_PAIRS.it
 PAIRS |= {"twice": (ROW, 2.0 * ROW), "half opposite": (ROW, -0.5 * ROW)}
 
 
-@pytest.fixture(params=["numba", "reference"])
-def engine(request, monkeypatch):
-    """Compute by this engine."""
-    monkeypatch.setitem(_work.ENGINES, "cpu", request.param)
-    return request.param
-
-
 @pytest.fixture
 def reference(monkeypatch):
     monkeypatch.setitem(_work.ENGINES, "cpu", "reference")

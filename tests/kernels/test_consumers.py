@@ -61,9 +61,9 @@ def test_pairwise_kernels_passes_the_whole_matrix_at_once():
     assert RecordingKernel.calls == [((7, 3), (7, 3), True), ((7, 3), (4, 3), False)]
 
 
-def test_gpr_optimiser_raises_the_likelihood():
+def test_gpr_optimiser_raises_the_likelihood(device):
     X, y = regression_data(60, noise=0.3)
-    kernel = NTKKernel(depth=1, weight_var=0.1, bias_var=0.02) + WhiteKernel(0.5)
+    kernel = NTKKernel(1, weight_var=0.1, bias_var=0.02, device=device) + WhiteKernel(0.5)
     before = GaussianProcessRegressor(kernel, optimizer=None).fit(X, y)
     after = GaussianProcessRegressor(kernel).fit(X, y)
     assert kernel.k1.weight_var == 0.1  # the kernel given is not the one fitted
@@ -72,10 +72,12 @@ def test_gpr_optimiser_raises_the_likelihood():
     assert after.score(*regression_data(seed=5)) > 0.7
 
 
-@pytest.mark.parametrize("name", ["ntk-shallow", "nngp-erf", "ntk-no-bias", "nested"])
-def test_gpr_likelihood_is_that_of_the_normal_distribution(name):
+@pytest.mark.parametrize("name", ["ntk-shallow", "nngp-erf", "ntk-no-bias", "nested", "on-gpu"])
+def test_gpr_likelihood_is_that_of_the_normal_distribution(name, request):
     X, y = regression_data(15)
-    kernel = KERNELS[name]
+    kernel = KERNELS.get(name, KERNELS["nngp-on-gpu"])
+    if name == "on-gpu":
+        request.getfixturevalue("gpu")
     gpr = GaussianProcessRegressor(kernel, alpha=0.1, optimizer=None).fit(X, y)
     theta = kernel.theta + 0.2
     value, gradient = gpr.log_marginal_likelihood(theta, eval_gradient=True)
@@ -167,8 +169,9 @@ def test_spectral_clustering_finds_the_blobs():
         (GaussianProcessRegressor(NTKKernel(), alpha=0.1, optimizer=None), regression_data()),
         (KernelRidge(kernel=NTKKernel(), alpha=0.1), regression_data()),
         (SVC(kernel=NTKKernel()), noisy_classes()),
+        (KernelRidge(kernel=NTKKernel(device="cuda"), alpha=0.1), regression_data()),
     ],
-    ids=["GPR", "KernelRidge", "SVC"],
+    ids=["GPR", "KernelRidge", "SVC", "on a GPU"],
 )
 def test_grid_search_over_depth_and_activation(model, data):
     step = type(model).__name__.lower()
@@ -181,4 +184,4 @@ def test_grid_search_over_depth_and_activation(model, data):
     assert scores[0] == scores[2] != scores[1] != scores[3]  # no activation in a linear network
     fitted = search.best_estimator_[-1].kernel
     assert fitted.depth == search.best_params_[f"{step}__kernel__depth"]
-    assert model.kernel == NTKKernel()
+    assert model.kernel == NTKKernel(device=model.kernel.device)

@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.model_selection import _candidates
-from sklearn_ntk.model_selection._search import NETWORK
+from sklearn_ntk.model_selection._grid import NETWORK, candidates_of
 
 # --- Candidates -----------------------------------------------------------------------------------
 
@@ -26,7 +26,7 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
     grid = {**GRID, "n_frozen": [0, 1], "bias_var": [0.1, 0.5]}
     grids = [grid, {"architecture": [resmlp(2)]}, {"kernel": [RBF(2.0), NNGPKernel(1)]}]
     search = NTKRegressorCV(grids)
-    points = search._candidates()
+    points = candidates_of(search)
     calls = []
     gram = _candidates.gram
     monkeypatch.setattr(_candidates, "gram", lambda *a, **k: calls.append(a) or gram(*a, **k))

@@ -1,4 +1,4 @@
-"""The numerical contract: pairs of rows, runs of both engines on them, and their errors.
+"""The numerical contract: pairs of rows, runs of all engines on them, and their errors.
 
 Errors are differences to the values of `oracle`, relative to the diagonals of the Gram matrices.
 """
@@ -6,6 +6,7 @@ Errors are differences to the values of `oracle`, relative to the diagonals of t
 import inspect
 from functools import cache
 
+import gpu
 import numpy as np
 import oracle
 import oracle_duals
@@ -39,17 +40,23 @@ def rows_of(scan, part):
     return scan._replace(records=cut(scan.records), rates=cut(scan.rates))
 
 
-def run_numba(program, X, Y, gradient=False):
+def run_numba(program, X, Y, gradient=False, **options):
     """Kernels and derivatives as `run_numpy`, by the compiled engine."""
-    result = gram(program, X, Y, BOTH, gradient)
+    result = gram(program, X, Y, BOTH, gradient, **options)
     if gradient:
         return tuple(map(np.stack, result))
     return np.concatenate([part.reshape(-1, *part.shape[-2:]) for part in result])
 
 
-ENGINES = {"numpy": run_numpy, "numba": run_numba}
+def run_cuda(program, X, Y, gradient=False, **options):
+    """Kernels and derivatives as `run_numpy`, by the engine for GPUs, or on its stand-in."""
+    with gpu.ready():
+        return run_numba(program, X, Y, gradient, device="cuda", **options)
+
+
+ENGINES = {"numpy": run_numpy, "numba": run_numba, "cuda": run_cuda}
 engines = pytest.mark.parametrize(
-    "run", [pytest.param(run_numpy, marks=pytest.mark.reference), run_numba], ids=ENGINES
+    "run", [pytest.param(run_numpy, marks=pytest.mark.reference), run_numba, run_cuda], ids=ENGINES
 )
 
 

@@ -1,5 +1,6 @@
-"""The numerical contract over positions: a network for every layer, and runs of both engines."""
+"""The numerical contract over positions: a network for every layer, and runs of all engines."""
 
+import gpu
 import numpy as np
 import pytest
 
@@ -288,10 +289,16 @@ def run_numpy(program, X, Y, gradient=False, portion=None):
     return (values, np.stack(rates)) if gradient else values
 
 
-def run_gram(program, X, Y, gradient=False):
+def run_gram(program, X, Y, gradient=False, **options):
     """Kernels and derivatives as `run_numpy`, by `gram.gram`."""
-    result = gram(program, X, Y, BOTH, gradient)
+    result = gram(program, X, Y, BOTH, gradient, **options)
     return tuple(map(np.stack, result)) if gradient else np.stack(result)
 
 
-ENGINES = {"numpy": run_numpy, "gram": run_gram}
+def run_cuda(program, X, Y, gradient=False):
+    """Kernels and derivatives as `run_numpy`, by the engine for GPUs, or on its stand-in."""
+    with gpu.ready():
+        return run_gram(program, X, Y, gradient, device="cuda")
+
+
+ENGINES = {"numpy": run_numpy, "gram": run_gram, "cuda": run_cuda}

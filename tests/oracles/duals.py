@@ -58,9 +58,7 @@ def features_of(act, *variances):
     if not act.is_series:
         return [act.features(v) for v in variances]
     v = np.stack(np.broadcast_arrays(*variances))
-    rows = act.expand(v)
-    record = (*series.head(rows, v), *rows.unit)
-    return [tuple(x[i] for x in record) for i in range(len(v))]
+    return [tuple(x[i] for x in series.expand(act, v)[1]) for i in range(len(v))]
 
 
 def dual_of(act, q, left, right):

@@ -41,6 +41,8 @@ NETWORKS = {
     "nngp-length": NNGPKernel(activation="erf", bias_var=0.0, length_scale=2.0),
     "ntk-lengths-fixed": NTKKernel(length_scale=[0.5, 1, 3], length_scale_bounds="fixed"),
     "nngp-only-lengths": NNGPKernel(length_scale=[0.5, 1.0, 3.0], architecture=UNTIED),
+    "ntk-on-gpu": NTKKernel(1, "erf", length_scale=[2.0, 1.0, 0.5], device="cuda"),
+    "nngp-on-gpu": NNGPKernel(weight_var=1.4, architecture=SHORTCUT, device="cuda"),
 }
 COMPOSITES = {
     "sum": NTKKernel(depth=1) + WhiteKernel(0.2),

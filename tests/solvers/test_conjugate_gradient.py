@@ -12,7 +12,7 @@ from sklearn_ntk import NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
 from sklearn_ntk.gram import ArrayOperator, KernelOperator, _operator
 from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations
-from sklearn_ntk.solvers._iterations import System
+from sklearn_ntk.solvers._iterations import System, bytes_of_columns
 from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
 
 
@@ -33,7 +33,8 @@ def test_solution_is_the_exact_one(ridge):
     X = operator.X[:50] + 0.1
     values, expected = values_of(path, operator, X), values_of(exact, operator, X)
     assert_allclose(values, expected, atol=1e-7)
-    assert path.solution.residuals is None and len(path.errors) == 0
+    ratio = path.solution.precision / exact.solution.precision
+    assert abs(ratio.mean() - 1.0) < 0.02 and ratio.std() < 0.2 and len(path.errors) == 0
 
 
 def test_arrays_and_one_column():
@@ -62,7 +63,7 @@ def test_residual_is_the_true_one():
     solution = ConjugateGradient(1e-2).fit(operator, Y, weights).solution
     root = np.sqrt(weights)[:, None]
     A = root * operator.dense() * root.T + 1e-2 * np.eye(len(Y))
-    B = np.column_stack([root * Y, root])
+    B = np.column_stack([root * (Y - np.average(Y, axis=0, weights=weights)), root])
     R = B - A @ solution.details.columns
     residual = np.max(np.linalg.norm(R, axis=0) / np.linalg.norm(B, axis=0))
     assert_allclose(solution.details.residual, residual, rtol=1e-6)
@@ -181,16 +182,17 @@ def test_memory_is_asked_for_before_the_matrix(monkeypatch, precision):
     operator, Y, weights = rows_of(n=100)
     asked = []
 
-    def refuse(n_bytes, what, remedy):
+    def refuse(device, n_bytes, what, remedy):
         asked.append(n_bytes)
         raise MemoryError(what)
 
-    monkeypatch.setattr(_operator, "check_memory", refuse)
+    monkeypatch.setattr(_operator, "check_memory_of", refuse)
     monkeypatch.setattr(operator, "single", pytest.fail)
     monkeypatch.setattr(operator, "dense", pytest.fail)
     with pytest.raises(MemoryError, match="100 rows by conjugate gradients"):
         ConjugateGradient(0.1).fit(operator, Y, weights)
-    assert asked == [(4.0 if precision == "single" else 8.0) * 100**2 + 12.0 * 100 * 10]
+    matrix, columns = (4.0 if precision == "single" else 8.0) * 100**2, bytes_of_columns(100, 35)
+    assert asked == [matrix + columns]
 
 
 def test_progress_is_told(capsys):

@@ -93,6 +93,16 @@ def test_not_positive_definite(gpu):
     assert texts[0] == texts[1]
 
 
+def test_eigenvalues_that_fail(gpu, monkeypatch):
+    """CuPy tells only if it is asked to."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("lets the stand-in fail")
+    K, Y, _ = problem()
+    monkeypatch.setattr(gpu.linalg, "MOST", 3)
+    with pytest.raises(np.linalg.LinAlgError, match=r"of a matrix of \d+ rows, .*xsyevd.*'cpu'\.$"):
+        EarlyStopping(20.0).fit(gpu.asarray(K), Y)
+
+
 def test_bad_matrices(gpu):
     K, Y, _ = problem()
     K[0, 1] += 1.0
@@ -154,6 +164,23 @@ def test_conjugate_gradients(gpu):
     )
     assert_allclose(found.solution.dual, expected.solution.dual, atol=1e-3)
     assert isinstance(KernelOperator(NTKKernel(device="cuda"), X).single(), gpu.ndarray)
+
+
+def test_products(gpu):
+    """Of a matrix that a GPU computes, no entry comes down."""
+    from sklearn_ntk import NTKKernel
+    from sklearn_ntk.gram import KernelOperator
+
+    X, B = np.random.default_rng(0).standard_normal((2, 150, 4))
+    expected = KernelOperator(NTKKernel(), X) @ B
+    operator = KernelOperator(NTKKernel(device="cuda"), X)
+    if hasattr(gpu, "LOG"):
+        gpu.LOG.clear()
+    assert_allclose(operator @ B, expected, rtol=1e-12)
+    assert not hasattr(gpu, "LOG") or gpu.LOG.from_device <= 2 * B.nbytes
+    if gpu.cuda.runtime.getDeviceCount() > 1:
+        elsewhere = KernelOperator(NTKKernel(device="cuda:1"), X)
+        assert_allclose(elsewhere @ B, expected, rtol=1e-12)
 
 
 def test_transfers(gpu):

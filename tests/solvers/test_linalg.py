@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
 
+from sklearn_ntk._runtime.progress import Progress
 from sklearn_ntk.solvers import _factors
 from sklearn_ntk.solvers._factors import Spectrum, cholesky, try_cholesky
 
@@ -32,14 +33,21 @@ def test_cholesky_solves_and_inverts(n, order):
 
 
 @pytest.mark.parametrize("n", [65, 128, 200])
-def test_panels_are_one_factorisation(n, monkeypatch):
+@pytest.mark.parametrize("dtype, rtol", [(np.float64, 1e-12), (np.float32, 1e-4)])
+def test_panels_are_one_factorisation(n, dtype, rtol, monkeypatch):
     A = definite(n)
-    whole = try_cholesky(A.copy()).factor
+    whole = try_cholesky(A.copy())
+    diagonal = whole.inverse_diagonal()
     monkeypatch.setattr(_factors, "LARGEST", 64)
     monkeypatch.setattr(_factors, "PANEL", 48)
-    assert_allclose(try_cholesky(A.copy()).factor, whole, atol=1e-13)
+    progress = Progress(_factors.work(n), "A factorisation", "wait")
+    found = try_cholesky(A.astype(dtype), progress)
+    assert found.factor.dtype == dtype and progress.done == progress.total
+    assert_allclose(found.factor, whole.factor, rtol=0, atol=rtol)
+    assert_allclose(found.inverse_diagonal(), diagonal, rtol=rtol)
+    assert found.solve(right_hand_sides(n)).dtype == dtype
     A[n - 1, n - 1] = -1.0
-    assert try_cholesky(A) is None
+    assert try_cholesky(A.astype(dtype)) is None
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-3, 5.0])

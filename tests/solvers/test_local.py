@@ -1,5 +1,7 @@
 """Local models: trees, blending, and leave-one-out residuals of the whole."""
 
+import re
+
 import numpy as np
 import pytest
 from large_problems import rows_of, values_of
@@ -8,8 +10,8 @@ from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import KernelOperator
-from sklearn_ntk.solvers import Local, Ridge
-from sklearn_ntk.solvers._tree import Split, grow, shares
+from sklearn_ntk.solvers import Local, Ridge, _local
+from sklearn_ntk.solvers._tree import Split, directions_of, grow, shares
 
 # --- Trees ----------------------------------------------------------------------------------------
 
@@ -123,6 +125,21 @@ def test_kernels_without_gradients_are_split_along_the_principal_component(kerne
     assert direction[1] > 0.9 * np.linalg.norm(direction)
 
 
+@pytest.mark.parametrize("kernel", [RBF(20.0), NTKKernel()], ids=["rbf", "ntk"])
+@pytest.mark.parametrize("n", [50, 260])
+def test_few_directions_of_many_columns_are_found(kernel, n):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 250))
+    X[:, 7] *= 10.0
+    y, weights = X[:, [7]], np.ones(n)
+    found = directions_of(KernelOperator(kernel, X), y, weights, 0.1)
+    assert found.shape == (250, 49 if n < 200 and isinstance(kernel, RBF) else 8)
+    first = np.abs(found[:, 0] * (1.0 if isinstance(kernel, RBF) else X.std(axis=0)))
+    assert first[7] > 0.9 * np.linalg.norm(first)
+    same = directions_of(KernelOperator(RBF(1.0), np.ones((n, 250))), y, weights, 0.1)
+    assert np.all(np.isfinite(same)) and np.any(same)
+
+
 def test_ridge_is_the_best_one_of_the_blended_errors():
     operator, Y, weights = rows_of(n=900, noise=0.5)
     solver = Local(leaf_size=400)
@@ -153,6 +170,17 @@ def test_bad_parameters(arguments, message):
     operator, Y, _ = rows_of(n=50)
     with pytest.raises(ValueError, match=message):
         Local(**arguments).fit(operator, Y)
+
+
+def test_overlaps_that_make_too_many_leaves_are_refused_before_they_grow(monkeypatch):
+    operator, Y, _ = rows_of(n=300)
+    monkeypatch.setattr(_local, "grow", None)
+    message = r"at most 20 of 300 rows .* by 0.3 have .* rows in all: take overlap=(0.\d+)"
+    with pytest.raises(ValueError, match=message) as caught:
+        Local(0.1, leaf_size=20, overlap=0.3).fit(operator, Y)
+    overlap = float(re.search(message, str(caught.value))[1])
+    leaves = grow(operator.X, 20, overlap, lambda rows: np.eye(4))[1]
+    assert 10 * 300 < sum(map(len, leaves)) <= 20 * 300
 
 
 def test_matrices_without_rows_are_refused():

@@ -13,7 +13,7 @@ from ..._runtime.device import is_on_device
 from ..._runtime.memory import check_memory
 from .._work import diagonals_of
 from ..rows import tiles as rows_of_tiles
-from .devices import check_device, free_memory, library
+from .devices import check_device, free_memory, library, refusing
 
 __all__ = ["Engine"]
 
@@ -41,12 +41,13 @@ class Engine:
     def check_rows(self, X, name="X"):
         """Rows (n, d) in float64 and C order, and their norms (n,), in device memory."""
         X, norms = rows_of_tiles.check_rows(X, name)
-        return self._uploaded(X, norms)
+        with refusing(f"{len(X)} rows"):
+            return self._uploaded(X, norms)
 
     def upload(self, rows):
         """Arrays of rows in the memory of the device, in float64 if they were arrays of NumPy."""
         asarray = library().asarray
-        with self.active():
+        with self.active(), refusing(f"{sum(map(len, rows))} rows"):
             return tuple(X if is_on_device(X) else asarray(X, np.float64) for X in rows)
 
     def free_memory(self):
@@ -56,7 +57,7 @@ class Engine:
 
     def _uploaded(self, *arrays):
         """The arrays in device memory."""
-        return tuple(a if is_on_device(a) else library().asarray(a) for a in arrays)
+        return tuple(map(library().asarray, arrays))
 
     def as_result(self, values):
         """An array where results are."""
@@ -71,11 +72,16 @@ class Engine:
         """Raise MemoryError if ``n_bytes`` are not free where results are."""
         if self._is_host:
             check_memory(n_bytes, what, remedy)
-        elif n_bytes > (free := free_memory()):
+        else:
+            remedy += "; results for arrays of NumPy are in the memory of the machine"
+            self.check_free(n_bytes, what, remedy)
+
+    def check_free(self, n_bytes, what, remedy):
+        """Raise MemoryError if ``n_bytes`` of the device are not free."""
+        if n_bytes > (free := self.free_memory()):
             raise MemoryError(
                 f"{what} needs {n_bytes / 1e9:.3g} GB of the GPU's memory and {free / 1e9:.3g} GB "
-                f"are free: {remedy}; or pass arrays of NumPy and device='cuda', which fill a "
-                f"result in the memory of the machine."
+                f"are free: {remedy}."
             )
 
     def count_threads(self):
@@ -88,13 +94,20 @@ class Engine:
         from .tile_work import TileWork
 
         work = TileWork if program.shape is None else LineWork
-        return work(program, [self._uploaded(*r) for r in rows], names, gradient, dtype)
+        with refusing(f"the pass over {_count(rows)} rows"):
+            return work(program, [self._uploaded(*r) for r in rows], names, gradient, dtype)
 
     def diagonals(self, program, rows, names, gradient, dtype):
         """Diagonals as `Work` has them."""
         from . import line_work, sides
 
-        rows = [self._uploaded(*side) for side in rows]
-        if program.shape is not None:
-            return diagonals_of(line_work.scan(program, rows, gradient, dtype))
-        return diagonals_of(sides.scan(program, rows, gradient, names, dtype)[0])
+        with refusing(f"the pass over {_count(rows)} rows"):
+            rows = [self._uploaded(*side) for side in rows]
+            if program.shape is not None:
+                return diagonals_of(line_work.scan(program, rows, gradient, dtype))
+            return diagonals_of(sides.scan(program, rows, gradient, names, dtype)[0])
+
+
+def _count(rows):
+    """Number of the rows of all sides."""
+    return sum(len(X) for X, _ in rows)

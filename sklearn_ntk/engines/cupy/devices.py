@@ -1,6 +1,7 @@
 """Devices of CUDA, and why there may be none, in one sentence."""
 
 import os
+from contextlib import contextmanager
 
 REMEDY = "install the extra 'cuda12' or 'cuda13' of sklearn-ntk, or take device='cpu'"
 
@@ -38,14 +39,28 @@ def check_device(number):
         count = cupy.cuda.runtime.getDeviceCount()
         if number is None:
             number = cupy.cuda.Device().id
+        if not _process:  # each loads a library of CUDA
+            _ = cupy.cuda.nvrtc.getVersion(), cupy.cuda.cublas, cupy.cuda.cusolver
     except (RuntimeError, ImportError) as error:
         text = str(error).split("\n")[0]
         raise RuntimeError(
-            f"device='cuda' finds no GPU, since CUDA says '{text}': install NVIDIA's driver, and "
-            f"{REMEDY}."
+            f"device='cuda' cannot use a GPU, since CUDA says '{text}': install NVIDIA's driver, "
+            f"and {REMEDY}."
         ) from error
     if number >= count:
         names = ", ".join(f"'cuda:{k}'" for k in range(count))
         raise ValueError(f"There is no device 'cuda:{number}': take one of {names}.")
     _process[:] = [os.getpid()]
     return number
+
+
+@contextmanager
+def refusing(what):
+    """Context in which a lack of device memory becomes a sentence with ``what`` was to be there."""
+    try:
+        yield
+    except library().cuda.memory.OutOfMemoryError as error:
+        raise MemoryError(
+            f"The GPU has no memory left for {what}: take fewer rows, a network with fewer "
+            f"positions, or arrays of NumPy and device='cpu'."
+        ) from error

@@ -14,13 +14,28 @@ COLUMNS = 1024
 
 def eigenvectors(A):
     """Increasing eigenvalues, an array of NumPy, and eigenvectors as columns, in float64."""
-    values, vectors = library().linalg.eigh(A.astype(np.float64, copy=False))
+    values, vectors = _decomposed(library().linalg.eigh, A.astype(np.float64, copy=False))
     return values.get(), vectors
 
 
 def least_eigenvalue(A):
     """Smallest eigenvalue of a symmetric matrix."""
-    return float(library().linalg.eigvalsh(A)[0])
+    return float(_decomposed(library().linalg.eigvalsh, A)[0])
+
+
+def _decomposed(function, A):
+    """``function(A)`` for a function of eigenvalues; raises LinAlgError if cuSOLVER fails."""
+    import cupyx
+
+    try:
+        with cupyx.errstate(linalg="raise"):  # else a failure leaves wrong numbers
+            return function(A)
+    except (np.linalg.LinAlgError, RuntimeError) as error:
+        text = str(error).split("\n")[0].rstrip(".")
+        raise np.linalg.LinAlgError(
+            f"The GPU finds no eigenvalues of a matrix of {len(A)} rows, since cuSOLVER says "
+            f"'{text}': take fewer rows, or arrays of NumPy and device='cpu'."
+        ) from error
 
 
 def try_cholesky(A):
@@ -67,7 +82,7 @@ class DeviceCholesky:
 
     def _apply(self, B, *transposed):
         """B through ``L'^-1`` (0) or ``L^-1`` (1), one after the other."""
-        result = B if is_on_device(B) else library().asarray(B)
+        result = library().asarray(B)
         for each in transposed:
             result = _solve_triangular(self._upper, result, each)
         return result if is_on_device(B) else result.get()

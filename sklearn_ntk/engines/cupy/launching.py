@@ -11,14 +11,24 @@ _NUMBERS = {"int": np.int32, "place_t": np.int64, "float": np.float32, "double":
 
 
 @cache
-def _kernel(module, kinds):
-    """The kernel of a module of `sources` for `Kinds`, which CuPy compiles and keeps on disk."""
-    code = library().RawModule(code=module.source(kinds), options=("-std=c++17",))
-    return code.get_function(module.NAME)
+def kernel_of(module, kinds, name):
+    """A kernel of a module of `sources` for `Kinds`."""
+    return _compiled(module, kinds).get_function(name)
+
+
+@cache
+def _compiled(module, kinds):
+    """All kernels of a module for `Kinds`, which CuPy compiles together and keeps on disk."""
+    return library().RawModule(code=module.source(kinds), options=("-std=c++17",))
 
 
 def launch(module, kinds, grid, block, values):
-    """Run the kernel of a module of `sources` for `Kinds`, with arguments by name."""
+    """Run the kernel of a module of `sources` for `Kinds`, with arguments by name.
+
+    CUDA refuses a grid of no blocks, for which there is nothing to do.
+    """
+    if 0 in grid:
+        return
     number = "float" if kinds.single else "double"
     arguments = []
     for name, kind in module.PARAMETERS.items():
@@ -27,4 +37,4 @@ def launch(module, kinds, grid, block, values):
             arguments.append(np.uint64(0) if value is None else value)
         else:
             arguments.append(_NUMBERS[kind](value))
-    _kernel(module, kinds)(grid, block, tuple(arguments))
+    kernel_of(module, kinds, module.NAME)(grid, block, tuple(arguments))

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..rows import blocks
 from ..rows import lines as rows
-from .devices import library
-from .lines import LEAST_PAIRS, refusing
+from .devices import library, refusing
+from .lines import LEAST_PAIRS
 
 
 def scan_blocks(machine, program, X, gradient):
@@ -45,6 +45,6 @@ def scan_rows(machine, X):
     for op, first, last, last_step in machine.launches.spans:
         pairs = op and rows.pairs_of(op, program.steps[op.step], take, gradient)
         scan.advance(last_step, pairs)
-        machine.load(scan, (X.reshape(n, -1), scan))
+        machine.load(scan, (X.reshape(n, X.shape[1] * X.shape[2]), scan))
         machine.run(first, last, lines, numbers, numbers)
     return scan.finish(take([machine.schedule.result])[:, 0], n)

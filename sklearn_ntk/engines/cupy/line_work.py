@@ -7,9 +7,9 @@ import numpy as np
 
 from .._work import Part, diagonals_of
 from ..rows import blocks
-from .devices import library
+from .devices import library, refusing
 from .line_scan import scan_blocks
-from .lines import LEAST_PAIRS, Machine, refusing
+from .lines import LEAST_PAIRS, Machine
 
 
 def scan(program, rows, gradient, dtype, machine=None):

@@ -1,8 +1,7 @@
 """Lines in device memory, and the launches that run a schedule on them."""
 
-from contextlib import contextmanager
 from copy import copy
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from ..packing.lines import pack_constants, pack_numbers, pack_side, set_places
 from ..rows.lines import formula_of
 from ..schedule import fields
 from ..sources import cuda_lines
-from .devices import free_memory, library
+from .devices import free_memory, library, refusing
+from .launching import kernel_of
 
 PORTION = 2**15
 """Number of lines of a portion, about."""
@@ -39,17 +39,6 @@ SHARE = 0.25
 """Share of the free memory that lines may take."""
 
 
-@cache
-def _kernel(kinds, case):
-    """The kernel of a case, which CuPy compiles with all others of its kinds."""
-    return _module(kinds).get_function(kinds.kernel(case))
-
-
-@cache
-def _module(kinds):
-    return library().RawModule(code=cuda_lines.source(kinds), options=("-std=c++17",))
-
-
 class _Kind:
     """A program as a key, equal for programs that differ only in numbers, which no launch has."""
 
@@ -69,18 +58,6 @@ def _plan(kind, portion, n_cells):
     """`Schedule` of a program, with fields of up to ``n_cells`` cells, and its `Launches`."""
     made = fields.schedule(kind.program, portion, n_cells)
     return made, launches(kind.program, made)
-
-
-@contextmanager
-def refusing(what):
-    """Context in which a lack of device memory becomes a sentence with ``what`` was to be there."""
-    try:
-        yield
-    except MemoryError as error:
-        raise MemoryError(
-            f"The GPU has no memory left for {what}: take fewer rows, a network with fewer "
-            f"positions, or device='cpu'."
-        ) from error
 
 
 class Machine:
@@ -116,7 +93,10 @@ class Machine:
         )
         cases = [kinds.field_cases.index(case) for case in made.field_cases]
         self._cases = library().asarray(np.array([*cases, 0], np.int32))
-        self._kernels = [_kernel(kinds, case) for case in made.cases]
+        self._kernels = [kernel_of(cuda_lines, kinds, kinds.kernel(case)) for case in made.cases]
+        if "field" in made.cases:  # the same for all that launch it
+            field = self._kernels[made.cases.index("field")]
+            field.max_dynamic_shared_size_bytes = _shared_bytes()
 
     def in_type(self, dtype):
         """The same for numbers of this type."""
@@ -164,6 +144,8 @@ class Machine:
         These are arrays (n_pairs,) of the device; if they are the same, each row is paired with
         itself. ``results`` (parts, n_pairs) receives NNGP, NTK and their rates by ``finish``.
         """
+        if not len(left):  # CuPy would launch a block of threads all the same
+            return
         values = self._values | {"own": np.int32(left is right), "left": left, "right": right}
         values |= {"n_pairs": np.int32(len(left)), "n_lanes": np.int64(lines.shape[2])}
         values |= {"lines": lines, "results": np.uint64(0) if results is None else results}
@@ -185,7 +167,6 @@ class Machine:
         few, many = cuda_lines.THREADS // 2, cuda_lines.THREADS
         n_threads = many if n_cells * cell_bytes > MANY_BYTES else few
         n_bytes = max(n_cells, n_threads) * cell_bytes
-        kernel.max_dynamic_shared_size_bytes = n_bytes
         kernel(grid, (n_threads,), arguments, shared_mem=n_bytes)
 
 

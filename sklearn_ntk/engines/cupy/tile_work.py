@@ -91,8 +91,8 @@ class TileWork:
             if i1 - i0 <= LEAST_ROWS:
                 raise MemoryError(
                     f"The GPU has no memory left for {i1 - i0} rows of a Gram matrix with "
-                    f"{self._n_columns} columns: pass arrays of NumPy and device='cuda', so that "
-                    f"the result is not in its memory, or take fewer rows."
+                    f"{self._n_columns} columns: take fewer rows, or arrays of NumPy and "
+                    f"device='cpu'."
                 ) from error
         middle = i0 + max(LEAST_ROWS, (i1 - i0) // 2)
         ends = self._is_symmetric and j1 == i1  # with the diagonal
@@ -123,7 +123,10 @@ class TileWork:
 
         size = math.prod(shape)
         if self._memory is None or self._memory.size < size:
-            self._memory = cupyx.empty_pinned(size, self._dtype)
+            try:
+                self._memory = cupyx.empty_pinned(size, self._dtype)
+            except (MemoryError, RuntimeError):  # the system pins no more, and copies by itself
+                self._memory = np.empty(size, self._dtype)
         return self._memory[:size].reshape(shape)
 
 

@@ -5,6 +5,7 @@ Entry by entry, records are those of `rows.lines.LineRows`: for each instruction
 position outside the grid.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ def pack_side(scan, X, is_left, dtype):
     parts = [part for k in range(len(scan.records)) for part in _parts_of(scan, k)[0]]
     parts = parts or [np.zeros((1, len(X)))]
     total, n = sum(map(len, parts)), len(X)
-    X = X.reshape(n, -1)
+    X = X.reshape(n, math.prod(X.shape[1:]))
     if is_left:
         records = np.empty((n, total), dtype)
         with clipped(records):

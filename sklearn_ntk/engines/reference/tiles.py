@@ -93,7 +93,7 @@ def _row(step, state):
     numbers = step.take(gaps.ROW_NUMBERS)
     numbers[2] = _trained(step, 1)
     if step.rule == "series":
-        return (series.map_row_rates if gradient else series.map_row)(step, numbers, state)
+        return series.map_row(step, numbers, state)
     function = built(tile_traces.map_row_source, type(step.activation), gradient)
     return function(step.activation, numbers, state)
 

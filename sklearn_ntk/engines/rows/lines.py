@@ -258,28 +258,9 @@ def formula_of(step):
 
 
 def _series(step, numbers, state):
-    """`Pointwise` with a series: state, record and rates of the record.
-
-    The record is the new variance, the standard deviation ``s`` before the activation, the features
-    of `series.head`, and the coefficients, whose rates are derivatives with respect to ``log s^2``.
-    """
-    weight, bias, _, weight_rate, bias_rate = numbers
-    variance, shape = state[0], state[0].shape
-    rows = step.activation.expand(variance.ravel())
-    head = series.head(rows, variance.ravel())
-    std, inverse, gain, log_variance, *unit = (part.reshape(shape) for part in (*head, *rows.unit))
-    dstd = rows.dstd.reshape(shape)
-    dgain = 2.0 * inverse * dstd - 0.5 * gain
-    root = np.sqrt(variance)
-    new = weight * std * std + bias
-    new_rates, record_rates = [], []
-    for p, rate in enumerate(state[1:]):
-        log_rate = rate / (variance + (variance == 0.0))
-        number_rate = (weight_rate * std * std, bias_rate)[p]
-        new_rates.append(2.0 * weight * std * dstd * log_rate + number_rate)
-        derivatives = (0.5 * root, dstd, -0.5 * inverse, dgain, 1.0)
-        head_rates = (derivative * log_rate for derivative in derivatives)
-        coefficients = (part.reshape(shape) for part in rows.dunit)
-        record_rates.append((new_rates[-1], *head_rates, *coefficients))
-    record = (new, root, std, inverse, gain, log_variance, *unit)
-    return (new, *new_rates), record, tuple(record_rates)
+    """`map_rows` for a series: behind the record of `distances.series_row` are the features."""
+    duals, features, feature_rates = series.expand(step.activation, state[0], state[1:])
+    function = built(line_traces.row_source, step.rule, None, len(state) > 1)
+    new, record, rates = function((), numbers, state, (duals[0], *duals[2:4]))
+    rates = tuple((*first, *rest) for first, rest in zip(rates, feature_rates, strict=True))
+    return new, (*record, *features), rates

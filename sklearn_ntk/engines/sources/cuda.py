@@ -19,6 +19,12 @@ from .tiles import INPUT, SMALL, indent, names_of_sums
 
 NAME = "fill_tiles"
 
+COMMON = """typedef long long place_t;
+__device__ __forceinline__ T larger(T x, T y) { return y > x ? y : x; }
+__device__ __forceinline__ T smaller(T x, T y) { return y < x ? y : x; }
+"""
+"""What the text of each file stands behind."""
+
 COLUMNS = 32
 """Columns of a block of threads, the lanes of a warp."""
 
@@ -301,10 +307,24 @@ def _code(case, kinds):
     return {"add": _add, "output": _output, "series": _series}[rule](kinds)
 
 
-def assembled(head, text, kinds, parameters, code, **constants):
-    """Source of a kernel: lines ``head``, constants, and the text of a file with what is missing.
+def completed(name, kinds, parameters, constants, head=(), **missing):
+    """Source of kernels: types, lines ``head``, constants, and the text of a file of this name.
 
-    ``code(case, kinds)`` are the lines of a case of the ``switch``.
+    The ``parameters`` of kernels stand for PARAMETERS, and lines for the words of ``missing``.
+    """
+    head = [f"typedef {'float' if kinds.single else 'double'} T;", *head]
+    head += [f"#define {constant} {number}" for constant, number in constants.items()]
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    for word, lines in missing.items():
+        text = text.replace(f"{word}\n", "\n".join(lines) + "\n", 1)
+    signature = ", ".join(f"{kind} {parameter}" for parameter, kind in parameters.items())
+    return "\n".join([*head, COMMON, text.replace("(PARAMETERS)", f"({signature})")])
+
+
+def assembled(name, kinds, parameters, code, head=(), **constants):
+    """Source of a kernel that goes through steps: `completed`, with the cases of its ``switch``.
+
+    ``code(case, kinds)`` are the lines of a case.
     """
     constants |= {
         "WIDTH": gaps.WIDTH,
@@ -313,20 +333,15 @@ def assembled(head, text, kinds, parameters, code, **constants):
         "PARTS": 6 if kinds.gradient else 1 + kinds.n_ntks,
         "STACK": kinds.stack_size,
     }
-    head = [f"typedef {'float' if kinds.single else 'double'} T;", *head]
-    head += [f"#define {name} {number}" for name, number in constants.items()]
     cases = []
     for place, case in enumerate(kinds.cases):
         cases += [f"case {place}: {{", *indent(1, code(case, kinds)), "} break;"]
-    signature = ", ".join(f"{kind} {name}" for name, kind in parameters.items())
-    text = text.replace("CASES\n", "\n".join(indent(3, cases)) + "\n", 1)
-    return "\n".join([*head, text.replace("(PARAMETERS)", f"({signature})")])
+    return completed(name, kinds, parameters, constants, head, CASES=indent(3, cases))
 
 
 @cache
 def source(kinds):
     """Source of the kernel ``fill_tiles`` for these `Kinds`."""
     rows, warps = SHAPES[kinds.gradient]
-    text = (Path(__file__).parent / "tiles.cuh").read_text(encoding="utf-8")
     constants = {"COLUMNS": COLUMNS, "WARPS": warps, "ROWS": rows}
-    return assembled([], text, kinds, PARAMETERS, _code, **constants)
+    return assembled("tiles.cuh", kinds, PARAMETERS, _code, **constants)

@@ -5,13 +5,12 @@ one for each kind of step, written from the same traces as the compiled loops of
 """
 
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from ...formulas import attention, distances, line_traces
 from ..packing.tiles import place_of
 from ..schedule.fields import MOST_SAVED
-from .cuda import piece, series_duals
+from .cuda import completed, piece, series_duals
 from .tiles import INPUT, indent
 
 COLUMNS, WARPS = 32, 8
@@ -263,17 +262,13 @@ def source(kinds):
         "FIELDS": len(FIELDS),
     }
     constants |= {name.upper(): place for place, name in enumerate(FIELDS)}
-    head = [f"typedef {'float' if kinds.single else 'double'} T;"]
-    head += [f"#define {name} {number}" for name, number in constants.items()]
     end = "EACH_PART results[(place_t)part * n_pairs + lane] = s[part];"
     maps = _mapped("finish", ("covariance", None), kinds, end=end)
     for case in kinds.cases:
         maps += ["", *_kernels(case, kinds)]
-    text = (Path(__file__).parent / "lines.cuh").read_text(encoding="utf-8")
-    signature = ", ".join(f"{kind} {name}" for name, kind in PARAMETERS.items())
-    text = text.replace("MAPS\n", "\n".join(maps) + "\n").replace("KERNEL ", KERNEL)
-    text = text.replace("CASES\n", "\n".join(indent(4, _field_cases(kinds))) + "\n")
-    return "\n".join([*head, text.replace("(PARAMETERS)", f"({signature})")])
+    missing = {"MAPS": maps, "CASES": indent(4, _field_cases(kinds))}
+    text = completed("lines.cuh", kinds, PARAMETERS, constants, **missing)
+    return text.replace("KERNEL ", KERNEL)
 
 
 def _field_cases(kinds):

@@ -5,7 +5,6 @@
 """
 
 from functools import cache
-from pathlib import Path
 
 from ...formulas import gaps, tile_traces
 from ...formulas.tracing import Graph
@@ -123,8 +122,7 @@ def _code(case, kinds):
 @cache
 def source(kinds):
     """Source of the kernel ``scan_rows`` for these `cuda.Kinds`, which have no series."""
-    text = (Path(__file__).parent / "rows.cuh").read_text(encoding="utf-8")
     head = [f"typedef {'float' if kinds.single else 'double'} R;"]
     constants = {"THREADS": THREADS, "ROWS": 1}
     kinds = kinds._replace(single=False)
-    return assembled(head, text, kinds, PARAMETERS, _code, **constants)
+    return assembled("rows.cuh", kinds, PARAMETERS, _code, head, **constants)

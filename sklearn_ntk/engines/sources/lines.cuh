@@ -1,16 +1,12 @@
 // Operations of schedules on lines, in CUDA C++: a launch for each operation.
 //
-// `cuda_lines.py` puts constants before this text, the parameters of all kernels for PARAMETERS,
-// for MAPS the kernels that are written from traced formulas, and what begins a kernel. A line is (PARTS, n_lanes), one
-// number for each pair of rows (lane) and part of the state; a thread computes one lane of one of
-// the `SIZE` lines of an operation, whose row in `ops` has the fields that the constants name.
-// Threads share nothing, but for those of the kernel `field`, which is right for any number of them
-// in a block: a program of C++ for one processor defines STRIDE as 1.
-
-typedef long long place_t;
-
-__device__ __forceinline__ T larger(T x, T y) { return y > x ? y : x; }
-__device__ __forceinline__ T smaller(T x, T y) { return y < x ? y : x; }
+// `cuda_lines.py` puts types and constants before this text, the parameters of all kernels for
+// PARAMETERS, for MAPS the kernels that are written from traced formulas, and what begins a
+// kernel. A line is (PARTS, n_lanes), one number for each pair of rows (lane) and part of the
+// state; a thread computes one lane of one of the `SIZE` lines of an operation, whose row in
+// `ops` has the fields that the constants name. Threads share nothing, but for those of the
+// kernel `field`, which is right for any number of them in a block: a program of C++ for one
+// processor defines STRIDE as 1.
 
 #define EACH_PART for (int part = 0; part < PARTS; ++part)
 

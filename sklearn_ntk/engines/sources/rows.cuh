@@ -1,13 +1,9 @@
 // The pass over single rows without positions, in CUDA C++: variances, NTKs, records for pairs.
 //
-// `cuda_rows.py` puts constants before this text, the parameters of the kernel for PARAMETERS, and
-// for CASES the steps of a program, written from the traced formulas. A thread carries one row
-// through the whole program in double precision, T; records have the precision R of the pairs.
-
-typedef long long place_t;
-
-__device__ __forceinline__ double larger(double x, double y) { return y > x ? y : x; }
-__device__ __forceinline__ double smaller(double x, double y) { return y < x ? y : x; }
+// `cuda_rows.py` puts types and constants before this text, the parameters of the kernel for
+// PARAMETERS, and for CASES the steps of a program, written from the traced formulas. A thread
+// carries one row through the whole program in double precision, T; records have the precision R
+// of the pairs.
 
 // Entry of a record: those that overflow become the largest number.
 __device__ __forceinline__ R clipped(double x, double most) {

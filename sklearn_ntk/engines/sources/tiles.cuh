@@ -1,10 +1,11 @@
 // Gram matrices of rows without positions, in CUDA C++: one launch for each block of pairs of rows.
 //
-// `cuda.py` puts constants before this text, the parameters of the kernel for PARAMETERS, and for
-// CASES the steps of a program, written from the traced formulas. A thread carries ROWS adjacent
-// rows, paired with one column, through the whole program; the threads of a warp have the same rows
-// and LANES adjacent columns. No memory is shared, so that the text is right for any number of
-// lanes and runs on a processor with one (a program of C++ then defines the macros of lanes).
+// `cuda.py` puts types and constants before this text, the parameters of the kernel for
+// PARAMETERS, and for CASES the steps of a program, written from the traced formulas. A thread
+// carries ROWS adjacent rows, paired with one column, through the whole program; the threads of
+// a warp have the same rows and LANES adjacent columns. No memory is shared, so that the text is
+// right for any number of lanes and runs on a processor with one (a program of C++ then defines
+// the macros of lanes).
 
 #ifndef LANES
 #define LANES 32
@@ -14,13 +15,8 @@
 #define FIRST(bits) (__ffs(bits) - 1)
 #endif
 
-typedef long long place_t;
-
 // Whether the pair of a row and the thread's column is in the block, and to be computed.
 #define WANTED(row) ((row) < i1 && column < j1 && (!symmetric || column <= (row)))
-
-__device__ __forceinline__ T larger(T x, T y) { return y > x ? y : x; }
-__device__ __forceinline__ T smaller(T x, T y) { return y < x ? y : x; }
 
 // Sum of a number over the lanes of a warp, which all get it.
 __device__ __forceinline__ double sum_of_lanes(double number) {

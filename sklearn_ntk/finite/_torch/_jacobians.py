@@ -27,7 +27,8 @@ def jacobians(model, rows, seeds, parameters, chunk):
             found = vmap(jacrev(functions), (None, 0), chunk_size=chunk)(detached, rows)
     except (RuntimeError, NotImplementedError):
         return torch.stack([_of_row(model, row[None], seeds, parameters) for row in rows])
-    return torch.cat([found[name].reshape(len(rows), len(seeds), -1) for name in parameters], 2)
+    shape = (len(rows), len(seeds), -1)
+    return torch.cat([real(found[name]).reshape(shape) for name in parameters], 2)
 
 
 def _of_row(model, row, seeds, parameters):
@@ -35,14 +36,19 @@ def _of_row(model, row, seeds, parameters):
     with torch.enable_grad():
         functions = seeds @ read_outputs(model(row), 1)[0]
         found = [gradients(each, parameters.values()) for each in functions]
-    return torch.stack([torch.cat([part.ravel() for part in each]) for each in found])
+    return torch.stack([torch.cat([real(part).ravel() for part in each]) for each in found])
 
 
 def gradients(function, parameters):
     """Gradients of a number with respect to parameters; zeros where it has none."""
     targets = list(parameters)
-    if not function.requires_grad:
+    if not targets or not function.requires_grad:
         return [torch.zeros_like(each) for each in targets]
     found = torch.autograd.grad(function, targets, retain_graph=True, allow_unused=True)
     pairs = zip(found, targets, strict=True)
-    return [torch.zeros_like(each) if part is None else part for part, each in pairs]
+    return [torch.zeros_like(each) if part is None else part.to_dense() for part, each in pairs]
+
+
+def real(tensor):
+    """The tensor, or real and imaginary parts of a complex one."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -2,12 +2,13 @@
 
 import warnings
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
 
 import torch
 from torch import nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ._state import copied, plain, put_back
 
 with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -38,6 +39,9 @@ class Linearized(nn.Module):
 
     Notes
     -----
+    The first call compares the derivative in forward mode, which passes by ``torch.no_grad``, with
+    that of backward passes, and takes the latter from then on if they differ.
+
     To linearise a network after its training, apply its `TaskVector` to this:
     ``TaskVector(trained, module).apply_to(Linearized(module))``.
 
@@ -54,8 +58,8 @@ class Linearized(nn.Module):
 
     def __init__(self, module):
         super().__init__()
-        self.base = deepcopy(module).eval()
-        self.differences = deepcopy(module)
+        module = plain(module)
+        self.base, self.differences = copied(module).eval(), copied(module)
         with torch.no_grad():
             for each in self.differences.parameters():
                 each.zero_()
@@ -66,6 +70,7 @@ class Linearized(nn.Module):
             )
         self.base.requires_grad_(False)
         # in forward mode, torch takes the vector for padding as trained, and backwards it does not
+        self._is_compared = False
         self.has_forward_mode = not any(
             getattr(each, "padding_idx", None) is not None for each in module.modules()
         )
@@ -76,22 +81,53 @@ class Linearized(nn.Module):
         self.base.eval()
         return self
 
-    def forward(self, *inputs):
+    def forward(self, *inputs, **named):
         """Outputs of the linear model."""
         rates = {n: each for n, each in self.differences.named_parameters() if each.requires_grad}
         start = dict(self.base.named_parameters())
         start = {name: start[name] for name in rates}
 
         def outputs(parameters):
-            return functional_call(self.base, parameters, inputs)
+            return functional_call(self.base, parameters, inputs, named)
 
-        with _differentiable(self.base):
-            if self.has_forward_mode:
-                try:
-                    return sum(jvp(outputs, (start,), (rates,)))
-                except (RuntimeError, NotImplementedError):
-                    self.has_forward_mode = False
-            return _by_two_passes(outputs, start, rates)
+        with _differentiable(self.base), put_back(self.base):
+            found = self._in_forward_mode(outputs, start, rates) if self.has_forward_mode else None
+            if found is None:
+                found = _by_two_passes(outputs, start, rates)  # which may raise, as the module does
+                self.has_forward_mode = False
+            return found
+
+    def _in_forward_mode(self, outputs, start, rates):
+        """Outputs along ``rates``, or None if there is no such mode, or another result in it.
+
+        Forward mode differentiates what the module does without gradients, too; the first call
+        tells.
+        """
+        try:
+            if not self._is_compared and not _is_forward_mode_right(outputs, start):
+                return None
+            found = sum(jvp(outputs, (start,), (rates,)))
+        except (RuntimeError, NotImplementedError):
+            return None
+        self._is_compared = True
+        return found
+
+
+def _is_forward_mode_right(outputs, start):
+    """Whether both modes find the same derivative along a random direction, where both are."""
+    generator = torch.Generator().manual_seed(0)
+    rates = {
+        name: torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each)
+        for name, each in start.items()
+    }
+    with torch.no_grad():
+        value, derivative = jvp(outputs, (start,), (rates,))
+        try:
+            expected = _by_two_passes(outputs, start, rates) - value
+        except (RuntimeError, NotImplementedError):
+            return True
+    tolerance = 4.0 * torch.finfo(value.dtype).eps ** 0.5
+    return bool((derivative - expected).norm() <= tolerance * expected.norm())
 
 
 def _by_two_passes(outputs, start, rates):
@@ -106,7 +142,9 @@ def _by_two_passes(outputs, start, rates):
         u = torch.zeros_like(value, requires_grad=True)
         options = {"create_graph": True, "materialize_grads": True}
         back = torch.autograd.grad(value, list(start.values()), u, **options)
-        product = sum((g * rate).sum() for g, rate in zip(back, rates.values(), strict=True))
+        product = sum(
+            (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
+        )
         (derivative,) = torch.autograd.grad(product, u, **options)
     found = value.detach() + derivative
     return found if torch.is_grad_enabled() else found.detach()

@@ -1,7 +1,6 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
 from contextlib import contextmanager
-from copy import deepcopy
 
 import numpy as np
 import torch
@@ -10,9 +9,10 @@ from torch import nn
 from .._readers import OtherRoutes, chosen
 from .._signals import Signal, as_numpy
 from ._check import wrong_parameters
-from ._jacobians import gradients, jacobians
+from ._jacobians import gradients, jacobians, real
 from ._record import differentiate, join, read_outputs, run
 from ._refusals import refuse, refuse_dependent
+from ._state import copied, leaves_model, plain
 
 
 class Reader:
@@ -24,42 +24,51 @@ class Reader:
     """
 
     def __init__(self, model, layers=None, check=True):
+        model = plain(model)
         refuse(model)
         trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
-        if not trained:
+        if not trained and layers != ():
             raise ValueError(
                 f"A kernel needs trained parameters; got {type(model).__name__} with none: set "
                 f"requires_grad of some."
             )
         self.model, self.layers, self._check = model, chosen(list(trained), layers), check
         self._trained = {name: trained[name] for name in self.layers}
-        self._first = next(iter(trained.values()))
         self._routes = None
 
     def prepare(self, X):
-        """Rows as a tensor of the model's precision on its device."""
-        rows = X if isinstance(X, torch.Tensor) else torch.from_numpy(np.array(X))
-        rows = rows.detach().to(self._first.device).contiguous()
-        if rows.is_floating_point() or rows.dtype == torch.bool:
-            rows = rows.to(self._first.dtype)
+        """Rows as a tensor on the model's device.
+
+        Arrays get the precision of the first parameter, and so do tensors in one that none has.
+        """
+        is_tensor, parameters = isinstance(X, torch.Tensor), list(self.model.parameters())
+        rows = X if is_tensor else torch.from_numpy(np.array(X))
+        rows = rows.detach().to(parameters[0].device if parameters else rows.device).contiguous()
+        dtypes = [each.dtype for each in parameters if each.is_floating_point()]
+        if dtypes and (rows.is_floating_point() or rows.dtype == torch.bool):
+            rows = rows if is_tensor and rows.dtype in dtypes else rows.to(dtypes[0])
         if not rows.ndim or not len(rows):
             raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
         if self._routes is None:
             self._measure(rows[:1])
         return rows
 
+    @leaves_model
     def _measure(self, row):
         """Set the number of outputs, sizes in bytes, and the parameters that no rule reads."""
-        names = {id(each): name for name, each in self._trained.items()}
+        names = {id(p): name for name, p in self._trained.items() if not p.is_complex()}
         buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
         with torch.enable_grad(), _counting_saved(self.model) as saved:
             outputs, seen = run(self.model, row, names)
-        _refuse_moved(buffers)
-        self.n_outputs = outputs.shape[1]
+        _refuse_moved(self.model, buffers)
+        _refuse_infinite(outputs)
+        self.n_outputs, self._like = outputs.shape[1], outputs.detach()[:0]
         uses, unread = differentiate(outputs, seen, None)
         entries = join(uses, names)
         read = {id(each) for entry in entries for each in entry.parameters} - unread
-        self._routes = _Routes({name for key, name in names.items() if key not in read})
+        self._routes = _Routes(
+            {name for name, each in self._trained.items() if id(each) not in read}
+        )
         self._sizes = (
             sum(each.inputs.nbytes for each in entries if each.inputs is not None),
             sum(each.gradients.nbytes for each in entries),
@@ -71,9 +80,10 @@ class Reader:
         """The parameters of the general route, by name."""
         return {n: each for n, each in self._trained.items() if n in self._routes.general}
 
+    @leaves_model
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
-        seeds, general, found = torch.as_tensor(seeds).to(self._first), self.general, []
+        seeds, general, found = torch.as_tensor(seeds).to(self._like), self.general, []
         outputs, entries = self._entries(rows, seeds)
         for (names, *_), entry in entries:
             inputs = entry.inputs
@@ -94,6 +104,7 @@ class Reader:
         general = self._routes.general
         names = {id(each): name for name, each in self._trained.items() if name not in general}
         outputs, seen = run(self.model, rows, names)
+        _refuse_infinite(outputs)
         uses, wrong = differentiate(outputs, seen, seeds)
         entries = join(uses, names)
         if self._check:
@@ -124,19 +135,25 @@ class Reader:
 
     def copy(self):
         """Reader of a copy of the module, with which it shares its routes."""
-        other = Reader(deepcopy(self.model), self.layers, self._check)
-        other.n_outputs, other._sizes, other._routes = self.n_outputs, self._sizes, self._routes
+        other = Reader(copied(self.model), self.layers, self._check)
+        other.n_outputs, other._like, other._sizes = self.n_outputs, self._like, self._sizes
+        other._routes = self._routes
         return other
 
-    def in_double(self):
-        """The reader itself, or that of a copy of the module in float64."""
-        if self._first.dtype == torch.float64:
+    def in_double(self, X):
+        """The reader itself, or that of a copy of the module in float64 if it takes rows there."""
+        if all(each.dtype == torch.float64 for each in self.model.parameters()):
             return self
-        return Reader(deepcopy(self.model).double(), self.layers, self._check)
+        other = Reader(copied(self.model).double(), self.layers, self._check)
+        try:
+            other.prepare(X)
+        except (RuntimeError, ValueError):  # it makes, or asks for, numbers in a certain precision
+            return self
+        return other
 
     def parameters(self):
         """Copies of the chosen parameters."""
-        return {name: as_numpy(_array(each.clone())) for name, each in self._trained.items()}
+        return {name: as_numpy(_array(real(each).clone())) for name, each in self._trained.items()}
 
     def outputs(self, rows):
         """Outputs (n, k) as an array."""
@@ -155,30 +172,35 @@ class Reader:
                 parameter += move
         return before
 
+    @leaves_model
     def hidden(self, rows):
-        """Inputs (n, p) of the last linear module that ran."""
+        """Inputs (n, p) of the linear module whose outputs are those of the model."""
         seen = []
-        handles = [
-            module.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
-            for module in self.model.modules()
-            if isinstance(module, nn.Linear)
-        ]
+
+        def keep(module, arguments, named, put_out):
+            if put_out.shape[:1] == rows.shape[:1]:
+                seen.append((arguments[0] if arguments else named["input"], put_out))
+
+        linear = [each for each in self.model.modules() if isinstance(each, nn.Linear)]
+        handles = [each.register_forward_hook(keep, with_kwargs=True) for each in linear]
         try:
             with torch.no_grad():
                 outputs = read_outputs(self.model(rows), len(rows))
         finally:
             for handle in handles:
                 handle.remove()
+        _refuse_infinite(outputs)
         if self._check:
             with torch.no_grad():
                 refuse_dependent(self.model, rows, outputs)
-        if not seen or seen[-1].ndim != 2 or len(seen[-1]) != len(rows):
-            shape = tuple(seen[-1].shape) if seen else None
-            raise ValueError(
-                f"The kernel of the last hidden layer needs a model that ends in a Linear module "
-                f"for inputs (n, p); got inputs of shape {shape}."
-            )
-        return _array(seen[-1])
+        for taken, put_out in reversed(seen):
+            if taken.ndim == 2 and torch.equal(put_out, outputs):
+                return _array(taken)
+        raise ValueError(
+            f"The kernel of the last hidden layer needs a model that ends in a Linear module for "
+            f"inputs (n, p); got {type(self.model).__name__}, whose outputs are others: pass a "
+            f"part of it that ends so."
+        )
 
 
 class _Routes:
@@ -219,11 +241,24 @@ def _counting_saved(model):
         yield found
 
 
-def _refuse_moved(buffers):
-    """Restore buffers that a forward pass changed, and raise ValueError."""
-    moved = [name for name, (each, kept) in buffers.items() if not torch.equal(each, kept)]
-    for name in moved:
-        buffers[name][0].copy_(buffers[name][1])
+def _refuse_infinite(outputs):
+    """Raise ValueError where outputs are NaN or infinite."""
+    is_finite = outputs.isfinite().all(1)
+    if not is_finite.all():
+        row = outputs[int(is_finite.int().argmin())]
+        raise ValueError(
+            f"A kernel needs finite outputs of the model; got {row[~row.isfinite()][0].item()}: "
+            f"leave such rows out, or mend the model."
+        )
+
+
+def _refuse_moved(model, buffers):
+    """Restore buffers that a forward pass changed in place or replaced, and raise ValueError."""
+    now, moved = dict(model.named_buffers()), []
+    for name, (each, kept) in buffers.items():
+        if not torch.equal(now.get(name, kept), kept):
+            moved.append(name)
+            each.data.copy_(kept)
     if moved:
         raise ValueError(
             f"A kernel needs outputs that depend on a row and the parameters alone; got a model "

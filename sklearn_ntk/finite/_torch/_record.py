@@ -128,6 +128,12 @@ def read_outputs(outputs, n):
             f"model must return a tensor (n,) or (n, k); got {type(outputs).__name__}: wrap it in "
             f"a module that returns its outputs."
         )
+    if not outputs.is_floating_point():
+        raise TypeError(
+            f"model must return real numbers; got {outputs.dtype}: take those before the last "
+            f"step, or real and imaginary parts as two outputs."
+        )
+    outputs = outputs[None] if n == 1 and not outputs.ndim else outputs  # of squeeze
     if outputs.ndim not in (1, 2) or len(outputs) != n:
         raise ValueError(
             f"model must return a tensor (n,) or (n, k) for n = {n} rows; got shape "

@@ -1,11 +1,11 @@
 """Task vectors of torch modules: what training changed, as a value to add and to scale."""
 
-from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
 
 from ..._runtime.check import read_array
+from ._state import copied, plain
 
 
 class TaskVector:
@@ -56,7 +56,7 @@ class TaskVector:
 
     def apply_to(self, model, scale=1.0):
         """A copy of a module, or of a `Linearized` one, moved by ``scale`` times this vector."""
-        moved = deepcopy(model)
+        moved = copied(plain(model))
         parameters = _parameters(moved)
         _check_same(self.tensors, parameters)
         for name, each in parameters.items():
@@ -65,7 +65,7 @@ class TaskVector:
 
     def norm(self):
         """Euclidean norm of all parameters together."""
-        return float(sum(float((each**2).sum()) for each in self.tensors.values()) ** 0.5)
+        return float(sum(float((each.abs() ** 2).sum()) for each in self.tensors.values()) ** 0.5)
 
     def _map(self, function, *others):
         """A new vector, of a function of the tensors of each name."""
@@ -106,7 +106,7 @@ class TaskVector:
 
 def _parameters(model):
     """Parameters by name; of a linearised module, its differences."""
-    return dict(getattr(model, "differences", model).named_parameters())
+    return dict(plain(getattr(model, "differences", model)).named_parameters())
 
 
 def _check_same(first, other):

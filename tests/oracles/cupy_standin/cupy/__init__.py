@@ -269,10 +269,13 @@ def empty_like(a, dtype=None):
 
 
 def asarray(a, dtype=None, order=None):
-    """Array on the device; one from the host is copied, and counted."""
+    """Array on the device; one from the host is copied in its own order, and counted."""
     if isinstance(a, ndarray):
         return a if dtype is None else a.astype(dtype, copy=False)
-    host = np.array(a, dtype, order="C")
+    is_fortran = isinstance(a, np.ndarray) and a.flags.fnc and order != "C"
+    host = np.array(a, dtype, order="F" if order == "F" or is_fortran else "C")
+    if host.dtype.kind not in "biufc":
+        raise ValueError(f"Unsupported dtype {host.dtype}")
     LOG.to_device += host.nbytes
     return ndarray(host)
 

@@ -69,12 +69,13 @@ class _Kernel:
         self._run = run
 
     def __call__(self, grid, block, args, shared_mem=0):
-        from cupy import LOG
+        from cupy import LOG, cuda
 
+        grid = [max(1, n) for n in grid]
         sizes = [(ctypes.c_uint * 3)(*(*axes, 1, 1)[:3]) for axes in (grid, block)]
-        assert grid[0] >= 1 and all(1 <= n <= 65535 for n in grid[1:])
+        assert all(n <= 65535 for n in grid[1:])
         assert 1 <= np.prod(block) <= 1024
-        assert shared_mem <= self.max_dynamic_shared_size_bytes <= 232448
+        assert not shared_mem or shared_mem <= self.max_dynamic_shared_size_bytes <= cuda.SHARED
         places = [ctypes.create_string_buffer(_bytes(a) + b"\xff" * 8, 24) for a in args]
         pointers = (ctypes.c_void_p * len(args))(*(ctypes.addressof(p) for p in places))
         LOG.launches += 1

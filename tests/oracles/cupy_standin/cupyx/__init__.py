@@ -21,7 +21,15 @@ def errstate(*, linalg):
         _state["linalg"] = before
 
 
+can_pin = True
+"""Whether the system pins memory."""
+
+
 def empty_pinned(shape, dtype=float):
+    from cupy.cuda.runtime import CUDARuntimeError
+
+    if not can_pin:
+        raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
     return np.full(shape, np.nan, dtype)
 
 

@@ -2,9 +2,14 @@
 
 import threading
 
-from . import memory, runtime
+from . import memory, nvrtc, runtime
+
+cublas = cusolver = None  # modules of CUDA's libraries
 
 _current = threading.local()
+
+SHARED = 232448
+"""Bytes of shared memory that a block of threads may have."""
 
 
 class Device:
@@ -31,7 +36,7 @@ class Device:
 
     @property
     def attributes(self):
-        return {"MaxSharedMemoryPerBlockOptin": 232448}
+        return {"MaxSharedMemoryPerBlockOptin": SHARED}
 
     @property
     def mem_info(self):
@@ -53,9 +58,15 @@ class Stream:
     def synchronize(self):
         pass
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
 
 def get_current_stream():
     return Stream()
 
 
-__all__ = ["Device", "Stream", "get_current_stream", "memory", "runtime"]
+__all__ = ["Device", "Stream", "get_current_stream", "memory", "nvrtc", "runtime"]

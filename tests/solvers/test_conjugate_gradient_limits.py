@@ -1,0 +1,124 @@
+"""Conjugate gradients where rounding errors, weights, means or outputs are large."""
+
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from large_problems import rows_of, values_of
+from numpy.testing import assert_allclose
+
+from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk._runtime.errors import NotConverged
+from sklearn_ntk.gram import KernelOperator
+from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations, _ridge
+from sklearn_ntk.solvers._conjugate_gradient import rank_of
+from sklearn_ntk.solvers._iterations import memory_of
+from sklearn_ntk.solvers._preconditioner import Preconditioner
+from sklearn_ntk.solvers._trials import columns_of
+
+
+@pytest.fixture(autouse=True)
+def single(monkeypatch):
+    """Few rows, too, begin with a matrix in single precision, and a search with part of them."""
+    monkeypatch.setattr(_iterations, "FEW", 0)
+    monkeypatch.setattr(_ridge, "GUESS_ROWS", 150)
+
+
+def smooth(kernel, n=300):
+    """Operator and targets without noise: single precision is not positive definite."""
+    X = np.random.default_rng(0).normal(size=(n, 2))
+    return KernelOperator(kernel, X), np.sin(X[:, 0]) + 0.5 * X[:, 1]
+
+
+@pytest.mark.parametrize("kernel", [NNGPKernel(activation="erf"), NTKKernel(activation="gelu")])
+def test_small_ridges_of_smooth_kernels(kernel):
+    operator, y = smooth(kernel)
+    X = np.random.default_rng(1).normal(size=(50, 2))
+    ridge = 1e-6 * operator.diagonal().mean()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = ConjugateGradient(ridge, rank=120).fit(operator, y)
+    expected = values_of(Ridge(ridge).fit(operator, y), operator, X)
+    assert_allclose(values_of(path, operator, X), expected, atol=2e-3)
+    found = ConjugateGradient(rank=120).fit(operator, y)
+    assert np.isfinite(found.errors[found.best])
+    assert_allclose(values_of(found, operator, X), expected, atol=0.02)
+
+
+def test_without_memory_for_double_precision_nothing_is_worse_than_zero():
+    operator, y = smooth(NNGPKernel(activation="erf"))
+    ridge = 1e-8 * operator.diagonal().mean()
+    with pytest.warns(NotConverged, match=r"rounding errors allow no less.*'cholesky' or 'local'"):
+        path = ConjugateGradient(ridge, rank=60, max_memory=1e5, max_iter=100).fit(operator, y)
+    assert path.solution.details.residual <= 1.0
+    assert np.abs(values_of(path, operator, operator.X)[:, 0] - y).max() < 1.1 * np.ptp(y)
+    with pytest.warns(NotConverged, match="take solver='cholesky' or 'local'"):
+        path = ConjugateGradient(rank=60, max_memory=1e5, max_iter=100).fit(operator, y)
+    assert np.isfinite(path.errors[path.best]) and path.solution.details.residual <= 1.0
+    assert np.std(values_of(path, operator, operator.X)[:, 0] - y) < 0.1
+
+
+def test_exact_errors_of_some_rows_where_signs_tell_nothing():
+    operator, y = smooth(NTKKernel(activation="gelu"))
+    ridge = 1e-6 * operator.diagonal().mean()
+    solution = ConjugateGradient(ridge, rank=60).fit(operator, y).solution
+    rows = solution.rows
+    exact = Ridge(ridge).fit(operator.take(rows), y[rows]).solution
+    assert len(rows) == 150
+    assert_allclose(solution.residuals, exact.residuals, rtol=1e-3, atol=1e-6)
+
+
+def test_trials_that_do_not_converge_are_not_chosen():
+    operator, Y, weights = rows_of(n=300)
+    with pytest.warns(NotConverged):
+        path = ConjugateGradient(max_iter=4).fit(operator, Y, weights)
+    assert path.errors[0] == np.inf and np.isfinite(path.errors[path.best])
+
+
+def test_errors_with_rows_of_large_weight(monkeypatch):
+    monkeypatch.setattr(_ridge, "GUESS_ROWS", 300)
+    operator, Y, weights = rows_of(n=600, noise=0.3)
+    weights[:20] = 1e4
+    exact = Ridge().fit(operator, Y, weights)
+    path = ConjugateGradient().fit(operator, Y, weights)
+    assert 0.3 < path.value / exact.value < 3.5
+    shared = np.isin(exact.values, path.values)
+    found = path.errors[np.isin(path.values, exact.values)]
+    assert_allclose(found, exact.errors[shared], rtol=0.15)
+
+
+def test_tolerance_is_that_of_centred_targets():
+    operator, Y, weights = rows_of(n=300)
+    plain = ConjugateGradient(0.01).fit(operator, Y, weights).solution
+    moved = ConjugateGradient(0.01).fit(operator, Y + 1e5, weights).solution
+    assert_allclose(moved.dual, plain.dual, atol=1e-3)
+    assert_allclose(moved.intercept, plain.intercept + 1e5, atol=1e-3)
+
+
+def test_progress_ends_with_the_iterations(capsys):
+    operator, Y, weights = rows_of(n=300)
+    with pytest.warns(NotConverged, match="after 5 iterations"):
+        ConjugateGradient(1e-3, max_iter=5, verbose=1).fit(operator, Y, weights)
+    assert "Conjugate gradients: 100 %, done in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("k", [1, 60])
+def test_memory_is_not_more_than_the_estimate(k):
+    operator, _, weights = rows_of(n=1200)
+    Y = np.random.default_rng(0).normal(size=(1200, k))
+    solver = ConjugateGradient(10.0, tol=1e-2)
+    estimate = memory_of(1200, rank_of(None, 1200), columns_of(k))
+    assert peak(lambda: solver.fit(operator, Y, weights)) < 1.1 * estimate + 8.0 * Y.size
+    n_bytes = peak(lambda: Preconditioner(operator, weights, 400, np.random.default_rng(0)))
+    assert n_bytes < 1.15 * memory_of(1200, 400, 0)
+
+
+def peak(work):
+    """Bytes that are allocated at most."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
