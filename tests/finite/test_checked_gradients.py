@@ -18,6 +18,8 @@ from sklearn_ntk.finite import (  # noqa: E402
     empirical_ntk_diagonal,
     tangent_features,
 )
+from sklearn_ntk.finite._kernels import ntk  # noqa: E402
+from sklearn_ntk.finite._readers import reader_for  # noqa: E402
 
 
 class Calling(nn.Module):
@@ -169,6 +171,23 @@ def test_gradients_that_vanish_at_the_start():
     )
     expected = np.linalg.norm(K - start) / np.linalg.norm(start)
     assert_allclose(report.checkpoints_[-1].kernel_change, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_lower_precision(dtype):
+    """The same parameters take the general route, also where norms of gradients overflow."""
+    torch.manual_seed(0)
+    model = Calling(used_twice, *linear((4, 6), (6, 2))).to(dtype)
+    for scale in (1.0, 30.0):
+        reader = reader_for(model)
+        rows = reader.prepare(scale * torch.randn(20, 4))
+        ntk(reader, rows, rows)
+        assert "parts.0.weight" in reader.general
+    model, X = model_and_rows("convolution", dtype)
+    reader = reader_for(model)
+    rows = reader.prepare(X)
+    ntk(reader, rows, rows)
+    assert not reader.general
 
 
 def test_perceptrons_need_no_other_pass(monkeypatch):

@@ -16,10 +16,13 @@ with a weight of its own, and functions of single entries: there all is as seen.
 weights would take longer than all else.)
 """
 
+from math import hypot, inf
+
 import torch
 from torch import nn
 
 from ._jacobians import gradients
+from ._record import norm
 
 N_VECTORS = 4
 
@@ -36,13 +39,12 @@ PRODUCTS = {"AddmmBackward0": "_saved_mat1", "MmBackward0": "_saved_self"}
 """By name of a node that multiplies matrices, after adding or not, where it keeps the first one."""
 
 
-def wrong_parameters(entries, outputs, seen, seeds, parameters):
+def wrong_parameters(entries, outputs, seeds, parameters):
     """Ids of those of the parameters whose `Joined` entries are not the gradients of autograd.
 
-    ``seeds`` (r, k) are functions of the outputs (n, k), which are in the graph, and ``seen`` is
-    what `run` has recorded.
+    ``seeds`` (r, k) are functions of the outputs (n, k), which are in the graph.
     """
-    if not entries or _is_chain(outputs, seen):
+    if not entries:
         return set()
     generator = torch.Generator().manual_seed(0)
     n, r = len(outputs), len(seeds)
@@ -61,7 +63,7 @@ def _holds(entry, true, w, c, tolerance, generator):
     """Whether the weighted sum of gradients of an entry is the true gradient."""
     use, a = entry.use, entry.inputs
     parts = [true[id(each)].chunk(use.n_parts)[use.part] for each in entry.parameters]
-    most = tolerance * sum(each.norm() ** 2 for each in parts) ** 0.5
+    most = tolerance * hypot(*map(norm, parts))
     g = sum(c[k] * entry.gradients[:, :, k] for k in range(len(c))) * w[:, None, None]
     G, *bias = parts
     if a is None:
@@ -78,14 +80,15 @@ def _holds(entry, true, w, c, tolerance, generator):
 
 
 def _is_near(found, expected, most):
-    """Whether the distance is at most so much; not if one is NaN."""
-    return bool((found - expected).norm() <= most)
+    """Whether the distance is at most so much; not if one is NaN or infinite."""
+    return norm(found - expected) <= most < inf
 
 
-def _is_chain(outputs, seen):
+def is_chain(outputs, seen):
     """Whether the graph of (n, k) outputs has nothing but seen products and functions of entries.
 
-    Then row i of all that is in it belongs to row i of the outputs, from the end to the start.
+    Then row i of all that is in it belongs to row i of the outputs, from the end to the start, and
+    a weight has no other use. ``seen`` is what `run` has recorded.
     """
     products = {put_out.grad_fn: (module, x) for module, x, put_out in seen}
     node, used = outputs.grad_fn, []

@@ -8,7 +8,7 @@ from torch import nn
 
 from .._readers import OtherRoutes, chosen
 from .._signals import Signal, as_numpy
-from ._check import wrong_parameters
+from ._check import is_chain, wrong_parameters
 from ._jacobians import gradients, jacobians, real
 from ._record import differentiate, join, read_outputs, run
 from ._refusals import refuse, refuse_dependent
@@ -105,13 +105,17 @@ class Reader:
         names = {id(each): name for name, each in self._trained.items() if name not in general}
         outputs, seen = run(self.model, rows, names)
         _refuse_infinite(outputs)
+        is_as_seen = not self._check or is_chain(outputs, seen)
         uses, wrong = differentiate(outputs, seen, seeds)
+        if is_as_seen:
+            outputs = outputs.detach()  # and what autograd keeps goes
         entries = join(uses, names)
         if self._check:
             with torch.enable_grad():  # as above: without, some modules take another way
                 refuse_dependent(self.model, rows, outputs.detach())
+        if not is_as_seen:
             hooked = [self._trained[name] for name in names.values()]
-            wrong |= wrong_parameters(entries, outputs, seen, seeds, hooked)
+            wrong |= wrong_parameters(entries, outputs, seeds, hooked)
         wrong = {names[key] for key in wrong & names.keys()}
         found = []
         for entry in entries:

@@ -51,13 +51,14 @@ def run(model, rows, trained):
 def differentiate(outputs, seen, seeds):
     """`Use` of each part of the modules that ran, and ids of parameters with uses beyond these.
 
+    What was ``seen`` is forgotten on the way.
     ``seeds`` (r, k) are functions of the outputs. Without seeds nothing runs backwards, and
     gradients are zeros for one function.
     """
     n, uses, unread = len(outputs), [], set()
     gradients = _gradients(outputs, [put_out for *_, put_out in seen], seeds)
-    for module, x, put_out in seen:
-        delta, found = gradients.pop(0), []
+    while seen:
+        (module, x, put_out), delta, found = seen.pop(0), gradients.pop(0), []
         size = len(put_out)
         is_by_row = size == n
         if is_by_row or (size and size % n == 0 and isinstance(module, BY_POSITION)):
@@ -140,6 +141,12 @@ def read_outputs(outputs, n):
             f"{tuple(outputs.shape)}: put the rows on the first axis, and flatten the others."
         )
     return outputs if outputs.ndim == 2 else outputs[:, None]
+
+
+def norm(tensor):
+    """Norm of a tensor as a number, also where it is beyond the range of half precision."""
+    dtype = torch.promote_types(tensor.dtype, torch.float32)
+    return float(torch.linalg.vector_norm(tensor, dtype=dtype))
 
 
 def join(uses, trained):

@@ -1,5 +1,6 @@
 """Modules whose outputs for a row depend on the other rows, on chance, or on what ran before."""
 
+import pickle
 import random
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from ._record import read_outputs
+from ._record import norm, read_outputs
 
 N_FEW, N_CALLS = 8, 64
 """Rows whose outputs are compared between two calls, and calls of models that draw numbers."""
@@ -47,7 +48,7 @@ def refuse_dependent(model, rows, outputs):
     for _ in range(N_CALLS):
         before = _random_states(rows.device)
         found = read_outputs(model(rows[few]), len(few)).detach()
-        if not (found - outputs[few]).norm() <= tolerance * outputs[few].norm():
+        if not norm(found - outputs[few]) <= tolerance * norm(outputs[few]):
             raise ValueError(
                 "A kernel needs outputs that depend on a row and the parameters alone; got a model "
                 "whose outputs for a row differ between two calls, or depend on the other rows: "
@@ -62,8 +63,8 @@ def _random_states(device):
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
-    _, numbers, place, *_ = np.random.get_state()  # noqa: NPY002
-    return [each.numpy().tobytes() for each in states], numbers.tobytes(), place, random.getstate()
+    of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    return [each.numpy().tobytes() for each in states], pickle.dumps(of_numpy), random.getstate()
 
 
 def _list(names):
