@@ -39,31 +39,34 @@ PRODUCTS = {"AddmmBackward0": "_saved_mat1", "MmBackward0": "_saved_self"}
 """By name of a node that multiplies matrices, after adding or not, where it keeps the first one."""
 
 
-def wrong_parameters(entries, outputs, seeds, parameters):
-    """Ids of those of the parameters whose `Joined` entries are not the gradients of autograd.
+def weighted_gradients(outputs, seeds, parameters):
+    """The numbers w (n,) and c (r,), and by id of a parameter what autograd finds with them.
 
     ``seeds`` (r, k) are functions of the outputs (n, k), which are in the graph.
     """
-    if not entries:
-        return set()
     generator = torch.Generator().manual_seed(0)
     n, r = len(outputs), len(seeds)
     w = torch.randperm(n, generator=generator).to(outputs) / n + 0.5  # no two of them near
     c = torch.randn(r, generator=generator).to(outputs)
+    if not parameters:
+        return w, c, {}
     with torch.enable_grad():
-        function = (outputs * w[:, None] * (c @ seeds)).sum()
-        true = gradients(function, parameters)
-    true = {id(each): G for each, G in zip(parameters, true, strict=True)}
-    tolerance = 4.0 * torch.finfo(outputs.dtype).eps ** 0.5
-    wrong = [each for each in entries if not _holds(each, true, w, c, tolerance, generator)]
+        true = gradients((outputs * w[:, None] * (c @ seeds)).sum(), parameters)
+    return w, c, {id(each): G for each, G in zip(parameters, true, strict=True)}
+
+
+def wrong_parameters(entries, w, c, true):
+    """Ids of parameters whose `Joined` entries are not the `weighted_gradients`."""
+    generator = torch.Generator().manual_seed(1)
+    wrong = [each for each in entries if not _holds(each, true, w, c, generator)]
     return {id(each) for entry in wrong for each in entry.parameters}
 
 
-def _holds(entry, true, w, c, tolerance, generator):
+def _holds(entry, true, w, c, generator):
     """Whether the weighted sum of gradients of an entry is the true gradient."""
     use, a = entry.use, entry.inputs
     parts = [true[id(each)].chunk(use.n_parts)[use.part] for each in entry.parameters]
-    most = tolerance * hypot(*map(norm, parts))
+    most = 4.0 * torch.finfo(w.dtype).eps ** 0.5 * hypot(*map(norm, parts))
     g = sum(c[k] * entry.gradients[:, :, k] for k in range(len(c))) * w[:, None, None]
     G, *bias = parts
     if a is None:

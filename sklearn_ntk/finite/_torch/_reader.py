@@ -8,7 +8,7 @@ from torch import nn
 
 from .._readers import OtherRoutes, chosen
 from .._signals import Signal, as_numpy
-from ._check import is_chain, wrong_parameters
+from ._check import is_chain, weighted_gradients, wrong_parameters
 from ._jacobians import gradients, jacobians, real
 from ._record import differentiate, join, read_outputs, run
 from ._refusals import refuse, refuse_dependent
@@ -106,23 +106,23 @@ class Reader:
         outputs, seen = run(self.model, rows, names)
         _refuse_infinite(outputs)
         is_as_seen = not self._check or is_chain(outputs, seen)
+        hooked = [self._trained[name] for name in names.values()]
+        expected = None if is_as_seen else weighted_gradients(outputs, seeds, hooked)
         uses, wrong = differentiate(outputs, seen, seeds)
-        if is_as_seen:
-            outputs = outputs.detach()  # and what autograd keeps goes
+        outputs = outputs.detach()  # and what autograd keeps goes
         entries = join(uses, names)
         if self._check:
             with torch.enable_grad():  # as above: without, some modules take another way
-                refuse_dependent(self.model, rows, outputs.detach())
+                refuse_dependent(self.model, rows, outputs)
         if not is_as_seen:
-            hooked = [self._trained[name] for name in names.values()]
-            wrong |= wrong_parameters(entries, outputs, seeds, hooked)
+            wrong |= wrong_parameters(entries, *expected)
         wrong = {names[key] for key in wrong & names.keys()}
         found = []
         for entry in entries:
             own = tuple(names[id(each)] for each in entry.parameters)
             found.append(((own, entry.use.kind, entry.use.part), entry))
         order = self._routes.confirmed([key for key, _ in found], set(names.values()), wrong)
-        return outputs.detach(), sorted(found, key=lambda pair: order.index(pair[0]))
+        return outputs, sorted(found, key=lambda pair: order.index(pair[0]))
 
     def row_bytes(self, rows, seeds):
         """Memory of the signals of a row, with what autograd keeps on the way."""
