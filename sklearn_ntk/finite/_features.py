@@ -7,7 +7,7 @@ import numpy as np
 from .._runtime.check import read_count
 from .._runtime.memory import read_memory
 from ._kernels import seeds_for
-from ._readers import reader_for
+from ._readers import reader_for, restarted
 from ._signals import as_numpy
 
 PROBED = 200
@@ -76,8 +76,14 @@ def tangent_features(
     X = reader.prepare(X)
     seeds, divisor = seeds_for(outputs, reader.n_outputs)
     entropy = np.random.SeedSequence(random_state).entropy
-    step = max(1, int(0.5 * read_memory(memory) / reader.row_bytes(X, seeds)))
-    parts = []
+    halves = _halves(reader, X, seeds, size, entropy, read_memory(memory)) / np.sqrt(2.0 * divisor)
+    return TangentFeatures(np.hstack(list(halves)), _standard_error(halves[:, :PROBED]))
+
+
+@restarted
+def _halves(reader, X, seeds, size, entropy, memory):
+    """Features (2, n, d) of prepared rows, from two sets of matrices."""
+    step, parts = max(1, int(0.5 * memory / reader.row_bytes(X, seeds))), []
     for start in range(0, len(X), step):
         signals = reader.signals(X[start : start + step], seeds)[1]
         halves = [
@@ -86,9 +92,8 @@ def tangent_features(
             )
             for half in range(2)
         ]
-        parts.append(np.stack(halves) / np.sqrt(2.0 * divisor))
-    halves = np.concatenate(parts, axis=1)
-    return TangentFeatures(np.hstack(list(halves)), _standard_error(halves[:, :PROBED]))
+        parts.append(np.stack(halves))
+    return np.concatenate(parts, axis=1)
 
 
 def _features(signal, size, seed):

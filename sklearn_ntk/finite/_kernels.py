@@ -7,7 +7,7 @@ import numpy as np
 
 from .._runtime.check import read_number
 from .._runtime.memory import check_memory, read_memory
-from ._readers import reader_for
+from ._readers import reader_for, restarted
 from ._signals import as_numpy, diagonal, product
 
 FORMULAS = {
@@ -56,8 +56,9 @@ def empirical_ntk(
         What may be taken beside the result, such as "512 MB", or in bytes; larger problems are
         computed in parts.
     check : bool
-        Whether to compare, on one row, the gradients of all parameters with those of autograd. What
-        differs takes the general route, and models whose outputs depend on other rows are refused.
+        Whether to compare the gradients of all parameters with those of autograd, on all rows, in
+        one more pass; multilayer perceptrons do without. What differs takes the general route, and
+        models whose outputs depend on other rows or on chance are refused.
 
     Returns
     -------
@@ -104,6 +105,7 @@ def empirical_ntk_diagonal(
     return ntk_diagonal(reader, reader.prepare(X), outputs, formula, memory)
 
 
+@restarted
 def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
     """Kernel (n, m) or (n, m, k, k) of prepared rows; ``Y`` is ``X`` for a symmetric one."""
     seeds, divisor = seeds_for(outputs, reader.n_outputs)
@@ -127,6 +129,7 @@ def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
     return K.swapaxes(1, 2) if is_blocks else K[:, 0, :, 0]
 
 
+@restarted
 def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB", other=None):
     """Diagonal (n,) of `ntk`, for outputs other than "blocks".
 

@@ -6,7 +6,7 @@ A reader of a model has ``layers``, the names of the layers with trained paramet
     rows as it takes them, after checks; sets ``n_outputs``;
 ``signals(rows, seeds)``
     outputs (n, k), and the `Signal` of each layer for the functions ``seeds @ outputs``, for an
-    array (r, k);
+    array (r, k); may raise `OtherRoutes`;
 ``row_bytes(rows, seeds)``
     the memory that the signals of a row take;
 ``outputs(rows)``
@@ -28,6 +28,7 @@ Those of networks that can be trained, of torch and drawn ones, also have
 """
 
 import reprlib
+from functools import wraps
 from importlib import import_module
 
 import numpy as np
@@ -40,6 +41,24 @@ _HOMES = {
     "sklearn_ntk.finite.FiniteNetwork": "._network",
 }
 """By class of model, the module that has its ``Reader``: none is imported before it is needed."""
+
+
+class OtherRoutes(Exception):
+    """Raised where a reader finds that it must read its signals anew, in another form."""
+
+
+def restarted(function):
+    """A function of a reader, and of what else, that starts again after `OtherRoutes`."""
+
+    @wraps(function)
+    def wrapped(*arguments, **named):
+        while True:  # each time, more parameters take the general route
+            try:
+                return function(*arguments, **named)
+            except OtherRoutes:
+                pass
+
+    return wrapped
 
 
 def reader_for(model, layers=None, check=True):

@@ -15,6 +15,7 @@ from sklearn_ntk.finite import (  # noqa: E402
     empirical_ntk_diagonal,
     tangent_features,
 )
+from sklearn_ntk.finite._kernels import ntk  # noqa: E402
 from sklearn_ntk.finite._readers import reader_for  # noqa: E402
 
 
@@ -28,8 +29,9 @@ def test_kernels(name):
     model, X = model_and_rows(name)
     J = gradients(model, X)
     reader = reader_for(model)
-    reader.prepare(X)
-    assert list(reader._general) == MODELS[name][2]
+    rows = reader.prepare(X)
+    ntk(reader, rows, rows)
+    assert list(reader.general) == MODELS[name][2]
     blocks = np.einsum("ikp,jlp->ijkl", J, J)
     trace = np.einsum("ijkk->ij", blocks)
     close(empirical_ntk(model, X, outputs="blocks"), blocks)

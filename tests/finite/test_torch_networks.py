@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from sklearn_ntk.activations import ACTIVATIONS  # noqa: E402
 from sklearn_ntk.architectures import transformer  # noqa: E402
 from sklearn_ntk.finite import empirical_nngp, empirical_ntk, sample_network  # noqa: E402
+from sklearn_ntk.finite._kernels import ntk  # noqa: E402
 from sklearn_ntk.finite._readers import reader_for  # noqa: E402
 from sklearn_ntk.layers import (  # noqa: E402
     AvgPool,
@@ -55,8 +56,9 @@ def test_same_network(name):
     found = empirical_ntk(module, X, outputs="blocks")
     assert_allclose(found, K, rtol=0, atol=1e-12 * np.abs(K).max())
     reader = reader_for(module)
-    reader.prepare(X)
-    assert not reader._general
+    rows = reader.prepare(X)
+    ntk(reader, rows, rows)
+    assert not reader.general
     trained = [each.requires_grad for each in module.parameters()]
     assert trained == network.trained
     hidden = empirical_nngp(network, X, weight_var=1.0, bias_var=0.0)

@@ -1,137 +1,141 @@
-"""Which parameters the hooks see rightly: gradients of one row, beside those of autograd.
+"""Which gradients the hooks saw wrongly: those of a run, beside autograd's of the same run.
 
-In a batch of two rows, the outputs of the first one are differentiated. The signals of the other
-must vanish, and those of the first must give the gradients of autograd for that row alone. The
-gradient G of a weight is compared by the products of both sides with a random vector: the error of
-the product is on average the norm of that of the matrix.
+Hooks give the gradients ``G_ir`` of each row i and function r of the outputs with respect to a
+parameter. For numbers ``w_i`` and ``c_r``
 
-New memory for G takes longer than all else. It is spared for weights of which the graph of autograd
-shows that their only uses are the products ``a W' + b`` that hooks have seen.
+    sum_ir w_i c_r G_ir  is the gradient of  sum_ir w_i c_r f_ir,
+
+which autograd finds in one pass. For random numbers both are the same, but for chance, only if each
+``G_ir`` is right: a use of the parameter that no hook saw, positions that belong to other rows, a
+wrong rule, all show. Nothing is concluded from other rows, or from other parameters of the network,
+than those whose gradients are used. Matrices are compared by their products with a few random
+vectors.
+
+That pass is spared where the graph of autograd is a chain of matrix products which hooks saw, each
+with a weight of its own, and functions of single entries: there all is as seen. (Its gradients of
+weights would take longer than all else.)
 """
+
+from math import hypot, inf
 
 import torch
 from torch import nn
 
 from ._jacobians import gradients
-from ._record import differentiate, join, run
+from ._record import norm
+
+N_VECTORS = 4
+
+OF_ENTRIES = {
+    f"{name}Backward0"
+    for name in (
+        *("Clone", "Relu", "LeakyRelu", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Hardtanh"),
+        *("Tanh", "Sigmoid", "LogSigmoid", "Erf", "Exp", "Sin", "Cos"),
+    )
+}
+"""Nodes of the graph of autograd whose outputs depend, each, on the one entry at their place."""
+
+PRODUCTS = {"AddmmBackward0": "_saved_mat1", "MmBackward0": "_saved_self"}
+"""By name of a node that multiplies matrices, after adding or not, where it keeps the first one."""
 
 
-def right_entries(model, rows, outputs, trained):
-    """Signals, of two rows, of the parameters whose rule holds.
+def weighted_gradients(outputs, seeds, parameters):
+    """The numbers w (n,) and c (r,), and by id of a parameter what autograd finds with them.
 
-    ``outputs`` (1, k) are those of the first row alone, in the graph of autograd, and ``trained``
-    are parameters by name. Raises ValueError if they are others in the batch.
+    ``seeds`` (r, k) are functions of the outputs (n, k), which are in the graph.
     """
-    tolerance = 4.0 * torch.finfo(outputs.dtype).eps ** 0.5
-    ids = {id(each) for each in trained.values()}
-    of_pair, seen = run(model, rows[[0, -1]], ids)
-    if _differ(outputs[0], of_pair[0], tolerance):
-        raise ValueError(
-            "A kernel needs outputs that depend on a row and the parameters alone; got a model "
-            "whose outputs for a row differ between two calls, or depend on the other rows: take "
-            "rows along the first axis, and no chance."
-        )
-    plain = _multiplied(of_pair, seen)
-    seed = _normal(outputs.shape[1], outputs)
-    entries = join(differentiate(of_pair, seen, torch.stack([seed, 0.0 * seed])[None]), ids)
-    doubted = [each for each in trained.values() if id(each) not in plain]
+    generator = torch.Generator().manual_seed(0)
+    n, r = len(outputs), len(seeds)
+    w = torch.randperm(n, generator=generator).to(outputs) / n + 0.5  # no two of them near
+    c = torch.randn(r, generator=generator).to(outputs)
+    if not parameters:
+        return w, c, {}
     with torch.enable_grad():
-        found = gradients((outputs[0] * seed).sum(), doubted) if doubted else []
-    true = dict(zip(map(id, doubted), found, strict=True))
-    wrong = [entry for entry in entries if not _holds(entry, true, tolerance)]
-    wrong = {id(each) for entry in wrong for each in entry.parameters}
-    return [entry for entry in entries if wrong.isdisjoint(map(id, entry.parameters))]
+        true = gradients((outputs * w[:, None] * (c @ seeds)).sum(), parameters)
+    return w, c, {id(each): G for each, G in zip(parameters, true, strict=True)}
 
 
-def _multiplied(outputs, seen):
-    """Ids of parameters whose only uses are the products that linear modules were seen to form."""
-    uses, edges = {}, _edges_of(outputs.grad_fn)
-    for module, x, put_out in seen:
-        if type(module) is nn.Linear and x.ndim == 2 and len(x) == len(outputs):
-            for variable in _factors(put_out.grad_fn, x):
-                uses[id(variable)] = uses.get(id(variable), 0) + 1
-    return {key for key, count in uses.items() if count == edges.get(key)}
+def wrong_parameters(entries, w, c, true):
+    """Ids of parameters whose `Joined` entries are not the `weighted_gradients`."""
+    generator = torch.Generator().manual_seed(1)
+    wrong = [each for each in entries if not _holds(each, true, w, c, generator)]
+    return {id(each) for entry in wrong for each in entry.parameters}
 
 
-def _edges_of(root):
-    """By id of a leaf, how many nodes of a graph use it."""
-    found, known, waiting = {}, set(), [root]
-    while waiting:
-        node = waiting.pop()
-        if hasattr(node, "variable"):
-            found[id(node.variable)] = found.get(id(node.variable), 0) + 1
-        elif node is not None and node not in known:
-            known.add(node)
-            waiting += [each for each, _ in node.next_functions]
-    return found
+def _holds(entry, true, w, c, generator):
+    """Whether the weighted sum of gradients of an entry is the true gradient."""
+    use, a = entry.use, entry.inputs
+    parts = [true[id(each)].chunk(use.n_parts)[use.part] for each in entry.parameters]
+    most = 4.0 * torch.finfo(w.dtype).eps ** 0.5 * hypot(*map(norm, parts))
+    g = sum(c[k] * entry.gradients[:, :, k] for k in range(len(c))) * w[:, None, None]
+    G, *bias = parts
+    if a is None:
+        return _is_near(g.sum((0, 1)), G.flatten(), most)
+    G, g = G.flatten(1), g.flatten(0, 1)
+    V = torch.randn((G.shape[1], N_VECTORS), generator=generator).to(G) / N_VECTORS**0.5
+    if use.kind == "embedding":
+        found = G.new_zeros((len(G), N_VECTORS)).index_add_(0, a.flatten(), g @ V)
+        return _is_near(found, G @ V, most)
+    a = a.flatten(0, 1)
+    p = len(V)  # which the ones of a bias follow
+    found = g.T @ torch.cat([a[:, :p] @ V, a[:, p:]], 1)
+    return _is_near(found, torch.cat([G @ V, *(each[:, None] for each in bias)], 1), most)
 
 
-def _factors(node, x):
-    """The leaves W and b, or one of them, of a node that computes ``x W' + b``; else none."""
-    if node is None or node.name() != "AddmmBackward0" or node._saved_alpha != 1:
-        return []
-    (bias, _), _, (transposed, _) = node.next_functions
-    found = [] if bias is None else [bias]
-    if transposed is not None:
-        try:
-            kept = node._saved_mat1
-        except RuntimeError:  # changed in place since then
-            return []
-        layouts = [(each.data_ptr(), each.shape, each.stride()) for each in (kept, x)]
-        if transposed.name() != "TBackward0" or layouts[0] != layouts[1]:
-            return []
-        found.append(transposed.next_functions[0][0])
-    return [each.variable for each in found if hasattr(each, "variable")]
+def _is_near(found, expected, most):
+    """Whether the distance is at most so much; not if one is NaN or infinite."""
+    return norm(found - expected) <= most < inf
 
 
-def _holds(entry, true, tolerance):
-    """Whether signals of the first row give its gradients, and those of the second vanish."""
-    use, g, other = entry.use, entry.gradients[0, :, 0], entry.gradients[1]
-    if not other.norm() <= tolerance * g.norm():
-        return False
-    for parameter, product in _products(entry, g):
-        G = true.get(id(parameter))
-        if G is not None:
-            G = G.chunk(use.n_parts)[use.part]
-            if _differ(_probed(G), product, tolerance, G):
-                return False
-    return True
+def is_chain(outputs, seen):
+    """Whether the graph of (n, k) outputs has nothing but seen products and functions of entries.
 
-
-def _products(entry, g):
-    """Yield each parameter, and what `_probed` gives for its gradient by the signals."""
-    use = entry.use
-    if entry.inputs is None:
-        yield entry.parameters[0], _probed(g[0].reshape(entry.parameters[0].shape))
-        return
-    a = entry.inputs[0]
-    if use.weight is not None:
-        v = _normal(use.weight[0].numel(), g)
-        if use.kind == "embedding":
-            yield use.weight, g.new_zeros(len(use.weight)).index_add_(0, a, g @ v)
-        else:
-            yield use.weight, (a[:, : len(v)] @ v) @ g
-    if use.bias is not None:
-        yield use.bias, g.sum(0)
-
-
-def _probed(G):
-    """Product (q,) of a gradient, as a matrix (q, p), with a random vector; a vector as it is."""
-    G = G.flatten(1) if G.ndim > 1 else G.reshape(-1)
-    return G @ _normal(G.shape[1], G) if G.ndim > 1 else G
-
-
-def _normal(size, like):
-    """The same random vector at each call, for its size."""
-    return torch.randn(size, generator=torch.Generator().manual_seed(0)).to(like)
-
-
-def _differ(first, other, tolerance, unit=None):
-    """Whether the distance of tensors is more than a tolerance times the norm of a unit.
-
-    By default this is the first one.
+    Then row i of all that is in it belongs to row i of the outputs, from the end to the start, and
+    a weight has no other use. ``seen`` is what `run` has recorded.
     """
-    if first.shape != other.shape:
-        return True
-    unit = first if unit is None else unit
-    return not (first - other).norm() <= tolerance * unit.norm()  # faster than torch.dist
+    products = {put_out.grad_fn: (module, x) for module, x, put_out in seen}
+    node, used = outputs.grad_fn, []
+    while node is not None:
+        if node in products:
+            leaves = _leaves_of_product(node, *products[node])
+            if leaves is None:
+                return False
+            used += leaves
+            node = node.next_functions[-2][0]
+        elif node.name() in OF_ENTRIES and len(node.next_functions) == 1:
+            node = node.next_functions[0][0]
+        else:
+            return False
+    return bool(used) and len(used) == len(set(used))
+
+
+def _leaves_of_product(node, module, x):
+    """Ids of a linear module's trained parameters, if a node is its product ``x W' + b``; or None.
+
+    The graph must say so: for the matrix x that was seen, and with no parameter in between.
+    """
+    if type(module) is not nn.Linear or x.ndim != 2 or node.name() not in PRODUCTS:
+        return None
+    edges, leaves = [each for each, _ in node.next_functions], []
+    if edges[-1] is not None and not _multiplies(node, edges[-1], x):
+        return None
+    weight = None if edges[-1] is None else edges[-1].next_functions[0][0]
+    bias = edges[0] if len(edges) == 3 else None
+    for leaf, parameter in ((weight, module.weight), (bias, module.bias)):
+        expected = parameter if parameter is not None and parameter.requires_grad else None
+        if getattr(leaf, "variable", None) is not expected:
+            return None
+        leaves += [] if expected is None else [id(expected)]
+    return leaves
+
+
+def _multiplies(node, transposed, x):
+    """Whether the factors of a node are x, unchanged, and what another node has transposed."""
+    if getattr(node, "_saved_alpha", 1) != 1 or getattr(node, "_saved_beta", 1) != 1:
+        return False
+    try:
+        kept = getattr(node, PRODUCTS[node.name()])
+    except RuntimeError:  # changed in place since then
+        return False
+    layouts = [(each.data_ptr(), each.shape, each.stride()) for each in (kept, x)]
+    return transposed.name() == "TBackward0" and layouts[0] == layouts[1]

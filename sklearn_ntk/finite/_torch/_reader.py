@@ -6,19 +6,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._readers import chosen
+from .._readers import OtherRoutes, chosen
 from .._signals import Signal, as_numpy
-from ._check import right_entries
+from ._check import is_chain, weighted_gradients, wrong_parameters
 from ._jacobians import gradients, jacobians, real
-from ._record import join, read_outputs, record
-from ._refusals import refuse
+from ._record import differentiate, join, read_outputs, run
+from ._refusals import refuse, refuse_dependent
 from ._state import copied, leaves_model, plain
 
 
 class Reader:
     """Reader of a ``torch.nn.Module``: see `sklearn_ntk.finite._readers`.
 
-    The first rows that it prepares decide which parameters take the general route.
+    All parameters are read by hooks at first. Those without a rule, and those that a run finds to
+    be seen wrongly, take the general route from then on, in all copies of the model: then
+    `OtherRoutes` is raised, as signals that were read before have another form.
     """
 
     def __init__(self, model, layers=None, check=True):
@@ -32,11 +34,10 @@ class Reader:
             )
         self.model, self.layers, self._check = model, chosen(list(trained), layers), check
         self._trained = {name: trained[name] for name in self.layers}
-        self._ids = {id(each) for each in self._trained.values() if not each.is_complex()}
-        self._general = None
+        self._routes = None
 
     def prepare(self, X):
-        """Rows as a tensor on the model's device; decides the routes.
+        """Rows as a tensor on the model's device.
 
         Arrays get the precision of the first parameter, and so do tensors in one that none has.
         """
@@ -48,77 +49,99 @@ class Reader:
             rows = rows if is_tensor and rows.dtype in dtypes else rows.to(dtypes[0])
         if not rows.ndim or not len(rows):
             raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
-        if self._general is None:
-            self._decide(rows)
+        if self._routes is None:
+            self._measure(rows[:1])
         return rows
 
     @leaves_model
-    def _decide(self, rows):
-        """Set the number of outputs, the parameters of the general route, and sizes in bytes."""
+    def _measure(self, row):
+        """Set the number of outputs, sizes in bytes, and the parameters that no rule reads."""
+        names = {id(p): name for name, p in self._trained.items() if not p.is_complex()}
         buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
         with torch.enable_grad(), _counting_saved(self.model) as saved:
-            if self._check:
-                outputs = read_outputs(self.model(rows[:1]), 1)
-            else:
-                outputs, uses = record(self.model, rows[:1], None, self._ids)
+            outputs, seen = run(self.model, row, names)
         _refuse_moved(self.model, buffers)
         _refuse_infinite(outputs)
         self.n_outputs, self._like = outputs.shape[1], outputs.detach()[:0]
-        if self._check:
-            with_rules = {n: p for n, p in self._trained.items() if id(p) in self._ids}
-            entries = right_entries(self.model, rows, outputs, with_rules)
-        else:
-            entries = join(uses, self._ids)
-        seen = {id(each) for entry in entries for each in entry.parameters}
-        self._general = {n: each for n, each in self._trained.items() if id(each) not in seen}
-        n_rows = 2 if self._check else 1
-        self._sizes = (
-            sum(each.inputs.nbytes for each in entries if each.inputs is not None) // n_rows,
-            sum(each.gradients.nbytes for each in entries) // n_rows,
-            sum(saved),
-            sum(each.nbytes for each in self._general.values()),
+        uses, unread = differentiate(outputs, seen, None)
+        entries = join(uses, names)
+        read = {id(each) for entry in entries for each in entry.parameters} - unread
+        self._routes = _Routes(
+            {name for name, each in self._trained.items() if id(each) not in read}
         )
+        self._sizes = (
+            sum(each.inputs.nbytes for each in entries if each.inputs is not None),
+            sum(each.gradients.nbytes for each in entries),
+            sum(saved),
+        )
+
+    @property
+    def general(self):
+        """The parameters of the general route, by name."""
+        return {n: each for n, each in self._trained.items() if n in self._routes.general}
 
     @leaves_model
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
-        seeds = torch.as_tensor(seeds).to(self._like)
-        outputs, uses = record(self.model, rows, seeds, self._ids)
-        _refuse_infinite(outputs)
-        names = {id(each): name for name, each in self._trained.items()}
-        for each in self._general.values():
-            names.pop(id(each))
-        found = []
-        for entry in join(uses, names):
+        seeds, general, found = torch.as_tensor(seeds).to(self._like), self.general, []
+        outputs, entries = self._entries(rows, seeds)
+        for (names, *_), entry in entries:
             inputs = entry.inputs
             if inputs is None:
                 inputs = entry.gradients.new_ones((len(rows), 1, 1))
-            name = names[id(entry.parameters[0])]
             g = entry.gradients
             # of convolutions, positions come last in memory: as products over positions want it
             g = g if g.permute(0, 2, 3, 1).is_contiguous() else g.contiguous()
-            found.append(Signal(name, _array(inputs), _array(g)))
-        if self._general:
-            J = jacobians(self.model, rows, seeds, self._general, self._chunk(len(seeds)))
+            found.append(Signal(names[0], _array(inputs), _array(g)))
+        if general:
+            J = jacobians(self.model, rows, seeds, general, self._chunk(len(seeds)))
             ones = J.new_ones((len(rows), 1, 1))
             found.append(Signal("others", _array(ones), _array(J[:, None])))
         return _array(outputs), found
 
+    def _entries(self, rows, seeds):
+        """Outputs, and pairs of names, with what else tells entries apart, and `Joined` entries."""
+        general = self._routes.general
+        names = {id(each): name for name, each in self._trained.items() if name not in general}
+        outputs, seen = run(self.model, rows, names)
+        _refuse_infinite(outputs)
+        is_as_seen = not self._check or is_chain(outputs, seen)
+        hooked = [self._trained[name] for name in names.values()]
+        expected = None if is_as_seen else weighted_gradients(outputs, seeds, hooked)
+        uses, wrong = differentiate(outputs, seen, seeds)
+        outputs = outputs.detach()  # and what autograd keeps goes
+        entries = join(uses, names)
+        if self._check:
+            with torch.enable_grad():  # as above: without, some modules take another way
+                refuse_dependent(self.model, rows, outputs)
+        if not is_as_seen:
+            wrong |= wrong_parameters(entries, *expected)
+        wrong = {names[key] for key in wrong & names.keys()}
+        found = []
+        for entry in entries:
+            own = tuple(names[id(each)] for each in entry.parameters)
+            found.append(((own, entry.use.kind, entry.use.part), entry))
+        order = self._routes.confirmed([key for key, _ in found], set(names.values()), wrong)
+        return outputs, sorted(found, key=lambda pair: order.index(pair[0]))
+
     def row_bytes(self, rows, seeds):
         """Memory of the signals of a row, with what autograd keeps on the way."""
-        inputs, gradients, saved, general = self._sizes
+        (inputs, gradients, saved), general = self._sizes, self._general_bytes()
         return float(inputs + 2 * saved + len(seeds) * (2 * gradients + 2 * general) + 64)
 
     def _chunk(self, r):
         """Rows that the general route takes at a time: what it keeps has about 16 MB."""
-        _, gradients, saved, general = self._sizes
+        (_, gradients, saved), general = self._sizes, self._general_bytes()
         return int(np.clip(2**24 / (r * (saved + gradients + general) + 1), 1, 256))
 
+    def _general_bytes(self):
+        return sum(each.nbytes for each in self.general.values())
+
     def copy(self):
-        """Reader of a copy of the module, in which the same parameters take the general route."""
+        """Reader of a copy of the module, with which it shares its routes."""
         other = Reader(copied(self.model), self.layers, self._check)
         other.n_outputs, other._like, other._sizes = self.n_outputs, self._like, self._sizes
-        other._general = {name: other._trained[name] for name in self._general}
+        other._routes = self._routes
         return other
 
     def in_double(self, X):
@@ -171,6 +194,9 @@ class Reader:
             for handle in handles:
                 handle.remove()
         _refuse_infinite(outputs)
+        if self._check:
+            with torch.no_grad():
+                refuse_dependent(self.model, rows, outputs)
         for taken, put_out in reversed(seen):
             if taken.ndim == 2 and torch.equal(put_out, outputs):
                 return _array(taken)
@@ -179,6 +205,30 @@ class Reader:
             f"inputs (n, p); got {type(self.model).__name__}, whose outputs are others: pass a "
             f"part of it that ends so."
         )
+
+
+class _Routes:
+    """Names of the parameters of the general route, and which entries hooks have read of others."""
+
+    def __init__(self, general):
+        self.general, self._keys = general, None
+
+    def confirmed(self, keys, names, wrong):
+        """Keys of entries in the order of the first run.
+
+        Raises `OtherRoutes`, and sends hooked names to the general route: those that are wrong,
+        those without an entry, and those of entries that not all runs have had, as of a module that
+        runs for some rows only.
+        """
+        known = keys if self._keys is None else self._keys
+        read = {name for own, *_ in keys for name in own}
+        others = {name for own, *_ in set(keys) ^ set(known) for name in own}
+        leaving = wrong | names - read | others
+        self._keys = None if leaving else known
+        if leaving:
+            self.general |= leaving
+            raise OtherRoutes
+        return known
 
 
 @contextmanager

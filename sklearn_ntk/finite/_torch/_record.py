@@ -33,16 +33,6 @@ class Joined(NamedTuple):
         return [each for each in (self.use.weight, self.use.bias) if each is not None]
 
 
-def record(model, rows, seeds, trained):
-    """Outputs (n, k) of a module, and the `Use` of each part of its trained parameters.
-
-    ``trained`` has the ids of parameters; ``seeds`` (r, k) are functions of the outputs. Without
-    seeds nothing runs backwards, and gradients are zeros for one function.
-    """
-    outputs, seen = run(model, rows, trained)
-    return outputs.detach(), differentiate(outputs, seen, None if seeds is None else seeds[:, None])
-
-
 def run(model, rows, trained):
     """Outputs (n, k), and modules with what each took in and put out, in the graph of autograd."""
     seen = []
@@ -59,23 +49,27 @@ def run(model, rows, trained):
 
 
 def differentiate(outputs, seen, seeds):
-    """`Use` of each part of the modules that ran, which are forgotten on the way.
+    """`Use` of each part of the modules that ran, and ids of parameters with uses beyond these.
 
-    ``seeds`` (r, 1, k) or (r, n, k) are functions of the outputs.
+    What was ``seen`` is forgotten on the way.
+    ``seeds`` (r, k) are functions of the outputs. Without seeds nothing runs backwards, and
+    gradients are zeros for one function.
     """
-    n, uses = len(outputs), []
+    n, uses, unread = len(outputs), [], set()
     gradients = _gradients(outputs, [put_out for *_, put_out in seen], seeds)
     while seen:
-        (module, x, put_out), delta = seen.pop(0), gradients.pop(0)
-        if len(put_out) != n:
-            if not isinstance(module, BY_POSITION) or len(put_out) % n:
-                continue
-            x = x.reshape(n, -1, *x.shape[1:])
-        delta = delta.reshape(n, -1, *delta.shape[1:])
-        delta = delta.transpose(1, 2)
-        delta = delta[:, :, 0] if len(put_out) == n else delta
-        uses += RULES[type(module)](module, x, delta)
-    return uses
+        (module, x, put_out), delta, found = seen.pop(0), gradients.pop(0), []
+        size = len(put_out)
+        is_by_row = size == n
+        if is_by_row or (size and size % n == 0 and isinstance(module, BY_POSITION)):
+            x = x if is_by_row else x.reshape(n, -1, *x.shape[1:])
+            delta = delta.reshape(n, -1, *delta.shape[1:]).transpose(1, 2)
+            delta = delta[:, :, 0] if is_by_row else delta
+            found = list(RULES[type(module)](module, x, delta))
+        read = {id(each) for use in found for each in (use.weight, use.bias)}
+        unread.update({id(each) for each in module.parameters()} - read)
+        uses += found
+    return uses, unread
 
 
 @contextmanager
@@ -100,7 +94,7 @@ def _gradients(outputs, put_out, seeds):
     if seeds is None or not put_out or not outputs.requires_grad:
         r = 1 if seeds is None else len(seeds)
         return [each.new_zeros(()).expand(len(each), r, *each.shape[1:]) for each in put_out]
-    r, seeds = len(seeds), seeds.expand(-1, *outputs.shape)
+    r, seeds = len(seeds), seeds[:, None].expand(-1, *outputs.shape)
     if r == 1:
         return [part[:, None] for part in _backward(outputs, put_out, seeds[0])]
     if all(each.ndim == 2 and len(each) <= FEW for each in put_out):
@@ -146,7 +140,13 @@ def read_outputs(outputs, n):
             f"model must return a tensor (n,) or (n, k) for n = {n} rows; got shape "
             f"{tuple(outputs.shape)}: put the rows on the first axis, and flatten the others."
         )
-    return outputs.reshape(n, -1)
+    return outputs if outputs.ndim == 2 else outputs[:, None]
+
+
+def norm(tensor):
+    """Norm of a tensor as a number, also where it is beyond the range of half precision."""
+    dtype = torch.promote_types(tensor.dtype, torch.float32)
+    return float(torch.linalg.vector_norm(tensor, dtype=dtype))
 
 
 def join(uses, trained):

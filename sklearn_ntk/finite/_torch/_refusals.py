@@ -1,11 +1,21 @@
 """Modules whose outputs for a row depend on the other rows, on chance, or on what ran before."""
 
+import pickle
+import random
+
+import numpy as np
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
+
+from ._record import norm, read_outputs
+
+N_FEW, N_CALLS = 8, 64
+"""Rows whose outputs are compared between two calls, and calls of models that draw numbers."""
 
 
 def refuse(model):
@@ -23,6 +33,38 @@ def refuse(model):
                 f"A kernel needs outputs that depend on a row and the parameters alone; got "
                 f"{reason}: {_list(names)}. Call the model's eval() first."
             )
+
+
+def refuse_dependent(model, rows, outputs):
+    """Raise ValueError unless outputs (n, k) of rows are the same in a batch of a few of them.
+
+    These are the first ones that differ from row 0, at most a third of all, so that each has
+    another place there, and other neighbours. A model that draws random numbers is called many
+    times, for chance that these rows may escape.
+    """
+    tolerance = 4.0 * torch.finfo(outputs.dtype).eps ** 0.5
+    others = (rows != rows[:1]).reshape(len(rows), -1).any(1).nonzero()[:, 0]
+    few = others[: min(N_FEW, 1 + len(rows) // 3)] if len(others) else others.new_zeros(1)
+    for _ in range(N_CALLS):
+        before = _random_states(rows.device)
+        found = read_outputs(model(rows[few]), len(few)).detach()
+        if not norm(found - outputs[few]) <= tolerance * norm(outputs[few]):
+            raise ValueError(
+                "A kernel needs outputs that depend on a row and the parameters alone; got a model "
+                "whose outputs for a row differ between two calls, or depend on the other rows: "
+                "take rows along the first axis, and no chance."
+            )
+        if _random_states(rows.device) == before:
+            return
+
+
+def _random_states(device):
+    """States of the generators that a module may draw from, as values to compare."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    of_numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    return [each.numpy().tobytes() for each in states], pickle.dumps(of_numpy), random.getstate()
 
 
 def _list(names):
