@@ -15,6 +15,9 @@ MOST_INSTANTS = 2**20
 BLOCK = 256
 """Instants that are looked at together."""
 
+ROUNDING = 1e-14
+"""A loss that is missed by less than that share of the one at the start counts as reached there."""
+
 
 def first_time(training, parts, loss):
     """First time, or step, at which the loss is at most ``loss``, infinite if it stays above.
@@ -27,7 +30,7 @@ def first_time(training, parts, loss):
     def excess(times):
         return training._residuals(times) ** 2 @ parts - loss
 
-    if excess(0.0) <= 0.0:
+    if excess(0.0) <= ROUNDING * parts.sum():
         return 0.0
     count, spacing = _oscillations(training, parts)
     early = 0.0
@@ -35,7 +38,8 @@ def first_time(training, parts, loss):
         times = spacing * np.arange(start, min(start + BLOCK, count) + 1)
         below = np.flatnonzero(excess(times) <= 0.0)
         if len(below):
-            return _between(excess, *times[below[0] - 1 : below[0] + 1], is_flow)
+            place = max(below[0], 1)  # rounding errors may differ from those of the block before
+            return _between(excess, times[place - 1], times[place], is_flow)
         early = times[-1]
     if excess(np.inf) >= 0.0:
         return np.inf
@@ -68,6 +72,10 @@ def _oscillations(training, parts):
 def _between(excess, early, late, is_flow):
     """Time, or step, at which a falling ``excess`` becomes at most zero."""
     if is_flow:
+        if excess(early) <= 0.0:  # by a rounding error, as below
+            return float(early)
+        if excess(late) > 0.0:
+            return float(late)
         return float(brentq(excess, early, late, xtol=np.finfo(float).tiny))
     while late - early > 1.0:
         middle = np.floor(0.5 * (early + late))

@@ -180,25 +180,26 @@ def test_without_compiler():
 
 START = """
 import sys, time
+begin = time.process_time()
 import numpy, scipy.linalg, sklearn.base, sklearn.gaussian_process.kernels, sklearn.utils
 start = time.process_time()
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKKernel, NTKRegressor
 imported = time.process_time()
 assert "numba" not in sys.modules
 NTKKernel()([[1.0], [2.0]])
-print(imported - start, time.process_time() - imported)
+print((imported - start) / (start - begin), (time.process_time() - imported) / (start - begin))
 """
 
 
 @pytest.mark.slow
 def test_start():
-    """Importing takes 0.3 s beyond scikit-learn and the first call 1 s, once there is a cache.
+    """Importing takes 0.4 of what importing scikit-learn takes, and the first call 0.8.
 
-    Of the processor's time, as other tests may run next to it.
+    Once there is a cache; of the processor's time, as other tests may run next to it.
     """
     NTKKernel()([[1.0], [2.0]])
     for _ in range(5):  # the machine may be busy
         imported, called = map(float, run(START).split())
-        if imported < 0.3 and called < 1.0:
+        if imported < 0.4 and called < 0.8:
             return
-    pytest.fail(f"importing took {imported:.2f} s and the first call {called:.2f} s")
+    pytest.fail(f"importing took {imported:.2f} and the first call {called:.2f} of that")
