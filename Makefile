@@ -4,12 +4,15 @@ VENV ?= .venv
 EXTRAS ?= test,plot,dask
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint clean
 
 demo: $(READY)
 	@$(VENV)/bin/python examples/demo.py
 
 test: lint
+	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --dist worksteal -m "not thorough"
+
+test-all: lint
 	@OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n auto --dist worksteal
 
 lint: $(READY)

@@ -1,4 +1,4 @@
-"""Which tests are slow because of what they compile, and fixtures for engines and devices."""
+"""Which tests are slow or thorough by what they compile, and fixtures for engines and devices."""
 
 import gpu as gpus
 import pytest
@@ -17,13 +17,18 @@ def name_of(value):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark tests of what is not quick, but for those of the reference engine alone."""
+    """Mark tests of what is not quick, but for those of the reference engine alone.
+
+    What is thorough is slow, too.
+    """
     for item in items:
         compiles = item.path.parent.name in COMPILING and not item.get_closest_marker("reference")
         if compiles and hasattr(item, "callspec"):
             names = {name_of(value) for value in item.callspec.params.values()}
             if names & ACTIVATIONS.keys() - QUICK:
-                item.add_marker(pytest.mark.slow)
+                item.add_marker(pytest.mark.thorough)
+        if item.get_closest_marker("thorough"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def test_positions(own, readout, normal):
     check_positions(own, readout, normal, contract_positions.run_numpy)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @some_cases
 @pytest.mark.parametrize("readout", READOUTS)
 def test_compiled_positions(own, readout):
@@ -179,7 +179,7 @@ def test_rows(own, rule):
     check_rows(own[0], rule, contract.run_numpy)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @some_cases
 def test_compiled_rows(own):
     check_rows(own[0], (), contract.run_numba)

@@ -77,10 +77,10 @@ COMPILED = ("erf, differentiated", "relu")
 
 
 def compiled(names):
-    """Names of activations, most of them slow."""
-    slow = [pytest.mark.slow]
+    """Names of activations, most of them thorough."""
+    thorough = [pytest.mark.thorough]
     return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=slow * (name not in COMPILED)) for name in names]
+        "name", [pytest.param(name, marks=thorough * (name not in COMPILED)) for name in names]
     )
 
 
@@ -118,7 +118,7 @@ def test_deep(name):
     assert_close(kernels[0](X), kernels[1](X), 1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["erf, differentiated", "sine", "square"])
 def test_single_precision(name):
     kernels = both(lambda act: NTKKernel(1, act, 0.5, 0.2, dtype="float32"), name)
@@ -126,7 +126,7 @@ def test_single_precision(name):
     assert_close(kernels[0](X), kernels[1](X), 5e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["erf", "erf, differentiated", "square"])
 def test_gradient(name):
     kernels = both(lambda act: NTKKernel(1, act, 0.5, 0.2), name)
@@ -137,7 +137,7 @@ def test_gradient(name):
 
 @pytest.mark.parametrize(
     "dtype, tolerance",
-    [("float64", 1e-12), pytest.param("float32", 5e-6, marks=pytest.mark.slow)],
+    [("float64", 1e-12), pytest.param("float32", 5e-6, marks=pytest.mark.thorough)],
 )
 @compiled(["erf, differentiated", "sine", "rbf"])
 def test_positions(name, dtype, tolerance):

@@ -17,7 +17,7 @@ from sklearn_ntk import activations
         (2.0, 2.0, -1.999),
         (1e-2, 2e-2, 0.0),
         (1.0, 1.0, 1.0 - 1e-6),
-        pytest.param((200.0, 300.0, 40.0), marks=pytest.mark.slow),
+        pytest.param((200.0, 300.0, 40.0), marks=pytest.mark.thorough),
     ],
     ids=str,
 )

@@ -68,7 +68,7 @@ def test_rows_of_all_sizes():
         assert_allclose(whole.unit[:n_terms, place], alone.unit[:n_terms, 0], atol=1e-14)
 
 
-@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("held", [2_000_000, 1])
 def test_parts(held, dtype, monkeypatch):
     """Coefficients that are made anew for parts of the rows are the same to the bit."""
@@ -181,7 +181,7 @@ def _count_warnings(call):
     return len(caught)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_one_warning_a_call(monkeypatch):
     """For all layers and slabs of rows, with coefficients that are made more than once."""
     monkeypatch.setattr(rows, "HELD", 1)

@@ -207,7 +207,7 @@ POSITIONS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("key", POSITIONS)
 @each_mixture
 def test_positions_at_any_variance(act, key):

@@ -95,7 +95,7 @@ print(len(recorder.buffer))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_threads_compile_at_once(tmp_path):
     """The cache serves the next process, also in a folder that does not exist yet."""
     folder = tmp_path / "not" / "yet"
@@ -130,7 +130,7 @@ print(NTKKernel(0, bias_var=0.0)([[1.0]])[0, 0])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_full_disk(tmp_path):
     pytest.importorskip("resource")
     assert float(run(FULL_DISK, NUMBA_CACHE_DIR=tmp_path)) == 2.0

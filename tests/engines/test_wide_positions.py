@@ -329,13 +329,13 @@ QUICK = ("volume", "transposed", "transformer", "two recurrences")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in CASES]
+    "name", [pytest.param(n, marks=[pytest.mark.thorough] * (n not in QUICK)) for n in CASES]
 )
 def test_wide_network(name):
     assert is_near(name, CASES[name].network)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_narrow_network(name):
     """The distance grows as the inverse of the width, and not faster."""
@@ -345,7 +345,7 @@ def test_narrow_network(name):
 MISTAKES = [(name, mistake) for name, case in CASES.items() for mistake in case.mistakes]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
 def test_mistakes_show(name, mistake):
     """The comparison is sharp enough to tell a plausible mistake from the truth."""

@@ -48,15 +48,10 @@ def test_estimator_check(estimator, check):
 @pytest.mark.slow
 @parametrize_with_checks(
     [
-        NTKRegressor("ntk", activation="relu", alpha=0.1),
         NTKRegressor("nngp", activation="gelu", features="full"),
         NTKRegressor("ntk", activation="relu", training_time="auto"),
-        NTKRegressor("ntk", activation="relu", training_time=100.0),
         NTKRegressor("ntk", activation="relu", uncertainty="ensemble"),
-        NTKClassifier(alpha=0.1),
-        NTKClassifier(kernel="nngp"),
         NTKClassifier(training_time="auto"),
-        NTKClassifier(training_time=100.0, alpha=0.1),
         NTKClassifier(loss="hinge"),
         NTKClassifier(loss="log_loss", alpha=0.1),
         NTKRegressor(solver="local"),
@@ -66,12 +61,26 @@ def test_estimator_check(estimator, check):
         NTKClassifier(solver="nystroem"),
         NTKClassifier(solver="cg", alpha=0.1, tol=1e-9),
         NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
-        NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
         NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),
-        NTKClassifierCV({"depth": [1, 2]}, alphas=None, training_times=[1.0, 100.0], cv=3),
     ]
 )
 def test_estimator_check_with_parameters(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.thorough
+@parametrize_with_checks(
+    [
+        NTKRegressor("ntk", activation="relu", alpha=0.1),
+        NTKRegressor("ntk", activation="relu", training_time=100.0),
+        NTKClassifier(alpha=0.1),
+        NTKClassifier(kernel="nngp"),
+        NTKClassifier(training_time=100.0, alpha=0.1),
+        NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
+        NTKClassifierCV({"depth": [1, 2]}, alphas=None, training_times=[1.0, 100.0], cv=3),
+    ]
+)
+def test_estimator_check_of_further_parameters(estimator, check):
     check(estimator)
 
 

@@ -61,7 +61,7 @@ def can_reset_peak():
         pytest.param("relu", 6000, LIMIT, marks=pytest.mark.slow),
         # the coefficients of all rows are held, and more than can be held in double precision
         pytest.param("tanh", 5500, SERIES_LIMIT, marks=pytest.mark.slow),
-        pytest.param("tanh", 7000, SERIES_LIMIT, marks=pytest.mark.slow),
+        pytest.param("tanh", 7000, SERIES_LIMIT, marks=pytest.mark.thorough),
     ],
 )
 def test_peak_beyond_the_result(activation, n, limit):

@@ -109,7 +109,7 @@ def target(X):
     return np.sqrt(squares) @ products
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(("alpha", "noise"), [(0.0, 0.0), (0.0, 0.25), (0.3, 0.0), (0.3, 0.25)])
 def test_harmonics_on_a_sphere(alpha, noise):
     """A target of three degrees: test errors within 12 %, train errors within 16 %."""
