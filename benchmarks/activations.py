@@ -6,7 +6,7 @@ number of nodes the search ended, and the ratio is a lower bound.
 """
 
 import argparse
-import time
+import timeit
 import warnings
 
 import numba
@@ -25,12 +25,7 @@ GROWING = "exp", "monomial", "hermite", "rectified_monomial"
 
 def seconds(function, repeats=5):
     """Least time of a call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(function, number=1, repeat=repeats))
 
 
 def time_of_layer(act, X):

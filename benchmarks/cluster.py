@@ -14,7 +14,7 @@ import os
 os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")})
 
 import argparse
-import time
+import timeit
 
 import numpy as np
 from distributed import Client, LocalCluster
@@ -35,12 +35,7 @@ COLUMNS = (2, 34)
 
 def least(function, n):
     """Least seconds of n calls."""
-    found = []
-    for _ in range(n):
-        start = time.perf_counter()
-        function()
-        found.append(time.perf_counter() - start)
-    return min(found)
+    return min(timeit.repeat(function, number=1, repeat=n))
 
 
 def products(operator, options):
