@@ -118,19 +118,19 @@ class ConjugateGradient(NamedTuple):
         trials = Trials(self.error, system, Y, B, ridges, rng, start, most)
         left, trouble, first = most, "", None
         start = None if start is None else start.columns
-        is_whole, place = len(rows) == n, 0
-        if not is_given:
+        is_whole = len(rows) == n
+        if is_given:
+            place, path = 0, Path(ridges, np.empty(0), 0, None)
+            if not is_whole:
+                # a start may be exact beyond what products in single precision know
+                goal = 0.5 * max(tol, FIRST) if start is None else np.inf
+                trials.solve([0], goal, PROBE_TOL)
+                left = most if start is not None else most - system.n_last
+                start = trials.columns[0]
+        else:
             place, path, trouble = _choose(ridges, trials, guess, is_whole)
             if place in trials.columns:
                 start, first = None, trials.columns[place]
-        else:
-            path = Path(ridges, np.empty(0), 0, None)
-        if is_given and not is_whole:
-            # a start may be exact beyond what products in single precision know
-            goal = 0.5 * max(tol, FIRST) if start is None else np.inf
-            trials.solve([0], goal, PROBE_TOL)
-            left = most if start is not None else most - system.n_last
-            start = trials.columns[0]
         every = np.full(B.shape[1], ridges[place])
         X, residuals, is_short = system.refine(B, every, tol, left, start, first)
         residual = float(residuals.max())
