@@ -119,9 +119,10 @@ class Ridge(NamedTuple):
         return Path(ridges[tried], errors, tried.index(best), solution, *start)
 
     def solutions(self, operator, Y, weights, is_whole):
-        """Yield the `Solution` for each ridge, or None if the matrix is not positive definite.
+        """Yield the `Solution` for each ridge, None where the matrix is not positive definite.
 
-        Unless ``is_whole``, it has dual coefficients and intercept only, which need no inverse.
+        Ridges increase. Unless ``is_whole``, solutions have dual coefficients and intercept only,
+        which need no inverse.
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)

@@ -139,10 +139,11 @@ def relative_squares(residuals, Y, weights, known):
 def descend(errors, try_all, n, best):
     """Move to the better neighbour until there is none; index of the local minimum.
 
-    ``try_all(places)`` adds the errors of some of n values to the dictionary ``errors``.
+    ``try_all(places)`` adds the errors of some of n values, in increasing order, to the dictionary
+    ``errors``.
     """
     while True:
-        near = (best, best - 1, best + 1)
+        near = (best - 1, best, best + 1)
         new = [place for place in near if 0 <= place < n and place not in errors]
         if new:
             try_all(new)

@@ -11,6 +11,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import KernelOperator
 from sklearn_ntk.solvers import Local, Ridge, _local
+from sklearn_ntk.solvers._solution import relative_error
 from sklearn_ntk.solvers._tree import Split, directions_of, grow, shares
 
 # --- Trees ----------------------------------------------------------------------------------------
@@ -142,14 +143,24 @@ def test_few_directions_of_many_columns_are_found(kernel, n):
 
 def test_ridge_is_the_best_one_of_the_blended_errors():
     operator, Y, weights = rows_of(n=900, noise=0.5)
+    operator = KernelOperator(RBF(2.0), operator.X)  # without gradients trees are the same
     solver = Local(leaf_size=400)
     path = solver.fit(operator, Y, weights)
     assert path.errors[path.best] == path.errors.min() and 0 < path.best < len(path.values) - 1
-    other = solver._replace(ridges=path.values[0]).fit(operator, Y, weights).solution
-    expected = solver.error(other, Y, weights)
-    same = path.solution.details.tree.direction == other.details.tree.direction
-    if np.all(same):
-        assert_allclose(path.errors[0], expected, rtol=1e-6)
+    for ridge, error in zip(path.values, path.errors, strict=True):
+        again = solver._replace(ridges=ridge).fit(operator, Y, weights).solution
+        assert len(again.details.leaves) == 4
+        assert_allclose(error, solver.error(again, Y, weights), rtol=1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 5.0])
+def test_errors_of_a_search_are_those_of_their_ridges(noise):
+    operator, Y, weights = rows_of(n=600, noise=noise)
+    path = Local().fit(operator, Y, weights)
+    fits = [Ridge(ridge).fit(operator, Y, weights).solution for ridge in path.values]
+    assert len(fits) > 1
+    assert_allclose(path.errors, [relative_error(fit, Y, weights) for fit in fits], rtol=1e-8)
+    assert_allclose(path.solution.residuals, fits[path.best].residuals, rtol=1e-8)
 
 
 def test_leaves_of_one_class_have_constant_models():
