@@ -88,8 +88,11 @@ def peak():
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def measure(name, data, interval):
-    """Fit a model, and predict: cells of the table, and predictions."""
+def measure(name, data, interval, most_rows):
+    """Fit a model, and predict: cells of the table, and predictions.
+
+    Of more than ``most_rows`` rows, models of conjugate gradients give no intervals.
+    """
     X, y, X_test, y_test, is_class = data
     small = slice(0, 300)
     model = MODELS[name](is_class, X)
@@ -103,7 +106,8 @@ def measure(name, data, interval):
     predict, clock = time.perf_counter() - clock, time.perf_counter()
     processors, memory = time.process_time() - processors, (peak() - before) / 1e9
     share, intervals, some = "", "", slice(0, 1000)
-    if hasattr(model, "predict_interval"):
+    is_dear = getattr(model, "solver_", None) == "cg" and len(X) > most_rows
+    if hasattr(model, "predict_interval") and not is_dear:
         low, high = model.predict_interval(X_test[some], 0.9, interval).T
         share = f"{100.0 * np.mean((low <= y_test[some]) & (y_test[some] <= high)):.1f}"
         intervals = f"{time.perf_counter() - clock:.1f}"
@@ -181,7 +185,7 @@ def compare(name, data, options):
     """Print a row for each model, and with ``--check`` differences to exact predictions."""
     exact = {}
     for model in wanted(options, len(data[0]), data[-1]):
-        found = apart(options, measure, model, data, options.interval)
+        found = apart(options, measure, model, data, options.interval, options.most_factor)
         if isinstance(found, str):
             cells = [*[""] * (len(HEAD) - 4), found]
         else:
@@ -205,6 +209,7 @@ def parse():
     parser.add_argument("--seconds", type=float, default=900.0, help="of a model, at most")
     parser.add_argument("--memory", type=float, help="gigabytes of a model, at most")
     parser.add_argument("--most-exact", type=int, default=10_000, help="rows of factorisations")
+    parser.add_argument("--most-factor", type=int, default=20_000, help="rows of intervals by cg")
     parser.add_argument("--check", action="store_true", help="differences to exact predictions")
     parser.add_argument("--stream", type=int, help="rows to learn from in parts")
     parser.add_argument("--centres", type=int, nargs="+", default=[1000], help="of the stream")

@@ -133,7 +133,7 @@ def _by_memory(model, n, is_precomputed, device):
 def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
-        solving = memory_of(n, rank_of(None, n), columns_of(vars(model).get("_n_outputs", 1)))
+        solving = memory_of(n, rank_of(None, n), columns_of(n, vars(model).get("_n_outputs", 1)))
         guess = memory_of_solve(min(n, GUESS_ROWS), False) + 8.0 * min(n * n, CHUNK)
         return max(guess, solving)
     if name == "local":

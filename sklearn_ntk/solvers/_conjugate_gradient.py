@@ -173,16 +173,17 @@ def _choose(ridges, trials, guess, is_whole):
     begin = int(np.flatnonzero(ridges == guess.value)[0])
     if is_whole:
         return begin, guess, ""
-    place = trials.search(begin)
+    trials.solve([begin])
+    trouble = ""
     if np.isfinite(trials.errors[begin]):
         if not trials.is_sure[begin]:
             return begin, guess, ""
-        trouble = ""
     else:
         trouble = (
             f"The ridge may be too large, as conjugate gradients found no solution for "
             f"{ridges[begin]:.2g}: increase max_iter, or take solver='cholesky' or 'local'."
         )
+    place = trials.search(begin)
     tried = sorted(trials.errors)
     errors = np.array([trials.errors[each] for each in tried])
     return place, Path(ridges[tried], errors, tried.index(place), None), trouble

@@ -7,8 +7,11 @@ from ._iterations import WRONG
 from ._ridge import precision_of
 from ._solution import Solution, best_of, descend
 
-PROBES = 32
-"""Random signs by which leave-one-out errors are estimated."""
+PROBES = 8, 32
+"""Random signs by which leave-one-out errors are estimated, at least and at most."""
+
+SIGNS = 160_000
+"""Signs of all rows together: errors of estimates for single rows cancel in the mean over many."""
 
 TRIAL_TOL, PROBE_TOL = 1e-3, 1e-2
 """Tolerances of solves by which ridges are compared, and of those for signs if one is given, which
@@ -23,9 +26,14 @@ UNSURE = 0.25
 nothing: some rows have a leverage close to one."""
 
 
-def columns_of(n_outputs):
+def n_probes(n):
+    """Number of random signs of each of n rows."""
+    return int(np.clip(SIGNS // n, *PROBES))
+
+
+def columns_of(n, n_outputs):
     """Columns of a product, at most, in a search for a ridge."""
-    width = n_outputs + 1 + PROBES
+    width = n_outputs + 1 + n_probes(n)
     return width * _at_once(width)
 
 
@@ -45,7 +53,7 @@ class Trials:
 
     def __init__(self, error, system, Y, B, ridges, rng, start, most):
         self._error, self._system, self._Y, self._ridges = error, system, Y, ridges
-        self._signs = rng.choice([-1.0, 1.0], (len(Y), PROBES))
+        self._signs = rng.choice([-1.0, 1.0], (len(Y), n_probes(len(Y))))
         self._B = np.hstack([B, system.root[:, None] * self._signs])
         self._start, self._most = start, most
         self.errors, self.columns, self.probes = {}, {}, {}
@@ -64,7 +72,7 @@ class Trials:
 
     def solve(self, places, tol=TRIAL_TOL, probe_tol=TRIAL_TOL):
         """Solve for targets and ones, and for signs, of some ridges, which share products."""
-        n_ridges, width = len(places), self._B.shape[1]
+        n_ridges, (width, known) = len(places), (self._B.shape[1], self._Y.shape[1] + 1)
         start, ridges = None, self._ridges[places]
         if self._start is not None:
             probes = self._start.probes
@@ -72,7 +80,7 @@ class Trials:
             start = np.tile(np.hstack([self._start.columns, probes]), n_ridges)
         what = f"Conjugate gradients for {n_ridges} ridges from {ridges.min():.3g} on"
         what = what if n_ridges > 1 else "Conjugate gradients"
-        tols = np.where(np.arange(width) < width - PROBES, tol, probe_tol)
+        tols = np.where(np.arange(width) < known, tol, probe_tol)
         B, every = np.tile(self._B, n_ridges), np.repeat(ridges, width)
         X, residuals = self._system.solve(
             B, every, np.tile(tols, n_ridges), self._most, start, what
@@ -80,8 +88,8 @@ class Trials:
         parts = np.split(X, n_ridges, axis=1), np.split(residuals, n_ridges)
         for place, part, left in zip(places, *parts, strict=True):
             self._add(place, part)
-            self.is_sure[place] &= left[-PROBES:].max() <= WRONG
-            if not left[:-PROBES].max() <= WRONG:
+            self.is_sure[place] &= left[known:].max() <= WRONG
+            if not left[:known].max() <= WRONG:
                 self.errors[place] = np.inf
 
     def _add(self, place, X):
@@ -91,7 +99,7 @@ class Trials:
         root, ridge = self._system.root, self._ridges[place]
         weights = root**2
         dual, intercept = coefficients(columns, root)
-        known = precondition(self._B[:, k:], np.full(PROBES, ridge))
+        known = precondition(self._B[:, k:], np.full(X.shape[1] - k, ridge))
         diagonal, error = estimate_diagonal(
             self._signs,
             root[:, None] * X[:, k:],

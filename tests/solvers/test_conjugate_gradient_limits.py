@@ -11,11 +11,10 @@ from numpy.testing import assert_allclose
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
 from sklearn_ntk.gram import KernelOperator
-from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations, _ridge
+from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations, _ridge, _trials
 from sklearn_ntk.solvers._conjugate_gradient import rank_of
 from sklearn_ntk.solvers._iterations import memory_of
 from sklearn_ntk.solvers._preconditioner import Preconditioner
-from sklearn_ntk.solvers._trials import columns_of
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +68,28 @@ def test_exact_errors_of_some_rows_where_signs_tell_nothing():
     assert_allclose(solution.residuals, exact.residuals, rtol=1e-3, atol=1e-6)
 
 
+def test_no_other_ridge_is_tried_where_signs_tell_nothing(monkeypatch):
+    monkeypatch.setattr(_trials, "UNSURE", -1.0)
+    tried, solve = [], _trials.Trials.solve
+
+    def watched(self, places):
+        tried.extend(places)
+        return solve(self, places)
+
+    monkeypatch.setattr(_trials.Trials, "solve", watched)
+    operator, Y, weights = rows_of(n=300, noise=0.3)
+    path = ConjugateGradient().fit(operator, Y, weights)
+    rows = path.solution.rows
+    part = Ridge(path.values).fit(operator.take(rows), Y[rows], weights[rows])
+    assert len(tried) == 1 and path.value == part.value
+    assert_allclose(path.errors, part.errors, rtol=1e-8)
+
+
+@pytest.mark.parametrize("n, probes", [(100, 32), (5000, 32), (10_000, 16), (10**6, 8)])
+def test_number_of_signs(n, probes):
+    assert _trials.n_probes(n) == probes
+
+
 def test_trials_that_do_not_converge_are_not_chosen():
     operator, Y, weights = rows_of(n=300)
     with pytest.warns(NotConverged):
@@ -108,7 +129,7 @@ def test_memory_is_not_more_than_the_estimate(k):
     operator, _, weights = rows_of(n=1200)
     Y = np.random.default_rng(0).normal(size=(1200, k))
     solver = ConjugateGradient(10.0, tol=1e-2)
-    estimate = memory_of(1200, rank_of(None, 1200), columns_of(k))
+    estimate = memory_of(1200, rank_of(None, 1200), _trials.columns_of(1200, k))
     assert peak(lambda: solver.fit(operator, Y, weights)) < 1.1 * estimate + 8.0 * Y.size
     n_bytes = peak(lambda: Preconditioner(operator, weights, 400, np.random.default_rng(0)))
     assert n_bytes < 1.15 * memory_of(1200, 400, 0)
