@@ -10,7 +10,7 @@ from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
 from ..solvers._nystroem import MOST_CENTERS
 from ..solvers._ridge import GUESS_ROWS
-from ..solvers._trials import columns_of
+from ..solvers._trials import n_probes
 from ._places import device_of
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
@@ -133,7 +133,7 @@ def _by_memory(model, n, is_precomputed, device):
 def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
-        solving = memory_of(n, rank_of(None, n), columns_of(n, vars(model).get("_n_outputs", 1)))
+        solving = memory_of(n, rank_of(None, n), vars(model).get("_n_outputs", 1) + 1 + n_probes(n))
         guess = memory_of_solve(min(n, GUESS_ROWS), False) + 8.0 * min(n * n, CHUNK)
         return max(guess, solving)
     if name == "local":

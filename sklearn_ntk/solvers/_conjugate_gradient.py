@@ -12,7 +12,7 @@ from .._values import value
 from ._iterations import FIRST, Iterations, System
 from ._ridge import fit_part, part_of, read_ridges
 from ._solution import Path, Solution, read_problem, relative_error
-from ._trials import PROBE_TOL, Trials, coefficients
+from ._trials import Trials, coefficients
 
 
 @value
@@ -26,8 +26,8 @@ class ConjugateGradient(NamedTuple):
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        As for `Ridge`. Several are searched: from the best one for a part of the rows on, by
-        leave-one-out errors whose diagonals are estimated by random signs.
+        As for `Ridge`. Of several it takes the best one for a part of the rows, which carries over
+        to all unscaled.
     tol : float, default=1e-4
         Norm of the residual in units of that of the targets. Predictions are about as exact.
     max_iter : int, default=500
@@ -112,49 +112,69 @@ class ConjugateGradient(NamedTuple):
             )
         rng = np.random.default_rng([self.seed, 1])
         part = operator, Y, weights, (rows := part_of(n, rng))
-        guess = None if is_given else fit_part(ridges, *part, self.error)  # while there is room
+        if is_given:
+            path = Path(ridges, np.empty(0), 0, None)
+        else:
+            path = fit_part(ridges, *part, self.error)  # while there is room
         system = System(operator, weights, rank, self.seed, self.verbose, self.max_memory)
         B = np.column_stack([system.root[:, None] * Y, system.root])
-        trials = Trials(self.error, system, Y, B, ridges, rng, start, most)
-        left, trouble, first = most, "", None
-        start = None if start is None else start.columns
-        is_whole = len(rows) == n
-        if is_given:
-            place, path = 0, Path(ridges, np.empty(0), 0, None)
-            if not is_whole:
-                # a start may be exact beyond what products in single precision know
-                goal = 0.5 * max(tol, FIRST) if start is None else np.inf
-                trials.solve([0], goal, PROBE_TOL)
-                left = most if start is not None else most - system.n_last
-                start = trials.columns[0]
-        else:
-            place, path, trouble = _choose(ridges, trials, guess, is_whole)
-            if place in trials.columns:
-                start, first = None, trials.columns[place]
-        every = np.full(B.shape[1], ridges[place])
-        X, residuals, is_short = system.refine(B, every, tol, left, start, first)
+        left, trouble, trial = most, "", None
+        columns = None if start is None else start.columns
+        if len(rows) < n:
+            trials = Trials(self.error, system, Y, B, rng)
+            # a start may be exact beyond what products in single precision know
+            goal = 0.5 * max(tol, FIRST) if start is None else np.inf
+            trial, path, trouble = _try(trials, path, ridges, is_given, (goal, most, start))
+            columns = trial.columns
+            left -= system.n_last if start is None else 0
+            del trials
+        every = np.full(B.shape[1], path.value)
+        X, residuals, is_short = system.refine(B, every, tol, left, columns)
         residual = float(residuals.max())
         if residual > tol:
             is_short &= not system.is_limited
             trouble = _not_converged(residual, tol, most if is_short else None)
         if trouble:
             warnings.warn(trouble, NotConverged, stacklevel=2)
-        details = Iterations(system.n_iter, residual, X, trials.probes.get(place), trouble)
+        probes = None if trial is None else trial.probes
+        details = Iterations(system.n_iter, residual, X, probes, trouble)
         dual, intercept = coefficients(X, system.root)
         solution = Solution(dual, intercept + mean, details=details)
-        if path is not guess and trials.is_sure.get(place):
-            gcv, precision = trials.estimates[place]
-            left_out = dual / precision[:, None]
-            solution = solution._replace(residuals=left_out, gcv=gcv, precision=precision)
+        if trial is not None and trial.is_sure:
+            residuals = dual / trial.precision[:, None]
+            left_out = {"residuals": residuals, "gcv": trial.gcv, "precision": trial.precision}
         else:
-            del trials, system  # room for the exact ones
-            of_part = guess if path is guess else fit_part(ridges[place], *part)
-            known = of_part.solution._replace(log_determinant=None)
-            rows = None if is_whole else rows
-            solution = known._replace(
-                dual=dual, intercept=solution.intercept, rows=rows, details=details
-            )
+            del system  # room for the exact ones
+            exact = path.solution or fit_part(path.value, *part).solution
+            left_out = {name: getattr(exact, name) for name in ("residuals", "gcv", "precision")}
+            left_out["rows"] = rows if len(rows) < n else None
+        solution = solution._replace(**left_out)
         return path._replace(solution=solution, guess=None, shift=None, ratio=None)
+
+
+def _try(trials, path, ridges, is_given, arguments):
+    """The last `Trial`, the `Path` of those tried, and what is wrong; maybe nothing.
+
+    Begins at the best ridge of ``path``, of some rows, which is that of all: it carries over
+    unscaled. Its errors stay where those of all rows cannot be told. Where there is no solution for
+    it, larger ridges are tried. ``arguments`` are the further ones of `Trials.solve`.
+    """
+    begin, tried = int(np.flatnonzero(ridges == path.value)[0]), []
+    for ridge in ridges[begin:]:
+        tried.append(trials.solve(ridge, *arguments))
+        if is_given or np.isfinite(tried[-1].error):
+            break
+    if is_given or (len(tried) == 1 and not tried[-1].is_sure and np.isfinite(tried[-1].error)):
+        return tried[-1], path, ""
+    errors = np.array([trial.error for trial in tried])
+    found = Path(ridges[begin : begin + len(tried)], errors, len(tried) - 1, None)
+    if np.isfinite(errors[0]):
+        return tried[-1], found, ""
+    trouble = (
+        f"The ridge may be too large, as conjugate gradients found no solution for "
+        f"{path.value:.2g}: increase max_iter, or take solver='cholesky' or 'local'."
+    )
+    return tried[-1], found, trouble
 
 
 def rank_of(rank, n):
@@ -162,31 +182,6 @@ def rank_of(rank, n):
     if rank is None:
         return max(1, min(1000, n // 10))
     return min(read_count(rank, "rank", 1), n)
-
-
-def _choose(ridges, trials, guess, is_whole):
-    """Index of the best ridge, the `Path` of all that were tried, and what is wrong; maybe nothing.
-
-    The exact choice of some rows, the ``guess``, stays if these are the whole, or if errors of all
-    rows cannot be told.
-    """
-    begin = int(np.flatnonzero(ridges == guess.value)[0])
-    if is_whole:
-        return begin, guess, ""
-    trials.solve([begin])
-    trouble = ""
-    if np.isfinite(trials.errors[begin]):
-        if not trials.is_sure[begin]:
-            return begin, guess, ""
-    else:
-        trouble = (
-            f"The ridge may be too large, as conjugate gradients found no solution for "
-            f"{ridges[begin]:.2g}: increase max_iter, or take solver='cholesky' or 'local'."
-        )
-    place = trials.search(begin)
-    tried = sorted(trials.errors)
-    errors = np.array([trials.errors[each] for each in tried])
-    return place, Path(ridges[tried], errors, tried.index(place), None), trouble
 
 
 def _not_converged(residual, tol, most):

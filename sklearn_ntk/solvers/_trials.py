@@ -1,11 +1,13 @@
 """Ridges that are tried by conjugate gradients, with leave-one-out errors by random signs."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._diagonal import estimate_diagonal
 from ._iterations import WRONG
 from ._ridge import precision_of
-from ._solution import Solution, best_of, descend
+from ._solution import Solution
 
 PROBES = 8, 32
 """Random signs by which leave-one-out errors are estimated, at least and at most."""
@@ -13,13 +15,8 @@ PROBES = 8, 32
 SIGNS = 160_000
 """Signs of all rows together: errors of estimates for single rows cancel in the mean over many."""
 
-TRIAL_TOL, PROBE_TOL = 1e-3, 1e-2
-"""Tolerances of solves by which ridges are compared, and of those for signs if one is given, which
-is far below what so few signs leave uncertain."""
-
-COLUMNS, AT_ONCE = 200, 3
-"""Columns of a product, at most, of which several ridges have a part, more being no faster; and
-ridges at a time."""
+PROBE_TOL = 1e-2
+"""Tolerance of solves for signs, which is far below what so few of them leave uncertain."""
 
 UNSURE = 0.25
 """Share of squared leave-one-out errors that errors of their diagonals add from which on they say
@@ -31,72 +28,50 @@ def n_probes(n):
     return int(np.clip(SIGNS // n, *PROBES))
 
 
-def columns_of(n, n_outputs):
-    """Columns of a product, at most, in a search for a ridge."""
-    width = n_outputs + 1 + n_probes(n)
-    return width * _at_once(width)
+class Trial(NamedTuple):
+    """A solution by conjugate gradients, and estimates of what leaving out one row does to it.
 
+    ``columns`` (n, k + 1) and ``probes`` (n, p) are as in `Iterations`. ``error`` is infinite where
+    they have not converged, and ``is_sure`` tells whether estimates say much; ``gcv`` and
+    ``precision`` are those of a `Solution`.
+    """
 
-def _at_once(width):
-    """How many ridges share products, for columns (n, width) of each."""
-    return min(AT_ONCE, max(1, COLUMNS // width))
+    columns: np.ndarray
+    probes: np.ndarray
+    error: float
+    gcv: float
+    precision: np.ndarray
+    is_sure: bool
 
 
 class Trials:
-    """Estimated leave-one-out errors and solutions of the ridges tried so far, by their index.
+    """Fits of targets and, by the same products, of random signs.
 
-    An error is infinite where the solution has not converged, and ``is_sure`` tells whether it says
-    much. ``estimates`` are generalised cross-validation and `Solution.precision`. The random signs,
-    the same for all ridges, are targets like others: they estimate the diagonal of ``(K + ridge
-    W^-1)^-1``, in which rows of large weight keep their digits.
+    The signs, the same for all ridges, are targets like others: they estimate the diagonal of ``(K
+    + ridge W^-1)^-1``, in which rows of large weight keep their digits.
     """
 
-    def __init__(self, error, system, Y, B, ridges, rng, start, most):
-        self._error, self._system, self._Y, self._ridges = error, system, Y, ridges
+    def __init__(self, error, system, Y, B, rng):
+        self._error, self._system, self._Y = error, system, Y
         self._signs = rng.choice([-1.0, 1.0], (len(Y), n_probes(len(Y))))
         self._B = np.hstack([B, system.root[:, None] * self._signs])
-        self._start, self._most = start, most
-        self.errors, self.columns, self.probes = {}, {}, {}
-        self.estimates, self.is_sure = {}, {}
 
-    def search(self, begin):
-        """Index of the best ridge to which a descent leads."""
-        descend(self.errors, self._try_all, len(self._ridges), begin)
-        return best_of(self.errors)
+    def solve(self, ridge, tol, most, start=None):
+        """The `Trial` of a ridge, from `Iterations` to go on from, if there are any."""
+        width, k = self._B.shape[1], self._Y.shape[1] + 1
+        if start is not None:
+            probes = np.zeros_like(self._signs) if start.probes is None else start.probes
+            start = np.hstack([start.columns, probes])
+        tols = np.where(np.arange(width) < k, tol, PROBE_TOL)
+        X, left = self._system.solve(self._B, np.full(width, ridge), tols, most, start)
+        found = self._estimate(ridge, X)
+        error = found.error if left[:k].max() <= WRONG else np.inf
+        return found._replace(error=error, is_sure=found.is_sure and left[k:].max() <= WRONG)
 
-    def _try_all(self, places):
-        """Add errors and solutions of some ridges."""
-        step = _at_once(self._B.shape[1])
-        for first in range(0, len(places), step):
-            self.solve(places[first : first + step])
-
-    def solve(self, places, tol=TRIAL_TOL, probe_tol=TRIAL_TOL):
-        """Solve for targets and ones, and for signs, of some ridges, which share products."""
-        n_ridges, (width, known) = len(places), (self._B.shape[1], self._Y.shape[1] + 1)
-        start, ridges = None, self._ridges[places]
-        if self._start is not None:
-            probes = self._start.probes
-            probes = np.zeros_like(self._signs) if probes is None else probes
-            start = np.tile(np.hstack([self._start.columns, probes]), n_ridges)
-        what = f"Conjugate gradients for {n_ridges} ridges from {ridges.min():.3g} on"
-        what = what if n_ridges > 1 else "Conjugate gradients"
-        tols = np.where(np.arange(width) < known, tol, probe_tol)
-        B, every = np.tile(self._B, n_ridges), np.repeat(ridges, width)
-        X, residuals = self._system.solve(
-            B, every, np.tile(tols, n_ridges), self._most, start, what
-        )
-        parts = np.split(X, n_ridges, axis=1), np.split(residuals, n_ridges)
-        for place, part, left in zip(places, *parts, strict=True):
-            self._add(place, part)
-            self.is_sure[place] &= left[known:].max() <= WRONG
-            if not left[:known].max() <= WRONG:
-                self.errors[place] = np.inf
-
-    def _add(self, place, X):
-        """Estimate the error of a ridge from the solutions (n, c) for it."""
+    def _estimate(self, ridge, X):
+        """`Trial` of the solutions (n, c) for a ridge."""
         k = self._Y.shape[1] + 1
-        columns, precondition = X[:, :k], self._system.precondition
-        root, ridge = self._system.root, self._ridges[place]
+        columns, precondition, root = X[:, :k], self._system.precondition, self._system.root
         weights = root**2
         dual, intercept = coefficients(columns, root)
         known = precondition(self._B[:, k:], np.full(X.shape[1] - k, ridge))
@@ -117,12 +92,10 @@ class Trials:
         before, after = (
             np.sum((shares * (least / each)[:, None]) ** 2, axis=0) for each in (rough, precision)
         )
-        self.is_sure[place] = bool(np.all(before - after <= UNSURE * before))
-        self.errors[place] = self._error(
-            Solution(dual, intercept, residuals, gcv, precision), self._Y, weights
-        )
-        self.columns[place], self.probes[place] = columns.copy(), X[:, k:].copy()
-        self.estimates[place] = gcv, precision
+        is_sure = bool(np.all(before - after <= UNSURE * before))
+        solution = Solution(dual, intercept, residuals, gcv, precision)
+        error = self._error(solution, self._Y, weights)
+        return Trial(columns.copy(), X[:, k:].copy(), error, gcv, precision, is_sure)
 
 
 def coefficients(columns, root):

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from large_problems import rows_of, values_of
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
@@ -68,21 +68,23 @@ def test_exact_errors_of_some_rows_where_signs_tell_nothing():
     assert_allclose(solution.residuals, exact.residuals, rtol=1e-3, atol=1e-6)
 
 
-def test_no_other_ridge_is_tried_where_signs_tell_nothing(monkeypatch):
-    monkeypatch.setattr(_trials, "UNSURE", -1.0)
-    tried, solve = [], _trials.Trials.solve
-
-    def watched(self, places):
-        tried.extend(places)
-        return solve(self, places)
-
-    monkeypatch.setattr(_trials.Trials, "solve", watched)
+@pytest.mark.parametrize("unsure", [-1.0, np.inf])
+def test_the_best_ridge_of_some_rows_is_that_of_all(monkeypatch, unsure):
+    monkeypatch.setattr(_trials, "UNSURE", unsure)
     operator, Y, weights = rows_of(n=300, noise=0.3)
-    path = ConjugateGradient().fit(operator, Y, weights)
-    rows = path.solution.rows
-    part = Ridge(path.values).fit(operator.take(rows), Y[rows], weights[rows])
-    assert len(tried) == 1 and path.value == part.value
-    assert_allclose(path.errors, part.errors, rtol=1e-8)
+    solver = ConjugateGradient(seed=3)
+    path = solver.fit(operator, Y, weights)
+    rows = _ridge.part_of(300, np.random.default_rng([3, 1]))
+    values = Ridge().fit(operator, Y, weights).values
+    part = Ridge(values).fit(operator.take(rows), Y[rows], weights[rows])
+    assert path.value == part.value
+    if unsure < 0.0:  # the signs tell nothing
+        assert_array_equal(path.solution.rows, rows)
+        assert_allclose(path.errors, part.errors, rtol=1e-8)
+    else:
+        assert path.solution.rows is None and len(path.errors) == 1
+        exact = Ridge(path.value).fit(operator, Y, weights).solution
+        assert_allclose(path.errors, solver.error(exact, Y, weights), rtol=0.05)
 
 
 @pytest.mark.parametrize("n, probes", [(100, 32), (5000, 32), (10_000, 16), (10**6, 8)])
@@ -91,10 +93,11 @@ def test_number_of_signs(n, probes):
 
 
 def test_trials_that_do_not_converge_are_not_chosen():
-    operator, Y, weights = rows_of(n=300)
+    operator, _, weights = rows_of(n=300)
     with pytest.warns(NotConverged):
-        path = ConjugateGradient(max_iter=4).fit(operator, Y, weights)
+        path = ConjugateGradient(max_iter=4, rank=2).fit(operator, operator.X, weights)
     assert path.errors[0] == np.inf and np.isfinite(path.errors[path.best])
+    assert path.best == len(path.values) - 1 > 0
 
 
 def test_errors_with_rows_of_large_weight(monkeypatch):
@@ -129,7 +132,7 @@ def test_memory_is_not_more_than_the_estimate(k):
     operator, _, weights = rows_of(n=1200)
     Y = np.random.default_rng(0).normal(size=(1200, k))
     solver = ConjugateGradient(10.0, tol=1e-2)
-    estimate = memory_of(1200, rank_of(None, 1200), _trials.columns_of(1200, k))
+    estimate = memory_of(1200, rank_of(None, 1200), k + 1 + _trials.n_probes(1200))
     assert peak(lambda: solver.fit(operator, Y, weights)) < 1.1 * estimate + 8.0 * Y.size
     n_bytes = peak(lambda: Preconditioner(operator, weights, 400, np.random.default_rng(0)))
     assert n_bytes < 1.15 * memory_of(1200, 400, 0)
