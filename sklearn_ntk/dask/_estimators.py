@@ -1,10 +1,11 @@
 """Regression and classification on a Dask cluster."""
 
+import reprlib
 from copy import copy
 
 import dask.array as da
 from dask import delayed
-from distributed import default_client
+from distributed import Client, default_client
 from sklearn.utils.validation import check_is_fitted
 
 from ..estimators import NTKClassifier, NTKRegressor
@@ -27,15 +28,25 @@ class DaskEstimator:
     @property
     def client_(self):
         """The client in use."""
-        if self.client is not None:
-            return self.client
+        client = self.client
         try:
-            return default_client()
+            client = default_client() if client is None else client
         except ValueError as error:
             raise ValueError(
                 f"{type(self).__name__} needs a cluster; got no client: start a "
                 f"distributed.Client, or pass one."
             ) from error
+        if not isinstance(client, Client):
+            raise ValueError(
+                f"client must be a distributed.Client; got {reprlib.repr(client)}: connect one to "
+                f"the address of the scheduler."
+            )
+        if client.asynchronous:
+            raise ValueError(
+                "client must not be asynchronous, as fits wait for results; got one that is: pass "
+                "a Client(asynchronous=False), from another thread."
+            )
+        return client
 
     def __getstate__(self):
         return {**super().__getstate__(), "client": None}
@@ -174,7 +185,7 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
 
     The Gram matrix is in the memory of the workers ("cg"), or of a leaf of it at a time in that of
     one ("local"), or sums over it are ("nystroem"). The machine of the client holds the rows, and
-    for "cg" the preconditioner, ``8 n`` bytes for each of at most 1000 columns. A worker that is
+    for "cg" the preconditioner, ``12 n`` bytes for each of at most 1000 columns. A worker that is
     lost is replaced, and what it had is computed again.
 
     Parameters
@@ -222,6 +233,22 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
             X = self._in_memory(X)[0]
             return self.to_local().predict(X, return_std, return_cov, include_noise)
         return self._apply("predict", X)
+
+    def predict_interval(self, X, coverage=0.9, method="conformal"):
+        """Predict intervals on the machine of the client, see `NTKRegressor.predict_interval`.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+            Those of Dask are loaded by the cluster.
+        coverage, method
+            As of `NTKRegressor.predict_interval`.
+
+        Returns
+        -------
+        array of shape (n_samples, 2) or (n_samples, 2, n_outputs)
+        """
+        return self.to_local().predict_interval(self._in_memory(X)[0], coverage, method)
 
 
 class DaskNTKClassifier(DaskEstimator, NTKClassifier):

@@ -1,5 +1,6 @@
 """A client that is passed and is no default one, on a worker of two threads of this process."""
 
+import asyncio
 import threading
 
 import numpy as np
@@ -11,7 +12,12 @@ from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
-from sklearn_ntk.dask import DaskNTKClassifier, DaskNTKRegressor, _operator  # noqa: E402
+from sklearn_ntk.dask import (  # noqa: E402
+    DaskNTKClassifier,
+    DaskNTKRegressor,
+    _operator,
+    gram,
+)
 from sklearn_ntk.dask._operator import Panels, on_worker  # noqa: E402
 from sklearn_ntk.engines.numba import count_threads  # noqa: E402
 
@@ -52,6 +58,53 @@ def test_all_is_computed_once_by_its_workers(client, monkeypatch):
     assert_allclose(model.predict(X), NTKRegressor(**PLAIN).fit(X, y).predict(X), atol=1e-3)
     assert model.score(whole[:, :3], whole[:, 3]) > 0.9
     assert all("Dask-Default-Threads" in name for name in THREADS)
+
+
+def test_uncertainty_of_lazy_rows_is_by_its_workers_too(client):
+    """Each block is loaded once, whatever is asked for."""
+    X, y = data()
+    model = DaskNTKRegressor(client=client, solver="cg", **PLAIN).fit(X, y)
+    lazy = da.from_array(X, chunks=(40, 3)).map_blocks(load, dtype=float, meta=np.empty((0, 0)))
+    for call in (
+        lambda X: model.predict_interval(X),
+        lambda X: model.predict_interval(X, 0.8, method="jackknife+"),
+        lambda X: model.predict_interval(X, method="gaussian"),
+        lambda X: model.sample_y(X, random_state=0),
+        lambda X: model.predict(X, return_std=True)[1],
+    ):
+        THREADS.clear()
+        assert_allclose(call(lazy), call(X), rtol=1e-9)
+        assert len(THREADS) == 3
+        assert all("Dask-Default-Threads" in name for name in THREADS)
+
+
+def test_gram_matrices_in_the_precision_of_the_kernel(client):
+    X, _ = data()
+    lazy, single = da.from_array(X, chunks=(40, 3)), NTKKernel(dtype="float32")
+    for pair in ((lazy, X[:5]), (X[:5], lazy), (lazy,)):
+        found = gram(single, *pair)
+        assert found.dtype == np.float32
+        expected = single(*(np.asarray(rows) for rows in pair))
+        computed = client.compute(found).result()
+        assert computed.dtype == np.float32
+        assert_allclose(computed, expected, rtol=1e-5)
+    assert gram(single, lazy, X[:5]).chunks == ((40, 40, 40), (5,))
+    assert client.compute(gram(single + single, lazy)).result().dtype == np.float64
+
+
+def test_clients_that_are_none(client):
+    X, y = data()
+    for fit in (DaskNTKRegressor.fit, DaskNTKRegressor.partial_fit):
+        with pytest.raises(ValueError, match=r"must be a distributed\.Client; got 'tcp://here'"):
+            fit(DaskNTKRegressor(client="tcp://here", n_components=9), X, y)
+
+    async def fit_to_asynchronous():
+        options = {"asynchronous": True, "set_as_default": False}
+        async with distributed.Client(client.scheduler.address, **options) as other:
+            DaskNTKRegressor(client=other).fit(X, y)
+
+    with pytest.raises(ValueError, match="client must not be asynchronous"):
+        asyncio.run(fit_to_asynchronous())
 
 
 def test_parts_of_the_data_are_summed(client):
