@@ -8,6 +8,7 @@ from dask import delayed
 from distributed import Client, default_client
 from sklearn.utils.validation import check_is_fitted
 
+from .._runtime.memory import check_memory, free_memory
 from ..estimators import NTKClassifier, NTKRegressor
 from ..estimators._choice_of_solver import SHARE, bytes_of, check_limit, wanted_solver
 from ._arrays import example_of, in_memory, is_dask, parts_of
@@ -168,10 +169,16 @@ class DaskEstimator:
                 f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
                 f"{reason or f'{solver=}'}: take {self._local.__name__}."
             )
+        whole = bytes_of(self, "cg", n)
+        own = whole - 4.0 * n * n  # without the panels of the workers
         if solver == "auto":
             limit = self.max_memory or SHARE * memory_of(self.client_)
-            solver = "cg" if bytes_of(self, "cg", n) <= limit else "local"
+            fits = whole <= limit and own <= SHARE * free_memory()
+            solver = "cg" if fits else "local"
         check_limit(self, solver, n)
+        if solver == "cg":
+            what = f"The preconditioner of a fit of {n} distinct rows, on the client,"
+            check_memory(own, what, "take solver='local'")
         return solver
 
 

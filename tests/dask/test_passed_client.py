@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk._runtime import memory
 
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
@@ -15,6 +16,7 @@ distributed = pytest.importorskip("distributed")
 from sklearn_ntk.dask import (  # noqa: E402
     DaskNTKClassifier,
     DaskNTKRegressor,
+    _estimators,
     _operator,
     gram,
 )
@@ -90,6 +92,17 @@ def test_gram_matrices_in_the_precision_of_the_kernel(client):
         assert_allclose(computed, expected, rtol=1e-5)
     assert gram(single, lazy, X[:5]).chunks == ((40, 40, 40), (5,))
     assert client.compute(gram(single + single, lazy)).result().dtype == np.float64
+
+
+def test_memory_of_the_client_counts(client, monkeypatch):
+    """It has the preconditioner, 12 GB for a million rows, however much the workers have."""
+    monkeypatch.setattr(_estimators, "memory_of", lambda _: np.inf)
+    monkeypatch.setattr(_estimators, "free_memory", lambda: 2e9)
+    monkeypatch.setattr(memory, "free_memory", lambda: 2e9)
+    model = DaskNTKRegressor(client=client, **PLAIN)
+    assert [model._solver_for(n, None) for n in (10_000, 1_000_000)] == ["cg", "local"]
+    with pytest.raises(MemoryError, match=r"on the client, needs 1\d\.\d GB .* and 2 GB are free"):
+        model.set_params(solver="cg")._solver_for(1_000_000, None)
 
 
 def test_clients_that_are_none(client):
