@@ -77,4 +77,11 @@ def parts_of(X):
 
 def example_of(X):
     """One row or two, of any numbers, with the columns of a Dask array or data frame."""
-    return np.zeros((1, *X.shape[1:])) if isinstance(X, da.Array) else X._meta_nonempty
+    if not isinstance(X, da.Array):
+        return X._meta_nonempty
+    if np.isnan(X.shape[1:]).any():
+        raise ValueError(
+            "X must have a known number of columns; got a dask array without: call its "
+            "compute_chunk_sizes()."
+        )
+    return np.zeros((1, *X.shape[1:]))

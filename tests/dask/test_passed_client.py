@@ -143,6 +143,17 @@ def test_predictions_are_lazy_for_blocks_without_rows_too(client):
         assert_allclose(found, getattr(local, name)(X[few]), rtol=1e-6, atol=1e-9)
 
 
+def test_unknown_numbers_of_columns_are_refused(client):
+    X, y = data()
+    model = DaskNTKRegressor(client=client, solver="local", **PLAIN).fit(X, y)
+    lazy = da.from_array(X, chunks=(40, 3))[:, da.from_array(np.array([True] * 3))]
+    with pytest.raises(ValueError, match=r"known number of columns.*call its compute_chunk_sizes"):
+        model.predict(lazy)
+    with client.as_current():
+        known = lazy.compute_chunk_sizes()
+        assert_allclose(model.predict(known).compute(), model.predict(X), rtol=1e-9)
+
+
 def test_a_task_takes_one_thread_and_each_thread_has_a_panel(client):
     with _operator.limit_threads(2):
         assert on_worker(count_threads) == 1
