@@ -4,9 +4,9 @@
 
 Rows are waves with noise, as of `large_n.py`; workers have one thread each, and so have all
 libraries here. Printed are seconds of the clock: of a product of the Gram matrix in the memory of
-the workers, in single precision, with 2 and with 34 columns (least of ``--repeat`` times 5), and of
-fits with a given ridge by each solver (least of ``--repeat``). The first column is one process
-without a cluster.
+the workers, or up to 64 MB, 4096 rows, in that of the client, in single precision, with 2 and with
+34 columns (least of ``--repeat`` times 5), and of fits with a given ridge by each solver (least of
+``--repeat``). The first column is one process without a cluster.
 """
 
 import os

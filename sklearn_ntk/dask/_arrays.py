@@ -4,6 +4,7 @@ import dask
 import dask.array as da
 import numpy as np
 
+from .._runtime.check import read_dtype, read_rows
 from ._operator import on_worker
 
 
@@ -14,14 +15,14 @@ def gram(kernel, X, Y=None):
     ----------
     kernel : Kernel
         Such as `NTKKernel`.
-    X : dask array of shape (n, d)
-    Y : dask array of shape (m, d), optional
-        ``X`` by default.
+    X : dask array or data frame of shape (n, d)
+    Y : dask array or data frame of shape (m, d), optional
+        ``X`` by default. One of both may be an array in memory, which is a block then.
 
     Returns
     -------
     dask array of shape (n, n) or (n, m)
-        With the chunks of the rows.
+        With the chunks of the rows, in the precision of the kernel.
 
     Examples
     --------
@@ -33,12 +34,13 @@ def gram(kernel, X, Y=None):
     """
     X = whole_rows(X)
     Y = X if Y is None else whole_rows(Y)
-    kinds = {"dtype": float, "meta": np.empty((0, 0)), "concatenate": True}
-    return da.blockwise(_block, "ij", X, "ik", Y, "jk", kernel=kernel, **kinds)
+    dtype = read_dtype(getattr(kernel, "dtype", float))
+    kinds = {"dtype": dtype, "meta": np.empty((0, 0), dtype), "concatenate": True}
+    return da.blockwise(_block, "ij", X, "ik", Y, "jk", kernel=kernel, to=dtype, **kinds)
 
 
-def _block(X, Y, kernel):
-    return on_worker(kernel, X, Y)
+def _block(X, Y, kernel, to):
+    return on_worker(kernel, X, Y).astype(to, copy=False)
 
 
 def is_dask(X):
@@ -56,6 +58,8 @@ def in_memory(client, *parts):
 
 def whole_rows(X):
     """Dask array whose chunks have all columns."""
+    if not is_dask(X):
+        return da.from_array(read_rows(X), chunks=-1)
     X = X if isinstance(X, da.Array) else X.to_dask_array(lengths=True)
     return X.rechunk({1: -1})
 
@@ -73,4 +77,11 @@ def parts_of(X):
 
 def example_of(X):
     """One row or two, of any numbers, with the columns of a Dask array or data frame."""
-    return np.zeros((1, *X.shape[1:])) if isinstance(X, da.Array) else X._meta_nonempty
+    if not isinstance(X, da.Array):
+        return X._meta_nonempty
+    if np.isnan(X.shape[1:]).any():
+        raise ValueError(
+            "X must have a known number of columns; got a dask array without: call its "
+            "compute_chunk_sizes()."
+        )
+    return np.zeros((1, *X.shape[1:]))

@@ -1,12 +1,14 @@
 """Regression and classification on a Dask cluster."""
 
+import reprlib
 from copy import copy
 
 import dask.array as da
 from dask import delayed
-from distributed import default_client
+from distributed import Client, default_client
 from sklearn.utils.validation import check_is_fitted
 
+from .._runtime.memory import check_memory, free_memory
 from ..estimators import NTKClassifier, NTKRegressor
 from ..estimators._choice_of_solver import SHARE, bytes_of, check_limit, wanted_solver
 from ._arrays import example_of, in_memory, is_dask, parts_of
@@ -27,15 +29,25 @@ class DaskEstimator:
     @property
     def client_(self):
         """The client in use."""
-        if self.client is not None:
-            return self.client
+        client = self.client
         try:
-            return default_client()
+            client = default_client() if client is None else client
         except ValueError as error:
             raise ValueError(
                 f"{type(self).__name__} needs a cluster; got no client: start a "
                 f"distributed.Client, or pass one."
             ) from error
+        if not isinstance(client, Client):
+            raise ValueError(
+                f"client must be a distributed.Client; got {reprlib.repr(client)}: connect one to "
+                f"the address of the scheduler."
+            )
+        if client.asynchronous:
+            raise ValueError(
+                "client must not be asynchronous, as fits wait for results; got one that is: pass "
+                "a Client(asynchronous=False), from another thread."
+            )
+        return client
 
     def __getstate__(self):
         return {**super().__getstate__(), "client": None}
@@ -157,10 +169,16 @@ class DaskEstimator:
                 f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
                 f"{reason or f'{solver=}'}: take {self._local.__name__}."
             )
+        whole = bytes_of(self, "cg", n)
+        own = whole - 4.0 * n * n  # without the panels of the workers
         if solver == "auto":
             limit = self.max_memory or SHARE * memory_of(self.client_)
-            solver = "cg" if bytes_of(self, "cg", n) <= limit else "local"
+            fits = whole <= limit and own <= SHARE * free_memory()
+            solver = "cg" if fits else "local"
         check_limit(self, solver, n)
+        if solver == "cg":
+            what = f"The preconditioner of a fit of {n} distinct rows, on the client,"
+            check_memory(own, what, "take solver='local'")
         return solver
 
 
@@ -174,7 +192,7 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
 
     The Gram matrix is in the memory of the workers ("cg"), or of a leaf of it at a time in that of
     one ("local"), or sums over it are ("nystroem"). The machine of the client holds the rows, and
-    for "cg" the preconditioner, ``8 n`` bytes for each of at most 1000 columns. A worker that is
+    for "cg" the preconditioner, ``12 n`` bytes for each of at most 1000 columns. A worker that is
     lost is replaced, and what it had is computed again.
 
     Parameters
@@ -222,6 +240,22 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
             X = self._in_memory(X)[0]
             return self.to_local().predict(X, return_std, return_cov, include_noise)
         return self._apply("predict", X)
+
+    def predict_interval(self, X, coverage=0.9, method="conformal"):
+        """Predict intervals on the machine of the client, see `NTKRegressor.predict_interval`.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples, n_features)
+            Those of Dask are loaded by the cluster.
+        coverage, method
+            As of `NTKRegressor.predict_interval`.
+
+        Returns
+        -------
+        array of shape (n_samples, 2) or (n_samples, 2, n_outputs)
+        """
+        return self.to_local().predict_interval(self._in_memory(X)[0], coverage, method)
 
 
 class DaskNTKClassifier(DaskEstimator, NTKClassifier):

@@ -44,8 +44,9 @@ class NNGPKernel(NetworkKernel):
         ``sum_j x_j y_j / (d length_scale_j^2)``: one number, or one for each column, which
         Gaussian processes then learn. One number works for images, too, but as "fixed".
     weight_var_bounds, bias_var_bounds, length_scale_bounds : pair of floats or "fixed"
-        Bounds for the optimisation of hyperparameters by Gaussian-process estimators. Trials
-        within them at which the kernel overflows count as very unlikely, and end no fit.
+        Bounds for the optimisation of hyperparameters by Gaussian-process estimators, by default
+        (1e-3, 1e3), (1e-5, 1e2) and (1e-5, 1e5). Trials within them at which the kernel overflows
+        count as very unlikely, and end no fit.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the matrices; single precision takes half of the memory and of the time.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None

@@ -8,6 +8,9 @@ from ._display import Display, in_pipeline, twin_of
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Coverages that are asked for by default."""
 
+LEVELS_ARE = "an array of numbers", "pass a list", [1]
+"""What `read_array` says of coverages, and their number of axes."""
+
 
 class CoverageDisplay(Display):
     """Share of targets inside prediction intervals by the coverage asked for, and widths.
@@ -96,6 +99,7 @@ class CoverageDisplay(Display):
                 f"estimator must have predict_interval; got {type(estimator).__name__}: call "
                 f"CoverageDisplay.from_predictions."
             )
+        levels = read_array(levels, "levels", *LEVELS_ARE)
         intervals = [estimator.predict_interval(X, level, method) for level in levels]
         name = method if name is None else name
         return cls.from_predictions(y, intervals, levels, ax=ax, name=name, **kwargs)
@@ -123,7 +127,7 @@ class CoverageDisplay(Display):
             Widths are medians over rows, and means of these over outputs.
         """
         y, intervals = np.asarray(y), np.asarray(intervals, dtype=float)
-        levels = read_array(levels, "levels", "an array of numbers", "pass a list", [1])
+        levels = read_array(levels, "levels", *LEVELS_ARE)
         expected = len(levels), len(y), 2, *y.shape[1:]
         if intervals.shape != expected:
             raise ValueError(

@@ -31,6 +31,8 @@ class FunctionDisplay(Display):
     labels : list of n_functions str, optional
     rows : tuple of two arrays of shape (n,), optional
         Training rows and their targets.
+    name : str, optional
+        Label of the functions, or what begins their ``labels``.
 
     Attributes
     ----------
@@ -61,12 +63,13 @@ class FunctionDisplay(Display):
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, x, means, stds=None, labels=None, rows=None):
+    def __init__(self, x, means, stds=None, labels=None, rows=None, name=None):
         self.x = x
         self.means = means
         self.stds = stds
         self.labels = labels
         self.rows = rows
+        self.name = name
 
     @classmethod
     def from_kernel(
@@ -83,6 +86,7 @@ class FunctionDisplay(Display):
         method=None,
         fit_intercept=True,
         ax=None,
+        name=None,
         **kwargs,
     ):
         """Train wide networks, and draw them at several times.
@@ -104,6 +108,8 @@ class FunctionDisplay(Display):
         alpha, learning_rate, method, fit_intercept
             As of `dynamics.Training`.
         ax : matplotlib Axes, optional
+        name : str, optional
+            Begins the labels of the lines.
         **kwargs : dict
             For ``ax.plot`` of the means.
 
@@ -111,7 +117,7 @@ class FunctionDisplay(Display):
         -------
         FunctionDisplay
         """
-        X = np.asarray(X, dtype=float)
+        X = _column(X)
         x = _points(X) if x is None else np.asarray(x, dtype=float)
         times = np.atleast_1d(times)
         method = Flow() if method is None else method
@@ -122,7 +128,7 @@ class FunctionDisplay(Display):
         variances = covariance(training, cross, first.diag(x[:, None]), times, matrices)
         labels = [f"t = {time:g}" for time in times]
         rows = X[:, 0], np.ravel(y)
-        return cls(x, means, np.sqrt(variances), labels, rows).plot(ax, **kwargs)
+        return cls(x, means, np.sqrt(variances), labels, rows, name).plot(ax, **kwargs)
 
     @classmethod
     def from_estimator(
@@ -155,7 +161,8 @@ class FunctionDisplay(Display):
             Whether the band is that of new observations.
         ax : matplotlib Axes, optional
         name : str, optional
-            Label of the line; by default the name of the estimator's class.
+            Label of the line, by default the name of the estimator's class; with ``times`` what
+            begins the labels, by default nothing.
         **kwargs : dict
             For ``ax.plot`` of the means.
 
@@ -164,7 +171,7 @@ class FunctionDisplay(Display):
         FunctionDisplay
         """
         check_is_fitted(estimator)
-        X = np.asarray(X, dtype=float)
+        X = _column(X)
         x = _points(X) if x is None else np.asarray(x, dtype=float)
         rows = X[:, 0], np.ravel(y)
         if times is not None:
@@ -172,16 +179,18 @@ class FunctionDisplay(Display):
             means = np.array(list(last.staged_predict(points, times)))
             _check_outputs(means[0])
             labels = [f"t = {time:g}" for time in times]
-            return cls(x, means, None, labels, rows).plot(ax, **kwargs)
+            return cls(x, means, None, labels, rows, name).plot(ax, **kwargs)
         options = {"return_std": True, "include_noise": include_noise}
         mean, std = estimator.predict(x[:, None], **options)
         _check_outputs(mean)
-        labels = [name_of(estimator, name)]
-        return cls(x, mean[None], std[None], labels, rows).plot(ax, **kwargs)
+        name = name_of(estimator, name)
+        return cls(x, mean[None], std[None], None, rows, name).plot(ax, **kwargs)
 
     def _draw(self, name, kwargs):
         """Draw on ``ax_``."""
         labels = [name] * len(self.means) if self.labels is None else self.labels
+        if self.labels is not None and name is not None:
+            labels = [f"{name}, {label}" for label in labels]
         self.lines_, self.bands_, self.points_ = [], [], None
         for k, (mean, label) in enumerate(zip(self.means, labels, strict=True)):
             (line,) = self.ax_.plot(self.x, mean, **{"label": label, **kwargs})
@@ -203,9 +212,15 @@ def _check_outputs(values):
         raise ValueError(f"estimator must have one output; got {values.shape[1]}: fit one of them.")
 
 
-def _points(X):
-    """Points (N_POINTS,) a little beyond rows (n, 1)."""
+def _column(X):
+    """Rows (n, 1) as an array."""
+    X = np.asarray(X, dtype=float)
     if X.ndim != 2 or X.shape[1] != 1:
         raise ValueError(f"X must have one column to draw functions of; got shape {X.shape}.")
+    return X
+
+
+def _points(X):
+    """Points (N_POINTS,) a little beyond rows (n, 1)."""
     reach = MARGIN * (np.ptp(X) or 1.0)
     return np.linspace(X.min() - reach, X.max() + reach, N_POINTS)

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._runtime.check import read_targets
+from .._runtime.check import read_count, read_targets
 from ..spectrum import Spectrum
 from ._display import Display
 
@@ -102,7 +102,7 @@ class LearningCurveDisplay(Display):
         """
         K = np.asarray(kernel(X), dtype=float)
         Y, _ = read_targets(y, len(K))
-        Y = Y - Y.mean(axis=0)
+        Y, n_splits = Y - Y.mean(axis=0), read_count(n_splits, "n_splits", 1)
         if sizes is None:
             sizes = np.unique(
                 np.geomspace(max(1, len(K) // 30), max(1, len(K) // 4), 5).astype(int)
@@ -110,7 +110,7 @@ class LearningCurveDisplay(Display):
         between = np.geomspace(np.min(sizes), np.max(sizes), N_SIZES).round()
         curve = Spectrum(K).learning_curve(Y, np.union1d(sizes, between), alpha)
         rng = check_random_state(random_state)
-        errors = [[_error(K, Y, n, alpha, rng) for _ in range(n_splits)] for n in sizes]
+        errors = [[_error(K, Y, n, alpha, rng) for _ in range(n_splits)] for n in map(int, sizes)]
         return cls(curve, np.asarray(sizes), np.array(errors), name).plot(ax, **kwargs)
 
     def _draw(self, name, kwargs):

@@ -163,7 +163,7 @@ class LeaveOneOutDisplay(Display):
         limits = {"vmin": errors.min(), "vmax": 1.0 if errors.min() < 1.0 else None}
         style = {**limits, "shading": "gouraud", "cmap": "viridis_r", **kwargs}
         self.mesh_ = self.ax_.pcolormesh(times, ridges, errors, **style)
-        levels = errors.min() * np.array(NEAR)
+        levels = np.unique(errors.min() * np.array(NEAR))  # one of them if errors are zero
         self.contours_ = self.ax_.contour(times, ridges, errors, levels, colors="w", linewidths=1)
         row, column = np.unravel_index(errors.argmin(), errors.shape)
         star = {"marker": "*", "ms": 12, "color": "w", "mec": "k", "ls": "", "clip_on": False}

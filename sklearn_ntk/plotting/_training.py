@@ -99,7 +99,8 @@ class TrainingDisplay(Display):
         Y : array of shape (n,) or (n, k)
             Targets.
         times : array of shape (n_times,), optional
-            By default from a tenth of the shortest learning time to ten times the longest.
+            By default from a tenth of the shortest learning time to ten times the longest, or to
+            ``1e8`` times the first.
         cross : array of shape (m, n), optional
             Kernel between new rows and training rows.
         Y_test : array of shape (m,) or (m, k), optional
@@ -128,9 +129,7 @@ class TrainingDisplay(Display):
             times = _between(*ends, not is_flow)
         test = None
         if cross is not None:
-            Y_test, _ = read_targets(Y_test, len(cross))
-            outputs = training.predict(cross, Y, times).reshape(-1, *Y_test.shape)
-            test = _squares(outputs, Y_test)
+            test = _squares(training.predict(cross, Y, times), Y_test, len(cross), np.size(times))
         rate = f"learning rate {training.learning_rate:.3g}"
         bound = f"steps ({rate}, stable below {training.max_learning_rate:.3g})"
         labels = "time" if is_flow else bound, SQUARES
@@ -185,6 +184,8 @@ class TrainingDisplay(Display):
                 f"estimator must have staged_predict; got {type(estimator).__name__}: take "
                 f"TrainingDisplay.from_training."
             )
+        if (X_test is None) != (y_test is None):
+            raise ValueError("X_test and y_test must be given together; got one of them.")
         is_steps = "flow" not in getattr(estimator, "optimizer", "flow")
         times = _times_of(estimator, is_steps) if times is None else np.asarray(times)
 
@@ -192,8 +193,7 @@ class TrainingDisplay(Display):
             stages = list(estimator.staged_predict(rows, times))
             if is_classifier(estimator):
                 return np.array([np.mean(stage != np.asarray(targets)) for stage in stages])
-            Y, _ = read_targets(targets, len(stages[0]))
-            return _squares(np.reshape(stages, (-1, *Y.shape)), Y)
+            return _squares(stages, targets, len(stages[0]), len(stages))
 
         train = errors(X, y)
         test = None if X_test is None else errors(X_test, y_test)
@@ -226,8 +226,14 @@ class TrainingDisplay(Display):
         self.ax_.legend()
 
 
-def _squares(outputs, Y):
-    """Mean squared errors (n_times,), summed over outputs, of outputs (n_times, m, k)."""
+def _squares(outputs, targets, m, n_times):
+    """Mean squared errors (n_times,), summed over the k outputs, of n_times m k outputs."""
+    (Y, _), outputs = read_targets(targets, m), np.reshape(outputs, (n_times, m, -1))
+    if outputs.shape[2] != Y.shape[1]:
+        raise ValueError(
+            f"Targets must have as many outputs as those of the fit, {outputs.shape[2]}; got "
+            f"{Y.shape[1]}."
+        )
     return np.sum((outputs - Y) ** 2, axis=2).mean(axis=1)
 
 

@@ -100,6 +100,7 @@ def weight_var_range(activation, bias_var, depth):
     Returns
     -------
     least, greatest : float or array of the shape of ``bias_var``
+        NaN for activations that jump, which tear close rows apart at any variance.
 
     Raises
     ------
@@ -141,6 +142,7 @@ def recommended_weight_var(activation, bias_var, depth):
     Returns
     -------
     float or array of the shape of ``bias_var``
+        NaN for activations that jump.
 
     Raises
     ------

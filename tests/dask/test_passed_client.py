@@ -1,5 +1,6 @@
 """A client that is passed and is no default one, on a worker of two threads of this process."""
 
+import asyncio
 import threading
 
 import numpy as np
@@ -7,11 +8,18 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
+from sklearn_ntk._runtime import memory
 
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
-from sklearn_ntk.dask import DaskNTKClassifier, DaskNTKRegressor, _operator  # noqa: E402
+from sklearn_ntk.dask import (  # noqa: E402
+    DaskNTKClassifier,
+    DaskNTKRegressor,
+    _estimators,
+    _operator,
+    gram,
+)
 from sklearn_ntk.dask._operator import Panels, on_worker  # noqa: E402
 from sklearn_ntk.engines.numba import count_threads  # noqa: E402
 
@@ -54,6 +62,64 @@ def test_all_is_computed_once_by_its_workers(client, monkeypatch):
     assert all("Dask-Default-Threads" in name for name in THREADS)
 
 
+def test_uncertainty_of_lazy_rows_is_by_its_workers_too(client):
+    """Each block is loaded once, whatever is asked for."""
+    X, y = data()
+    model = DaskNTKRegressor(client=client, solver="cg", **PLAIN).fit(X, y)
+    lazy = da.from_array(X, chunks=(40, 3)).map_blocks(load, dtype=float, meta=np.empty((0, 0)))
+    for call in (
+        lambda X: model.predict_interval(X),
+        lambda X: model.predict_interval(X, 0.8, method="jackknife+"),
+        lambda X: model.predict_interval(X, method="gaussian"),
+        lambda X: model.sample_y(X, random_state=0),
+        lambda X: model.predict(X, return_std=True)[1],
+    ):
+        THREADS.clear()
+        assert_allclose(call(lazy), call(X), rtol=1e-9)
+        assert len(THREADS) == 3
+        assert all("Dask-Default-Threads" in name for name in THREADS)
+
+
+def test_gram_matrices_in_the_precision_of_the_kernel(client):
+    X, _ = data()
+    lazy, single = da.from_array(X, chunks=(40, 3)), NTKKernel(dtype="float32")
+    for pair in ((lazy, X[:5]), (X[:5], lazy), (lazy,)):
+        found = gram(single, *pair)
+        assert found.dtype == np.float32
+        expected = single(*(np.asarray(rows) for rows in pair))
+        computed = client.compute(found).result()
+        assert computed.dtype == np.float32
+        assert_allclose(computed, expected, rtol=1e-5)
+    assert gram(single, lazy, X[:5]).chunks == ((40, 40, 40), (5,))
+    assert client.compute(gram(single + single, lazy)).result().dtype == np.float64
+
+
+def test_memory_of_the_client_counts(client, monkeypatch):
+    """It has the preconditioner, 12 GB for a million rows, however much the workers have."""
+    monkeypatch.setattr(_estimators, "memory_of", lambda _: np.inf)
+    monkeypatch.setattr(_estimators, "free_memory", lambda: 2e9)
+    monkeypatch.setattr(memory, "free_memory", lambda: 2e9)
+    model = DaskNTKRegressor(client=client, **PLAIN)
+    assert [model._solver_for(n, None) for n in (10_000, 1_000_000)] == ["cg", "local"]
+    with pytest.raises(MemoryError, match=r"on the client, needs 1\d\.\d GB .* and 2 GB are free"):
+        model.set_params(solver="cg")._solver_for(1_000_000, None)
+
+
+def test_clients_that_are_none(client):
+    X, y = data()
+    for fit in (DaskNTKRegressor.fit, DaskNTKRegressor.partial_fit):
+        with pytest.raises(ValueError, match=r"must be a distributed\.Client; got 'tcp://here'"):
+            fit(DaskNTKRegressor(client="tcp://here", n_components=9), X, y)
+
+    async def fit_to_asynchronous():
+        options = {"asynchronous": True, "set_as_default": False}
+        async with distributed.Client(client.scheduler.address, **options) as other:
+            DaskNTKRegressor(client=other).fit(X, y)
+
+    with pytest.raises(ValueError, match="client must not be asynchronous"):
+        asyncio.run(fit_to_asynchronous())
+
+
 def test_parts_of_the_data_are_summed(client):
     X, y = data()
     model = DaskNTKRegressor(client=client, n_components=20, **PLAIN)
@@ -75,6 +141,17 @@ def test_predictions_are_lazy_for_blocks_without_rows_too(client):
         assert isinstance(found, da.Array) and np.isnan(found.shape[0])
         found = client.compute(found).result()
         assert_allclose(found, getattr(local, name)(X[few]), rtol=1e-6, atol=1e-9)
+
+
+def test_unknown_numbers_of_columns_are_refused(client):
+    X, y = data()
+    model = DaskNTKRegressor(client=client, solver="local", **PLAIN).fit(X, y)
+    lazy = da.from_array(X, chunks=(40, 3))[:, da.from_array(np.array([True] * 3))]
+    with pytest.raises(ValueError, match=r"known number of columns.*call its compute_chunk_sizes"):
+        model.predict(lazy)
+    with client.as_current():
+        known = lazy.compute_chunk_sizes()
+        assert_allclose(model.predict(known).compute(), model.predict(X), rtol=1e-9)
 
 
 def test_a_task_takes_one_thread_and_each_thread_has_a_panel(client):

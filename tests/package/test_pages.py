@@ -3,14 +3,16 @@
 import pytest
 from pages import check_code, check_links
 
-each_page = pytest.mark.parametrize("name", ["dynamics", "large_n", "plotting", "spectrum"])
+SEARCHES = pytest.param("model_selection", marks=pytest.mark.slow)
+CODE = ["architectures", "dynamics", "large_n", "plotting", "spectrum", SEARCHES]
+LINKS = ["defaults", "dynamics", "large_n", "model_selection", "plotting", "spectrum"]
 
 
-@each_page
+@pytest.mark.parametrize("name", CODE)
 def test_code(name):
     check_code(name)
 
 
-@each_page
+@pytest.mark.parametrize("name", LINKS)
 def test_links(name):
     check_links(name)

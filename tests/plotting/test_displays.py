@@ -137,6 +137,11 @@ def test_learning_curve_alone():
 def test_sizes_of_learning_curves():
     display = LearningCurveDisplay.from_kernel(KERNEL, X, np.stack([Y, Y], axis=1), n_splits=2)
     assert display.sizes[-1] == 7 and display.errors.shape == (len(display.sizes), 2)
+    floats = LearningCurveDisplay.from_kernel(KERNEL, X, Y, np.array([4.0, 7.0]), random_state=0)
+    whole = LearningCurveDisplay.from_kernel(KERNEL, X, Y, [4, 7], random_state=0)
+    assert_allclose(floats.errors, whole.errors)
+    with pytest.raises(ValueError, match="n_splits must be at least 1; got 0"):
+        LearningCurveDisplay.from_kernel(KERNEL, X, Y, [4, 7], n_splits=0)
     with pytest.raises(ValueError, match="sizes must be"):
         LearningCurveDisplay.from_kernel(KERNEL, X, Y, [10, 31])
 

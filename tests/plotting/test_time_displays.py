@@ -86,6 +86,13 @@ def test_training_refused():
         TrainingDisplay.from_training(LogLossTraining(NTK(X)), Y > 0.0)
     with pytest.raises(ValueError, match="cross and Y_test must be given together"):
         TrainingDisplay.from_training(Training(NTK(X)), Y, cross=NTK(NEW, X))
+    classes = NTKClassifier("ntk", **NETWORK).fit(X, Y > 0.0)
+    for new in ((NEW, None), (None, Y_NEW > 0.0)):
+        with pytest.raises(ValueError, match="X_test and y_test must be given together"):
+            TrainingDisplay.from_estimator(classes, X, Y > 0.0, *new)
+    two = np.stack([Y_NEW, Y_NEW], axis=1)
+    with pytest.raises(ValueError, match="as many outputs as those of the fit, 1; got 2"):
+        TrainingDisplay.from_training(Training(NTK(X)), Y, cross=NTK(NEW, X), Y_test=two)
     with pytest.raises(ValueError, match="must have staged_predict; got RandomForestRegressor"):
         TrainingDisplay.from_estimator(RandomForestRegressor(2).fit(X, Y), X, Y)
     model = NTKRegressor("precomputed").fit(NTK(X), Y)
@@ -126,8 +133,24 @@ def test_function_of_an_estimator():
     stages = FunctionDisplay.from_estimator(model, X, Y, times=[1.0, 5.0], x=[0.0, 1.0])
     assert_allclose(stages.means, list(model.staged_predict([[0.0], [1.0]], [1.0, 5.0])))
     assert stages.bands_ == [] and stages.lines_[1].get_label() == "t = 5"
-    with pytest.raises(ValueError, match=r"X must have one column .* got shape \(30, 2\)"):
-        FunctionDisplay.from_kernel(NTK, np.hstack([X, X]), Y, [1.0])
+    for x in (None, [0.0, 1.0]):
+        with pytest.raises(ValueError, match=r"X must have one column .* got shape \(30, 2\)"):
+            FunctionDisplay.from_kernel(NTK, np.hstack([X, X]), Y, [1.0], x=x)
+
+
+def test_names_of_functions():
+    """Of one the label, of several the beginning of their labels, also of those drawn again."""
+    model = NTKRegressor("ntk", **NETWORK, alpha=0.1).fit(X, Y)
+    alone = FunctionDisplay.from_estimator(model, X, Y)
+    several = FunctionDisplay.from_kernel(NTK, X, Y, [1.0, 2.0], x=[0.0, 1.0], name="ntk")
+    staged = FunctionDisplay.from_estimator(model, X, Y, times=[3.0], name="mine")
+    for display, expected, again in (
+        (alone, ["NTKRegressor"], ["other"]),
+        (several, ["ntk, t = 1", "ntk, t = 2"], ["other, t = 1", "other, t = 2"]),
+        (staged, ["mine, t = 3"], ["other, t = 3"]),
+    ):
+        assert [line.get_label() for line in display.lines_] == expected
+        assert [line.get_label() for line in display.plot(name="other").lines_] == again
 
 
 # --- Intervals ------------------------------------------------------------------------------------
@@ -145,6 +168,8 @@ def test_coverage():
     assert other.width_ax_ is display.width_ax_
     texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert texts == ["conformal", "gaussian"]
+    with pytest.raises(ValueError, match=r"levels must be an array of numbers; got shape \(\)"):
+        CoverageDisplay.from_estimator(model, NEW, Y_NEW, levels=0.9)
     with pytest.raises(ValueError, match=r"coverage=0\.99 needs more than 30"):
         CoverageDisplay.from_estimator(model, NEW, Y_NEW, levels=[0.99])
 
@@ -178,6 +203,11 @@ def test_leave_one_out():
     assert display.best_.get_xdata() == times[column]
     assert display.best_.get_ydata() == ridges[1 + row]
     assert display.ax_.get_title() == "ntk" and display.mesh_.get_cmap().name == "magma"
+
+
+def test_leave_one_out_of_zeros():
+    display = LeaveOneOutDisplay.from_kernel(NTK, X, np.zeros(30))
+    assert np.all(display.errors == 0.0)
 
 
 def test_leave_one_out_of_estimators():
