@@ -66,6 +66,13 @@ def test_cupy_in_cupy_out(gpu, kernel):
         assert_array_equal(kernel(gpu.asarray(array)[:, ::2]).get(), kernel(array[:, ::2]))
 
 
+def test_no_rows(gpu):
+    """Of CuPy; scikit-learn refuses those of NumPy."""
+    kernel, rows, none = NTKKernel(1), gpu.asarray(X), gpu.asarray(X[:0])
+    assert kernel(none).shape == (0, 0) and kernel.diag(none).shape == (0,)
+    assert kernel(none, rows).shape == (0, 30) and kernel.gradient_x(none).shape == (0, 0, 4)
+
+
 # --- Errors ---------------------------------------------------------------------------------------
 
 PROGRAM = NTKKernel()._program()
