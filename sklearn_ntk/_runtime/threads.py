@@ -1,8 +1,10 @@
 """Runs tasks on several threads, and a function where Ctrl-C can interrupt the wait for it."""
 
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 
 from .device import as_here
 
@@ -48,12 +50,13 @@ def _drain(compute, tasks, count):
 def run_apart(function):
     """Result of ``function()``, run in a daemon thread: Ctrl-C ends the wait, not the thread.
 
-    The device that is the current one here is so there.
+    The device that is the current one here is so there, and so is the number of threads of numba.
     """
-    future, context, entered = Future(), copy_context(), as_here()
+    future, context, entered, limit = Future(), copy_context(), as_here(), _threads_as_here()
 
     def work():
         try:
+            limit()
             with entered():
                 found = context.run(function)
             future.set_result(found)
@@ -62,3 +65,14 @@ def run_apart(function):
 
     threading.Thread(target=work, daemon=True).start()
     return future.result()
+
+
+def _threads_as_here():
+    """Function that sets numba's number of threads in another thread, where it has been loaded.
+
+    Numba has one for each thread.
+    """
+    numba = sys.modules.get("numba")
+    if not hasattr(numba, "set_num_threads"):  # or another thread is loading it
+        return lambda: None
+    return partial(numba.set_num_threads, numba.get_num_threads())

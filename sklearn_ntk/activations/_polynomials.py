@@ -9,7 +9,12 @@ from ._expand import LEAST_STD, TINY_STD, Expansion, Sums, assemble
 from ._registry import NUMBERS, activation, degrees
 
 HIGHEST = 60
-"""Highest degree of `Monomial` and `Hermite`."""
+"""Highest degree."""
+
+COEFFICIENTS = NUMBERS._replace(
+    test=lambda x: NUMBERS.test(x) and len(x) <= HIGHEST + 1,
+    wording=f"a tuple of 1 to {HIGHEST + 1} finite numbers",
+)
 
 
 def _monomial(degree):
@@ -74,14 +79,14 @@ class Monomial(NamedTuple):
         return _expand(tuple(_monomial(self.degree)), variance)
 
 
-@activation("polynomial", coefficients=NUMBERS)
+@activation("polynomial", coefficients=COEFFICIENTS)
 class Polynomial(NamedTuple):
     """Polynomial, ``sum(c * x**k for k, c in enumerate(coefficients))``, as sum of `Monomial`.
 
     Parameters
     ----------
     coefficients : tuple of floats
-        From degree 0 up.
+        From degree 0 up, to 60 at most.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from distributed import wait
 from .._runtime.blas import single_threaded_blas
 from ..engines._work import limit_threads
 from ..gram import KernelOperator
-from ..gram._operator import chunks
+from ..gram._operator import chunks, rows_of
 
 SMALL = 2**26
 """Bytes up to which a Gram matrix is in the memory of the client: products take milliseconds."""
@@ -147,17 +147,18 @@ async def _products(keys, V, dask_worker):
 def _panel(kernel, X, part, dtype):
     """Rows of the Gram matrix, computed a block at a time where that takes less memory."""
     kernel = kernel.in_single() if dtype == np.float32 and hasattr(kernel, "in_single") else kernel
-    rows = X[part]
-    panel = np.empty((len(rows), len(X)), dtype)
+    index = np.arange(len(X))[part]
+    panel = np.empty((len(index), len(X)), dtype)
     for block in chunks(*panel.shape):
-        panel[block] = kernel(rows[block], X)
+        panel[block] = rows_of(kernel, X, index[block])
     return panel
 
 
 def _times(kernel, X, part, B):
     """Rows of ``K @ B``."""
-    rows = X[part]
-    return np.concatenate([kernel(rows[block], X) @ B for block in chunks(len(rows), len(X))])
+    index = np.arange(len(X))[part]
+    blocks = chunks(len(index), len(X))
+    return np.concatenate([rows_of(kernel, X, index[block]) @ B for block in blocks])
 
 
 def _itself(value):

@@ -1,13 +1,14 @@
 """The interface of engines to `gram`, and the only place that knows which engines exist.
 
-An engine is a package here with five functions: ``work(program, rows, names, gradient, dtype)``
+An engine is a package here with six functions: ``work(program, rows, names, gradient, dtype)``
 returns a `Work`, ``diagonals(program, rows, names, gradient, dtype)`` the diagonals alone,
 ``scan_blocks(program, X, gradient)`` the `LineRows` of blocks of rows with positions,
-``count_threads()`` the number of threads that is worth starting, and ``empty(shape, dtype)`` an
-uninitialised array for results. ``rows`` is a list of pairs (rows (n, d), norms (n,)), one for a
-symmetric matrix, else two; ``names`` are the kernels wanted, "nngp" or "ntk"; ``gradient`` asks for
-derivatives. `Host` adds where arrays are. The engine for GPUs is a class ``Engine`` that has all of
-these as methods, without ``scan_blocks``.
+``count_threads()`` the number of threads that is worth starting, which ``set_threads(n)`` sets for
+the thread that calls it, and ``empty(shape, dtype)`` an uninitialised array for results. ``rows``
+is a list of pairs (rows (n, d), norms (n,)), one for a symmetric matrix, else two; ``names`` are
+the kernels wanted, "nngp" or "ntk"; ``gradient`` asks for derivatives. `Host` adds where arrays
+are. The engine for GPUs is a class ``Engine`` that has all of these as methods, without
+``scan_blocks`` and ``set_threads``.
 """
 
 from contextlib import contextmanager, nullcontext
@@ -33,9 +34,10 @@ def engine_for(rows, device=None):
 
 @contextmanager
 def limit_threads(n):
-    """Context in which Gram matrices that this thread computes on the CPU take ``n`` threads."""
+    """Context in which Gram matrices of this thread on the CPU take at most ``n`` threads."""
     engine = import_module(f"{__package__}.{ENGINES['cpu']}")
-    before = engine.set_threads(n)
+    before = engine.count_threads()
+    engine.set_threads(min(n, before))
     try:
         yield
     finally:

@@ -14,19 +14,24 @@ negated, which serves rows that are nearly opposite. The sum in the first line c
 its own, since its parts may grow and cancel.
 """
 
+import math
+
 import numpy as np
 
 from .._runtime.check import read_dtype, read_flag
-from .._runtime.device import check_host
-from .._runtime.memory import check_memory
+from .._runtime.device import device_name, is_on_device
 from .._runtime.notices import one_notice
-from ..engines.rows.tiles import check_overflow, check_rows
+from ..engines._work import check_memory_of, engine_for
+from ..engines.rows.tiles import check_overflow
 from ..formulas.special import safe_inverse
 from ._operator import chunks
 from ._row_gradient import Rates, check_differentiable
 
 CACHED = 2**16
 """Numbers of pairs and columns that stay in the cache."""
+
+ON_DEVICE = 2**24
+"""Numbers of pairs and columns that are computed at a time in the memory of a GPU."""
 
 
 @one_notice()
@@ -52,12 +57,13 @@ def gradient_length_scale(
     out : array, optional
         Array of the shape and ``dtype`` of the result to fill, which may be a part of another.
     device : {None, "cpu", "cuda"} or "cuda:" and a number
-        Where to compute the derivatives of pairs of rows, which are arrays of NumPy.
+        Where to compute, as for `gram`.
 
     Returns
     -------
     array of shape (n, n, d), or (n, n, 1) if ``isotropic``
-        Symmetric to the bit; it takes two more Gram matrices of memory while it is computed.
+        Symmetric to the bit, and of the same kind as the rows; it takes three more Gram matrices
+        of memory while it is computed, four in single precision, all in double precision.
 
     Raises
     ------
@@ -81,42 +87,58 @@ def gradient_length_scale(
             f"Derivatives by length scales need rows without positions; got a network on "
             f"Input{program.shape}: take Dense layers, or fixed length scales."
         )
-    check_host([X], "Derivatives by length scales")
-    X, norms = check_rows(X)
-    n, d = X.shape
-    shape = (n, n, 1 if isotropic else d)
-    n_bytes = (24.0 + (out is None) * dtype.itemsize * shape[2]) * n * n
-    check_memory(n_bytes, f"Derivatives of shape {shape}", "take fewer rows, or fewer columns")
-    out = np.empty(shape, dtype) if out is None else out
-    if n:
-        rows, rates = (X, norms), Rates(program, get, dtype, verbose, device)
-        by_left = None if isotropic else rates([rows, rows], "left")[0].copy()
-        by_both, by_gap = rates([rows], "both")
-        if isotropic:
-            out[..., 0] = -by_both
-        else:
-            _fill(out, rows, by_both, by_left, by_gap)
-    if dtype == np.float32:
-        check_overflow([out], [(X, norms)], dtype)
+    engine = engine_for([X], device)
+    with engine.active():
+        rows = X, _ = engine.check_rows(X)
+        n, d = X.shape
+        shape = (n, n, 1 if isotropic else d)
+        _check_memory(engine, X, shape, dtype, out is None)
+        out = engine.empty(shape, dtype) if out is None else out
+        if n:
+            rates = Rates(program, get, dtype, verbose, device)
+            by_left = None if isotropic else rates([rows, rows], "left")[0].copy()
+            by_both, by_gap = rates([rows], "both")
+            if isotropic:
+                out[..., 0] = engine.as_result(-by_both)
+            else:
+                _fill(out, engine.as_result, rows, by_both, by_left, by_gap)
+        if dtype == np.float32:
+            check_overflow([out], [rows], dtype)
     return out
 
 
-def _fill(out, rows, by_both, by_left, by_gap):
-    """Fill ``out`` with the derivatives by all columns, from those of `Rates`, which change."""
+def _check_memory(engine, X, shape, dtype, is_new):
+    """Raise MemoryError if a new result of this shape, or what is computed on X, does not fit.
+
+    The latter is where X is: three matrices, and what those are copies of in single precision.
+    """
+    needed = {device_name(X): (32.0 if dtype == np.float32 else 24.0) * len(X) ** 2}
+    place = device_name(engine.empty((0,), np.float64))  # of results
+    needed[place] = needed.get(place, 0.0) + float(is_new * dtype.itemsize) * math.prod(shape)
+    for place, n_bytes in needed.items():
+        what, remedy = f"Derivatives of shape {shape}", "take fewer rows, or fewer columns"
+        check_memory_of(place, n_bytes, what, remedy)
+
+
+def _fill(out, as_result, rows, by_both, by_left, by_gap):
+    """Fill ``out`` with the derivatives by all columns, from those of `Rates`, which change.
+
+    ``as_result`` moves them to where ``out`` is.
+    """
     X, norms = rows
     directions, stds = (X * safe_inverse(norms)[:, None]).T.copy(), norms / np.sqrt(X.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # of rows that coincide
-        by_gap *= 2.0 * np.multiply.outer(stds, stds)
+        by_gap *= 2.0 * stds[:, None] * stds
     by_gap[~np.isfinite(by_gap)] = 0.0
-    for part in chunks(len(X), X.size, CACHED):
+    for part in chunks(len(X), X.size, ON_DEVICE if is_on_device(X) else CACHED):
         some = slice(part.stop)  # the other pairs are mirrored
         left, right = directions[:, part, None], directions[:, None, some]
-        sign = np.where(np.einsum("ki,kj->ij", left[..., 0], right[:, 0]) < 0.0, -1.0, 1.0)
+        sign = 1.0 - 2.0 * (np.einsum("ki,kj->ij", left[..., 0], right[:, 0]) < 0.0)
         terms = left - sign * right
         terms *= terms
         terms *= -sign * by_gap[part, some]
         rest = by_both[part, some] + terms.sum(axis=0)
         odd = by_left[part, some] - by_left[some, part].T
         terms -= 0.5 * (rest + odd) * (left * left) + 0.5 * (rest - odd) * (right * right)
-        terms = np.moveaxis(terms, 0, -1)
+        terms = as_result(np.moveaxis(terms, 0, -1))
         out[part, some], out[some, part] = terms, terms.swapaxes(0, 1)

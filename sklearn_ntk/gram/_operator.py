@@ -206,13 +206,17 @@ class KernelOperator(GramOperator):
         return device_name(self.X) or (None if own == "cpu" else own)
 
     def rows(self, index):
-        return self.kernel(self.X[index], self.X)
+        return rows_of(self.kernel, self.X, index)
 
     def block(self, rows, columns):
-        return self.kernel(self.X[rows], self.X[columns])
+        return self.between(rows, columns)()
 
     def between(self, rows, columns):
-        return partial(self.kernel, self.X[rows], self.X[columns])
+        rows, columns = np.asarray(rows), np.asarray(columns)
+        shared = np.flatnonzero(np.isin(rows, columns))
+        places, own = np.nonzero(rows[shared, None] == columns)
+        X, Y = _at(self.X, rows), _at(self.X, columns)
+        return partial(_part, self.kernel, X, Y, shared[places], own)
 
     def take(self, index):
         return KernelOperator(self.kernel, self.X[index])
@@ -242,6 +246,29 @@ class KernelOperator(GramOperator):
                 n_rows = len(X[left])
                 count(n_rows * (2 * (len(X) - left.start) - n_rows))
         return total
+
+
+def rows_of(kernel, X, index):
+    """Rows (m, n) of the Gram matrix of a kernel on rows ``X``, for a slice or m row indices."""
+    index = np.arange(len(X))[index]
+    return _part(kernel, _at(X, index), X, np.arange(len(index)), index)
+
+
+def _part(kernel, X, Y, places, own):
+    """Entries (m, p) of a Gram matrix, in which row ``places[k]`` of X is row ``own[k]`` of Y.
+
+    A kernel between two sets of rows has no noise of single rows, as a `Dropout` or a `WhiteKernel`
+    adds to the diagonal of a Gram matrix: there, entries are those of ``kernel.diag``.
+    """
+    K = kernel(X, Y)
+    if len(places):
+        K[np.asarray(places, like=K), np.asarray(own, like=K)] = kernel.diag(_at(X, places))
+    return K
+
+
+def _at(X, index):
+    """Rows of an array of any kind, by an array of indices."""
+    return X[np.asarray(index, like=X)]
 
 
 def fold_here(function, parts, join):

@@ -8,13 +8,12 @@ from sklearn.gaussian_process.kernels import Hyperparameter
 
 from .._compat import likelihood_module
 from .._runtime.check import is_number, read_dtype
-from .._runtime.device import read_device
+from .._runtime.device import device_name, read_device
 from .._runtime.errors import OutOfRange
-from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..activations import as_activation
 from ..architectures import mlp
-from ..engines._work import active, on_device
+from ..engines._work import active, check_memory_of, on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
 from ..layers import lower
@@ -179,12 +178,13 @@ class NetworkKernel(TrialKernel):
             K, rates = gram(program, X, gradient=True, **self._options())
             return K, rates[..., ::-1] if len(places) == 2 else rates[..., places]
         shape, dtype = (len(X), len(X), sum(sizes.values())), read_dtype(self.dtype)
-        check_memory(
+        check_memory_of(
+            device_name(X),
             dtype.itemsize * float(np.prod(shape)),
             f"Derivatives of shape {shape}",
             "take fewer rows, or fix hyperparameters",
         )
-        gradient = np.empty(shape, dtype)
+        gradient = np.empty(shape, dtype, like=X)
         # theta is in alphabetical order: bias_var, length_scale, weight_var
         start = "bias_var" in sizes
         lengths = gradient[..., start : start + sizes["length_scale"]]

@@ -81,7 +81,8 @@ class TrialKernel(Kernel):
 
         ``module`` is `likelihood_module` in a trial, and else None: then the variance is recorded.
         """
-        largest = float(results[0].diagonal().max())
+        diagonal = results[0].diagonal()
+        largest = float(diagonal.max()) if len(diagonal) else 0.0
         if module is None:
             self._initial = {h.name: getattr(self, h.name) for h in self._free()}
             self._most = float(np.clip(LEAP * largest, *MOST))

@@ -327,6 +327,14 @@ def test_wrong_type(spec):
     assert repr(spec) in str(error.value)
 
 
+def test_polynomials_have_the_degrees_of_monomials():
+    highest = (0.0,) * 60 + (1.0,)
+    assert as_activation(Polynomial(highest)) == Polynomial(highest)
+    for wrong in ((*highest, 0.0), (0.0,) * 200, ()):
+        with pytest.raises(ValueError, match="must be a tuple of 1 to 61 finite numbers; got"):
+            as_activation(Polynomial(wrong))
+
+
 @each_class
 @pytest.mark.parametrize(
     "number", [np.nan, np.inf, -np.inf, True, np.True_, None, "1", 1j], ids=repr

@@ -1,6 +1,7 @@
 """The engine for GPUs on images and sequences against the compiled one."""
 
 import gc
+from itertools import product
 
 import numpy as np
 import nvrtc
@@ -14,6 +15,7 @@ from sklearn_ntk.engines.packing.launches import launches
 from sklearn_ntk.engines.schedule import fields, writer
 from sklearn_ntk.engines.sources import cuda_lines
 from sklearn_ntk.gram import diagonal, gram
+from sklearn_ntk.program import Convolve, grids
 
 IMAGE = layers.Input(4, 3, 2)
 MEAN = layers.GlobalAvgPool()
@@ -54,7 +56,15 @@ PROGRAMS["many strides"] = layers.lower(
     1.5,
     0.2,
 )
-WITH_FIELDS = ("circular", "series", "two fields", "strided ring", "many strides")
+PROGRAMS["one position"] = layers.lower(
+    (
+        *(layers.Input(2, 1, 2), layers.ConvTranspose(1, (1, 2), "valid"), layers.LayerNorm()),
+        *("relu", layers.Flatten(), layers.Dense()),
+    ),
+    1.5,
+    0.2,
+)
+WITH_FIELDS = ("circular", "series", "two fields", "strided ring", "many strides", "one position")
 SOME = (*FEW, *WITH_FIELDS)
 
 
@@ -270,6 +280,22 @@ def test_memory_runs_out(gpu, monkeypatch):
     finally:
         gpu.set_limit(float("inf"))
     assert {24, "the pass over 8 rows"} <= seen
+
+
+# --- Fields ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("geometry", [grids.Windows, grids.Transposed])
+@pytest.mark.parametrize("padding", grids.PADDINGS)
+def test_windows_end_in_the_margin(geometry, padding):
+    """It is less wide than the window: beyond it, no cell of a field is written."""
+    sizes, n_found = range(1, 5), 0
+    for shape in product(sizes, sizes, sizes):
+        windows = geometry(*((n,) for n in shape), padding)
+        window = None if 0 in windows.after else fields.window_of(Convolve(windows))
+        n_found += window is not None
+        assert window is None or window.before + window.behind < window.size
+    assert n_found
 
 
 # --- Launches -------------------------------------------------------------------------------------

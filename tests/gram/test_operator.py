@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.gaussian_process.kernels import RBF
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
-from sklearn_ntk import NTKKernel
+from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.gram import ArrayOperator, GramOperator, KernelOperator, _operator
+from sklearn_ntk.layers import Dense, Dropout
 
 X = np.random.default_rng(0).normal(size=(7, 3))
-KERNELS = {"ntk": NTKKernel(1), "sum": 2.0 * NTKKernel(2) + RBF()}
+NOISY = (Dense(), "relu", Dropout(0.3), Dense())
+KERNELS = {
+    "ntk": NTKKernel(1),
+    "sum": 2.0 * NTKKernel(2) + RBF(),
+    "noise": NTKKernel(1) + WhiteKernel(0.7),
+    "dropout": NNGPKernel(architecture=NOISY),
+}
 
 
 @pytest.fixture(params=[*KERNELS, "array"])
@@ -61,6 +68,15 @@ def test_blocks_and_parts(pair):
     assert_allclose(part.diagonal(), K.diagonal()[columns], rtol=1e-14)
 
 
+@pytest.mark.parametrize("indices", [([4, 0, 4], [1, 4, 6, 4]), ([2], [2]), ([3], [0])])
+def test_blocks_have_the_noise_of_single_rows(pair, indices):
+    """Wherever a row meets itself, also one that is asked for twice."""
+    operator, K = pair
+    rows, columns = (np.array(index, int) for index in indices)
+    for block in (operator.block(rows, columns), operator.between(rows, columns)()):
+        assert_allclose(block, K[np.ix_(rows, columns)], rtol=1e-14, atol=1e-14)
+
+
 def test_single_precision(pair, monkeypatch):
     operator, K = pair
     monkeypatch.setattr(_operator, "CHUNK", 15)
@@ -87,6 +103,8 @@ def test_kernel_is_called_where_its_matrix_is_asked_for():
         def __call__(self, X, Y=None):
             self.calls += 1
             return KERNELS["ntk"](X, Y)
+
+        diag = KERNELS["ntk"].diag
 
     kernel = Counting()
     operator = KernelOperator(kernel, X.tolist())

@@ -7,10 +7,12 @@ import pytest
 from large_problems import rows_of, values_of
 from numpy.testing import assert_allclose, assert_array_equal
 from ridge_problems import problem
+from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
 from sklearn_ntk.gram import ArrayOperator, KernelOperator, _operator
+from sklearn_ntk.layers import Dense, Dropout
 from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations
 from sklearn_ntk.solvers._iterations import System, bytes_of_columns
 from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
@@ -44,6 +46,25 @@ def test_arrays_and_one_column():
         exact = Ridge(0.1).fit(K, Y, weights).solution
         assert_allclose(path.solution.dual, exact.dual, atol=1e-7)
         assert_allclose(path.solution.intercept, exact.intercept, atol=1e-7)
+
+
+NOISY = (Dense(), "relu", Dropout(0.3), Dense())
+
+
+@pytest.mark.parametrize(
+    "kernel", [NTKKernel() + WhiteKernel(0.5), NTKKernel(architecture=NOISY)], ids=["white", "drop"]
+)
+def test_noise_of_single_rows_is_in_the_matrix(kernel):
+    """In the one in memory, in its factor, and in the true residual."""
+    operator, Y, weights = rows_of(n=300)
+    operator = KernelOperator(kernel, operator.X)
+    path = ConjugateGradient(1e-2, tol=1e-8).fit(operator, Y, weights)
+    exact = Ridge(1e-2).fit(operator, Y, weights)
+    assert_allclose(path.solution.dual, exact.solution.dual, rtol=0, atol=1e-6)
+    system = System(operator, weights, 20, 0)
+    system.solve(Y, np.full(Y.shape[1], 1e-2), 1e-6, 100)
+    V = np.ones((300, 1))
+    assert_allclose(system.product(V), system.exact(V, 0.0), rtol=1e-5)
 
 
 def test_predictions_err_by_the_tolerance():

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from large_problems import rows_of, values_of
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.gaussian_process.kernels import RBF
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import ArrayOperator, KernelOperator
+from sklearn_ntk.layers import Dense, Dropout
 from sklearn_ntk.solvers import Nystroem, Ridge
 from sklearn_ntk.solvers._sums import Basis, Fit, Sums
+
+NOISY = (Dense(), "relu", Dropout(0.3), Dense())
 
 
 @pytest.mark.parametrize("ridge", [None, 0.1])
@@ -26,6 +29,14 @@ def test_with_all_rows_it_is_exact(ridge):
     assert_allclose(solution.precision, exact.precision, rtol=1e-6)
     if ridge is None:
         assert path.value == Ridge().fit(operator, Y, weights).value
+
+
+def test_all_rows_as_centres_are_the_exact_fit_of_a_kernel_with_noise():
+    operator, Y, weights = rows_of(n=150)
+    for kernel in (NTKKernel() + WhiteKernel(0.5), NTKKernel(architecture=NOISY)):
+        operator = KernelOperator(kernel, operator.X)
+        found, exact = (method(0.1).fit(operator, Y, weights) for method in (Nystroem, Ridge))
+        assert_allclose(found.solution.dual, exact.solution.dual, rtol=0, atol=1e-6)
 
 
 def by_least_squares(K, K_mm, Y, weights, ridge):

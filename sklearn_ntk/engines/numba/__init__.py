@@ -12,7 +12,7 @@ from ..rows import blocks
 from ..rows.tiles import scan
 from .line_scan import scan_blocks
 
-__all__ = ["count_threads", "diagonals", "empty", "scan_blocks", "work"]
+__all__ = ["count_threads", "diagonals", "empty", "scan_blocks", "set_threads", "work"]
 
 
 def work(program, rows, names, gradient, dtype):
@@ -25,12 +25,10 @@ def work(program, rows, names, gradient, dtype):
 
 
 def set_threads(n):
-    """Let Gram matrices of this thread start at most ``n`` threads; how many it was before."""
-    from numba import get_num_threads, set_num_threads
+    """Let Gram matrices of this thread start ``n`` threads, of which there must be so many."""
+    from numba import set_num_threads
 
-    before = get_num_threads()
-    set_num_threads(min(n, before))
-    return before
+    set_num_threads(n)
 
 
 def count_threads():

@@ -2,7 +2,7 @@
 
 from numpy import empty
 
-__all__ = ["count_threads", "diagonals", "empty", "scan_blocks", "work"]
+__all__ = ["count_threads", "diagonals", "empty", "scan_blocks", "set_threads", "work"]
 
 
 def work(program, rows, names, gradient, dtype):
@@ -16,6 +16,10 @@ def work(program, rows, names, gradient, dtype):
 def count_threads():
     """One thread."""
     return 1
+
+
+def set_threads(n):
+    """Nothing, as there is one thread."""
 
 
 def scan_blocks(program, X, gradient):

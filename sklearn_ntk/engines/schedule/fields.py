@@ -70,6 +70,8 @@ def window_of(step):
     if not np.array_equal(table, windows.table):
         return None
     behind = max(0, (after[axis] - 1) * stride - before + size - shape[axis])
+    if before + behind >= size:  # of one position, a transposed one may look the same
+        return None
     return Window(axis, size, before, behind, stride)
 
 
