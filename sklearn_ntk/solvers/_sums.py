@@ -8,36 +8,41 @@ the like only: memory does not grow with the rows.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 from ._factors import Cholesky, try_cholesky
 from ._solution import Solution
 
-WELL, ILL = 1e7, 1e10
+WELL = 1e7
 """Condition of ``K_mm`` up to which sums may be whitened at the end, which is faster: beyond, the
-digits that are lost would be missed; and from which on it counts as singular."""
+digits that are lost would be missed."""
 
-NEGLIGIBLE = 1e-12
+ILL, ILL_SINGLE = 1e13, 1e6
+"""Condition from which on ``K_mm`` counts as singular, of a kernel in double and single
+precision."""
+
+NEGLIGIBLE, NEGLIGIBLE_SINGLE = 1e-12, 1e-7
 """Eigenvalues of a singular ``K_mm`` are dropped up to this share of the largest."""
 
 
 class Basis:
     """Orthonormal functions of the centres, from their kernel ``K_mm`` (m, m).
 
-    Sums are never whitened late unless they ``may_be_late``.
+    Sums are never whitened late unless they ``may_be_late``. All is computed in double precision,
+    whatever that of the kernel: sums of its squares lose twice the digits.
     """
 
     def __init__(self, K, may_be_late=True):
-        factor = try_cholesky(K.copy())
+        is_single, K = K.dtype == np.float32, K.astype(np.float64, copy=False)
+        factor, condition = try_cholesky(K.copy()), np.inf
         if factor is not None:
-            diagonal = factor.factor.diagonal()
-            condition = (diagonal.max() / diagonal.min()) ** 2
-            if condition > ILL:
-                factor = None
+            condition = factor.condition(linalg.norm(K, 1, check_finite=False))
+            factor = factor if condition < (ILL_SINGLE if is_single else ILL) else None
         self.factor, self._map = factor, None
         self.is_late = may_be_late and factor is not None and condition < WELL
         if factor is None:
             values, vectors = np.linalg.eigh(K)
-            kept = values > NEGLIGIBLE * values[-1]
+            kept = values > (NEGLIGIBLE_SINGLE if is_single else NEGLIGIBLE) * values[-1]
             if not np.any(kept):
                 raise ValueError(
                     f"The kernel of the centres must not vanish; its largest eigenvalue is "
@@ -57,11 +62,12 @@ class Basis:
 
     def values(self, K):
         """Values (n, p) of the functions at rows, from the kernel (n, m) with the centres."""
+        K = K.astype(np.float64, copy=False)
         return self.factor.half_solve(K.T).T if self._map is None else K @ self._map
 
     def summands(self, K):
         """What is summed over rows: `values`, or the kernel itself if sums are whitened late."""
-        return K if self.is_late else self.values(K)
+        return K.astype(np.float64, copy=False) if self.is_late else self.values(K)
 
     def whitened(self, sums):
         """`Sums` of the values of the functions."""
