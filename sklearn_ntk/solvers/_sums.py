@@ -24,6 +24,10 @@ precision."""
 NEGLIGIBLE, NEGLIGIBLE_SINGLE = 1e-12, 1e-7
 """Eigenvalues of a singular ``K_mm`` are dropped up to this share of the largest."""
 
+SINGULAR = 1e15
+"""Condition from which on the equations of a `Fit` have no solution: with all rows as centres and
+no ridge, a constant is one of the functions, and may be factorised by rounding."""
+
 
 class Basis:
     """Orthonormal functions of the centres, from their kernel ``K_mm`` (m, m).
@@ -158,8 +162,9 @@ class Fit(NamedTuple):
         mean = sums.ones / sums.weight
         A = sums.outer - np.outer(sums.ones, mean)
         A[np.diag_indices_from(A)] += ridge
+        norm = linalg.norm(A, 1, check_finite=False)
         factor = try_cholesky(A)
-        if factor is None:
+        if factor is None or factor.condition(norm) > SINGULAR:
             return None
         coef = factor.solve(sums.cross - np.outer(mean, sums.targets))
         return cls(coef, sums.targets / sums.weight - mean @ coef, factor, mean, sums.weight, ridge)

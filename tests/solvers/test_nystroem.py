@@ -173,6 +173,16 @@ def test_fit_to_singular_equations_is_none():
     assert Fit.solve(sums, 0.0) is None and Fit.solve(sums, 1.0) is not None
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 20, 100, 300])
+def test_all_rows_without_a_ridge_are_refused(n):
+    """A factor by rounding would have infinite precisions."""
+    operator, Y, weights = rows_of(n)
+    with pytest.raises(ValueError, match="singular to working precision for the ridge 0"):
+        Nystroem(0.0).fit(operator, Y, weights)
+    path = Nystroem(1e-8).fit(operator, Y, weights)
+    assert np.all(path.solution.precision < 1e16)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
