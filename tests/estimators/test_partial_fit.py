@@ -94,6 +94,22 @@ def test_parts_may_follow_a_fit_and_survive_pickles(cls):
     assert_array_equal(again.dual_coef_, first.dual_coef_)
 
 
+@pytest.mark.parametrize("starts_by", ["fit", "partial_fit"])
+def test_intervals_of_parts_with_equal_rows_of_other_targets_are_refused(starts_by):
+    """Their pairs of a row and a target are not kept."""
+    pieces, X_test, _ = parts()
+    X, y, _ = pieces[0]
+    model = NTKRegressor(**PLAIN, solver="nystroem", n_components=50)
+    getattr(model, starts_by)(np.vstack([X, X[:30]]), np.append(y, y[:30] + 0.3))
+    model.partial_fit(*pieces[1][:2])
+    with pytest.raises(ValueError, match="need equal targets of equal rows in its first part"):
+        model.predict_interval(X_test)
+    plain = NTKRegressor(**PLAIN, solver="nystroem", n_components=50)
+    getattr(plain, starts_by)(X, y).partial_fit(*pieces[1][:2])
+    low, high = plain.predict_interval(X_test).T
+    assert np.all(high - low < 2.0)
+
+
 def test_memory_does_not_grow():
     pieces, _, _ = parts(n=3000, k=10)
     model, sizes = NTKRegressor(**PLAIN, n_components=50), []
