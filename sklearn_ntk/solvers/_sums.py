@@ -128,7 +128,8 @@ class Held(NamedTuple):
     """Rows by whose leave-one-out residuals a ridge is chosen.
 
     They are in the sums, too. ``Z`` (v, p) are their values of the functions, ``unseen`` (v,) is
-    the kernel ``k(x, x)`` less ``z'z``, what the functions do not reach.
+    the kernel ``k(x, x)`` less ``z'z``, what the functions do not reach, and ``are_centers`` (v,)
+    tells which are centres.
     """
 
     rows: np.ndarray
@@ -136,10 +137,21 @@ class Held(NamedTuple):
     Y: np.ndarray
     weights: np.ndarray
     unseen: np.ndarray
+    are_centers: np.ndarray
 
     def plus(self, other):
         """These rows and others."""
         return Held(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+
+    def apart(self, share):
+        """Those that are no centres, if there are at most ``share`` centres for each of them.
+
+        Centres would choose ridges that are too large.
+        """
+        kept = ~self.are_centers
+        if share * np.sum(kept) < np.sum(self.are_centers):
+            return self
+        return Held(*(each[kept] for each in self))
 
 
 class Fit(NamedTuple):
