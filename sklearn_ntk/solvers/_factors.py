@@ -191,7 +191,7 @@ class Spectrum:
     def shifted(self, shift):
         """``A + shift I``, with the methods of `Cholesky`, or None if not positive definite."""
         values = self.values + shift
-        if values[0] <= np.finfo(float).eps * abs(values[-1]):
+        if values[0] <= np.finfo(self.values.dtype).eps * abs(values[-1]):
             return None
         return _Shifted(self.vectors, self._squares, values)
 
