@@ -176,6 +176,8 @@ def forget(model, name):
     """Set what fits by all solvers have in common, before one by the solver of this name."""
     model.solver_, model.n_iter_, model.residual_ = name, 1, None
     model.leaves_ = model.centers_ = model._leaves = model._centers = None
+    if name != "cg":
+        vars(model).pop("_iterations", None)  # of an earlier fit
 
 
 def memory_of_solve(n, is_spectral):

@@ -88,7 +88,14 @@ def absorb(model, X, Y, weights):
     def blocks(rows):
         return partial(kernel, X[rows], centers)
 
-    return solver.absorb(model._centers, blocks, kernel.diag(X), Y, weights)
+    problem = blocks, kernel.diag(X), Y, weights
+    return solver.absorb(model._centers, *problem, apart=_apart(X, centers))
+
+
+def _apart(X, centers):
+    """Indices of the rows that are none of the centres, which differ from each other."""
+    group = distinct(np.vstack([centers, X]))[1][len(centers) :]
+    return np.flatnonzero(group >= len(centers))
 
 
 def _given_centers(model):
@@ -122,7 +129,8 @@ def _fit_to_given(solver, given, operator, Y, weights):
     def blocks(rows):
         return partial(kernel, X[rows], given)
 
-    return solver.absorb(empty, blocks, operator.diagonal(), Y, weights, fold=operator.fold)
+    problem = blocks, operator.diagonal(), Y, weights
+    return solver.absorb(empty, *problem, apart=_apart(X, given), fold=operator.fold)
 
 
 def _keep_centers(model, details, given):

@@ -57,9 +57,9 @@ class RegressorStreams:
         self
         """
         check_host([X, y, sample_weight], "Fits to parts of the data")
+        self._is_stream = True
         if not is_streaming(self):
             warn_if_fitted(self)
-            self._is_stream = True
             return self._fit(X, y, sample_weight)
         X, targets, weights = self._read(X, y, sample_weight, reset=False)
         if targets.shape[1] != len(self._units.shift):
@@ -163,9 +163,9 @@ class ClassifierStreams:
                 "class_weight='balanced' needs all rows at once: give partial_fit a dictionary of "
                 "the weights of the classes."
             )
+        self._is_stream = True
         if not is_streaming(self):
             warn_if_fitted(self)
-            self._is_stream = True
             return self._fit(X, y, sample_weight, classes)
         X, y, weights = self._read(X, y, sample_weight, reset=False)
         if classes is not None and not np.array_equal(np.unique(classes), self.classes_):

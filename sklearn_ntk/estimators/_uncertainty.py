@@ -17,6 +17,10 @@ from ..solvers._ridge import precision_of, scale
 from ..solvers._units import scaled
 from ._choice_of_solver import SPECTRAL_COPIES
 
+ROUNDING = 1e-9
+"""Gain in twice the log likelihood, for each residual, up to which noise explains nothing more: of
+two rows, or of alike ones, any noise is as likely."""
+
 
 class Spread(NamedTuple):
     """Fitted variances (k,) of the outputs.
@@ -113,7 +117,8 @@ def fit_spread(residuals, precision, ridge, weights, scatter, n_more, is_noisy):
         grid = middle + np.arange(-15.0, 15.5)
         best = grid[np.argmin([loss(point) for point in grid])]
         best = minimize_scalar(loss, bounds=(best - 1.0, best + 1.0), method="bounded").x
-        ratio = np.exp(best) if loss(best) < loss(-np.inf) else 0.0
+        gain = loss(-np.inf) - loss(best)
+        ratio = np.exp(best) if gain > ROUNDING * counts.sum() else 0.0
     amplitude = units(ratio)[-1] * size * size
     return min(scaled(amplitude, -exponent), np.finfo(float).max), ratio * amplitude
 

@@ -170,6 +170,12 @@ class Cholesky:
             here[:] = Cholesky(L[own, own]).half_solve(here)
         return np.einsum("ij,ij->j", V, V, dtype=np.float64)
 
+    def condition(self, norm):
+        """Condition number of ``A`` in the 1-norm, of which ``norm`` is that of A; an estimate."""
+        (pocon,) = linalg.get_lapack_funcs(("pocon",), (self.factor,))
+        share, _ = pocon(self.factor, norm, uplo="L")
+        return 1.0 / share if share > 0.0 else np.inf
+
     def log_determinant(self):
         """Logarithm of the determinant of ``A``."""
         return 2.0 * np.log(self.factor.diagonal()).sum()
@@ -185,7 +191,7 @@ class Spectrum:
     def shifted(self, shift):
         """``A + shift I``, with the methods of `Cholesky`, or None if not positive definite."""
         values = self.values + shift
-        if values[0] <= np.finfo(float).eps * abs(values[-1]):
+        if values[0] <= np.finfo(self.values.dtype).eps * abs(values[-1]):
             return None
         return _Shifted(self.vectors, self._squares, values)
 

@@ -68,9 +68,9 @@ class System:
         self._is_single = self._is_open = len(weights) > FEW and in_range
         total, eps = self.diagonal.sum(), np.finfo(np.float32).eps
         self._least = np.finfo(float).eps * total
-        self._rounding = eps * np.sqrt(self.diagonal.max() * total)  # about their spectral norm
         self.n_iter, self.n_last, self._K = 0, 0, None
         self.precondition = Preconditioner(operator, self.root, rank, rng)
+        self._rounding = eps * np.sqrt(self.diagonal.max() * total)  # about their spectral norm
         if self._is_single:
             chances = self.diagonal / total
             self._sample = rng.choice(len(weights), SAMPLE, p=chances)

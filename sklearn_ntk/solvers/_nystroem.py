@@ -120,9 +120,12 @@ class Nystroem(NamedTuple):
         empty = Centers(index, basis, ridges)
         blocks = partial(operator.between, columns=index)
         problem = blocks, operator.diagonal(), Y, weights
-        return self.absorb(empty, *problem, held_rows, operator.fold)
+        rows = {"apart": np.setdiff1d(np.arange(n), index), "held_rows": held_rows}
+        return self.absorb(empty, *problem, **rows, fold=operator.fold)
 
-    def absorb(self, centers, blocks, diagonal, Y, weights, held_rows=None, fold=fold_here):
+    def absorb(
+        self, centers, blocks, diagonal, Y, weights, *, apart=None, held_rows=None, fold=fold_here
+    ):
         """The `Path` after more rows; ``centers`` stay as they are, also if an error is raised.
 
         Parameters
@@ -134,16 +137,18 @@ class Nystroem(NamedTuple):
         diagonal : array of shape (n,)
             The kernel of the rows with themselves.
         Y, weights : arrays of shape (n, k) and (n,)
+        apart : array of int, optional
+            The rows that are no centres, by default all.
         held_rows : array of int, optional
-            The rows that also choose the ridge. By default, of rows that are no centres, half of
+            The rows that also choose the ridge. By default, of those that are no centres, half of
             the places that are left.
         fold : callable, optional
             `GramOperator.fold` of where sums are computed.
         """
         basis, n = centers.basis, len(Y)
+        apart = np.arange(n) if apart is None else apart
         if held_rows is None:
-            n_left = max(0, HELD - (0 if centers.held is None else len(centers.held.rows)))
-            held_rows = np.linspace(0, n - 1, min(n, (n_left + 1) // 2)).astype(int)
+            held_rows = _rows_to_hold(centers.held, apart, n)
         progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
 
         def pieces():
@@ -158,8 +163,9 @@ class Nystroem(NamedTuple):
         if held is None or len(held_rows):
             Z = basis.values(blocks(held_rows)())
             unseen = diagonal[held_rows] - np.einsum("ij,ij->i", Z, Z)
-            new = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen)
-            held = new if held is None else held.plus(new)
+            are_centers = ~np.isin(held_rows, apart)
+            new = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen, are_centers)
+            held = new if held is None else held.plus(new).apart(HELD_SHARE)
         path, fit = _choose_ridge(centers.ridges, basis.whitened(sums), basis, held, self.error)
         details = centers._replace(sums=sums, held=held, fit=fit)
         return path._replace(solution=path.solution._replace(details=details))
@@ -170,7 +176,7 @@ class Nystroem(NamedTuple):
             raise ValueError(
                 f"centers must be 'uniform', 'rpcholesky' or rows; got {self.centers!r}."
             )
-        given = None if isinstance(self.centers, str) else len(self.centers)
+        given = None if isinstance(self.centers, str) else len(_read_index(self.centers, n))
         n_held = min(n // HELD_SHARE, HELD)
         if given is not None:
             m = given
@@ -201,6 +207,14 @@ class Nystroem(NamedTuple):
         rows = np.sort(rng.choice(rows, min(len(rows), max(SAMPLE, m)), replace=False))
         pivots = pivoted_cholesky(operator.take(rows), np.ones(len(rows)), m, rng)[-1]
         return rows[np.sort(pivots)]
+
+
+def _rows_to_hold(held, apart, n):
+    """Which of n rows choose the ridge, too, of those that are no centres, besides `Held` ones."""
+    if held is None and len(apart) < max(1, n // HELD_SHARE):  # nearly exact: all are alike
+        apart = np.arange(n)
+    n_left = HELD if held is None else max(0, HELD - np.sum(~held.are_centers))
+    return apart[np.linspace(0, len(apart) - 1, min(len(apart), (n_left + 1) // 2)).astype(int)]
 
 
 def _choose_ridge(ridges, sums, basis, held, error):

@@ -25,6 +25,11 @@ def pivoted_cholesky(operator, root, rank, rng):
     rejection: kernel matrix approximation by accelerated randomly pivoted Cholesky", 2024).
     """
     left = root**2 * operator.diagonal()
+    if left.min() < 0.0:
+        raise ValueError(
+            f"A Gram matrix must have a diagonal >= 0; its least entry is {left.min():.3g}: use a "
+            f"positive semi-definite kernel."
+        )
     total, r = left.sum(), 0
     F = np.empty((rank, len(root)))
     pivots = []

@@ -8,36 +8,45 @@ the like only: memory does not grow with the rows.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 from ._factors import Cholesky, try_cholesky
 from ._solution import Solution
 
-WELL, ILL = 1e7, 1e10
+WELL = 1e7
 """Condition of ``K_mm`` up to which sums may be whitened at the end, which is faster: beyond, the
-digits that are lost would be missed; and from which on it counts as singular."""
+digits that are lost would be missed."""
 
-NEGLIGIBLE = 1e-12
+ILL, ILL_SINGLE = 1e13, 1e6
+"""Condition from which on ``K_mm`` counts as singular, of a kernel in double and single
+precision."""
+
+NEGLIGIBLE, NEGLIGIBLE_SINGLE = 1e-12, 1e-7
 """Eigenvalues of a singular ``K_mm`` are dropped up to this share of the largest."""
+
+SINGULAR = 1e15
+"""Condition from which on the equations of a `Fit` have no solution: with all rows as centres and
+no ridge, a constant is one of the functions, and may be factorised by rounding."""
 
 
 class Basis:
     """Orthonormal functions of the centres, from their kernel ``K_mm`` (m, m).
 
-    Sums are never whitened late unless they ``may_be_late``.
+    Sums are never whitened late unless they ``may_be_late``. All is computed in double precision,
+    whatever that of the kernel: sums of its squares lose twice the digits.
     """
 
     def __init__(self, K, may_be_late=True):
-        factor = try_cholesky(K.copy())
+        is_single, K = K.dtype == np.float32, K.astype(np.float64, copy=False)
+        factor, condition = try_cholesky(K.copy()), np.inf
         if factor is not None:
-            diagonal = factor.factor.diagonal()
-            condition = (diagonal.max() / diagonal.min()) ** 2
-            if condition > ILL:
-                factor = None
+            condition = factor.condition(linalg.norm(K, 1, check_finite=False))
+            factor = factor if condition < (ILL_SINGLE if is_single else ILL) else None
         self.factor, self._map = factor, None
         self.is_late = may_be_late and factor is not None and condition < WELL
         if factor is None:
             values, vectors = np.linalg.eigh(K)
-            kept = values > NEGLIGIBLE * values[-1]
+            kept = values > (NEGLIGIBLE_SINGLE if is_single else NEGLIGIBLE) * values[-1]
             if not np.any(kept):
                 raise ValueError(
                     f"The kernel of the centres must not vanish; its largest eigenvalue is "
@@ -57,11 +66,12 @@ class Basis:
 
     def values(self, K):
         """Values (n, p) of the functions at rows, from the kernel (n, m) with the centres."""
+        K = K.astype(np.float64, copy=False)
         return self.factor.half_solve(K.T).T if self._map is None else K @ self._map
 
     def summands(self, K):
         """What is summed over rows: `values`, or the kernel itself if sums are whitened late."""
-        return K if self.is_late else self.values(K)
+        return K.astype(np.float64, copy=False) if self.is_late else self.values(K)
 
     def whitened(self, sums):
         """`Sums` of the values of the functions."""
@@ -118,7 +128,8 @@ class Held(NamedTuple):
     """Rows by whose leave-one-out residuals a ridge is chosen.
 
     They are in the sums, too. ``Z`` (v, p) are their values of the functions, ``unseen`` (v,) is
-    the kernel ``k(x, x)`` less ``z'z``, what the functions do not reach.
+    the kernel ``k(x, x)`` less ``z'z``, what the functions do not reach, and ``are_centers`` (v,)
+    tells which are centres.
     """
 
     rows: np.ndarray
@@ -126,10 +137,21 @@ class Held(NamedTuple):
     Y: np.ndarray
     weights: np.ndarray
     unseen: np.ndarray
+    are_centers: np.ndarray
 
     def plus(self, other):
         """These rows and others."""
         return Held(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+
+    def apart(self, share):
+        """Those that are no centres, if there are at most ``share`` centres for each of them.
+
+        Centres would choose ridges that are too large.
+        """
+        kept = ~self.are_centers
+        if share * np.sum(kept) < np.sum(self.are_centers):
+            return self
+        return Held(*(each[kept] for each in self))
 
 
 class Fit(NamedTuple):
@@ -152,8 +174,9 @@ class Fit(NamedTuple):
         mean = sums.ones / sums.weight
         A = sums.outer - np.outer(sums.ones, mean)
         A[np.diag_indices_from(A)] += ridge
+        norm = linalg.norm(A, 1, check_finite=False)
         factor = try_cholesky(A)
-        if factor is None:
+        if factor is None or factor.condition(norm) > SINGULAR:
             return None
         coef = factor.solve(sums.cross - np.outer(mean, sums.targets))
         return cls(coef, sums.targets / sums.weight - mean @ coef, factor, mean, sums.weight, ridge)

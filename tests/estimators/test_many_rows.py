@@ -378,6 +378,28 @@ def test_fit_that_has_not_converged_warns_and_goes_on():
     assert model.residual_ <= 1e-6
 
 
+def test_other_solvers_forget_the_iterations():
+    X, y, *_ = data(n=60)
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="cg", warm_start=True).fit(X, y)
+    n_iter = model.n_iter_
+    model.set_params(solver="cholesky").fit(X, y)
+    assert model.set_params(solver="cg").fit(X, y).n_iter_ == n_iter  # from the start
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0])
+def test_two_rows_have_the_same_uncertainty_by_all_solvers(alpha):
+    """Their residuals are alike, so that the likelihood of noise is flat but for rounding."""
+    for seed in range(5):
+        X, y, X_test, _ = data(n=2, seed=seed)
+        models = [
+            NTKRegressor(**PLAIN, alpha=alpha, solver=solver).fit(X, y)
+            for solver in ("cholesky", *SOLVERS)
+        ]
+        assert_allclose([model.noise_ for model in models], 0.0)
+        stds = [model.predict(X_test, return_std=True)[1] for model in models]
+        assert_allclose(stds, [stds[0]] * 4, rtol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel, activation", [("nngp", "erf"), ("ntk", "gelu")])
 def test_smooth_targets_without_noise(kernel, activation):

@@ -94,6 +94,39 @@ def test_parts_may_follow_a_fit_and_survive_pickles(cls):
     assert_array_equal(again.dual_coef_, first.dual_coef_)
 
 
+@pytest.mark.parametrize("starts_by", ["fit", "partial_fit"])
+def test_intervals_of_parts_with_equal_rows_of_other_targets_are_refused(starts_by):
+    """Their pairs of a row and a target are not kept."""
+    pieces, X_test, _ = parts()
+    X, y, _ = pieces[0]
+    model = NTKRegressor(**PLAIN, solver="nystroem", n_components=50)
+    getattr(model, starts_by)(np.vstack([X, X[:30]]), np.append(y, y[:30] + 0.3))
+    model.partial_fit(*pieces[1][:2])
+    with pytest.raises(ValueError, match="need equal targets of equal rows in its first part"):
+        model.predict_interval(X_test)
+    plain = NTKRegressor(**PLAIN, solver="nystroem", n_components=50)
+    getattr(plain, starts_by)(X, y).partial_fit(*pieces[1][:2])
+    low, high = plain.predict_interval(X_test).T
+    assert np.all(high - low < 2.0)
+
+
+@pytest.mark.parametrize("kind", ["first part", "given rows", "given rows in parts"])
+def test_centres_do_not_choose_the_ridge(kind):
+    """They would choose one that is too large: here by a factor of a thousand."""
+    X, y, X_test, y_test = data(600, noise=0.02)
+    centers = X[:200] if "given" in kind else "uniform"
+    model = NTKRegressor(**PLAIN, centers=centers, squash=None, solver="nystroem")
+    for rows in np.split(np.arange(600), 1 if kind == "given rows" else 3):
+        model.partial_fit(X[rows], y[rows])
+    held = model._centers.held
+    assert len(held.rows) == 400 and np.all(held.unseen > 1e-6)
+    errors = []
+    for ridge in model._centers.ridges:
+        one = NTKRegressor(**PLAIN, centers=X[:200], squash=None, solver="nystroem", alpha=ridge)
+        errors.append(np.mean((one.fit(X, y).predict(X_test) - y_test) ** 2))
+    assert np.mean((model.predict(X_test) - y_test) ** 2) < 1.05 * min(errors)
+
+
 def test_memory_does_not_grow():
     pieces, _, _ = parts(n=3000, k=10)
     model, sizes = NTKRegressor(**PLAIN, n_components=50), []
@@ -111,9 +144,10 @@ def test_later_parts_go_on_when_no_more_rows_can_be_held(monkeypatch):
     pieces, *_ = parts(n=150)
     kernel = PairwiseKernel(metric="rbf")  # refuses blocks without rows
     model = NTKRegressor(kernel, n_components=47, alpha=0.1)
-    for X, y, _ in pieces:  # nearly all rows of the first one are centres
-        assert len(model.partial_fit(X, y)._centers.held.rows) == 40
-    assert model._centers.sums.weight == 150.0
+    sizes = [len(model.partial_fit(X, y)._centers.held.rows) for X, y, _ in 3 * pieces]
+    assert model._centers.sums.weight == 450.0
+    assert sizes[0] == sizes[-1] == sizes[-2] == 40  # nearly all rows of the first are centres
+    assert not model._centers.held.are_centers.any()
 
 
 @both

@@ -13,7 +13,7 @@ from sklearn_ntk import NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
 from sklearn_ntk.gram import ArrayOperator, KernelOperator, _operator
 from sklearn_ntk.layers import Dense, Dropout
-from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations
+from sklearn_ntk.solvers import ConjugateGradient, Nystroem, Ridge, _iterations
 from sklearn_ntk.solvers._iterations import System, bytes_of_columns
 from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
 
@@ -234,6 +234,13 @@ def test_progress_is_told(capsys):
 def test_bad_parameters(arguments, message):
     with pytest.raises(ValueError, match=message):
         ConjugateGradient(**arguments).fit(np.eye(3), np.arange(3.0))
+
+
+def test_negative_diagonals_are_refused():
+    K = np.diag([1.0] * 10 + [-3.0] * 10)
+    for solver in (ConjugateGradient(4.0), Nystroem(4.0, 5, "rpcholesky")):
+        with pytest.raises(ValueError, match="a diagonal >= 0; its least entry is -3"):
+            solver.fit(K, np.arange(20.0))
 
 
 def test_nearly_equal_rows_converge():

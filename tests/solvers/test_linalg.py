@@ -86,6 +86,11 @@ def test_spectrum_tells_whether_a_shift_is_definite(values, shift, is_definite):
     assert (Spectrum(np.diag(values)).shifted(shift) is not None) == is_definite
 
 
+def test_spectrum_in_single_precision_has_its_rounding():
+    A = np.diag([0.0, 2.0]).astype(np.float32)
+    assert Spectrum(A).shifted(1e-7) is None and Spectrum(A).shifted(1e-6) is not None
+
+
 def nearly_singular(smallest):
     Q = np.linalg.qr(right_hand_sides(8)[:, :1] @ np.ones((1, 8)) + np.eye(8))[0]
     A = Q @ np.diag([*np.linspace(1, 2, 7), smallest]) @ Q.T

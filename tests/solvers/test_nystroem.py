@@ -8,10 +8,10 @@ from large_problems import rows_of, values_of
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
-from sklearn_ntk import NTKKernel
+from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.gram import ArrayOperator, KernelOperator
 from sklearn_ntk.layers import Dense, Dropout
-from sklearn_ntk.solvers import Nystroem, Ridge
+from sklearn_ntk.solvers import Nystroem, Ridge, _sums
 from sklearn_ntk.solvers._sums import Basis, Fit, Sums
 
 NOISY = (Dense(), "relu", Dropout(0.3), Dense())
@@ -77,6 +77,37 @@ def test_singular_kernel_of_the_centres_and_late_whitening():
     for basis, kernel in ((rough, NTKKernel()), (smooth, RBF(20.0))):
         Z = basis.values(kernel(X[:100]))
         assert_allclose(Z @ Z.T, kernel(X[:100]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kernel", [NTKKernel(activation="gelu"), NNGPKernel(), NNGPKernel(activation="erf")], ids=repr
+)
+def test_sums_are_whitened_late_only_where_no_digits_are_missed(kernel, monkeypatch):
+    operator, Y, weights = rows_of(n=500, d=2)
+    operator, centers = KernelOperator(kernel, operator.X), range(300)
+    solver = Nystroem(1e-4 * operator.diagonal().mean(), centers=centers)
+    few = Basis(kernel(operator.X[:20]))
+    assert few.is_late and not Basis(kernel(operator.X[:300])).is_late
+    found = values_of(solver.fit(operator, Y, weights), operator, operator.X)
+    monkeypatch.setattr(_sums, "WELL", 0.0)
+    expected = values_of(solver.fit(operator, Y, weights), operator, operator.X)
+    assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_kernels_in_single_precision(activation):
+    operator, Y, weights = rows_of(n=600, d=3)
+    single, double = (
+        KernelOperator(NTKKernel(activation=activation, dtype=dtype), operator.X)
+        for dtype in ("float32", "float64")
+    )
+    solver = Nystroem(n_components=100)
+    path, expected = (solver.fit(one, Y, weights) for one in (single, double))
+    assert_allclose(path.value, expected.value, rtol=1e-6)
+    assert_allclose(path.errors, expected.errors, rtol=0.01)
+    assert_allclose(path.solution.precision, expected.solution.precision, rtol=0.01)
+    found, expected = (values_of(one, double, operator.X) for one in (path, expected))
+    assert_allclose(found, expected, atol=0.02)
 
 
 @pytest.mark.parametrize("kernel", [NTKKernel(), RBF(1.0)], ids=["late", "early"])
@@ -153,6 +184,16 @@ def test_fit_to_singular_equations_is_none():
     assert Fit.solve(sums, 0.0) is None and Fit.solve(sums, 1.0) is not None
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 20, 100, 300])
+def test_all_rows_without_a_ridge_are_refused(n):
+    """A factor by rounding would have infinite precisions."""
+    operator, Y, weights = rows_of(n)
+    with pytest.raises(ValueError, match="singular to working precision for the ridge 0"):
+        Nystroem(0.0).fit(operator, Y, weights)
+    path = Nystroem(1e-8).fit(operator, Y, weights)
+    assert np.all(path.solution.precision < 1e16)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -162,6 +203,7 @@ def test_fit_to_singular_equations_is_none():
         ({"centers": [3, 4, 3]}, "an index occurs twice"),
         ({"centers": [3, 50]}, "indices from 0 to 49; got 50"),
         ({"centers": [0.5]}, "centers must be indices of rows; got an array of float64"),
+        ({"centers": 5}, r"centers must be indices of rows; got an array of int64"),
         ({"ridges": -1.0}, "ridges must be a finite number >= 0"),
     ],
 )
