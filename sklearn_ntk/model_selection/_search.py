@@ -1,6 +1,7 @@
 """Base class of the estimators that choose among networks: grid, scores, report, members."""
 
 import numbers
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -97,7 +98,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
         their `Outcome`, and the `SelectionProblem`.
         """
-        candidates, (ridges, times), folds = candidates_of(self), paths_of(self), None
+        candidates, (ridges, times) = candidates_of(self), paths_of(self)
         weights, unit = normalise(weights)
         ridges = None if ridges is None else scaled(ridges, -unit)
         kept, given = np.flatnonzero(weights), given_features(self.features, X.shape[1])
@@ -105,26 +106,11 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
         first, group = _distinct(rows, columns, given, kinds)
-        if self.cv is None:
+        folds = self._folds(X, y, kept, groups)
+        if folds is None:
             X, (Y, weights, _) = take(rows, first), merge(Y[kept], own_weights, group)
             group = np.arange(len(X))
         else:
-            if self.scoring in IN_CLOSED_FORM:
-                raise ValueError(
-                    f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
-                )
-            splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
-            index = np.full(len(X), -1)  # of each row among those of positive weight
-            index[kept] = np.arange(len(kept))
-            shape = np.empty((len(X), 0)) if is_on_device(X) else X  # splitters want NumPy's
-            folds = splitter.split(shape, y, groups)
-            folds = [(index[train], index[test]) for train, test in folds]
-            folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
-            if not folds or not all(len(train) and len(test) for train, test in folds):
-                raise ValueError(
-                    "cv must give folds that have training and test rows of positive weight: take "
-                    "fewer folds."
-                )
             X, Y, weights = rows, Y[kept], own_weights
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
@@ -146,12 +132,42 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self._report(points, outcomes, problem)
         return settings, outcomes, problem
 
+    def _folds(self, X, y, kept, groups):
+        """Pairs of indices (train, test) among the rows of positive weight, or None without ``cv``.
+
+        ``kept`` are the indices of these rows in X.
+        """
+        if self.cv is None:
+            if groups is not None:
+                warnings.warn(
+                    "groups are for a splitter, and cv=None leaves out single rows: pass one as "
+                    "cv, such as GroupKFold().",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            return None
+        if self.scoring in IN_CLOSED_FORM:
+            raise ValueError(
+                f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
+            )
+        splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
+        index = np.full(len(X), -1)  # of each row among those of positive weight
+        index[kept] = np.arange(len(kept))
+        rows = np.empty((len(X), 0)) if is_on_device(X) else X  # splitters want NumPy's
+        folds = splitter.split(rows, y, groups)
+        folds = [(index[train], index[test]) for train, test in folds]
+        folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
+        if not folds or not all(len(train) and len(test) for train, test in folds):
+            raise ValueError(
+                "cv must give folds that have training and test rows of positive weight: take "
+                "fewer folds."
+            )
+        return folds
+
     def _learn(self, kinds, X, columns, Y, weights, group):
         """Features (d, d) for all candidates on columns, learned on the distinct rows, or None."""
         is_default = self._learns and self.param_grid is None and self.cv is None
-        if is_auto(self.features) and not is_default:
-            return None
-        if True not in kinds:
+        if True not in kinds or (is_auto(self.features) and not is_default):
             return None
         first = np.unique(group, return_index=True)[1]
         Y, weights, _ = merge(Y, weights, group)

@@ -143,6 +143,8 @@ def test_groups_reach_the_splitter(cls):
     splits = list(GroupKFold(5).split(X, y, groups))
     other = cls({"depth": [1, 2]}, alphas=[0.1], cv=splits).fit(X, y)
     assert search.best_score_ == other.best_score_
+    with pytest.warns(UserWarning, match="^groups are for a splitter, and cv=None"):
+        search.set_params(cv=None).fit(X, y, groups=groups)
 
 
 def test_outputs_are_averaged():
