@@ -3,6 +3,7 @@
 import numpy as np
 
 from ._contours import product
+from ._left_out import N_HALVINGS
 
 
 def residuals_with_row(training, cross, new, Y, time, weight):
@@ -19,11 +20,11 @@ def residuals_with_row(training, cross, new, Y, time, weight):
     times coefficients by weights. Those at a time are integrals over ridges, see `_contours`.
     """
     (m, n), root = cross.shape, training._root
-    projected, means = training._project_cross(cross)
+    projected, centred = _seen(training, cross, new)
     targets, average = training._project(Y), training._shares @ Y
-    centred = new - 2.0 * means + training._shares @ training._means
     first, slope, own = np.zeros((m, n + 1, Y.shape[1])), np.zeros((m, n + 1)), np.zeros((m, n + 1))
-    rest, more = np.array([1.0 + weight / training._total]), weight * np.max(centred)
+    rest = np.array([1.0 + weight / training._total])
+    more = _increase(training, projected, centred, weight)
     nodes, factors = training._contour(training._time(time), rest, more=more)
     for node, factor in zip(nodes, factors[0] / nodes, strict=True):
         ridge = training.alpha + node
@@ -42,6 +43,44 @@ def residuals_with_row(training, cross, new, Y, time, weight):
         own[:, :-1] += (alone + drops * effects**2).real
     own[:, -1] = slope[:, -1]
     return first, slope, own
+
+
+def decays_with_row(training, cross, new, weight):
+    """Whether residuals decay, see `Training.decays`, also when one of m new rows is trained, too.
+
+    Arguments are those of `residuals_with_row`.
+    """
+    if training.method.calm == np.inf:
+        return True
+    more = _increase(training, *_seen(training, cross, new), weight)
+    largest = np.max(training._values, initial=0.0) + more
+    rate = training.learning_rate / (training._total + weight)
+    return training.decays() and bool(rate * (largest + training.alpha) <= training.method.calm)
+
+
+def _seen(training, cross, new):
+    """Kernel (n - 1, m) with new rows along the eigenvectors, and its centred diagonal (m,)."""
+    projected, means = training._project_cross(cross)
+    return projected, new - 2.0 * means + training._shares @ training._means
+
+
+def _increase(training, projected, centred, weight):
+    """By how much the largest eigenvalue grows with one of m new rows, the most of them.
+
+    With its kernels ``p`` along the eigenvectors and ``k`` with itself, the new one is the largest
+    root ``r`` of ``r - a k = a sum_j p_j^2 / (r - L_j)``, where ``a`` is its weight, less what the
+    constant takes.
+    """
+    values, squares = training._values[:, None], projected**2
+    own = weight / (1.0 + weight * training._shares.sum() / training._total)
+    top = np.max(values, initial=0.0)
+    low, high = np.maximum(top, own * centred), top + own * np.maximum(centred, 0.0)
+    for _ in range(N_HALVINGS):
+        middle = 0.5 * (low + high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            is_below = middle < own * (centred + np.sum(squares / (middle - values), axis=0))
+        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+    return float(high.max() - top)
 
 
 def _real_outer(A, B):

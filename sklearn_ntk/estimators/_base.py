@@ -18,8 +18,7 @@ from ..solvers._units import product
 from ._checks import check_symmetric, check_takes
 from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
-from ._equal_rows import distinct
-from ._features import given_features, project
+from ._features import distinct_behind, given_features, project
 from ._gradients import Gradients
 from ._places import check_device, read_new, take
 from ._squares import OPTIMIZERS
@@ -187,9 +186,8 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         self._columns = fit_columns(self, self.kernel_, X, weights)
         X = X if self._columns is None else self._columns.apply(X)
         self._stds = deviations(X, weights)
-        X = project(X, self.features_)
-        first, group = distinct(X)
-        self.X_fit_ = take(X, first) + 0.0
+        first, group = distinct_behind(self.features_, X)
+        self.X_fit_ = project(take(X, first), self.features_) + 0.0
         self._weights = np.bincount(group, weights)
         forget(self, self._solver_for(len(first), X))
         return self._operator(self.kernel_, self.X_fit_), kept, group

@@ -8,6 +8,8 @@ from .._runtime.device import on_host
 from ..gram._operator import chunks, placed
 from ..solvers._factors import variances
 from ._columns import deviations
+from ._equal_rows import distinct
+from ._places import take
 
 LEARNING_COPIES = 6
 """Peak memory of one step of learning, in matrices of columns by columns."""
@@ -19,6 +21,15 @@ LEAST_SCALE = 1e-4
 def project(X, features):
     """Rows as a kernel on features sees them."""
     return X if features is None else X @ np.asarray(features, like=X)
+
+
+def distinct_behind(features, X):
+    """`distinct` rows of those times a matrix, or None: equal ones stay so, however it rounds."""
+    first, group = distinct(X)
+    if features is None:
+        return first, group
+    second, other = distinct(project(take(X, first), features))
+    return first[second], other[group]
 
 
 def given_features(features, d):

@@ -41,7 +41,7 @@ class Gradients:
     def _importances(self):
         """Gradients at the training rows, or at the centres, as `_features.gradients` yields them.
 
-        Local models have those of their leaves.
+        Local models have those of their leaves, by their shares in the predictions there.
         """
         rows = self.features_, self._stds
         variances, dual = self._functions()
@@ -50,8 +50,10 @@ class Gradients:
             yield from gradients(self.kernel_, X, *rows, variances, self._weights, dual)
             return
         for leaf in self._leaves.leaves:
-            X, weights = self.X_fit_[leaf.rows], self._weights[leaf.rows]
-            yield from gradients(self.kernel_, X, *rows, variances, weights, leaf.dual)
+            X, weights = self.X_fit_[leaf.rows], self._weights[leaf.rows] * leaf.shares
+            root = np.sqrt(weights.sum() / self._weights.sum())
+            parts = gradients(self.kernel_, X, *rows, variances, weights, leaf.dual)
+            yield from (root * part for part in parts)
 
     def _gradients(self, X, dual):
         """Gradients (n, k, d) of functions at new rows, by their coefficients."""

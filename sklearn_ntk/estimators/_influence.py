@@ -16,7 +16,6 @@ from ._logistic import NewtonSteps
 from ._losses import loss_of
 from ._observations import observe
 from ._places import read_new, where_rows_are
-from ._squares import method_of
 from ._stages import check_exact, check_rows_kept
 from ._uncertainty import Posterior
 
@@ -162,10 +161,9 @@ class RegressorInfluence(Influence):
     """Influences on the predictions of `NTKRegressor`."""
 
     def _influences(self, X):
-        time = self.training_time_
-        posterior, method = self._posterior, (self.learning_rate, method_of(self))
-        weights, ridge = posterior.weights, posterior.ridge
-        return _of_squares(self, X, self._targets, weights, ridge, time, *method)
+        fit = self._posterior  # parameters of the model may have changed since
+        problem = fit.weights, fit.ridge, fit.time, fit.learning_rate, fit.method
+        return _of_squares(self, X, self._targets, *problem)
 
     def _differences(self, values):
         return self._units.differences(values)
@@ -182,7 +180,7 @@ class ClassifierInfluence(Influence):
         if loss.is_squares:
             Y, weights, ridge, *method = self._problem
             return _of_squares(self, X, Y, weights, ridge, self.training_time_, *method)
-        if not loss.is_curved or self.training_time is not None:
+        if not loss.is_curved or self.training_time_ is not None:
             raise ValueError(
                 f"influence needs loss='squared_error', for which it is exact, or 'log_loss' "
                 f"without a training_time; got loss={self.loss!r} and "

@@ -8,7 +8,7 @@ from .._runtime.check import read_number
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..dynamics import Training
-from ..dynamics._added import residuals_with_row
+from ..dynamics._added import decays_with_row, residuals_with_row
 from ..gram._operator import chunks
 from ._choice_of_solver import check_solve
 from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked
@@ -193,7 +193,7 @@ def _conformal_after_stop(training, cross, new, Y, time, rank):
     are a positive semi-definite matrix by the weights: divided by the roots of the diagonal, those
     of the other rows depend less on ``z`` than that of the new row.
     """
-    if not training.decays():
+    if not decays_with_row(training, cross, *new):
         raise _oscillating(training)
     first, slope, own = residuals_with_row(training, cross, new[0], Y, time, new[1])
     weights = np.append(training.weights, new[1])

@@ -7,7 +7,8 @@ import numpy as np
 
 from .._runtime.device import product
 from ..engines._work import active
-from ..estimators._base import NetworkEstimator, is_on_columns, squashed
+from ..estimators._base import NetworkEstimator, is_on_columns
+from ..estimators._columns import Columns
 from ..estimators._equal_rows import merge
 from ..estimators._features import project
 from ..gram import ArrayOperator, gram
@@ -39,9 +40,9 @@ class SelectionProblem(NamedTuple):
     by ``2**unit``, and ``group`` (n,) is the number of the distinct row of each row. ``alphas`` are
     increasing ridges, or None for those of `default_ridges`. ``folds`` are pairs of index arrays
     (train, test), or None for leave-one-out. ``times`` are decreasing training times, or None for
-    those of `default_times`. Empty ridges or times are not tried. ``squash`` is the limit of
-    columns, or None, and ``features`` (d, m) a matrix that squashed rows are multiplied by, those
-    of kernel objects and networks on positions only if ``features_of_all``.
+    those of `default_times`. Empty ridges or times are not tried. ``columns`` squash rows, but not
+    those of kernel objects and of networks on positions, and ``features`` (d, m) is a matrix that
+    rows are multiplied by then, those others only if ``features_of_all``.
     """
 
     X: np.ndarray
@@ -54,7 +55,7 @@ class SelectionProblem(NamedTuple):
     times: np.ndarray | None = ()
     exponent: int = 0
     unit: int = 0
-    squash: float | None = None
+    columns: Columns | None = None
     features: np.ndarray | None = None
     features_of_all: bool = False
 
@@ -148,10 +149,12 @@ def _count_matrices(members):
 def _grams(members, problem):
     """Yield (index, Gram matrix) of the members of a pass, in the memory of their device."""
     index, parameters = members[0]
-    model = NetworkEstimator(**parameters, squash=problem.squash)
-    kernel = model._make_kernel()
-    X = squashed(model, kernel, problem.X, problem.weights)
-    if problem.features_of_all or is_on_columns(model, kernel):
+    model = NetworkEstimator(**parameters)
+    kernel, X = model._make_kernel(), problem.X
+    has_columns = is_on_columns(model, kernel)
+    if has_columns and problem.columns is not None:
+        X = problem.columns.apply(X)
+    if has_columns or problem.features_of_all:
         X = project(X, problem.features)
     (X,) = placed(kernel, X)
     if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:

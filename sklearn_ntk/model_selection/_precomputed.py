@@ -61,4 +61,5 @@ def precomputed(estimator, X):
         )
     rows = squashed(estimator, kernel, X, np.ones(len(X)))
     rows = project(rows, given_features(estimator.features, X.shape[1]))
-    return clone(estimator).set_params(kernel="precomputed", features=None), kernel(rows)
+    other = {"kernel": "precomputed", "features": None, "device": None}  # it is where its matrix is
+    return clone(estimator).set_params(**other), kernel(rows)

@@ -9,6 +9,7 @@ from .._compat import _fit_context
 from .._runtime.check import read_count
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
+from ..estimators._base import all_or_nothing
 from ..estimators._checks import check_weights
 from ..estimators._places import (
     DeterminationScore,
@@ -141,6 +142,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
+    @all_or_nothing
     @on_device_of_fit
     def fit(self, X, y, sample_weight=None, groups=None):
         """Score all candidates, and fit the best one or those that are combined.

@@ -1,6 +1,7 @@
 """Base class of the estimators that choose among networks: grid, scores, report, members."""
 
 import numbers
+import warnings
 from typing import ClassVar
 
 import numpy as np
@@ -15,11 +16,12 @@ from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
-from ..estimators._base import NetworkEstimator, is_on_columns, squashed
+from ..estimators._base import NetworkEstimator, is_on_columns
 from ..estimators._choice import is_auto, kernels_of, learn_features
 from ..estimators._choice_of_solver import OF_CUPY, check_solve
+from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
-from ..estimators._features import given_features, project
+from ..estimators._features import distinct_behind, given_features
 from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
@@ -96,34 +98,20 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
         their `Outcome`, and the `SelectionProblem`.
         """
-        candidates, (ridges, times), folds = candidates_of(self), paths_of(self), None
+        candidates, (ridges, times) = candidates_of(self), paths_of(self)
         weights, unit = normalise(weights)
         ridges = None if ridges is None else scaled(ridges, -unit)
         kept, given = np.flatnonzero(weights), given_features(self.features, X.shape[1])
-        if self.cv is None:
-            first, group = distinct(project(take(X, kept), given))
-            X = take(X, kept[first]) + 0.0
-            Y, weights, _ = merge(Y[kept], weights[kept], group)
+        kinds = {self._is_on_columns(settings) for _, settings in candidates}
+        rows, own_weights = take(X, kept) + 0.0, weights[kept]
+        columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
+        first, group = _distinct(rows, columns, given, kinds)
+        folds = self._folds(X, y, kept, groups)
+        if folds is None:
+            X, (Y, weights, _) = take(rows, first), merge(Y[kept], own_weights, group)
             group = np.arange(len(X))
         else:
-            if self.scoring in IN_CLOSED_FORM:
-                raise ValueError(
-                    f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
-                )
-            splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
-            index = np.full(len(X), -1)  # of each row among those of positive weight
-            index[kept] = np.arange(len(kept))
-            rows = np.empty((len(X), 0)) if is_on_device(X) else X  # splitters want NumPy's
-            folds = splitter.split(rows, y, groups)
-            folds = [(index[train], index[test]) for train, test in folds]
-            folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
-            if not folds or not all(len(train) and len(test) for train, test in folds):
-                raise ValueError(
-                    "cv must give folds that have training and test rows of positive weight: take "
-                    "fewer folds."
-                )
-            X, Y, weights = take(X, kept) + 0.0, Y[kept], weights[kept]
-            group = distinct(project(X, given))[1]
+            X, Y, weights = rows, Y[kept], own_weights
         n = len(X)
         rows = "distinct rows" if folds is None else "rows"
         is_spectral, is_cupy = self.training_times is not None, is_on_device(X)
@@ -134,9 +122,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        learned = self._learn(candidates, X, Y, weights, group)
+        learned = self._learn(kinds, X, columns, Y, weights, group)
         self.features_ = given if learned is None else learned
-        ends = {"exponent": exponent, "unit": unit, "squash": self.squash}
+        ends = {"exponent": exponent, "unit": unit, "columns": columns}
         ends |= {"features": self.features_, "features_of_all": given is not None}
         problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
         points, settings = zip(*candidates, strict=True)
@@ -144,22 +132,50 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self._report(points, outcomes, problem)
         return settings, outcomes, problem
 
-    def _learn(self, candidates, X, Y, weights, group):
+    def _folds(self, X, y, kept, groups):
+        """Pairs of indices (train, test) among the rows of positive weight, or None without ``cv``.
+
+        ``kept`` are the indices of these rows in X.
+        """
+        if self.cv is None:
+            if groups is not None:
+                warnings.warn(
+                    "groups are for a splitter, and cv=None leaves out single rows: pass one as "
+                    "cv, such as GroupKFold().",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            return None
+        if self.scoring in IN_CLOSED_FORM:
+            raise ValueError(
+                f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
+            )
+        splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
+        index = np.full(len(X), -1)  # of each row among those of positive weight
+        index[kept] = np.arange(len(kept))
+        rows = np.empty((len(X), 0)) if is_on_device(X) else X  # splitters want NumPy's
+        folds = splitter.split(rows, y, groups)
+        folds = [(index[train], index[test]) for train, test in folds]
+        folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
+        if not folds or not all(len(train) and len(test) for train, test in folds):
+            raise ValueError(
+                "cv must give folds that have training and test rows of positive weight: take "
+                "fewer folds."
+            )
+        return folds
+
+    def _learn(self, kinds, X, columns, Y, weights, group):
         """Features (d, d) for all candidates on columns, learned on the distinct rows, or None."""
         is_default = self._learns and self.param_grid is None and self.cv is None
-        if is_auto(self.features) and not is_default:
-            return None
-        on_columns = (self._base(**settings) for _, settings in candidates)
-        if not any(is_on_columns(model, model._make_kernel()) for model in on_columns):
+        if True not in kinds or (is_auto(self.features) and not is_default):
             return None
         first = np.unique(group, return_index=True)[1]
         Y, weights, _ = merge(Y, weights, group)
-        columns = {name: getattr(self, name) for name in COLUMNS}
-        model = self._base(**columns)
-        model.n_features_in_, kernels = X.shape[1], kernels_of(model)
-        return learn_features(
-            model, kernels, squashed(model, kernels[0], take(X, first), weights), Y, weights
-        )
+        X = take(X, first)
+        X = X if columns is None else columns.apply(X)
+        model = self._base(device=self.device, **{name: getattr(self, name) for name in COLUMNS})
+        model.n_features_in_ = X.shape[1]
+        return learn_features(model, kernels_of(model), X, Y, weights)
 
     def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""
@@ -262,9 +278,15 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         is_given = not (self.features is None or isinstance(self.features, str))
         return is_given or is_on_columns(model, model._make_kernel())
 
+    def _is_on_columns(self, settings):
+        """Whether rows have squashed columns for a candidate."""
+        model = self._base(**settings)
+        return is_on_columns(model, model._make_kernel())
+
     def _member(self, **settings):
         """Estimator of one network with these parameters."""
-        return self._base(**settings, squash=self.squash, features=self.features_)
+        ends = {"squash": self.squash, "features": self.features_}
+        return self._base(**settings, **ends, solver="cholesky")  # as candidates were scored
 
     @property
     def feature_importances_(self):
@@ -279,3 +301,13 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         X = read_new(self, X)
         results = (on_host(getattr(model, method)(X)) for model in self.estimators_)
         return sum(w * result for w, result in zip(self.weights_, results, strict=True))
+
+
+def _distinct(X, columns, features, kinds):
+    """`distinct` rows of those that differ for any candidate, squashed or not, by their ``kinds``.
+
+    Of kernels on squashed columns and on others, True and False.
+    """
+    seen = [columns.apply(X) if kind and columns is not None else X for kind in kinds]
+    groups = [distinct_behind(features, rows)[1] for rows in seen]
+    return distinct(np.column_stack(groups))

@@ -267,7 +267,9 @@ class Spectrum:
         with np.errstate(over="ignore"):  # then they are refused
             powers = unit * (unit * powers)
         curve = learning_curve(self.eigenvalues / n, powers, sizes, alpha, noise)
-        return curve._replace(test=(n * curve.test - sizes * curve.train) / (n - sizes))
+        # fits correlate with the noise they have seen, as much as they have learned
+        seen = sizes * curve.train + 2.0 * noise * curve.learned.sum(axis=1)
+        return curve._replace(test=(n * curve.test - seen) / (n - sizes))
 
     def _targets(self, y):
         """Targets (n, k) divided by the largest one, and that."""

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.estimators._columns import Columns
 from sklearn_ntk.layers import Dense, Flatten, Input
 
 LOSSES = pytest.mark.parametrize("loss", ["squared_error", "hinge", "log_loss"])
@@ -256,3 +257,25 @@ def test_folds_see_the_features(cv):
     fitted = NTKRegressorCV(GRID, features="diagonal", cv=cv).fit(X, numbers(X))
     given = NTKRegressorCV(GRID, features=fitted.features_, cv=cv).fit(X, numbers(X))
     assert_array_equal(given.cv_results_["mean_test_score"], fitted.cv_results_["mean_test_score"])
+
+
+@SEARCHES
+def test_rows_are_equal_if_the_networks_see_no_difference(cls):
+    """Squashed columns have other sums than the columns have, and equal rows have equal sums."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 4, (200, 2)) ** np.array([1.0, 2.0])
+    y = targets_of(cls)(X) + rng.integers(0, 2, 200)
+    A, squash = np.ones((2, 1)), 2.0
+    options = {"param_grid": {"depth": [1]}, "alphas": [0.1], "combine": None}
+    fitted = cls(**options, features=A, squash=squash).fit(X, y)
+    squashed = Columns.fit(X, np.ones(200), squash).apply(X)
+    other = cls(**options, features=None, squash=None).fit(np.round(squashed @ A, 12), y)
+    assert_allclose(fitted.best_score_, other.best_score_, rtol=1e-8)
+
+
+@pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
+def test_products_of_equal_rows_are_equal(cls):
+    """Products round otherwise at other places."""
+    X, A = rows(101, 40), rows(40, 1, seed=1)
+    X = np.vstack([X, X])[np.random.default_rng(2).permutation(202)]
+    assert len(cls("ntk", squash=None, features=A).fit(X, targets_of(cls)(X)).X_fit_) == 101

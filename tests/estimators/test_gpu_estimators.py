@@ -16,6 +16,7 @@ from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor,
 from sklearn_ntk._runtime import memory
 from sklearn_ntk._runtime.device import on_host
 from sklearn_ntk.estimators import _choice_of_solver
+from sklearn_ntk.model_selection import precomputed
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4))
@@ -285,6 +286,16 @@ def test_precomputed(gpu):
     expected = NTKRegressor("precomputed").fit(K, Y).predict(K[:5])
     fitted = NTKRegressor("precomputed").fit(gpu.asarray(K), gpu.asarray(Y))
     assert_allclose(fitted.predict(gpu.asarray(K[:5])).get(), expected, rtol=1e-9)
+
+
+def test_precomputed_by_a_device(gpu):
+    """The matrix of an estimator that computes on a GPU is where the rows are."""
+    model = NTKRegressor("ntk", activation="relu", alpha=0.1, device="cuda")
+    for rows in (X, gpu.asarray(X)):
+        other, K = precomputed(model, rows)
+        assert type(K) is type(rows)
+        found = other.fit(K, Y if rows is X else gpu.asarray(Y)).predict(K)
+        assert_allclose(found if rows is X else found.get(), model.fit(X, Y).predict(X), rtol=1e-6)
 
 
 def test_labels_that_are_texts(gpu):

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import (
     NTKClassifier,
@@ -153,3 +153,13 @@ def test_refusals():
         model = NTKClassifier(KERNEL, **loss).fit(X, X[:, 0] > 0.0)
         with pytest.raises(ValueError, match="for which it is exact, or 'log_loss' without a"):
             model.influence(NEW)
+
+
+def test_influence_is_that_of_the_fit():
+    """Whatever parameters have changed since."""
+    given = {"training_time": 5, "optimizer": "heavy_ball", "learning_rate": 0.2}
+    for cls, y in ((NTKRegressor, Y), (NTKClassifier, X[:, 0] > 0.0)):
+        model = cls(KERNEL, **given).fit(X, y)
+        before = model.influence(NEW)
+        model.set_params(optimizer="flow", learning_rate=1e-3, training_time=None)
+        assert_array_equal(model.influence(NEW), before)

@@ -12,7 +12,8 @@ from scipy.stats import norm
 from sklearn.gaussian_process.kernels import DotProduct
 
 from sklearn_ntk import NTKKernel, NTKRegressor
-from sklearn_ntk.dynamics import Training
+from sklearn_ntk.dynamics import Descent, Nesterov, Training
+from sklearn_ntk.dynamics._added import decays_with_row, residuals_with_row
 from sklearn_ntk.estimators import _intervals
 from sklearn_ntk.estimators._squares import method_of
 
@@ -295,3 +296,44 @@ def test_ends_take_little_time():
         model.predict_interval(X[500:])
         seconds.append(time.process_time() - start)
     assert min(seconds[1:]) < 0.1
+
+
+@pytest.mark.parametrize("far, decays", [(1.0, True), (8.0, True), (30.0, False)])
+def test_new_rows_with_which_steps_oscillate_are_refused(far, decays):
+    """A row of a large kernel makes them, among rows that do not."""
+    X, y = data(30)
+    largest = Training(KERNEL(X), None, 0.5, 1e-9, Descent()).max_learning_rate
+    given = {"optimizer": "descent", "learning_rate": 0.1 * largest}
+    model = make(training_time=40, **given).fit(X, y)
+    new = np.vstack([data(3, seed=1)[0], far * X[:1]])
+    training = Training(KERNEL(np.vstack([X, new[3:]])), None, 0.5, 1e-9, Descent())
+    assert training.at_rate(0.1 * largest).decays() == decays
+    if decays:
+        assert np.all(np.isfinite(model.predict_interval(new)))
+        return
+    with pytest.raises(ValueError, match="without oscillations, with each of the new rows too"):
+        model.predict_interval(new)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("method", [Descent(), Nesterov(0.5)], ids=repr)
+def test_residuals_with_a_row_of_a_large_kernel(method, fit_intercept):
+    """Up to the largest eigenvalue with which residuals decay."""
+    X, y = data(20)
+    x, weights = 5.0 * X[:1], np.linspace(0.5, 2.0, 20)
+    rows, all_weights = np.vstack([X, x]), np.append(weights, 1.5)
+    slow = Training(KERNEL(rows), all_weights, 0.1, 1e-9, method, fit_intercept)
+    rate = 0.99 * method.calm / method.limit * slow.max_learning_rate
+    given = 0.1, rate, method, fit_intercept
+    training, whole = (
+        Training(KERNEL(each), w, *given) for each, w in ((X, weights), (rows, all_weights))
+    )
+    new = KERNEL(x, X), KERNEL.diag(x)
+    assert decays_with_row(training, *new, 1.5)
+    assert not decays_with_row(training.at_rate(1.02 * rate), *new, 1.5)
+    for count in (3, 40, 500):
+        left = np.eye(21) - whole.predict(KERNEL(rows), np.eye(21), count)
+        found = residuals_with_row(training, *new, y[:, None], count, 1.5)
+        wanted = left[:, :20] @ y, left[:, 20], left.diagonal()
+        for part, expected in zip(found, wanted, strict=True):
+            assert_allclose(part.ravel(), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())

@@ -418,3 +418,16 @@ def test_constant_rows_and_targets():
     for solver in SOLVERS:
         model = NTKRegressor(**PLAIN, solver=solver).fit(X, y)
         assert_allclose(model.predict(X), 2.0)
+
+
+def test_importances_of_leaves_are_by_weight():
+    """Rows of hardly any weight depend on another column than the rest."""
+    X = np.random.default_rng(0).normal(size=(400, 3))
+    is_light = X[:, 0] > 0.0
+    y = 5.0 * X[:, 0] + np.sin(2.0 * np.where(is_light, X[:, 1], X[:, 2]))
+    weights = np.where(is_light, 1e-3, 1.0)
+    options = {"alpha": 1e-4, "solver": "local", "leaf_size": 100}
+    model = NTKRegressor("ntk", activation="erf", **options).fit(X, y, weights)
+    shares = model.feature_importances_
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[2] > 10.0 * shares[1]

@@ -13,6 +13,7 @@ from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.architectures import resmlp
+from sklearn_ntk.estimators._columns import Columns
 from sklearn_ntk.model_selection import _candidates
 from sklearn_ntk.model_selection._grid import NETWORK, candidates_of
 
@@ -22,7 +23,8 @@ from sklearn_ntk.model_selection._grid import NETWORK, candidates_of
 @pytest.mark.parametrize("squash", [None, 3.0])
 def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
     X, y = numbers(12)
-    problem = problem_of(y[:, None], np.ones(12))._replace(X=X, squash=squash)
+    columns = None if squash is None else Columns.fit(X, np.ones(12), squash)
+    problem = problem_of(y[:, None], np.ones(12))._replace(X=X, columns=columns)
     grid = {**GRID, "n_frozen": [0, 1], "bias_var": [0.1, 0.5]}
     grids = [grid, {"architecture": [resmlp(2)]}, {"kernel": [RBF(2.0), NNGPKernel(1)]}]
     search = NTKRegressorCV(grids)

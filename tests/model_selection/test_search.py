@@ -8,6 +8,8 @@ from searches import GRID, both, classes, data_of, numbers
 from sklearn.model_selection import KFold
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk.estimators import _choice_of_solver
+from sklearn_ntk.model_selection import _search
 from sklearn_ntk.solvers import _ridge as solvers
 
 pd = pytest.importorskip("pandas")
@@ -205,3 +207,36 @@ def test_a_class_with_one_member():
     assert search.predict_proba(X).shape == (len(y), 4)
     with pytest.warns(UserWarning, match="least populated class"):
         NTKClassifierCV({"depth": [1, 2]}, cv=3).fit(X, y)
+
+
+@both
+def test_a_fit_that_fails_changes_nothing(cls):
+    X, y = data_of(cls)
+    search = cls({"depth": [1]}, alphas=[0.1]).fit(X, y)
+    search.set_params(param_grid={"depth": [0]}, alphas=[0.0], cv=3)
+    before = dict(vars(search))
+    with pytest.raises(ValueError, match="No candidate has a finite score"):
+        search.fit(X[:, :3], 1 - (y > 1.0))
+    assert vars(search) == before
+
+
+@both
+def test_members_of_many_rows_are_exact_too(cls, monkeypatch):
+    """As their scores are; else their influence would ask for a solver that a search lacks."""
+    X, y = data_of(cls)
+    monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 10)
+    search = cls({"depth": [1]}, combine=None).fit(X, y)
+    assert search.estimators_[0].solver_ == "cholesky"
+    assert search.influence(X).shape[:2] == (30, 30)
+
+
+def test_features_are_learned_on_the_device_of_the_search(monkeypatch):
+    seen, learn = [], _search.learn_features
+
+    def spy(model, kernels, *arguments):
+        seen.extend(kernel.device for kernel in kernels)
+        return learn(model, kernels, *arguments)
+
+    monkeypatch.setattr(_search, "learn_features", spy)
+    NTKRegressorCV({"depth": [1]}, features="diagonal", device="cpu").fit(*numbers())
+    assert set(seen) == {"cpu"}

@@ -134,16 +134,18 @@ def test_harmonics_on_a_sphere(alpha, noise):
     assert_allclose(train, errors[:, 1], rtol=0.16)
 
 
-@pytest.mark.parametrize("alpha", [0.3, 3.0])
-def test_subsets_of_real_rows(alpha):
+@pytest.mark.parametrize(("alpha", "noise"), [(0.3, 0.0), (3.0, 0.0), (3.0, 2.0)])
+def test_subsets_of_real_rows(alpha, noise):
     """Ridge regression on random subsets of the diabetes set, without a constant."""
     X, y = (scale(each) for each in load_diabetes(return_X_y=True))
     spectrum, sizes = Spectrum.from_kernel(NTKKernel(), X), np.array([25, 50, 100])
-    curve = spectrum.learning_curve(y, sizes, alpha)
+    curve = spectrum.learning_curve(y, sizes, alpha, noise)
     K, rng, errors = NTKKernel()(X), np.random.default_rng(0), np.zeros(3)
     for k, n in enumerate(sizes):
         for _ in range(40):
             train, test = np.split(rng.permutation(len(X)), [n])
-            dual = np.linalg.solve(K[np.ix_(train, train)] + alpha * np.eye(n), y[train])
-            errors[k] += np.mean((y[test] - K[np.ix_(test, train)] @ dual) ** 2) / 40
+            targets = y[train] + np.sqrt(noise) * rng.normal(size=n)
+            dual = np.linalg.solve(K[np.ix_(train, train)] + alpha * np.eye(n), targets)
+            error = np.mean((y[test] - K[np.ix_(test, train)] @ dual) ** 2) + noise
+            errors[k] += error / 40
     assert_allclose(curve.test, errors, rtol=0.06)
