@@ -102,6 +102,17 @@ def test_constants_of_parameters():
     assert not linear.has_forward_mode
 
 
+@pytest.mark.parametrize("name", ["perceptron", "weight norm"])
+def test_gradients_with_respect_to_rows(name):
+    """They reach what is in front of a linear model, in both modes."""
+    model, X = model_and_rows(name)
+    linear, rows = Linearized(model), X.clone().requires_grad_()
+    (found,) = torch.autograd.grad(linear(rows).sum(), rows)
+    (expected,) = torch.autograd.grad(model(rows).sum(), rows)
+    assert linear.has_forward_mode == (name not in BACKWARDS)
+    assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
 def test_rows_of_another_shape():
     """The error is the module's own, and the mode stays."""
     model, X = model_and_rows("perceptron")
@@ -210,5 +221,11 @@ def test_refusals():
         vector + 1
     with pytest.raises(ValueError, match=r"got \[0.5, 1.0\] without validate"):
         normalized_accuracy(model, {"a": vector}, len, [0.5, 1.0])
+    with pytest.raises(ValueError, match="scale must have at least one entry; got none"):
+        normalized_accuracy(model, {"a": vector}, len, [], validate=len)
+    with pytest.raises(ValueError, match="vectors must have at least one entry; got none"):
+        normalized_accuracy(model, {}, len)
+    with pytest.raises(TypeError, match="returns a tensor; got tuple: wrap it in a module"):
+        Linearized(nn.LSTM(6, 5))(torch.randn(3, 4, 6))
     with pytest.raises(ValueError, match=r"got 0\.0 for 'a': leave it out, or train longer"):
         normalized_accuracy(model, {"a": vector}, lambda *_: 0.0)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ._state import copied, plain, put_back
+from ._state import copied, plain, put_back, tensors
 
 with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -88,12 +88,20 @@ class Linearized(nn.Module):
         start = {name: start[name] for name in rates}
 
         def outputs(parameters):
-            return functional_call(self.base, parameters, inputs, named)
+            found = functional_call(self.base, parameters, inputs, named)
+            if not isinstance(found, torch.Tensor):
+                raise TypeError(
+                    f"Linearized needs a module that returns a tensor; got {type(found).__name__}: "
+                    f"wrap it in a module that returns its outputs."
+                )
+            return found
 
         with _differentiable(self.base), put_back(self.base):
             found = self._in_forward_mode(outputs, start, rates) if self.has_forward_mode else None
             if found is None:
-                found = _by_two_passes(outputs, start, rates)  # which may raise, as the module does
+                is_layer = any(each.requires_grad for each in tensors([*inputs, named]))
+                # this may raise, as the module does
+                found = _by_two_passes(outputs, start, rates, is_layer)
                 self.has_forward_mode = False
             return found
 
@@ -130,11 +138,12 @@ def _is_forward_mode_right(outputs, start):
     return bool((derivative - expected).norm() <= tolerance * expected.norm())
 
 
-def _by_two_passes(outputs, start, rates):
+def _by_two_passes(outputs, start, rates, is_layer=False):
     """Outputs and their derivative along ``rates``, for operations without forward mode.
 
     The gradient with respect to the parameters is linear in the weights u of the outputs; that of
     its product with the rates, with respect to u, is the derivative.
+    If this ``is_layer`` behind others, gradients reach its inputs.
     """
     with torch.enable_grad():
         start = {name: each.detach().requires_grad_() for name, each in start.items()}
@@ -146,7 +155,7 @@ def _by_two_passes(outputs, start, rates):
             (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
         )
         (derivative,) = torch.autograd.grad(product, u, **options)
-    found = value.detach() + derivative
+        found = (value if is_layer else value.detach()) + derivative
     return found if torch.is_grad_enabled() else found.detach()
 
 
