@@ -271,5 +271,8 @@ def test_other_arguments():
             empirical_ntk(model, missing)
     with pytest.raises(ValueError, match=r"X must have rows; got shape \(0, 6\)"):
         empirical_ntk(model, X[:0])
+    for rows in ({"x": X}, [[1.0], [1.0, 2.0]], [["a"]]):
+        with pytest.raises(ValueError, match=r"X must be a tensor or an array of numbers.*; got"):
+            empirical_ntk(model, rows)
     with pytest.raises(ValueError, match="outputs must be a number from 0 to 2; got 3"):
         empirical_ntk(model, X, outputs=3)

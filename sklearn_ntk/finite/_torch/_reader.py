@@ -1,12 +1,13 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
+import reprlib
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
 
-from .._readers import OtherRoutes, chosen
+from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
 from ._check import is_chain, weighted_gradients, wrong_parameters
 from ._jacobians import gradients, jacobians, real
@@ -27,7 +28,7 @@ class Reader:
         model = plain(model)
         refuse(model)
         trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
-        if not trained and layers != ():
+        if not trained and layers is not False:
             raise ValueError(
                 f"A kernel needs trained parameters; got {type(model).__name__} with none: set "
                 f"requires_grad of some."
@@ -42,13 +43,12 @@ class Reader:
         Arrays get the precision of the first parameter, and so do tensors in one that none has.
         """
         is_tensor, parameters = isinstance(X, torch.Tensor), list(self.model.parameters())
-        rows = X if is_tensor else torch.from_numpy(np.array(X))
+        rows = X if is_tensor else _read(X)
         rows = rows.detach().to(parameters[0].device if parameters else rows.device).contiguous()
         dtypes = [each.dtype for each in parameters if each.is_floating_point()]
         if dtypes and (rows.is_floating_point() or rows.dtype == torch.bool):
             rows = rows if is_tensor and rows.dtype in dtypes else rows.to(dtypes[0])
-        if not rows.ndim or not len(rows):
-            raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
+        with_rows(rows)
         if self._routes is None:
             self._measure(rows[:1])
         return rows
@@ -160,9 +160,11 @@ class Reader:
         return {name: as_numpy(_array(real(each).clone())) for name, each in self._trained.items()}
 
     def outputs(self, rows):
-        """Outputs (n, k) as an array."""
+        """Outputs (n, k) as an array, of so many rows at a time that activations take 64 MB."""
+        step = int(np.clip(2**26 / (self._sizes[2] + 1), 1, len(rows)))
         with torch.no_grad():
-            return _in_double(read_outputs(self.model(rows), len(rows)))
+            parts = [read_outputs(self.model(part), len(part)) for part in rows.split(step)]
+        return _in_double(torch.cat(parts))
 
     def move(self, rows, weigh):
         """Add gradients to the chosen parameters: see `sklearn_ntk.finite._readers`."""
@@ -243,6 +245,18 @@ def _counting_saved(model):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         yield found
+
+
+def _read(X):
+    """Tensor of an array of numbers; raises ValueError."""
+    try:
+        return torch.from_numpy(np.array(X))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"X must be a tensor or an array of numbers with the rows on its first axis; got "
+            f"{reprlib.repr(X)}: make rows equally long, and wrap a model of several inputs in a "
+            f"module that takes one."
+        ) from None
 
 
 def _refuse_infinite(outputs):
