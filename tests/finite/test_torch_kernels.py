@@ -101,6 +101,15 @@ def test_layers():
         empirical_ntk(model, X, layers="body")
 
 
+def test_inference_mode():
+    """Torch has no gradients there, whatever else is switched on."""
+    model, X = model_and_rows("perceptron")
+    with torch.inference_mode():
+        with pytest.raises(RuntimeError, match=r"needs gradients: leave torch\.inference_mode"):
+            empirical_ntk(model, X)
+        assert empirical_nngp(model, X).shape == (5, 5)
+
+
 def test_gradients_and_flags_stay_as_they_are():
     model, X = model_and_rows("convolution")
     X = X.requires_grad_()

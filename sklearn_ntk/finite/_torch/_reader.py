@@ -42,6 +42,8 @@ class Reader:
 
         Arrays get the precision of the first parameter, and so do tensors in one that none has.
         """
+        if self.layers and torch.is_inference_mode_enabled():
+            raise RuntimeError("A kernel needs gradients: leave torch.inference_mode() for it.")
         is_tensor, parameters = isinstance(X, torch.Tensor), list(self.model.parameters())
         rows = X if is_tensor else _read(X)
         rows = rows.detach().to(parameters[0].device if parameters else rows.device).contiguous()
