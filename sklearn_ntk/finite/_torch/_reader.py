@@ -9,8 +9,8 @@ from torch import nn
 
 from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
-from ._check import is_chain, weighted_gradients, wrong_parameters
-from ._jacobians import gradients, jacobians, real
+from ._check import are_right, is_chain, weighted_gradients, wrong_parameters
+from ._jacobians import by_rows, gradients, jacobians, real
 from ._record import differentiate, join, read_outputs, run
 from ._refusals import refuse, refuse_dependent
 from ._state import copied, leaves_model, plain
@@ -86,7 +86,7 @@ class Reader:
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
         seeds, general, found = torch.as_tensor(seeds).to(self._like), self.general, []
-        outputs, entries = self._entries(rows, seeds)
+        outputs, entries, expected = self._entries(rows, seeds)
         for (names, *_), entry in entries:
             inputs = entry.inputs
             if inputs is None:
@@ -97,19 +97,25 @@ class Reader:
             found.append(Signal(names[0], _array(inputs), _array(g)))
         if general:
             J = jacobians(self.model, rows, seeds, general, self._chunk(len(seeds)))
+            if expected is not None and not are_right(J, general.values(), *expected):
+                J = by_rows(self.model, rows, seeds, general)
             ones = J.new_ones((len(rows), 1, 1))
             found.append(Signal("others", _array(ones), _array(J[:, None])))
         return _array(outputs), found
 
     def _entries(self, rows, seeds):
-        """Outputs, and pairs of names, with what else tells entries apart, and `Joined` entries."""
+        """Outputs, pairs of names, with what else tells entries apart, and `Joined` entries.
+
+        Last comes what the check compares with, or None if it is not needed.
+        """
         general = self._routes.general
         names = {id(each): name for name, each in self._trained.items() if name not in general}
         outputs, seen = run(self.model, rows, names)
         _refuse_infinite(outputs)
         is_as_seen = not self._check or is_chain(outputs, seen)
-        hooked = [self._trained[name] for name in names.values()]
-        expected = None if is_as_seen else weighted_gradients(outputs, seeds, hooked)
+        expected = None
+        if not is_as_seen:
+            expected = weighted_gradients(outputs, seeds, list(self._trained.values()))
         uses, wrong = differentiate(outputs, seen, seeds)
         outputs = outputs.detach()  # and what autograd keeps goes
         entries = join(uses, names)
@@ -124,7 +130,7 @@ class Reader:
             own = tuple(names[id(each)] for each in entry.parameters)
             found.append(((own, entry.use.kind, entry.use.part), entry))
         order = self._routes.confirmed([key for key, _ in found], set(names.values()), wrong)
-        return outputs, sorted(found, key=lambda pair: order.index(pair[0]))
+        return outputs, sorted(found, key=lambda pair: order.index(pair[0])), expected
 
     def row_bytes(self, rows, seeds):
         """Memory of the signals of a row, with what autograd keeps on the way."""
