@@ -162,6 +162,7 @@ def test_hidden_layer():
         (nn.Sequential(*pair, nn.Flatten()), torch.randn(4, 5, 6)),
         (nn.Sequential(*pair, nn.Unflatten(1, (3, 1)), nn.Conv1d(3, 2, 1), nn.Flatten()), X),
         (Returning(lambda y: torch.cat([y, y], 1)), X),
+        (nn.Sequential(*pair, nn.ReLU(inplace=True)), X),
     ):
         with pytest.raises(ValueError, match=r"whose outputs are others: pass a part"):
             empirical_nngp(model.double(), rows)

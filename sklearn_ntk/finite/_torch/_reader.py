@@ -192,8 +192,9 @@ class Reader:
         seen = []
 
         def keep(module, arguments, named, put_out):
-            if put_out.shape[:1] == rows.shape[:1]:
-                seen.append((arguments[0] if arguments else named["input"], put_out))
+            taken = arguments[0] if arguments else named["input"]
+            if taken.ndim == 2 and len(taken) == len(rows):  # copies: what comes may be in place
+                seen.append((taken.clone(), put_out.clone()))
 
         linear = [each for each in self.model.modules() if isinstance(each, nn.Linear)]
         handles = [each.register_forward_hook(keep, with_kwargs=True) for each in linear]
@@ -208,7 +209,7 @@ class Reader:
             with torch.no_grad():
                 refuse_dependent(self.model, rows, outputs)
         for taken, put_out in reversed(seen):
-            if taken.ndim == 2 and torch.equal(put_out, outputs):
+            if torch.equal(put_out, outputs):
                 return _array(taken)
         raise ValueError(
             f"The kernel of the last hidden layer needs a model that ends in a Linear module for "
