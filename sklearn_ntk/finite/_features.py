@@ -50,7 +50,8 @@ def tangent_features(
     n_components : int
         Even number of columns of the matrices; a layer has up to half the square of it features.
     random_state : int, optional
-        Equal numbers give equal matrices, as new rows need.
+        Equal numbers give equal matrices, as new rows need. Where layers see some rows only
+        (experts, early exits), features of two calls do not go together: pass all rows at once.
 
     Returns
     -------

@@ -37,7 +37,10 @@ _RULES = {
     "maximum": (lambda z, x, y: x > y, lambda z, x, y: x < y),
     "minimum": (lambda z, x, y: x < y, lambda z, x, y: x > y),
     "logaddexp": (lambda z, x, y: np.exp(x - z), lambda z, x, y: np.exp(y - z)),
-    "power": (lambda z, x, y: y * x ** np.maximum(y - 1.0, 0.0), None),
+    "power": (
+        lambda z, x, y: y * x ** np.where(y == 0.0, 0.0, y - 1.0),
+        lambda z, x, y: z * np.log(x),
+    ),
 }
 """By ufunc its derivatives with respect to each argument, from the value z and the arguments."""
 
@@ -49,6 +52,11 @@ class Standing(NDArrayOperatorsMixin):
         if method != "__call__" or options or ufunc.nout > 1:
             return NotImplemented
         return self.called(ufunc, *inputs)
+
+    def __array_function__(self, function, types, arguments, options):
+        if function is not np.where or len(arguments) != 3:
+            raise TypeError(f"{function.__name__} is not known")
+        return self.either(*arguments)
 
 
 class Moving(Standing):
@@ -75,6 +83,12 @@ class Moving(Standing):
             ),
         )
 
+    def either(self, condition, *inputs):
+        """The result of `numpy.where`."""
+        pairs = [(x.value, x.slope) if isinstance(x, Moving) else (x, 0.0) for x in inputs]
+        condition = condition.value if isinstance(condition, Moving) else condition
+        return Moving(*(np.where(condition, *each) for each in zip(*pairs, strict=True)))
+
 
 def derivative(activation, x):
     """Derivative of an activation at all entries of an array."""
@@ -92,4 +106,7 @@ def check_activation(activation):
     whole, single = activation.fn(x), np.array([activation.fn(x[:, [k]])[:, 0] for k in range(2)])
     if not np.array_equal(whole, single.T):
         raise TypeError("it depends on several entries at once")
-    derivative(activation, x)
+    try:
+        derivative(activation, x)
+    except (AttributeError, ValueError) as error:
+        raise TypeError(f"it is more than arithmetic and ufuncs: {error}") from None

@@ -6,7 +6,7 @@ from scipy import linalg
 from .._runtime.check import read_number
 from .._runtime.memory import check_memory
 from ._kernels import ntk
-from ._readers import reader_for, targets_and_outputs
+from ._readers import no_solution, read_in_double, targets_and_outputs
 
 
 def influence(
@@ -67,8 +67,7 @@ def influence(
     if outputs not in ("blocks", "mean"):
         raise ValueError(f"outputs must be 'blocks' or 'mean'; got {outputs!r}.")
     alpha = read_number(alpha, "alpha", is_positive=True)
-    reader = reader_for(model, layers, check)
-    rows, new = reader.prepare(X), reader.prepare(X_new)
+    reader, rows, new = read_in_double(model, X, X_new, layers, check)
     Y, start = targets_and_outputs(reader, rows, y)
     n, k = Y.shape
     b = k if outputs == "blocks" else 1
@@ -76,7 +75,11 @@ def influence(
     check_memory(need, "Influences", "take fewer rows, or outputs='mean'")
     R = _matrix(ntk(reader, rows, rows, outputs, memory=memory))
     R[np.diag_indices(n * b)] += alpha
-    R = linalg.cho_solve((linalg.cholesky(R, lower=True, overwrite_a=True), True), np.eye(n * b))
+    try:
+        factor = linalg.cholesky(R, lower=True, overwrite_a=True)
+    except linalg.LinAlgError:
+        raise no_solution(alpha) from None
+    R = linalg.cho_solve((factor, True), np.eye(n * b))
     shares = _matrix(ntk(reader, new, rows, outputs, memory=memory)) @ R
     own = alpha * R.reshape(n, b, n, b)[np.arange(n), :, np.arange(n)]  # (n, b, b)
     residuals = np.linalg.solve(own, (Y - start).reshape(n, b, -1))  # of leaving out each row

@@ -18,6 +18,8 @@ FORMULAS = {
 """By name whether gradients of the rows ``X``, and of ``Y``, are replaced by their signs."""
 
 OUTPUTS = ("mean", "trace", "sum", "blocks")
+SINGLE = OUTPUTS[:-1]
+"""Those with one number for each pair of rows."""
 
 
 def empirical_ntk(
@@ -93,6 +95,8 @@ def empirical_ntk_diagonal(
 ):
     """Diagonal (n,) of `empirical_ntk`, whose parameters these are, in linear time.
 
+    Outputs are others than "blocks".
+
     Examples
     --------
     >>> from sklearn.neural_network import MLPRegressor
@@ -131,12 +135,12 @@ def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
 
 @restarted
 def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB", other=None):
-    """Diagonal (n,) of `ntk`, for outputs other than "blocks".
+    """Diagonal (n,) of `ntk`, for `SINGLE` outputs.
 
     With the reader ``other`` of the same network with other parameters, that of the kernel between
     the gradients of both.
     """
-    seeds, divisor = seeds_for(outputs, reader.n_outputs)
+    seeds, divisor = seeds_for(outputs, reader.n_outputs, SINGLE)
     signs, budget, found = signs_for(formula), read_memory(memory), np.zeros(len(X))
     n_sides = 1 if other is None else 2
     step = max(1, int(0.75 * budget / (n_sides * reader.row_bytes(X, seeds))))
@@ -178,15 +182,18 @@ def _mirror(K, step=64):
         square[:] = np.triu(square) + np.triu(square, 1).T
 
 
-def seeds_for(outputs, k):
-    """Functions (r, k) of the outputs whose kernels are wanted, and what divides their sum."""
+def seeds_for(outputs, k, names=OUTPUTS):
+    """Functions (r, k) of the outputs whose kernels are wanted, and what divides their sum.
+
+    ``names`` are those that are allowed.
+    """
     if isinstance(outputs, numbers.Integral) and not isinstance(outputs, bool):
         if not -k <= outputs < k:
             raise ValueError(f"outputs must be a number from 0 to {k - 1}; got {outputs}.")
         return np.eye(k)[[outputs]], 1
-    if not isinstance(outputs, str) or outputs not in OUTPUTS:
+    if not isinstance(outputs, str) or outputs not in names:
         raise ValueError(
-            f"outputs must be one of {', '.join(OUTPUTS)} or the number of an output; got "
+            f"outputs must be one of {', '.join(names)} or the number of an output; got "
             f"{reprlib.repr(outputs)}."
         )
     return (np.ones((1, k)) if outputs == "sum" else np.eye(k)), k if outputs == "mean" else 1
@@ -229,7 +236,7 @@ def empirical_nngp(model, X, Y=None, *, weight_var=None, bias_var=None):
     array([[0.5, 1.5],
            [1.5, 5. ]])
     """
-    reader = reader_for(model, layers=())
+    reader = reader_for(model, layers=False)
     variances = {"weight_var": (weight_var, 1.0), "bias_var": (bias_var, 0.0)}
     weight_var, bias_var = (
         getattr(reader, name, default) if given is None else read_number(given, name)

@@ -4,9 +4,10 @@ import numpy as np
 
 from .. import program
 from .._runtime.check import read_array, read_count
+from .._runtime.memory import check_memory
 from ..layers import lower
 from ._drawing import Draft, Drawing
-from ._readers import chosen, needs_torch
+from ._readers import chosen, needs_torch, with_rows
 from ._running import NumPySpace, run
 from ._signals import Signal
 
@@ -76,6 +77,8 @@ def sample_network(
             skipped -= 1
         else:
             skipped = draft.add(step, steps[k + 1 :], width if k < len(steps) - 1 else n_outputs)
+    n_bytes = 8.0 * sum(n * m for n, m in draft.shapes)
+    check_memory(n_bytes, f"A network of width {width}", "take a smaller width")
     rng = np.random.default_rng(random_state)
     matrices = [rng.standard_normal(shape) for shape in draft.shapes]
     return FiniteNetwork(draft.operations, matrices, draft.trained, n_inputs, n_positions, rng)
@@ -184,14 +187,19 @@ class Reader:
 
     def __init__(self, model, layers=None, check=True):
         names = [str(k) for k, is_trained in enumerate(model.trained) if is_trained]
-        if not names and layers != ():
+        if not names and layers is not False:
             raise ValueError(
                 "A kernel needs trained layers; got a network whose layers are frozen."
             )
         self.model, self.layers = model, chosen(names, layers)
-        self.n_outputs, self.prepare = model.n_outputs, model.rows
+        self.n_outputs = model.n_outputs
+        self.has_noise = any(hasattr(each, "kept") for each in model.operations)
         self._last = model.operations[-1]
         self.weight_var, self.bias_var = self._last.weight_var, self._last.bias_var
+
+    def prepare(self, X):
+        """Checked rows."""
+        return with_rows(self.model.rows(X))
 
     def signals(self, X, seeds):
         """Outputs, and signals of the chosen layers."""

@@ -128,8 +128,8 @@ class Normalize(NamedTuple):
 
     def run(self, x, space):
         centred = x - x.mean(-1, keepdims=True)
-        deviation = (centred * centred).mean(-1, keepdims=True) ** 0.5
-        deviation = deviation + (deviation == 0.0)
+        variance = (centred * centred).mean(-1, keepdims=True)
+        deviation = (variance + (variance == 0.0)) ** 0.5  # autograd takes no root of zero
         y = centred / deviation
 
         def back(delta, record):

@@ -12,14 +12,14 @@ A reader of a model has ``layers``, the names of the layers with trained paramet
 ``outputs(rows)``
     outputs (n, k) in float64;
 ``hidden(rows)``
-    the inputs (n, p) of the last layer with weights.
+    the inputs (n, p) of the last layer with weights;
+``in_double(X)``
+    a reader of a copy of the model in float64, or itself if it is, or if the copy takes no such X.
 
 Those of networks that can be trained, of torch and drawn ones, also have
 
 ``copy()``
     a reader of a copy of the model, which has the same layers;
-``in_double(X)``
-    a reader of a copy of the model in float64, or itself if it is, or if the copy takes no such X;
 ``parameters()``
     copies of the parameters of these layers, by name;
 ``move(rows, weigh)``
@@ -64,7 +64,7 @@ def restarted(function):
 def reader_for(model, layers=None, check=True):
     """Reader of a model; ``layers`` are names of those that count, all by default.
 
-    With ``()`` nothing is differentiated, and no layer needs to be trained.
+    With False nothing is differentiated, and no layer needs to be trained.
     """
     if not isinstance(model, type):
         for cls in type(model).__mro__:
@@ -81,22 +81,56 @@ def chosen(names, layers):
     """Those of the names that are ``layers``, or stand in them: "block" has "block.0.weight"."""
     if layers is None:
         return list(names)
+    if layers is False:
+        return []
     if isinstance(layers, str) or not hasattr(layers, "__iter__"):
         layers = [layers]
-    found = []
-    for layer in map(str, layers):
-        inside = [name for name in names if name == layer or name.startswith(f"{layer}.")]
-        if not inside:
-            raise ValueError(
-                f"layers must be names of layers with trained parameters; got {layer!r}: choose "
-                f"from {', '.join(names)}."
-            )
-        found += inside
-    return [name for name in names if name in found]
+    groups = {
+        layer: [name for name in names if name == layer or name.startswith(f"{layer}.")]
+        for layer in map(str, layers)
+    }
+    if not groups or not all(groups.values()):
+        unknown = next((layer for layer, inside in groups.items() if not inside), [])
+        raise ValueError(
+            f"layers must be names of layers with trained parameters; got {unknown!r}: choose "
+            f"from {', '.join(names)}."
+        )
+    return [name for name in names if any(name in inside for inside in groups.values())]
+
+
+def read_in_double(model, X, X_new, layers, check):
+    """Reader in float64, if the model can run in it, and training and new rows as it takes them.
+
+    Of kernels in single precision, ridges below their rounding errors make nothing of use.
+    """
+    reader = reader_for(model, layers, check)
+    rows, new = reader.prepare(X), reader.prepare(X_new)
+    reader = reader.in_double(rows)
+    return reader, reader.prepare(rows), reader.prepare(new)
+
+
+def no_solution(alpha):
+    """The error for a kernel matrix that cannot be factorised with a ridge."""
+    return ValueError(
+        f"alpha must be so large that the kernel matrix of the training rows can be factorised; "
+        f"got {alpha:.3g}: increase it."
+    )
+
+
+def with_rows(rows):
+    """Prepared rows; raises ValueError if there are none."""
+    if not rows.ndim or not len(rows):
+        raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
+    return rows
 
 
 def targets_and_outputs(reader, rows, y):
     """Targets (n, k) of prepared rows, and outputs (n, k) of the model there."""
+    if getattr(reader, "has_noise", False):
+        raise ValueError(
+            "model must have outputs that depend on a row and the parameters alone; got a drawn "
+            "network with Dropout: leave the Dropout out, or pass its to_torch().eval()."
+        )
     y = y.detach().cpu() if hasattr(y, "detach") else y  # of torch
     Y, _ = read_targets(y, len(rows))
     start = reader.outputs(rows)

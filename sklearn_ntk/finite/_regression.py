@@ -4,8 +4,8 @@ import numpy as np
 from scipy import linalg
 
 from .._runtime.check import read_number
-from ._kernels import ntk, signs_for
-from ._readers import reader_for, targets_and_outputs
+from ._kernels import SINGLE, ntk, seeds_for, signs_for
+from ._readers import no_solution, read_in_double, targets_and_outputs
 
 
 def empirical_regression(
@@ -59,11 +59,14 @@ def empirical_regression(
     array([[9.]])
     """
     alpha, signs = read_number(alpha, "alpha"), signs_for(formula)
-    reader = reader_for(model, layers, check)
-    rows, new = reader.prepare(X), reader.prepare(X_new)
+    reader, rows, new = read_in_double(model, X, X_new, layers, check)
+    seeds_for(outputs, reader.n_outputs, SINGLE)  # checks them
     Y, start = targets_and_outputs(reader, rows, y)
     K, cross = (ntk(reader, each, rows, outputs, formula, memory) for each in (rows, new))
     K[np.diag_indices_from(K)] += alpha * K.trace() / len(K)
     way = "pos" if alpha > 0.0 and signs[0] == signs[1] else "gen"
-    dual = linalg.solve(K, Y - start, assume_a=way, overwrite_a=True)
+    try:
+        dual = linalg.solve(K, Y - start, assume_a=way, overwrite_a=True)
+    except linalg.LinAlgError:
+        raise no_solution(alpha) from None
     return reader.outputs(new) + cross @ dual

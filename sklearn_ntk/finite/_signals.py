@@ -8,7 +8,7 @@ methods that both share.
 For several positions a term is computed in one of two ways, whichever takes fewer operations: by
 the products of all pairs of positions ("ghost"), or by the gradients ``sum_t g_it a_it'`` of each
 row ("explicit"). Signs of gradients need the latter, but for a single position, where ``sign(g a')
-= sign(g) sign(a)'``.
+= sign(g) sign(a)'``, and for tokens.
 """
 
 from math import prod
@@ -57,16 +57,11 @@ def product(left, right, signs=(False, False), most=2**26):
     ``signs`` tells of each side whether the signs of its gradients take their place; at most about
     ``most`` bytes are taken beside the result.
     """
-    if any(signs) and (left.is_tokens or left.inputs.shape[1] > 1):
-        left, right = _as_vectors(left, right)
-        return _explicit(left, right, signs, most)
-    left, right = (
-        _signs_of(side) if is_sign else side
-        for side, is_sign in zip((left, right), signs, strict=True)
-    )
-    if _is_ghost_cheaper(left, right):
+    left, right, signs = _signed(left, right, signs)
+    (n, _, r, _), m = left.gradients.shape, len(right.gradients)
+    if not any(signs) and _is_ghost_cheaper(left, right, n * m, r * r):
         return _ghost(left, right, most)
-    return _explicit(left, right, (False, False), most)
+    return _explicit(left, right, signs, most)
 
 
 def diagonal(signal, signs=(False, False), most=2**26, other=None):
@@ -75,23 +70,18 @@ def diagonal(signal, signs=(False, False), most=2**26, other=None):
     ``other`` are the signals of the same rows in a network with other parameters, for the kernel
     between both networks.
     """
-    other = signal if other is None else other
-    by_rows = any(signs) and (signal.is_tokens or signal.inputs.shape[1] > 1)
-    if by_rows:
-        signal, other = _as_vectors(signal, other)
-    n, n_positions, r, q = signal.gradients.shape
-    size = r * q * signal.inputs.shape[-1] if by_rows else (r + 1) * n_positions**2
-    step = max(1, int(most / (2 * size * signal.gradients.dtype.itemsize)))
-    found = []
+    left, right, signs = _signed(signal, signal if other is None else other, signs)
+    n, n_positions, r, q = left.gradients.shape
+    is_ghost = not any(signs) and _is_ghost_cheaper(left, right, n, r)
+    size = 2 * (r + 1) * n_positions**2 if is_ghost else 3 * r * q * left.inputs.shape[-1]
+    step, found = max(1, int(most / (size * left.gradients.dtype.itemsize))), []
     for start in range(0, n, step):
-        sides = [side.rows(slice(start, start + step)) for side in (signal, other)]
-        if by_rows:
+        sides = [side.rows(slice(start, start + step)) for side in (left, right)]
+        if is_ghost:
+            found.append(as_numpy(_own_kernel(*sides)))
+        else:
             J, H = (_gradients(side, is_sign=s) for side, s in zip(sides, signs, strict=True))
             found.append(as_numpy((J * H).sum((2, 3))))
-        else:
-            pairs = zip(sides, signs, strict=True)
-            left, right = (_signs_of(side) if is_sign else side for side, is_sign in pairs)
-            found.append(as_numpy(_own_kernel(left, right)))
     return np.concatenate(found)
 
 
@@ -109,29 +99,43 @@ def as_numpy(array):
     return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
-def _is_ghost_cheaper(left, right):
-    """Whether products of pairs of positions cost less than the gradients of each row."""
+def _is_ghost_cheaper(left, right, n_pairs, n_kernels):
+    """Whether products of pairs of positions cost less than the gradients of each row.
+
+    They are for so many pairs of rows, and kernels between functions.
+    """
     (n, n_left, r, q), (m, n_right) = left.gradients.shape, right.gradients.shape[:2]
     if left.is_tokens or n_left == n_right == 1:
         return True
-    p, pairs = left.inputs.shape[-1], r * r
-    ghost = n * m * n_left * n_right * (p + pairs * (q + GHOST_COST))
-    return ghost < (n * n_left + m * n_right) * r * p * q + n * m * pairs * p * q
+    p = left.inputs.shape[-1]
+    ghost = n_pairs * n_left * n_right * (p + n_kernels * (q + GHOST_COST))
+    return ghost < (n * n_left + m * n_right) * r * p * q + n_pairs * n_kernels * p * q
 
 
 def _ghost(left, right, most):
     """Products of inputs times products of gradients, summed over pairs of positions."""
-    (n, n_left, r, q), (m, n_right) = left.gradients.shape, right.gradients.shape[:2]
-    itemsize, found = right.gradients.dtype.itemsize, []
-    step = max(1, int(most / (2 * n_left * n_right * m * r * r * itemsize)))
-    h = right.gradients.reshape(-1, q).swapaxes(0, 1)
+    (n, n_left, r, _), (m, n_right) = left.gradients.shape, right.gradients.shape[:2]
+    fitting = most / (2 * n_left * n_right * r * r * right.gradients.dtype.itemsize)
+    columns = max(1, min(m, int(fitting)))
+    step, found = max(1, int(fitting / columns)), []
     for start in range(0, n, step):
         part = left.rows(slice(start, start + step))
-        K = part.gradients.reshape(-1, q) @ h
-        K = K.reshape(-1, n_left, r, m, n_right, r)
-        K *= _products(part.inputs, right.inputs)[:, :, None, :, :, None]
-        found.append(as_numpy(K.sum((1, 4)) if n_left * n_right > 1 else K[:, 0, :, :, 0]))
-    return found[0] if len(found) == 1 else np.concatenate(found)
+        parts = (right.rows(slice(j, j + columns)) for j in range(0, m, columns))
+        found.append(_joined([_ghost_of_all(part, each) for each in parts], 2))
+    return _joined(found, 0)
+
+
+def _joined(parts, axis):
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+
+
+def _ghost_of_all(left, right):
+    """`_ghost` of all pairs of rows at once."""
+    (_, n_left, r, q), n_right = left.gradients.shape, right.gradients.shape[1]
+    K = left.gradients.reshape(-1, q) @ right.gradients.reshape(-1, q).swapaxes(0, 1)
+    K = K.reshape(-1, n_left, r, len(right.gradients), n_right, r)
+    K *= _products(left.inputs, right.inputs)[:, :, None, :, :, None]
+    return as_numpy(K.sum((1, 4)) if n_left * n_right > 1 else K[:, 0, :, :, 0])
 
 
 def _products(a, b):
@@ -165,18 +169,32 @@ def _gradients(signal, columns=slice(None), is_sign=False):
     return (_sign(J) if is_sign else J).reshape(n, r, q, -1)
 
 
-def _as_vectors(left, right):
-    """Both sides, with the columns of a unit matrix for tokens, of those that occur."""
-    if not left.is_tokens:
-        return left, right
-    known = np.unique(np.concatenate([as_numpy(side.inputs).ravel() for side in (left, right)]))
-    return (_vectors(left, known), _vectors(right, known))
+def _signed(left, right, signs):
+    """Both sides, with signs of signals where these have the signs of gradients, and other signs.
+
+    The latter are still to be taken, of gradients that are sums over positions. Those by tokens
+    have one term each, once equal tokens of a row are joined.
+    """
+    if any(signs) and left.is_tokens:
+        left, right = _by_token(left), _by_token(right)
+    sides, rest = [], []
+    for side, is_sign in zip((left, right), signs, strict=True):
+        is_single = side.is_tokens or side.inputs.shape[1] == 1
+        sides.append(_signs_of(side) if is_sign and is_single else side)
+        rest.append(is_sign and not is_single)
+    return *sides, tuple(rest)
 
 
-def _vectors(signal, known):
-    """Signals with inputs (n, T, number of known tokens) of zeros and ones, in NumPy."""
+def _by_token(signal):
+    """Signals, in NumPy, whose gradients at the first of equal tokens of a row are their sum."""
     g, tokens = as_numpy(signal.gradients), as_numpy(signal.inputs)
-    return signal._replace(inputs=(tokens[..., None] == known).astype(g.dtype), gradients=g)
+    keys = (np.arange(len(tokens))[:, None] * (tokens.max() + 1) + tokens).ravel()
+    order = keys.argsort(kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    flat = g.reshape(-1, *g.shape[2:])
+    total = np.zeros_like(flat)
+    total[order[starts]] = np.add.reduceat(flat[order], starts)
+    return signal._replace(inputs=tokens, gradients=total.reshape(g.shape))
 
 
 def _signs_of(signal):

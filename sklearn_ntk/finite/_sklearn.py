@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._runtime.check import read_rows
-from ._readers import chosen
+from ._readers import chosen, with_rows
 from ._signals import Signal
 
 
@@ -44,7 +44,7 @@ class Reader:
 
     def prepare(self, X):
         """Checked rows."""
-        X, n_columns = read_rows(X), len(self._weights[0][0])
+        X, n_columns = with_rows(read_rows(X)), len(self._weights[0][0])
         if X.shape[1] != n_columns:
             raise ValueError(
                 f"X must have the {n_columns} columns of the fit; got {X.shape[1]}: pass the same "
@@ -81,6 +81,10 @@ class Reader:
     def outputs(self, X):
         """Outputs (n, k)."""
         return self._inputs(X)[1]
+
+    def in_double(self, X):
+        """The reader itself."""
+        return self
 
     def hidden(self, X):
         """Inputs of the last layer."""

@@ -154,6 +154,18 @@ def test_what_depends_on_data(name):
     assert_allclose(features @ features.T, own, **tolerance)
 
 
+def test_operations_that_torch_batches_wrongly():
+    """Of two rows and two functions of a rectifier with a slope for each unit, in torch 2.13."""
+    torch.manual_seed(0)
+    parts = [nn.Linear(6, 8), nn.PReLU(8), nn.Linear(8, 8), nn.GLU(), nn.Linear(4, 2)]
+    model, X = nn.Sequential(*parts).double(), torch.randn(5, 6, dtype=torch.float64)
+    for rows in (X[:2], X[1:3], X):
+        J = gradients(model, rows)
+        K = np.einsum("ikp,jlp->ijkl", J, J)
+        found = empirical_ntk(model, rows, outputs="blocks")
+        assert_allclose(found, K, rtol=0, atol=1e-13 * np.abs(K).max())
+
+
 def test_gradients_that_vanish_at_the_start():
     """A last layer of zeros hides a second use of a weight until it is trained."""
 

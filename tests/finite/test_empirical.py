@@ -195,6 +195,8 @@ def test_kernel_itself():
         ({"outputs": 3}, "outputs must be a number from 0 to 2; got 3"),
         ({"formula": "adam"}, "formula must be one of sgd, .*; got 'adam'"),
         ({"layers": ["0", "7"]}, "got '7': choose from 0, 1, 2"),
+        ({"layers": []}, r"got \[\]: choose from 0, 1, 2"),
+        ({"layers": ()}, r"got \[\]: choose from 0, 1, 2"),
         ({"memory": "lots"}, "memory must be a number of bytes > 0 or a text .*; got 'lots'"),
         ({"memory": 0}, "memory must be .*; got 0"),
     ],
@@ -224,5 +226,9 @@ def test_refusals_of_models():
         EmpiricalNTKKernel(model, formula="asymmetric_signgd").diag(X)
     with pytest.raises(ValueError, match="outputs must not be 'blocks'"):
         tangent_features(model, X, outputs="blocks")
+    with pytest.raises(ValueError, match="outputs must be one of mean, trace, sum or the number"):
+        empirical_ntk_diagonal(model, X, outputs="blocks")
+    with pytest.raises(ValueError, match=r"X must have rows; got shape \(0, 5\): pass at least"):
+        empirical_ntk(model, X[:0])
     with pytest.raises(ValueError, match="n_components must be at least 2; got 1"):
         tangent_features(model, X, 1)

@@ -174,6 +174,23 @@ def test_derivatives_of_activations(name):
     assert_allclose(derivative(act, x), expected, rtol=1e-7, atol=1e-8)
 
 
+FUNCTIONS = {
+    "where": lambda x: np.where(x > 0.0, x, 0.1 * x * x),
+    "between": lambda x: np.where((x > -1.0) & ~(x > 1.0), np.sin(x), 1.0),
+    "root": lambda x: (1.0 + x * x) ** 0.5,
+    "inverse": lambda x: (1.0 + x * x) ** -1.5,
+    "exponent": lambda x: 1.5**x,
+    "constant": lambda x: x + x**0,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives_of_functions(name):
+    x, act = np.linspace(-2.5, 2.4, 40), Elementwise(FUNCTIONS[name], lambda c, u, v: c)
+    expected = (act.fn(x + 1e-6) - act.fn(x - 1e-6)) / 2e-6
+    assert_allclose(derivative(act, x), expected, rtol=1e-7, atol=1e-8)
+
+
 def test_functions_of_the_user():
     network = sample_network((Dense(), Numerical(np.arctan), Dense()), 4, n_inputs=2)
     assert network([[1.0, 2.0]]).shape == (1, 1)
@@ -210,6 +227,16 @@ def hypotenuse(x):
             (Dense(), Numerical(hypotenuse), Dense()),
             {"n_inputs": 2},
             "cannot be drawn, as the derivative of hypot is not known",
+        ),
+        (
+            (Dense(), Elementwise(lambda x: np.select([x > 0.0], [x]), lambda c, u, v: c), Dense()),
+            {"n_inputs": 2},
+            "cannot be drawn, as select is not known. Take another activation",
+        ),
+        (
+            (Dense(), Elementwise(lambda x: x.clip(0.0), lambda c, u, v: c), Dense()),
+            {"n_inputs": 2},
+            "cannot be drawn, as it is more than arithmetic and ufuncs: .Moving. object has no",
         ),
         (
             (Residual((Dense(),)), Dense()),

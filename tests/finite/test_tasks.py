@@ -20,7 +20,7 @@ from sklearn_ntk.finite import (  # noqa: E402
 )
 
 TOKENS = ("tokens", "tied tokens")  # torch's two modes differ in the vector for padding
-BACKWARDS = ("opaque", "no rule for several outputs", "weight norm", *TOKENS)
+BACKWARDS = ("opaque", "no rule for several outputs", "weight norm", "gated", *TOKENS)
 
 
 def moved(model, size=0.3):
@@ -100,6 +100,25 @@ def test_constants_of_parameters():
     expected = model(X) + X @ step.T / model.weight.norm()
     assert_allclose(linear(input=X).detach(), expected.detach(), rtol=1e-12, atol=1e-14)
     assert not linear.has_forward_mode
+
+
+@pytest.mark.parametrize("name", ["perceptron", "weight norm", "encoder", "instance norm"])
+def test_gradients_with_respect_to_rows(name):
+    """They reach what is in front of a linear model, in both modes."""
+    if name == "instance norm":
+        X = model_and_rows("encoder")[1]
+        parts = [nn.Conv1d(5, 4, 3), nn.InstanceNorm1d(4, affine=True), nn.Flatten()]
+        model = nn.Sequential(*parts, nn.Linear(16, 2)).double()
+    else:
+        model, X = model_and_rows(name)
+    linear = TaskVector(moved(model), model).apply_to(Linearized(model))
+    rows, step = X.clone().requires_grad_(), torch.randn_like(X)
+    weights = torch.randn_like(linear(X)).detach()
+    (found,) = torch.autograd.grad((linear(rows) * weights).sum(), rows)
+    with torch.no_grad():
+        ends = [(linear(X + size * step) * weights).sum() for size in (1e-6, -1e-6)]
+    assert_allclose((found * step).sum(), (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
+    assert linear.has_forward_mode == (name not in BACKWARDS)
 
 
 def test_rows_of_another_shape():
@@ -210,5 +229,11 @@ def test_refusals():
         vector + 1
     with pytest.raises(ValueError, match=r"got \[0.5, 1.0\] without validate"):
         normalized_accuracy(model, {"a": vector}, len, [0.5, 1.0])
+    with pytest.raises(ValueError, match="scale must have at least one entry; got none"):
+        normalized_accuracy(model, {"a": vector}, len, [], validate=len)
+    with pytest.raises(ValueError, match="vectors must have at least one entry; got none"):
+        normalized_accuracy(model, {}, len)
+    with pytest.raises(TypeError, match="returns a tensor; got tuple: wrap it in a module"):
+        Linearized(nn.LSTM(6, 5))(torch.randn(3, 4, 6))
     with pytest.raises(ValueError, match=r"got 0\.0 for 'a': leave it out, or train longer"):
         normalized_accuracy(model, {"a": vector}, lambda *_: 0.0)

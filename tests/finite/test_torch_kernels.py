@@ -101,6 +101,15 @@ def test_layers():
         empirical_ntk(model, X, layers="body")
 
 
+def test_inference_mode():
+    """Torch has no gradients there, whatever else is switched on."""
+    model, X = model_and_rows("perceptron")
+    with torch.inference_mode():
+        with pytest.raises(RuntimeError, match=r"needs gradients: leave torch\.inference_mode"):
+            empirical_ntk(model, X)
+        assert empirical_nngp(model, X).shape == (5, 5)
+
+
 def test_gradients_and_flags_stay_as_they_are():
     model, X = model_and_rows("convolution")
     X = X.requires_grad_()
@@ -153,6 +162,7 @@ def test_hidden_layer():
         (nn.Sequential(*pair, nn.Flatten()), torch.randn(4, 5, 6)),
         (nn.Sequential(*pair, nn.Unflatten(1, (3, 1)), nn.Conv1d(3, 2, 1), nn.Flatten()), X),
         (Returning(lambda y: torch.cat([y, y], 1)), X),
+        (nn.Sequential(*pair, nn.ReLU(inplace=True)), X),
     ):
         with pytest.raises(ValueError, match=r"whose outputs are others: pass a part"):
             empirical_nngp(model.double(), rows)
@@ -271,5 +281,8 @@ def test_other_arguments():
             empirical_ntk(model, missing)
     with pytest.raises(ValueError, match=r"X must have rows; got shape \(0, 6\)"):
         empirical_ntk(model, X[:0])
+    for rows in ({"x": X}, [[1.0], [1.0, 2.0]], [["a"]]):
+        with pytest.raises(ValueError, match=r"X must be a tensor or an array of numbers.*; got"):
+            empirical_ntk(model, rows)
     with pytest.raises(ValueError, match="outputs must be a number from 0 to 2; got 3"):
         empirical_ntk(model, X, outputs=3)

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 torch = pytest.importorskip("torch")
 
-from sklearn_ntk.activations import ACTIVATIONS  # noqa: E402
+from sklearn_ntk.activations import ACTIVATIONS, Elementwise  # noqa: E402
 from sklearn_ntk.architectures import transformer  # noqa: E402
 from sklearn_ntk.finite import empirical_nngp, empirical_ntk, sample_network  # noqa: E402
 from sklearn_ntk.finite._kernels import ntk  # noqa: E402
@@ -20,6 +20,7 @@ from sklearn_ntk.layers import (  # noqa: E402
     Flatten,
     GlobalAvgPool,
     Input,
+    LayerNorm,
     Recurrent,
     SelfAttention,
 )
@@ -75,6 +76,30 @@ def test_activations(name):
     K = empirical_ntk(network, X)
     found = empirical_ntk(network.to_torch(), X)
     assert_allclose(found, K, rtol=0, atol=1e-13 * np.abs(K).max())
+
+
+def function(x):
+    """With `numpy.where`, truth values and a root."""
+    return np.where((x > -0.5) & ~(x > 1.0), (1.0 + x * x) ** 0.5, 0.3 * x)
+
+
+def test_functions_of_the_user():
+    act = Elementwise(function, lambda c, u, v: c)
+    network = sample_network((Dense(), act, Dense()), 6, n_inputs=3, random_state=0)
+    X = np.random.default_rng(0).standard_normal((4, 3))
+    found = network.to_torch()(torch.as_tensor(X)).detach().numpy()
+    assert_allclose(found, network(X), rtol=1e-12)
+    assert_allclose(empirical_ntk(network.to_torch(), X), empirical_ntk(network, X), rtol=1e-12)
+
+
+def test_constant_positions():
+    """Behind a normalisation of zeros gradients are finite, and the same."""
+    layers = (Input(3, 2), Dense(1.0, 0.0), LayerNorm(), "relu", Flatten(), Dense())
+    network = sample_network(layers, 8, random_state=0)
+    X = np.random.default_rng(0).standard_normal((4, 6))
+    X[1, :2] = 0.0
+    K = empirical_ntk(network, X)
+    assert_allclose(empirical_ntk(network.to_torch(), X), K, rtol=0, atol=1e-12 * K.max())
 
 
 def test_single_precision():

@@ -170,6 +170,11 @@ OF_LSTM = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 MODELS = {
     "perceptron": (_perceptron, "rows", []),
     "one output": (Column, "rows", []),
+    "gated": (
+        lambda: nn.Sequential(nn.Linear(6, 8), nn.GLU(), nn.Linear(4, 3)),
+        "rows",
+        [],
+    ),
     "in place": (lambda: _perceptron(relu=nn.ReLU(True)), "rows", []),
     "tied": (Tied, "rows", []),
     "frozen": (_frozen, "rows", []),

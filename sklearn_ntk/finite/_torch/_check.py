@@ -21,7 +21,7 @@ from math import hypot, inf
 import torch
 from torch import nn
 
-from ._jacobians import gradients
+from ._jacobians import gradients, real
 from ._record import norm
 
 N_VECTORS = 4
@@ -80,6 +80,18 @@ def _holds(entry, true, w, c, generator):
     p = len(V)  # which the ones of a bias follow
     found = g.T @ torch.cat([a[:, :p] @ V, a[:, p:]], 1)
     return _is_near(found, torch.cat([G @ V, *(each[:, None] for each in bias)], 1), most)
+
+
+def are_right(J, parameters, w, c, true):
+    """Whether Jacobians (n, r, P) of the general route give the `weighted_gradients`.
+
+    Torch has operations whose gradients are wrong for some numbers of rows and functions at a time.
+    """
+    sums = torch.einsum("nr,nrp->p", (w[:, None] * c).to(J), J.detach())
+    parts = [real(true[id(each)]).flatten() for each in parameters]
+    norms, found = [norm(part) for part in parts], sums.split([part.numel() for part in parts])
+    most = [4.0 * torch.finfo(w.dtype).eps ** 0.5 * (size + 1e-3 * hypot(*norms)) for size in norms]
+    return all(map(_is_near, found, parts, most))
 
 
 def _is_near(found, expected, most):

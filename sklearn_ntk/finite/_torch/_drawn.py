@@ -61,7 +61,14 @@ class _TorchSpace:
         return torch.softmax(x, -1)
 
 
-_OTHER_NAMES = {"power": "pow", "ndtr": torch.special.ndtr, "expit": torch.sigmoid}
+_OTHER_NAMES = {
+    "power": "pow",
+    "ndtr": torch.special.ndtr,
+    "expit": torch.sigmoid,
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "invert": "logical_not",
+}
 """Functions of torch that are called otherwise than the ufuncs."""
 
 
@@ -75,7 +82,17 @@ class _OnTensor(Standing):
         """The result of torch's function for a ufunc; truth values are numbers."""
         function = _OTHER_NAMES.get(ufunc.__name__, ufunc.__name__)
         function = getattr(torch, function) if isinstance(function, str) else function
+        tensors, like = self._tensors(inputs)
+        return _OnTensor(function(*tensors).to(like))
+
+    def either(self, condition, *inputs):
+        """The result of `numpy.where`."""
+        (condition, *inputs), _ = self._tensors([condition, *inputs])
+        return _OnTensor(torch.where(condition != 0.0, *inputs))
+
+    def _tensors(self, inputs):
+        """Inputs as tensors of the type of the first that stands for one, and that one."""
         like = next(each.tensor for each in inputs if isinstance(each, _OnTensor))
         options = {"dtype": like.dtype, "device": like.device}
         tensors = (each.tensor if isinstance(each, _OnTensor) else each for each in inputs)
-        return _OnTensor(function(*(torch.as_tensor(x, **options) for x in tensors)).to(like))
+        return [torch.as_tensor(each, **options) for each in tensors], like

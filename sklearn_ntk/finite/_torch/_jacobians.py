@@ -26,9 +26,14 @@ def jacobians(model, rows, seeds, parameters, chunk):
             warnings.filterwarnings("ignore", "There is a performance drop")
             found = vmap(jacrev(functions), (None, 0), chunk_size=chunk)(detached, rows)
     except (RuntimeError, NotImplementedError):
-        return torch.stack([_of_row(model, row[None], seeds, parameters) for row in rows])
+        return by_rows(model, rows, seeds, parameters)
     shape = (len(rows), len(seeds), -1)
     return torch.cat([real(found[name]).reshape(shape) for name in parameters], 2)
+
+
+def by_rows(model, rows, seeds, parameters):
+    """The same as `jacobians`, row by row, each by backward passes of its own."""
+    return torch.stack([_of_row(model, row[None], seeds, parameters) for row in rows])
 
 
 def _of_row(model, row, seeds, parameters):

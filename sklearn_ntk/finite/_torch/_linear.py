@@ -6,9 +6,12 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 from torch.func import functional_call, jvp
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
-from ._state import copied, plain, put_back
+from ._jacobians import gradients
+from ._state import copied, plain, put_back, tensors
 
 with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -88,12 +91,20 @@ class Linearized(nn.Module):
         start = {name: start[name] for name in rates}
 
         def outputs(parameters):
-            return functional_call(self.base, parameters, inputs, named)
+            found = functional_call(self.base, parameters, inputs, named)
+            if not isinstance(found, torch.Tensor):
+                raise TypeError(
+                    f"Linearized needs a module that returns a tensor; got {type(found).__name__}: "
+                    f"wrap it in a module that returns its outputs."
+                )
+            return found
 
-        with _differentiable(self.base), put_back(self.base):
+        is_layer = any(each.requires_grad for each in tensors([*inputs, named]))
+        with _differentiable(self.base, is_layer), put_back(self.base):
             found = self._in_forward_mode(outputs, start, rates) if self.has_forward_mode else None
             if found is None:
-                found = _by_two_passes(outputs, start, rates)  # which may raise, as the module does
+                # this may raise, as the module does
+                found = _by_two_passes(outputs, start, rates, is_layer)
                 self.has_forward_mode = False
             return found
 
@@ -114,27 +125,35 @@ class Linearized(nn.Module):
 
 
 def _is_forward_mode_right(outputs, start):
-    """Whether both modes find the same derivative along a random direction, where both are."""
+    """Whether both modes find the same derivative along a random direction, where both are.
+
+    Raises an error where torch cannot go back through forward mode, as training does.
+    """
     generator = torch.Generator().manual_seed(0)
     rates = {
         name: torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each)
         for name, each in start.items()
     }
-    with torch.no_grad():
+    try:
+        moved = _by_two_passes(outputs, start, rates).detach()
+    except (RuntimeError, NotImplementedError):
+        return True
+    with torch.enable_grad():
+        rates = {name: each.requires_grad_() for name, each in rates.items()}
         value, derivative = jvp(outputs, (start,), (rates,))
-        try:
-            expected = _by_two_passes(outputs, start, rates) - value
-        except (RuntimeError, NotImplementedError):
-            return True
+        gradients(derivative.sum(), rates.values())
+    value, derivative = value.detach(), derivative.detach()
+    expected = moved - value
     tolerance = 4.0 * torch.finfo(value.dtype).eps ** 0.5
     return bool((derivative - expected).norm() <= tolerance * expected.norm())
 
 
-def _by_two_passes(outputs, start, rates):
+def _by_two_passes(outputs, start, rates, is_layer=False):
     """Outputs and their derivative along ``rates``, for operations without forward mode.
 
     The gradient with respect to the parameters is linear in the weights u of the outputs; that of
     its product with the rates, with respect to u, is the derivative.
+    If this ``is_layer`` behind others, gradients reach its inputs.
     """
     with torch.enable_grad():
         start = {name: each.detach().requires_grad_() for name, each in start.items()}
@@ -146,15 +165,55 @@ def _by_two_passes(outputs, start, rates):
             (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
         )
         (derivative,) = torch.autograd.grad(product, u, **options)
-    found = value.detach() + derivative
+        found = (value if is_layer else value.detach()) + derivative
     return found if torch.is_grad_enabled() else found.detach()
 
 
+def _layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """`torch.nn.functional.layer_norm` by arithmetic."""
+    axes = tuple(range(-len(normalized_shape), 0))
+    variance, mean = torch.var_mean(input, axes, correction=0, keepdim=True)
+    y = (input - mean) * (variance + eps).rsqrt()
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _instance_norm(input, weight=None, bias=None, use_input_stats=True, eps=1e-5, **averages):
+    """`torch.nn.functional.instance_norm` by arithmetic, where averages are those of the input."""
+    if not use_input_stats:
+        options = {"use_input_stats": False, "eps": eps, **averages}
+        return functional.instance_norm(input, weight=weight, bias=bias, **options)
+    shape = (-1, *(1 for _ in input.shape[2:]))
+    weight, bias = (each if each is None else each.reshape(shape) for each in (weight, bias))
+    return _layer_norm(input, input.shape[2:], weight, bias, eps)
+
+
+_BY_ARITHMETIC = {
+    functional.layer_norm: _layer_norm,
+    functional.instance_norm: _instance_norm,
+}
+
+
+class _Composed(TorchFunctionMode):
+    """Where normalisations that torch has as one function are made of arithmetic.
+
+    In derivatives along a direction, torch takes means and variances of theirs as constants.
+    """
+
+    def __torch_function__(self, function, types, arguments=(), named=None):
+        return _BY_ARITHMETIC.get(function, function)(*arguments, **(named or {}))
+
+
 @contextmanager
-def _differentiable(module):
-    """Switch off what has no forward mode: fused attention, and oneDNN for recurrences."""
+def _differentiable(module, is_layer):
+    """Switch off what has no forward mode: fused attention, and oneDNN for recurrences.
+
+    If this ``is_layer``, whose inputs need gradients, also normalisations without right ones.
+    """
     kinds = {kind for each in module.modules() for kind in type(each).__mro__}
     with ExitStack() as stack:
+        if is_layer:
+            stack.enter_context(_Composed())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if nn.RNNBase in kinds:
             was_enabled = torch.backends.mkldnn.set_flags(False)[0]

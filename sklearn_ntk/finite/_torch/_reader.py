@@ -1,15 +1,16 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
+import reprlib
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
 
-from .._readers import OtherRoutes, chosen
+from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
-from ._check import is_chain, weighted_gradients, wrong_parameters
-from ._jacobians import gradients, jacobians, real
+from ._check import are_right, is_chain, weighted_gradients, wrong_parameters
+from ._jacobians import by_rows, gradients, jacobians, real
 from ._record import differentiate, join, read_outputs, run
 from ._refusals import refuse, refuse_dependent
 from ._state import copied, leaves_model, plain
@@ -27,7 +28,7 @@ class Reader:
         model = plain(model)
         refuse(model)
         trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
-        if not trained and layers != ():
+        if not trained and layers is not False:
             raise ValueError(
                 f"A kernel needs trained parameters; got {type(model).__name__} with none: set "
                 f"requires_grad of some."
@@ -41,14 +42,15 @@ class Reader:
 
         Arrays get the precision of the first parameter, and so do tensors in one that none has.
         """
+        if self.layers and torch.is_inference_mode_enabled():
+            raise RuntimeError("A kernel needs gradients: leave torch.inference_mode() for it.")
         is_tensor, parameters = isinstance(X, torch.Tensor), list(self.model.parameters())
-        rows = X if is_tensor else torch.from_numpy(np.array(X))
+        rows = X if is_tensor else _read(X)
         rows = rows.detach().to(parameters[0].device if parameters else rows.device).contiguous()
         dtypes = [each.dtype for each in parameters if each.is_floating_point()]
         if dtypes and (rows.is_floating_point() or rows.dtype == torch.bool):
             rows = rows if is_tensor and rows.dtype in dtypes else rows.to(dtypes[0])
-        if not rows.ndim or not len(rows):
-            raise ValueError(f"X must have rows; got shape {tuple(rows.shape)}: pass at least one.")
+        with_rows(rows)
         if self._routes is None:
             self._measure(rows[:1])
         return rows
@@ -84,7 +86,7 @@ class Reader:
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
         seeds, general, found = torch.as_tensor(seeds).to(self._like), self.general, []
-        outputs, entries = self._entries(rows, seeds)
+        outputs, entries, expected = self._entries(rows, seeds)
         for (names, *_), entry in entries:
             inputs = entry.inputs
             if inputs is None:
@@ -95,19 +97,25 @@ class Reader:
             found.append(Signal(names[0], _array(inputs), _array(g)))
         if general:
             J = jacobians(self.model, rows, seeds, general, self._chunk(len(seeds)))
+            if expected is not None and not are_right(J, general.values(), *expected):
+                J = by_rows(self.model, rows, seeds, general)
             ones = J.new_ones((len(rows), 1, 1))
             found.append(Signal("others", _array(ones), _array(J[:, None])))
         return _array(outputs), found
 
     def _entries(self, rows, seeds):
-        """Outputs, and pairs of names, with what else tells entries apart, and `Joined` entries."""
+        """Outputs, pairs of names, with what else tells entries apart, and `Joined` entries.
+
+        Last comes what the check compares with, or None if it is not needed.
+        """
         general = self._routes.general
         names = {id(each): name for name, each in self._trained.items() if name not in general}
         outputs, seen = run(self.model, rows, names)
         _refuse_infinite(outputs)
         is_as_seen = not self._check or is_chain(outputs, seen)
-        hooked = [self._trained[name] for name in names.values()]
-        expected = None if is_as_seen else weighted_gradients(outputs, seeds, hooked)
+        expected = None
+        if not is_as_seen:
+            expected = weighted_gradients(outputs, seeds, list(self._trained.values()))
         uses, wrong = differentiate(outputs, seen, seeds)
         outputs = outputs.detach()  # and what autograd keeps goes
         entries = join(uses, names)
@@ -122,7 +130,7 @@ class Reader:
             own = tuple(names[id(each)] for each in entry.parameters)
             found.append(((own, entry.use.kind, entry.use.part), entry))
         order = self._routes.confirmed([key for key, _ in found], set(names.values()), wrong)
-        return outputs, sorted(found, key=lambda pair: order.index(pair[0]))
+        return outputs, sorted(found, key=lambda pair: order.index(pair[0])), expected
 
     def row_bytes(self, rows, seeds):
         """Memory of the signals of a row, with what autograd keeps on the way."""
@@ -160,9 +168,11 @@ class Reader:
         return {name: as_numpy(_array(real(each).clone())) for name, each in self._trained.items()}
 
     def outputs(self, rows):
-        """Outputs (n, k) as an array."""
+        """Outputs (n, k) as an array, of so many rows at a time that activations take 64 MB."""
+        step = int(np.clip(2**26 / (self._sizes[2] + 1), 1, len(rows)))
         with torch.no_grad():
-            return _in_double(read_outputs(self.model(rows), len(rows)))
+            parts = [read_outputs(self.model(part), len(part)) for part in rows.split(step)]
+        return _in_double(torch.cat(parts))
 
     def move(self, rows, weigh):
         """Add gradients to the chosen parameters: see `sklearn_ntk.finite._readers`."""
@@ -182,8 +192,9 @@ class Reader:
         seen = []
 
         def keep(module, arguments, named, put_out):
-            if put_out.shape[:1] == rows.shape[:1]:
-                seen.append((arguments[0] if arguments else named["input"], put_out))
+            taken = arguments[0] if arguments else named["input"]
+            if taken.ndim == 2 and len(taken) == len(rows):  # copies: what comes may be in place
+                seen.append((taken.clone(), put_out.clone()))
 
         linear = [each for each in self.model.modules() if isinstance(each, nn.Linear)]
         handles = [each.register_forward_hook(keep, with_kwargs=True) for each in linear]
@@ -198,7 +209,7 @@ class Reader:
             with torch.no_grad():
                 refuse_dependent(self.model, rows, outputs)
         for taken, put_out in reversed(seen):
-            if taken.ndim == 2 and torch.equal(put_out, outputs):
+            if torch.equal(put_out, outputs):
                 return _array(taken)
         raise ValueError(
             f"The kernel of the last hidden layer needs a model that ends in a Linear module for "
@@ -243,6 +254,18 @@ def _counting_saved(model):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         yield found
+
+
+def _read(X):
+    """Tensor of an array of numbers; raises ValueError."""
+    try:
+        return torch.from_numpy(np.array(X))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"X must be a tensor or an array of numbers with the rows on its first axis; got "
+            f"{reprlib.repr(X)}: make rows equally long, and wrap a model of several inputs in a "
+            f"module that takes one."
+        ) from None
 
 
 def _refuse_infinite(outputs):

@@ -17,17 +17,17 @@ def copied(model):
 
     Old weight normalisation and pruning hold such weights, which torch does not copy.
     """
-    held = [each for module in model.modules() for each in _tensors(vars(module))]
+    held = [each for module in model.modules() for each in tensors(vars(module))]
     return deepcopy(model, {id(each): each.detach().clone() for each in held if not each.is_leaf})
 
 
-def _tensors(held):
+def tensors(held):
     """Yield all tensors of dicts, lists and tuples within each other."""
     if isinstance(held, torch.Tensor):
         yield held
     elif isinstance(held, (dict, list, tuple)):
         for each in held.values() if isinstance(held, dict) else held:
-            yield from _tensors(each)
+            yield from tensors(each)
 
 
 @contextmanager

@@ -175,6 +175,9 @@ def normalized_accuracy(base, vectors, score, scale=1.0, *, validate=None):
                  scale=1.0, validated=None)
     """
     scales = read_array(np.atleast_1d(scale), "scale", "a number or several", "give one", [1])
+    if not vectors or not len(scales):
+        empty = "scale" if vectors else "vectors"
+        raise ValueError(f"{empty} must have at least one entry; got none.")
     if (validate is None) != (np.ndim(scale) == 0):
         raise ValueError(
             "scale must be one number, or several with validate to choose among them; got "
