@@ -171,7 +171,7 @@ class NTKRandomFeatures(
         check_memory(n_bytes, f"An array of features of shape {shape}", "take fewer rows at a time")
         found = np.empty(shape, dtype)
         with np.errstate(over="ignore", invalid="ignore"):
-            for rows in chunks(*shape):
+            for rows in chunks(len(X), max(X.shape[1], shape[1])):  # of which there are copies
                 found[rows] = self._network.features(X[rows])
         if not np.isfinite(found).all():
             raise OutOfRange(

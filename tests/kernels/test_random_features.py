@@ -1,6 +1,7 @@
 """Random features: their mean and error, scikit-learn's checks, precision, refusals."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn_ntk import NNGPKernel, NTKKernel, NTKRandomFeatures
 from sklearn_ntk.activations import Elementwise, Numerical, as_activation
 from sklearn_ntk.finite._random_features import _directions, draw_features, shapes_of
+from sklearn_ntk.gram import _operator
 from sklearn_ntk.layers import Conv
 
 KERNELS = {"nngp": NNGPKernel, "ntk": NTKKernel}
@@ -156,6 +158,21 @@ def test_parts_of_many_rows():
     F = model.transform(X)
     for start in (0, 2999, 5990):
         assert_allclose(F[start : start + 10], model.transform(X[start : start + 10]), atol=1e-13)
+
+
+def test_memory_of_rows_of_many_columns(monkeypatch):
+    """Rows in units of their mean square are copies, of a part of the rows at a time."""
+    monkeypatch.setattr(_operator, "CHUNK", 2**16)
+    X = np.ones((300, 2000))
+    model = NTKRandomFeatures(2, depth=1, random_state=0).fit(X[:1])
+    tracemalloc.start()
+    try:
+        F = model.transform(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.75 * X.nbytes
+    assert_allclose(F, np.broadcast_to(F[0], F.shape))
 
 
 # --- Refusals ------------------------------------------------------------------------------------
