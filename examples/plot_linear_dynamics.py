@@ -6,7 +6,7 @@ it, of Fashion-MNIST. Left, the loss of the network, of its linear model, by the
 at the start, and of the infinitely wide network from the same outputs; in the middle, changes;
 right, how far predictions for new images are from both. The kernel at the start is the better
 predictor. ``--width 2048`` is the width of the paper; ``--single 1`` trains in single precision, as
-there, by torch, in an eighth of the time.
+there, by torch, in less than half of the time.
 """
 
 import matplotlib.pyplot as plt

@@ -164,6 +164,11 @@ def _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
     step = max(1, fitting // 2)
     if len(X) + (0 if is_same else len(Y)) <= fitting:
         step = max(len(X), len(Y))
+    elif getattr(reader, "has_noise", False):
+        raise ValueError(
+            "memory must be enough for all rows at once, as Dropout of a drawn network makes other "
+            "noise at each run: increase it, or take fewer rows."
+        )
     for start in range(0, len(X), step):
         rows = slice(start, start + step)
         left = reader.signals(X[rows], seeds)[1]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..activations import Abs, Identity, ReLU
 from ._functions import derivative
+from ._running import times
 
 MECHANISMS = {"identity": Identity(), "relu": ReLU(), "abs": Abs()}
 """Activation of the scores of attention by name, but for softmax."""
@@ -40,7 +41,7 @@ class Affine(NamedTuple):
 
         def back(delta, record):
             record(self.place, inputs, delta)
-            below = delta @ space.matrix(self.place)[:n_channels].T
+            below = times(delta, space.matrix(self.place)[:n_channels].T)
             return (self.weight_var / self.divisor) ** 0.5 * below
 
         return space.multiply(self.place, inputs), back
@@ -230,9 +231,9 @@ class Recurrence(NamedTuple):
             for t in reversed(range(x.shape[1])):
                 slope = derivative(self.activation, gains[t])[:, None]
                 by_gains[:, t] = (delta[:, t] + carried) * slope
-                carried = carry * (by_gains[:, t] @ W[: self.width].T)
+                carried = carry * times(by_gains[:, t], W[: self.width].T)
             record(self.entry.place, np.stack(inputs, axis=1), by_gains)
             scale = (self.entry.weight_var / self.entry.divisor) ** 0.5
-            return scale * (by_gains @ W[self.width : self.width + x.shape[2]].T)
+            return scale * times(by_gains, W[self.width : self.width + x.shape[2]].T)
 
         return space.concat(states, 1), back

@@ -9,6 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 
+def times(x, matrix):
+    """An array (..., p) times a matrix (p, q), at once: `numpy.matmul` would go row by row."""
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
+
+
 class NumPySpace:
     """Operations on NumPy arrays, for matrices (p, q)."""
 
@@ -23,7 +28,7 @@ class NumPySpace:
 
     def multiply(self, place, inputs):
         """Inputs (..., p) times a matrix."""
-        return inputs @ self._matrices[place]
+        return times(inputs, self._matrices[place])
 
     def ones(self, like, shape):
         """Array of ones."""

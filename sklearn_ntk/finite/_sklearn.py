@@ -4,6 +4,7 @@ import numpy as np
 
 from .._runtime.check import read_rows
 from ._readers import chosen, with_rows
+from ._running import times
 from ._signals import Signal
 
 
@@ -71,7 +72,7 @@ class Reader:
                 a = np.concatenate([inputs[k], ones], axis=1)
                 found.append(Signal(str(k), a[:, None], g[:, None]))
             if k:
-                g = (g @ self._weights[k][0].T) * self._derivative(inputs[k])[:, None]
+                g = times(g, self._weights[k][0].T) * self._derivative(inputs[k])[:, None]
         return outputs, found[::-1]
 
     def row_bytes(self, X, seeds):

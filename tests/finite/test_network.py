@@ -159,6 +159,8 @@ def test_equal_seeds_give_equal_networks():
 def test_dropout_draws_noise_at_each_call():
     model, X = drawn("dropout", 200)
     assert not np.array_equal(model(X), model(X))
+    with pytest.raises(ValueError, match="memory must be enough for all rows at once, as Dropout"):
+        empirical_ntk(model, X, memory="10 kB")
     last = (*NETWORKS["dropout"][:3], Dense())
     model = sample_network(last, 30, n_inputs=6, random_state=0)
     quiet = sample_network((Dense(), "relu", Dense()), 30, n_inputs=6).replace(model.matrices)
