@@ -9,8 +9,9 @@ from .._runtime.device import on_host
 from . import _contours
 from ._methods import FLOW
 
-LARGEST_GROWTH = 100.0
-"""Training without a row diverges if it grows by the exponential of this."""
+LARGEST_GROWTH = 16.0
+"""Training without a row diverges if it grows by the exponential of this, by whose size residuals
+of all rows lose digits."""
 
 N_HALVINGS = 40
 """Halvings of the interval of an eigenvalue."""
@@ -257,10 +258,10 @@ class LeaveOneOut:
         if self.method.is_flow:
             return _contours.of_flow(self._rates(power * time, rest, more))
         rates, scale = self._rates(1.0, rest, more), self._scale(more)
-        if rates[0] * scale >= self.method.limit:  # an upper bound, without a row of large weight
+        if not more and rates[0] * scale >= self.method.limit:  # an upper bound
             scale = min(self._largest_without(rows) + self.alpha, scale)
         growth = -self.method.rate(rates[0] * scale)
-        if time * max(growth, 0.0) > LARGEST_GROWTH:
+        if power * time * max(growth, 0.0) > LARGEST_GROWTH:
             bound = self.learning_rate * self.method.limit / (rates[0] * scale)
             raise ValueError(
                 f"training must not diverge without one of the rows; got learning_rate="

@@ -1,5 +1,7 @@
 """Candidates of a search: points of its grid with all parameters, ridges and training times."""
 
+import numbers
+
 import numpy as np
 from sklearn.model_selection import ParameterGrid
 
@@ -24,7 +26,7 @@ REMEDIES = {
 def column(name, params):
     """Masked array of a parameter for ``cv_results_``, of numbers if all its values are."""
     values = [point[name] for point in params if name in point]
-    are_numbers = all(type(value) in (int, float) for value in values)
+    are_numbers = all(isinstance(value, numbers.Real) for value in values)
     masked = np.ma.masked_all(len(params), np.array(values).dtype if are_numbers else object)
     for k, point in enumerate(params):
         if name in point:

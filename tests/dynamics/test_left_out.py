@@ -240,6 +240,27 @@ def test_steps_without_a_row_are_those_of_training_without_it(method, count, sha
         assert_allclose(training.variances(count), variances, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", [Descent(), HeavyBall(0.5)], ids=repr)
+def test_rows_without_which_training_settles_keep_their_digits(method):
+    """Beside rows without which it grows, up to where that is refused."""
+    rows = np.random.default_rng(0).normal(size=(40, 5))
+    rows[0] *= 4.0  # without this one it settles
+    K, Y = rows @ rows.T + 1.0, np.sin(rows[:, :1])
+    training = stable(K, np.ones(40), 0.1, method, True, 0.995)
+    rest, sizes = np.arange(1, 40), []
+    other = Training(K[1:, 1:], None, 0.1, training.learning_rate, method)
+    for count in np.unique(np.geomspace(100, 10**4, 40).astype(int)):
+        try:
+            residuals = training.residuals(Y, count)
+        except ValueError as error:
+            assert "must not diverge without one of the rows" in str(error)
+            break
+        sizes.append(np.abs(residuals).max())
+        expected = Y[0] - other.predict(K[:1, rest], Y[rest], count)[0]
+        assert_allclose(residuals[0], expected, atol=1e-6)
+    assert 10.0 < max(sizes) < 1e8 and count < 10**4
+
+
 def test_rows_left_out_of_training_that_does_not_settle():
     K, Y, _ = problem(9)
     with pytest.raises(ValueError, match=r"no closed form for MomentumFlow.*: take HeavyBall"):

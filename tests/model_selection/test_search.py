@@ -163,6 +163,9 @@ def test_columns_of_a_frame_must_be_those_of_the_fit():
         search.predict(frame[list("jihgfedcba")], return_std=True)
     results = pd.DataFrame(search.cv_results_)
     assert results["param_depth"].dtype.kind == "i" and results["param_alpha"].dtype.kind == "f"
+    grid = {"depth": np.arange(1, 3), "bias_var": [0, 0.5]}
+    results = pd.DataFrame(NTKRegressorCV(grid).fit(frame, y).cv_results_)
+    assert results["param_depth"].dtype.kind == "i" and results["param_bias_var"].dtype.kind == "f"
 
 
 def test_class_weight():
