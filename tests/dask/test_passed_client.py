@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
 from sklearn_ntk._runtime import memory
@@ -20,7 +21,7 @@ from sklearn_ntk.dask import (  # noqa: E402
     _operator,
     gram,
 )
-from sklearn_ntk.dask._operator import Panels, on_worker  # noqa: E402
+from sklearn_ntk.dask._operator import ClusterOperator, Panels, on_worker  # noqa: E402
 from sklearn_ntk.engines.numba import count_threads  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -161,3 +162,13 @@ def test_a_task_takes_one_thread_and_each_thread_has_a_panel(client):
     panels = Panels(NTKKernel(), X, np.float64, client)
     assert len(panels._panels) == 2
     assert_allclose(panels @ np.ones(120), NTKKernel()(X).sum(axis=1))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_panels_and_products_have_the_noise_of_single_rows(client, dtype, monkeypatch):
+    monkeypatch.setattr(_operator, "ENTRIES", 1000)
+    X, kernel = data()[0], NTKKernel() + WhiteKernel(0.5)
+    expected, V = kernel(X), np.eye(120)
+    panels, operator = Panels(kernel, X, dtype, client), ClusterOperator(kernel, X, client)
+    assert_allclose(panels @ V.astype(dtype), expected, rtol=1e-6)
+    assert_allclose(operator @ V, expected, rtol=1e-12)
