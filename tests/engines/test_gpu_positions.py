@@ -345,7 +345,7 @@ def test_no_headers_and_no_missing_text(gradient, single):
     assert not any(word in text for word in ("(PARAMETERS)", "MAPS\n", "KERNEL "))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
 def test_registers(architecture):
     """Registers that let a processor hold several blocks; hardly any spills without derivatives."""

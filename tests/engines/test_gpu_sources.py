@@ -11,6 +11,7 @@ from sklearn_ntk.engines.sources import cuda, cuda_rows
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, lower
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+OLDEST, NEWEST = ARCHITECTURES[0], ARCHITECTURES[-1]
 NETWORKS = {
     "perceptron": lower(mlp(3)),
     "residual": lower(resmlp(2)),
@@ -35,7 +36,13 @@ def test_no_headers_and_no_missing_text(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        pytest.param(each, marks=() if each in (OLDEST, NEWEST) else pytest.mark.thorough)
+        for each in ARCHITECTURES
+    ],
+)
 def test_architectures(architecture):
     """Registers of a thread that let two blocks run at once, and hardly any spills."""
     for single in (False, True):
@@ -50,7 +57,7 @@ SPILLS = {"gelu": 600, "elu": 2500, "selu": 2500, "gabor": 400}
 """Bytes of registers that kernels with derivatives keep in memory, beyond a few, by activation."""
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CLOSED)
 def test_activations(name):
     program = lower(mlp(1, name))
@@ -61,7 +68,7 @@ def test_activations(name):
         assert spills <= (SPILLS.get(name, 32) if gradient else 32)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name):
     kinds = cuda.kinds_of(NETWORKS[name], name != "several NTKs", False)

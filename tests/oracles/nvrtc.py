@@ -1,4 +1,4 @@
-"""NVIDIA's compiler as a library, which needs no driver: the packages of the extra ``nvrtc``."""
+"""NVIDIA's compiler as a library, which needs no driver; it comes with the extra ``test``."""
 
 import ctypes
 import importlib.util
@@ -17,7 +17,7 @@ def library():
     folders = [] if found is None else found.submodule_search_locations
     files = [file for folder in folders for file in Path(folder).glob("lib/libnvrtc.so.*")]
     if not files:
-        pytest.skip("needs the extra nvrtc")
+        pytest.skip("needs nvidia-cuda-nvrtc-cu12, which this platform lacks")
     return ctypes.CDLL(str(files[0]))
 
 
