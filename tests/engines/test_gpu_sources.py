@@ -11,7 +11,6 @@ from sklearn_ntk.engines.sources import cuda, cuda_rows
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, lower
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
-OLDEST, NEWEST = ARCHITECTURES[0], ARCHITECTURES[-1]
 NETWORKS = {
     "perceptron": lower(mlp(3)),
     "residual": lower(resmlp(2)),
@@ -36,13 +35,7 @@ def test_no_headers_and_no_missing_text(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "architecture",
-    [
-        pytest.param(each, marks=() if each in (OLDEST, NEWEST) else pytest.mark.thorough)
-        for each in ARCHITECTURES
-    ],
-)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_architectures(architecture):
     """Registers of a thread that let two blocks run at once, and hardly any spills."""
     for single in (False, True):
