@@ -192,8 +192,8 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
 
     The Gram matrix is in the memory of the workers ("cg"), or of a leaf of it at a time in that of
     one ("local"), or sums over it are ("nystroem"). The machine of the client holds the rows, and
-    for "cg" the preconditioner, ``12 n`` bytes for each of at most 1000 columns. A worker that is
-    lost is replaced, and what it had is computed again.
+    for "cg" the preconditioner, ``12 n`` bytes for each of at most 2000 columns, or 1000 from
+    100,000 rows on. A worker that is lost is replaced, and what it had is computed again.
 
     Parameters
     ----------

@@ -163,7 +163,7 @@ class System:
             self.n_iter, self.n_last = self.n_iter + 1, self.n_last + 1
             is_convex = curvature > 0.0
             if not is_convex.all() and self._widen(B.shape[1]):
-                return self.solve(B, ridges, tol, most, start, what)
+                return self.solve(B, ridges, tol, most, X, what)
             step = np.where(is_convex, gain / np.where(is_convex, curvature, 1.0), 0.0)
             X[:, todo] += step * D
             R = R - step * image
@@ -177,7 +177,7 @@ class System:
             is_right = true <= np.maximum(WRONG, 2.0 * residuals)
             is_right &= (residuals <= tol) | self._resolves(ridges, DOUBTFUL)
             if not is_right.all() and self._widen(B.shape[1]):
-                return self.solve(B, ridges, tol, most, start, what)
+                return self.solve(B, ridges, tol, most, X, what)
             residuals = np.where(is_right, residuals, np.maximum(residuals, true))
         return X, residuals
 
