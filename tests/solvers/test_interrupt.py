@@ -19,19 +19,22 @@ from sklearn_ntk.solvers import ConjugateGradient, Local, Nystroem
 def test_interrupt_stops_within_a_second(solver, request):
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
-    X = np.random.default_rng(0).standard_normal((6000, 4))
+    X = np.random.default_rng(0).standard_normal((12_000, 4))
     operator, y = KernelOperator(NTKKernel(), X), np.sin(X[:, 0])
     solver.fit(operator.take(np.arange(100)), y[:100])  # nothing is compiled below
-    sent = []
+    sent, ended = [], []
 
     def interrupt():
         sent.append(time.process_time())
         os.kill(os.getpid(), signal.SIGINT)
 
-    for delay in (0.2, 0.6):
+    for delay in (0.1, 0.3):
         timer = threading.Timer(delay, interrupt)
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             solver.fit(operator, y)
-        timer.join()
+            ended.append(delay)
+            timer.join()
+            time.sleep(0.1)  # a fit that was too fast fails here, and in no other test
+        assert not ended
         assert time.process_time() - sent[-1] < 1.0
