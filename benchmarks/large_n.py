@@ -12,7 +12,8 @@ accuracy.
 
 Each model is fitted in a process of its own, and printed when it is done, with seconds of the clock
 and of processors, the growth of the peak memory of the process, and, of regressions that have
-intervals, how many of 1000 test targets are in those for 90 percent by ``--interval``. A model that
+intervals, how many of 1000 test targets are in those for 90 percent by ``--interval``, which need a
+factor and are left out for conjugate gradients beyond ``--most-factor`` rows. A model that
 takes more than ``--seconds`` or ``--memory`` gigabytes is ended, which its row says. By default the
 models are ``COMPARED`` of ``large_n_models.py``: "auto" is the estimator as it is, and "local auto"
 and the like choose their network, features and ridge, too, while the others have the NTK of two

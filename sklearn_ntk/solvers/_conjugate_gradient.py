@@ -133,8 +133,7 @@ class ConjugateGradient(NamedTuple):
             columns = trial.columns
             left -= system.n_last if start is None else 0
             del trials
-        every = np.full(B.shape[1], path.value)
-        X, residuals, is_short = system.refine(B, every, tol, left, columns)
+        X, residuals, is_short = system.refine(B, path.value, tol, left, columns)
         residual = float(residuals.max())
         if residual > tol:
             is_short &= not system.is_limited
@@ -164,15 +163,15 @@ def _try(trials, path, ridges, is_given, arguments):
     unscaled. Its errors stay where those of all rows cannot be told. Where there is no solution for
     it, larger ridges are tried. ``arguments`` are the further ones of `Trials.solve`.
     """
-    begin, tried = int(np.flatnonzero(ridges == path.value)[0]), []
-    for ridge in ridges[begin:]:
+    ridges, tried = ridges[ridges >= path.value], []
+    for ridge in ridges:
         tried.append(trials.solve(ridge, *arguments))
         if is_given or np.isfinite(tried[-1].error):
             break
     if is_given or (len(tried) == 1 and not tried[-1].is_sure and np.isfinite(tried[-1].error)):
         return tried[-1], path, ""
     errors = np.array([trial.error for trial in tried])
-    found = Path(ridges[begin : begin + len(tried)], errors, len(tried) - 1, None)
+    found = Path(ridges[: len(tried)], errors, len(tried) - 1, None)
     if np.isfinite(errors[0]):
         return tried[-1], found, ""
     trouble = (

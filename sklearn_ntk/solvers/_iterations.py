@@ -1,4 +1,4 @@
-"""Conjugate gradients for many columns at once, each with its own ridge, on a stored matrix."""
+"""Conjugate gradients for many columns at once, on a stored matrix."""
 
 from typing import NamedTuple
 
@@ -81,18 +81,18 @@ class System:
         """Whether single precision is not enough, and there is no memory for double precision."""
         return self._is_single and not self._is_open
 
-    def _resolves(self, ridges, margin=1.0):
-        """Whether ridges, or the least eigenvalues of A by a guess, are above rounding errors."""
-        return ridges.min() + TAIL * self.precondition.damping >= margin * self._rounding
+    def _resolves(self, ridge, margin=1.0):
+        """Whether a ridge, or the least eigenvalues of A by a guess, are above rounding errors."""
+        return ridge + TAIL * self.precondition.damping >= margin * self._rounding
 
-    def _prepare(self, ridges, n_columns):
-        """Have the matrix in memory, for these ridges; raises ValueError if it is singular."""
-        if ridges.min() + self.precondition.damping <= self._least:
+    def _prepare(self, ridge, n_columns):
+        """Have the matrix in memory, for this ridge; raises ValueError if it is singular."""
+        if ridge + self.precondition.damping <= self._least:
             raise ValueError(
                 "The Gram matrix is singular to working precision, and conjugate gradients need a "
                 "ridge then; got 0: increase alpha."
             )
-        if not self._resolves(ridges):
+        if not self._resolves(ridge):
             self._widen(n_columns)
         if self._K is None:
             self._store(n_columns)
@@ -119,16 +119,16 @@ class System:
             self._store(n_columns)
         return not self._is_single
 
-    def exact(self, V, ridges):
+    def exact(self, V, ridge):
         """``(A + ridge) V`` (n, c) in double precision, from blocks of K that are not kept."""
         root, n = self.root[:, None], len(self.root)
         progress = Progress(n * n, "The true residual", "take a larger tol", self.verbose)
-        return root * self.operator.times(root * V, progress.add) + ridges * V
+        return root * self.operator.times(root * V, progress.add) + ridge * V
 
-    def _true(self, X, B, ridges):
+    def _true(self, X, B, ridge):
         """Estimates (c,) of the true residuals of solutions, by rows drawn as errors are likely."""
         rows, root = self._sample, self.root[:, None]
-        R = B[rows] - root[rows] * (self.operator.rows(rows) @ (root * X)) - ridges * X[rows]
+        R = B[rows] - root[rows] * (self.operator.rows(rows) @ (root * X)) - ridge * X[rows]
         return np.sqrt(np.mean(R**2 / self._chances, axis=0)) / _sizes(B)
 
     def product(self, V):
@@ -139,31 +139,32 @@ class System:
         V = (V / np.where(size > 0.0, size, 1.0)).astype(self._K.dtype)
         return root * (size * (self._K @ V))
 
-    def solve(self, B, ridges, tol, most, start=None, what="Conjugate gradients"):
+    def solve(self, B, ridge, tol, most, start=None):
         """Solutions X (n, c) of ``(A + ridge) x = b``, and estimates (c,) of their residuals.
 
-        ``ridges`` (c,) has a ridge for each column. A column is left alone when its residual is
-        ``tol``, a number or one for each column, times the norm of its right side, or after
-        ``most`` iterations.
+        A column is left alone when its residual is ``tol``, a number or one for each column, times
+        the norm of its right side, or after ``most`` iterations.
         """
-        self._prepare(ridges, B.shape[1])
+        self._prepare(ridge, B.shape[1])
         self.n_last = 0
         norms, tol = _sizes(B), np.broadcast_to(tol, B.shape[1])
-        X, R, residuals = _begin(B, start, lambda X: self.product(X) + ridges * X)
+        X, R, residuals = _begin(B, start, lambda X: self.product(X) + ridge * X)
         todo = np.flatnonzero(residuals > tol)
         first = np.max(residuals / tol, initial=0.0)
-        progress = Progress(STEPS, what, "take a larger ridge or tol", self.verbose)
+        progress = Progress(
+            STEPS, "Conjugate gradients", "take a larger ridge or tol", self.verbose
+        )
         R, D, gain = R[:, todo], 0.0, 1.0
         while len(todo) and self.n_last < most:
-            Z = self.precondition(R, ridges[todo])
+            Z = self.precondition(R, ridge)
             before, gain = gain, np.sum(R * Z, axis=0)
             D = Z + gain / before * D
-            image = self.product(D) + ridges[todo] * D
+            image = self.product(D) + ridge * D
             curvature = np.sum(D * image, axis=0)
             self.n_iter, self.n_last = self.n_iter + 1, self.n_last + 1
             is_convex = curvature > 0.0
             if not is_convex.all() and self._widen(B.shape[1]):
-                return self.solve(B, ridges, tol, most, X, what)
+                return self.solve(B, ridge, tol, most, X)
             step = np.where(is_convex, gain / np.where(is_convex, curvature, 1.0), 0.0)
             X[:, todo] += step * D
             R = R - step * image
@@ -173,33 +174,33 @@ class System:
             share = _share(first, np.max(residuals[todo] / tol[todo], initial=0.0))
             progress.reach(max(share, STEPS * self.n_last // most))
         if self._is_single:
-            true = self._true(X, B, ridges)
+            true = self._true(X, B, ridge)
             is_right = true <= np.maximum(WRONG, 2.0 * residuals)
-            is_right &= (residuals <= tol) | self._resolves(ridges, DOUBTFUL)
+            is_right &= (residuals <= tol) | self._resolves(ridge, DOUBTFUL)
             if not is_right.all() and self._widen(B.shape[1]):
-                return self.solve(B, ridges, tol, most, X, what)
+                return self.solve(B, ridge, tol, most, X)
             residuals = np.where(is_right, residuals, np.maximum(residuals, true))
         return X, residuals
 
-    def refine(self, B, ridges, tol, most, start=None, first=None):
+    def refine(self, B, ridge, tol, most, start=None):
         """Solutions (n, c), their true residuals (c,), and whether iterations ran out.
 
         Solves for what is left, with at most ``most`` iterations in all; a true residual takes one
-        pass over the kernel. It is looked at before the first solve for a ``start`` that may be
-        exact, not for a rough one, ``first``. No column is worse than zeros.
+        pass over the kernel, also before the first solve for a ``start``, which may be exact. No
+        column is worse than zeros.
         """
-        X, R, residuals = _begin(B, start, lambda X: self.exact(X, ridges))
+        X, R, residuals = _begin(B, start, lambda X: self.exact(X, ridge))
         sizes, left = _sizes(B), most
         for _ in range(1 + AGAIN):
             worst = np.flatnonzero(residuals > tol)
             if not len(worst) or left <= 0:
                 break
-            largest, rough = residuals.max(), None if first is None else first[:, worst]
+            largest = residuals.max()
             goal = max(0.5 * tol / largest, FIRST)
-            step, _ = self.solve(R[:, worst], ridges[worst], goal, left, rough)
-            left, first = left - self.n_last, None
+            step, _ = self.solve(R[:, worst], ridge, goal, left)
+            left -= self.n_last
             better = X[:, worst] + step
-            R_better = B[:, worst] - self.exact(better, ridges[worst])
+            R_better = B[:, worst] - self.exact(better, ridge)
             new = _norms(R_better) / sizes[worst]
             kept = new < residuals[worst]
             places = worst[kept]

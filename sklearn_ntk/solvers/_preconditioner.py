@@ -105,9 +105,9 @@ class Preconditioner:
         shares = self._size**2 / (self._squares[:, 0] + rho)
         return (1.0 - np.einsum("i,ij,ij->j", shares, self._G, self._G)) / rho
 
-    def __call__(self, R, ridges):
-        """``P^-1 R`` (n, c), with a ridge for each column."""
-        rho = self.damping + ridges
+    def __call__(self, R, ridge):
+        """``P^-1 R`` (n, c)."""
+        rho = self.damping + ridge
         scale = np.abs(R).max(axis=0)
         scale = np.where(scale > 0.0, scale, 1.0)
         dtype = self._G.dtype

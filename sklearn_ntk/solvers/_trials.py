@@ -63,7 +63,7 @@ class Trials:
             probes = np.zeros_like(self._signs) if start.probes is None else start.probes
             start = np.hstack([start.columns, probes])
         tols = np.where(np.arange(width) < k, tol, PROBE_TOL)
-        X, left = self._system.solve(self._B, np.full(width, ridge), tols, most, start)
+        X, left = self._system.solve(self._B, ridge, tols, most, start)
         found = self._estimate(ridge, X)
         error = found.error if left[:k].max() <= WRONG else np.inf
         return found._replace(error=error, is_sure=found.is_sure and left[k:].max() <= WRONG)
@@ -74,7 +74,7 @@ class Trials:
         columns, precondition, root = X[:, :k], self._system.precondition, self._system.root
         weights = root**2
         dual, intercept = coefficients(columns, root)
-        known = precondition(self._B[:, k:], np.full(X.shape[1] - k, ridge))
+        known = precondition(self._B[:, k:], ridge)
         diagonal, error = estimate_diagonal(
             self._signs,
             root[:, None] * X[:, k:],
@@ -95,7 +95,7 @@ class Trials:
         is_sure = bool(np.all(before - after <= UNSURE * before))
         solution = Solution(dual, intercept, residuals, gcv, precision)
         error = self._error(solution, self._Y, weights)
-        return Trial(columns.copy(), X[:, k:].copy(), error, gcv, precision, is_sure)
+        return Trial(columns, X[:, k:], error, gcv, precision, is_sure)
 
 
 def coefficients(columns, root):

@@ -62,7 +62,7 @@ def test_noise_of_single_rows_is_in_the_matrix(kernel):
     exact = Ridge(1e-2).fit(operator, Y, weights)
     assert_allclose(path.solution.dual, exact.solution.dual, rtol=0, atol=1e-6)
     system = System(operator, weights, 20, 0)
-    system.solve(Y, np.full(Y.shape[1], 1e-2), 1e-6, 100)
+    system.solve(Y, 1e-2, 1e-6, 100)
     V = np.ones((300, 1))
     assert_allclose(system.product(V), system.exact(V, 0.0), rtol=1e-5)
 
@@ -138,7 +138,7 @@ def test_preconditioner_is_damped_and_saves_iterations():
         system = System(operator, weights, rank, 0)
         if not is_damped:
             system.precondition.damping = 0.0
-        system.solve(B, np.full(2, ridge), 1e-6, 1000)
+        system.solve(B, ridge, 1e-6, 1000)
         counts.append(system.n_iter)
     assert counts[2] < 0.75 * counts[1] < 0.75 * counts[0]
 
