@@ -166,7 +166,11 @@ class Nystroem(NamedTuple):
             are_centers = ~np.isin(held_rows, apart)
             new = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen, are_centers)
             held = new if held is None else held.plus(new).apart(HELD_SHARE)
-        path, fit = _choose_ridge(centers.ridges, basis.whitened(sums), basis, held, self.error)
+        first = len(centers.ridges) // 2  # or that of the rows before, which carries over
+        if centers.fit is not None:
+            first = int(np.searchsorted(centers.ridges, centers.fit.ridge))
+        problem = centers.ridges, basis.whitened(sums), basis, held, self.error
+        path, fit = _choose_ridge(*problem, first)
         details = centers._replace(sums=sums, held=held, fit=fit)
         return path._replace(solution=path.solution._replace(details=details))
 
@@ -217,8 +221,8 @@ def _rows_to_hold(held, apart, n):
     return apart[np.linspace(0, len(apart) - 1, min(len(apart), (n_left + 1) // 2)).astype(int)]
 
 
-def _choose_ridge(ridges, sums, basis, held, error):
-    """`Path` over ridges by the error of `Held` rows, and the `Fit` of the best one."""
+def _choose_ridge(ridges, sums, basis, held, error, first):
+    """`Path` over ridges by the error of `Held` rows, from the first one, and the best `Fit`."""
     errors, fits = {}, {}
 
     def solution_of(place):
@@ -232,7 +236,7 @@ def _choose_ridge(ridges, sums, basis, held, error):
                 errors[place] = error(solution, held.Y, held.weights)
 
     if len(ridges) > 1:
-        best = descend(errors, try_each, len(ridges), len(ridges) // 2)
+        best = descend(errors, try_each, len(ridges), first)
     else:
         best, fits[0] = 0, Fit.solve(sums, ridges[0])
     if fits[best] is None:
