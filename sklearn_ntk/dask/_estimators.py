@@ -18,6 +18,8 @@ from ._operator import ClusterOperator, memory_of, n_threads_of, on_worker
 class DaskEstimator:
     """Mixin: an estimator that is fitted on a cluster."""
 
+    _learns_more = False
+
     def __init__(self, kernel="auto", *, client=None, **parameters):
         super().__init__(kernel, **parameters)
         self.client = client

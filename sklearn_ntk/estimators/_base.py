@@ -67,6 +67,9 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     _mode = "full"
     """How features are learned by default."""
 
+    _learns_more = True
+    """Whether many rows teach features anew; see `_features_of_many`."""
+
     def __init__(
         self,
         kernel="auto",

@@ -1,4 +1,4 @@
-"""Checks of what estimators are given: kernels, weights and Gram matrices."""
+"""Checks of what estimators are given: parameters, kernels, weights and Gram matrices."""
 
 import numpy as np
 
@@ -47,3 +47,8 @@ def check_weights(sample_weight, X):
     if not np.any(weights):  # before 1.9 scikit-learn lets this pass
         raise ValueError("sample_weight must not be all zero: give some row a positive weight.")
     return weights
+
+
+def is_auto(value):
+    """Whether a parameter is left to the fit."""
+    return isinstance(value, str) and value == "auto"

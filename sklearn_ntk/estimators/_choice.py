@@ -11,7 +11,9 @@ from ..activations import as_activation
 from ..gram import KernelOperator
 from ..solvers import Ridge
 from ..solvers._solution import relative_error
+from ._checks import is_auto
 from ._features import LEARNING_COPIES, learn, project
+from ._features_of_many import can_learn_more, learn_from_more
 from ._places import take
 
 MOST_ROWS = 1500
@@ -42,11 +44,6 @@ class Candidate(NamedTuple):
     features: np.ndarray | None
     fit: tuple
     error: float
-
-
-def is_auto(value):
-    """Whether a parameter is left to the fit."""
-    return isinstance(value, str) and value == "auto"
 
 
 def leaves_network(model):
@@ -97,9 +94,14 @@ def choose(model, kernels, fits, operator, Y, weights):
         found = whole(operator, Y, weights)
         return found, np.array([relative_error(found[0].solution, Y, weights)])
     best, errors = best_of(exact, kernels, model.X_fit_, Y, weights, mode, model.n_feature_steps)
-    model.kernel_ = best.kernel
-    if best.features is not None:
-        model.features_, model.X_fit_ = best.features, project(model.X_fit_, best.features)
+    kernel, features = best.kernel, best.features
+    if mode is not None and can_learn_more(model, len(Y)):
+        features = learn_from_more(model, kernel, mode, model.X_fit_, Y, weights)
+        if features is None:
+            kernel = kernels[int(np.argmin(errors))]
+    model.kernel_ = kernel
+    if features is not None:
+        model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
         return best.fit, errors
     return whole(model._operator(model.kernel_, model.X_fit_), Y, weights), errors
@@ -146,7 +148,10 @@ def learn_features(model, kernels, X, Y, weights):
     def fit(*problem):
         return (Ridge().fit(*problem),)
 
-    return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features
+    best = best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0]
+    if can_learn_more(model, len(X)):
+        return learn_from_more(model, best.kernel, mode, X, Y, weights)
+    return best.features
 
 
 def best_of(fit, kernels, X, Y, weights, mode, n_steps):

@@ -2,6 +2,8 @@
 
 import warnings
 
+import numpy as np
+
 from .._runtime.device import device_name, is_on_device, read_device
 from ..engines._work import check_memory_of, free_memory_of
 from ..gram._operator import CHUNK
@@ -143,6 +145,15 @@ def bytes_of(model, name, n):
         m = len(model.centers) if is_given else min(n, model.n_components or MOST_CENTERS)
         return 8.0 * m * (5.0 * m + min(n, 4000.0))
     return memory_of_solve(n, model._is_spectral())
+
+
+def rows_that_fit(model, n):
+    """How many of n rows conjugate gradients may take beside a fit by the solver of the model."""
+    n = min(n, model.leaf_size) if model.solver_ == "local" else n
+    limit = np.inf if model.max_memory is None else model.max_memory
+    while n > 1 and bytes_of(model, "cg", n) > limit:
+        n = int(0.9 * n)
+    return n
 
 
 def check_limit(model, solver, n, is_precomputed=False, is_cupy=False):

@@ -81,7 +81,7 @@ class NTKClassifier(
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
         taken only if they lower the mean squared leave-one-out error by a fifth, or, with
-        "diagonal", by about a tenth.
+        "diagonal", by about a tenth; for many rows see the notes.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
@@ -178,7 +178,8 @@ class NTKClassifier(
     -----
     Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
     "auto" is "diagonal" where ``kernel`` is "auto", for perceptrons of at most 500 columns whose
-    activation does not jump, else None.
+    activation does not jump, else None. From 5624 distinct rows on it is "full" if the matrix has
+    at most as many entries as rows teach it.
 
     Examples
     --------

@@ -83,7 +83,7 @@ def absorb(model, X, Y, weights):
         )
     X, Y, weights = model._rows(X[kept]), Y[kept], weights[kept]
     solver = make_solver(model, None)
-    kernel, centers = _quiet_kernel(model.kernel_), model.X_fit_
+    kernel, centers = quiet_kernel(model.kernel_), model.X_fit_
 
     def blocks(rows):
         return partial(kernel, X[rows], centers)
@@ -148,9 +148,10 @@ def _quiet(operator):
     if not hasattr(operator, "kernel"):
         return operator
     quiet = copy(operator)
-    quiet.kernel = _quiet_kernel(operator.kernel)
+    quiet.kernel = quiet_kernel(operator.kernel)
     return quiet
 
 
-def _quiet_kernel(kernel):
+def quiet_kernel(kernel):
+    """A kernel that prints nothing."""
     return clone(kernel).set_params(verbose=0) if getattr(kernel, "verbose", 0) else kernel

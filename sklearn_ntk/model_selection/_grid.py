@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from ..activations import as_activation
-from ..estimators._choice import is_auto
+from ..estimators._checks import is_auto
 from ..estimators._places import check_device
 
 NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")

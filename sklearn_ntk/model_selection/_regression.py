@@ -109,9 +109,9 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
     rough, and of GELU and sine networks, up to three hidden layers.
 
-    Features are learned first, as by `NTKRegressor()`, and all networks on columns are then scored
-    on them: scores are of features learned on all rows, and too good by up to a fifth. "auto" is
-    "full" for the default grid and leave-one-out, up to 500 columns, else None.
+    Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns are
+    then scored on them: scores are of features learned on all rows, and too good by up to a fifth.
+    "auto" is "full" for the default grid and leave-one-out, up to 500 columns, else None.
 
     Examples
     --------

@@ -31,7 +31,7 @@ class ConjugateGradient(NamedTuple):
     ----------
     ridges : float, array-like or None, default=None
         As for `Ridge`. Of several it takes the best one for a part of the rows, which carries over
-        to all unscaled; where that takes few iterations, smaller ones are tried for all rows.
+        to all unscaled.
     tol : float, default=1e-4
         Norm of the residual in units of that of the targets. Predictions are about as exact.
     max_iter : int, default=500
@@ -127,8 +127,7 @@ class ConjugateGradient(NamedTuple):
         columns = None if start is None else start.columns
         if len(rows) < n:
             trials = Trials(self.error, system, Y, B, rng)
-            # a start may be exact beyond what products in single precision know
-            goal = 0.5 * max(tol, FIRST) if start is None else np.inf
+            goal = 0.5 * max(tol, FIRST)
             trial, path, trouble = _try(trials, path, ridges, is_given, (goal, most, start))
             columns = trial.columns
             left -= system.n_last if start is None else 0
@@ -157,42 +156,40 @@ class ConjugateGradient(NamedTuple):
 
 
 def _try(trials, path, ridges, is_given, arguments):
-    """The best `Trial`, the `Path` of those tried, and what is wrong; maybe nothing.
+    """The last `Trial`, the `Path` of those tried, and what is wrong; maybe nothing.
 
-    Begins at the best ridge of ``path``, of some rows, which is about that of all: it carries over
+    Begins at the best ridge of ``path``, of some rows, which is that of all: it carries over
     unscaled. Its errors stay where those of all rows cannot be told. Where there is no solution for
-    it, larger ridges are tried, and where solutions are cheap, smaller ones. ``arguments`` are the
-    further ones of `Trials.solve`.
+    it, larger ridges are tried. ``arguments`` are the further ones of `Trials.solve`.
     """
-    first = place = int(np.searchsorted(ridges, path.value))
-    trial = trials.solve(ridges[place], *arguments)
-    errors = {place: trial.error}
-    while not is_given and place + 1 < len(ridges) and not np.isfinite(trial.error):
-        place += 1
-        trial = trials.solve(ridges[place], *arguments)
-        errors[place] = trial.error
-    if is_given or (place == first and not trial.is_sure and np.isfinite(trial.error)):
-        return trial, path, ""
-    goal, most, _ = arguments
-    lower = first - 1 if place == first else -1
-    while lower >= 0 and trials.is_cheap(ridges[lower]):
-        smaller = trials.solve(ridges[lower], goal, most, trial)
-        if not smaller.is_sure:
+    ridges, tried = ridges[ridges >= path.value], []
+    for ridge in ridges:
+        tried.append(_solve(trials, ridge, *arguments))
+        if is_given or np.isfinite(tried[-1].error):
             break
-        errors[lower] = smaller.error
-        if not smaller.error < trial.error:
-            break
-        trial, place, lower = smaller, lower, lower - 1
-    tried = sorted(errors)
-    values = np.array([errors[each] for each in tried])
-    found = Path(ridges[tried], values, tried.index(place), None)
-    if place <= first:
-        return trial, found, ""
+    if is_given or (len(tried) == 1 and not tried[-1].is_sure and np.isfinite(tried[-1].error)):
+        return tried[-1], path, ""
+    errors = np.array([trial.error for trial in tried])
+    found = Path(ridges[: len(tried)], errors, len(tried) - 1, None)
+    if np.isfinite(errors[0]):
+        return tried[-1], found, ""
     trouble = (
         f"The ridge may be too large, as conjugate gradients found no solution for "
         f"{path.value:.2g}: increase max_iter, or take solver='cholesky' or 'local'."
     )
-    return trial, found, trouble
+    return tried[-1], found, trouble
+
+
+def _solve(trials, ridge, goal, most, start):
+    """`Trial` of a ridge.
+
+    A start may be exact beyond what products in single precision know, or that of another problem.
+    """
+    if start is not None:
+        trial = trials.solve(ridge, np.inf, most, start)
+        if np.isfinite(trial.error):
+            return trial
+    return trials.solve(ridge, goal, most, start)
 
 
 def rank_of(rank, n):

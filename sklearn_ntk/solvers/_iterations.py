@@ -85,10 +85,6 @@ class System:
         """Whether a ridge, or the least eigenvalues of A by a guess, are above rounding errors."""
         return ridge + TAIL * self.precondition.damping >= margin * self._rounding
 
-    def has_precision(self, ridge):
-        """Whether the precision of the matrix is enough for a ridge, as far as is known."""
-        return not self._is_single or self._resolves(ridge)
-
     def _prepare(self, ridge, n_columns):
         """Have the matrix in memory, for this ridge; raises ValueError if it is singular."""
         if ridge + self.precondition.damping <= self._least:
@@ -96,7 +92,7 @@ class System:
                 "The Gram matrix is singular to working precision, and conjugate gradients need a "
                 "ridge then; got 0: increase alpha."
             )
-        if not self.has_precision(ridge):
+        if not self._resolves(ridge):
             self._widen(n_columns)
         if self._K is None:
             self._store(n_columns)

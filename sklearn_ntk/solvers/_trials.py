@@ -18,9 +18,6 @@ SIGNS = 160_000
 PROBE_TOL = 1e-2
 """Tolerance of solves for signs, which is far below what so few of them leave uncertain."""
 
-CHEAP = 40
-"""Iterations for ridges, in all, up to which a smaller one is tried, too."""
-
 UNSURE = 0.25
 """Share of squared leave-one-out errors that errors of their diagonals add from which on they say
 nothing: some rows have a leverage close to one."""
@@ -59,12 +56,8 @@ class Trials:
         self._signs = rng.choice([-1.0, 1.0], (len(Y), n_probes(len(Y))))
         self._B = np.hstack([B, system.root[:, None] * self._signs])
 
-    def is_cheap(self, ridge):
-        """Whether ridges took few iterations so far, and this one is above rounding errors."""
-        return self._system.n_iter <= CHEAP and self._system.has_precision(ridge)
-
     def solve(self, ridge, tol, most, start=None):
-        """The `Trial` of a ridge, from `Iterations` or another one to go on from, if any."""
+        """The `Trial` of a ridge, from `Iterations` to go on from, if there are any."""
         width, k = self._B.shape[1], self._Y.shape[1] + 1
         if start is not None:
             probes = np.zeros_like(self._signs) if start.probes is None else start.probes

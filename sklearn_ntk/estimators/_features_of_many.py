@@ -1,0 +1,103 @@
+"""Features of many rows, learned from more of them than choose the network."""
+
+import warnings
+
+import numpy as np
+
+from .._runtime.device import is_on_device, on_host
+from .._runtime.errors import NotConverged
+from ..gram import KernelOperator
+from ..solvers import ConjugateGradient, Ridge
+from ..solvers._solution import relative_squares
+from ._checks import is_auto
+from ._choice_of_solver import rows_that_fit
+from ._features import learn, project
+from ._many_rows import quiet_kernel
+from ._places import take
+
+LEAST_ROWS, MOST_ROWS = 4500, 15_000
+"""Rows from which features of many rows are learned."""
+
+TEST_ROWS, TEST_SHARE = 2000, 5
+"""Further rows that choose among them, at most, and one of how many."""
+
+GAIN = 0.97
+"""Share of the error without features that is left with those of one step, at most."""
+
+TOL = 1e-3
+"""Tolerance of conjugate gradients for features."""
+
+
+def can_learn_more(model, n):
+    """Whether an estimator learns features of n rows by `learn_from_more`.
+
+    Searches do not, which compare errors of all rows, nor clusters, whose client has few, nor fits
+    with a time of training, which cost more, or to centres, which cost less.
+    """
+    if not model._learns_more or model.training_time is not None or model.solver_ == "nystroem":
+        return False
+    return _split(model, n)[0] >= LEAST_ROWS
+
+
+def learn_from_more(model, kernel, mode, X, Y, weights):
+    """Features (d, d) on a kernel, or None; those that few rows teach have noise.
+
+    They are learned while the error of rows that have taught nothing falls.
+
+    Parameters
+    ----------
+    model : estimator
+        One that `can_learn_more`.
+    kernel : Kernel
+    mode : {"diagonal", "full"}
+        Of features that are left to the fit, "full" is taken if the matrix has fewer entries than
+        there are rows.
+    X : array of shape (n, d)
+        Distinct rows.
+    Y, weights : arrays of shape (n, k) and (n,)
+    """
+    n_rows, n_test = _split(model, len(X))
+    order = np.random.default_rng(0).permutation(len(X))
+    rows, test = np.sort(order[:n_rows]), np.sort(order[n_rows:][:n_test])
+    if is_auto(model.features) and X.shape[1] ** 2 <= n_rows:
+        mode = "full"
+    problem = take(X, rows), Y[rows], weights[rows]
+    quiet, tests, features = quiet_kernel(kernel), take(X, test), None
+
+    def error_of(solution, features):
+        """Of the rows that choose, squared, in units of the variances of all."""
+        between = quiet(project(tests, features), project(problem[0], features))
+        residuals = Y[test] - solution.intercept - on_host(between) @ on_host(solution.dual)
+        return relative_squares(residuals, Y, weights, weights[test])
+
+    solution = _fit(model, quiet, None, problem)
+    error = error_of(solution, None)
+    for _ in range(model.n_feature_steps):
+        new = learn(kernel, problem[0], features, *problem[1:], solution.dual, mode)
+        if new is None:
+            break
+        solution = _fit(model, quiet, new, problem)
+        new_error = error_of(solution, new)
+        if not new_error < (GAIN * error if features is None else error):
+            break
+        features, error = new, new_error
+    return features
+
+
+def _split(model, n):
+    """How many of n rows teach features, and how many others choose among them."""
+    n_test = min(TEST_ROWS, n // TEST_SHARE)
+    return rows_that_fit(model, min(MOST_ROWS, n - n_test)), n_test
+
+
+def _fit(model, kernel, features, problem):
+    """`Solution` with features, for the rows, targets and weights of a problem."""
+    X, Y, weights = problem
+    X = project(X, features)
+    solver = Ridge()
+    if not is_on_device(X):
+        limits = {"max_memory": model.max_memory, "verbose": int(model.verbose)}
+        solver = ConjugateGradient(tol=TOL, **limits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotConverged)
+        return solver.fit(KernelOperator(kernel, X), Y, weights).solution
