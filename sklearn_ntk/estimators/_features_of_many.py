@@ -15,11 +15,12 @@ from ._features import learn, project
 from ._many_rows import quiet_kernel
 from ._places import take
 
-LEAST_ROWS, MOST_ROWS = 4500, 15_000
-"""Rows from which features of many rows are learned."""
+LEAST_ROWS, MOST_ROWS = 3000, 5000
+"""Rows from which features of many rows are learned. They are at most half of all: features of
+noisy targets know the rows that taught them, and leaving one out would choose too small a ridge."""
 
-TEST_ROWS, TEST_SHARE = 2000, 5
-"""Further rows that choose among them, at most, and one of how many."""
+TEST_ROWS = 2000
+"""Further rows that choose among them, at most."""
 
 GAIN = 0.97
 """Share of the error without features that is left with those of one step, at most."""
@@ -86,8 +87,8 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
 
 def _split(model, n):
     """How many of n rows teach features, and how many others choose among them."""
-    n_test = min(TEST_ROWS, n // TEST_SHARE)
-    return rows_that_fit(model, min(MOST_ROWS, n - n_test)), n_test
+    n_rows = rows_that_fit(model, min(MOST_ROWS, n // 2))
+    return n_rows, min(TEST_ROWS, n - n_rows)
 
 
 def _fit(model, kernel, features, problem):

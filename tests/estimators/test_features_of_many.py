@@ -19,7 +19,7 @@ RELU = {"kernel": "ntk", "activation": "relu", "features": "full"}
 def few(monkeypatch):
     """Few rows are many, and fewer choose the network."""
     monkeypatch.setattr(_choice, "MOST_ROWS", 80)
-    monkeypatch.setattr(_features_of_many, "LEAST_ROWS", 200)
+    monkeypatch.setattr(_features_of_many, "LEAST_ROWS", 150)
     monkeypatch.setattr(_features_of_many, "TEST_ROWS", 100)
 
 
@@ -48,20 +48,20 @@ def test_more_rows_teach_better_features(solver, monkeypatch):
     X_test, y_test = turned(2000, noise=0.0)
     X_test, y_test = X_test[1000:], y_test[1000:]
     found = []
-    for least in (200, 10**9):  # and with those of the rows that choose the network
+    for least in (150, 10**9):  # and with those of the rows that choose the network
         monkeypatch.setattr(_features_of_many, "LEAST_ROWS", least)
         model = NTKRegressor(solver=solver, leaf_size=400, **RELU).fit(X, y)
         found.append(np.mean((model.predict(X_test) - y_test) ** 2))
     assert found[0] < 0.7 * found[1] < 0.7 * 0.4
 
 
-def test_they_are_learned_from_all_rows_but_those_that_choose(monkeypatch):
+def test_they_are_learned_from_half_of_the_rows(monkeypatch):
     X, y = turned()
     seen = counted(monkeypatch)
     model = NTKRegressor(solver="cholesky", squash=None, **RELU).fit(X, y)
-    assert seen == [(400, "full")] * 2
-    rows = np.sort(np.random.default_rng(0).permutation(500)[:400])
-    kernel, ones, features = NTKKernel(), np.ones(400), None
+    assert seen == [(250, "full")] * 2
+    rows = np.sort(np.random.default_rng(0).permutation(500)[:250])
+    kernel, ones, features = NTKKernel(), np.ones(250), None
     X, Y = X[rows], (y - y.mean())[rows, None] / y.std()
     for _ in range(2):
         seen = X if features is None else X @ features
@@ -75,7 +75,7 @@ def test_none_are_taken_that_do_not_help(monkeypatch):
     y = np.random.default_rng(1).normal(size=len(X)) + np.linalg.norm(X, axis=1)
     seen = counted(monkeypatch)
     model = NTKRegressor(solver="cg", **RELU).fit(X, y)
-    assert seen == [(400, "full")]  # it ends when the error does not fall
+    assert seen == [(250, "full")]  # it ends when the error does not fall
     assert model.features_ is None
 
 
@@ -107,15 +107,15 @@ def test_it_prints_what_conjugate_gradients_do_but_not_each_block(capsys):
 def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     X, y = turned()
     seen = counted(monkeypatch)
-    NTKRegressor(solver="local", leaf_size=250, **RELU).fit(X, y)
-    assert {n for n, _ in seen} == {250}
+    NTKRegressor(solver="local", leaf_size=200, **RELU).fit(X, y)
+    assert {n for n, _ in seen} == {200}
     seen.clear()
     limited = NTKRegressor(solver="cg", **RELU)
     limited.solver_ = "cg"
-    limited.set_params(max_memory=bytes_of(limited, "cg", 400))
-    assert _features_of_many._split(limited, 500) == (400, 100)
+    limited.set_params(max_memory=bytes_of(limited, "cg", 250))
+    assert _features_of_many._split(limited, 500) == (250, 100)
     limited.set_params(max_memory=limited.max_memory - 1.0)
-    assert _features_of_many._split(limited, 500) == (360, 100)
+    assert _features_of_many._split(limited, 500) == (225, 100)
     limited.set_params(max_memory=1.0)
     assert not can_learn_more(limited, 500)
 
@@ -131,7 +131,7 @@ def test_fits_of_other_costs_learn_from_few_rows(params, monkeypatch):
 
 
 def test_a_search_compares_errors_of_all_rows(monkeypatch):
-    X, y = turned(250)
+    X, y = turned(400)
     seen = counted(monkeypatch)
     NTKRegressorCV().fit(X, y)
     assert not seen
