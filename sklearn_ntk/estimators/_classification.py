@@ -81,7 +81,7 @@ class NTKClassifier(
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
         taken only if they lower the mean squared leave-one-out error by a fifth, or, with
-        "diagonal", by about a tenth; for many rows see the notes.
+        "diagonal", by about a tenth.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without

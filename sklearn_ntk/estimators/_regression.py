@@ -83,7 +83,7 @@ class NTKRegressor(
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
         taken only if they lower the mean squared leave-one-out error by a fifth, or, with
-        "diagonal", by about a tenth; for many rows see the notes.
+        "diagonal", by about a tenth.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
