@@ -172,6 +172,7 @@ def test_compiled_positions(own, readout):
     check_positions(own, readout, False, contract_positions.run_gram)
 
 
+@pytest.mark.slow
 @each_case
 @pytest.mark.parametrize("rule", [(), (LayerNorm(),)], ids=len)
 def test_rows(own, rule):

@@ -22,6 +22,7 @@ def rows_of_two_classes(k, n=16):
     return NTKKernel(depth=1)(X), np.eye(k)[labels], rng.uniform(0.2, 4.0, n)
 
 
+@pytest.mark.slow
 @CONSTANTS
 @pytest.mark.parametrize("alpha", [0.0, 1e-3])
 @pytest.mark.parametrize("k", [2, 3])
@@ -58,6 +59,7 @@ def test_classes_that_overlap_have_an_end(k):
     assert_allclose(probabilities, model.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.slow
 @CONSTANTS
 def test_evaluations_do_not_grow_with_the_time(fit_intercept, monkeypatch):
     K, Y, _ = rows_of_two_classes(3)

@@ -64,6 +64,7 @@ def test_time_to_a_loss(method, alpha, share):
         assert training.time_to(Y, 0.5 * last, start) == np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Descent(), HeavyBall(), Nesterov(), MomentumFlow()], ids=repr)
 @pytest.mark.parametrize(("alpha", "share"), [(0.0, 0.1), (0.5, 0.1), (0.5, 0.9)])
 def test_first_time_of_losses_that_rise_and_fall(method, alpha, share):

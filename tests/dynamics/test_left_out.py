@@ -219,6 +219,7 @@ def test_outputs_without_a_row_are_those_of_training_without_it(time, alpha, ran
 STEPS = [Descent(), HeavyBall(0.5), HeavyBall(0.9), Nesterov(0.5), Nesterov(0.9)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", STEPS, ids=repr)
 @pytest.mark.parametrize("count", [0, 1, 30, 100, 1000, 10**7, np.inf])
 @pytest.mark.parametrize("share", [0.4, 0.8])

@@ -45,6 +45,7 @@ def test_stored_values(case):
     assert_allclose(found, case["train"], atol=1e-8, rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.0, 0.2])
 @pytest.mark.parametrize("momentum", [None, 0.5])
 def test_another_integrator(alpha, momentum):

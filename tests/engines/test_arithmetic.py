@@ -39,6 +39,7 @@ def loop(x, y):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 @pytest.mark.parametrize("point", [(1.0, 2.0), (2.0, 1.0), (-3.0, 0.5), (1.5, 1.5), (0.0, -0.0)])
 def test_runs_compute_what_the_lines_say(kind, point):
@@ -60,6 +61,7 @@ def test_wrong_types_are_refused():
         function(np.float32(1.0), 2)
 
 
+@pytest.mark.slow
 def test_all_formulas_are_in_runs():
     """No line of a formula is left to numba's inference."""
     sources = [

@@ -45,6 +45,7 @@ REFERENCES = sorted(path.stem for path in DATA.glob("*mlp_*.json"))
 # --- Stored values --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @engines
 @pytest.mark.parametrize("case", REFERENCES)
 def test_stored_values(case, run):
@@ -73,6 +74,7 @@ def test_high_precision(name, depth, bias_var, run):
     assert_small(compare(run, network, pairs, exact(name, depth, bias_var)), 1e-12)
 
 
+@pytest.mark.slow
 @engines
 @pytest.mark.parametrize("bias_var, tolerance", [(0.1, 1e-12), (0.0, 1e-9)])
 @pytest.mark.parametrize("depth", DEPTHS)

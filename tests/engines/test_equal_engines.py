@@ -77,6 +77,7 @@ def test_values_with_derivatives(cls, run):
         assert np.median(error) <= 1e-9
 
 
+@pytest.mark.slow
 @few_terms
 @engines
 @pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)

@@ -55,6 +55,7 @@ def test_sizes_and_blocks(gpu, monkeypatch, n_pairs):
             assert np.array_equal(on_device.get(), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [2_000_000_000, 200_000])
 def test_series_in_parts(gpu, monkeypatch, held):
     """Also if the coefficients of all rows are not held at once."""
@@ -108,6 +109,7 @@ def test_transfers(gpu):
     assert K.shape == (300, 300)
 
 
+@pytest.mark.slow
 def test_memory_runs_out(gpu, monkeypatch):
     """At any allocation: blocks become smaller, or there is an error, and nothing is kept."""
     if not hasattr(gpu, "LOG"):

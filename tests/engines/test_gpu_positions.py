@@ -115,6 +115,7 @@ def cells(gpu, monkeypatch, request):
     monkeypatch.setattr(lines, "CELLS_BYTES", request.param)
 
 
+@pytest.mark.slow
 def test_networks(gpu, monkeypatch):
     """Through memory those with all layers, and with fields those with the most of these."""
     from sklearn_ntk.engines.cupy import lines
@@ -171,6 +172,7 @@ def test_activations(gpu):
     check(programs, False, "float64", 1e-12)
 
 
+@pytest.mark.slow
 def test_portions_and_batches(gpu, monkeypatch):
     """Portions of few lines, sums of few at a time, batches of few rows, one row at the least."""
     from sklearn_ntk.engines.cupy import lines
@@ -251,6 +253,7 @@ def test_overflow(gpu):
         gram(program, X[:, :-1], device="cuda")
 
 
+@pytest.mark.slow
 def test_memory_runs_out(gpu, monkeypatch):
     """At any allocation: batches become smaller, or there is an error, and nothing is kept."""
     from sklearn_ntk.engines.cupy import line_scan, line_work, lines
@@ -335,6 +338,7 @@ def test_threads_do_not_meet():
 # --- The text -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("single", [False, True])
 def test_no_headers_and_no_missing_text(gradient, single):

@@ -62,6 +62,7 @@ def test_high_precision(name):
     assert np.abs(exact - np.diagonal(expected, axis1=1, axis2=2)).max() <= 1e-12 * scale
 
 
+@pytest.mark.slow
 @few_networks
 def test_gradients_in_high_precision(name):
     """Derivatives by both logarithms, of the matrix and of its diagonal."""
@@ -85,6 +86,7 @@ def test_stored_values_are_those_of_the_oracle(name):
     np.testing.assert_allclose(np.array(STORED[name]["values"])[:, :3, :3], K, rtol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFERENCES)
 def test_reference_implementation(case):
     """The field's reference; its diagonals are off by 2e-9, from angles of equal rows."""
@@ -136,6 +138,7 @@ def rows_of_patches():
     return X[:4], X[3:]
 
 
+@pytest.mark.slow
 @few_terms
 @pytest.mark.reference
 @pytest.mark.parametrize("rule", [(), (LayerNorm(),)], ids=len)

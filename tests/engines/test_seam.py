@@ -48,6 +48,7 @@ def compare(found, expected, atol):
         np.testing.assert_allclose(part, other, rtol=0, atol=atol * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gradient", [False, True], ids=["values", "gradient"])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_rows(name, gradient, run):

@@ -162,6 +162,7 @@ def test_first_of_equals_is_chosen(y):
 # --- Rows, weights and outputs -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_target
 @each_option
 def test_weights_are_repetitions(target, options):

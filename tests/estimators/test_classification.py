@@ -159,6 +159,7 @@ def test_logarithms_of_probabilities(n_classes, model):
     assert_array_equal(model.classes_[far.argmax(axis=1)], model.predict(1e5 * X))
 
 
+@pytest.mark.slow
 @every_count
 @pytest.mark.parametrize("spread", [1.0, 1.5])
 def test_probabilities_are_calibrated_better_than_raw_scores(n_classes, spread):

@@ -31,6 +31,7 @@ from sklearn_ntk.layers import Dense
 pd = pytest.importorskip("pandas")
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [
         NTKRegressor(),
@@ -168,6 +169,7 @@ def test_grid_search_reaches_every_parameter(cls, kernel, grid):
     assert {name: chosen[name] for name in grid} == search.best_params_
 
 
+@pytest.mark.slow
 @both
 def test_weights_are_routed_through_pipeline_and_search(cls, device):
     X, y = data(60)

@@ -119,6 +119,7 @@ def test_gradients_are_those_of_the_columns(squash):
     assert_allclose(fitted.predict_gradient(X), expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", [None, "diagonal", "full"])
 def test_importances(features):
     """The first three columns have nearly all of the mean squared gradient."""
@@ -194,6 +195,7 @@ def test_none_by_default_where_gradients_fail_or_cost_much(monkeypatch):
     assert model(features="full").fit(X, y).features_ is not None
 
 
+@pytest.mark.slow
 def test_too_many_columns_are_refused():
     X = np.random.default_rng(0).standard_normal((3, 10**6))
     with pytest.raises(MemoryError, match=r"Learning features of 1000000 columns .* at None"):

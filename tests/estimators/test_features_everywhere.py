@@ -125,6 +125,7 @@ def test_a_matrix_needs_rows():
 # --- Classifiers ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @LOSSES
 @pytest.mark.parametrize("mode", ["diagonal", "full"])
 def test_classes_that_depend_on_some_columns(loss, mode):
@@ -178,6 +179,7 @@ def test_counts_have_no_importances():
 # --- Estimators that choose -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @SEARCHES
 @pytest.mark.parametrize("mode", ["diagonal", "full"])
 def test_all_networks_are_on_learned_features(cls, mode):

@@ -42,6 +42,7 @@ def counted(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["cholesky", "cg", "local"])
 def test_more_rows_teach_better_features(solver, monkeypatch):
     X, y = turned(1000)
@@ -79,6 +80,7 @@ def test_none_are_taken_that_do_not_help(monkeypatch):
     assert model.features_ is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d, mode", [(6, "full"), (24, "diagonal")])
 def test_classifiers_turn_columns_if_rows_are_more_than_entries(d, mode, monkeypatch):
     X, y = turned(d=d)
@@ -130,6 +132,7 @@ def test_fits_of_other_costs_learn_from_few_rows(params, monkeypatch):
     assert not seen
 
 
+@pytest.mark.slow
 def test_a_search_compares_errors_of_all_rows(monkeypatch):
     X, y = turned(400)
     seen = counted(monkeypatch)
@@ -137,6 +140,7 @@ def test_a_search_compares_errors_of_all_rows(monkeypatch):
     assert not seen
 
 
+@pytest.mark.slow
 def test_weights_are_repetitions():
     X, y = turned(400)
     repeats = np.where(np.arange(400) % 3, 1, 2)

@@ -110,6 +110,7 @@ def test_rows_of_numpy(gpu, number, device):
         assert_allclose(likelihood, expected.log_marginal_likelihood(), rtol=1e-8)
 
 
+@pytest.mark.slow
 @models
 def test_rows_of_cupy(gpu, number):
     """Results are of the kind of the new rows, whatever those of the fit were.
@@ -130,6 +131,7 @@ def test_rows_of_cupy(gpu, number):
         assert fitted.sample_y(NEW, 3).shape[-1] == fitted.sample_y(new, 3).shape[-1] == 3
 
 
+@pytest.mark.slow
 def test_transfers(gpu):
     """No matrix comes down, and of rows of CuPy nothing but what says which are equal."""
     log = getattr(gpu, "LOG", None)
@@ -227,6 +229,7 @@ def test_solvers_of_arrays_of_cupy(gpu, monkeypatch):
 GRID = {"depth": [1, 2], "n_frozen": [0, 1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
@@ -263,6 +266,7 @@ def test_choice(gpu, model):
         assert on_gpu.sample_y(gpu.asarray(NEW), 3, random_state=0).shape == (9, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
 def test_many_rows(gpu, solver, number):

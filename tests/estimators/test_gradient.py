@@ -46,6 +46,7 @@ def test_regressors(model, y):
     assert_array_equal(loaded.predict_gradient(X), model.predict_gradient(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [slice(None), PAIR], ids=["three", "two"])
 @pytest.mark.parametrize(
     "model",
@@ -65,6 +66,7 @@ def test_hinge():
         model.fit(X, LABELS).predict_gradient(X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", ["flatten", "pool"])
 @pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
 def test_pixels(cls, readout):

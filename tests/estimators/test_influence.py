@@ -42,6 +42,7 @@ def by_refits(make, predict, weights):
     return np.stack(found, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_outputs", [1, 2])
 @pytest.mark.parametrize("kind", TIMES)
 def test_regression(kind, n_outputs):

@@ -74,6 +74,7 @@ def test_stacking(model):
     assert found.score(X[1::2], y[1::2]) > 0.6
 
 
+@pytest.mark.slow
 @classifiers
 @pytest.mark.parametrize("wrap", [OneVsRestClassifier, BaggingClassifier], ids=lambda c: c.__name__)
 def test_wrapped(model, wrap):
@@ -91,6 +92,7 @@ def test_several_labels(model):
 # --- Searches and folds ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_halving():
     X, y = classes()
     grid = {"depth": [1, 2, 3], "activation": ["relu", "erf"], "loss": ["hinge", "squared_error"]}

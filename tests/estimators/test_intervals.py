@@ -50,6 +50,7 @@ def residuals_in_deviations(X, y, weights, alpha):
     return M @ y / np.sqrt(M.diagonal())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coverage", [0.5, 0.8])
 @pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
 def test_conformal_intervals_are_those_of_refits_with_every_target(kind, coverage):
@@ -71,6 +72,7 @@ def test_conformal_intervals_are_those_of_refits_with_every_target(kind, coverag
         assert_array_equal(inside, (low <= grid) & (grid <= high))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coverage", [0.5, 0.8])
 @pytest.mark.parametrize("training_time", [None, 5.0])
 @pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
@@ -202,6 +204,7 @@ def test_equal_rows_without_a_ridge():
     assert np.all(low < -1e6) and np.all(high > 1e6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_units_of_the_targets(method):
     X, y = data(30)
@@ -223,6 +226,7 @@ def test_kernels_of_any_size(size, method):
     assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [2.5, 30.0])
 def test_coverage_is_kept(degrees):
     """With noise of heavy tails or nearly normal noise, few rows, and a model that is wrong."""

@@ -58,6 +58,7 @@ def test_probabilities_are_close_to_exact_ones(solver):
     assert np.sqrt(np.mean(difference**2)) < (0.15 if solver == "nystroem" else 0.06)
 
 
+@pytest.mark.slow
 @both
 def test_attributes_tell_of_the_solver(cls):
     cg, local, nystroem, exact = (fitted(cls, name) for name in (*SOLVERS, "cholesky"))
@@ -72,6 +73,7 @@ def test_attributes_tell_of_the_solver(cls):
     assert (exact.n_iter_, exact.residual_, local.residual_) == (1, None, None)
 
 
+@pytest.mark.slow
 @both
 @each
 def test_networks_columns_and_features_are_chosen_as_for_exact_fits(cls, solver):
@@ -87,6 +89,7 @@ def test_networks_columns_and_features_are_chosen_as_for_exact_fits(cls, solver)
     assert_allclose(model.feature_importances_, exact.feature_importances_, atol=0.15)
 
 
+@pytest.mark.slow
 @both
 @each
 def test_gradients_are_those_of_predictions(cls, solver):
@@ -99,6 +102,7 @@ def test_gradients_are_those_of_predictions(cls, solver):
         assert_allclose(found[..., j], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @both
 @each
 def test_pickles_and_equal_fits(cls, solver):
@@ -124,6 +128,7 @@ def test_several_outputs_and_weights(solver):
 # --- Uncertainty ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each
 def test_standard_deviations_cover(solver):
     X, y, X_test, y_test = data(n=600)
@@ -156,6 +161,7 @@ def test_factor_in_single_precision(least, monkeypatch):
     assert precision == (np.float32 if least < 1.0 else np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver, call, message",
     [
@@ -208,6 +214,7 @@ def test_conformal_intervals_of_centres_are_those_of_refits():
             assert_allclose(sizes[-1], order[rank - 1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_jackknife_of_leaves_is_that_of_refits():
     X, y, X_test = copies()
     model = NTKRegressor(**PLAIN, alpha=0.1, solver="local", leaf_size=40).fit(X, y)
@@ -386,6 +393,7 @@ def test_other_solvers_forget_the_iterations():
     assert model.set_params(solver="cg").fit(X, y).n_iter_ == n_iter  # from the start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0])
 def test_two_rows_have_the_same_uncertainty_by_all_solvers(alpha):
     """Their residuals are alike, so that the likelihood of noise is flat but for rounding."""

@@ -110,6 +110,7 @@ def test_intervals_of_parts_with_equal_rows_of_other_targets_are_refused(starts_
     assert np.all(high - low < 2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["first part", "given rows", "given rows in parts"])
 def test_centres_do_not_choose_the_ridge(kind):
     """They would choose one that is too large: here by a factor of a thousand."""

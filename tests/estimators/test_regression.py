@@ -381,6 +381,7 @@ def test_memory_of_covariances(monkeypatch):
     assert model.predict(X, return_std=True)[1].shape == (2000,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exponent", [-480, 480])
 @pytest.mark.parametrize("training_time", [None, "auto", 1e3])
 def test_rows_of_any_size(exponent, training_time):

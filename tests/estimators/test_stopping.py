@@ -214,6 +214,7 @@ def test_memory(monkeypatch):
 # --- Candidates -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_leave_one_out_is_refitting(weighted):
     X, y = numbers(20)
@@ -246,6 +247,7 @@ def test_leave_one_out_of_classes_is_refitting():
     assert_allclose(search.temperature_, model.fit(X, y).temperature_, rtol=1e-6)
 
 
+@pytest.mark.slow
 @both_cv
 def test_folds_are_those_of_a_grid_search(cls):
     X, y = data_of(cls)

@@ -130,6 +130,7 @@ CASES = {
 """By name a model, and its rows."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_depends_on_data(name):
     """Kernels of all layers and of one, whole and in parts, as if there were no hooks."""
@@ -185,6 +186,7 @@ def test_gradients_that_vanish_at_the_start():
     assert_allclose(report.checkpoints_[-1].kernel_change, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_lower_precision(dtype):
     """The same parameters take the general route, also where norms of gradients overflow."""

@@ -125,6 +125,7 @@ def test_slopes_against_width():
     assert found[-1][2] < 0.15
 
 
+@pytest.mark.slow
 def test_verdicts():
     y = np.sin(2.0 * X[:, 0])
     wide = LazyTrainingReport(drawn(1000, 1), KERNEL, n_steps=30).fit(X, y)
@@ -146,6 +147,7 @@ def test_verdicts():
     assert over.checkpoints_[0].step == 0
 
 
+@pytest.mark.slow
 def test_torch_modules_train_as_drawn_networks():
     """The same figures; a frozen layer, precision and refusals."""
     torch = pytest.importorskip("torch")

@@ -85,6 +85,7 @@ def test_all_layers_are_drawn():
     assert [name for name in layers.__all__ if f"{name}(" not in text] == ["Output", "lower"]
 
 
+@pytest.mark.slow
 @each_network
 def test_kernels_tend_to_those_of_the_layers(name):
     """Means over networks within four standard errors and a bias of order 1 / width."""

@@ -56,6 +56,7 @@ class Squared(nn.Module):
         return Opaque.apply(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MODELS, "opaque"])
 def test_linear_model(name):
     """``f + J (w - w0)`` after a change of all trained parameters, and its gradients."""

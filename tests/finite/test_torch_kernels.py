@@ -23,6 +23,7 @@ def close(actual, expected, tolerance=1e-13):
     assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_kernels(name):
     """All outputs, formulas and budgets, and what takes the general route."""
@@ -119,6 +120,7 @@ def test_gradients_and_flags_stay_as_they_are():
     assert not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["perceptron", "convolution", "tokens", "attention"])
 def test_tensors_in_place_of_arrays(name, monkeypatch):
     """Signals on another device stay tensors there: here, for want of one, on the CPU."""
@@ -168,6 +170,7 @@ def test_hidden_layer():
             empirical_nngp(model.double(), rows)
 
 
+@pytest.mark.slow
 def test_features():
     """Their inner products are the kernel within the error that they tell, for tokens as well."""
     for name in ("perceptron", "tokens", "convolution"):

@@ -48,6 +48,7 @@ def expected_kernel(model, rows=X):
 # --- Tensors that a module keeps -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pruned", "weight norm"])
 def test_weights_that_are_attributes(kind):
     """They are results of other parameters, which a copy of the module cannot be made with."""

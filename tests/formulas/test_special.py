@@ -79,6 +79,7 @@ def wedge_of(t):
     return mp.sin(t) - t * mp.cos(t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bend", [0.5, 1.0, 2.0])
 def test_bent_arc(bend):
     """The same errors, for both ends of an even rectifier, whose ``bend`` is two."""

@@ -150,6 +150,7 @@ def random_truth(rng, x, depth):
     return a + b if kind == 2 else a * b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 def test_random_expressions(seed):
     """Numbers stay numbers of full precision, however they are made, on arrays and on scalars."""

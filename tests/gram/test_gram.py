@@ -204,6 +204,7 @@ def rows_of_all_kinds():
     return np.vstack([X, X[0], X[1] + 1e-8, 2.0 * X[2], -X[:9], -0.7 * X[4], 0.0 * X[5]])
 
 
+@pytest.mark.slow
 @each_name
 @pytest.mark.parametrize("network", [mlp, resmlp])
 @pytest.mark.parametrize("bias_var", [0.0, 0.1])

@@ -65,6 +65,7 @@ def test_high_precision(name, bias_var, depth, engine):
             assert_allclose(found[i, n + i], known[i][k], rtol=0, atol=bound, err_msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_activations(name, monkeypatch):
     """Of all that do not jump; by compiled loops of a few, as these take seconds for each."""
@@ -74,6 +75,7 @@ def test_activations(name, monkeypatch):
         assert_derivative(lower(mlp(depth, name), 0.4, 0.1), 0.5 * X, 1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias_var", [0.3, 0.0])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name, bias_var, engine):

@@ -121,6 +121,7 @@ def test_refusal(request_, needed, monkeypatch):
     assert ("dtype='float32'" in message) is not is_single
 
 
+@pytest.mark.slow
 @each_request
 def test_no_refusal_of_what_fits(request_, needed, monkeypatch):
     set_free(monkeypatch, needed)

@@ -37,6 +37,7 @@ def test_parts_are_those_of_the_matrix(pair):
         assert_allclose(operator.rows(index), K[index], rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 15, 2**23])
 def test_products(pair, monkeypatch, chunk):
     operator, K = pair

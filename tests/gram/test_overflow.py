@@ -54,6 +54,7 @@ def test_overflow(kernel, scale):
             call(scale * X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [(), (Input(4, 1),), (Input(2, 2, 1),)], ids=len)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_infinite_variance(name, start):

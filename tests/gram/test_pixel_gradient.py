@@ -76,6 +76,7 @@ def assert_derivative(program, X, Y, rtol=1e-8, step=1e-3):
 # --- Right ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_network
 def test_every_layer(name):
     shape = 2, int(np.prod(NETWORKS[name][0][1]["shape"]))
@@ -83,6 +84,7 @@ def test_every_layer(name):
     assert_derivative(program_of(name), X, Y)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_activations(name):
@@ -127,6 +129,7 @@ MIXED = "pools", "attention"
 """Networks that have an activation behind a sum over positions."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_high_precision(name):
     """Where two rows are near, a kink has the direction of their difference, which rounding blurs.
@@ -165,6 +168,7 @@ def test_rows_that_coincide(network, bias_var):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias_var", [0.2, 0.0])
 @pytest.mark.parametrize(
     "middle",
@@ -225,6 +229,7 @@ def test_extreme_sizes(size):
 # --- Sums, blocks, engines, precision -------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [POOLED, FLAT, (*transformer((4, 4))[:-2], Recurrent("erf", 1.2, 0.7, 0.1), Dense())],

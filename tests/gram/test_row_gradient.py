@@ -99,6 +99,7 @@ def test_versions_of_activations(act, reference):
     assert_derivative(program, 0.5 * ROWS, 0.5 * OTHERS, 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias_var", [0.3, 0.0])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(name, bias_var, engine):

@@ -187,6 +187,7 @@ def test_gaussian_process_learns_which_columns_matter():
     assert learned[:2].max() < 0.1 * learned[2:].min()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_bounds")
 @pytest.mark.parametrize("wrap", [lambda kernel: kernel, lambda kernel: kernel * RBF()])
 def test_trials_of_small_length_scales(wrap):

@@ -52,6 +52,7 @@ def test_matrix_is_positive_semidefinite(kernel):
     assert values[0] >= -1e-12 * values[-1]
 
 
+@pytest.mark.slow
 @network
 def test_agrees_with_pairwise_evaluation(kernel):
     X = rows(5)
@@ -135,6 +136,7 @@ def numeric_gradient(kernel, X, step=1e-4):
     return np.stack(columns, axis=-1) if columns else np.empty((len(X), len(X), 0))
 
 
+@pytest.mark.slow
 @every_kernel
 def test_gradient_agrees_with_differences(kernel):
     X = rows()

@@ -18,6 +18,7 @@ KERNELS = {"nngp": NNGPKernel, "ntk": NTKKernel}
 each_kernel = pytest.mark.parametrize("kernel", KERNELS)
 
 
+@pytest.mark.slow
 @parametrize_with_checks(
     [
         NTKRandomFeatures(),
@@ -36,6 +37,7 @@ def rows(n=30, d=4):
 # --- Mean and error ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @each_kernel
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("activation", ["relu", "erf"])
@@ -64,6 +66,7 @@ def assert_mean(draw, expected):
     assert np.max(error) < 0.06 * np.max(expected)
 
 
+@pytest.mark.slow
 @each_kernel
 @pytest.mark.parametrize(
     ("activation", "n", "bias_var"), [("relu", 3, 0.7), ("erf", 3, 0.7), ("sign", 9, 0.0)]
@@ -78,6 +81,7 @@ def test_unbiased_for_one_hidden_layer(activation, kernel, n, bias_var):
     assert_mean(draw, KERNELS[kernel](1, act, 1.5, bias_var)(X))
 
 
+@pytest.mark.slow
 @each_kernel
 def test_unbiased_given_the_layers_before(kernel):
     """The last layer on average makes of the features before what an infinitely wide one does."""
@@ -151,6 +155,7 @@ def test_single_precision(kernel, activation):
     assert_allclose(single, F, rtol=0, atol=1e-5 * np.abs(F).max())
 
 
+@pytest.mark.slow
 def test_parts_of_many_rows():
     """Rows are taken in parts, and results do not depend on them but for rounding."""
     X = rows(6000)

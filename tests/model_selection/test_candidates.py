@@ -20,6 +20,7 @@ from sklearn_ntk.model_selection._grid import NETWORK, candidates_of
 # --- Candidates -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("squash", [None, 3.0])
 def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
     X, y = numbers(12)
@@ -174,6 +175,7 @@ def test_mixture_of_classifiers():
     assert_array_equal(search.predict(X), search.classes_[scores.argmax(axis=1)])
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("combine", ["stack", "average", None])
 def test_weights_are_repetitions(cls, combine):

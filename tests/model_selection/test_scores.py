@@ -120,6 +120,7 @@ def test_folds_of_classes_are_those_of_a_grid_search(scoring):
         assert_allclose(found, other.cv_results_["mean_test_score"][k], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_folds_may_be_masks_and_overlap():
     X, y = numbers()
     rows = np.arange(30)
@@ -159,6 +160,7 @@ def test_outputs_are_averaged():
     assert search.predict(X, return_cov=True)[1].shape == (30, 30, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "r2"])
 def test_lines_of_many_rows_are_those_of_their_ridges(scoring):
     """Where ridges are searched: unsorted ones, weights, equal rows and several outputs."""

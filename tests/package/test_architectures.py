@@ -150,6 +150,7 @@ def test_transformer():
     assert n_attentions == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ON_POSITIONS.values(), ids=ON_POSITIONS)
 def test_kernels(network):
     """All have positive definite kernels, the variances of the kernel, and copies."""

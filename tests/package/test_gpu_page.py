@@ -4,9 +4,12 @@ import doctest
 import re
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).resolve().parents[2] / "doc" / "gpu.md"
 
 
+@pytest.mark.slow
 def test_code(gpu):
     failed, tried = doctest.testfile(str(PAGE), module_relative=False)
     assert failed == 0 < tried

@@ -28,6 +28,7 @@ def test_every_file_has_a_place():
     assert {path.parent.name for path in found} == {"oracles"}
 
 
+@pytest.mark.slow
 def test_tests_do_not_import_each_other():
     """Names are unique too, since a module of tests has no package."""
     files = [p for p in TESTS.rglob("*.py") if not {"data", "cupy_standin"} & set(p.parts)]

@@ -8,6 +8,7 @@ CODE = ["architectures", "dynamics", "large_n", "plotting", "spectrum", SEARCHES
 LINKS = ["defaults", "dynamics", "large_n", "model_selection", "plotting", "spectrum"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODE)
 def test_code(name):
     check_code(name)

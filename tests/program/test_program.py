@@ -145,6 +145,7 @@ ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "dtype"),
     [*((end, "float64") for end in ENDS), ("relu", "float32"), ("tanh", "float32")],

@@ -26,6 +26,7 @@ def precision(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ridge", [1.0, 1e-2, 1e-3])
 def test_solution_is_the_exact_one(ridge):
     operator, Y, weights = rows_of()
@@ -51,6 +52,7 @@ def test_arrays_and_one_column():
 NOISY = (Dense(), "relu", Dropout(0.3), Dense())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kernel", [NTKKernel() + WhiteKernel(0.5), NTKKernel(architecture=NOISY)], ids=["white", "drop"]
 )
@@ -67,6 +69,7 @@ def test_noise_of_single_rows_is_in_the_matrix(kernel):
     assert_allclose(system.product(V), system.exact(V, 0.0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_predictions_err_by_the_tolerance():
     operator, Y, weights = rows_of()
     exact = values_of(Ridge(1e-2).fit(operator, Y, weights), operator, operator.X)
@@ -90,6 +93,7 @@ def test_residual_is_the_true_one():
     assert_allclose(solution.details.residual, residual, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_too_few_iterations_warn_and_a_fit_goes_on():
     operator, Y, weights = rows_of()
     with pytest.warns(NotConverged, match=r"after 40 iterations with a residual of .* tol=1e-06"):
@@ -107,6 +111,7 @@ def test_too_few_iterations_warn_and_a_fit_goes_on():
         solver.fit(operator, Y[:, :1], weights, start=first)
 
 
+@pytest.mark.slow
 def test_ridge_is_that_of_exact_errors():
     operator, Y, weights = rows_of(n=900, noise=0.3)
     exact = Ridge().fit(operator, Y, weights)
@@ -129,6 +134,7 @@ def test_ridges_that_are_given_are_searched():
     assert set(path.values) <= set(ridges) and path.errors[path.best] == path.errors.min()
 
 
+@pytest.mark.slow
 def test_preconditioner_is_damped_and_saves_iterations():
     operator, Y, weights = rows_of(n=600)
     root, ridge = np.sqrt(weights), 1e-3

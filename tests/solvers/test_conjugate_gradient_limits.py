@@ -136,6 +136,7 @@ def test_progress_ends_with_the_iterations(capsys):
     assert "Conjugate gradients: 100 %, done in" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 60])
 def test_memory_is_not_more_than_the_estimate(k):
     operator, _, weights = rows_of(n=1200)

@@ -135,6 +135,7 @@ def test_weights_are_repetitions():
     assert_allclose(path.solution.dual, other.solution.dual, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("centers", ["uniform", "rpcholesky"])
 @pytest.mark.parametrize("kernel", [NTKKernel(), RBF(2.0)], ids=["rough", "smooth"])
 def test_chosen_ridge_predicts_new_rows_best(kernel, centers):

@@ -235,6 +235,7 @@ def test_product_beyond_all_numbers():
     assert_array_equal(product(K, B), [[0.0, -largest], [-2.0 * one, 0.0], [largest, -largest]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{}, {"alpha": 0.0}, {"training_time": "auto"}])
 @pytest.mark.parametrize("exponent", [-1000, 900])
 def test_kernels_of_any_size(how, exponent):

@@ -121,6 +121,7 @@ def observed(name, weight, bias, depth):
     return variances, [K[0, 1] / np.sqrt(K[0, 0] * K[1, 1]) for K in grams]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "weight", "bias", "depth"),
     [
@@ -190,6 +191,7 @@ def test_critical_values_are_critical():
 # --- Variances to choose --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["erf", "sin", "relu"])
 def test_range_of_finite_networks(name):
     least, greatest = weight_var_range(name, [0.05, 0.5], 10)
