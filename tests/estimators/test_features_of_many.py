@@ -71,6 +71,15 @@ def test_they_are_learned_from_half_of_the_rows(monkeypatch):
     assert_allclose(model.features_, features, rtol=0.05, atol=0.05 * np.abs(features).max())
 
 
+def test_rows_of_cupy(gpu):
+    X, y = turned()
+    found = NTKRegressor(**RELU).fit(gpu.asarray(X), gpu.asarray(y))
+    there = NTKRegressor(solver="cholesky", **RELU).fit(X, y)
+    assert_allclose(gpu.asnumpy(found.features_), there.features_, atol=1e-2)
+    predictions = gpu.asnumpy(found.predict(gpu.asarray(X[:20])))
+    assert_allclose(predictions, there.predict(X[:20]), atol=1e-2)
+
+
 def test_none_are_taken_that_do_not_help(monkeypatch):
     X, _ = turned()
     y = np.random.default_rng(1).normal(size=len(X)) + np.linalg.norm(X, axis=1)
