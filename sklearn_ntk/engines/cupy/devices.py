@@ -1,7 +1,6 @@
 """Devices of CUDA, and why there may be none, in one sentence."""
 
 import os
-from contextlib import contextmanager
 
 REMEDY = "install the extra 'cuda12' or 'cuda13' of sklearn-ntk, or take device='cpu'"
 
@@ -54,13 +53,23 @@ def check_device(number):
     return number
 
 
-@contextmanager
-def refusing(what):
-    """Context in which a lack of device memory becomes a sentence with ``what`` was to be there."""
-    try:
-        yield
-    except library().cuda.memory.OutOfMemoryError as error:
+class refusing:
+    """Context in which a lack of device memory becomes a sentence with ``what`` was to be there.
+
+    A generator in its place would keep the arrays of the failed call until garbage is collected, on
+    Python 3.13.
+    """
+
+    def __init__(self, what):
+        self._what = what
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None or not issubclass(kind, library().cuda.memory.OutOfMemoryError):
+            return
         raise MemoryError(
-            f"The GPU has no memory left for {what}: take fewer rows, a network with fewer "
+            f"The GPU has no memory left for {self._what}: take fewer rows, a network with fewer "
             f"positions, or arrays of NumPy and device='cpu'."
         ) from error
