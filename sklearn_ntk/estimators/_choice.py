@@ -148,10 +148,9 @@ def learn_features(model, kernels, X, Y, weights):
     def fit(*problem):
         return (Ridge().fit(*problem),)
 
-    best = best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0]
-    if can_learn_more(model, len(X)):
-        return learn_from_more(model, best.kernel, mode, X, Y, weights)
-    return best.features
+    if len(kernels) == 1 and can_learn_more(model, len(X)):  # there is no network to choose
+        return learn_from_more(model, kernels[0], mode, X, Y, weights)
+    return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features
 
 
 def best_of(fit, kernels, X, Y, weights, mode, n_steps):

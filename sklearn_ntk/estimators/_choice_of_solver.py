@@ -2,8 +2,6 @@
 
 import warnings
 
-import numpy as np
-
 from .._runtime.device import device_name, is_on_device, read_device
 from ..engines._work import check_memory_of, free_memory_of
 from ..gram._operator import CHUNK
@@ -150,9 +148,9 @@ def bytes_of(model, name, n):
 def rows_that_fit(model, n):
     """How many of n rows conjugate gradients may take beside a fit by the solver of the model."""
     n = min(n, model.leaf_size) if model.solver_ == "local" else n
-    limit = np.inf if model.max_memory is None else model.max_memory
-    while n > 1 and bytes_of(model, "cg", n) > limit:
-        n = int(0.9 * n)
+    if model.max_memory is not None:
+        while n > 1 and bytes_of(model, "cg", n) > model.max_memory:
+            n = int(0.9 * n)
     return n
 
 

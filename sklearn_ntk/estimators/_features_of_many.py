@@ -51,8 +51,8 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
         One that `can_learn_more`.
     kernel : Kernel
     mode : {"diagonal", "full"}
-        Of features that are left to the fit, "full" is taken if the matrix has fewer entries than
-        there are rows.
+        Of features that are left to the fit, "full" is taken if the matrix has at most as many
+        entries as rows teach it.
     X : array of shape (n, d)
         Distinct rows.
     Y, weights : arrays of shape (n, k) and (n,)

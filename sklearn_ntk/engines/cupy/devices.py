@@ -64,12 +64,11 @@ class refusing:
         self._what = what
 
     def __enter__(self):
-        return self
+        pass
 
-    def __exit__(self, kind, error, traceback):
-        if kind is None or not issubclass(kind, library().cuda.memory.OutOfMemoryError):
-            return
-        raise MemoryError(
-            f"The GPU has no memory left for {self._what}: take fewer rows, a network with fewer "
-            f"positions, or arrays of NumPy and device='cpu'."
-        ) from error
+    def __exit__(self, _, error, traceback):
+        if error is not None and isinstance(error, library().cuda.memory.OutOfMemoryError):
+            raise MemoryError(
+                f"The GPU has no memory left for {self._what}: take fewer rows, a network with "
+                f"fewer positions, or arrays of NumPy and device='cpu'."
+            ) from error
