@@ -2,9 +2,10 @@
 
     python benchmarks/finite.py [--neural-tangents PYTHON] [--rows 50]
 
-A perceptron of width 1000 with three hidden layers on 100 columns, one output and ten, in single
-precision, and a convolutional network: processor seconds of one kernel matrix, the least of several
-runs, and the ratio to ours. The double loop takes two backward passes for each pair of rows; it is
+A perceptron of width 1000 with three hidden layers on 100 columns, one output and ten, a
+convolutional network, a residual one of five convolutions, and an encoder of two blocks of
+attention, in single precision: processor seconds of one kernel matrix, the least of several runs,
+and the ratio to ours. The double loop takes two backward passes for each pair of rows; it is
 timed on a few rows and scaled up. ``--neural-tangents``, or NEURAL_TANGENTS_PYTHON, names an
 interpreter that has it, which is run as a process of its own on equal shapes; compilation does not
 count. Packages that are not installed are left out.
@@ -15,13 +16,11 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from copy import deepcopy
 from functools import partial
 
 import numpy as np
-
-SIZES = {"perceptron, 1 output": 1, "perceptron, 10 outputs": 10}
-CNN = "convolutional, 10 outputs"
 
 THEIRS = """
 import sys, time
@@ -33,13 +32,22 @@ for name, value in (("source_info_util", source_info_util), ("config", jax.confi
 import neural_tangents as nt
 from neural_tangents import stax
 n, k, kind = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+shape = (n, 14, 14, 1)
+conv = lambda width, stride=1: stax.Conv(width, (3, 3), (stride, stride), padding="SAME")
 if kind == "perceptron":
     hidden = [stax.Dense(1000), stax.Relu()] * 3
     shape = (n, 100)
+elif kind == "convolutional":
+    hidden = [conv(32), stax.Relu()] * 2 + [conv(64, 2), stax.Relu(), stax.Flatten()]
+elif kind == "residual":
+    hidden = [conv(32), stax.Relu()]
+    for width, stride in ((32, 1), (64, 2)):
+        short = stax.Identity() if stride == 1 else stax.Conv(width, (1, 1), (2, 2))
+        block = stax.serial(conv(width, stride), stax.Relu(), conv(width))
+        hidden += [stax.FanOut(2), stax.parallel(short, block), stax.FanInSum(), stax.Relu()]
+    hidden += [stax.Flatten()]
 else:
-    hidden = [stax.Conv(32, (3, 3), padding="SAME"), stax.Relu()] * 2
-    hidden += [stax.Conv(64, (3, 3), (2, 2), padding="SAME"), stax.Relu(), stax.Flatten()]
-    shape = (n, 14, 14, 1)
+    sys.exit()
 init, apply, _ = stax.serial(*hidden, stax.Dense(k))
 _, parameters = init(jax.random.PRNGKey(0), shape)
 x = jax.random.normal(jax.random.PRNGKey(1), shape)
@@ -74,6 +82,43 @@ def convolutional():
     return nn.Sequential(*parts, nn.LazyLinear(10))
 
 
+def residual():
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, width, stride):
+            super().__init__()
+            self.first = nn.LazyConv2d(width, 3, stride, 1)
+            self.second = nn.LazyConv2d(width, 3, padding=1)
+            self.short = nn.Identity() if stride == 1 else nn.LazyConv2d(width, 1, stride)
+
+        def forward(self, x):
+            return torch.relu(self.short(x) + self.second(torch.relu(self.first(x))))
+
+    parts = [nn.LazyConv2d(32, 3, padding=1), nn.ReLU(), Block(32, 1), Block(64, 2), nn.Flatten()]
+    return nn.Sequential(*parts, nn.LazyLinear(10))
+
+
+def encoder():
+    from torch import nn
+
+    block = nn.TransformerEncoderLayer(64, 4, 256, batch_first=True)
+    blocks = nn.TransformerEncoder(block, 2, enable_nested_tensor=False)
+    mean = nn.Sequential(nn.AdaptiveAvgPool2d((1, 64)), nn.Flatten())
+    return nn.Sequential(nn.LazyLinear(64), blocks, mean, nn.LazyLinear(10)).eval()
+
+
+NETWORKS = {
+    "perceptron, 1 output": (partial(perceptron, 1), (100,)),
+    "perceptron, 10 outputs": (partial(perceptron, 10), (100,)),
+    "convolutional, 10 outputs": (convolutional, (1, 14, 14)),
+    "residual, 10 outputs": (residual, (1, 14, 14)),
+    "encoder, 10 outputs": (encoder, (16, 64)),
+}
+"""By name what makes a network, and the shape of its rows."""
+
+
 def least(function, n_runs=3):
     """Least processor seconds of several runs."""
     best = np.inf
@@ -103,6 +148,7 @@ def by_jacobians(model, X, chunk=None):
     from torch.func import functional_call, jacrev, vmap
 
     parameters = {name: each.detach() for name, each in model.named_parameters()}
+    warnings.filterwarnings("ignore", "There is a performance drop")
     rows = vmap(
         jacrev(lambda chosen, row: functional_call(model, chosen, (row[None],))[0]),
         (None, 0),
@@ -182,11 +228,10 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     n = options.rows
-    networks = {name: (perceptron(k), torch.randn(n, 100)) for name, k in SIZES.items()}
-    networks[CNN] = convolutional(), torch.randn(n, 1, 14, 14)
     print("| network | way | seconds | times ours |")
     print("|---|---|---|---|")
-    for name, (model, X) in networks.items():
+    for name, (make, shape) in NETWORKS.items():
+        model, X = make(), torch.randn(n, *shape)
         k = model(X[:1]).shape[1]
         ours = least(partial(empirical_ntk, model, X), 5)
         print(f"| {name}, {n} rows | `empirical_ntk` | {ours:.4f} | 1 |")
@@ -200,8 +245,7 @@ def main():
             except Exception as error:
                 print(f"{way}: {type(error).__name__}", file=sys.stderr)
         if options.neural_tangents:
-            kind = "convolutional" if name == CNN else "perceptron"
-            ways |= theirs(options.neural_tangents, n, k, kind)
+            ways |= theirs(options.neural_tangents, n, k, name.partition(",")[0])
         for way, seconds in ways.items():
             print(f"| | {way} | {seconds:.3g} | {seconds / ours:.3g} |", flush=True)
 

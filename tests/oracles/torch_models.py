@@ -50,6 +50,28 @@ class Attention(nn.Module):
         return self.last(self.attention(x, x, x, need_weights=False)[0].mean(1))
 
 
+class Attending(nn.Module):
+    """Attention of positions to themselves, or to others, in windows of two rows of three."""
+
+    def __init__(self, calls=("own",), in_windows=False, **options):
+        super().__init__()
+        self.start, self.attention = nn.Linear(6, 8), nn.MultiheadAttention(8, 2, **options)
+        self.last, self.calls, self.in_windows = nn.Linear(8, 2), calls, in_windows
+
+    def forward(self, x):
+        n, is_turned = len(x), not self.attention.batch_first
+        x = self.start(x[:, :4])
+        if self.in_windows:
+            x = x.reshape(2 * n, 2, 8)
+        x = x.transpose(0, 1) if is_turned else x
+        mask = torch.ones(x.shape[0 if is_turned else 1]).diag().roll(1, 0).bool()
+        for call in self.calls:
+            other = {"own": x, "other": torch.tanh(x), "narrow": x[..., :6]}[call]
+            x = self.attention(query=x, key=other, value=other, attn_mask=mask)[0]
+        x = x.transpose(0, 1) if is_turned else x
+        return self.last(x.reshape(n, 4, 8).mean(1))
+
+
 class Tokens(nn.Module):
     """Tokens, one of them for padding; the last layer may have the weight of the first."""
 
@@ -155,6 +177,12 @@ def _frozen():
     return model
 
 
+def _frozen_attention():
+    model = Attending(batch_first=True)
+    model.attention.in_proj_weight.requires_grad_(False)
+    return model
+
+
 ROWS = {
     "rows": lambda: torch.randn(5, 6),
     "sequences": lambda: torch.randn(4, 5, 6),
@@ -164,7 +192,8 @@ ROWS = {
 }
 
 WEIGHT_NORM = ["0.bias", *(f"0.parametrizations.weight.original{k}" for k in range(2))]
-IN_ATTENTION = ["in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias"]
+NARROW = ["q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias"]
+PROJECTIONS = ["attention.in_proj_weight", "attention.in_proj_bias"]
 OF_LSTM = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 
 MODELS = {
@@ -197,15 +226,39 @@ MODELS = {
     ),
     "rows turned round": (Turned, "rows", ["first.weight", "first.bias"]),
     "no rule for several outputs": (Cubed, "rows", []),
-    "attention": (
-        Attention,
+    "attention": (Attention, "sequences", ["place"]),
+    "attention, positions first": (lambda: Attending(bias=False), "sequences", []),
+    "attention, twice": (lambda: Attending(["own", "own"], batch_first=True), "sequences", []),
+    "attention in windows": (
+        lambda: Attending(in_windows=True, batch_first=True),
         "sequences",
-        ["place", *(f"attention.{name}" for name in IN_ATTENTION)],
+        [],
     ),
+    "attention to others": (
+        lambda: Attending(["other"], batch_first=True),
+        "sequences",
+        PROJECTIONS,
+    ),
+    "attention to both": (
+        lambda: Attending(["own", "other"]),
+        "sequences",
+        PROJECTIONS,
+    ),
+    "attention, more keys": (
+        lambda: Attending(add_bias_kv=True),
+        "sequences",
+        ["attention.bias_k", "attention.bias_v"],
+    ),
+    "attention, narrow keys": (
+        lambda: Attending(["narrow"], kdim=6, vdim=6),
+        "sequences",
+        [f"attention.{name}" for name in NARROW],
+    ),
+    "attention, frozen": (_frozen_attention, "sequences", ["attention.in_proj_bias"]),
     "encoder": (
         lambda: Pooled(nn.TransformerEncoderLayer(6, 2, 12, batch_first=True), 6),
         "sequences",
-        [f"body.self_attn.{name}" for name in IN_ATTENTION],
+        [],
     ),
     "lstm": (
         lambda: Pooled(nn.LSTM(6, 5, batch_first=True), 5),

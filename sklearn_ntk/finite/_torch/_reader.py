@@ -9,9 +9,11 @@ from torch import nn
 
 from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
-from ._check import are_right, is_chain, weighted_gradients, wrong_parameters
+from ._check import are_right, weighted_gradients, wrong_parameters
+from ._graph import is_chain
 from ._jacobians import by_rows, gradients, jacobians, real
-from ._record import differentiate, join, read_outputs, run
+from ._join import join
+from ._record import differentiate, read_outputs, run
 from ._refusals import refuse, refuse_dependent
 from ._state import copied, leaves_model, plain
 

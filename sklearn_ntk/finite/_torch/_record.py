@@ -1,17 +1,21 @@
-"""What the layers of a module take in and the gradients by what they put out, joined by parameter.
+"""What the layers of a module take in, and the gradients by what they put out.
 
 Hooks keep what a layer puts out and hand on a copy of it, so that operations in place behind it
 leave it as it is.
 """
 
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.autograd.graph import GradientEdge
 
-from ._rules import RULES, Use
+from ._graph import products
+from ._rules import RULES, of_product
 
 BY_POSITION = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 """Classes that treat positions alike, on whatever axes these are: rows may be split into them."""
@@ -20,32 +24,55 @@ FEW = 128
 """Rows up to which the gradients of all functions are found in one pass, by larger products."""
 
 
-class Joined(NamedTuple):
-    """Signals of a weight, a bias or both; inputs None stand for a single one, as `Use`."""
+class Seen(NamedTuple):
+    """What a module, or a product by weights inside one, took in and put out.
 
-    use: Use
-    inputs: torch.Tensor | None
-    gradients: torch.Tensor
+    ``rule`` yields the `Use` of each of the ``parameters`` from ``inputs`` and gradients; None, if
+    no rule has them. ``place`` is where autograd has what was put out, if not as that tensor. Rows
+    may be split into positions if ``is_by_position``; so many, ``n_first``, are in front of them.
+    """
 
-    @property
-    def parameters(self):
-        """The parameters that these are the signals of."""
-        return [each for each in (self.use.weight, self.use.bias) if each is not None]
+    module: nn.Module
+    parameters: list
+    rule: Callable | None
+    inputs: torch.Tensor
+    put_out: torch.Tensor
+    place: GradientEdge | None = None
+    is_by_position: bool = False
+    n_first: int = 1
 
 
 def run(model, rows, trained):
-    """Outputs (n, k), and modules with what each took in and put out, in the graph of autograd."""
+    """Outputs (n, k), and `Seen` of all modules with a rule, in the graph of autograd."""
     seen = []
 
     def hook(module, arguments, named, put_out):
+        if isinstance(module, nn.MultiheadAttention):
+            seen.extend(_within_attention(module, (*arguments, *named.values()), put_out[0]))
+            return None
         taken = arguments[0] if arguments else named["input"]
         if not put_out.requires_grad:
             put_out.requires_grad_()
-        seen.append((module, taken.detach(), put_out))
+        rule, is_by_position = partial(RULES[type(module)], module), isinstance(module, BY_POSITION)
+        own = list(module.parameters())
+        seen.append(Seen(module, own, rule, taken.detach(), put_out, None, is_by_position))
         return put_out.clone()
 
     with torch.enable_grad(), _hooked(model, hook, trained):
         return read_outputs(model(rows), len(rows)), seen
+
+
+def _within_attention(module, taken, put_out):
+    """Yield `Seen` of all products by weights, and of the parameters that are in none of them."""
+    rest = {id(each): each for each in module.parameters()}
+    n_first = put_out.shape[1 if module.batch_first else 0] if put_out.ndim == 3 else 1
+    for weight, bias, x, edge in products(module, taken, put_out):
+        own = [each for each in (weight, bias) if each is not None]
+        rest = {key: each for key, each in rest.items() if all(each is not one for one in own)}
+        values = x.new_zeros(()).expand(len(x), len(weight))
+        yield Seen(module, own, partial(of_product, weight, bias), x, values, edge, True, n_first)
+    if rest:
+        yield Seen(module, list(rest.values()), None, put_out.detach(), put_out)
 
 
 def differentiate(outputs, seen, seeds):
@@ -56,20 +83,28 @@ def differentiate(outputs, seen, seeds):
     gradients are zeros for one function.
     """
     n, uses, unread = len(outputs), [], set()
-    gradients = _gradients(outputs, [put_out for *_, put_out in seen], seeds)
+    gradients = _gradients(outputs, seen, seeds)
     while seen:
-        (module, x, put_out), delta, found = seen.pop(0), gradients.pop(0), []
-        size = len(put_out)
+        each, delta, found = seen.pop(0), gradients.pop(0), []
+        size = len(each.put_out)
         is_by_row = size == n
-        if is_by_row or (size and size % n == 0 and isinstance(module, BY_POSITION)):
+        if each.rule and (is_by_row or (size and size % n == 0 and each.is_by_position)):
+            x, delta = (_rows_first(part, each.n_first) for part in (each.inputs, delta))
             x = x if is_by_row else x.reshape(n, -1, *x.shape[1:])
             delta = delta.reshape(n, -1, *delta.shape[1:]).transpose(1, 2)
             delta = delta[:, :, 0] if is_by_row else delta
-            found = list(RULES[type(module)](module, x, delta))
-        read = {id(each) for use in found for each in (use.weight, use.bias)}
-        unread.update({id(each) for each in module.parameters()} - read)
+            found = list(each.rule(x, delta))
+        read = {id(part) for use in found for part in (use.weight, use.bias)}
+        unread.update({id(part) for part in each.parameters} - read)
         uses += found
     return uses, unread
+
+
+def _rows_first(array, n_first):
+    """Entries of an array whose first axis has positions, then rows, in the order of the rows."""
+    if n_first == 1:
+        return array
+    return array.unflatten(0, (n_first, -1)).transpose(0, 1).flatten(0, 1)
 
 
 @contextmanager
@@ -78,9 +113,7 @@ def _hooked(model, hook, trained):
     handles = [
         module.register_forward_hook(hook, prepend=True, with_kwargs=True)
         for module in model.modules()
-        if type(module) in RULES
-        and module._parameters.get("weight") is not None
-        and any(id(each) in trained for each in module._parameters.values())
+        if any(id(each) in trained for each in _own_parameters(module))
     ]
     try:
         yield
@@ -89,36 +122,46 @@ def _hooked(model, hook, trained):
             handle.remove()
 
 
-def _gradients(outputs, put_out, seeds):
-    """Gradients (n, r, ...) of ``seeds @ outputs`` with respect to tensors (n, ...)."""
+def _own_parameters(module):
+    """Those that a rule may read."""
+    if type(module) is nn.MultiheadAttention:
+        return module.parameters()
+    has_rule = type(module) in RULES and module._parameters.get("weight") is not None
+    return module._parameters.values() if has_rule else ()
+
+
+def _gradients(outputs, seen, seeds):
+    """Gradients (n, r, ...) of ``seeds @ outputs`` by what (n, ...) modules put out."""
+    put_out = [each.put_out for each in seen]
     if seeds is None or not put_out or not outputs.requires_grad:
         r = 1 if seeds is None else len(seeds)
         return [each.new_zeros(()).expand(len(each), r, *each.shape[1:]) for each in put_out]
     r, seeds = len(seeds), seeds[:, None].expand(-1, *outputs.shape)
     if r == 1:
-        return [part[:, None] for part in _backward(outputs, put_out, seeds[0])]
+        return [part[:, None] for part in _backward(outputs, seen, seeds[0])]
     if all(each.ndim == 2 and len(each) <= FEW for each in put_out):
         try:
-            return [part.transpose(0, 1) for part in _backward(outputs, put_out, seeds, True)]
+            return [part.transpose(0, 1) for part in _backward(outputs, seen, seeds, True)]
         except (RuntimeError, NotImplementedError):  # an operation that takes one at a time
             pass
     found = [each.new_empty((len(each), r, *each.shape[1:])) for each in put_out]
     for k, seed in enumerate(seeds):
-        for all_seeds, part in zip(found, _backward(outputs, put_out, seed), strict=True):
+        for all_seeds, part in zip(found, _backward(outputs, seen, seed), strict=True):
             all_seeds[:, k] = part
     return found
 
 
-def _backward(outputs, put_out, seeds, is_batched=False):
+def _backward(outputs, seen, seeds, is_batched=False):
     """Gradients of ``sum(seeds * outputs)``, or of several such sums, along a new first axis."""
     options = {"retain_graph": True, "allow_unused": True, "is_grads_batched": is_batched}
+    places = [each.put_out if each.place is None else each.place for each in seen]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop")
-        parts = torch.autograd.grad(outputs, put_out, seeds, **options)
+        parts = torch.autograd.grad(outputs, places, seeds, **options)
     shape = seeds.shape[:1] if is_batched else ()
     return [
-        each.new_zeros((*shape, *each.shape)) if part is None else part
-        for part, each in zip(parts, put_out, strict=True)
+        each.put_out.new_zeros((*shape, *each.put_out.shape)) if part is None else part
+        for part, each in zip(parts, seen, strict=True)
     ]
 
 
@@ -147,74 +190,3 @@ def norm(tensor):
     """Norm of a tensor as a number, also where it is beyond the range of half precision."""
     dtype = torch.promote_types(tensor.dtype, torch.float32)
     return float(torch.linalg.vector_norm(tensor, dtype=dtype))
-
-
-def join(uses, trained):
-    """`Joined` of all trained parameters that are always used in the same way.
-
-    A weight and a bias that go together have one entry, with ones as inputs of the bias. Uses of a
-    parameter in several modules, or at several calls, are positions of one entry.
-    """
-    uses = [use for whole in uses for use in _trained_parts(whole, trained)]
-    ways = {}
-    for use in uses:
-        for parameter in (use.weight, use.bias):
-            if parameter is not None:
-                way = (use.kind, id(use.weight), id(use.bias), use.n_parts)
-                ways.setdefault(id(parameter), set()).add(way)
-    groups = {}
-    for use in uses:
-        is_shared = any(
-            len(ways[id(each)]) > 1 for each in (use.weight, use.bias) if each is not None
-        )
-        for part in _apart(use) if is_shared else [use]:
-            groups.setdefault((part.kind, id(part.weight), id(part.bias), part.part), []).append(
-                part
-            )
-    kinds = {}
-    for group in groups.values():
-        for parameter in (group[0].weight, group[0].bias):
-            kinds.setdefault(id(parameter), set()).add((group[0].kind, group[0].n_parts))
-    return [
-        _joined(group)
-        for group in groups.values()
-        if all(
-            len(kinds[id(each)]) == 1
-            for each in (group[0].weight, group[0].bias)
-            if each is not None
-        )
-    ]
-
-
-def _trained_parts(use, trained):
-    """The use with None for a parameter that is not trained, if one is."""
-    weight, bias = (each if id(each) in trained else None for each in (use.weight, use.bias))
-    if weight is not None or bias is not None:
-        use = use._replace(weight=weight, bias=bias)
-        yield use if weight is not None or use.inputs is None else _shift(use)
-
-
-def _shift(use):
-    """The use of the bias alone: its gradients, summed over positions."""
-    total = use.gradients.sum(1, keepdim=True)
-    return use._replace(kind="shift", weight=None, inputs=None, gradients=total)
-
-
-def _apart(use):
-    """The uses of the weight and of the bias."""
-    if use.weight is not None:
-        yield use._replace(bias=None)
-    if use.bias is not None:
-        yield _shift(use) if use.inputs is not None else use._replace(weight=None)
-
-
-def _joined(group):
-    """One entry of several uses."""
-    use = group[0]
-    gradients = [each.gradients for each in group]
-    if use.inputs is None:
-        return Joined(use, None, sum(gradients[1:], gradients[0]))
-    inputs = torch.cat([each.inputs for each in group], 1) if len(group) > 1 else use.inputs
-    if use.bias is not None:
-        inputs = torch.cat([inputs, inputs.new_ones((*inputs.shape[:2], 1))], 2)
-    return Joined(use, inputs, torch.cat(gradients, 1) if len(group) > 1 else gradients[0])

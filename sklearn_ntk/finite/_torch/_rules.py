@@ -28,34 +28,37 @@ class Use(NamedTuple):
     n_parts: int = 1
 
 
-def _linear(module, x, g):
+def of_product(weight, bias, x, g):
+    """Yield the `Use` of ``x W' + b``, by rows (n, ..., p), whose gradients are (n, r, ..., q)."""
     n, r = g.shape[:2]
     a = x.reshape(n, -1, x.shape[-1])
     g = g.reshape(n, r, -1, g.shape[-1]).transpose(1, 2)
-    yield Use("linear", module.weight, module.bias, a, g)
+    yield Use("linear", weight, bias, a, g)
+
+
+def _linear(module, x, g):
+    return of_product(module.weight, module.bias, x, g)
 
 
 def _convolution(module, x, g):
     n, n_groups = len(x), module.groups
     if x.ndim == g.ndim - 1 == len(module.kernel_size) + 2:
-        windows = _windows(module, x)
-        g = g.flatten(3).permute(0, 3, 1, 2)  # (n, T, r, channels)
-        parts = zip(windows.chunk(n_groups, 2), g.chunk(n_groups, 3), strict=True)
-        for part, (a, delta) in enumerate(parts):
-            a = a.reshape(n, a.shape[1], -1)
+        windows = _windows(module, x).chunk(n_groups, 1)
+        g = g.flatten(3).permute(0, 3, 1, 2).chunk(n_groups, 3)  # (n, T, r, channels)
+        for part, (a, delta) in enumerate(zip(windows, g, strict=True)):
+            a = a.flatten(2 + len(module.kernel_size)).flatten(1, -2).transpose(1, 2)
             yield Use("linear", module.weight, module.bias, a, delta, part, n_groups)
 
 
 def _windows(module, x):
-    """Entries (n, T, channels, window size) of all windows of a convolution."""
+    """View (n, channels, *window, *positions) of all windows of a convolution."""
     around, mode = module._reversed_padding_repeated_twice, module.padding_mode
     x = functional.pad(x, around, mode="constant" if mode == "zeros" else mode)
     n_axes = len(module.kernel_size)
     sizes = zip(module.kernel_size, module.stride, module.dilation, strict=True)
     for axis, (size, stride, dilation) in enumerate(sizes):
         x = x.unfold(2 + axis, (size - 1) * dilation + 1, stride)[..., ::dilation]
-    x = x.flatten(2 + n_axes).flatten(2, 1 + n_axes)  # (n, channels, T, window size)
-    return x.transpose(1, 2)
+    return x.permute(0, 1, *range(2 + n_axes, 2 + 2 * n_axes), *range(2, 2 + n_axes))
 
 
 def _embedding(module, x, g):
