@@ -41,7 +41,7 @@ def _linear(module, x, g):
 
 
 def _convolution(module, x, g):
-    n, n_groups = len(x), module.groups
+    n_groups = module.groups
     if x.ndim == g.ndim - 1 == len(module.kernel_size) + 2:
         windows = _windows(module, x).chunk(n_groups, 1)
         g = g.flatten(3).permute(0, 3, 1, 2).chunk(n_groups, 3)  # (n, T, r, channels)
