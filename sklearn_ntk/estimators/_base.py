@@ -174,6 +174,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         """
         self.kernel_, kept = kernel, np.flatnonzero(weights)
         self._columns, self.features_ = None, given_features(self.features, X.shape[1])
+        self._judges = None
         vars(self).pop("X_fit_", None)  # of the last fit
         check_device(self, kernel, X)
         if self.kernel_ is None:

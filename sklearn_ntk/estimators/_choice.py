@@ -68,7 +68,8 @@ def kernels_of(model):
 def choose(model, kernels, fits, operator, Y, weights):
     """Choose a kernel, and features on it, for the rows ``X_fit_`` of an estimator, and fit.
 
-    Sets ``kernel_``, ``features_`` and ``X_fit_``, which become the rows that the kernel sees.
+    Sets ``kernel_``, ``features_`` and ``X_fit_``, which become the rows that the kernel sees, and
+    ``_judges``, the rows that have not taught features, if others have.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def choose(model, kernels, fits, operator, Y, weights):
     best, errors = best_of(exact, kernels, model.X_fit_, Y, weights, mode, model.n_feature_steps)
     kernel, features = best.kernel, best.features
     if mode is not None and can_learn_more(model, len(Y)):
-        features = learn_from_more(model, kernel, mode, model.X_fit_, Y, weights)
+        features, model._judges = learn_from_more(model, kernel, mode, model.X_fit_, Y, weights)
         if features is None:
             kernel = kernels[int(np.argmin(errors))]
     model.kernel_ = kernel
@@ -137,20 +138,21 @@ def mode_of(model, kernel, d):
 
 
 def learn_features(model, kernels, X, Y, weights):
-    """Features (d, d) that an estimator learns by ridge regression, or None.
+    """Features (d, d) that an estimator learns by ridge regression, or None, and the judges.
 
     ``X`` (n, d) are distinct rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights.
+    Judges are the rows that have not taught them, or None, as of `learn_from_more`.
     """
     mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
     if mode is None:
-        return None
+        return None, None
 
     def fit(*problem):
         return (Ridge().fit(*problem),)
 
     if len(kernels) == 1 and can_learn_more(model, len(X)):  # there is no network to choose
         return learn_from_more(model, kernels[0], mode, X, Y, weights)
-    return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features
+    return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features, None
 
 
 def best_of(fit, kernels, X, Y, weights, mode, n_steps):

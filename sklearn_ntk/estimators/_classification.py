@@ -178,7 +178,7 @@ class NTKClassifier(
     -----
     Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
     "auto" is "diagonal" where ``kernel`` is "auto", for perceptrons of at most 500 columns whose
-    activation does not jump, else None. From 6000 distinct rows on it is "full" if the matrix has
+    activation does not jump, else None. From 4000 distinct rows on it is "full" if the matrix has
     at most as many entries as rows teach it.
 
     Examples

@@ -15,12 +15,15 @@ from ._features import learn, project
 from ._many_rows import quiet_kernel
 from ._places import take
 
-LEAST_ROWS, MOST_ROWS = 3000, 5000
-"""Rows from which features of many rows are learned. They are at most half of all: features of
-noisy targets know the rows that taught them, and leaving one out would choose too small a ridge."""
+LEAST_ROWS, MOST_ROWS = 3000, 12_000
+"""Rows that teach features of many rows."""
 
 TEST_ROWS = 2000
-"""Further rows that choose among them, at most."""
+"""Further rows that choose among them, at most, and at most a fourth of all."""
+
+BLIND_ROWS = 5000
+"""Rows that teach, at most, and at most half of all, where the ridge is chosen by all: features of
+noisy targets know the rows that taught them, and leaving one out chooses too small a ridge."""
 
 GAIN = 0.97
 """Share of the error without features that is left with those of one step, at most."""
@@ -41,9 +44,9 @@ def can_learn_more(model, n):
 
 
 def learn_from_more(model, kernel, mode, X, Y, weights):
-    """Features (d, d) on a kernel, or None; those that few rows teach have noise.
+    """Features (d, d) on a kernel, or None, and the rows that have taught nothing.
 
-    They are learned while the error of rows that have taught nothing falls.
+    Those that few rows teach have noise. They are learned while the error of other rows falls.
 
     Parameters
     ----------
@@ -56,6 +59,12 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
     X : array of shape (n, d)
         Distinct rows.
     Y, weights : arrays of shape (n, k) and (n,)
+
+    Returns
+    -------
+    features : array of shape (d, d) or None
+    rows : array of shape (m,) or None
+        Increasing indices of those by which the fit is to be judged; None for all.
     """
     n_rows, n_test = _split(model, len(X))
     order = np.random.default_rng(0).permutation(len(X))
@@ -82,13 +91,15 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
         if not new_error < (GAIN * error if features is None else error):
             break
         features, error = new, new_error
-    return features
+    is_blind = features is None or model._needs_matrix()
+    return features, None if is_blind else np.sort(order[n_rows:])
 
 
 def _split(model, n):
     """How many of n rows teach features, and how many others choose among them."""
-    n_rows = rows_that_fit(model, min(MOST_ROWS, n // 2))
-    return n_rows, min(TEST_ROWS, n - n_rows)
+    n_test = min(TEST_ROWS, n // 4)
+    most = min(BLIND_ROWS, n // 2) if model._needs_matrix() else min(MOST_ROWS, n - n_test)
+    return rows_that_fit(model, most), n_test
 
 
 def _fit(model, kernel, features, problem):

@@ -135,8 +135,8 @@ class Intervals:
         the residual of the row is that of the blended prediction without it.
         """
         kernel, X_fit, X = self._arguments(X)
-        residuals, of_leaves = left_out_of_leaves(self)
-        rank, size = rank_of(coverage, len(residuals)), np.abs(residuals)
+        residuals, kept, of_leaves = left_out_of_leaves(self)
+        rank, size = rank_of(coverage, len(kept)), np.abs(residuals)
         n_leaf, k = max(len(leaf.rows) for leaf in self._leaves.leaves), size.shape[1]
         found = np.empty((2, len(X), k))
         for many in chunks(len(X), n_leaf * k, LEAVES_BLOCK):
@@ -150,8 +150,8 @@ class Intervals:
                 shift = np.zeros(size.shape)
                 for pairs, part in parts:
                     shift[pairs] += part
-                found[0, row] = -ranked((shift + size)[None], rank)[0]
-                found[1, row] = ranked((size - shift)[None], rank)[0]
+                found[0, row] = -ranked((shift + size)[None, kept], rank)[0]
+                found[1, row] = ranked((size - shift)[None, kept], rank)[0]
         return found
 
     def _ends_after_stop(self, X, coverage, method):

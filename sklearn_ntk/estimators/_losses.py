@@ -116,6 +116,7 @@ class SquaredError(Loss):
         Y, weights = rows.merged()
         path, ridge, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
         problem = Y, weights, ridge, model.learning_rate, method_of(model)
+        path = path._replace(solution=path.solution.among(model._judges))
         return fitted_scores(path, attributes, Y, weights) | {"_problem": problem}
 
     def training(self, model, K):

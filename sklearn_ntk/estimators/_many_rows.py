@@ -30,6 +30,8 @@ def fit_whole(model, operator, Y, weights, unit):
     alpha = given_alpha(model.alpha, unit)
     solver = make_solver(model, alpha)
     operator, more = _quiet(operator), {}
+    if model.solver_ != "nystroem":
+        more["rows"] = model._judges
     if model.warm_start and model.solver_ == "cg":
         start = vars(model).get("_iterations")
         is_alike = start is not None and start.columns.shape == (len(Y), Y.shape[1] + 1)

@@ -24,6 +24,13 @@ class Observations(NamedTuple):
     dual: np.ndarray
     precision: np.ndarray
 
+    def among(self, rows):
+        """The pairs of some rows, of all for None."""
+        if rows is None:
+            return self
+        kept = np.isin(self.group, rows)
+        return Observations(*(each[kept] for each in self))
+
     def ends(self, method, coverage, weights, deviation):
         """Lower and upper ends of intervals, less the prediction, (2, m, k) at m new rows.
 
@@ -55,18 +62,19 @@ def observe(pairs, Y, weights, ridge, solution):
 
 
 def observed(model):
-    """`Observations` of a fitted model.
+    """`Observations` of a fitted model, of rows that have taught no features if others have.
 
     Those of conjugate gradients are by the factor that the posterior keeps. Those of centres are
     the rows that were no candidates for them: these are like new ones.
     """
     if model._observations is not None:
-        return model._observations
+        return model._observations.among(model._judges)
     posterior, Y, weights = model._posterior, model._targets, model._posterior.weights
     if model._centers is None:
         precision = posterior.precision(*model._arguments(model.X_fit_)[:2])
         solution = Solution(model._dual, model._constant, precision=precision)
-        return observe(_pairs(model), Y, weights, posterior.ridge, solution)
+        seen = observe(_pairs(model), Y, weights, posterior.ridge, solution)
+        return seen.among(model._judges)
     held, fit = model._centers.held, model._centers.fit
     pairs = np.arange(len(held.Y)), held.weights, held.Y
     if model._scatter.n:
@@ -86,8 +94,9 @@ def observed(model):
 def left_out_of_leaves(model):
     """Leave-one-out residuals (N, k) of local models, blended, and a list of those in each leaf.
 
-    That has indices of the pairs in the leaf, the place of the row of each, its part of the weight
-    of that row, and its residuals.
+    The latter have indices of the pairs in the leaf, the place of the row of each, its part of the
+    weight of that row, and its residuals. Between both come the indices of the pairs that intervals
+    are by, as in `observed`.
     """
     pairs, posterior = _pairs(model), model._posterior
     blended, found = np.zeros(pairs[2].shape), []
@@ -98,7 +107,9 @@ def left_out_of_leaves(model):
         residuals = seen.dual / seen.precision[:, None]
         blended[index] += leaf.shares[seen.group, None] * residuals
         found.append((index, seen.group, seen.shares, residuals))
-    return blended, found
+    judges, group = model._judges, pairs[0]
+    kept = np.arange(len(group)) if judges is None else np.flatnonzero(np.isin(group, judges))
+    return blended, kept, found
 
 
 def _pairs(model):

@@ -188,9 +188,10 @@ class NTKRegressor(
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
     ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump,
     else None. Of more than 1500 distinct rows, so many, drawn with a fixed seed, choose the network
-    and its features, for which all rows are fitted then. From 6000 on, half of them, at most 5000,
-    teach features anew, which are taken if they lower the squared error of up to 2000 others by 3
-    percent; not with ``solver="nystroem"`` or a ``training_time``.
+    and its features, for which all rows are fitted then. From 4000 on, up to 12,000 rows teach
+    features anew, which are taken if they lower the squared error of up to 2000 others by 3
+    percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge and the uncertainty
+    are by rows that have taught nothing.
 
     Examples
     --------

@@ -114,7 +114,7 @@ class RegressorStreams:
         self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
         if len(solution.residuals) == len(Y):
-            solution = solution._replace(rows=None)
+            solution = solution._replace(rows=None).among(self._judges)
         is_noisy = self.noise == "auto"
         self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
         self._targets = Y
@@ -207,7 +207,7 @@ class ClassifierStreams:
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        features = learn_features(self, [self.kernel_], X, *rows.merged())
+        features, self._judges = learn_features(self, [self.kernel_], X, *rows.merged())
         if features is not None:
             self.features_, self.X_fit_ = features, project(X, features)
             rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))

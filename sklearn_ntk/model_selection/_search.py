@@ -176,7 +176,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         X = X if columns is None else columns.apply(X)
         model = self._base(device=self.device, **{name: getattr(self, name) for name in COLUMNS})
         model.n_features_in_, model._learns_more = X.shape[1], False
-        return learn_features(model, kernels_of(model), X, Y, weights)
+        return learn_features(model, kernels_of(model), X, Y, weights)[0]
 
     def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""

@@ -126,7 +126,7 @@ class Local(NamedTuple):
     seed: int = 0
     verbose: int = 0
 
-    def fit(self, operator, Y, weights=None):
+    def fit(self, operator, Y, weights=None, rows=None):
         """Fit for the given ridge, or for the best one.
 
         Parameters
@@ -137,6 +137,8 @@ class Local(NamedTuple):
             Targets.
         weights : array of shape (n,), optional
             Positive weights of the rows, ones by default.
+        rows : array of shape (m,), optional
+            The rows that choose, as for `Ridge.fit`.
 
         Returns
         -------
@@ -156,12 +158,12 @@ class Local(NamedTuple):
         ridges, is_given = read_ridges(self.ridges, operator, weights)
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
-            guess = guess_ridge(ridges, operator, Y, weights, rng, self.error)
+            guess = guess_ridge(ridges, operator, Y, weights, rng, self.error, rows)
 
-        def directions(rows):
-            if len(rows) > SAMPLE:
-                rows = np.sort(rng.choice(rows, SAMPLE, replace=False))
-            return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
+        def directions(some):
+            if len(some) > SAMPLE:
+                some = np.sort(rng.choice(some, SAMPLE, replace=False))
+            return directions_of(operator.take(some), Y[some], weights[some], ridges[guess])
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
@@ -169,13 +171,13 @@ class Local(NamedTuple):
         operator.check_task(COPIES * 8.0 * most**2, what, remedy)
         problem = operator, Y, weights
         own = _shares_of(tree, operator.X, leaves)
-        trials = _Trials(problem, leaves, own, self)
+        trials = _Trials(problem, leaves, own, self, rows)
         best = trials.search(ridges, guess, is_given)
         tried = sorted(trials.solutions)
         errors = np.array([trials.errors[place] for place in tried if place in trials.errors])
         residuals, precision, fitted = trials.solutions[best]
         found = zip(leaves, fitted, own, strict=True)
-        details = Leaves(tree, tuple(Leaf(rows, *local, share) for rows, local, share in found))
+        details = Leaves(tree, tuple(Leaf(some, *local, share) for some, local, share in found))
         solution = Solution(None, None, residuals, None, precision, details=details)
         return Path(ridges[tried], errors, tried.index(best), solution)
 
@@ -187,8 +189,9 @@ class _Trials:
     and precisions. The residual of a row is the mean of those of its leaves, with their shares.
     """
 
-    def __init__(self, problem, leaves, leaf_shares, solver):
+    def __init__(self, problem, leaves, leaf_shares, solver, judges=None):
         self._operator, self._Y, self._weights = problem
+        self._judges = judges
         self._leaves, self._shares, self._solver = leaves, leaf_shares, solver
         self.errors, self.solutions = {}, {}
 
@@ -224,7 +227,7 @@ class _Trials:
             self.solutions[place] = residuals, precision, fitted
             if is_given:
                 continue
-            solution = Solution(None, None, residuals, None, precision)
+            solution = Solution(None, None, residuals, None, precision).among(self._judges)
             is_finite = np.all(np.isfinite(residuals))
             error = self._solver.error(solution, self._Y, self._weights) if is_finite else np.inf
             self.errors[place] = error

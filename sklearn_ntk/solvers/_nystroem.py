@@ -223,22 +223,25 @@ def _rows_to_hold(held, apart, n):
 
 def _choose_ridge(ridges, sums, basis, held, error, first):
     """`Path` over ridges by the error of `Held` rows, from the first one, and the best `Fit`."""
-    errors, fits = {}, {}
+    errors, fits, solutions = {}, {}, {}
 
-    def solution_of(place):
-        return fits[place].solution(basis, held)
+    def solve(place):
+        fit = fits[place] = Fit.solve(sums, ridges[place])
+        solutions[place] = None if fit is None else fit.solution(basis, held)
 
     def try_each(places):
         for place in places:
-            fits[place], errors[place] = Fit.solve(sums, ridges[place]), np.inf
-            if fits[place] is not None:
-                solution = solution_of(place)._replace(rows=None)
+            solve(place)
+            errors[place] = np.inf
+            if solutions[place] is not None:
+                solution = solutions[place]._replace(rows=None)
                 errors[place] = error(solution, held.Y, held.weights)
 
     if len(ridges) > 1:
         best = descend(errors, try_each, len(ridges), first)
     else:
-        best, fits[0] = 0, Fit.solve(sums, ridges[0])
+        best = 0
+        solve(best)
     if fits[best] is None:
         raise ValueError(
             f"The equations of the centres are singular to working precision for the ridge "
@@ -246,7 +249,7 @@ def _choose_ridge(ridges, sums, basis, held, error, first):
         )
     tried = sorted(fits)
     found = np.array([errors[place] for place in tried if errors])
-    return Path(ridges[tried], found, tried.index(best), solution_of(best)), fits[best]
+    return Path(ridges[tried], found, tried.index(best), solutions[best]), fits[best]
 
 
 def _read_index(centers, n):

@@ -78,7 +78,7 @@ class Ridge(NamedTuple):
     error: Callable = relative_error
     is_smooth: bool = True
 
-    def fit(self, operator, Y, weights=None, like=None):
+    def fit(self, operator, Y, weights=None, like=None, rows=None):
         """Fit for the given ridge, or for the best one.
 
         Parameters
@@ -93,6 +93,9 @@ class Ridge(NamedTuple):
         like : Path, optional
             Result for a similar problem with as many ridges. The search begins near its best ridge,
             and ends there if the error is as expected from its ``ratio``.
+        rows : array of shape (m,), optional
+            Increasing indices of the rows whose leave-one-out residuals choose, where others, that
+            the kernel was learned from, know too much. All rows by default.
 
         Returns
         -------
@@ -105,7 +108,7 @@ class Ridge(NamedTuple):
             solution = _solve(cholesky(shift(scale(K, root), ridge)), Y, root)
             return Path(np.array([ridge]), np.empty(0), 0, solution)
         ridges = self._values(K, weights)
-        trials = _Trials(scale(K, root), Y, root, ridges, self.error)
+        trials = _Trials(scale(K, root), Y, root, ridges, self.error, rows)
         if is_searched(len(K), len(ridges), self.is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
@@ -158,24 +161,34 @@ def read_ridges(ridges, operator, weights):
     return read_values(ridges, "ridges"), False
 
 
-def guess_ridge(ridges, operator, Y, weights, rng, error):
+def guess_ridge(ridges, operator, Y, weights, rng, error, judges=None):
     """Index of the best of several ridges for `GUESS_ROWS` random rows, by `Ridge`.
 
     The best ridge carries over from a part of the rows unscaled.
     """
-    path = fit_part(ridges, operator, Y, weights, part_of(len(Y), rng), error)
+    rows = part_of(len(Y), rng, judges)
+    path = fit_part(ridges, operator, Y, weights, rows, error, judges)
     return int(np.flatnonzero(ridges == path.value)[0])
 
 
-def part_of(n, rng):
-    """Indices of `GUESS_ROWS` of n rows, by chance."""
-    return np.sort(rng.permutation(n)[:GUESS_ROWS])
+def part_of(n, rng, judges=None):
+    """Indices of `GUESS_ROWS` of n rows, by chance, of the ``judges`` first."""
+    order = rng.permutation(n)
+    if judges is not None:
+        order = order[np.argsort(~np.isin(order, judges), kind="stable")]
+    return np.sort(order[:GUESS_ROWS])
 
 
-def fit_part(ridges, operator, Y, weights, rows, error=relative_error):
-    """`Path` of `Ridge` for some rows; Ctrl-C ends the wait for it."""
+def fit_part(ridges, operator, Y, weights, rows, error=relative_error, judges=None):
+    """`Path` of `Ridge` for some rows, by those that choose; Ctrl-C ends the wait for it."""
     problem = operator.take(rows), Y[rows], weights[rows]
-    return run_apart(lambda: Ridge(ridges, error).fit(*problem))
+    return run_apart(lambda: Ridge(ridges, error).fit(*problem, rows=_places(rows, judges)))
+
+
+def _places(rows, judges):
+    """Indices of the ``judges`` among some rows, or None for all rows."""
+    places = None if judges is None else np.flatnonzero(np.isin(rows, judges))
+    return places if places is not None and len(places) else None
 
 
 def is_searched(n, n_ridges, is_smooth):
@@ -186,11 +199,11 @@ def is_searched(n, n_ridges, is_smooth):
 class _Trials:
     """Errors and solutions of the ridges tried so far, dictionaries by the index of the ridge.
 
-    ``K`` is ``W^1/2 K W^1/2`` and ``root`` is ``sqrt(w)``.
+    ``K`` is ``W^1/2 K W^1/2``, ``root`` is ``sqrt(w)``, and errors are those of the ``judges``.
     """
 
-    def __init__(self, K, Y, root, ridges, error):
-        self._K, self._Y, self._root = K, Y, root
+    def __init__(self, K, Y, root, ridges, error, judges=None):
+        self._K, self._Y, self._root, self._judges = K, Y, root, judges
         self._ridges, self._error = ridges, error
         self.errors, self.solutions = {}, {}
 
@@ -224,7 +237,7 @@ class _Trials:
         rows = np.linspace(0, n - 1, n_rows).astype(int)
         K = ArrayOperator(self._K).block(rows, rows)
         block = (K, self._Y[rows], self._root[rows])
-        subset = _Trials(*block, self._ridges, self._error)
+        subset = _Trials(*block, self._ridges, self._error, _places(rows, self._judges))
         if start is None and n_rows <= SUBSET_ROWS:
             best = subset.try_all()
         else:
@@ -248,7 +261,8 @@ class _Trials:
         self.errors[place], self.solutions[place] = np.inf, None
         if factor is not None:
             solution = self.solutions[place] = _solve(factor, self._Y, self._root)
-            self.errors[place] = self._error(solution, self._Y, self._root**2)
+            judged = solution.among(self._judges)
+            self.errors[place] = self._error(judged, self._Y, self._root**2)
 
 
 def _factorisations(K, ridges):

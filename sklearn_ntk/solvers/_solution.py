@@ -53,6 +53,15 @@ class Solution(NamedTuple):
     rows: np.ndarray | None = None
     details: object = None
 
+    def among(self, rows):
+        """The solution with what is left out of these rows only, or itself for None."""
+        if rows is None:
+            return self
+        own = np.arange(len(self.residuals)) if self.rows is None else self.rows
+        kept = np.flatnonzero(np.isin(own, rows))
+        precision = None if self.precision is None else self.precision[kept]
+        return self._replace(residuals=self.residuals[kept], precision=precision, rows=own[kept])
+
     def known(self, Y, weights):
         """Targets and weights of the rows that ``residuals`` belong to."""
         return (Y, weights) if self.rows is None else (Y[self.rows], weights[self.rows])

@@ -48,11 +48,12 @@ class Trials:
     """Fits of targets and, by the same products, of random signs.
 
     The signs, the same for all ridges, are targets like others: they estimate the diagonal of ``(K
-    + ridge W^-1)^-1``, in which rows of large weight keep their digits.
+    + ridge W^-1)^-1``, in which rows of large weight keep their digits. Errors are those of the
+    ``judges``, or of all rows.
     """
 
-    def __init__(self, error, system, Y, B, rng):
-        self._error, self._system, self._Y = error, system, Y
+    def __init__(self, error, system, Y, B, rng, judges=None):
+        self._error, self._system, self._Y, self._judges = error, system, Y, judges
         self._signs = rng.choice([-1.0, 1.0], (len(Y), n_probes(len(Y))))
         self._B = np.hstack([B, system.root[:, None] * self._signs])
 
@@ -94,7 +95,7 @@ class Trials:
         )
         is_sure = bool(np.all(before - after <= UNSURE * before))
         solution = Solution(dual, intercept, residuals, gcv, precision)
-        error = self._error(solution, self._Y, weights)
+        error = self._error(solution.among(self._judges), self._Y, weights)
         return Trial(columns, X[:, k:], error, gcv, precision, is_sure)
 
 

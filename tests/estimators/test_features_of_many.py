@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.estimators import _choice, _features_of_many
@@ -56,19 +56,63 @@ def test_more_rows_teach_better_features(solver, monkeypatch):
     assert found[0] < 0.7 * found[1] < 0.7 * 0.4
 
 
-def test_they_are_learned_from_half_of_the_rows(monkeypatch):
+def test_they_are_learned_from_all_rows_but_those_that_choose(monkeypatch):
     X, y = turned()
     seen = counted(monkeypatch)
     model = NTKRegressor(solver="cholesky", squash=None, **RELU).fit(X, y)
-    assert seen == [(250, "full")] * 2
-    rows = np.sort(np.random.default_rng(0).permutation(500)[:250])
-    kernel, ones, features = NTKKernel(), np.ones(250), None
+    assert seen == [(400, "full")] * 2
+    rows, judges = np.split(np.random.default_rng(0).permutation(500), [400])
+    rows = np.sort(rows)
+    assert_array_equal(model._judges, np.sort(judges))
+    kernel, ones, features = NTKKernel(), np.ones(400), None
     X, Y = X[rows], (y - y.mean())[rows, None] / y.std()
     for _ in range(2):
         Z = X if features is None else X @ features
         dual = Ridge().fit(KernelOperator(kernel, Z), Y).solution.dual
         features = learn(kernel, X, features, Y, ones, dual, "full")
     assert_allclose(model.features_, features, rtol=0.05, atol=0.05 * np.abs(features).max())
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "local"])
+def test_rows_that_taught_nothing_choose_the_ridge(solver):
+    """By their leave-one-out errors in the fit of all rows, or of their part of it."""
+    X, y = turned(noise=0.5)
+    model = NTKRegressor(solver=solver, squash=None, leaf_size=1000, **RELU).fit(X, y)
+    K, judges = model.kernel_(X @ model.features_), model._judges
+    Y, size = y[:, None], 1.0 if solver == "cholesky" else 0.02
+    for alpha, error in zip(model.alphas_, model.loo_errors_, strict=True):
+        residuals = Ridge(alpha).fit(K, Y).solution.residuals
+        assert_allclose(error, np.mean(residuals[judges] ** 2) / y.var(), rtol=size * 1e-8)
+    assert model.loo_errors_.min() == model.loo_errors_[model.alphas_ == model.alpha_]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["cholesky", "cg", "local"])
+def test_intervals_are_by_rows_that_taught_nothing(solver):
+    """Residuals of the others are too small."""
+    X, y = turned(3600, d=8, noise=0.6)
+    model = NTKRegressor(solver=solver, leaf_size=600, **RELU).fit(X[:600], y[:600])
+    judges, methods = model._judges, ["jackknife+", *(["conformal"] if solver != "local" else [])]
+    for method in methods:
+        low, high = model.predict_interval(X[600:], method=method).T
+        assert 0.88 < np.mean((low <= y[600:]) & (y[600:] <= high)) < 0.97
+        model._judges = np.setdiff1d(np.arange(600), judges)
+        narrow, wide = model.predict_interval(X[600:], method=method).T
+        assert np.mean(wide - narrow) < 0.95 * np.mean(high - low)
+        model._judges = judges
+    with pytest.raises(ValueError, match="more than 100 distinct"):
+        model.predict_interval(X[:2], coverage=0.995, method="jackknife+")
+
+
+@pytest.mark.parametrize(
+    "model", [NTKRegressor(uncertainty="ensemble", **RELU), NTKClassifier(loss="log_loss")]
+)
+def test_half_of_the_rows_teach_where_all_choose(model, monkeypatch):
+    X, y = turned(300)
+    seen = counted(monkeypatch)
+    model.fit(X, y > 0.0 if hasattr(model, "loss") else y)
+    assert {n for n, _ in seen} == {150}
+    assert model._judges is None
 
 
 def test_rows_of_cupy(gpu):
@@ -85,8 +129,9 @@ def test_none_are_taken_that_do_not_help(monkeypatch):
     y = np.random.default_rng(1).normal(size=len(X)) + np.linalg.norm(X, axis=1)
     seen = counted(monkeypatch)
     model = NTKRegressor(solver="cg", **RELU).fit(X, y)
-    assert seen == [(250, "full")]  # it ends when the error does not fall
+    assert seen == [(400, "full")]  # it ends when the error does not fall
     assert model.features_ is None
+    assert model._judges is None
 
 
 @pytest.mark.slow
@@ -122,10 +167,11 @@ def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     assert {n for n, _ in seen} == {200}
     limited = NTKRegressor(solver="cg", **RELU)
     limited.solver_ = "cg"
-    limited.set_params(max_memory=bytes_of(limited, "cg", 250))
-    assert _features_of_many._split(limited, 500) == (250, 100)
+    limited.set_params(max_memory=bytes_of(limited, "cg", 400))
+    assert _features_of_many._split(limited, 500) == (400, 100)
     limited.set_params(max_memory=limited.max_memory - 1.0)
-    assert _features_of_many._split(limited, 500) == (225, 100)
+    assert _features_of_many._split(limited, 500) == (360, 100)
+    assert _features_of_many._split(limited, 300) == (225, 75)
     limited.set_params(max_memory=1.0)
     assert not can_learn_more(limited, 500)
 

@@ -7,7 +7,7 @@ from ridge_problems import smooth_problem
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import ArrayOperator, KernelOperator
-from sklearn_ntk.solvers import EarlyStopping, Ridge
+from sklearn_ntk.solvers import ConjugateGradient, EarlyStopping, Local, Ridge
 
 # --- Methods as values ----------------------------------------------------------------------------
 
@@ -93,3 +93,34 @@ def test_bad_input(method, arguments, message):
     arguments += (np.eye(3), np.zeros(3))[len(arguments) :]
     with pytest.raises(ValueError, match=message):
         method.fit(*arguments)
+
+
+@pytest.mark.parametrize("n", [60, 700])
+@pytest.mark.parametrize("method", [Ridge, ConjugateGradient, Local])
+def test_some_rows_choose(method, n):
+    """They are where targets have more noise than elsewhere."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 2))
+    judges = np.flatnonzero(X[:, 0] > 0.0)
+    y = np.sin(3.0 * X[:, 0]) + 0.01 * rng.normal(size=n)
+    y[judges] += rng.normal(size=len(judges))
+    operator = KernelOperator(NTKKernel(), X)
+    others = np.setdiff1d(np.arange(n), judges)
+    found = {
+        name: method().fit(operator, y, rows=rows)
+        for name, rows in (("judges", judges), ("others", others), ("all", None))
+    }
+    assert found["others"].value < found["judges"].value
+    for name, rows in (("judges", judges), ("others", others)):
+        path = found[name]
+        for ridge, error in zip(path.values, path.errors, strict=True):
+            residuals = Ridge(ridge).fit(operator, y).solution.residuals[rows]
+            assert_allclose(error, np.mean(residuals**2) / y.var(), rtol=1e-5)
+        solution = path.solution
+        assert len(solution.residuals) == n and solution.rows is None
+        part = solution.among(rows)
+        assert_array_equal(part.rows, rows)
+        assert_array_equal(part.residuals, solution.residuals[rows])
+        assert_array_equal(part.precision, solution.precision[rows])
+        assert_array_equal(part.among(rows[:3]).rows, rows[:3])
+    assert found["all"].solution.among(None) is found["all"].solution
