@@ -70,6 +70,9 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     _learns_more = True
     """Whether many rows teach features anew; see `_features_of_many`."""
 
+    _judges = None
+    """Indices of the distinct rows that have taught no features, if others have; else None."""
+
     def __init__(
         self,
         kernel="auto",

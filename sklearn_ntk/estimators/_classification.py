@@ -178,8 +178,10 @@ class NTKClassifier(
     -----
     Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
     "auto" is "diagonal" where ``kernel`` is "auto", for perceptrons of at most 500 columns whose
-    activation does not jump, else None. From 4000 distinct rows on it is "full" if the matrix has
-    at most as many entries as rows teach it.
+    activation does not jump, else None. From 4000 distinct rows on, 6000 with other losses than the
+    squared error, it is "full" if the matrix has at most as many entries as rows teach it. Then
+    ``alpha_``, ``loo_errors_`` and the temperature of the squared error are by rows that have
+    taught nothing.
 
     Examples
     --------

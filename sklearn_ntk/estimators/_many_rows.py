@@ -31,7 +31,7 @@ def fit_whole(model, operator, Y, weights, unit):
     solver = make_solver(model, alpha)
     operator, more = _quiet(operator), {}
     if model.solver_ != "nystroem":
-        more["rows"] = model._judges
+        more["judges"] = model._judges
     if model.warm_start and model.solver_ == "cg":
         start = vars(model).get("_iterations")
         is_alike = start is not None and start.columns.shape == (len(Y), Y.shape[1] + 1)

@@ -190,8 +190,9 @@ class NTKRegressor(
     else None. Of more than 1500 distinct rows, so many, drawn with a fixed seed, choose the network
     and its features, for which all rows are fitted then. From 4000 on, up to 12,000 rows teach
     features anew, which are taken if they lower the squared error of up to 2000 others by 3
-    percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge and the uncertainty
-    are by rows that have taught nothing.
+    percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge, ``loo_errors_`` and
+    the uncertainty are then by rows that have taught nothing (with ``uncertainty="ensemble"`` by
+    all, of which at most half, and at most 5000, teach).
 
     Examples
     --------

@@ -31,7 +31,7 @@ def fit_squares(model, operator, Y, weights, unit):
     """
     alpha = given_alpha(model.alpha, unit)
     if model.training_time is None:
-        path = Ridge(alpha).fit(operator, Y, weights, rows=model._judges)
+        path = Ridge(alpha).fit(operator, Y, weights, judges=model._judges)
         return path, path.value, fitted_ridges(model, path, alpha, unit)
     ridge = 0.0 if alpha is None else alpha
     candidates = None if model.training_time == "auto" else model.training_time

@@ -114,7 +114,8 @@ class RegressorStreams:
         self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
         if len(solution.residuals) == len(Y):
-            solution = solution._replace(rows=None).among(self._judges)
+            solution = solution._replace(rows=None)
+        solution = solution.among(self._judges)
         is_noisy = self.noise == "auto"
         self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
         self._targets = Y

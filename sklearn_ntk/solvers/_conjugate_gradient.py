@@ -11,7 +11,7 @@ from .._runtime.errors import NotConverged
 from .._values import value
 from ._iterations import FIRST, Iterations, System
 from ._ridge import fit_part, part_of, read_ridges
-from ._solution import Path, Solution, read_problem, relative_error
+from ._solution import Path, Solution, read_index, read_problem, relative_error
 from ._trials import Trials, coefficients
 
 RANKS, MANY = (2000, 1000), 100_000
@@ -82,7 +82,7 @@ class ConjugateGradient(NamedTuple):
     verbose: int = 0
     max_memory: float | None = None
 
-    def fit(self, operator, Y, weights=None, start=None, rows=None):
+    def fit(self, operator, Y, weights=None, start=None, judges=None):
         """Fit for the given ridge, or for the best one.
 
         Parameters
@@ -96,7 +96,7 @@ class ConjugateGradient(NamedTuple):
         start : Iterations, optional
             ``solution.details`` of an earlier fit to go on from, such as one that has not
             converged.
-        rows : array of shape (m,), optional
+        judges : array of shape (m,), optional
             The rows that choose, as for `Ridge.fit`.
 
         Returns
@@ -118,17 +118,18 @@ class ConjugateGradient(NamedTuple):
                 f"{start.columns.shape}: start from a fit to the same rows."
             )
         rng = np.random.default_rng([self.seed, 1])
-        part = operator, Y, weights, (some := part_of(n, rng, rows))
+        judges = read_index(judges, n, "judges")
+        part = operator, Y, weights, (rows := part_of(n, rng, judges))
         if is_given:
             path = Path(ridges, np.empty(0), 0, None)
         else:
-            path = fit_part(ridges, *part, self.error, rows)  # while there is room
+            path = fit_part(ridges, *part, self.error, judges)  # while there is room
         system = System(operator, weights, rank, self.seed, self.verbose, self.max_memory)
         B = np.column_stack([system.root[:, None] * Y, system.root])
         left, trouble, trial = most, "", None
         columns = None if start is None else start.columns
-        if len(some) < n:
-            trials = Trials(self.error, system, Y, B, rng, rows)
+        if len(rows) < n:
+            trials = Trials(self.error, system, Y, B, rng, judges)
             goal = 0.5 * max(tol, FIRST)
             trial, path, trouble = _try(trials, path, ridges, is_given, (goal, most, start))
             columns = trial.columns
@@ -152,7 +153,7 @@ class ConjugateGradient(NamedTuple):
             del system  # room for the exact ones
             exact = path.solution or fit_part(path.value, *part).solution
             left_out = {name: getattr(exact, name) for name in ("residuals", "gcv", "precision")}
-            left_out["rows"] = some if len(some) < n else None
+            left_out["rows"] = rows if len(rows) < n else None
         solution = solution._replace(**left_out)
         return path._replace(solution=solution, guess=None, shift=None, ratio=None)
 

@@ -11,7 +11,7 @@ from .._runtime.progress import Progress
 from .._values import value
 from ..gram._operator import chunks
 from ._ridge import Ridge, guess_ridge, read_ridges
-from ._solution import Path, Solution, descend, read_problem, relative_error
+from ._solution import Path, Solution, descend, read_index, read_problem, relative_error
 from ._tree import check_overlap, directions_of, grow, shares, slopes
 from ._units import product
 
@@ -126,7 +126,7 @@ class Local(NamedTuple):
     seed: int = 0
     verbose: int = 0
 
-    def fit(self, operator, Y, weights=None, rows=None):
+    def fit(self, operator, Y, weights=None, judges=None):
         """Fit for the given ridge, or for the best one.
 
         Parameters
@@ -137,7 +137,7 @@ class Local(NamedTuple):
             Targets.
         weights : array of shape (n,), optional
             Positive weights of the rows, ones by default.
-        rows : array of shape (m,), optional
+        judges : array of shape (m,), optional
             The rows that choose, as for `Ridge.fit`.
 
         Returns
@@ -156,14 +156,15 @@ class Local(NamedTuple):
             raise ValueError(f"overlap must be at most 0.4; got {self.overlap:.3g}.")
         check_overlap(len(Y), leaf_size, self.overlap)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
+        judges = read_index(judges, len(Y), "judges")
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
-            guess = guess_ridge(ridges, operator, Y, weights, rng, self.error, rows)
+            guess = guess_ridge(ridges, operator, Y, weights, rng, self.error, judges)
 
-        def directions(some):
-            if len(some) > SAMPLE:
-                some = np.sort(rng.choice(some, SAMPLE, replace=False))
-            return directions_of(operator.take(some), Y[some], weights[some], ridges[guess])
+        def directions(rows):
+            if len(rows) > SAMPLE:
+                rows = np.sort(rng.choice(rows, SAMPLE, replace=False))
+            return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
@@ -171,13 +172,13 @@ class Local(NamedTuple):
         operator.check_task(COPIES * 8.0 * most**2, what, remedy)
         problem = operator, Y, weights
         own = _shares_of(tree, operator.X, leaves)
-        trials = _Trials(problem, leaves, own, self, rows)
+        trials = _Trials(problem, leaves, own, self, judges)
         best = trials.search(ridges, guess, is_given)
         tried = sorted(trials.solutions)
         errors = np.array([trials.errors[place] for place in tried if place in trials.errors])
         residuals, precision, fitted = trials.solutions[best]
         found = zip(leaves, fitted, own, strict=True)
-        details = Leaves(tree, tuple(Leaf(some, *local, share) for some, local, share in found))
+        details = Leaves(tree, tuple(Leaf(rows, *local, share) for rows, local, share in found))
         solution = Solution(None, None, residuals, None, precision, details=details)
         return Path(ridges[tried], errors, tried.index(best), solution)
 

@@ -13,7 +13,7 @@ from .._values import value
 from ..gram._operator import chunks, fold_here
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
-from ._solution import Path, descend, read_problem, relative_error
+from ._solution import Path, descend, read_index, read_problem, relative_error
 from ._sums import Basis, Fit, Held, Sums
 
 MOST_CENTERS = 2000
@@ -180,7 +180,9 @@ class Nystroem(NamedTuple):
             raise ValueError(
                 f"centers must be 'uniform', 'rpcholesky' or rows; got {self.centers!r}."
             )
-        given = None if isinstance(self.centers, str) else len(_read_index(self.centers, n))
+        given = (
+            None if isinstance(self.centers, str) else len(read_index(self.centers, n, "centers"))
+        )
         n_held = min(n // HELD_SHARE, HELD)
         if given is not None:
             m = given
@@ -205,7 +207,7 @@ class Nystroem(NamedTuple):
     def _choose(self, operator, m, rows, rng):
         """Indices (m,) of the centres, from candidates."""
         if not isinstance(self.centers, str):
-            return _read_index(self.centers, operator.shape[0])
+            return read_index(self.centers, operator.shape[0], "centers")
         if self.centers == "uniform":
             return np.sort(rng.choice(rows, m, replace=False))
         rows = np.sort(rng.choice(rows, min(len(rows), max(SAMPLE, m)), replace=False))
@@ -250,15 +252,3 @@ def _choose_ridge(ridges, sums, basis, held, error, first):
     tried = sorted(fits)
     found = np.array([errors[place] for place in tried if errors])
     return Path(ridges[tried], found, tried.index(best), solutions[best]), fits[best]
-
-
-def _read_index(centers, n):
-    """Distinct indices of rows, as given."""
-    index = np.asarray(centers)
-    if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
-        raise ValueError(f"centers must be indices of rows; got an array of {index.dtype}.")
-    if index.min() < 0 or index.max() >= n:
-        raise ValueError(f"centers must be indices from 0 to {n - 1}; got {index.max()}.")
-    if len(np.unique(index)) < len(index):
-        raise ValueError("centers must differ from each other; an index occurs twice: drop it.")
-    return index

@@ -16,6 +16,7 @@ from ._solution import (
     Solution,
     best_of,
     descend,
+    read_index,
     read_problem,
     read_values,
     relative_error,
@@ -78,7 +79,7 @@ class Ridge(NamedTuple):
     error: Callable = relative_error
     is_smooth: bool = True
 
-    def fit(self, operator, Y, weights=None, like=None, rows=None):
+    def fit(self, operator, Y, weights=None, like=None, judges=None):
         """Fit for the given ridge, or for the best one.
 
         Parameters
@@ -93,22 +94,23 @@ class Ridge(NamedTuple):
         like : Path, optional
             Result for a similar problem with as many ridges. The search begins near its best ridge,
             and ends there if the error is as expected from its ``ratio``.
-        rows : array of shape (m,), optional
-            Increasing indices of the rows whose leave-one-out residuals choose, where others, that
-            the kernel was learned from, know too much. All rows by default.
+        judges : array of shape (m,), optional
+            Indices of the rows whose leave-one-out residuals choose among ridges, where others,
+            that the kernel was learned from, know too much. All rows by default.
 
         Returns
         -------
         Path
         """
         operator, Y, weights = read_problem(operator, Y, weights)
+        judges = read_index(judges, len(Y), "judges")
         K, root = operator.dense(), np.sqrt(weights)
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")
             solution = _solve(cholesky(shift(scale(K, root), ridge)), Y, root)
             return Path(np.array([ridge]), np.empty(0), 0, solution)
         ridges = self._values(K, weights)
-        trials = _Trials(scale(K, root), Y, root, ridges, self.error, rows)
+        trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges)
         if is_searched(len(K), len(ridges), self.is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
@@ -182,7 +184,7 @@ def part_of(n, rng, judges=None):
 def fit_part(ridges, operator, Y, weights, rows, error=relative_error, judges=None):
     """`Path` of `Ridge` for some rows, by those that choose; Ctrl-C ends the wait for it."""
     problem = operator.take(rows), Y[rows], weights[rows]
-    return run_apart(lambda: Ridge(ridges, error).fit(*problem, rows=_places(rows, judges)))
+    return run_apart(lambda: Ridge(ridges, error).fit(*problem, judges=_places(rows, judges)))
 
 
 def _places(rows, judges):

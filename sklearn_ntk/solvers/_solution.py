@@ -54,7 +54,7 @@ class Solution(NamedTuple):
     details: object = None
 
     def among(self, rows):
-        """The solution with what is left out of these rows only, or itself for None."""
+        """The solution with residuals and precisions of these rows only, or itself for None."""
         if rows is None:
             return self
         own = np.arange(len(self.residuals)) if self.rows is None else self.rows
@@ -115,6 +115,21 @@ def read_problem(operator, Y, weights):
     n = operator.shape[0]
     weights = np.ones(n) if weights is None else read_weights(on_host(weights), n)
     return operator, read_targets(on_host(Y), n)[0], weights
+
+
+def read_index(values, n, name):
+    """Array of distinct indices of n rows, as given, or None; raises ValueError."""
+    if values is None:
+        return None
+    index = np.asarray(values)
+    if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
+        raise ValueError(f"{name} must be indices of rows; got an array of {index.dtype}.")
+    if index.min() < 0 or index.max() >= n:
+        far = index[(index < 0) | (index >= n)][0]
+        raise ValueError(f"{name} must be indices from 0 to {n - 1}; got {far}.")
+    if len(np.unique(index)) < len(index):
+        raise ValueError(f"{name} must differ from each other; an index occurs twice: drop it.")
+    return index
 
 
 def read_values(values, name, may_be_infinite=False):

@@ -5,12 +5,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, NTKRegressorCV
-from sklearn_ntk.estimators import _choice, _features_of_many
+from sklearn_ntk.estimators import _choice, _features_of_many, _streams
 from sklearn_ntk.estimators._choice_of_solver import bytes_of
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
+from sklearn_ntk.estimators._uncertainty import find_spread
 from sklearn_ntk.gram import KernelOperator
-from sklearn_ntk.solvers import Ridge
+from sklearn_ntk.solvers import Ridge, _ridge, _trials
 
 RELU = {"kernel": "ntk", "activation": "relu", "features": "full"}
 
@@ -102,6 +103,22 @@ def test_intervals_are_by_rows_that_taught_nothing(solver):
         model._judges = judges
     with pytest.raises(ValueError, match="more than 100 distinct"):
         model.predict_interval(X[:2], coverage=0.995, method="jackknife+")
+
+
+def test_noise_is_by_rows_that_taught_nothing_also_by_some_of_all(monkeypatch):
+    """Where conjugate gradients cannot tell the errors of all rows, they are those of some."""
+    X, y = turned(400, noise=0.5)
+    monkeypatch.setattr(_trials, "UNSURE", -1.0)
+    monkeypatch.setattr(_ridge, "GUESS_ROWS", 200)
+    seen = []
+
+    def keep(solution, *arguments):
+        seen.append(solution.rows)
+        return find_spread(solution, *arguments)
+
+    monkeypatch.setattr(_streams, "find_spread", keep)
+    model = NTKRegressor(solver="cg", **RELU).fit(X, y)
+    assert_array_equal(seen[-1], model._judges)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,13 @@ def test_kernels(name):
     close(found, expected)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("attention")])
+def test_attention_is_read_right_without_a_check(name):
+    model, X = model_and_rows(name)
+    J = gradients(model, X)
+    close(empirical_ntk(model, X, check=False), np.einsum("ikp,jkp->ij", J, J) / J.shape[1])
+
+
 @pytest.mark.parametrize("name", ["perceptron", "convolution", "tokens", "attention"])
 def test_single_precision(name):
     model, X = model_and_rows(name, torch.float32)

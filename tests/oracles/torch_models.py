@@ -72,6 +72,20 @@ class Attending(nn.Module):
         return self.last(x.reshape(n, 4, 8).mean(1))
 
 
+class OneByOne(nn.Module):
+    """Attention that is called for each row, in a batch of one or in none."""
+
+    def __init__(self, in_batch):
+        super().__init__()
+        self.attention, self.last = nn.MultiheadAttention(6, 2, batch_first=True), nn.Linear(6, 2)
+        self.in_batch = in_batch
+
+    def forward(self, x):
+        rows = x[:, :4].split(1) if self.in_batch else x[:, :4]
+        means = [self.attention(row, row, row)[0].mean(-2) for row in rows]
+        return self.last(torch.stack(means).reshape(len(x), 6))
+
+
 class Tokens(nn.Module):
     """Tokens, one of them for padding; the last layer may have the weight of the first."""
 
@@ -193,7 +207,11 @@ ROWS = {
 
 WEIGHT_NORM = ["0.bias", *(f"0.parametrizations.weight.original{k}" for k in range(2))]
 NARROW = ["q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias"]
-PROJECTIONS = ["attention.in_proj_weight", "attention.in_proj_bias"]
+IN_ATTENTION = [
+    *("attention.in_proj_weight", "attention.in_proj_bias"),
+    *("attention.out_proj.weight", "attention.out_proj.bias"),
+]
+PROJECTIONS = IN_ATTENTION[:2]
 OF_LSTM = ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"]
 
 MODELS = {
@@ -244,6 +262,8 @@ MODELS = {
         "sequences",
         PROJECTIONS,
     ),
+    "attention, one by one": (lambda: OneByOne(False), "sequences", IN_ATTENTION),
+    "attention, batches of one": (lambda: OneByOne(True), "sequences", IN_ATTENTION),
     "attention, more keys": (
         lambda: Attending(add_bias_kv=True),
         "sequences",

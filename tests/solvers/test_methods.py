@@ -107,7 +107,7 @@ def test_some_rows_choose(method, n):
     operator = KernelOperator(NTKKernel(), X)
     others = np.setdiff1d(np.arange(n), judges)
     found = {
-        name: method().fit(operator, y, rows=rows)
+        name: method().fit(operator, y, judges=rows)
         for name, rows in (("judges", judges), ("others", others), ("all", None))
     }
     assert found["others"].value < found["judges"].value
@@ -124,3 +124,20 @@ def test_some_rows_choose(method, n):
         assert_array_equal(part.precision, solution.precision[rows])
         assert_array_equal(part.among(rows[:3]).rows, rows[:3])
     assert found["all"].solution.among(None) is found["all"].solution
+
+
+@pytest.mark.parametrize("method", [Ridge, ConjugateGradient, Local])
+@pytest.mark.parametrize(
+    "judges, match",
+    [
+        (np.ones(8, bool), "judges must be indices of rows; got an array of bool"),
+        ([], "judges must be indices of rows"),
+        ([0, 8], "judges must be indices from 0 to 7; got 8"),
+        ([-1, 3], "got -1"),
+        ([1, 1], "judges must differ from each other"),
+    ],
+)
+def test_wrong_judges_are_refused(method, judges, match):
+    X = np.random.default_rng(0).normal(size=(8, 2))
+    with pytest.raises(ValueError, match=match):
+        method().fit(KernelOperator(NTKKernel(), X), X[:, 0], judges=judges)

@@ -64,7 +64,7 @@ def is_chain(outputs, seen):
     a weight has no other use: all is as `Seen`, and needs no check. (Its gradients of weights would
     take longer than all else.)
     """
-    modules = {each.put_out.grad_fn: each for each in seen}
+    modules = {each.put_out.grad_fn: each for each in seen if each.rule is not None}
     node, used = outputs.grad_fn, []
     while node is not None:
         if node in modules:

@@ -27,16 +27,17 @@ FEW = 128
 class Seen(NamedTuple):
     """What a module, or a product by weights inside one, took in and put out.
 
-    ``rule`` yields the `Use` of each of the ``parameters`` from ``inputs`` and gradients; None, if
-    no rule has them. ``place`` is where autograd has what was put out, if not as that tensor. Rows
-    may be split into positions if ``is_by_position``; so many, ``n_first``, are in front of them.
+    ``rule`` yields the `Use` of each of the ``parameters`` from ``inputs`` and gradients; without
+    one, there is nothing else. ``place`` is where autograd has what was put out, if not as that
+    tensor. Rows may be split into positions if ``is_by_position``; so many, ``n_first``, are in
+    front of them.
     """
 
     module: nn.Module
     parameters: list
-    rule: Callable | None
-    inputs: torch.Tensor
-    put_out: torch.Tensor
+    rule: Callable | None = None
+    inputs: torch.Tensor | None = None
+    put_out: torch.Tensor | None = None
     place: GradientEdge | None = None
     is_by_position: bool = False
     n_first: int = 1
@@ -48,7 +49,7 @@ def run(model, rows, trained):
 
     def hook(module, arguments, named, put_out):
         if isinstance(module, nn.MultiheadAttention):
-            seen.extend(_within_attention(module, (*arguments, *named.values()), put_out[0]))
+            seen.extend(_within_attention(module, (*arguments, *named.values()), put_out))
             return None
         taken = arguments[0] if arguments else named["input"]
         if not put_out.requires_grad:
@@ -64,15 +65,18 @@ def run(model, rows, trained):
 
 def _within_attention(module, taken, put_out):
     """Yield `Seen` of all products by weights, and of the parameters that are in none of them."""
-    rest = {id(each): each for each in module.parameters()}
-    n_first = put_out.shape[1 if module.batch_first else 0] if put_out.ndim == 3 else 1
-    for weight, bias, x, edge in products(module, taken, put_out):
+    rest, found = {id(each): each for each in module.parameters()}, []
+    if isinstance(put_out, tuple):
+        put_out = put_out[0]
+        found = products(module, taken, put_out)
+        n_first = put_out.shape[1 if module.batch_first and put_out.ndim == 3 else 0]
+    for weight, bias, x, edge in found:
         own = [each for each in (weight, bias) if each is not None]
         rest = {key: each for key, each in rest.items() if all(each is not one for one in own)}
         values = x.new_zeros(()).expand(len(x), len(weight))
         yield Seen(module, own, partial(of_product, weight, bias), x, values, edge, True, n_first)
     if rest:
-        yield Seen(module, list(rest.values()), None, put_out.detach(), put_out)
+        yield Seen(module, list(rest.values()))
 
 
 def differentiate(outputs, seen, seeds):
@@ -82,13 +86,15 @@ def differentiate(outputs, seen, seeds):
     ``seeds`` (r, k) are functions of the outputs. Without seeds nothing runs backwards, and
     gradients are zeros for one function.
     """
-    n, uses, unread = len(outputs), [], set()
+    n, uses = len(outputs), []
+    unread = {id(part) for each in seen if each.rule is None for part in each.parameters}
+    seen[:] = [each for each in seen if each.rule is not None]
     gradients = _gradients(outputs, seen, seeds)
     while seen:
         each, delta, found = seen.pop(0), gradients.pop(0), []
         size = len(each.put_out)
-        is_by_row = size == n
-        if each.rule and (is_by_row or (size and size % n == 0 and each.is_by_position)):
+        is_by_row, n_rows = size == n, size // each.n_first
+        if n_rows and n_rows % n == 0 and (is_by_row or each.is_by_position):
             x, delta = (_rows_first(part, each.n_first) for part in (each.inputs, delta))
             x = x if is_by_row else x.reshape(n, -1, *x.shape[1:])
             delta = delta.reshape(n, -1, *delta.shape[1:]).transpose(1, 2)
