@@ -16,8 +16,13 @@ from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Output, lower
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed",
+    [
+        *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8)),
+        *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(8, 20)),
+    ],
+)
 def test_trials(seed):
     """More of them: ``python tests/oracles/trials.py --n 10000``."""
     end, reason = attempt(seed)
@@ -81,7 +86,7 @@ def serve_badly(seeds, pipe):
         pipe.send((seed, "passed", "", 0.0))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_hangs_and_crashes():
     found = list(supervise(range(5), limit=8.0, serve=serve_badly))
     assert [seed for seed, *_ in found] == list(range(5))
