@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
 from .._runtime.device import on_host
+from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._operator import chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
@@ -20,6 +21,7 @@ from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._features import distinct_behind, given_features, project
 from ._gradients import Gradients
+from ._many_rows import quiet_kernel
 from ._places import check_device, read_new, take
 from ._squares import OPTIMIZERS
 
@@ -224,8 +226,12 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
             return
         check_takes(self.kernel_, X)
         X, X_fit = placed(self.kernel_, self._rows(X), self.X_fit_)
+        kernel, what = quiet_kernel(self.kernel_), f"Gram matrix of {len(X)} x {len(X_fit)} rows"
+        verbose = getattr(self.kernel_, "verbose", 0)
+        progress = Progress(len(X), what, "take fewer rows", verbose)
         for rows in chunks(len(X), len(X_fit)):
-            yield self.kernel_(X[rows], X_fit)
+            yield kernel(X[rows], X_fit)
+            progress.add(len(X[rows]))
 
     def _values(self, X, dual, intercept):
         """Values (m, k) of ``k(x, X_fit) @ dual + intercept`` at m new rows, of NumPy.
@@ -234,7 +240,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         """
         if self._leaves is not None:
             X = on_host(self._rows(read_new(self, X)))
-            return self._leaves.values(self.kernel_, self.X_fit_, X)
+            return self._leaves.values(quiet_kernel(self.kernel_), self.X_fit_, X)
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
 

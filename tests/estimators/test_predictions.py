@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from sklearn_ntk import NTKRegressor, NTKRegressorCV
+from sklearn_ntk.gram import _operator
 
 N_OUTPUTS = pytest.mark.parametrize("n_outputs", [None, 2])
 
@@ -194,3 +195,16 @@ def test_bad_stages_are_named_at_once(times, message):
         model.staged_predict(X, times)
     with pytest.raises(ValueError, match="staged_predict needs the kernel between training rows"):
         NTKRegressor("precomputed").fit(np.eye(25), y).staged_predict(np.eye(25), [1.0])
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "local"])
+def test_predictions_print_one_line_at_most(solver, monkeypatch, capsys):
+    """However many blocks they take."""
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    model = NTKRegressor("ntk", activation="relu", solver=solver, leaf_size=40, verbose=1)
+    model.fit(X, X[:, 0])
+    capsys.readouterr()
+    monkeypatch.setattr(_operator, "CHUNK", 600)
+    assert_allclose(model.predict(X), X[:, 0], atol=0.5)
+    line = "Gram matrix of 120 x 120 rows: 100 %, done in 0:00\n"
+    assert capsys.readouterr().out == ("" if solver == "local" else line)
