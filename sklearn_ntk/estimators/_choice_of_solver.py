@@ -145,12 +145,22 @@ def bytes_of(model, name, n):
     return memory_of_solve(n, model._is_spectral())
 
 
+def memory_beside(model):
+    """Bytes that conjugate gradients may take beside a fit by the solver of the model, or None.
+
+    Beside local models that is the memory of the fit of a leaf.
+    """
+    limits = [] if model.max_memory is None else [model.max_memory]
+    if model.solver_ == "local":
+        limits.append(bytes_of(model, "local", model.leaf_size))
+    return min(limits, default=None)
+
+
 def rows_that_fit(model, n):
     """How many of n rows conjugate gradients may take beside a fit by the solver of the model."""
-    n = min(n, model.leaf_size) if model.solver_ == "local" else n
-    if model.max_memory is not None:
-        while n > 1 and bytes_of(model, "cg", n) > model.max_memory:
-            n = int(0.9 * n)
+    most = memory_beside(model)
+    while most is not None and n > 1 and bytes_of(model, "cg", n) > most:
+        n = int(0.9 * n)
     return n
 
 

@@ -10,7 +10,7 @@ from ..gram import KernelOperator
 from ..solvers import ConjugateGradient, Ridge
 from ..solvers._solution import relative_squares
 from ._checks import is_auto
-from ._choice_of_solver import rows_that_fit
+from ._choice_of_solver import memory_beside, rows_that_fit
 from ._features import learn, project
 from ._many_rows import quiet_kernel
 from ._places import take
@@ -108,7 +108,7 @@ def _fit(model, kernel, features, problem):
     X = project(X, features)
     solver = Ridge()
     if not is_on_device(X):
-        limits = {"max_memory": model.max_memory, "verbose": int(model.verbose)}
+        limits = {"max_memory": memory_beside(model), "verbose": int(model.verbose)}
         solver = ConjugateGradient(tol=TOL, **limits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotConverged)

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.estimators import _choice, _features_of_many, _streams
-from sklearn_ntk.estimators._choice_of_solver import bytes_of
+from sklearn_ntk.estimators._choice_of_solver import bytes_of, memory_beside
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
 from sklearn_ntk.estimators._uncertainty import find_spread
@@ -180,8 +180,13 @@ def test_it_prints_what_conjugate_gradients_do_but_not_each_block(capsys):
 def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     X, y = turned()
     seen = counted(monkeypatch)
-    NTKRegressor(solver="local", leaf_size=200, **RELU).fit(X, y)
-    assert {n for n, _ in seen} == {200}
+    local = NTKRegressor(solver="local", leaf_size=250, **RELU).fit(X, y)
+    (n,) = {n for n, _ in seen}
+    assert (
+        bytes_of(local, "cg", n) <= bytes_of(local, "local", 250) < bytes_of(local, "cg", n / 0.9)
+    )
+    assert memory_beside(local) == bytes_of(local, "local", 250)
+    assert memory_beside(local.set_params(max_memory=1e5)) == 1e5
     limited = NTKRegressor(solver="cg", **RELU)
     limited.solver_ = "cg"
     limited.set_params(max_memory=bytes_of(limited, "cg", 400))
