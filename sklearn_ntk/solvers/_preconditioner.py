@@ -91,9 +91,9 @@ class Preconditioner:
         self._size = np.sqrt(max(self._squares.max(initial=0.0), np.finfo(float).tiny))
         is_steep = self._size**2 > STEEP * self.damping
         self._G = F if is_steep else np.empty(F.shape, np.float32)  # (r, n)
-        axes = (vectors.T / self._size).astype(self._G.dtype)
+        axes = vectors.T.astype(self._G.dtype)
         for part in chunks(F.shape[1], len(F)):  # F is overwritten: there is no room for two
-            self._G[:, part] = axes @ F[:, part].astype(axes.dtype)
+            self._G[:, part] = axes @ (F[:, part] / self._size).astype(axes.dtype)
 
     @property
     def rank(self):
