@@ -21,7 +21,7 @@ from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._features import distinct_behind, given_features, project
 from ._gradients import Gradients
-from ._many_rows import quiet_kernel
+from ._many_rows import quiet_kernel, verbose_of
 from ._places import check_device, read_new, take
 from ._squares import OPTIMIZERS
 
@@ -227,8 +227,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         check_takes(self.kernel_, X)
         X, X_fit = placed(self.kernel_, self._rows(X), self.X_fit_)
         kernel, what = quiet_kernel(self.kernel_), f"Gram matrix of {len(X)} x {len(X_fit)} rows"
-        verbose = getattr(self.kernel_, "verbose", 0)
-        progress = Progress(len(X), what, "take fewer rows", verbose)
+        progress = Progress(len(X), what, "take fewer rows", verbose_of(self.kernel_))
         for rows in chunks(len(X), len(X_fit)):
             yield kernel(X[rows], X_fit)
             progress.add(len(X[rows]))

@@ -157,10 +157,15 @@ def memory_beside(model):
 
 
 def rows_that_fit(model, n):
-    """How many of n rows conjugate gradients may take beside a fit by the solver of the model."""
-    most = memory_beside(model)
-    while most is not None and n > 1 and bytes_of(model, "cg", n) > most:
-        n = int(0.9 * n)
+    """How many of n rows conjugate gradients may take beside a fit by the solver of the model.
+
+    Beside local models they are at least as many as a leaf has, if ``max_memory`` allows.
+    """
+    most, least = memory_beside(model), 1
+    if model.solver_ == "local" and most != model.max_memory:
+        least = min(n, model.leaf_size)
+    while most is not None and n > least and bytes_of(model, "cg", n) > most:
+        n = max(int(0.9 * n), least)
     return n
 
 

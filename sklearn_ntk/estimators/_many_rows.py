@@ -156,4 +156,9 @@ def _quiet(operator):
 
 def quiet_kernel(kernel):
     """A kernel that prints nothing."""
-    return clone(kernel).set_params(verbose=0) if getattr(kernel, "verbose", 0) else kernel
+    return clone(kernel).set_params(verbose=0) if verbose_of(kernel) else kernel
+
+
+def verbose_of(kernel):
+    """The parameter ``verbose`` of a kernel, zero if it has none."""
+    return kernel.get_params(deep=False).get("verbose", 0) if hasattr(kernel, "get_params") else 0

@@ -118,7 +118,7 @@ class ConjugateGradient(NamedTuple):
                 f"{start.columns.shape}: start from a fit to the same rows."
             )
         rng = np.random.default_rng([self.seed, 1])
-        judges = read_index(judges, n, "judges")
+        judges = None if judges is None else read_index(judges, n, "judges")
         part = operator, Y, weights, (rows := part_of(n, rng, judges))
         if is_given:
             path = Path(ridges, np.empty(0), 0, None)

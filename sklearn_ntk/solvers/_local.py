@@ -156,7 +156,7 @@ class Local(NamedTuple):
             raise ValueError(f"overlap must be at most 0.4; got {self.overlap:.3g}.")
         check_overlap(len(Y), leaf_size, self.overlap)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
-        judges = read_index(judges, len(Y), "judges")
+        judges = None if judges is None else read_index(judges, len(Y), "judges")
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
             guess = guess_ridge(ridges, operator, Y, weights, rng, self.error, judges)

@@ -103,7 +103,7 @@ class Ridge(NamedTuple):
         Path
         """
         operator, Y, weights = read_problem(operator, Y, weights)
-        judges = read_index(judges, len(Y), "judges")
+        judges = None if judges is None else read_index(judges, len(Y), "judges")
         K, root = operator.dense(), np.sqrt(weights)
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")

@@ -118,9 +118,7 @@ def read_problem(operator, Y, weights):
 
 
 def read_index(values, n, name):
-    """Array of distinct indices of n rows, as given, or None; raises ValueError."""
-    if values is None:
-        return None
+    """Array of distinct indices of n rows, as given; raises ValueError."""
     index = np.asarray(values)
     if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
         raise ValueError(f"{name} must be indices of rows; got an array of {index.dtype}.")

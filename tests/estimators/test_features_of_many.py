@@ -182,10 +182,13 @@ def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     seen = counted(monkeypatch)
     local = NTKRegressor(solver="local", leaf_size=250, **RELU).fit(X, y)
     (n,) = {n for n, _ in seen}
-    assert (
-        bytes_of(local, "cg", n) <= bytes_of(local, "local", 250) < bytes_of(local, "cg", n / 0.9)
-    )
-    assert memory_beside(local) == bytes_of(local, "local", 250)
+    assert n == 250  # at least as many as a leaf has
+    for leaf_size, most in ((2000, 2000), (3000, 3000), (4000, 8748), (5000, 12_000)):
+        local.set_params(leaf_size=leaf_size)
+        assert _features_of_many._split(local, 20_000) == (most, 100)
+        is_little = bytes_of(local, "cg", most) <= bytes_of(local, "local", leaf_size)
+        assert is_little or most == leaf_size
+    assert memory_beside(local) == bytes_of(local, "local", 5000)
     assert memory_beside(local.set_params(max_memory=1e5)) == 1e5
     limited = NTKRegressor(solver="cg", **RELU)
     limited.solver_ = "cg"

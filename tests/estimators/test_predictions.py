@@ -10,6 +10,7 @@ from scipy.linalg import null_space
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NTKRegressor, NTKRegressorCV
 from sklearn_ntk.gram import _operator
@@ -208,3 +209,14 @@ def test_predictions_print_one_line_at_most(solver, monkeypatch, capsys):
     assert_allclose(model.predict(X), X[:, 0], atol=0.5)
     line = "Gram matrix of 120 x 120 rows: 100 %, done in 0:00\n"
     assert capsys.readouterr().out == ("" if solver == "local" else line)
+
+
+def test_kernels_with_a_verbose_of_their_own_are_left_alone():
+    class Talking(RBF):
+        verbose = "always"
+
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    model = NTKRegressor(kernel=Talking(), alpha=0.1).fit(X, X[:, 0])
+    assert_allclose(
+        model.predict(X), NTKRegressor(kernel=RBF(), alpha=0.1).fit(X, X[:, 0]).predict(X)
+    )

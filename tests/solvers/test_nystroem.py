@@ -204,6 +204,7 @@ def test_all_rows_without_a_ridge_are_refused(n):
         ({"centers": [3, 4, 3]}, "an index occurs twice"),
         ({"centers": [3, 50]}, "indices from 0 to 49; got 50"),
         ({"centers": [0.5]}, "centers must be indices of rows; got an array of float64"),
+        ({"centers": None}, "centers must be indices of rows"),
         ({"centers": 5}, r"centers must be indices of rows; got an array of int64"),
         ({"ridges": -1.0}, "ridges must be a finite number >= 0"),
     ],

@@ -93,7 +93,7 @@ def differentiate(outputs, seen, seeds):
     while seen:
         each, delta, found = seen.pop(0), gradients.pop(0), []
         size = len(each.put_out)
-        is_by_row, n_rows = size == n, size // each.n_first
+        is_by_row, n_rows = size == n, size // max(each.n_first, 1)
         if n_rows and n_rows % n == 0 and (is_by_row or each.is_by_position):
             x, delta = (_rows_first(part, each.n_first) for part in (each.inputs, delta))
             x = x if is_by_row else x.reshape(n, -1, *x.shape[1:])
