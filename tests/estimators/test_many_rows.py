@@ -380,7 +380,8 @@ def test_fit_that_has_not_converged_warns_and_goes_on():
     assert model.residual_ <= 1e-6
     whole = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6).fit(X, y)
     assert model.n_iter_ < whole.n_iter_
-    assert_allclose(model.predict(X), whole.predict(X), atol=1e-5)
+    most = 2e-6 * np.linalg.norm(y - y.mean())  # the tolerance of both
+    assert_allclose(model.predict(X), whole.predict(X), rtol=0, atol=most)
     model.fit(X[:300], y[:300])  # other rows: from the start
     assert model.residual_ <= 1e-6
 
