@@ -11,7 +11,7 @@ from .._runtime.errors import NotConverged
 from .._values import value
 from ._iterations import FIRST, Iterations, System
 from ._ridge import fit_part, part_of, read_ridges
-from ._solution import Path, Solution, read_index, read_problem, relative_error
+from ._solution import Path, Solution, read_judges, read_problem, relative_error
 from ._trials import Trials, coefficients
 
 RANKS, MANY = (2000, 1000), 100_000
@@ -118,7 +118,7 @@ class ConjugateGradient(NamedTuple):
                 f"{start.columns.shape}: start from a fit to the same rows."
             )
         rng = np.random.default_rng([self.seed, 1])
-        judges = None if judges is None else read_index(judges, n, "judges")
+        judges = read_judges(judges, n)
         part = operator, Y, weights, (rows := part_of(n, rng, judges))
         if is_given:
             path = Path(ridges, np.empty(0), 0, None)

@@ -11,7 +11,7 @@ from .._runtime.progress import Progress
 from .._values import value
 from ..gram._operator import chunks
 from ._ridge import Ridge, guess_ridge, read_ridges
-from ._solution import Path, Solution, descend, read_index, read_problem, relative_error
+from ._solution import Path, Solution, descend, read_judges, read_problem, relative_error
 from ._tree import check_overlap, directions_of, grow, shares, slopes
 from ._units import product
 
@@ -156,7 +156,7 @@ class Local(NamedTuple):
             raise ValueError(f"overlap must be at most 0.4; got {self.overlap:.3g}.")
         check_overlap(len(Y), leaf_size, self.overlap)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
-        judges = None if judges is None else read_index(judges, len(Y), "judges")
+        judges = read_judges(judges, len(Y))
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
             guess = guess_ridge(ridges, operator, Y, weights, rng, self.error, judges)

@@ -180,12 +180,10 @@ class Nystroem(NamedTuple):
             raise ValueError(
                 f"centers must be 'uniform', 'rpcholesky' or rows; got {self.centers!r}."
             )
-        given = (
-            None if isinstance(self.centers, str) else len(read_index(self.centers, n, "centers"))
-        )
+        is_given = not isinstance(self.centers, str)
         n_held = min(n // HELD_SHARE, HELD)
-        if given is not None:
-            m = given
+        if is_given:
+            m = len(read_index(self.centers, n, "centers"))
         elif self.n_components is None:
             m = n if n <= MOST_CENTERS else min(MOST_CENTERS, n - n_held)
         else:
@@ -199,7 +197,7 @@ class Nystroem(NamedTuple):
         if n - m < max(n_held, 1):  # nearly exact, so that all rows are alike
             return m, every if n <= HELD else np.sort(rng.permutation(n)[:HELD]), every
         rows = rng.permutation(n)
-        if given is not None:
+        if is_given:
             rows = rows[~np.isin(rows, self.centers)]
         held_rows = np.sort(rows[: max(n_held, 1)])
         return m, held_rows, np.setdiff1d(every, held_rows)

@@ -16,7 +16,7 @@ from ._solution import (
     Solution,
     best_of,
     descend,
-    read_index,
+    read_judges,
     read_problem,
     read_values,
     relative_error,
@@ -103,7 +103,7 @@ class Ridge(NamedTuple):
         Path
         """
         operator, Y, weights = read_problem(operator, Y, weights)
-        judges = None if judges is None else read_index(judges, len(Y), "judges")
+        judges = read_judges(judges, len(Y))
         K, root = operator.dense(), np.sqrt(weights)
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")

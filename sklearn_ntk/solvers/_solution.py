@@ -130,6 +130,11 @@ def read_index(values, n, name):
     return index
 
 
+def read_judges(judges, n):
+    """`read_index` of the rows that choose a ridge, or None for all."""
+    return None if judges is None else read_index(judges, n, "judges")
+
+
 def read_values(values, name, may_be_infinite=False):
     """Array of increasing numbers >= 0; raises ValueError if there is none."""
     numbers = [read_number(value, name, may_be_infinite=may_be_infinite) for value in values]

@@ -367,7 +367,7 @@ def test_kernels_of_scikit_learn(solver):
 
 def test_fit_that_has_not_converged_warns_and_goes_on():
     X, y, *_ = data()
-    model = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6, max_iter=20)
+    model = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-7, max_iter=20)
     with pytest.warns(ConvergenceWarning, match="after 20 iterations with a residual of"):
         model.fit(X, y)
     first = model.residual_
@@ -378,10 +378,9 @@ def test_fit_that_has_not_converged_warns_and_goes_on():
     assert model.residual_ < first
     model.set_params(max_iter=500).fit(X, y)
     assert model.residual_ <= 1e-6
-    whole = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-6).fit(X, y)
+    whole = NTKRegressor(**PLAIN, alpha=1e-3, solver="cg", tol=1e-7).fit(X, y)
     assert model.n_iter_ < whole.n_iter_
-    most = 2e-6 * np.linalg.norm(y - y.mean())  # the tolerance of both
-    assert_allclose(model.predict(X), whole.predict(X), rtol=0, atol=most)
+    assert_allclose(model.predict(X), whole.predict(X), atol=1e-5)
     model.fit(X[:300], y[:300])  # other rows: from the start
     assert model.residual_ <= 1e-6
 

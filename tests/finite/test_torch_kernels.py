@@ -45,9 +45,8 @@ def test_kernels(name):
         close(empirical_ntk(model, X, X[1:], outputs="trace", memory=memory), trace[:, 1:])
         close(empirical_ntk_diagonal(model, X, outputs="trace", memory=memory), trace.diagonal())
     signs = np.sign(np.where(np.abs(J) < 1e-13 * np.abs(J).max(), 0.0, J))
-    if (
-        "attention" not in name and name != "encoder"
-    ):  # where true zeros are rounding errors of some sign
+    # with attention, true zeros are rounding errors of some sign
+    if "attention" not in name and name != "encoder":
         expected = np.einsum("ikp,jkp->ij", signs, signs)
         assert_array_equal(empirical_ntk(model, X, formula="signgd", outputs="trace"), expected)
         diagonal = empirical_ntk_diagonal(model, X, formula="signgd", outputs="trace")
