@@ -21,7 +21,8 @@ ReLU layers, and "fixed" a ridge of 0.001 times the mean diagonal, too. LightGBM
 if they are installed; xRFM chooses by a fifth of the rows. ``--check`` compares our solvers, by
 default, and prints by how much predictions differ from those of a factorisation.
 
-``--stream`` learns from so many rows, which are in a file, in parts, and prints seconds and memory.
+``--stream`` learns from so many rows, which are in a file, in parts of ``--part`` rows, and prints
+seconds and memory.
 """
 
 import argparse
@@ -160,7 +161,7 @@ def _answer(send, memory, function, arguments):
     send.send(found)
 
 
-def stream(n_rows, n_components, d=20, part=20_000):
+def stream(n_rows, n_components, part, d=20):
     """Seconds and memory of learning from rows in a file, in parts."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -170,15 +171,16 @@ def stream(n_rows, n_components, d=20, part=20_000):
             rows[start : start + part, :d] = X
             rows[start : start + part, d] = np.sin(2.0 * X[:, :3]).sum(axis=1)
         model = NTKRegressor("ntk", activation="relu", n_components=n_components)
+        first, clock = time.process_time(), time.perf_counter()
         for start in range(0, n_rows, part):
             if start <= part:  # the first part sets up everything, if there are others
-                before, first, clock = peak(), time.process_time(), time.perf_counter()
+                before = peak()
             X = np.array(rows[start : start + part])
             model.partial_fit(X[:, :d], X[:, d])
         found = time.process_time() - first, time.perf_counter() - clock, (peak() - before) / 1e6
     return (
-        f"{n_rows} rows, {n_components} centres: {found[0]:.1f} CPU s, {found[1]:.1f} s, "
-        f"{found[2]:.0f} MB more at the end than after the first part"
+        f"{n_rows} rows in parts of {part}, {n_components} centres: {found[0]:.1f} CPU s, "
+        f"{found[1]:.1f} s, {found[2]:.0f} MB more at the end than after the first part"
     )
 
 
@@ -214,6 +216,7 @@ def parse():
     parser.add_argument("--check", action="store_true", help="differences to exact predictions")
     parser.add_argument("--stream", type=int, help="rows to learn from in parts")
     parser.add_argument("--centres", type=int, nargs="+", default=[1000], help="of the stream")
+    parser.add_argument("--part", type=int, default=100_000, help="rows of a part of the stream")
     parser.add_argument("--quick", action="store_true", help="600 rows that are made")
     return parser.parse_args()
 
@@ -222,7 +225,7 @@ def main():
     options = parse()
     if options.stream:
         for n_components in options.centres:
-            print(apart(options, stream, options.stream, n_components), flush=True)
+            print(apart(options, stream, options.stream, n_components, options.part), flush=True)
         return
     if options.quick:
         options.data, options.rows = None, 600

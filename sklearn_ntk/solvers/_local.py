@@ -18,6 +18,9 @@ from ._units import product
 SAMPLE = 1500
 """Rows of a node by whose model its direction is found, at most."""
 
+CHOOSING = 10_000
+"""Rows by which a ridge is chosen, at least, if there are so many."""
+
 COPIES = 4.2
 """Peak memory of the fit of a leaf in units of its Gram matrix."""
 
@@ -94,7 +97,8 @@ class Local(NamedTuple):
     ----------
     ridges : float, array-like or None, default=None
         As for `Ridge`; all leaves have the same one. Several are searched by the leave-one-out
-        errors of the blended predictions, which are exact for the given tree.
+        errors of the blended predictions, which are exact for the given tree, at 10,000 rows: those
+        of some leaves, drawn by chance, if there are more.
     leaf_size : int, default=5000
         Most rows of a leaf.
     overlap : float, default=0.1
@@ -157,9 +161,10 @@ class Local(NamedTuple):
         check_overlap(len(Y), leaf_size, self.overlap)
         ridges, is_given = read_ridges(self.ridges, operator, weights)
         judges = read_judges(judges, len(Y))
+        problem = operator, Y, weights
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
-            guess = guess_ridge(ridges, operator, Y, weights, rng, self.error, judges)
+            guess = guess_ridge(ridges, *problem, rng, self.error, judges)
 
         def directions(rows):
             if len(rows) > SAMPLE:
@@ -170,16 +175,25 @@ class Local(NamedTuple):
         most = max(map(len, leaves))
         what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
         operator.check_task(COPIES * 8.0 * most**2, what, remedy)
-        problem = operator, Y, weights
         own = _shares_of(tree, operator.X, leaves)
-        trials = _Trials(problem, leaves, own, self, judges)
-        best = trials.search(ridges, guess, is_given)
-        tried = sorted(trials.solutions)
-        errors = np.array([trials.errors[place] for place in tried if place in trials.errors])
+        trials = _Trials(problem, self, leaves, own)
+        if is_given:
+            best, errors = 0, {}
+            trials.fit([best], ridges, is_given)
+        else:
+            sample = _Trials(problem, self, *_choose_leaves(leaves, own, len(Y), judges, rng))
+            if len(leaves) > 1:  # its best ridge tells more than that of rows from everywhere
+                leaf = sample.leaves[len(sample.leaves) // 2]
+                guess = guess_ridge(ridges, *problem, rng, self.error, judges, leaf)
+            best = descend(sample.errors, partial(sample.fit, ridges=ridges), len(ridges), guess)
+            errors = sample.errors
+            trials.go_on(sample, best, ridges)
+        tried = sorted(errors) or [best]
         residuals, precision, fitted = trials.solutions[best]
         found = zip(leaves, fitted, own, strict=True)
         details = Leaves(tree, tuple(Leaf(rows, *local, share) for rows, local, share in found))
         solution = Solution(None, None, residuals, None, precision, details=details)
+        errors = np.array([errors[place] for place in tried if errors])
         return Path(ridges[tried], errors, tried.index(best), solution)
 
 
@@ -190,36 +204,31 @@ class _Trials:
     and precisions. The residual of a row is the mean of those of its leaves, with their shares.
     """
 
-    def __init__(self, problem, leaves, leaf_shares, solver, judges=None):
+    def __init__(self, problem, solver, leaves, leaf_shares, judges=None):
         self._operator, self._Y, self._weights = problem
-        self._judges = judges
-        self._leaves, self._shares, self._solver = leaves, leaf_shares, solver
+        self._solver, self._judges = solver, judges
+        self.leaves, self._shares = leaves, leaf_shares
         self.errors, self.solutions = {}, {}
 
-    def search(self, ridges, place, is_given):
-        """Try ridges from the index ``place`` on until both neighbours are worse; the best."""
-        if is_given or len(ridges) == 1:
-            self._try([0], ridges, is_given)
-            return 0
-
-        def try_all(places):
-            self._try(places, ridges, False)
-
-        place = descend(self.errors, try_all, len(ridges), place)
+    def go_on(self, sample, place, ridges):
+        """Fit all leaves for the best ridge of a ``sample``, unless it has all of them."""
+        if len(sample.leaves) == len(self.leaves):
+            self.errors, self.solutions = sample.errors, sample.solutions
+        else:
+            self.fit([place], ridges)
         if not np.isfinite(self.errors[place]):
-            self._try([place], ridges, True)
-        return place
+            self.fit([place], ridges, is_given=True)
 
-    def _try(self, places, ridges, is_given):
+    def fit(self, places, ridges, is_given=False):
         """Fit all leaves for some of the ridges; to one that is given, a jitter may be added."""
         shape = self._Y.shape
         blends = [(np.zeros(shape), np.zeros(shape[0]), []) for _ in places]
-        work = [len(rows) ** 3 // 1000 + 1 for rows in self._leaves]
-        what = f"{len(self._leaves)} local models"
+        work = [len(rows) ** 3 // 1000 + 1 for rows in self.leaves]
+        what = f"{len(self.leaves)} local models"
         progress = Progress(sum(work), what, "take a smaller leaf_size", self._solver.verbose)
         fit = partial(_fit_leaf, ridges=ridges[places], is_given=is_given)
-        fits = self._operator.map(fit, map(self._part, self._leaves))
-        for rows, share, units, found in zip(self._leaves, self._shares, work, fits, strict=True):
+        fits = self._operator.map(fit, map(self._part, self.leaves))
+        for rows, share, units, found in zip(self.leaves, self._shares, work, fits, strict=True):
             for blend, solution in zip(blends, found, strict=True):
                 _add(blend, rows, share, solution)
             progress.add(units)
@@ -257,6 +266,25 @@ def _add(blend, rows, share, solution):
     fitted.append((solution.dual, solution.intercept, solution.precision))
 
 
+def _choose_leaves(leaves, own, n, judges, rng):
+    """Leaves by which a ridge is chosen, drawn by chance, their shares, and rows that they serve.
+
+    These are `CHOOSING` or more, of the ``judges``, if there are so many, with half of their shares
+    in these leaves, or more; shares are scaled so that they sum to one.
+    """
+    chooses = np.zeros(n, dtype=bool)
+    chooses[slice(None) if judges is None else judges] = True
+    some, rows, total = [], [], np.zeros(n)
+    for number in rng.permutation(len(leaves)):
+        if len(rows) >= min(CHOOSING, np.sum(chooses)):
+            break
+        total[leaves[number]] += own[number]
+        some.append(number)
+        rows = np.flatnonzero(chooses & (total >= 0.5))
+    some, total = [(leaves[number], own[number]) for number in sorted(some)], _or_one(total)
+    return [leaf for leaf, _ in some], [share / total[leaf] for leaf, share in some], rows
+
+
 def _shares_of(tree, X, leaves):
     """For each leaf its shares (n_leaf,) in the predictions at its own rows, which sum to one."""
     found, total = [np.zeros(len(rows)) for rows in leaves], np.zeros(len(X))
@@ -265,5 +293,10 @@ def _shares_of(tree, X, leaves):
         own = leaves[number][places] == rows  # where rows tie, a leaf lacks some of those it serves
         found[number][places[own]] = share[own]
         total[rows[own]] += share[own]
-    total = np.where(total > 0.0, total, 1.0)
+    total = _or_one(total)
     return [share / total[rows] for share, rows in zip(found, leaves, strict=True)]
+
+
+def _or_one(total):
+    """Sums of shares by which to divide, where there are any."""
+    return np.where(total > 0.0, total, 1.0)

@@ -163,12 +163,14 @@ def read_ridges(ridges, operator, weights):
     return read_values(ridges, "ridges"), False
 
 
-def guess_ridge(ridges, operator, Y, weights, rng, error, judges=None):
+def guess_ridge(ridges, operator, Y, weights, rng, error, judges=None, among=None):
     """Index of the best of several ridges for `GUESS_ROWS` random rows, by `Ridge`.
 
-    The best ridge carries over from a part of the rows unscaled.
+    They are drawn from all rows, or ``among`` some. The best ridge carries over from a part of the
+    rows unscaled.
     """
-    rows = part_of(len(Y), rng, judges)
+    among = np.arange(len(Y)) if among is None else among
+    rows = among[part_of(len(among), rng, _places(among, judges))]
     path = fit_part(ridges, operator, Y, weights, rows, error, judges)
     return int(np.flatnonzero(ridges == path.value)[0])
 

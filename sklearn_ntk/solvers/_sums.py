@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
+from ..gram._operator import chunks
 from ._factors import Cholesky, try_cholesky
 from ._solution import Solution
 
@@ -107,17 +108,17 @@ class Sums(NamedTuple):
         (b, k) and weights (b,).
         """
         p = basis.size
-        outer, cross, ones, targets = np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k)
-        weight = 0.0
+        total = cls(np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k), 0.0)
         for between, Y, weights in pieces:
-            Z, root = basis.summands(between()), np.sqrt(weights)[:, None]
-            Z = Z if np.all(root == 1.0) else root * Z
-            outer += Z.T @ Z
-            cross += Z.T @ (root * Y)
-            ones += (root.T @ Z)[0]
-            targets += weights @ Y
-            weight += weights.sum()
-        return cls(outer, cross, ones, targets, weight)
+            total = total.joined([cls.of(basis.summands(between()), Y, weights)])
+        return total
+
+    @classmethod
+    def of(cls, Z, Y, weights):
+        """`Sums` over rows of summands ``Z`` (b, p) with targets (b, k) and weights (b,)."""
+        root = np.sqrt(weights)[:, None]
+        Z = Z if np.all(root == 1.0) else root * Z
+        return cls(Z.T @ Z, Z.T @ (root * Y), (root.T @ Z)[0], weights @ Y, weights.sum())
 
     def joined(self, others):
         """`Sums` over the rows of these and of others."""
@@ -187,8 +188,11 @@ class Fit(NamedTuple):
 
     def doubt(self, Z):
         """Posterior variances (m,) over the ridge, of rows with these values of the functions."""
-        half = self.half(Z)
-        return 1.0 / self.weight + np.einsum("ij,ij->j", half, half)
+        doubt = np.empty(len(Z))
+        for rows in chunks(*Z.shape):
+            half = self.half(Z[rows])
+            doubt[rows] = 1.0 / self.weight + np.einsum("ij,ij->j", half, half)
+        return doubt
 
     def variance(self, Z, unseen):
         """Posterior variances (m,), with that of functions that the centres do not reach."""

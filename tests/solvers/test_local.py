@@ -11,6 +11,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import KernelOperator
 from sklearn_ntk.solvers import Local, Ridge, _local
+from sklearn_ntk.solvers._local import _choose_leaves
 from sklearn_ntk.solvers._solution import relative_error
 from sklearn_ntk.solvers._tree import Split, directions_of, grow, shares
 
@@ -162,6 +163,52 @@ def test_errors_of_a_search_are_those_of_their_ridges(noise):
     assert len(fits) > 1
     assert_allclose(path.errors, [relative_error(fit, Y, weights) for fit in fits], rtol=1e-8)
     assert_allclose(path.solution.residuals, fits[path.best].residuals, rtol=1e-8)
+
+
+@pytest.mark.parametrize("has_judges", [False, True])
+def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
+    monkeypatch.setattr(_local, "CHOOSING", 150)
+    operator, Y, weights = rows_of(n=900, noise=0.5)
+    operator = KernelOperator(RBF(2.0), operator.X)  # without gradients trees are the same
+    judges = np.arange(0, 900, 3) if has_judges else None
+    asked = []
+
+    def error(solution, Y, weights):
+        asked.append(solution.rows)
+        return relative_error(solution, Y, weights)
+
+    solver = Local(leaf_size=100, error=error)
+    path = solver.fit(operator, Y, weights, judges)
+    leaves = path.solution.details.leaves
+    rows = asked[-2]  # before those of all leaves
+    assert len(leaves) == 32 and 150 <= len(rows) < 450
+    assert judges is None or set(rows) <= set(judges)
+    whole = solver._replace(ridges=path.value).fit(operator, Y, weights).solution
+    assert_allclose(path.solution.residuals, whole.residuals, rtol=1e-8)
+    assert path.errors[path.best] == path.errors.min()
+    monkeypatch.setattr(_local, "CHOOSING", 900)
+    exact = solver.fit(operator, Y, weights, judges)
+    assert len(asked[-1]) == (300 if has_judges else 900)
+    assert relative_error(whole.among(judges), Y, weights) < 1.05 * exact.errors.min()
+
+
+def test_leaves_that_choose_serve_their_rows_by_half_or_more(monkeypatch):
+    monkeypatch.setattr(_local, "CHOOSING", 5)
+    leaves = [np.arange(6), np.arange(4, 10), np.arange(8, 14)]
+    own = [np.array(share) for share in ([1, 1, 1, 1, 0.7, 0.3], [0.3, 0.7, 1, 1, 0.5, 0.5])]
+    own.append(np.array([0.5, 0.5, 1, 1, 1, 1]))
+    for seed in range(5):
+        some, scaled, rows = _choose_leaves(leaves, own, 14, None, np.random.default_rng(seed))
+        assert len(some) == 1
+        number = next(i for i in range(3) if leaves[i] is some[0])
+        assert_array_equal(scaled[0], 1.0)
+        assert_array_equal(rows, [np.arange(5), np.arange(5, 10), np.arange(8, 14)][number])
+    some, scaled, rows = _choose_leaves(leaves, own, 14, [3, 13], np.random.default_rng(0))
+    assert set(rows) == {3, 13}
+    total = np.zeros(14)
+    for leaf, share in zip(some, scaled, strict=True):
+        total[leaf] += share
+    assert_allclose(total[total > 0.0], 1.0)
 
 
 def test_leaves_of_one_class_have_constant_models():
