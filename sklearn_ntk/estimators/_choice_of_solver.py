@@ -9,7 +9,7 @@ from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
 from ..solvers._nystroem import MOST_CENTERS
-from ..solvers._ridge import GUESS_ROWS
+from ..solvers._part import GUESS_ROWS
 from ..solvers._trials import n_probes
 from ._places import device_of
 

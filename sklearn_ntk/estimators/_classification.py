@@ -149,8 +149,8 @@ class NTKClassifier(
     alphas_, loo_errors_ : arrays
         The ridges that were tried, and the mean squared error of leaving out one row for each, in
         units of the variance of the targets, or the log loss of the folds; the errors are empty if
-        ``alpha`` was given. They are estimates with "cg", and those of some rows with
-        "nystroem" and, of more than 10,000, with "local".
+        ``alpha`` was given. They are estimates with "cg" and, but for the best one,
+        with "local" of many leaves, and those of some rows with "nystroem".
     training_time_, training_times_ : float or None, array
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.

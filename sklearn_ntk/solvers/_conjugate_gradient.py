@@ -10,7 +10,8 @@ from .._runtime.check import read_count, read_number
 from .._runtime.errors import NotConverged
 from .._values import value
 from ._iterations import FIRST, Iterations, System
-from ._ridge import fit_part, part_of, read_ridges
+from ._part import fit_part, part_of
+from ._ridge import read_ridges
 from ._solution import Path, Solution, read_judges, read_problem, relative_error
 from ._trials import Trials, coefficients
 

@@ -9,78 +9,32 @@ import numpy as np
 from .._runtime.check import read_count, read_number
 from .._runtime.progress import Progress
 from .._values import value
-from ..gram._operator import chunks
-from ._ridge import Ridge, guess_ridge, read_ridges
-from ._solution import Path, Solution, descend, read_judges, read_problem, relative_error
-from ._tree import check_overlap, directions_of, grow, shares, slopes
-from ._units import product
+from ._leaves import Leaf, Leaves
+from ._part import guess_ridge, part_of
+from ._ridge import Ridge, read_ridges
+from ._solution import (
+    Path,
+    Solution,
+    best_of,
+    descend,
+    places,
+    read_judges,
+    read_problem,
+    relative_error,
+)
+from ._tree import check_overlap, directions_of, grow, shares
 
 SAMPLE = 1500
 """Rows of a node by whose model its direction is found, at most."""
 
-CHOOSING = 10_000
-"""Rows by which a ridge is chosen, at least, if there are so many."""
+FEW, CHOOSING = 8, 10_000
+"""Leaves that choose the ridge of many, at least, and rows in them."""
+
+CLOSE = 1.25
+"""Ratio of the error of all leaves to that of those that chose up to which these spoke for all."""
 
 COPIES = 4.2
 """Peak memory of the fit of a leaf in units of its Gram matrix."""
-
-
-class Leaf(NamedTuple):
-    """Rows of a leaf, by their indices (n_leaf,), and the `Solution` there.
-
-    ``dual`` (n_leaf, k), ``intercept`` (k,) and ``precision`` (n_leaf,) are those of the solution,
-    and ``shares`` (n_leaf,) those of the leaf in the predictions at its own rows.
-    """
-
-    rows: np.ndarray
-    dual: np.ndarray
-    intercept: np.ndarray
-    precision: np.ndarray
-    shares: np.ndarray
-
-
-class Leaves(NamedTuple):
-    """Local models: the tree, see `_tree.Split`, and its leaves in the order of their numbers."""
-
-    tree: object
-    leaves: tuple
-
-    def blocks(self, X, most=None):
-        """Yield parts of new rows: the `Leaf`, its number, row indices, shares of the leaf there.
-
-        A part has at most ``most`` entries of the kernel with the leaf, or one row.
-        """
-        for number, rows, share in shares(self.tree, X):
-            leaf = self.leaves[number]
-            for some in chunks(len(rows), len(leaf.rows), most):
-                yield leaf, number, rows[some], share[some]
-
-    def moments(self, kernel, X_fit, X):
-        """Values (m, k) at new rows, blended, and the blended squares of those of the leaves."""
-        found = np.zeros((2, len(X), len(self.leaves[0].intercept)))
-        for leaf, _, rows, share in self.blocks(X):
-            local = product(kernel(X[rows], X_fit[leaf.rows]), leaf.dual) + leaf.intercept
-            found[0, rows] += share[:, None] * local
-            found[1, rows] += share[:, None] * local**2
-        return found
-
-    def values(self, kernel, X_fit, X):
-        """Values (m, k) at new rows, blended."""
-        return self.moments(kernel, X_fit, X)[0]
-
-    def gradients(self, kernel, X_fit, X):
-        """Gradients (m, k, d) at new rows, of the leaves and of their shares."""
-        found = np.zeros((len(X), len(self.leaves[0].intercept), X.shape[1]))
-        for leaf, _, rows, share in self.blocks(X):
-            local = kernel.gradient_x(X[rows], X_fit[leaf.rows], leaf.dual)
-            found[rows] += share[:, None, None] * local
-        for number, rows, slope in slopes(self.tree, X):
-            leaf, moving = self.leaves[number], slope.any(axis=1)
-            rows, slope = rows[moving], slope[moving]
-            for some in chunks(len(rows), len(leaf.rows)):
-                local = product(kernel(X[rows[some]], X_fit[leaf.rows]), leaf.dual)
-                found[rows[some]] += (local + leaf.intercept)[..., None] * slope[some, None]
-        return found
 
 
 @value
@@ -97,8 +51,9 @@ class Local(NamedTuple):
     ----------
     ridges : float, array-like or None, default=None
         As for `Ridge`; all leaves have the same one. Several are searched by the leave-one-out
-        errors of the blended predictions, which are exact for the given tree, at 10,000 rows: those
-        of some leaves, drawn by chance, if there are more.
+        errors of the blended predictions, which are exact for the given tree. Of many leaves some,
+        drawn by chance, choose by their rows, 10,000 or more, if their error is that of all leaves
+        but for a fourth; errors of other ridges are then estimates.
     leaf_size : int, default=5000
         Most rows of a leaf.
     overlap : float, default=0.1
@@ -164,7 +119,7 @@ class Local(NamedTuple):
         problem = operator, Y, weights
         rng, guess = np.random.default_rng(self.seed), 0
         if len(ridges) > 1:
-            guess = guess_ridge(ridges, *problem, rng, self.error, judges)
+            guess = guess_ridge(ridges, *problem, part_of(len(Y), rng, judges), self.error, judges)
 
         def directions(rows):
             if len(rows) > SAMPLE:
@@ -176,29 +131,22 @@ class Local(NamedTuple):
         what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
         operator.check_task(COPIES * 8.0 * most**2, what, remedy)
         own = _shares_of(tree, operator.X, leaves)
-        trials = _Trials(problem, self, leaves, own)
+        trials = _Trials(problem, self, leaves, own, judges)
         if is_given:
-            best, errors = 0, {}
-            trials.fit([best], ridges, is_given)
+            trials.fit([best := 0], ridges, is_given)
         else:
-            sample = _Trials(problem, self, *_choose_leaves(leaves, own, len(Y), judges, rng))
-            if len(leaves) > 1:  # its best ridge tells more than that of rows from everywhere
-                leaf = sample.leaves[len(sample.leaves) // 2]
-                guess = guess_ridge(ridges, *problem, rng, self.error, judges, leaf)
-            best = descend(sample.errors, partial(sample.fit, ridges=ridges), len(ridges), guess)
-            errors = sample.errors
-            trials.go_on(sample, best, ridges)
-        tried = sorted(errors) or [best]
+            best = trials.search(ridges, guess, rng)
+        tried = sorted(trials.errors) or [best]
         residuals, precision, fitted = trials.solutions[best]
         found = zip(leaves, fitted, own, strict=True)
         details = Leaves(tree, tuple(Leaf(rows, *local, share) for rows, local, share in found))
         solution = Solution(None, None, residuals, None, precision, details=details)
-        errors = np.array([errors[place] for place in tried if errors])
+        errors = np.array([trials.errors[place] for place in tried if trials.errors])
         return Path(ridges[tried], errors, tried.index(best), solution)
 
 
 class _Trials:
-    """Blended leave-one-out residuals, and errors, of the ridges tried so far, by their index.
+    """Blended leave-one-out residuals, and errors of the judges, of ridges by their index.
 
     A solution is residuals (n, k), precisions (n,), and of each leaf dual coefficients, intercept
     and precisions. The residual of a row is the mean of those of its leaves, with their shares.
@@ -210,14 +158,62 @@ class _Trials:
         self.leaves, self._shares = leaves, leaf_shares
         self.errors, self.solutions = {}, {}
 
-    def go_on(self, sample, place, ridges):
-        """Fit all leaves for the best ridge of a ``sample``, unless it has all of them."""
-        if len(sample.leaves) == len(self.leaves):
-            self.errors, self.solutions = sample.errors, sample.solutions
+    def search(self, ridges, start, rng):
+        """Index of the best ridge, with errors of those that were tried.
+
+        ``start`` is a guess by rows from everywhere; that of a leaf may be 10^4 times as large.
+        """
+        sample = self._some(rng)
+        if len(ridges) > 1 and len(self.leaves) > 1:
+            guess = sample._guess(ridges, rng)
+            if guess != start:
+                sample.fit(sorted([guess, start]), ridges)
+                start = best_of(sample.errors)
+        best = sample._descend(ridges, start)
+        if sample is not self:
+            self.fit([best], ridges)
+            error, some = self.errors[best], sample.errors
+            if some[best] <= CLOSE * error and error <= CLOSE * some[best]:
+                ratio = error / some[best] if some[best] > 0.0 else 1.0
+                self.errors = {place: ratio * each for place, each in some.items()}
+                return best
+            best = self._descend(ridges, best)
+        if not np.isfinite(self.errors[best]):
+            self.fit([best], ridges, is_given=True)
+        return best
+
+    def _some(self, rng):
+        """Trials of leaves drawn by chance, `FEW` or more, with `CHOOSING` judges or more.
+
+        These have half of their shares in these leaves, or more; shares are scaled so that they sum
+        to one. If it took more than half of the leaves, trials of all.
+        """
+        is_judge = np.zeros(len(self._Y), dtype=bool)
+        is_judge[slice(None) if self._judges is None else self._judges] = True
+        some, total, rows = [], np.zeros(len(self._Y)), []
+        for number in rng.permutation(len(self.leaves))[: len(self.leaves) // 2]:
+            some.append(number)
+            total[self.leaves[number]] += self._shares[number]
+            rows = np.flatnonzero(is_judge & (total >= 0.5))
+            if len(some) >= FEW and len(rows) >= CHOOSING:
+                break
         else:
-            self.fit([place], ridges)
-        if not np.isfinite(self.errors[place]):
-            self.fit([place], ridges, is_given=True)
+            return self
+        leaves = [self.leaves[number] for number in some]
+        own = [self._shares[number] / _or_one(total[self.leaves[number]]) for number in some]
+        problem = self._operator, self._Y, self._weights
+        return _Trials(problem, self._solver, leaves, own, rows)
+
+    def _guess(self, ridges, rng):
+        """Index of the best ridge for rows of one of the leaves."""
+        leaf, judges = self.leaves[len(self.leaves) // 2], self._judges
+        rows = leaf[part_of(len(leaf), rng, places(leaf, judges))]
+        problem = self._operator, self._Y, self._weights
+        return guess_ridge(ridges, *problem, rows, self._solver.error, judges)
+
+    def _descend(self, ridges, start):
+        """Index of the ridge whose neighbours are both worse."""
+        return descend(self.errors, lambda places: self.fit(places, ridges), len(ridges), start)
 
     def fit(self, places, ridges, is_given=False):
         """Fit all leaves for some of the ridges; to one that is given, a jitter may be added."""
@@ -264,25 +260,6 @@ def _add(blend, rows, share, solution):
     residuals[rows] += share[:, None] * solution.residuals
     variance[rows] += share / solution.precision
     fitted.append((solution.dual, solution.intercept, solution.precision))
-
-
-def _choose_leaves(leaves, own, n, judges, rng):
-    """Leaves by which a ridge is chosen, drawn by chance, their shares, and rows that they serve.
-
-    These are `CHOOSING` or more, of the ``judges``, if there are so many, with half of their shares
-    in these leaves, or more; shares are scaled so that they sum to one.
-    """
-    chooses = np.zeros(n, dtype=bool)
-    chooses[slice(None) if judges is None else judges] = True
-    some, rows, total = [], [], np.zeros(n)
-    for number in rng.permutation(len(leaves)):
-        if len(rows) >= min(CHOOSING, np.sum(chooses)):
-            break
-        total[leaves[number]] += own[number]
-        some.append(number)
-        rows = np.flatnonzero(chooses & (total >= 0.5))
-    some, total = [(leaves[number], own[number]) for number in sorted(some)], _or_one(total)
-    return [leaf for leaf, _ in some], [share / total[leaf] for leaf, share in some], rows
 
 
 def _shares_of(tree, X, leaves):

@@ -7,7 +7,6 @@ import numpy as np
 
 from .._runtime.check import read_number
 from .._runtime.device import on_host
-from .._runtime.threads import run_apart
 from .._values import value
 from ..gram import ArrayOperator
 from ._factors import Spectrum, cholesky, shift, try_cholesky
@@ -16,6 +15,7 @@ from ._solution import (
     Solution,
     best_of,
     descend,
+    places,
     read_judges,
     read_problem,
     read_values,
@@ -31,9 +31,6 @@ with a Cholesky factorisation each."""
 
 SUBSET_ROWS, SUBSET_SHARE = 250, 0.5
 """Least number, and share, of the rows in the subset whose best ridge is the start of a search."""
-
-GUESS_ROWS = 3500
-"""Rows whose best ridge, by exact leave-one-out errors, is where searches for more rows begin."""
 
 SLACK = 0.01
 """A search ends at the start taken from a similar problem if the ratio of errors (`Path.ratio`)
@@ -163,38 +160,6 @@ def read_ridges(ridges, operator, weights):
     return read_values(ridges, "ridges"), False
 
 
-def guess_ridge(ridges, operator, Y, weights, rng, error, judges=None, among=None):
-    """Index of the best of several ridges for `GUESS_ROWS` random rows, by `Ridge`.
-
-    They are drawn from all rows, or ``among`` some. The best ridge carries over from a part of the
-    rows unscaled.
-    """
-    among = np.arange(len(Y)) if among is None else among
-    rows = among[part_of(len(among), rng, _places(among, judges))]
-    path = fit_part(ridges, operator, Y, weights, rows, error, judges)
-    return int(np.flatnonzero(ridges == path.value)[0])
-
-
-def part_of(n, rng, judges=None):
-    """Indices of `GUESS_ROWS` of n rows, by chance, of the ``judges`` first."""
-    order = rng.permutation(n)
-    if judges is not None:
-        order = order[np.argsort(~np.isin(order, judges), kind="stable")]
-    return np.sort(order[:GUESS_ROWS])
-
-
-def fit_part(ridges, operator, Y, weights, rows, error=relative_error, judges=None):
-    """`Path` of `Ridge` for some rows, by those that choose; Ctrl-C ends the wait for it."""
-    problem = operator.take(rows), Y[rows], weights[rows]
-    return run_apart(lambda: Ridge(ridges, error).fit(*problem, judges=_places(rows, judges)))
-
-
-def _places(rows, judges):
-    """Indices of the ``judges`` among some rows, or None for all rows."""
-    places = None if judges is None else np.flatnonzero(np.isin(rows, judges))
-    return places if places is not None and len(places) else None
-
-
 def is_searched(n, n_ridges, is_smooth):
     """Whether a search tries only some of the ridges for ``n`` rows."""
     return is_smooth and n > SPECTRAL_LIMIT and n_ridges > 1
@@ -241,7 +206,7 @@ class _Trials:
         rows = np.linspace(0, n - 1, n_rows).astype(int)
         K = ArrayOperator(self._K).block(rows, rows)
         block = (K, self._Y[rows], self._root[rows])
-        subset = _Trials(*block, self._ridges, self._error, _places(rows, self._judges))
+        subset = _Trials(*block, self._ridges, self._error, places(rows, self._judges))
         if start is None and n_rows <= SUBSET_ROWS:
             best = subset.try_all()
         else:

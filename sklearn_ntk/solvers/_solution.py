@@ -135,6 +135,14 @@ def read_judges(judges, n):
     return None if judges is None else read_index(judges, n, "judges")
 
 
+def places(rows, judges):
+    """Places of the ``judges`` among some rows, or None, which is for all, if there are none."""
+    if judges is None:
+        return None
+    found = np.flatnonzero(np.isin(rows, judges))
+    return found if len(found) else None
+
+
 def read_values(values, name, may_be_infinite=False):
     """Array of increasing numbers >= 0; raises ValueError if there is none."""
     numbers = [read_number(value, name, may_be_infinite=may_be_infinite) for value in values]

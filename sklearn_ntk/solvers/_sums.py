@@ -108,21 +108,22 @@ class Sums(NamedTuple):
         (b, k) and weights (b,).
         """
         p = basis.size
-        total = cls(np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k), 0.0)
+        total = [np.zeros((p, p)), np.zeros((p, k)), np.zeros(p), np.zeros(k), 0.0]
         for between, Y, weights in pieces:
-            total = total.joined([cls.of(basis.summands(between()), Y, weights)])
-        return total
-
-    @classmethod
-    def of(cls, Z, Y, weights):
-        """`Sums` over rows of summands ``Z`` (b, p) with targets (b, k) and weights (b,)."""
-        root = np.sqrt(weights)[:, None]
-        Z = Z if np.all(root == 1.0) else root * Z
-        return cls(Z.T @ Z, Z.T @ (root * Y), (root.T @ Z)[0], weights @ Y, weights.sum())
+            for i, term in enumerate(_summed(basis.summands(between()), Y, weights)):
+                total[i] += term
+        return cls(*total)
 
     def joined(self, others):
         """`Sums` over the rows of these and of others."""
         return Sums(*(sum(rest, one) for one, *rest in zip(self, *others, strict=True)))
+
+
+def _summed(Z, Y, weights):
+    """The fields of `Sums` over rows of summands ``Z`` (b, p); it leaves no block behind."""
+    root = np.sqrt(weights)[:, None]
+    Z = Z if np.all(root == 1.0) else root * Z
+    return Z.T @ Z, Z.T @ (root * Y), (root.T @ Z)[0], weights @ Y, weights.sum()
 
 
 class Held(NamedTuple):

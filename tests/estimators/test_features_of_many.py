@@ -11,7 +11,7 @@ from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
 from sklearn_ntk.estimators._uncertainty import find_spread
 from sklearn_ntk.gram import KernelOperator
-from sklearn_ntk.solvers import Ridge, _ridge, _trials
+from sklearn_ntk.solvers import Ridge, _part, _trials
 
 RELU = {"kernel": "ntk", "activation": "relu", "features": "full"}
 
@@ -108,7 +108,7 @@ def test_noise_is_by_rows_that_taught_nothing_also_by_some_of_all(monkeypatch):
     """Where conjugate gradients cannot tell the errors of all rows, they are those of some."""
     X, y = turned(400, noise=0.5)
     monkeypatch.setattr(_trials, "UNSURE", -1.0)
-    monkeypatch.setattr(_ridge, "GUESS_ROWS", 200)
+    monkeypatch.setattr(_part, "GUESS_ROWS", 200)
     seen = []
 
     def keep(solution, *arguments):

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk._runtime.errors import NotConverged
 from sklearn_ntk.gram import KernelOperator
-from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations, _ridge, _trials
+from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations, _part, _trials
 from sklearn_ntk.solvers._conjugate_gradient import rank_of
 from sklearn_ntk.solvers._iterations import memory_of
 from sklearn_ntk.solvers._preconditioner import Preconditioner
@@ -21,7 +21,7 @@ from sklearn_ntk.solvers._preconditioner import Preconditioner
 def single(monkeypatch):
     """Few rows, too, begin with a matrix in single precision, and a search with part of them."""
     monkeypatch.setattr(_iterations, "FEW", 0)
-    monkeypatch.setattr(_ridge, "GUESS_ROWS", 150)
+    monkeypatch.setattr(_part, "GUESS_ROWS", 150)
 
 
 def smooth(kernel, n=300):
@@ -74,7 +74,7 @@ def test_the_best_ridge_of_some_rows_is_that_of_all(monkeypatch, unsure):
     operator, Y, weights = rows_of(n=300, noise=0.3)
     solver = ConjugateGradient(seed=3)
     path = solver.fit(operator, Y, weights)
-    rows = _ridge.part_of(300, np.random.default_rng([3, 1]))
+    rows = _part.part_of(300, np.random.default_rng([3, 1]))
     values = Ridge().fit(operator, Y, weights).values
     part = Ridge(values).fit(operator.take(rows), Y[rows], weights[rows])
     assert path.value == part.value
@@ -110,7 +110,7 @@ def test_trials_that_do_not_converge_are_not_chosen():
 
 
 def test_errors_with_rows_of_large_weight(monkeypatch):
-    monkeypatch.setattr(_ridge, "GUESS_ROWS", 300)
+    monkeypatch.setattr(_part, "GUESS_ROWS", 300)
     operator, Y, weights = rows_of(n=600, noise=0.3)
     weights[:20] = 1e4
     exact = Ridge().fit(operator, Y, weights)

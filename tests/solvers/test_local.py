@@ -11,7 +11,6 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import KernelOperator
 from sklearn_ntk.solvers import Local, Ridge, _local
-from sklearn_ntk.solvers._local import _choose_leaves
 from sklearn_ntk.solvers._solution import relative_error
 from sklearn_ntk.solvers._tree import Split, directions_of, grow, shares
 
@@ -167,48 +166,74 @@ def test_errors_of_a_search_are_those_of_their_ridges(noise):
 
 @pytest.mark.parametrize("has_judges", [False, True])
 def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
-    monkeypatch.setattr(_local, "CHOOSING", 150)
-    operator, Y, weights = rows_of(n=900, noise=0.5)
+    monkeypatch.setattr(_local, "CHOOSING", 100)
+    operator, Y, weights = rows_of(n=1500, noise=0.5)
     operator = KernelOperator(RBF(2.0), operator.X)  # without gradients trees are the same
-    judges = np.arange(0, 900, 3) if has_judges else None
-    asked = []
+    judges = np.arange(0, 1500, 3) if has_judges else None
+    some, samples = _local._Trials._some, []
 
-    def error(solution, Y, weights):
-        asked.append(solution.rows)
-        return relative_error(solution, Y, weights)
+    def keep(self, rng):
+        samples.append(some(self, rng))
+        return samples[-1]
 
-    solver = Local(leaf_size=100, error=error)
+    monkeypatch.setattr(_local._Trials, "_some", keep)
+    solver = Local(leaf_size=100)
     path = solver.fit(operator, Y, weights, judges)
-    leaves = path.solution.details.leaves
-    rows = asked[-2]  # before those of all leaves
-    assert len(leaves) == 32 and 150 <= len(rows) < 450
-    assert judges is None or set(rows) <= set(judges)
+    (sample,) = samples
+    assert len(path.solution.details.leaves) == 64 and 8 <= len(sample.leaves) <= 32
+    assert len(sample._judges) >= 100 and (judges is None or set(sample._judges) <= set(judges))
+    total = np.zeros(1500)
+    for leaf, share in zip(sample.leaves, sample._shares, strict=True):
+        total[leaf] += share
+    assert_allclose(total[sample._judges], 1.0)
     whole = solver._replace(ridges=path.value).fit(operator, Y, weights).solution
     assert_allclose(path.solution.residuals, whole.residuals, rtol=1e-8)
+    error_of_all = relative_error(whole.among(judges), Y, weights)
+    assert_allclose(path.errors[path.best], error_of_all, rtol=1e-8)
     assert path.errors[path.best] == path.errors.min()
-    monkeypatch.setattr(_local, "CHOOSING", 900)
+    monkeypatch.setattr(_local, "CHOOSING", 1500)
     exact = solver.fit(operator, Y, weights, judges)
-    assert len(asked[-1]) == (300 if has_judges else 900)
-    assert relative_error(whole.among(judges), Y, weights) < 1.05 * exact.errors.min()
+    assert error_of_all < 1.05 * exact.errors.min()
 
 
-def test_leaves_that_choose_serve_their_rows_by_half_or_more(monkeypatch):
-    monkeypatch.setattr(_local, "CHOOSING", 5)
-    leaves = [np.arange(6), np.arange(4, 10), np.arange(8, 14)]
-    own = [np.array(share) for share in ([1, 1, 1, 1, 0.7, 0.3], [0.3, 0.7, 1, 1, 0.5, 0.5])]
-    own.append(np.array([0.5, 0.5, 1, 1, 1, 1]))
-    for seed in range(5):
-        some, scaled, rows = _choose_leaves(leaves, own, 14, None, np.random.default_rng(seed))
-        assert len(some) == 1
-        number = next(i for i in range(3) if leaves[i] is some[0])
-        assert_array_equal(scaled[0], 1.0)
-        assert_array_equal(rows, [np.arange(5), np.arange(5, 10), np.arange(8, 14)][number])
-    some, scaled, rows = _choose_leaves(leaves, own, 14, [3, 13], np.random.default_rng(0))
-    assert set(rows) == {3, 13}
-    total = np.zeros(14)
-    for leaf, share in zip(some, scaled, strict=True):
-        total[leaf] += share
-    assert_allclose(total[total > 0.0], 1.0)
+@pytest.mark.parametrize("seed", range(3))
+def test_leaves_that_do_not_speak_for_all_choose_no_ridge(monkeypatch, seed):
+    monkeypatch.setattr(_local, "CHOOSING", 150)
+    monkeypatch.setattr(_local, "FEW", 3)
+    X = np.random.default_rng(0).uniform(-1.0, 1.0, (1000, 2))  # targets vary in a corner
+    y = np.where(X[:, 0] > 0.8, np.sin(40.0 * X[:, 0]) * np.cos(5.0 * X[:, 1]), 0.0)
+    operator = KernelOperator(RBF(0.2), X)
+    solver = Local(leaf_size=40, seed=seed)
+    path = solver.fit(operator, y)
+    monkeypatch.setattr(_local, "CHOOSING", 1000)
+    exact = solver.fit(operator, y)
+    assert path.errors[path.best] < 1.05 * exact.errors.min()
+
+
+def test_a_leaf_without_solution_has_a_say_though_it_was_not_drawn(monkeypatch):
+    monkeypatch.setattr(_local, "CHOOSING", 200)
+    monkeypatch.setattr(_local, "FEW", 2)
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(-30.0, 30.0, 1900), rng.uniform(-0.01, 0.01, 100)])
+    y = np.sin(x) + rng.normal(size=len(x))
+    ridges = [1e-17, 1e-15, 1e-12, 1e-6, 1e-3, 1e-1]
+    for seed in range(2):
+        solver = Local(ridges, leaf_size=100, seed=seed)
+        path = solver.fit(KernelOperator(RBF(1.0), x[:, None]), y)
+        assert path.value > 1e-12 and path.errors[path.best] < 1.0
+
+
+def test_few_leaves_choose_all_of_them_and_one_ridge_needs_no_search(monkeypatch):
+    operator, Y, weights = rows_of(n=600, noise=0.5)
+    for overlap in (0.1, 0.2):
+        for judges in (None, np.arange(0, 600, 5)):
+            solver = Local(leaf_size=150, overlap=overlap)
+            path = solver.fit(operator, Y, weights, judges)
+            error = relative_error(path.solution.among(judges), Y, weights)
+            assert_allclose(path.errors[path.best], error, rtol=1e-12)
+    monkeypatch.setattr(_local, "guess_ridge", None)
+    path = Local([0.1], leaf_size=60).fit(operator, Y, weights)
+    assert path.value == 0.1 and len(path.errors) == 1
 
 
 def test_leaves_of_one_class_have_constant_models():
