@@ -27,16 +27,9 @@ from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
-from ._candidates import (
-    SelectionProblem,
-    combine,
-    complete,
-    device_of,
-    evaluate,
-    families,
-    place_of_best,
-)
+from ._candidates import SelectionProblem, combine, complete, device_of, evaluate, place_of_best
 from ._grid import COLUMNS, candidates_of, column, paths_of
+from ._passes import families
 
 
 class NetworkCV(DocumentationLink, BaseEstimator):
