@@ -222,12 +222,10 @@ def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=N
            [0.637, 4.   ]])
     """
     depth = read_count(depth, "depth", 1)
-    is_mean = _choose("readout", readout, {"last": False, "mean": True})
     layer = Recurrent(activation, recurrent_var=recurrent_var)
     over_time = layer._replace(return_sequences=True)
-    if is_mean:
-        return (_input(shape), *(over_time,) * depth, GlobalAvgPool(), Dense())
-    return (_input(shape), *(over_time,) * (depth - 1), layer, Dense())
+    end = _choose("readout", readout, {"last": (layer,), "mean": (over_time, GlobalAvgPool())})
+    return (_input(shape), *(over_time,) * (depth - 1), *end, Dense())
 
 
 def transformer(

@@ -32,8 +32,9 @@ A class without a closed dual has, instead of the last three,
 The decorator `activation` registers a class, and the tests run over all that are registered.
 
 Classes with the same kind of dual share a file: `_rectifiers`, `_jumps`, `_arcsine` (erf and GELU),
-`_elu`, `_waves` and `_gaussian` have formulas, `_polynomials`, `_smooth` (tanh and its relatives,
-with `_mixtures`, and Mish) and `_numerical` series, whose files say how many terms they take.
+`_elu` (with the integrals of `_wedges`), `_waves` and `_gaussian` have formulas, `_polynomials`,
+`_smooth` (tanh and its relatives, with `_mixtures`, and Mish) and `_numerical` series, whose files
+say how many terms they take.
 
 References
 ----------

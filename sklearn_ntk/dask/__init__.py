@@ -1,8 +1,8 @@
 """Estimators on a Dask cluster, and lazy Gram matrices of Dask arrays.
 
-`_estimators` has the estimators, which are fitted by the solvers for many rows; their operator, in
-`_operator`, computes on the workers, so that no machine has the whole Gram matrix. `_arrays` has
-what Dask arrays need. The only package that imports Dask.
+`_estimators` has the estimators, `_base` what both share; they are fitted by the solvers for many
+rows. Their operator, in `_operator`, computes on the workers, so that no machine has the whole Gram
+matrix. `_arrays` has what Dask arrays need. The only package that imports Dask.
 """
 
 try:

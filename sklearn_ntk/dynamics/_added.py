@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._contours import product
-from ._left_out import N_HALVINGS
+from ._row_contours import N_HALVINGS
 
 
 def residuals_with_row(training, cross, new, Y, time, weight):

@@ -10,15 +10,15 @@ from .._runtime.device import on_host, product
 from ..gram._spectrum import non_negative, spectrum_without_constant, weighted_spectrum
 from ._arguments import read_method, read_outputs
 from ._left_out import LeaveOneOut
+from ._losses import Losses
 from ._methods import FLOW
-from ._times import first_time
 from ._trained import Trained
 
 LARGEST = 1e100
 """Filter factors beyond this mean that training has diverged."""
 
 
-class Training(LeaveOneOut, Trained):
+class Training(Losses, LeaveOneOut, Trained):
     """Training of a wide network on the squared error, solved in closed form.
 
     Outputs are ``f + c``, where ``f`` starts at given outputs, zero by default. ``f`` is moved by a
@@ -151,69 +151,6 @@ class Training(LeaveOneOut, Trained):
             dual, intercept = dual[:, :, 0], intercept[:, 0]
         return (dual, intercept) if np.ndim(times) else (dual[0], intercept[0])
 
-    def losses(self, Y, times, start=None):
-        """Half the mean squared error of the rows, by weight, summed over outputs, without decay.
-
-        Parameters
-        ----------
-        Y : array of shape (n,) or (n, k)
-        times : float or array of shape (n_times,)
-        start : array of the shape of ``Y``, optional
-
-        Returns
-        -------
-        float or array of shape (n_times,)
-        """
-        return self._residuals(times) ** 2 @ self._losses_at_start(Y, start)
-
-    def loss_bounds(self, times):
-        """Least and greatest ratio of `losses` to their initial value, whatever the targets.
-
-        For gradient flow these are ``exp(-2 learning_rate L t / n)`` of the largest and of the
-        smallest eigenvalue ``L``.
-
-        Parameters
-        ----------
-        times : float or array of shape (n_times,)
-
-        Returns
-        -------
-        least, greatest : float or array of shape (n_times,)
-        """
-        squares = self._residuals(times) ** 2
-        squares = squares if len(self._values) else np.zeros((*squares.shape[:-1], 1))
-        return squares.min(axis=-1), squares.max(axis=-1)
-
-    def time_to(self, Y, loss, start=None):
-        """First time, or step, at which `losses` are at most a given loss.
-
-        Parameters
-        ----------
-        Y : array of shape (n,) or (n, k)
-        loss : float
-            At least zero.
-        start : array of the shape of ``Y``, optional
-
-        Returns
-        -------
-        float
-            Infinite if the loss stays above.
-
-        Raises
-        ------
-        ValueError
-            If the learning rate is so near ``max_learning_rate``, or beyond, that losses rise and
-            fall for a million steps.
-
-        Notes
-        -----
-        With momentum, or large steps, losses rise and fall. Of steps all are looked at until that
-        has ended; of `MomentumFlow` 16 instants in the shortest period, and a dip between two may
-        be missed.
-        """
-        loss = read_number(loss, "loss")
-        return first_time(self, self._losses_at_start(Y, start), loss)
-
     def at_rate(self, learning_rate):
         """The same training at another learning rate, with the same eigenvectors.
 
@@ -266,11 +203,6 @@ class Training(LeaveOneOut, Trained):
     def _project(self, Y):
         """Targets in the coordinates of the eigenvectors, ``U' W^1/2 Y`` of shape (n - 1, k)."""
         return product(self._vectors.T, np.asarray(self._root, like=Y)[:, None] * Y)
-
-    def _losses_at_start(self, Y, start):
-        """Losses (n - 1,) of the components of the targets, summed over outputs."""
-        Y, _ = self._targets(Y, start)
-        return np.sum(self._project(Y) ** 2, axis=1) / (2.0 * self._total)
 
     def _project_cross(self, cross):
         """Kernel (m, n) in these coordinates, (n - 1, m), and its means (m,) over the rows."""

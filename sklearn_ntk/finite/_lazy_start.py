@@ -7,7 +7,7 @@ import numpy as np
 from .._runtime.check import read_cross, read_gram
 from .._runtime.memory import check_memory
 from ..dynamics import Descent, Training
-from ..spectrum._spectrum import alignment
+from ..spectrum._alignment import alignment
 from ._kernels import ntk, ntk_diagonal
 
 

@@ -1,7 +1,7 @@
 """Choice among networks: estimators that score all candidates of a grid in one fit.
 
-`_regression` and `_classification` have the public classes, `_search` their base class,
-`_candidates` the Gram matrices and scores of candidates.
+`_regression` and `_classification` have the public classes, `_search` their base class, `_grid` the
+candidates, `_passes` their Gram matrices, `_candidates` their scores, and `_folds` the folds.
 """
 
 from ._classification import NTKClassifierCV

@@ -1,13 +1,11 @@
 """Base class of the estimators that choose among networks: grid, scores, report, members."""
 
 import numbers
-import warnings
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import Kernel
-from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,19 +22,13 @@ from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
 from ..estimators._places import moved, read_new, take, where_rows_are
-from ..solvers._scoring import IN_CLOSED_FORM, SCORES, restore
+from ..solvers._scoring import SCORES, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
-from ._candidates import (
-    SelectionProblem,
-    combine,
-    complete,
-    device_of,
-    evaluate,
-    families,
-    place_of_best,
-)
+from ._candidates import SelectionProblem, combine, complete, device_of, evaluate, place_of_best
+from ._folds import folds_of
 from ._grid import COLUMNS, candidates_of, column, paths_of
+from ._passes import families
 
 
 class NetworkCV(DocumentationLink, BaseEstimator):
@@ -107,7 +99,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
         first, group = _distinct(rows, columns, given, kinds)
-        folds = self._folds(X, y, kept, groups)
+        folds = folds_of(self, X, y, kept, groups)
         if folds is None:
             X, (Y, weights, _) = take(rows, first), merge(Y[kept], own_weights, group)
             group = np.arange(len(X))
@@ -132,38 +124,6 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         outcomes = self._run(settings, problem)
         self._report(points, outcomes, problem)
         return settings, outcomes, problem
-
-    def _folds(self, X, y, kept, groups):
-        """Pairs of indices (train, test) among the rows of positive weight, or None without ``cv``.
-
-        ``kept`` are the indices of these rows in X.
-        """
-        if self.cv is None:
-            if groups is not None:
-                warnings.warn(
-                    "groups are for a splitter, and cv=None leaves out single rows: pass one as "
-                    "cv, such as GroupKFold().",
-                    UserWarning,
-                    stacklevel=2,
-                )
-            return None
-        if self.scoring in IN_CLOSED_FORM:
-            raise ValueError(
-                f"scoring={self.scoring!r} is a score of all rows at once: leave cv at None."
-            )
-        splitter = check_cv(self.cv, y, classifier=isinstance(self, ClassifierMixin))
-        index = np.full(len(X), -1)  # of each row among those of positive weight
-        index[kept] = np.arange(len(kept))
-        rows = np.empty((len(X), 0)) if is_on_device(X) else X  # splitters want NumPy's
-        folds = splitter.split(rows, y, groups)
-        folds = [(index[train], index[test]) for train, test in folds]
-        folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
-        if not folds or not all(len(train) and len(test) for train, test in folds):
-            raise ValueError(
-                "cv must give folds that have training and test rows of positive weight: take "
-                "fewer folds."
-            )
-        return folds
 
     def _learn(self, kinds, X, columns, Y, weights, group):
         """Features (d, d) for all candidates on columns, learned on the distinct rows, or None."""

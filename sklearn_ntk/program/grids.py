@@ -135,6 +135,20 @@ def places(grid):
     return coordinates
 
 
+def differences(codes, grid, is_ring):
+    """Array of integers, equal for pairs ``(p, q)`` of the same difference ``q - p`` on the grid.
+
+    On a ring, a grid with circular padding, differences are taken modulo its size.
+    """
+    left, right = np.divmod(codes, int(np.prod(grid)))
+    key = np.zeros(len(codes), np.int64)
+    at = places(grid)
+    for axis, size in enumerate(grid):
+        shift = at[right, axis] - at[left, axis]
+        key = key * (2 * size) + (shift % size if is_ring else shift + size)
+    return key
+
+
 def unique(numbers):
     """Sorted distinct numbers; four times as fast as ``np.unique``."""
     numbers = np.sort(numbers, axis=None)

@@ -4,6 +4,7 @@ import numpy as np
 
 from .._runtime.check import read_array, read_count, read_cross, read_flag, read_gram, read_targets
 from ..gram._spectrum import eigenvectors, non_negative
+from ._alignment import alignment
 from ._eigenlearning import learning_curve, read_sizes
 
 NEGLIGIBLE = 1e-8
@@ -281,16 +282,6 @@ class Spectrum:
         """Mean squares (n,) of the components of `_targets`, ``(u' y)^2 / n``, and their unit."""
         Y, unit = self._targets(y)
         return np.sum((self.eigenvectors.T @ Y) ** 2, axis=1) / len(Y), unit
-
-
-def alignment(K, Y, is_centred):
-    """`Spectrum.alignment` of a kernel (n, n) and targets (n, k), of sizes about one."""
-    if is_centred:
-        Y = Y - Y.mean(axis=0)
-        K = K - K.mean(axis=0)
-        K = K - K.mean(axis=1)[:, None]
-    size = np.linalg.norm(K) * np.linalg.norm(Y.T @ Y)
-    return float(np.sum(Y * (K @ Y)) / size) if size > 0.0 else 0.0
 
 
 def _read_ridges(alpha):

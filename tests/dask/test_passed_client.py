@@ -17,7 +17,7 @@ distributed = pytest.importorskip("distributed")
 from sklearn_ntk.dask import (  # noqa: E402
     DaskNTKClassifier,
     DaskNTKRegressor,
-    _estimators,
+    _base,
     _operator,
     gram,
 )
@@ -97,8 +97,8 @@ def test_gram_matrices_in_the_precision_of_the_kernel(client):
 
 def test_memory_of_the_client_counts(client, monkeypatch):
     """It has the preconditioner, 12 GB for a million rows, however much the workers have."""
-    monkeypatch.setattr(_estimators, "memory_of", lambda _: np.inf)
-    monkeypatch.setattr(_estimators, "free_memory", lambda: 2e9)
+    monkeypatch.setattr(_base, "memory_of", lambda _: np.inf)
+    monkeypatch.setattr(_base, "free_memory", lambda: 2e9)
     monkeypatch.setattr(memory, "free_memory", lambda: 2e9)
     model = DaskNTKRegressor(client=client, **PLAIN)
     assert [model._solver_for(n, None) for n in (10_000, 1_000_000)] == ["cg", "local"]

@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators._columns import Columns
-from sklearn_ntk.model_selection import _candidates
+from sklearn_ntk.model_selection import _candidates, _passes
 from sklearn_ntk.model_selection._grid import NETWORK, candidates_of
 
 # --- Candidates -----------------------------------------------------------------------------------
@@ -31,12 +31,12 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
     search = NTKRegressorCV(grids)
     points = candidates_of(search)
     calls = []
-    gram = _candidates.gram
-    monkeypatch.setattr(_candidates, "gram", lambda *a, **k: calls.append(a) or gram(*a, **k))
+    gram = _passes.gram
+    monkeypatch.setattr(_passes, "gram", lambda *a, **k: calls.append(a) or gram(*a, **k))
     found = 0
-    for family in _candidates.families([settings for _, settings in points]):
-        (group,) = _candidates.passes(family, len(X))
-        for index, K in _candidates._grams(group, problem):
+    for family in _passes.families([settings for _, settings in points]):
+        (group,) = _passes.passes(family, len(X))
+        for index, K in _passes.grams(group, problem):
             model = NTKRegressor(**PLAIN | points[index][0] | {"squash": squash}).fit(X, y)
             assert_allclose(K, model.kernel_(model.X_fit_), rtol=1e-12)
             found += 1
@@ -53,10 +53,10 @@ def test_memory_of_a_pass_is_bounded():
         for depth, n_frozen in [(0, 0), (1, 0), (1, 1), (2, 0), (2, 2), (4, 0)]
     ]
 
-    (family,) = _candidates.families(settings)
+    (family,) = _passes.families(settings)
 
     def sizes(n):
-        return [len(part) for part in _candidates.passes(family, n)]
+        return [len(part) for part in _passes.passes(family, n)]
 
     assert sizes(100) == [6]
     assert sizes(2000) == [5, 1]  # 8 matrices: of four depths and two numbers of frozen layers
@@ -67,7 +67,7 @@ def test_memory_of_a_pass_is_bounded():
 def test_memory_of_passes(monkeypatch):
     """One pass is gone before the next one takes memory."""
     X, y = numbers(300)
-    monkeypatch.setattr(_candidates, "PASS_BYTES", 4 * 8 * 300**2)
+    monkeypatch.setattr(_passes, "PASS_BYTES", 4 * 8 * 300**2)
     search = NTKRegressorCV({"depth": list(range(12))}, alphas=[0.1], combine=None)
     search.fit(X, y)
     tracemalloc.start()

@@ -141,7 +141,7 @@ class Writer:
             return
         is_ring = any(step.is_ring for step in self.steps[start:stop])
         pairs = zip((state, *stack), self.shapes[stop], strict=True)
-        keys = [_differences(codes, grid, is_ring) for codes, grid in pairs]
+        keys = [grids.differences(codes, grid, is_ring) for codes, grid in pairs]
         order = np.argsort(keys[0], kind="stable")
         sorted_keys = keys[0][order]
         last = -1
@@ -283,20 +283,6 @@ They take the step's number ``k``, the area of the state, the areas on the stack
 change, and the codes (state, stack) that are needed behind the step, and return the new area of the
 state.
 """
-
-
-def _differences(codes, grid, is_ring):
-    """Array of integers, equal for pairs ``(p, q)`` of the same difference ``q - p`` on the grid.
-
-    On a ring, a grid with circular padding, differences are taken modulo its size.
-    """
-    left, right = np.divmod(codes, int(np.prod(grid)))
-    key = np.zeros(len(codes), np.int64)
-    at = grids.places(grid)
-    for axis, size in enumerate(grid):
-        shift = at[right, axis] - at[left, axis]
-        key = key * (2 * size) + (shift % size if is_ring else shift + size)
-    return key
 
 
 def schedule(program, portion=PORTION, diagonal=False):

@@ -7,7 +7,8 @@ A first loop replaces the distances of all lines by covariances, then the terms 
 
 from ...formulas import attention
 from ...formulas.writing import statements
-from .lines import line_size, mapping, of_left, short, slot_of
+from .line_loops import line_size, of_left, short, slot_of
+from .lines import mapping
 from .tiles import Scalars, indent, text_of
 
 

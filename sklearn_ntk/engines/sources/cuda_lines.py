@@ -10,7 +10,8 @@ from typing import NamedTuple
 from ...formulas import attention, distances, line_traces
 from ..packing.tiles import place_of
 from ..schedule.fields import MOST_SAVED
-from .cuda import completed, piece, series_duals
+from .cuda import series_duals
+from .cuda_text import completed, piece
 from .tiles import INPUT, indent
 
 COLUMNS, WARPS = 32, 8

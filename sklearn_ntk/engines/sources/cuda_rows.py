@@ -10,7 +10,8 @@ from ...formulas import gaps, tile_traces
 from ...formulas.tracing import Graph
 from ..packing.tiles import place_of
 from ..reference.tiles import row_of_output
-from .cuda import SAVE, SWAP, assembled, piece
+from .cuda import SAVE, SWAP
+from .cuda_text import assembled, piece
 from .tiles import INPUT
 
 NAME = "scan_rows"

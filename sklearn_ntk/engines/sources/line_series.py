@@ -5,7 +5,8 @@ their rates (6 numbers in all), then the share and the sums of `formulas.series`
 """
 
 from ...formulas import line_traces
-from .lines import Reads, mapping, of_left, short
+from .line_loops import Reads, of_left, short
+from .lines import mapping
 from .tiles import Series, indent, names_of_sums, text_of
 
 N_WORK = 6 + len(names_of_sums(True))

@@ -14,7 +14,7 @@ from ._graph import is_chain
 from ._jacobians import by_rows, gradients, jacobians, real
 from ._join import join
 from ._record import differentiate, read_outputs, run
-from ._refusals import refuse, refuse_dependent
+from ._refusals import refuse, refuse_dependent, refuse_infinite, refuse_moved
 from ._state import copied, leaves_model, plain
 
 
@@ -64,8 +64,8 @@ class Reader:
         buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
         with torch.enable_grad(), _counting_saved(self.model) as saved:
             outputs, seen = run(self.model, row, names)
-        _refuse_moved(self.model, buffers)
-        _refuse_infinite(outputs)
+        refuse_moved(self.model, buffers)
+        refuse_infinite(outputs)
         self.n_outputs, self._like = outputs.shape[1], outputs.detach()[:0]
         uses, unread = differentiate(outputs, seen, None)
         entries = join(uses, names)
@@ -113,7 +113,7 @@ class Reader:
         general = self._routes.general
         names = {id(each): name for name, each in self._trained.items() if name not in general}
         outputs, seen = run(self.model, rows, names)
-        _refuse_infinite(outputs)
+        refuse_infinite(outputs)
         is_as_seen = not self._check or is_chain(outputs, seen)
         expected = None
         if not is_as_seen:
@@ -206,7 +206,7 @@ class Reader:
         finally:
             for handle in handles:
                 handle.remove()
-        _refuse_infinite(outputs)
+        refuse_infinite(outputs)
         if self._check:
             with torch.no_grad():
                 refuse_dependent(self.model, rows, outputs)
@@ -268,31 +268,6 @@ def _read(X):
             f"{reprlib.repr(X)}: make rows equally long, and wrap a model of several inputs in a "
             f"module that takes one."
         ) from None
-
-
-def _refuse_infinite(outputs):
-    """Raise ValueError where outputs are NaN or infinite."""
-    is_finite = outputs.isfinite().all(1)
-    if not is_finite.all():
-        row = outputs[int(is_finite.int().argmin())]
-        raise ValueError(
-            f"A kernel needs finite outputs of the model; got {row[~row.isfinite()][0].item()}: "
-            f"leave such rows out, or mend the model."
-        )
-
-
-def _refuse_moved(model, buffers):
-    """Restore buffers that a forward pass changed in place or replaced, and raise ValueError."""
-    now, moved = dict(model.named_buffers()), []
-    for name, (each, kept) in buffers.items():
-        if not torch.equal(now.get(name, kept), kept):
-            moved.append(name)
-            each.data.copy_(kept)
-    if moved:
-        raise ValueError(
-            f"A kernel needs outputs that depend on a row and the parameters alone; got a model "
-            f"that changes its buffers: {', '.join(moved)}. Call the model's eval() first."
-        )
 
 
 def _array(tensor):

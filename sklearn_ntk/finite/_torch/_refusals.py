@@ -1,4 +1,4 @@
-"""Modules whose outputs for a row depend on the other rows, on chance, or on what ran before."""
+"""Models whose outputs depend on other rows, on chance, or on what ran before, or are infinite."""
 
 import pickle
 import random
@@ -56,6 +56,31 @@ def refuse_dependent(model, rows, outputs):
             )
         if _random_states(rows.device) == before:
             return
+
+
+def refuse_infinite(outputs):
+    """Raise ValueError where outputs are NaN or infinite."""
+    is_finite = outputs.isfinite().all(1)
+    if not is_finite.all():
+        row = outputs[int(is_finite.int().argmin())]
+        raise ValueError(
+            f"A kernel needs finite outputs of the model; got {row[~row.isfinite()][0].item()}: "
+            f"leave such rows out, or mend the model."
+        )
+
+
+def refuse_moved(model, buffers):
+    """Restore buffers that a forward pass changed in place or replaced, and raise ValueError."""
+    now, moved = dict(model.named_buffers()), []
+    for name, (each, kept) in buffers.items():
+        if not torch.equal(now.get(name, kept), kept):
+            moved.append(name)
+            each.data.copy_(kept)
+    if moved:
+        raise ValueError(
+            f"A kernel needs outputs that depend on a row and the parameters alone; got a model "
+            f"that changes its buffers: {', '.join(moved)}. Call the model's eval() first."
+        )
 
 
 def _random_states(device):
