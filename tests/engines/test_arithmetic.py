@@ -9,7 +9,7 @@ from numba.core.errors import TypingError
 
 from sklearn_ntk.activations import ELU
 from sklearn_ntk.engines.numba.arithmetic import with_runs
-from sklearn_ntk.engines.numba.compiling import select
+from sklearn_ntk.engines.numba.compiling import fetch, load, opaque, put, select, store
 from sklearn_ntk.engines.sources import lines, tiles
 from sklearn_ntk.formulas.writing import build
 
@@ -54,11 +54,50 @@ def test_runs_compute_what_the_lines_say(kind, point):
         np.testing.assert_array_equal(one, other)
 
 
-def test_wrong_types_are_refused():
-    text, runs = with_runs("def loop(x, y):\n    t0 = x + y\n    return t0\n", np.float32)
+MEMORY = """\
+def loop(x, out, i, n):
+    c0 = opaque(F(-0.25))
+    for j in range(n):
+        s0 = load(x, 3 * i + j)
+        s1 = fetch(x, i + 2 * j + 1)
+        t0 = s0 * c0
+        put(out, j, max(t0, s1) + load(x, j))
+        last = load(out, j)
+        store(out, n + 2 * j, last / t0)
+    return last
+"""
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_runs_read_and_write_memory_as_the_lines_say(kind):
+    names = {"F": kind, "load": load, "store": store, "fetch": fetch, "put": put, "opaque": opaque}
+    text, runs = with_runs(MEMORY, kind)
+    assert len(runs) == 2 and not re.search("load|store|fetch|put|opaque", text.partition("for")[2])
+    x, results = np.random.default_rng(0).normal(size=(3, 4)).astype(kind), []
+    for code, functions in ((text, runs), (MEMORY, {})):
+        out = np.zeros((3, 4), kind)
+        last = njit(error_model="numpy")(build(code, __file__, **names, **functions))(x, out, 2, 4)
+        results.append((last, out))
+    assert type(results[0][0]) is type(results[1][0]) and results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+    assert np.count_nonzero(results[0][1]) == 8
+
+
+@pytest.mark.parametrize(
+    "lines, arguments",
+    [
+        ("t0 = x + y", (np.float32(1.0), 2)),
+        ("t0 = x + y", (np.float32(1.0), 2.0)),
+        ("t0 = load(x, y)", (np.zeros(2), 1)),
+        ("t0 = load(x, y)", (np.zeros(2, np.float32), np.float32(1.0))),
+    ],
+    ids=["integer", "double", "double array", "place"],
+)
+def test_wrong_types_are_refused(lines, arguments):
+    text, runs = with_runs(f"def loop(x, y):\n    {lines}\n    return t0\n", np.float32)
     function = njit(build(text, __file__, F=np.float32, **runs))
     with pytest.raises(TypingError, match="Formulas are of float32 and truth values"):
-        function(np.float32(1.0), 2)
+        function(*arguments)
 
 
 @pytest.mark.slow

@@ -1,25 +1,38 @@
 """Arithmetic of the sources as LLVM code, past numba's inference of types.
 
 Formulas are hundreds of lines ``t7 = t3 * t5``, whose variables are all numbers of one type, or
-truth values. Numba infers the type of each of them anew, which takes most of the time that it takes
-to compile a loop. So a run of such lines becomes one call of an intrinsic, ``t7, t9 =
-run0((t3, t5))``, for which the code of each line is generated at once, the same as numba's.
+truth values. They begin with constants, ``c0 = opaque(F(0.5))``, read ``s0 = load(state, row + j)``
+and end with ``store(state, row + j, t7)``. Numba infers the type of each variable anew, which takes
+most of the time that it takes to compile a loop. So a run of such lines becomes one call of an
+intrinsic, ``t7, t9 = run0(t3, t5)``, for which the code of each line is generated at once, the same
+as numba's.
 """
 
 import ast
+import inspect
 import re
 from itertools import groupby
 
 import numpy as np
+from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-LINE = re.compile(r"( *)([abgt]\d+) = (.*)")
-"""A line of a formula: names of one letter, which `sources` gives to temporary numbers."""
+from ._private import pointer
 
-NAME = re.compile(r"(?<![\w.])(?!(?:max|min|select|F|np)\b)[a-zA-Z]\w*")
+MEMORY = "load", "store", "fetch", "put"
+"""Functions of the sources that read or write memory."""
+
+LINE = re.compile(
+    r"( *)(?:(?P<target>[abgtch]\d+) = (?P<formula>[^\[\]]+)"
+    r"|(?P<read>\w+) = (?P<reads>(?:load|fetch)\([^\[\]]+\))"
+    r"|(?P<write>(?:store|put)\([^\[\]]+\)))"
+)
+"""A line of a formula: names of one letter, which `sources` gives to temporary numbers and to
+constants; a line that reads numbers from memory; or one that writes a number there."""
+
+NAME = re.compile(r"(?<![\w.])(?!(?:max|min|select|F|np|opaque|load|fetch|store|put)\b)[a-zA-Z]\w*")
 """A name in a line, other than those of functions."""
 
 _BINARY = {
@@ -48,17 +61,22 @@ def with_runs(text, kind):
     """
     source, lines, functions = text.splitlines(), [], {}
     matches = [LINE.fullmatch(line) for line in source]
-    for is_run, places in groupby(range(len(source)), lambda place: matches[place] is not None):
+
+    def group_of(place):
+        return matches[place] and matches[place][1]  # a change of depth ends a run
+
+    for depth, places in groupby(range(len(source)), group_of):
         places = list(places)
-        if not is_run:
+        if depth is None:
             lines += [source[place] for place in places]
             continue
-        run = [matches[place] for place in places]
         others = _names(source[: places[0]] + source[places[-1] + 1 :])
+        run = ast.parse("\n".join(matches[place][0].strip() for place in places)).body
         inputs, outputs = _ends(run, others)
         name = f"run{len(functions)}"
-        functions[name] = _function([found[0].strip() for found in run], inputs, outputs, kind)
-        lines.append(f"{run[0][1]}{', '.join(outputs)}, = {name}(({', '.join(inputs)}, ))")
+        functions[name] = _function(run, inputs, outputs, kind)
+        target = f"{', '.join(outputs)} = " if outputs else ""
+        lines.append(f"{depth}{target}{name}({', '.join(inputs)})")
     return "\n".join(lines), functions
 
 
@@ -68,37 +86,83 @@ def _names(lines):
 
 
 def _ends(run, others):
-    """Names that a run of lines reads from others, and those of its own that ``others`` contain."""
-    targets = dict.fromkeys(found[2] for found in run)
-    read = _names(found[3] for found in run)
-    return [name for name in read if name not in targets], [t for t in targets if t in others]
+    """Names that a run of statements reads from others, and those of its own in ``others``."""
+    inputs, targets = {}, {}
+    for step in run:
+        inputs |= {name: None for name in _names([ast.unparse(step.value)]) if name not in targets}
+        if isinstance(step, ast.Assign):
+            targets[step.targets[0].id] = None
+    return list(inputs), [name for name in targets if name in others]
 
 
-def _function(lines, inputs, outputs, kind):
-    """Intrinsic that computes lines from a tuple of the inputs."""
+def _function(run, inputs, outputs, kind):
+    """Intrinsic that computes statements from its arguments, the inputs."""
     number = types.float32 if kind is np.float32 else types.float64
 
-    @intrinsic
-    def run(typing_context, values):
-        kinds = dict(zip(inputs, values, strict=True))
-        wrong = {name: kind for name, kind in kinds.items() if kind not in (number, types.boolean)}
-        if wrong:
-            raise TypingError(f"Formulas are of {number} and truth values; got {wrong}.")
-        steps = [(step.targets[0].id, step.value) for step in ast.parse("\n".join(lines)).body]
-        for name, tree in steps:
-            kinds[name] = types.boolean if _is_truth(tree) else number
-        results = types.Tuple([kinds[name] for name in outputs])
+    def compute(typing_context, *arguments):
+        kinds = _kinds(run, dict(zip(inputs, arguments, strict=True)), number)
+        results = [kinds[name] for name in outputs]
+        result = types.Tuple(results) if len(results) > 1 else [*results, types.void][0]
 
-        def generate(context, builder, signature, arguments):
-            values = cgutils.unpack_tuple(builder, arguments[0])
-            write = _Code(context, builder, number, dict(zip(inputs, values, strict=True)))
-            for name, tree in steps:
-                write.known[name] = write(tree)
-            return context.make_tuple(builder, results, [write.known[name] for name in outputs])
+        def generate(context, builder, signature, values):
+            code = _Code(context, builder, number, dict(zip(inputs, values, strict=True)), kinds)
+            return code.results(run, outputs, result)
 
-        return results(values), generate
+        return result(*arguments), generate
 
-    return run
+    parameter = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = [inspect.Parameter(name, parameter) for name in ("typing_context", *inputs)]
+    compute.__signature__ = inspect.Signature(names)
+    return intrinsic(compute)
+
+
+def _kinds(run, kinds, number):
+    """Types of all names in statements, from those of the inputs, which are checked."""
+    nodes = [node for step in run for node in ast.walk(step) if isinstance(node, ast.Call)]
+    accesses = [node.args for node in nodes if getattr(node.func, "id", None) in MEMORY]
+    places = _names([ast.unparse(place) for _, place, *_ in accesses])
+    arrays = {array.id for array, *_ in accesses}
+    for name, kind in kinds.items():
+        if name in arrays:
+            is_right = isinstance(kind, types.Array) and kind.dtype == number
+        elif name in places:
+            is_right = isinstance(kind, types.Integer)
+        else:
+            is_right = kind in (number, types.boolean)
+        if not is_right:
+            raise TypingError(f"Formulas are of {number} and truth values; got {name}: {kind}.")
+    assigned = [step for step in run if isinstance(step, ast.Assign)]
+    truths = {step.targets[0].id: _is_truth(step.value) for step in assigned}
+    return kinds | {name: types.boolean if truth else number for name, truth in truths.items()}
+
+
+def hide(context, builder, value):
+    """The same number, hidden from the compiler's constant folding."""
+    bits = ir.IntType(8 * context.get_abi_sizeof(value.type))
+    same = ir.FunctionType(bits, [bits])
+    hidden = builder.asm(same, "", "=r,0", [builder.bitcast(value, bits)], False)
+    return builder.bitcast(hidden, value.type)
+
+
+def read(builder, place, is_apart):
+    """The number at a pointer; with ``is_apart`` no `write` that is apart changes it."""
+    number = builder.load(place)
+    if is_apart:
+        number.set_metadata("alias.scope", _scopes(builder))
+    return number
+
+
+def write(builder, place, number, is_apart):
+    """Set the number at a pointer, see `read`."""
+    stored = builder.store(number, place)
+    if is_apart:
+        stored.set_metadata("noalias", _scopes(builder))
+
+
+def _scopes(builder):
+    """LLVM metadata that says that no `read` sees what a `write` writes, if they are apart."""
+    domain = builder.module.add_metadata(["sklearn_ntk"])
+    return builder.module.add_metadata([builder.module.add_metadata(["records", domain])])
 
 
 def _is_truth(tree):
@@ -109,10 +173,22 @@ def _is_truth(tree):
 
 
 class _Code:
-    """Writes operations as LLVM code; ``known`` maps names to their values."""
+    """Writes operations as LLVM code; ``known`` maps names to values, ``kinds`` to their types."""
 
-    def __init__(self, context, builder, number, known):
-        self.context, self.builder, self.number, self.known = context, builder, number, known
+    def __init__(self, context, builder, number, known, kinds):
+        self.context, self.builder, self.number = context, builder, number
+        self.known, self.kinds = known, kinds
+
+    def results(self, run, outputs, kind):
+        """The value of what statements compute: of one output, of several ones, or of none."""
+        for step in run:
+            value = self(step.value)
+            if isinstance(step, ast.Assign):
+                self.known[step.targets[0].id] = value
+        values = [self.known[name] for name in outputs]
+        if len(values) > 1:
+            return self.context.make_tuple(self.builder, kind, values)
+        return values[0] if values else self.context.get_dummy_value()
 
     def __call__(self, tree):
         return getattr(self, f"_{type(tree).__name__.lower()}")(tree)
@@ -135,12 +211,37 @@ class _Code:
         name = tree.func.id
         if name == "F":
             return self.context.get_constant(self.number, ast.literal_eval(tree.args[0]))
+        if name in MEMORY:
+            return self._memory(name, *tree.args)
         values = [self(one) for one in tree.args]
+        if name == "opaque":
+            return hide(self.context, self.builder, *values)
         if name == "select":
             return self.builder.select(*values)
         first, second = values
         is_second = self.builder.fcmp_ordered(_LARGER[name], second, first)
         return self.builder.select(is_second, second, first)
+
+    def _memory(self, name, array, place, number=None):
+        kind, is_apart = self.kinds[array.id], name in ("fetch", "put")
+        at = pointer(self.context, self.builder, kind, self.known[array.id], self._place(place))
+        if number is None:
+            return read(self.builder, at, is_apart)
+        return write(self.builder, at, self(number), is_apart)
+
+    def _place(self, tree):
+        """An integer: sums and products of names and constants."""
+        if isinstance(tree, ast.Constant):
+            return self.context.get_constant(types.intp, tree.value)
+        if isinstance(tree, ast.Name):
+            value, kind = self.known[tree.id], self.kinds[tree.id]
+            return self.context.cast(self.builder, value, kind, types.intp)
+        operation = {
+            ast.Add: self.builder.add,
+            ast.Sub: self.builder.sub,
+            ast.Mult: self.builder.mul,
+        }
+        return operation[type(tree.op)](self._place(tree.left), self._place(tree.right))
 
     def _ufunc(self, ufunc, values):
         """Call of a ufunc for numbers, as numba compiles it."""

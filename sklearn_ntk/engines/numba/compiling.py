@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from llvmlite import ir
 from numba import config, njit, types
 from numba.extending import intrinsic
 
@@ -20,7 +19,7 @@ from ..packing import lines, tile
 from ..packing.tile import Results, Tile, TileSide
 from ..sources.lines import N_LANES
 from ._private import address_of, mend_cache, pointer
-from .arithmetic import with_runs
+from .arithmetic import hide, read, with_runs, write
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -54,55 +53,39 @@ def compiled(function, options=OPTIONS):
     return dispatcher
 
 
-@intrinsic
-def load(typing_context, array, place):
-    """Entry of a contiguous array, counted from its beginning."""
+def _reader(is_apart):
+    """Intrinsic that returns an entry of a contiguous array, counted from its beginning."""
 
-    def generate(context, builder, signature, arguments):
-        return builder.load(pointer(context, builder, array, *arguments))
+    @intrinsic
+    def get(typing_context, array, place):
+        def generate(context, builder, signature, arguments):
+            return read(builder, pointer(context, builder, array, *arguments), is_apart)
 
-    return array.dtype(array, types.intp), generate
+        return array.dtype(array, types.intp), generate
 
-
-@intrinsic
-def store(typing_context, array, place, number):
-    """Write an entry of a contiguous array, counted from its beginning."""
-
-    def generate(context, builder, signature, arguments):
-        builder.store(arguments[2], pointer(context, builder, array, *arguments[:2]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, array.dtype), generate
+    return get
 
 
-def _scopes(builder):
-    """LLVM metadata that says that `fetch` reads no memory that `put` writes."""
-    domain = builder.module.add_metadata(["sklearn_ntk"])
-    return builder.module.add_metadata([builder.module.add_metadata(["records", domain])])
+def _setter(is_apart):
+    """Intrinsic that writes an entry of a contiguous array."""
+
+    @intrinsic
+    def put(typing_context, array, place, number):
+        def generate(context, builder, signature, arguments):
+            target = pointer(context, builder, array, *arguments[:2])
+            write(builder, target, arguments[2], is_apart)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, array.dtype), generate
+
+    return put
 
 
-@intrinsic
-def fetch(typing_context, array, place):
-    """`load` of memory that no `put` of the same function writes, which the compiler assumes."""
+load, fetch = _reader(False), _reader(True)
+"""Entries of arrays; what `fetch` reads no `put` of the same function writes."""
 
-    def generate(context, builder, signature, arguments):
-        number = builder.load(pointer(context, builder, array, *arguments))
-        number.set_metadata("alias.scope", _scopes(builder))
-        return number
-
-    return array.dtype(array, types.intp), generate
-
-
-@intrinsic
-def put(typing_context, array, place, number):
-    """`store` where no `fetch` of the same function reads."""
-
-    def generate(context, builder, signature, arguments):
-        target = pointer(context, builder, array, *arguments[:2])
-        builder.store(arguments[2], target).set_metadata("noalias", _scopes(builder))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, array.dtype), generate
+store, put = _setter(False), _setter(True)
+"""Writers of entries of arrays; where `put` writes no `fetch` of the same function reads."""
 
 
 @intrinsic
@@ -110,10 +93,7 @@ def opaque(typing_context, number):
     """The same number, hidden from the compiler's constant folding."""
 
     def generate(context, builder, signature, arguments):
-        bits = ir.IntType(8 * context.get_abi_sizeof(arguments[0].type))
-        same = ir.FunctionType(bits, [bits])
-        hidden = builder.asm(same, "", "=r,0", [builder.bitcast(arguments[0], bits)], False)
-        return builder.bitcast(hidden, arguments[0].type)
+        return hide(context, builder, *arguments)
 
     return number(number), generate
 

@@ -63,7 +63,10 @@ def _head(gradient):
     """Code that begins a loop: its signature and local names."""
     lines = ["i0, j0, stop, state, numbers = tile.i0, tile.j0, tile.stop, tile.state, tile.numbers"]
     lines += ["x, y, duals = tile.left.heads, tile.right.heads, tile.duals"]
+    lines += ["size_x, size_y, first_of_k = x.shape[2], y.shape[2], k * numbers.shape[1]"]
+    lines += ["row_x = k * x.shape[1] * size_x + i0", "row_y = k * y.shape[1] * size_y + j0"]
     lines += ["dx, dy = tile.left.head_rates, tile.right.head_rates"] * gradient
+    lines += ["rates_x, rates_y = x.size, y.size"] * gradient
     lines += ["columns, width = tile.columns, stop[stop.shape[0] - 1]"]
     return ["def loop(k, tile):", *indent(1, lines)]
 
@@ -72,38 +75,44 @@ INPUT = re.compile(r"([sxyzd])(\d+)(?:_(\d))?")
 """Inputs of traces that are parts of a state (s, z), of a record (x, y) or of duals (d): letter,
 index, and direction of a rate."""
 
-_PARTS = {"s": "state", "z": "tile.stack", "d": "duals"}
+_PARTS = {"s": "state", "z": "stack", "d": "duals"}
 
 
 class _Reads:
-    """Code that reads the inputs of a trace: before the loops, for each row, for each pair."""
+    """Code that reads the inputs of a trace: before the loops, for each row, for each pair.
+
+    Entry c of the records of step k is at ``row_x + c * size_x + i`` for row i of the tile, and its
+    rates along direction p follow at a distance of ``p * rates_x``; those of columns alike.
+    """
 
     def __init__(self, names, cls):
-        self.before, self.rows, self.pairs = [], [], []
+        self.before, self.rows, self.pairs, copies = [], [], [], []
         for name in names:
             if name in gaps.NUMBERS:
                 self._number(name, gaps.NUMBERS.index(name))
             elif name.startswith("self_"):
                 self._number(name, place_of(name.removeprefix("self_"), cls))
             else:
-                self._pair(name, *INPUT.fullmatch(name).groups())
+                copies += self._pair(name, *INPUT.fullmatch(name).groups())
+        self.before += ["for j in range(width):", *indent(1, copies)] * bool(copies)
 
     def _number(self, name, place):
-        self.before.append(f"{name} = numbers[k, {place}]")
+        self.before.append(f"{name} = load(numbers, first_of_k + {place})")
 
     def _pair(self, name, letter, index, p):
+        """Add code that reads an input; returns that which copies columns, in a list."""
         if letter in _PARTS:
             place = f"{'saved + ' * (letter == 'z')}{int(index) * TILE} + row + j"
             self.pairs.append(f"{name} = load({_PARTS[letter]}, {place})")
-            return
-        record = f"{letter if p is None else f'd{letter}[{p}]'}[k, {index}]"
+            return []
+        array, rates = (letter, "") if p is None else (f"d{letter}", f"{p} * rates_{letter} + ")
+        entry = f"row_{letter} + {rates}{index} * size_{letter}"
         if letter == "x":
-            self.rows.append(f"{name} = {record}[i0 + i]")
-            return
-        place = TILE_COLUMNS * sum("columns" in line for line in self.pairs)
-        self.before += [f"column = {record}[j0:]", "for j in range(width):"]
-        self.before.append(f"    store(columns, {place} + j, column[j])")
-        self.pairs.append(f"{name} = load(columns, {place} + j)")
+            self.rows.append(f"{name} = load({array}, {entry} + i)")
+            return []
+        place = f"{TILE_COLUMNS * sum('columns' in line for line in self.pairs)} + j"
+        self.pairs.append(f"{name} = load(columns, {place})")
+        return [f"put(columns, {place}, fetch({array}, {entry} + j))"]
 
 
 def _pairs(outputs, single, cls=None, several=False):
@@ -145,7 +154,7 @@ def pointwise(cls, gradient, by_rows, several, single):
 
 def add(gradient, by_rows, single):
     """Source of an `Add`, which pops the last state of the stack."""
-    pop = ["tile.counters[0] -= 1", "saved = state.size * tile.counters[0]"]
+    pop = ["tile.counters[0] -= 1", "stack, saved = tile.stack, state.size * tile.counters[0]"]
     lines = _pairs(tile_traces.trace_add_pair(gradient, by_rows), single)
     return text_of(_head(gradient) + indent(1, pop) + lines)
 
