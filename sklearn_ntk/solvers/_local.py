@@ -133,7 +133,8 @@ class Local(NamedTuple):
         own = _shares_of(tree, operator.X, leaves)
         trials = _Trials(problem, self, leaves, own, judges)
         if is_given:
-            trials.fit([best := 0], ridges, is_given)
+            best = 0
+            trials.fit([best], ridges, is_given)
         else:
             best = trials.search(ridges, guess, rng)
         tried = sorted(trials.errors) or [best]
@@ -173,7 +174,8 @@ class _Trials:
         if sample is not self:
             self.fit([best], ridges)
             error, some = self.errors[best], sample.errors
-            if some[best] <= CLOSE * error and error <= CLOSE * some[best]:
+            are_close = some[best] <= CLOSE * error and error <= CLOSE * some[best]
+            if are_close and np.isfinite(error):
                 ratio = error / some[best] if some[best] > 0.0 else 1.0
                 self.errors = {place: ratio * each for place, each in some.items()}
                 return best

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from large_problems import rows_of, values_of
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import linalg
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NTKKernel
@@ -221,6 +222,16 @@ def test_a_leaf_without_solution_has_a_say_though_it_was_not_drawn(monkeypatch):
         solver = Local(ridges, leaf_size=100, seed=seed)
         path = solver.fit(KernelOperator(RBF(1.0), x[:, None]), y)
         assert path.value > 1e-12 and path.errors[path.best] < 1.0
+
+
+def test_leaves_without_any_solution_get_a_jitter(monkeypatch):
+    monkeypatch.setattr(_local, "CHOOSING", 50)
+    monkeypatch.setattr(_local, "FEW", 2)
+    x = np.linspace(-1.0, 1.0, 400)[:, None]
+    operator = KernelOperator(RBF(100.0), x)
+    with pytest.warns(linalg.LinAlgWarning, match="singular to working precision"):
+        path = Local([0.0, 1e-300], leaf_size=40).fit(operator, x[:, 0])
+    assert np.all(np.isfinite(path.solution.residuals))
 
 
 def test_few_leaves_choose_all_of_them_and_one_ridge_needs_no_search(monkeypatch):
