@@ -154,7 +154,7 @@ class _Trials:
     """
 
     def __init__(self, problem, solver, leaves, leaf_shares, judges=None):
-        self._operator, self._Y, self._weights = problem
+        self._problem = self._operator, self._Y, self._weights = problem
         self._solver, self._judges = solver, judges
         self.leaves, self._shares = leaves, leaf_shares
         self.errors, self.solutions = {}, {}
@@ -203,15 +203,13 @@ class _Trials:
             return self
         leaves = [self.leaves[number] for number in some]
         own = [self._shares[number] / _or_one(total[self.leaves[number]]) for number in some]
-        problem = self._operator, self._Y, self._weights
-        return _Trials(problem, self._solver, leaves, own, rows)
+        return _Trials(self._problem, self._solver, leaves, own, rows)
 
     def _guess(self, ridges, rng):
         """Index of the best ridge for rows of one of the leaves."""
         leaf, judges = self.leaves[len(self.leaves) // 2], self._judges
         rows = leaf[part_of(len(leaf), rng, places(leaf, judges))]
-        problem = self._operator, self._Y, self._weights
-        return guess_ridge(ridges, *problem, rows, self._solver.error, judges)
+        return guess_ridge(ridges, *self._problem, rows, self._solver.error, judges)
 
     def _descend(self, ridges, start):
         """Index of the ridge whose neighbours are both worse."""
