@@ -25,14 +25,12 @@ MEMORY = "load", "store", "fetch", "put"
 """Functions of the sources that read or write memory."""
 
 LINE = re.compile(
-    r"( *)(?:(?P<target>[abgtch]\d+) = (?P<formula>[^\[\]]+)"
-    r"|(?P<read>\w+) = (?P<reads>(?:load|fetch)\([^\[\]]+\))"
-    r"|(?P<write>(?:store|put)\([^\[\]]+\)))"
+    r"( *)((?:[abgtch]\d+) = [^\[\]]+|\w+ = (?:load|fetch)\([^\[\]]+\)|(?:store|put)\([^\[\]]+\))"
 )
 """A line of a formula: names of one letter, which `sources` gives to temporary numbers and to
 constants; a line that reads numbers from memory; or one that writes a number there."""
 
-NAME = re.compile(r"(?<![\w.])(?!(?:max|min|select|F|np|opaque|load|fetch|store|put)\b)[a-zA-Z]\w*")
+NAME = re.compile(rf"(?<![\w.])(?!(?:max|min|select|F|np|opaque|{'|'.join(MEMORY)})\b)[a-zA-Z]\w*")
 """A name in a line, other than those of functions."""
 
 _BINARY = {
@@ -61,6 +59,9 @@ def with_runs(text, kind):
     """
     source, lines, functions = text.splitlines(), [], {}
     matches = [LINE.fullmatch(line) for line in source]
+    names = [NAME.findall(line) for line in source]
+    last = {name: place for place, found in enumerate(names) for name in found}
+    first = {name: place for place, found in reversed([*enumerate(names)]) for name in found}
 
     def group_of(place):
         return matches[place] and matches[place][1]  # a change of depth ends a run
@@ -70,9 +71,9 @@ def with_runs(text, kind):
         if depth is None:
             lines += [source[place] for place in places]
             continue
-        others = _names(source[: places[0]] + source[places[-1] + 1 :])
-        run = ast.parse("\n".join(matches[place][0].strip() for place in places)).body
-        inputs, outputs = _ends(run, others)
+        run = [matches[place][2] for place in places]
+        inputs, targets = _ends(run, names[places[0] : places[-1] + 1])
+        outputs = [name for name in targets if first[name] < places[0] or last[name] > places[-1]]
         name = f"run{len(functions)}"
         functions[name] = _function(run, inputs, outputs, kind)
         target = f"{', '.join(outputs)} = " if outputs else ""
@@ -80,26 +81,28 @@ def with_runs(text, kind):
     return "\n".join(lines), functions
 
 
-def _names(lines):
-    """The names in lines of code, in their order."""
-    return dict.fromkeys(NAME.findall("\n".join(lines)))
+def _ends(run, names):
+    """Names that a run of lines reads before it sets them, and those that it sets.
 
-
-def _ends(run, others):
-    """Names that a run of statements reads from others, and those of its own in ``others``."""
+    ``names`` are those in each line, in their order.
+    """
     inputs, targets = {}, {}
-    for step in run:
-        inputs |= {name: None for name in _names([ast.unparse(step.value)]) if name not in targets}
-        if isinstance(step, ast.Assign):
-            targets[step.targets[0].id] = None
-    return list(inputs), [name for name in targets if name in others]
+    for line, found in zip(run, names, strict=True):
+        is_set = " = " in line
+        for name in found[is_set:]:
+            if name not in targets:
+                inputs[name] = None
+        if is_set:
+            targets[found[0]] = None
+    return list(inputs), list(targets)
 
 
-def _function(run, inputs, outputs, kind):
-    """Intrinsic that computes statements from its arguments, the inputs."""
+def _function(lines, inputs, outputs, kind):
+    """Intrinsic that computes lines from its arguments, the inputs; parsed when it is compiled."""
     number = types.float32 if kind is np.float32 else types.float64
 
     def compute(typing_context, *arguments):
+        run = ast.parse("\n".join(lines)).body
         kinds = _kinds(run, dict(zip(inputs, arguments, strict=True)), number)
         results = [kinds[name] for name in outputs]
         result = types.Tuple(results) if len(results) > 1 else [*results, types.void][0]
@@ -120,7 +123,7 @@ def _kinds(run, kinds, number):
     """Types of all names in statements, from those of the inputs, which are checked."""
     nodes = [node for step in run for node in ast.walk(step) if isinstance(node, ast.Call)]
     accesses = [node.args for node in nodes if getattr(node.func, "id", None) in MEMORY]
-    places = _names([ast.unparse(place) for _, place, *_ in accesses])
+    places = {name for _, place, *_ in accesses for name in NAME.findall(ast.unparse(place))}
     arrays = {array.id for array, *_ in accesses}
     for name, kind in kinds.items():
         if name in arrays:
