@@ -5,6 +5,7 @@ there, an exception would end the fit; instead the trial gets a very unlikely ke
 """
 
 import warnings
+from functools import cache
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -37,7 +38,7 @@ class TrialKernel(Kernel):
     """Whether an optimiser has set ``theta``."""
 
     _initial = None
-    """Values of the free hyperparameters before the trials, by name."""
+    """Values of the hyperparameters before the trials, by name."""
 
     _most = MOST[0]
     """Variance of rows at which a regressor's trial counts as overflowing."""
@@ -84,7 +85,7 @@ class TrialKernel(Kernel):
         diagonal = results[0].diagonal()
         largest = float(diagonal.max()) if len(diagonal) else 0.0
         if module is None:
-            self._initial = {h.name: getattr(self, h.name) for h in self._free()}
+            self._initial = {name: getattr(self, name) for name in _names(type(self))}
             self._most = float(np.clip(LEAP * largest, *MOST))
             return results
         if largest > (MOST_OF_CLASSES if module == CLASSIFIER else self._most):
@@ -109,3 +110,10 @@ class TrialKernel(Kernel):
         scale *= np.exp(powers @ (self.theta - np.log(units)))
         K = scale * (0.5 + 0.5 * np.eye(n))
         return (K, K[..., np.newaxis] * powers) if eval_gradient else K
+
+
+@cache
+def _names(cls):
+    """Names of the hyperparameters of a class of kernels."""
+    start = "hyperparameter_"
+    return [name.removeprefix(start) for name in dir(cls) if name.startswith(start)]

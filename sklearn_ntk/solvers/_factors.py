@@ -15,10 +15,17 @@ LARGEST, PANEL = 10_000, 1024
 
 def variances(Y, weights):
     """Weighted variances (k,) of columns, exactly zero if they are constant but for rounding."""
-    weights = np.asarray(weights, like=Y)
-    mean = np.average(Y, axis=0, weights=weights)
-    variance = np.average((Y - mean) ** 2, axis=0, weights=weights)
-    return np.where(variance <= (1e-13 * mean) ** 2, 0.0, variance)
+    return moments(Y, weights)[1]
+
+
+def moments(Y, weights):
+    """Weighted means (k,) of columns, and their `variances`."""
+    shares, first = np.asarray(weights / weights.sum(), like=Y), Y[0]
+    Y = Y - first  # sums over many equal entries would have rounding errors
+    shift = np.einsum("i,i...->...", shares, Y)
+    variance = np.einsum("i,i...->...", shares, (Y - shift) ** 2)
+    mean = first + shift
+    return mean, np.where(variance <= (1e-13 * mean) ** 2, 0.0, variance)
 
 
 def sizes(Y):

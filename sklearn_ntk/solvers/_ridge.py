@@ -260,7 +260,7 @@ def _coefficients(factor, Y, root):
     columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
     ones = columns[:, -1]
     intercept = root @ columns[:, :-1] / (root @ ones)
-    return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept, ones
+    return root[:, None] * (columns[:, :-1] - ones[:, None] * intercept), intercept, ones
 
 
 def _solve(factor, Y, root):

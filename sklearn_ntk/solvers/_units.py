@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime import device
-from ._factors import variances
+from ._factors import moments
 
 LEAST = 2.0**-1000
 """The least weight in units of the largest."""
@@ -52,8 +52,8 @@ def standardise(Y, weights, is_common=False):
     rows, weights = np.asarray(weights > 0.0, like=Y), np.asarray(weights, like=Y)
     first = _exponents(Y[rows], is_common)
     Y = scaled(Y, -first)
-    mean = np.average(Y[rows], axis=0, weights=weights[rows])
-    Y = np.where(variances(Y[rows], weights[rows]) > 0.0, Y - mean, 0.0)
+    mean, variance = moments(Y[rows], weights[rows])
+    Y = np.where(variance > 0.0, Y - mean, 0.0)
     second = _exponents(Y[rows], is_common)
     return scaled(Y, -second), Units(scaled(mean, -second), first + second)
 

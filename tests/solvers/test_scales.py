@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.solvers._factors import moments
 from sklearn_ntk.solvers._units import normalise, product, standardise
 
 GRID = {"depth": [1, 2]}
@@ -193,6 +194,17 @@ def test_standardised_targets():
     assert_array_equal(found[:2, 2:], 0.0)
     assert_allclose(np.abs(found[:2, :2]).max(axis=0), [0.75, 0.75], atol=0.26)
     assert_array_equal(units.values(found[:2]), Y[:2])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_constant_columns_of_many_rows_are_zero(k):
+    Y = np.column_stack([np.full((20_000, k), 0.1), np.arange(20_000.0)])
+    for columns in (Y, Y[:, :k]):
+        for weights in (np.ones(20_000), np.linspace(0.5, 2.0, 20_000)):
+            means, found = moments(columns, weights)
+            assert_array_equal(found[:k], 0.0)
+            assert_array_equal(means[:k], 0.1)
+            assert_array_equal(standardise(columns, weights)[0][:, :k], 0.0)
 
 
 @pytest.mark.slow
