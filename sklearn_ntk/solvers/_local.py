@@ -24,7 +24,7 @@ from ._solution import (
 )
 from ._tree import check_overlap, directions_of, grow, shares
 
-SAMPLE = 1500
+SAMPLE = 1000
 """Rows of a node by whose model its direction is found, at most."""
 
 FEW, CHOOSING = 8, 10_000

@@ -204,7 +204,7 @@ def _outer_gradients(operator, Y, weights, ridge, stds):
         return None
     d = X.shape[1]
     check_memory(16.0 * d * d, f"Splitting rows of {d} columns", "take fewer columns")
-    dual = Ridge(float(ridge)).fit(operator, Y, weights).solution.dual
+    dual = _dual(operator, Y, weights, float(ridge))
     spread = variances(Y, weights)
     dual = dual / np.sqrt(np.where(spread > 0.0, spread, 1.0))
     M = np.zeros((d, d))
@@ -216,3 +216,9 @@ def _outer_gradients(operator, Y, weights, ridge, stds):
         part = (np.sqrt(weights[rows])[:, None, None] * found).reshape(-1, len(stds))
         M += part.T @ part
     return M if np.all(np.isfinite(M)) else None
+
+
+def _dual(operator, Y, weights, ridge):
+    """Dual coefficients (n, k) for a ridge; a jitter is added where that is not enough."""
+    solution = next(Ridge([ridge]).solutions(operator, Y, weights, is_whole=False))
+    return (solution or Ridge(ridge).fit(operator, Y, weights).solution).dual
