@@ -117,13 +117,14 @@ class Local(NamedTuple):
         ridges, is_given = read_ridges(self.ridges, operator, weights)
         judges = read_judges(judges, len(Y))
         problem = operator, Y, weights
-        rng, guess = np.random.default_rng(self.seed), 0
+        rng, rng_of_tree = (np.random.default_rng([self.seed, part]) for part in range(2))
+        guess = 0
         if len(ridges) > 1:
             guess = guess_ridge(ridges, *problem, part_of(len(Y), rng, judges), self.error, judges)
 
         def directions(rows):
             if len(rows) > SAMPLE:
-                rows = np.sort(rng.choice(rows, SAMPLE, replace=False))
+                rows = np.sort(rng_of_tree.choice(rows, SAMPLE, replace=False))
             return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
