@@ -33,17 +33,6 @@ def test_choice_is_the_best_line(cls):
     assert_allclose(model.dual_coef_, alone.dual_coef_)
 
 
-@pytest.mark.slow
-@both
-def test_parallel_and_serial_are_the_same(cls):
-    X, y = data_of(cls)
-    serial, parallel = (cls(GRID, n_jobs=n).fit(X, y) for n in (None, 2))
-    assert serial.best_params_ == parallel.best_params_
-    assert_array_equal(
-        serial.cv_results_["mean_test_score"], parallel.cv_results_["mean_test_score"]
-    )
-
-
 @both
 @pytest.mark.parametrize("cv", [None, 3])
 def test_default_grid(cls, cv):
