@@ -68,7 +68,7 @@ MIXED = [{"depth": [0, 1, 3]}, {"depth": [1, 2, 3], "kernel": ["nngp", "ntk"]}]
 @pytest.mark.parametrize(
     "scoring, seed",
     [
-        pytest.param(scoring, seed, marks=[pytest.mark.slow] * (seed != place))
+        pytest.param(scoring, seed, marks=[pytest.mark.thorough] * (seed != place))
         for place, scoring in enumerate(["neg_mean_squared_error", "neg_gcv", "r2"])
         for seed in range(3)
     ],
