@@ -46,8 +46,14 @@ def test_stored_values(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("alpha", [0.0, 0.2])
-@pytest.mark.parametrize("momentum", [None, 0.5])
+@pytest.mark.parametrize(
+    "momentum, alpha",
+    [
+        *((None, 0.2), (0.5, 0.0)),
+        pytest.param(None, 0.0, marks=pytest.mark.thorough),
+        pytest.param(0.5, 0.2, marks=pytest.mark.thorough),
+    ],
+)
 def test_another_integrator(alpha, momentum):
     """Of the predictions on all rows, with the constants as variables that are much faster."""
     K, _, Y, start, weights = problem()

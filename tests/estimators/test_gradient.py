@@ -67,8 +67,14 @@ def test_hinge():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("readout", ["flatten", "pool"])
-@pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
+@pytest.mark.parametrize(
+    "cls, readout",
+    [
+        *((NTKRegressor, "flatten"), (NTKClassifier, "pool")),
+        pytest.param(NTKRegressor, "pool", marks=pytest.mark.thorough),
+        pytest.param(NTKClassifier, "flatten", marks=pytest.mark.thorough),
+    ],
+)
 def test_pixels(cls, readout):
     """Of digits whose pixels are means over 2 x 2, some of them zero."""
     images, digits = load_digits(n_class=3, return_X_y=True)

@@ -366,7 +366,7 @@ def test_memory(monkeypatch):
     """A fit that would not fit the memory is refused, with what it needs and what would serve."""
     set_free(monkeypatch, 18e6)
     X = np.random.default_rng(0).standard_normal((900, 2))
-    exact = NTKRegressor(solver="cholesky")
+    exact = NTKRegressor("ntk", activation="relu", solver="cholesky")
     with pytest.raises(MemoryError, match=r"fit of 900 distinct rows needs 0\.0207 GB.*'local'"):
         exact.fit(X, X[:, 0])
     exact.fit(X[:830], X[:830, 0])

@@ -206,9 +206,9 @@ def test_losses_without_training_in_time():
 def test_memory(monkeypatch):
     set_free(monkeypatch, 23e6)
     X = np.random.default_rng(0).standard_normal((900, 2))
-    NTKRegressor().fit(X, X[:, 0])
+    NTKRegressor("ntk", activation="relu").fit(X, X[:, 0])
     with pytest.raises(MemoryError, match=r"fit of 900 distinct rows needs 0\.0266 GB"):
-        NTKRegressor(training_time=1.0).fit(X, X[:, 0])
+        NTKRegressor("ntk", activation="relu", training_time=1.0).fit(X, X[:, 0])
 
 
 # --- Candidates -----------------------------------------------------------------------------------
