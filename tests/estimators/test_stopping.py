@@ -217,8 +217,8 @@ def test_memory(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 def test_leave_one_out_is_refitting(weighted):
-    X, y = numbers(20)
-    weights = np.random.default_rng(0).uniform(0.3, 5.0, 20) if weighted else np.ones(20)
+    X, y = numbers(12)
+    weights = np.random.default_rng(0).uniform(0.3, 5.0, 12) if weighted else np.ones(12)
     search = NTKRegressorCV({"depth": [1]}, alphas=[0.1], training_times=TIMES, squash=None)
     search.fit(X, y, weights)
     scores = search.cv_results_["mean_test_score"]
