@@ -27,17 +27,18 @@ def assert_derivative(model, function, new=NEW):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("y", [LABELS, TARGETS], ids=["one", "several"])
 @pytest.mark.parametrize(
-    "model",
+    "model, y",
     [
-        NTKRegressor(),
-        NTKRegressor("nngp", activation="erf", alpha=0.1),
-        NTKRegressor(NTKKernel(1, "erf", bias_var=0.0), alpha=1.0),
-        NTKRegressor(training_time="auto"),
-        NTKRegressorCV(SEARCH),
+        (NTKRegressor(), LABELS),
+        (NTKRegressor(), TARGETS),
+        (NTKRegressor("nngp", activation="erf", alpha=0.1), TARGETS),
+        (NTKRegressor(NTKKernel(1, "erf", bias_var=0.0), alpha=1.0), LABELS),
+        (NTKRegressor(training_time="auto"), TARGETS),
+        (NTKRegressorCV(SEARCH), LABELS),
+        (NTKRegressorCV(SEARCH), TARGETS),
     ],
-    ids=["ntk", "nngp", "kernel", "trained", "search"],
+    ids=["ntk", "ntk several", "nngp", "kernel", "trained", "search", "search several"],
 )
 def test_regressors(model, y):
     model.fit(X, y)

@@ -124,7 +124,7 @@ def test_stack_is_the_best_mixture():
     assert shares.sum() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("constant", [0.0, 0.1, 1234.567])
+@pytest.mark.parametrize("constant", [0.0, 1234.567])
 def test_constant_outputs_do_not_stack(constant):
     X, y = numbers(40)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, 40)
