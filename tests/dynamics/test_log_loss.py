@@ -98,7 +98,7 @@ def test_limit_is_logistic_regression(fit_intercept, alpha):
 
 
 @pytest.mark.parametrize("ratio", [1e-8, 1e-4, 1.0, 1e4])
-@pytest.mark.parametrize("size", [1e-100, 1.0, 1e100])
+@pytest.mark.parametrize("size", [1e-100, 1e100])
 def test_limits_of_any_size(ratio, size):
     K, _, Y, _, weights = problem(30)
     expected = LogLossTraining(K, weights, ratio).coefficients(Y, np.inf)

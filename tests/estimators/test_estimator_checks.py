@@ -53,7 +53,6 @@ def test_estimator_check(estimator, check):
     [
         NTKRegressor(**ONE, training_time="auto"),
         NTKRegressor(**ONE, uncertainty="ensemble"),
-        NTKClassifier(training_time="auto", features=None),
         NTKClassifier(loss="hinge", features=None),
         NTKClassifier(loss="log_loss", alpha=0.1, features=None),
         NTKRegressor(**ONE, solver="local"),
@@ -62,7 +61,6 @@ def test_estimator_check(estimator, check):
         NTKClassifier(solver="local", features=None),
         NTKClassifier(solver="nystroem", features=None),
         NTKClassifier(solver="cg", alpha=0.1, tol=1e-9, features=None),
-        NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),
     ]
 )
 def test_estimator_check_with_parameters(estimator, check):
@@ -89,6 +87,7 @@ def test_estimator_check_with_parameters(estimator, check):
         NTKClassifier(solver="cg", alpha=0.1, tol=1e-9),
         NTKRegressorCV({"depth": [1, 2]}, cv=3, combine="average"),
         NTKRegressorCV({"depth": [1, 2]}, training_times="auto"),
+        NTKClassifierCV({"depth": [1, 2]}, cv=3, scoring="accuracy", combine=None),
         NTKClassifierCV({"depth": [1, 2]}, alphas=None, training_times=[1.0, 100.0], cv=3),
     ]
 )

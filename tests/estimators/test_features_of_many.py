@@ -44,7 +44,9 @@ def counted(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", ["cholesky", "cg", "local"])
+@pytest.mark.parametrize(
+    "solver", ["cholesky", pytest.param("cg", marks=pytest.mark.thorough), "local"]
+)
 def test_more_rows_teach_better_features(solver, monkeypatch):
     X, y = turned(600)
     X_test, y_test = turned(1100, noise=0.0)

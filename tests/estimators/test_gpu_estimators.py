@@ -48,7 +48,6 @@ MODELS = [
 ]
 numbers = range(len(MODELS))
 named = {"ids": lambda k: str(MODELS[k])[1:60] if isinstance(k, int) else k}
-models = pytest.mark.parametrize("number", numbers, **named)
 
 
 @cache
@@ -120,7 +119,11 @@ def test_rows_of_numpy(gpu, number, device):
 
 
 @pytest.mark.slow
-@models
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(k, marks=[pytest.mark.thorough] * (k in (0, 2, 9))) for k in numbers],
+    **named,
+)
 def test_rows_of_cupy(gpu, number):
     """Results are of the kind of the new rows, whatever those of the fit were.
 
