@@ -65,8 +65,20 @@ def test_time_to_a_loss(method, alpha, share):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [Descent(), HeavyBall(), Nesterov(), MomentumFlow()], ids=repr)
-@pytest.mark.parametrize(("alpha", "share"), [(0.0, 0.1), (0.5, 0.1), (0.5, 0.9)])
+@pytest.mark.parametrize(
+    "method, alpha, share",
+    [
+        *(
+            (method, *case)
+            for method in (Descent(), HeavyBall(), Nesterov())
+            for case in ((0.0, 0.1), (0.5, 0.1), (0.5, 0.9))
+        ),
+        (MomentumFlow(), 0.0, 0.1),
+        (MomentumFlow(), 0.5, 0.1),
+        pytest.param(MomentumFlow(), 0.5, 0.9, marks=pytest.mark.thorough),
+    ],
+    ids=repr,
+)
 def test_first_time_of_losses_that_rise_and_fall(method, alpha, share):
     """None before is below, and all are beyond the end of the oscillations."""
     old, _, Y, start, _, weights = problem()

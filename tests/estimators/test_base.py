@@ -201,7 +201,8 @@ FORMS = {
 def test_form_of_the_rows_does_not_matter(cls, form, device):
     X, y = data()
     X = X.astype(np.float32).astype(np.float64)
-    model, other = (cls(device=device).fit(rows, y) for rows in (form(X), X))
+    network = {"kernel": "ntk", "activation": "relu", "features": None, "device": device}
+    model, other = (cls(**network).fit(rows, y) for rows in (form(X), X))
     assert_same_model(model, other, X, rtol=1e-9)
     assert_allclose(model.predict(form(X)), model.predict(X))
     assert model.predict(form(X)).dtype == other.predict(X).dtype

@@ -195,10 +195,9 @@ def test_none_by_default_where_gradients_fail_or_cost_much(monkeypatch):
     assert model(features="full").fit(X, y).features_ is not None
 
 
-@pytest.mark.slow
 def test_too_many_columns_are_refused():
-    X = np.random.default_rng(0).standard_normal((3, 10**6))
-    with pytest.raises(MemoryError, match=r"Learning features of 1000000 columns .* at None"):
+    X = np.random.default_rng(0).standard_normal((3, 300_000))
+    with pytest.raises(MemoryError, match=r"Learning features of 300000 columns .* at None"):
         model(features="diagonal").fit(X, X[:, 0])
 
 

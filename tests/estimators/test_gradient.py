@@ -27,17 +27,18 @@ def assert_derivative(model, function, new=NEW):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("y", [LABELS, TARGETS], ids=["one", "several"])
 @pytest.mark.parametrize(
-    "model",
+    "model, y",
     [
-        NTKRegressor(),
-        NTKRegressor("nngp", activation="erf", alpha=0.1),
-        NTKRegressor(NTKKernel(1, "erf", bias_var=0.0), alpha=1.0),
-        NTKRegressor(training_time="auto"),
-        NTKRegressorCV(SEARCH),
+        (NTKRegressor(), LABELS),
+        (NTKRegressor(), TARGETS),
+        (NTKRegressor("nngp", activation="erf", alpha=0.1), TARGETS),
+        (NTKRegressor(NTKKernel(1, "erf", bias_var=0.0), alpha=1.0), LABELS),
+        (NTKRegressor(training_time="auto"), TARGETS),
+        (NTKRegressorCV(SEARCH), LABELS),
+        (NTKRegressorCV(SEARCH), TARGETS),
     ],
-    ids=["ntk", "nngp", "kernel", "trained", "search"],
+    ids=["ntk", "ntk several", "nngp", "kernel", "trained", "search", "search several"],
 )
 def test_regressors(model, y):
     model.fit(X, y)
@@ -67,8 +68,14 @@ def test_hinge():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("readout", ["flatten", "pool"])
-@pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
+@pytest.mark.parametrize(
+    "cls, readout",
+    [
+        *((NTKRegressor, "flatten"), (NTKClassifier, "pool")),
+        pytest.param(NTKRegressor, "pool", marks=pytest.mark.thorough),
+        pytest.param(NTKClassifier, "flatten", marks=pytest.mark.thorough),
+    ],
+)
 def test_pixels(cls, readout):
     """Of digits whose pixels are means over 2 x 2, some of them zero."""
     images, digits = load_digits(n_class=3, return_X_y=True)

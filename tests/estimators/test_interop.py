@@ -95,15 +95,15 @@ def test_several_labels(model):
 @pytest.mark.slow
 def test_halving():
     X, y = classes()
-    grid = {"depth": [1, 2, 3], "activation": ["relu", "erf"], "loss": ["hinge", "squared_error"]}
+    grid = {"depth": [1, 2], "activation": ["relu", "erf"], "loss": ["hinge", "squared_error"]}
     search = HalvingGridSearchCV(NTKClassifier("ntk"), grid, cv=3, random_state=0).fit(X, y)
     assert search.best_score_ > 0.9
 
 
 def test_search_over_searches():
     X, y = numbers(40)
-    grid = {"combine": ["stack", "average", None], "scoring": ["r2", "log_marginal_likelihood"]}
-    search = GridSearchCV(NTKRegressorCV(GRID), grid, cv=3).fit(X, y)
+    grid = {"combine": ["stack", None], "scoring": ["r2", "log_marginal_likelihood"]}
+    search = GridSearchCV(NTKRegressorCV(GRID), grid, cv=2).fit(X, y)
     assert set(search.best_params_) == set(grid)
 
 

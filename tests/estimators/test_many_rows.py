@@ -1,6 +1,7 @@
 """Solvers of many rows in the estimators, next to the exact one."""
 
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,13 +31,17 @@ def fitted(cls, solver, **parameters):
     return cls(**PLAIN, solver=solver, **SOLVERS.get(solver, {}), **parameters).fit(X, y)
 
 
+kept = cache(fitted)
+"""The same for models that no test changes, fitted once."""
+
+
 # --- Fits -----------------------------------------------------------------------------------------
 
 
 @each
 def test_predictions_are_close_to_exact_ones(solver):
     X_test, y_test = data()[2:]
-    exact, model = (fitted(NTKRegressor, name) for name in ("cholesky", solver))
+    exact, model = (kept(NTKRegressor, name) for name in ("cholesky", solver))
     assert (exact.solver_, model.solver_) == ("cholesky", solver)
     errors = [np.sqrt(np.mean((one.predict(X_test) - y_test) ** 2)) for one in (exact, model)]
     assert errors[1] < (1.0001 if solver == "cg" else 1.3) * errors[0] < 0.3
@@ -51,7 +56,7 @@ def test_predictions_are_close_to_exact_ones(solver):
 def test_probabilities_are_close_to_exact_ones(solver):
     X_test, y_test = data()[2:]
     y_test = labels(y_test)
-    exact, model = (fitted(NTKClassifier, name) for name in ("cholesky", solver))
+    exact, model = (kept(NTKClassifier, name) for name in ("cholesky", solver))
     assert model.score(X_test, y_test) > exact.score(X_test, y_test) - 0.05 > 0.8
     assert_allclose(model.temperature_, exact.temperature_, rtol=0.3)
     difference = model.predict_proba(X_test) - exact.predict_proba(X_test)
@@ -61,7 +66,7 @@ def test_probabilities_are_close_to_exact_ones(solver):
 @pytest.mark.slow
 @both
 def test_attributes_tell_of_the_solver(cls):
-    cg, local, nystroem, exact = (fitted(cls, name) for name in (*SOLVERS, "cholesky"))
+    cg, local, nystroem, exact = (kept(cls, name) for name in (*SOLVERS, "cholesky"))
     assert cg.n_iter_ > 1 and 0.0 < cg.residual_ <= 1e-7
     assert sorted(set(np.concatenate(local.leaves_))) == list(range(400))
     assert len(local.leaves_) > 2 and max(map(len, local.leaves_)) <= 150
@@ -73,16 +78,22 @@ def test_attributes_tell_of_the_solver(cls):
     assert (exact.n_iter_, exact.residual_, local.residual_) == (1, None, None)
 
 
+@cache
+def chosen(cls, solver):
+    """A fit that chooses its network, on rows with columns that do not matter and one far away."""
+    X, y, *_ = data(250)
+    X = np.column_stack([X, np.random.default_rng(1).normal(size=(len(X), 5))])
+    X[0] *= 30.0
+    return cls(solver=solver, **SOLVERS.get(solver, {})).fit(
+        X, y if cls is NTKRegressor else labels(y)
+    )
+
+
 @pytest.mark.slow
 @both
 @each
 def test_networks_columns_and_features_are_chosen_as_for_exact_fits(cls, solver):
-    X, y, *_ = data()
-    X = np.column_stack([X, np.random.default_rng(1).normal(size=(len(X), 5))])
-    X[0] *= 30.0
-    y = y if cls is NTKRegressor else labels(y)
-    exact = cls(solver="cholesky").fit(X, y)
-    model = cls(solver=solver, **SOLVERS[solver]).fit(X, y)
+    exact, model = chosen(cls, "cholesky"), chosen(cls, solver)
     assert repr(model.kernel_) == repr(exact.kernel_)
     assert exact.features_ is not None
     assert_allclose(model.features_, exact.features_)
@@ -93,7 +104,7 @@ def test_networks_columns_and_features_are_chosen_as_for_exact_fits(cls, solver)
 @both
 @each
 def test_gradients_are_those_of_predictions(cls, solver):
-    model, X = fitted(cls, solver), data()[2][:20]
+    model, X = kept(cls, solver), data()[2][:20]
     values = model.predict if cls is NTKRegressor else model.decision_function
     found, step = model.predict_gradient(X), 1e-6
     for j in range(3):
@@ -106,8 +117,8 @@ def test_gradients_are_those_of_predictions(cls, solver):
 @both
 @each
 def test_pickles_and_equal_fits(cls, solver):
-    model, again = fitted(cls, solver), fitted(cls, solver)
-    X = data()[2]
+    model, again = kept(cls, solver), fitted(cls, solver)
+    X = data()[2][:100]
     assert_same_model(model, again, X, rtol=1e-6)
     assert_same_model(model, pickle.loads(pickle.dumps(model)), X, rtol=1e-12)
 
@@ -161,7 +172,6 @@ def test_factor_in_single_precision(least, monkeypatch):
     assert precision == (np.float32 if least < 1.0 else np.float64)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver, call, message",
     [
@@ -174,18 +184,18 @@ def test_factor_in_single_precision(least, monkeypatch):
 )
 def test_what_a_solver_does_not_give_is_refused(solver, call, message):
     with pytest.raises(ValueError, match=message):
-        call(fitted(NTKRegressor, solver), data()[2][:3])
+        call(kept(NTKRegressor, solver), data()[2][:3])
 
 
 @each
 def test_normal_intervals(solver):
-    low, high = fitted(NTKRegressor, solver).predict_interval(data()[2], method="gaussian").T
+    low, high = kept(NTKRegressor, solver).predict_interval(data()[2], method="gaussian").T
     assert np.all(low < high)
 
 
 def copies():
     """Rows that occur up to twice, with other targets, and new rows."""
-    X, y, X_test, _ = data(n=60)
+    X, y, X_test, _ = data(n=40)
     return np.vstack([X, X[:9]]), np.append(y, y[:9] + 0.3), X_test
 
 
@@ -217,9 +227,14 @@ def test_conformal_intervals_of_centres_are_those_of_refits():
 @pytest.mark.slow
 def test_jackknife_of_leaves_is_that_of_refits():
     X, y, X_test = copies()
-    model = NTKRegressor(**PLAIN, alpha=0.1, solver="local", leaf_size=40).fit(X, y)
+    model = NTKRegressor(**PLAIN, alpha=0.1, solver="local", leaf_size=28).fit(X, y)
     Y, leaves, kernel = model._targets, model._leaves, model.kernel_
     rows, n = model._samples.group, len(y)
+
+    @cache
+    def refit(kept):
+        return NTKRegressor(kernel, alpha=0.1).fit(model.X_fit_[rows[[*kept]]], y[[*kept]])
+
     assert len(leaves.leaves) == 2
 
     def without(i):
@@ -228,8 +243,7 @@ def test_jackknife_of_leaves_is_that_of_refits():
         points, values = model._rows(points), np.zeros(len(points))
         for leaf, _, some, share in leaves.blocks(points):
             kept = left[np.isin(rows[left], leaf.rows)]
-            one = NTKRegressor(kernel, alpha=0.1).fit(model.X_fit_[rows[kept]], y[kept])
-            values[some] += share * one.predict(points[some])
+            values[some] += share * refit(tuple(kept)).predict(points[some])
         return values[:-1], abs(y[i] - values[-1])
 
     values, sizes = map(np.array, zip(*map(without, range(n)), strict=True))
@@ -238,7 +252,7 @@ def test_jackknife_of_leaves_is_that_of_refits():
     low = -np.sort(sizes[:, None] - values, axis=0)[rank - 1]
     found = model.predict_interval(X_test, 0.8, "jackknife+")
     assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-6)
-    assert Y.shape[0] == 60
+    assert Y.shape[0] == 40
 
 
 @pytest.mark.parametrize("solver, method", [("local", "jackknife+"), ("nystroem", "conformal")])
@@ -397,7 +411,7 @@ def test_other_solvers_forget_the_iterations():
 @pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0])
 def test_two_rows_have_the_same_uncertainty_by_all_solvers(alpha):
     """Their residuals are alike, so that the likelihood of noise is flat but for rounding."""
-    for seed in range(5):
+    for seed in range(3):
         X, y, X_test, _ = data(n=2, seed=seed)
         models = [
             NTKRegressor(**PLAIN, alpha=alpha, solver=solver).fit(X, y)
@@ -408,11 +422,11 @@ def test_two_rows_have_the_same_uncertainty_by_all_solvers(alpha):
         assert_allclose(stds, [stds[0]] * 4, rtol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kernel, activation", [("nngp", "erf"), ("ntk", "gelu")])
-def test_smooth_targets_without_noise(kernel, activation):
+def test_smooth_targets_without_noise(kernel, activation, monkeypatch):
     """Single precision is not enough for the ridge, and is not used."""
-    X = np.random.default_rng(0).normal(size=(2600, 2))
+    monkeypatch.setattr(_iterations, "FEW", 600)
+    X = np.random.default_rng(0).normal(size=(750, 2))
     y = np.sin(X[:, 0]) + 0.5 * X[:, 1]
     model = NTKRegressor(kernel, activation=activation, features=None, solver="cg")
     model.fit(X[:-50], y[:-50])

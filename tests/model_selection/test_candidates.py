@@ -37,7 +37,8 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
     for family in _passes.families([settings for _, settings in points]):
         (group,) = _passes.passes(family, len(X))
         for index, K in _passes.grams(group, problem):
-            model = NTKRegressor(**PLAIN | points[index][0] | {"squash": squash}).fit(X, y)
+            given = PLAIN | points[index][0] | {"squash": squash, "alpha": 1.0}
+            model = NTKRegressor(**given).fit(X, y)
             assert_allclose(K, model.kernel_(model.X_fit_), rtol=1e-12)
             found += 1
     assert found == len(points)
@@ -123,7 +124,7 @@ def test_stack_is_the_best_mixture():
     assert shares.sum() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("constant", [0.0, 0.1, 1234.567])
+@pytest.mark.parametrize("constant", [0.0, 1234.567])
 def test_constant_outputs_do_not_stack(constant):
     X, y = numbers(40)
     weights = np.random.default_rng(0).uniform(0.5, 2.0, 40)
@@ -181,8 +182,9 @@ def test_mixture_of_classifiers():
 def test_weights_are_repetitions(cls, combine):
     X, y = data_of(cls)
     counts = np.random.default_rng(1).integers(0, 3, len(y))
-    weighted = cls(GRID, combine=combine).fit(X, y, counts)
+    grid = {"depth": [0, 2], "kernel": ["ntk", "nngp"]}
+    weighted = cls(grid, combine=combine).fit(X, y, counts)
     rows = np.repeat(np.arange(len(y)), counts)
-    repeated = cls(GRID, combine=combine).fit(X[rows], y[rows])
+    repeated = cls(grid, combine=combine).fit(X[rows], y[rows])
     assert_allclose(weighted.best_score_, repeated.best_score_, rtol=1e-8)
     assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)

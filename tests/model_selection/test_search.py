@@ -33,17 +33,6 @@ def test_choice_is_the_best_line(cls):
     assert_allclose(model.dual_coef_, alone.dual_coef_)
 
 
-@pytest.mark.slow
-@both
-def test_parallel_and_serial_are_the_same(cls):
-    X, y = data_of(cls)
-    serial, parallel = (cls(GRID, n_jobs=n).fit(X, y) for n in (None, 2))
-    assert serial.best_params_ == parallel.best_params_
-    assert_array_equal(
-        serial.cv_results_["mean_test_score"], parallel.cv_results_["mean_test_score"]
-    )
-
-
 @both
 @pytest.mark.parametrize("cv", [None, 3])
 def test_default_grid(cls, cv):
@@ -79,7 +68,7 @@ MIXED = [{"depth": [0, 1, 3]}, {"depth": [1, 2, 3], "kernel": ["nngp", "ntk"]}]
 @pytest.mark.parametrize(
     "scoring, seed",
     [
-        pytest.param(scoring, seed, marks=[pytest.mark.slow] * (seed != place))
+        pytest.param(scoring, seed, marks=[pytest.mark.thorough] * (seed != place))
         for place, scoring in enumerate(["neg_mean_squared_error", "neg_gcv", "r2"])
         for seed in range(3)
     ],
