@@ -50,7 +50,7 @@ def reference(monkeypatch, request):
 
 
 def differences(program, X, Y, moves, step):
-    """Central differences of fourth order of both kernels, along directions (k, d): (2, n, m, k)."""
+    """Central differences of both kernels, of fourth order, along moves (k, d): (2, n, m, k)."""
     ends = X + step * np.multiply.outer([1.0, -1.0, 2.0, -2.0], moves)[:, :, None]
     found = np.stack(gram(program, ends.reshape(-1, X.shape[1]), Y, BOTH))
     K = found.reshape(2, 4, len(moves), len(X), len(Y))
