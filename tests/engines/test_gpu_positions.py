@@ -155,7 +155,7 @@ def test_no_rows(gpu):
     ],
 )
 def test_all_networks(gpu, monkeypatch, gradient, dtype, tolerance, most, every):
-    """Those in double precision with fields are in `test_seam`; compiling takes the time."""
+    """Those in double precision with fields are in `test_positions`; compiling takes the time."""
     from sklearn_ntk.engines.cupy import lines
 
     monkeypatch.setattr(lines, "CELLS_BYTES", most)
