@@ -261,10 +261,15 @@ NETWORKS = {
     "first_layer_frozen": oracle.mlp("relu", 2, 2.0, 0.1, n_frozen=1),
     "all_but_last_frozen": oracle.mlp("sin", 2, 1.5, 0.1, {"shift": 0.3}, n_frozen=2),
 }
+MORE = "relu_depth2", "residual"
+"""Networks of kinds that `tests/engines/test_wide_networks.py` has, too."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(n, marks=[pytest.mark.thorough] * (n in MORE)) for n in NETWORKS],
+)
 def test_wide_networks(network):
     """Random networks of width 1000 have the kernels of the limit, within the noise."""
     layers = NETWORKS[network]
