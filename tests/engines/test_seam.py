@@ -64,7 +64,11 @@ def test_rows(name, gradient, run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gradient", [False, True], ids=["values", "gradient"])
+@pytest.mark.parametrize(
+    "gradient",
+    [pytest.param(False, marks=pytest.mark.thorough), True],
+    ids=["values", "gradient"],
+)
 @fewer_networks
 def test_positions(name, gradient, run):
     program, X = program_of(name), rows_of(name, 5)
