@@ -53,8 +53,8 @@ REFERENCES = sorted(path.stem for path in DATA.glob("*mlp_*.json"))
     [
         *((case, run_numpy) for case in REFERENCES),
         *(
-            pytest.param(case, run, marks=[pytest.mark.thorough] * (case.split("_")[1] not in QUICK))
-            for case in REFERENCES
+            pytest.param(case, run, marks=[pytest.mark.thorough] * (name not in QUICK))
+            for case, name in ((case, case.split("_")[1]) for case in REFERENCES)
             for run in (run_numba, run_cuda)
         ),
     ],
