@@ -25,6 +25,7 @@ from sklearn_ntk.activations import (
 )
 from sklearn_ntk.activations._registry import MOST_FEATURES
 from sklearn_ntk.architectures import mlp
+from sklearn_ntk.engines import _work
 from sklearn_ntk.formulas.gaps import N_FEATURES
 from sklearn_ntk.gram import gram
 from sklearn_ntk.layers import Dense, lower
@@ -159,9 +160,10 @@ def test_equal_rows_have_no_gap(act):
 @each_version
 def test_dual_of_any_two_rows(act):
     """Whichever is the first, from parallel to antiparallel ones, the dual is a covariance."""
+    a, b = np.meshgrid(np.r_[0.0, 1e-12, VARIANCES, 30.0], np.r_[0.0, VARIANCES, 1.0 + 1e-9])
+    left, right = features_of(act, a, b)
+    parallel = dual_of(act, 0.0 * a, left, right)[3]
     for part in [0.0, 1e-20, 1e-12, 1e-4, 0.3, 1.0, 1.7, 2.0]:
-        a, b = np.meshgrid(np.r_[0.0, 1e-12, VARIANCES, 30.0], np.r_[0.0, VARIANCES, 1.0 + 1e-9])
-        left, right = features_of(act, a, b)
         q = 2.0 * part * np.sqrt(a * b)
         std, other, gap, slope = dual_of(act, q, left, right)
         swapped, swapped_slope = dual_of(act, q, right, left)[2:]
@@ -169,7 +171,6 @@ def test_dual_of_any_two_rows(act):
         assert np.all(gap >= -rounding) and np.all(gap <= 4.0 * std * other + rounding)
         assert np.all(np.abs(gap - swapped) <= rounding)
         half_angle = 2e-8 if part == 2.0 else 0.0  # lost where rows are antiparallel
-        parallel = dual_of(act, 0.0 * q, left, right)[3]
         rounding = half_angle + 1e-15 * np.maximum(parallel.max(), 1.0)
         assert_allclose(slope, swapped_slope, rtol=1e-12, atol=rounding)
 
@@ -234,7 +235,8 @@ OF_NEURAL_TANGENTS = {
 
 
 @pytest.mark.parametrize("text", OF_NEURAL_TANGENTS)
-def test_values_of_neural_tangents(text):
+def test_values_of_neural_tangents(text, monkeypatch):
+    monkeypatch.setitem(_work.ENGINES, "cpu", "reference")
     network = mlp(2, eval(text, vars(activations)))
     X = np.array([[0.3, -1.2, 0.8], [1.5, 0.4, -0.9]])
     both = np.stack(gram(lower(network, 1.5, 0.2), X, get=("nngp", "ntk")))

@@ -159,8 +159,14 @@ def check_positions(own, readout, normal, run, tolerance=1e-14):
 
 @pytest.mark.slow
 @each_case
-@pytest.mark.parametrize("normal", [False, True])
-@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize(
+    "readout, normal",
+    [
+        *(("pooled", False), ("flattened", True)),
+        pytest.param("pooled", True, marks=pytest.mark.thorough),
+        pytest.param("flattened", False, marks=pytest.mark.thorough),
+    ],
+)
 def test_positions(own, readout, normal):
     check_positions(own, readout, normal, contract_positions.run_numpy)
 

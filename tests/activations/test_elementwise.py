@@ -22,6 +22,7 @@ from sklearn_ntk.activations import (
     Sin,
     as_activation,
 )
+from sklearn_ntk.engines import _work
 from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input, Recurrent, lower
 
 
@@ -197,7 +198,8 @@ def test_value():
     assert repr(program.activations[0]) == repr(act)
 
 
-def test_in_estimators():
+def test_in_estimators(monkeypatch):
+    monkeypatch.setitem(_work.ENGINES, "cpu", "reference")
     act, y = Elementwise(None, erf_dual), X[:, 0]
     model = clone(NTKRegressor(depth=1, activation=act)).fit(X, y)
     expected = NTKRegressor(depth=1, activation="erf").fit(X, y).predict(X)

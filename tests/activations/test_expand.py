@@ -73,7 +73,7 @@ def test_rows_of_all_sizes():
 def test_parts(held, dtype, monkeypatch):
     """Coefficients that are made anew for parts of the rows are the same to the bit."""
     rng = np.random.default_rng(0)
-    X, Y = rng.standard_normal((700, 3)), rng.standard_normal((600, 3))
+    X, Y = rng.standard_normal((400, 3)), rng.standard_normal((300, 3))
     program = lower(mlp(2, "softplus"), 1.5, 0.1)
 
     def results():
@@ -88,7 +88,7 @@ def test_parts(held, dtype, monkeypatch):
         expected, sum(diagonal(program, X, BOTH, True, dtype), ()), strict=False
     ):
         np.testing.assert_array_equal(matrix, np.swapaxes(matrix, 0, 1))
-        np.testing.assert_array_equal(matrix[range(700), range(700)], diagonals)
+        np.testing.assert_array_equal(matrix[range(400), range(400)], diagonals)
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=str)

@@ -39,19 +39,23 @@ def loop(x, y):
 """
 
 
+POINTS = [(1.0, 2.0), (2.0, 1.0), (-3.0, 0.5), (1.5, 1.5), (0.0, -0.0)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
-@pytest.mark.parametrize("point", [(1.0, 2.0), (2.0, 1.0), (-3.0, 0.5), (1.5, 1.5), (0.0, -0.0)])
-def test_runs_compute_what_the_lines_say(kind, point):
+def test_runs_compute_what_the_lines_say(kind):
     names = {"F": kind, "select": select}
     text, runs = with_runs(SOURCE, kind)
     options = {"error_model": "numpy"}
-    found = njit(**options)(build(text, __file__, **names, **runs))(*map(kind, point))
-    expected = njit(**options)(build(SOURCE, __file__, **names))(*map(kind, point))
+    in_runs = njit(**options)(build(text, __file__, **names, **runs))
+    in_lines = njit(**options)(build(SOURCE, __file__, **names))
     assert len(runs) == 2
-    for one, other in zip(found, expected, strict=True):
-        assert type(one) is type(other)
-        np.testing.assert_array_equal(one, other)
+    for point in POINTS:
+        found, expected = (function(*map(kind, point)) for function in (in_runs, in_lines))
+        for one, other in zip(found, expected, strict=True):
+            assert type(one) is type(other)
+            np.testing.assert_array_equal(one, other, err_msg=str(point))
 
 
 MEMORY = """\

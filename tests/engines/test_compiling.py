@@ -2,16 +2,18 @@
 
 import numba
 import pytest
+from numba.core import caching
 from processes import run
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.engines.numba.compiling import compiled
+from sklearn_ntk.formulas.writing import build
 
 NOTHING_NEW = """
 import numpy as np
 from numba.core.event import install_recorder
 from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
-from sklearn_ntk.activations import LeakyReLU
+from sklearn_ntk.activations import Erf
 from sklearn_ntk.architectures import mlp, resmlp
 from sklearn_ntk.engines.numba import tiles as _numba
 from sklearn_ntk.gram import gram
@@ -22,12 +24,12 @@ def read_only(X):
     X.flags.writeable = False
     return X
 
-X = np.round(4.0 * np.random.default_rng(0).standard_normal((200, 4)))
-first = LeakyReLU(0.1)
+X = np.round(4.0 * np.random.default_rng(0).standard_normal((80, 4)))
+first = Erf(rate=0.6)
 network = (Dense(), Residual((first, Dense()), (Dense(),)), first, Dense())
 model = NTKRegressor(architecture=network, alpha=0.1).fit(X, X[:, 0])
 
-act = LeakyReLU(0.7)
+act = Erf(rate=1.3)
 branches = (Residual((act, Dense()), (Dense(0.5),)), Residual((Residual((Dense(),)), Dense())))
 networks = [
     mlp(0), mlp(1, act), mlp(20, first), resmlp(3, act, 0.5), (Dense(), *branches, act, Dense()),
@@ -147,10 +149,23 @@ print(NTKKernel(0, bias_var=0.0)([[1.0]])[0, 0])
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["file", "nowhere"])
-def test_cache_that_cannot_be_written(place, tmp_path):
+def test_cache_that_cannot_be_written(place, monkeypatch, tmp_path):
     """Then numba looks for another place, or does without."""
+    folder, module = tmp_path / "cache", tmp_path / "module.py"
+    folder.write_text("not a folder")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    if place == "nowhere":
+        monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+    module.write_text("def double(x):\n    return 2 * x\n")
+    function = compiled(build(module.read_text(), str(module)))
+    assert function(2.0) == 4.0
+    assert (tmp_path / "__pycache__").exists() == (place == "file")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("place", ["file", "nowhere"])
+def test_kernel_without_a_cache(place, tmp_path):
     folder = tmp_path / "cache"
     folder.write_text("not a folder")
     assert float(run(NO_CACHE, place, NUMBA_CACHE_DIR=folder)) == 2.0

@@ -26,12 +26,14 @@ from contract import (
     kernels_of_pairs,
     parameters_of,
     relative,
+    run_cuda,
     run_numba,
     run_numpy,
     to_layers,
     tractable,
 )
 from numpy.testing import assert_allclose, assert_array_equal
+from plain import QUICK
 
 from sklearn_ntk.activations import ACTIVATIONS
 from sklearn_ntk.architectures import mlp, resmlp
@@ -46,8 +48,17 @@ REFERENCES = sorted(path.stem for path in DATA.glob("*mlp_*.json"))
 
 
 @pytest.mark.slow
-@engines
-@pytest.mark.parametrize("case", REFERENCES)
+@pytest.mark.parametrize(
+    "case, run",
+    [
+        *((case, run_numpy) for case in REFERENCES),
+        *(
+            pytest.param(case, run, marks=[pytest.mark.thorough] * (name not in QUICK))
+            for case, name in ((case, case.split("_")[1]) for case in REFERENCES)
+            for run in (run_numba, run_cuda)
+        ),
+    ],
+)
 def test_stored_values(case, run):
     """The kernels of the field's reference implementation."""
     data = json.loads((DATA / f"{case}.json").read_text())

@@ -142,8 +142,13 @@ class Foreign(NDArrayOperatorsMixin):
 
 @pytest.mark.slow
 @pytest.mark.reference
-@pytest.mark.parametrize("gradient", [False, True])
-@pytest.mark.parametrize("network", [mlp, resmlp])
+@pytest.mark.parametrize(
+    "network, gradient",
+    [
+        *((mlp, False), (resmlp, True)),
+        *(pytest.param(*p, marks=pytest.mark.thorough) for p in ((mlp, True), (resmlp, False))),
+    ],
+)
 @pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
 def test_foreign_arrays(cls, network, gradient):
     """The reference engine stays within the array type of its arguments.

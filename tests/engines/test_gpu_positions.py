@@ -155,7 +155,7 @@ def test_no_rows(gpu):
     ],
 )
 def test_all_networks(gpu, monkeypatch, gradient, dtype, tolerance, most, every):
-    """Those in double precision with fields are in `test_seam`; compiling takes the time."""
+    """Those in double precision with fields are in `test_positions`; compiling takes the time."""
     from sklearn_ntk.engines.cupy import lines
 
     monkeypatch.setattr(lines, "CELLS_BYTES", most)
@@ -183,7 +183,7 @@ def test_portions_and_batches(gpu, monkeypatch):
     monkeypatch.setattr(lines, "CELLS_BYTES", 0)
     for name in ("overlapping pools", "attention sqrt", "recurrent", "series"):
         program = PROGRAMS[name]
-        X, Y = (Z[:4] for Z in rows_for(program))
+        X, Y = (Z[3:6] for Z in rows_for(program))
         expected = gram(program, X), gram(program, X, Y)
         for portion, run, n_pairs in ((7, 2, 5), (40, 3, 1), (None, 32, 1000)):
             monkeypatch.setattr(lines, "PORTION", portion or 2**15)

@@ -11,6 +11,7 @@ from sklearn_ntk.engines.sources import cuda, cuda_rows
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, lower
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
+SOME = ("sm_75", "sm_90", "sm_120")
 NETWORKS = {
     "perceptron": lower(mlp(3)),
     "residual": lower(resmlp(2)),
@@ -35,7 +36,10 @@ def test_no_headers_and_no_missing_text(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param(a, marks=[pytest.mark.thorough] * (a not in SOME)) for a in ARCHITECTURES],
+)
 def test_architectures(architecture):
     """Registers of a thread that let two blocks run at once, and hardly any spills."""
     for single in (False, True):

@@ -141,8 +141,15 @@ def rows_of_patches():
 @pytest.mark.slow
 @few_terms
 @pytest.mark.reference
-@pytest.mark.parametrize("rule", [(), (LayerNorm(),)], ids=len)
-@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize(
+    "readout, rule",
+    [
+        *(("pooled", ()), ("flattened", (LayerNorm(),))),
+        pytest.param("pooled", (LayerNorm(),), marks=pytest.mark.thorough),
+        pytest.param("flattened", (), marks=pytest.mark.thorough),
+    ],
+    ids=["pooled", "flattened normal", "pooled normal", "flattened"],
+)
 @pytest.mark.parametrize("cls", ACTIVATIONS.values(), ids=ACTIVATIONS)
 def test_every_activation(cls, readout, rule):
     """On the reference engine, with derivatives and without."""

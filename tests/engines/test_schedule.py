@@ -6,7 +6,7 @@ from contract_positions import (
     BOTH,
     FEW,
     NETWORKS,
-    few_networks,
+    fewer_networks,
     program_of,
     rows_of,
     run_gram,
@@ -48,7 +48,7 @@ def test_portions(name, portion, monkeypatch):
     "name, gradient",
     [
         *((name, gradient) for name in FEW for gradient in (False, True)),
-        *(pytest.param(name, True, marks=pytest.mark.slow) for name in NETWORKS if name not in FEW),
+        *(pytest.param(n, True, marks=pytest.mark.thorough) for n in NETWORKS if n not in FEW),
     ],
 )
 def test_compiled_scan_of_rows(name, gradient, monkeypatch):
@@ -106,7 +106,9 @@ def test_numbers_of_rows(shape, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 16, 32, 33, 34, 65])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["conv pooled", "recurrent"])
+@pytest.mark.parametrize(
+    "name", ["conv pooled", pytest.param("recurrent", marks=pytest.mark.thorough)]
+)
 def test_ring_of_rows(name, n, dtype):
     """A symmetric matrix has each pair of rows once, in lines that begin at any row."""
     program, X = program_of(name), rows_of(name, n + 3)[3:]
@@ -145,7 +147,7 @@ def test_joined_operations(layers, steps):
     assert left_out == steps
 
 
-@few_networks
+@fewer_networks
 def test_single_precision(name):
     """To the digits that it has, relative to the diagonal; far fewer behind sums of scores."""
     X, program = rows_of(name, 6), program_of(name)

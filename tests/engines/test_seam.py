@@ -6,7 +6,7 @@ import sys
 import gpu
 import numpy as np
 import pytest
-from contract_positions import few_networks, program_of, rows_of
+from contract_positions import fewer_networks, program_of, rows_of
 
 from sklearn_ntk.architectures import mlp, resmlp
 from sklearn_ntk.engines import _work
@@ -64,8 +64,12 @@ def test_rows(name, gradient, run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gradient", [False, True], ids=["values", "gradient"])
-@few_networks
+@pytest.mark.parametrize(
+    "gradient",
+    [pytest.param(False, marks=pytest.mark.thorough), True],
+    ids=["values", "gradient"],
+)
+@fewer_networks
 def test_positions(name, gradient, run):
     program, X = program_of(name), rows_of(name, 5)
     for rows in ((X,), (X, X[:2])):

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from contract_positions import NETWORKS, B, W, few_networks, rows_of, to_layers
+from contract_positions import NETWORKS, B, W, fewer_networks, rows_of, to_layers
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import WhiteKernel
@@ -16,7 +16,7 @@ from sklearn_ntk.layers import Conv, Dense, Flatten, GlobalAvgPool, Input
 # --- Properties of the matrices -------------------------------------------------------------------
 
 
-@few_networks
+@fewer_networks
 def test_symmetric_and_positive(name):
     X = rows_of(name, 20)
     for kernel in (NTKKernel, NNGPKernel):

@@ -260,6 +260,11 @@ few_networks = pytest.mark.parametrize(
 )
 """All networks, those that are not in `FEW` marked as slow, for tests that compile loops."""
 
+fewer_networks = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.thorough] * (n not in FEW)) for n in NETWORKS]
+)
+"""All networks, those that are not in `FEW` marked as thorough."""
+
 W, B = 1.5, 0.2
 
 

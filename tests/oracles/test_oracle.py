@@ -89,8 +89,15 @@ def expectation(f, a, b, c):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("covariance", COVARIANCES, ids=str)
-@pytest.mark.parametrize("name, parameters", ELEMENTWISE + SLOW + SMOOTH, ids=str)
+@pytest.mark.parametrize(
+    "name, parameters, covariance",
+    [
+        pytest.param(*f, c, marks=[pytest.mark.thorough] * (f in SLOW and (i + k) % 3 > 0))
+        for k, f in enumerate(SLOW + ELEMENTWISE + SMOOTH)
+        for i, c in enumerate(COVARIANCES)
+    ],
+    ids=str,
+)
 def test_dual_is_the_expectation(name, parameters, covariance):
     """Both duals agree with quadrature of the function and of its derivative in the plane."""
     expected = [expectation(f, *covariance) for f in montecarlo.ACTIVATIONS[name](**parameters)]
@@ -254,10 +261,15 @@ NETWORKS = {
     "first_layer_frozen": oracle.mlp("relu", 2, 2.0, 0.1, n_frozen=1),
     "all_but_last_frozen": oracle.mlp("sin", 2, 1.5, 0.1, {"shift": 0.3}, n_frozen=2),
 }
+MORE = "relu_depth2", "residual"
+"""Networks of kinds that `tests/engines/test_wide_networks.py` has, too."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(n, marks=[pytest.mark.thorough] * (n in MORE)) for n in NETWORKS],
+)
 def test_wide_networks(network):
     """Random networks of width 1000 have the kernels of the limit, within the noise."""
     layers = NETWORKS[network]

@@ -129,7 +129,7 @@ def observed(name, weight, bias, depth):
         ("erf", 2.5, 0.05, 20),
         ("erf", 5.0, 0.5, 20),
         ("tanh", 1.2, 0.05, 25),
-        ("tanh", 3.0, 0.05, 40),
+        pytest.param("tanh", 3.0, 0.05, 40, marks=pytest.mark.thorough),
         ("sin", 0.8, 0.2, 14),
         ("relu", 1.2, 0.3, 20),
     ],
