@@ -2,8 +2,6 @@
 
 import io
 import pickle
-import subprocess
-import sys
 
 import cloudpickle
 import joblib
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import skops.io
 from numpy.testing import assert_array_equal
+from processes import run
 from sklearn.base import is_regressor
 
 from sklearn_ntk import (
@@ -166,12 +165,16 @@ def test_before_fit(model):
         assert repr(way(model)) == repr(model)
 
 
-OWN = """
-import sys
+ELSEWHERE = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    model, X, expected = pickle.load(file)  # nothing of the package is imported before
+
 from typing import NamedTuple
 import cloudpickle, numpy as np
-from sklearn_ntk import NTKKernel
 from sklearn_ntk.activations import activation
+
+np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
 
 @activation("own_relu")
 class OwnReLU(NamedTuple):
@@ -180,14 +183,23 @@ class OwnReLU(NamedTuple):
     def features(self, variance):
         return (np.sqrt(variance) * self.gain,)
 
-sys.stdout.buffer.write(cloudpickle.dumps(OwnReLU(3.0)))
+with open(sys.argv[2], "wb") as file:
+    file.write(cloudpickle.dumps(OwnReLU(3.0)))
 """
 
 
 @pytest.mark.slow
-def test_activation_of_a_script_travels_whole():
-    """Cloudpickle carries the class itself to where its script is not."""
-    data = subprocess.check_output([sys.executable, "-c", OWN])
-    found = pickle.loads(data)
+def test_there_and_back(tmp_path):
+    """A model predicts in a process without the package; cloudpickle carries a class of a script.
+
+    That is the class itself, to where its script is not.
+    """
+    X = np.random.default_rng(0).standard_normal((30, 5))
+    network = architectures.resmlp(1, activations.LeakyReLU(0.2))
+    model = NTKRegressor(architecture=network, alpha=0.1).fit(X, X[:, 0])
+    there, back = tmp_path / "model", tmp_path / "activation"
+    there.write_bytes(pickle.dumps((model, X, model.predict(X))))
+    run(ELSEWHERE, there, back)
+    found = pickle.loads(back.read_bytes())
     assert repr(found) == "OwnReLU(gain=3.0)" and found.name == "own_relu" and found.gain == 3.0
     assert same(activations.as_activation(found), found) and found != type(found)()
