@@ -199,14 +199,14 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_leaves_that_do_not_speak_for_all_choose_no_ridge(monkeypatch, seed):
-    monkeypatch.setattr(_local, "CHOOSING", 150)
+    monkeypatch.setattr(_local, "CHOOSING", 80)
     monkeypatch.setattr(_local, "FEW", 3)
-    X = np.random.default_rng(0).uniform(-1.0, 1.0, (1000, 2))  # targets vary in a corner
+    X = np.random.default_rng(0).uniform(-1.0, 1.0, (500, 2))  # targets vary in a corner
     y = np.where(X[:, 0] > 0.8, np.sin(40.0 * X[:, 0]) * np.cos(5.0 * X[:, 1]), 0.0)
     operator = KernelOperator(RBF(0.2), X)
     solver = Local(leaf_size=40, seed=seed)
     path = solver.fit(operator, y)
-    monkeypatch.setattr(_local, "CHOOSING", 1000)
+    monkeypatch.setattr(_local, "CHOOSING", 500)
     exact = solver.fit(operator, y)
     assert path.errors[path.best] < 1.05 * exact.errors.min()
 
