@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from functools import cache
 
 import cloudpickle
 import joblib
@@ -10,7 +11,7 @@ import pytest
 import skops.io
 from numpy.testing import assert_array_equal
 from processes import run
-from sklearn.base import is_regressor
+from sklearn.base import clone, is_regressor
 
 from sklearn_ntk import (
     NNGPKernel,
@@ -120,13 +121,15 @@ MODELS = {
     "log loss": NTKClassifier(architecture=SMALL, loss="log_loss"),
     "classifier CV": NTKClassifierCV(GRID),
 }
-each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+each_model = pytest.mark.parametrize("name", MODELS)
 
 
-def fitted(model):
-    """Fitted model, rows, and what it says of them."""
-    X = np.random.default_rng(0).normal(size=(18, 4))
-    return model.fit(X, X[:, 0] if is_regressor(model) else (X[:, 0] > 0.0).astype(int)), X
+@cache
+def fitted(name):
+    """Fitted model, and rows."""
+    model, X = MODELS[name], np.random.default_rng(0).normal(size=(18, 4))
+    y = X[:, 0] if is_regressor(model) else (X[:, 0] > 0.0).astype(int)
+    return clone(model).fit(X, y), X
 
 
 def words(model, X):
@@ -145,24 +148,24 @@ def check_twin(twin, model, X):
 
 @pytest.mark.slow
 @each_model
-def test_estimators(model):
-    model, X = fitted(model)
+def test_estimators(name):
+    model, X = fitted(name)
     for way in ("pickle 5", "cloudpickle", "joblib", "skops"):
         check_twin(WAYS[way](model), model, X)
 
 
 @each_model
-def test_memory_mapped(model, tmp_path):
+def test_memory_mapped(name, tmp_path):
     """The arrays are read-only and stay on the disk."""
-    model, X = fitted(model)
+    model, X = fitted(name)
     joblib.dump(model, tmp_path / "model")
     check_twin(joblib.load(tmp_path / "model", mmap_mode="r"), model, X)
 
 
 @each_model
-def test_before_fit(model):
+def test_before_fit(name):
     for way in WAYS.values():
-        assert repr(way(model)) == repr(model)
+        assert repr(way(MODELS[name])) == repr(MODELS[name])
 
 
 ELSEWHERE = """
