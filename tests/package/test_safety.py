@@ -155,7 +155,7 @@ from sklearn_ntk.engines.numba import tiles as _numba
 tile_work.WORK_PER_THREAD = 1
 _numba.get_num_threads = lambda: 2
 warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
-X, Y = (np.random.default_rng(0).standard_normal((n, 5)) for n in (300, 2000))
+X, Y = (np.random.default_rng(0).standard_normal((n, 5)) for n in (100, 2000))
 kernel = NTKKernel(3)
 expected, stopped = kernel(X), threading.Event()
 

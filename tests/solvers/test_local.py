@@ -95,7 +95,6 @@ def test_leave_one_out_residuals_are_those_of_refits_with_this_tree(overlap):
         assert_allclose(solution.residuals[i], Y[i] - value, rtol=1e-7)
 
 
-@pytest.mark.slow
 def test_predictions_are_continuous_and_close_to_those_of_one_model():
     operator, Y, _ = rows_of(n=500, d=2, k=1)
     path = Local(leaf_size=125).fit(operator, Y)
