@@ -15,6 +15,7 @@ from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
+import dask  # noqa: E402
 import joblib  # noqa: E402
 from sklearn.model_selection import GridSearchCV  # noqa: E402
 
@@ -29,15 +30,21 @@ from sklearn_ntk.gram import KernelOperator  # noqa: E402
 from sklearn_ntk.solvers import _nystroem  # noqa: E402
 
 pytestmark = pytest.mark.slow
+IMPORTED = ["distributed", "sklearn_ntk.dask", "sklearn_ntk.engines.numba"]
 PLAIN = {"kernel": "ntk", "activation": "relu", "features": None, "alpha": 0.1, "tol": 1e-11}
-SMALL = {"leaf_size": 150, "n_components": 60}
+SMALL = {"leaf_size": 80, "n_components": 40}
 SOLVERS = pytest.mark.parametrize("solver", ["cg", "local", "nystroem"])
 
 
 @pytest.fixture(scope="module")
 def client():
+    """Of workers that are forked from a process that has imported what ours imports."""
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    method = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with dask.config.set(method):
+        distributed.utils.get_mp_context().set_forkserver_preload(IMPORTED)
     with (
+        dask.config.set(method),
         distributed.LocalCluster(**options, silence_logs="CRITICAL") as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -67,11 +74,11 @@ def kill_one(client):
 @pytest.mark.parametrize("alpha", [0.1, "auto"])
 def test_fits_are_those_of_one_machine(client, solver, alpha, monkeypatch):
     monkeypatch.setattr(_nystroem, "chunks", lambda n, _: small_parts(n))
-    X, y, new = data()
+    X, y, new = data(200)
     given = {**PLAIN, **SMALL, "solver": solver, "alpha": alpha}
     model, local = DaskNTKRegressor(client=client, **given), NTKRegressor(**given)
     weights = 1.0 + np.arange(len(X)) % 3
-    model.fit(da.from_array(X, chunks=(130, 2)), da.from_array(y, chunks=130), weights)
+    model.fit(da.from_array(X, chunks=(65, 2)), da.from_array(y, chunks=65), weights)
     local.fit(X, y, weights)
     assert model.solver_ == solver
     if solver == "cg" and alpha == "auto":  # of estimates by rounded products
@@ -93,14 +100,14 @@ def test_fits_are_those_of_one_machine(client, solver, alpha, monkeypatch):
 
 
 def small_parts(n):
-    return [slice(start, start + 10) for start in range(0, n, 10)]
+    return [slice(start, start + 5) for start in range(0, n, 5)]
 
 
 @SOLVERS
 def test_a_worker_is_lost(client, solver, monkeypatch):
     """In the middle of the products, of the leaves, and of the sums."""
     monkeypatch.setattr(_nystroem, "chunks", lambda n, _: small_parts(n))
-    X, y, new = data()
+    X, y, new = data(200)
     model = DaskNTKRegressor(client=client, **PLAIN, **SMALL, solver=solver).fit(X, y)
     expected, killed = model.predict(new), []
 

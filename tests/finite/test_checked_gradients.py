@@ -143,8 +143,8 @@ def test_what_depends_on_data(name):
     K = np.einsum("ikp,jkp->ij", J, J)
     tolerance = {"rtol": 0, "atol": 1e-13 * K.max()}
     assert_allclose(empirical_ntk(model, X, outputs="trace"), K, **tolerance)
-    found = empirical_ntk(model, X[:2], X, outputs="trace", memory=1000)
-    assert_allclose(found, K[:2], **tolerance)
+    found = empirical_ntk(model, X[:1], X, outputs="trace", memory=1000)
+    assert_allclose(found, K[:1], **tolerance)
     found = empirical_ntk_diagonal(model, X, outputs="trace", memory=1000)
     assert_allclose(found, K.diagonal(), **tolerance)
     names, sizes = zip(*((n, each.numel()) for n, each in model.named_parameters()), strict=True)

@@ -92,7 +92,7 @@ def test_kernels_tend_to_those_of_the_layers(name):
     network, (X, _) = NETWORKS[name], rows_of(NETWORKS[name])
     limits = [K(architecture=network, bias_var=0.1)(X) for K in (NTKKernel, NNGPKernel)]
     errors = {}
-    for width, n_networks in ((32, 100), (128, 40)):
+    for width, n_networks in ((32, 40), (128, 20)):
         found = []
         for seed in range(n_networks):
             model, _ = drawn(name, width, 1, seed)

@@ -41,9 +41,11 @@ def test_kernels(name):
     K = empirical_ntk(model, X)
     close(K, trace / J.shape[1])
     assert_array_equal(K, K.T)
-    for memory in ("512 MB", 1000):
-        close(empirical_ntk(model, X, X[1:], outputs="trace", memory=memory), trace[:, 1:])
-        close(empirical_ntk_diagonal(model, X, outputs="trace", memory=memory), trace.diagonal())
+    close(empirical_ntk(model, X, X[1:], outputs="trace"), trace[:, 1:])
+    close(empirical_ntk_diagonal(model, X, outputs="trace"), trace.diagonal())
+    some, options = X[:2], {"outputs": "trace", "memory": 1000}  # row by row
+    close(empirical_ntk(model, some, X[1:3], **options), trace[:2, 1:3])
+    close(empirical_ntk_diagonal(model, some, **options), trace.diagonal()[:2])
     signs = np.sign(np.where(np.abs(J) < 1e-13 * np.abs(J).max(), 0.0, J))
     # with attention, true zeros are rounding errors of some sign
     if "attention" not in name and name != "encoder":
@@ -51,8 +53,8 @@ def test_kernels(name):
         assert_array_equal(empirical_ntk(model, X, formula="signgd", outputs="trace"), expected)
         diagonal = empirical_ntk_diagonal(model, X, formula="signgd", outputs="trace")
         assert_array_equal(diagonal, expected.diagonal())
-    expected = np.einsum("ikp,jlp->ijkl", J, signs)
-    found = empirical_ntk(model, X, formula="asymmetric_signgd", outputs="blocks", memory=2e4)
+    expected = np.einsum("ikp,jlp->ijkl", J[:2], signs[:2])
+    found = empirical_ntk(model, some, formula="asymmetric_signgd", outputs="blocks", memory=2e4)
     close(found, expected)
 
 

@@ -2,8 +2,7 @@
 
 import io
 import pickle
-import subprocess
-import sys
+from functools import cache
 
 import cloudpickle
 import joblib
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 import skops.io
 from numpy.testing import assert_array_equal
-from sklearn.base import is_regressor
+from processes import run
+from sklearn.base import clone, is_regressor
 
 from sklearn_ntk import (
     NNGPKernel,
@@ -121,13 +121,15 @@ MODELS = {
     "log loss": NTKClassifier(architecture=SMALL, loss="log_loss"),
     "classifier CV": NTKClassifierCV(GRID),
 }
-each_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+each_model = pytest.mark.parametrize("name", MODELS)
 
 
-def fitted(model):
-    """Fitted model, rows, and what it says of them."""
-    X = np.random.default_rng(0).normal(size=(18, 4))
-    return model.fit(X, X[:, 0] if is_regressor(model) else (X[:, 0] > 0.0).astype(int)), X
+@cache
+def fitted(name):
+    """Fitted model, and rows."""
+    model, X = MODELS[name], np.random.default_rng(0).normal(size=(18, 4))
+    y = X[:, 0] if is_regressor(model) else (X[:, 0] > 0.0).astype(int)
+    return clone(model).fit(X, y), X
 
 
 def words(model, X):
@@ -146,32 +148,36 @@ def check_twin(twin, model, X):
 
 @pytest.mark.slow
 @each_model
-def test_estimators(model):
-    model, X = fitted(model)
+def test_estimators(name):
+    model, X = fitted(name)
     for way in ("pickle 5", "cloudpickle", "joblib", "skops"):
         check_twin(WAYS[way](model), model, X)
 
 
 @each_model
-def test_memory_mapped(model, tmp_path):
+def test_memory_mapped(name, tmp_path):
     """The arrays are read-only and stay on the disk."""
-    model, X = fitted(model)
+    model, X = fitted(name)
     joblib.dump(model, tmp_path / "model")
     check_twin(joblib.load(tmp_path / "model", mmap_mode="r"), model, X)
 
 
 @each_model
-def test_before_fit(model):
+def test_before_fit(name):
     for way in WAYS.values():
-        assert repr(way(model)) == repr(model)
+        assert repr(way(MODELS[name])) == repr(MODELS[name])
 
 
-OWN = """
-import sys
+ELSEWHERE = """
+import pickle, sys
+with open(sys.argv[1], "rb") as file:
+    model, X, expected = pickle.load(file)  # nothing of the package is imported before
+
 from typing import NamedTuple
 import cloudpickle, numpy as np
-from sklearn_ntk import NTKKernel
 from sklearn_ntk.activations import activation
+
+np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
 
 @activation("own_relu")
 class OwnReLU(NamedTuple):
@@ -180,14 +186,23 @@ class OwnReLU(NamedTuple):
     def features(self, variance):
         return (np.sqrt(variance) * self.gain,)
 
-sys.stdout.buffer.write(cloudpickle.dumps(OwnReLU(3.0)))
+with open(sys.argv[2], "wb") as file:
+    file.write(cloudpickle.dumps(OwnReLU(3.0)))
 """
 
 
 @pytest.mark.slow
-def test_activation_of_a_script_travels_whole():
-    """Cloudpickle carries the class itself to where its script is not."""
-    data = subprocess.check_output([sys.executable, "-c", OWN])
-    found = pickle.loads(data)
+def test_there_and_back(tmp_path):
+    """A model predicts in a process without the package; cloudpickle carries a class of a script.
+
+    That is the class itself, to where its script is not.
+    """
+    X = np.random.default_rng(0).standard_normal((30, 5))
+    network = architectures.resmlp(1, activations.LeakyReLU(0.2))
+    model = NTKRegressor(architecture=network, alpha=0.1).fit(X, X[:, 0])
+    there, back = tmp_path / "model", tmp_path / "activation"
+    there.write_bytes(pickle.dumps((model, X, model.predict(X))))
+    run(ELSEWHERE, there, back)
+    found = pickle.loads(back.read_bytes())
     assert repr(found) == "OwnReLU(gain=3.0)" and found.name == "own_relu" and found.gain == 3.0
     assert same(activations.as_activation(found), found) and found != type(found)()

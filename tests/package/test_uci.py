@@ -1,8 +1,6 @@
 """The benchmark on UCI sets: its kernels, its figures on tiny examples, and a short run."""
 
 import importlib
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -66,7 +64,9 @@ def test_choice_takes_the_first_of_the_best(uci):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_nested_machine_sees_only_its_rows(uci):
+def test_nested_machine_sees_only_its_rows(uci, monkeypatch):
+    monkeypatch.setattr(uci, "DEPTH", 2)
+    monkeypatch.setattr(uci, "COSTS", uci.COSTS[:4])
     rng = np.random.default_rng(1)
     X = rng.normal(size=(40, 2))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
@@ -152,14 +152,18 @@ def test_rows_are_cut_at_random_but_the_same(uci):
 
 
 @pytest.mark.slow
-def test_quick_run(tmp_path):
+def test_quick_run(uci, tmp_path, monkeypatch, capsys):
+    """Of all models, whose forests and grids are small."""
+    monkeypatch.setattr(uci, "N_TREES", 50)
+    monkeypatch.setattr(uci, "DEPTH", 1)
     target = tmp_path / "scores.json"
-    command = [sys.executable, "-W", "error", FOLDER / "uci.py", "--quick", "--json", target]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
-    assert "| iris | 150 | 4 | 3 |" in result.stdout
-    for name in ("NTK-SVM as published", "NTKClassifierCV()", "SVC, tuned", "NTKRegressorCV()"):
-        assert name in result.stdout
+    monkeypatch.setattr(sys, "argv", ["uci.py", "--quick", "--json", str(target)])
+    uci.main()
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "| iris | 150 | 4 | 3 |" in printed.out
+    names = [*uci.MODELS["classification"], *uci.MODELS["regression"]]
+    assert {"NTKClassifierCV()", "SVC, tuned", "NTKRegressorCV()"} < set(names)
+    for name in ("NTK-SVM as published", *names):
+        assert f"| {name} |" in printed.out
     assert '"log likelihood"' in target.read_text()

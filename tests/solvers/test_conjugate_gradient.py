@@ -29,7 +29,7 @@ def precision(request, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("ridge", [1.0, 1e-2, 1e-3])
 def test_solution_is_the_exact_one(ridge):
-    operator, Y, weights = rows_of()
+    operator, Y, weights = rows_of(n=400)
     path = ConjugateGradient(ridge, tol=1e-8).fit(operator, Y, weights)
     exact = Ridge(ridge).fit(operator, Y, weights)
     assert path.value == ridge and path.solution.details.residual <= 1e-8
@@ -71,7 +71,7 @@ def test_noise_of_single_rows_is_in_the_matrix(kernel):
 
 @pytest.mark.slow
 def test_predictions_err_by_the_tolerance():
-    operator, Y, weights = rows_of()
+    operator, Y, weights = rows_of(n=400)
     exact = values_of(Ridge(1e-2).fit(operator, Y, weights), operator, operator.X)
     n_iter = []
     for tol in (1e-2, 1e-4, 1e-6):
@@ -83,7 +83,7 @@ def test_predictions_err_by_the_tolerance():
 
 
 def test_residual_is_the_true_one():
-    operator, Y, weights = rows_of()
+    operator, Y, weights = rows_of(n=400)
     solution = ConjugateGradient(1e-2).fit(operator, Y, weights).solution
     root = np.sqrt(weights)[:, None]
     A = root * operator.dense() * root.T + 1e-2 * np.eye(len(Y))
@@ -95,7 +95,7 @@ def test_residual_is_the_true_one():
 
 @pytest.mark.slow
 def test_too_few_iterations_warn_and_a_fit_goes_on():
-    operator, Y, weights = rows_of()
+    operator, Y, weights = rows_of(n=400)
     with pytest.warns(NotConverged, match=r"after 40 iterations with a residual of .* tol=1e-06"):
         short = ConjugateGradient(1e-3, tol=1e-6, max_iter=40).fit(operator, Y, weights)
     first = short.solution.details
@@ -107,13 +107,13 @@ def test_too_few_iterations_warn_and_a_fit_goes_on():
     again = solver.fit(operator, Y, weights, start=longer).solution
     assert again.details.n_iter == 0
     assert_array_equal(again.details.columns, longer.columns)
-    with pytest.raises(ValueError, match=r"start must have columns of shape \(600, 2\)"):
+    with pytest.raises(ValueError, match=r"start must have columns of shape \(400, 2\)"):
         solver.fit(operator, Y[:, :1], weights, start=first)
 
 
 @pytest.mark.slow
 def test_ridge_is_that_of_exact_errors():
-    operator, Y, weights = rows_of(n=900, noise=0.3)
+    operator, Y, weights = rows_of(n=600, noise=0.3)
     exact = Ridge().fit(operator, Y, weights)
     path = ConjugateGradient().fit(operator, Y, weights)
     places = np.searchsorted(path.values, [path.value, exact.value])
@@ -128,7 +128,7 @@ def test_ridge_is_that_of_exact_errors():
 
 
 def test_ridges_that_are_given_are_searched():
-    operator, Y, weights = rows_of(n=700, noise=0.3)
+    operator, Y, weights = rows_of(n=520, noise=0.3)
     ridges = [0.0, 1e-4, 1e-2, 1.0, 100.0]
     path = ConjugateGradient(ridges).fit(operator, Y, weights)
     assert set(path.values) <= set(ridges) and path.errors[path.best] == path.errors.min()
@@ -136,7 +136,7 @@ def test_ridges_that_are_given_are_searched():
 
 @pytest.mark.slow
 def test_preconditioner_is_damped_and_saves_iterations():
-    operator, Y, weights = rows_of(n=600)
+    operator, Y, weights = rows_of(n=400)
     root, ridge = np.sqrt(weights), 1e-3
     B = root[:, None] * Y
     counts = []

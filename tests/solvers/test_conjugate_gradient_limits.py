@@ -139,13 +139,13 @@ def test_progress_ends_with_the_iterations(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 60])
 def test_memory_is_not_more_than_the_estimate(k):
-    operator, _, weights = rows_of(n=1200)
-    Y = np.random.default_rng(0).normal(size=(1200, k))
+    operator, _, weights = rows_of(n=800)
+    Y = np.random.default_rng(0).normal(size=(800, k))
     solver = ConjugateGradient(10.0, tol=1e-2)
-    estimate = memory_of(1200, rank_of(None, 1200), k + 1 + _trials.n_probes(1200))
+    estimate = memory_of(800, rank_of(None, 800), k + 1 + _trials.n_probes(800))
     assert peak(lambda: solver.fit(operator, Y, weights)) < 1.1 * estimate + 8.0 * Y.size
     n_bytes = peak(lambda: Preconditioner(operator, weights, 400, np.random.default_rng(0)))
-    assert n_bytes < 1.15 * memory_of(1200, 400, 0)
+    assert n_bytes < 1.15 * memory_of(800, 400, 0)
 
 
 def peak(work):

@@ -95,11 +95,10 @@ def test_leave_one_out_residuals_are_those_of_refits_with_this_tree(overlap):
         assert_allclose(solution.residuals[i], Y[i] - value, rtol=1e-7)
 
 
-@pytest.mark.slow
 def test_predictions_are_continuous_and_close_to_those_of_one_model():
-    operator, Y, _ = rows_of(n=1000, d=2, k=1)
-    path = Local(leaf_size=250).fit(operator, Y)
-    line = np.linspace([-2.0, -1.5], [2.0, 1.7], 4001)
+    operator, Y, _ = rows_of(n=500, d=2, k=1)
+    path = Local(leaf_size=125).fit(operator, Y)
+    line = np.linspace([-2.0, -1.5], [2.0, 1.7], 2001)
     values = values_of(path, operator, line)
     assert np.abs(np.diff(values, axis=0)).max() < 0.02
     exact = values_of(Ridge(path.value).fit(operator, Y), operator, line)
@@ -144,9 +143,9 @@ def test_few_directions_of_many_columns_are_found(kernel, n):
 
 
 def test_ridge_is_the_best_one_of_the_blended_errors():
-    operator, Y, weights = rows_of(n=900, noise=0.5)
+    operator, Y, weights = rows_of(n=450, d=2, noise=0.5)
     operator = KernelOperator(RBF(2.0), operator.X)  # without gradients trees are the same
-    solver = Local(leaf_size=400)
+    solver = Local(leaf_size=200)
     path = solver.fit(operator, Y, weights)
     assert path.errors[path.best] == path.errors.min() and 0 < path.best < len(path.values) - 1
     for ridge, error in zip(path.values, path.errors, strict=True):
@@ -157,7 +156,7 @@ def test_ridge_is_the_best_one_of_the_blended_errors():
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 5.0])
 def test_errors_of_a_search_are_those_of_their_ridges(noise):
-    operator, Y, weights = rows_of(n=600, noise=noise)
+    operator, Y, weights = rows_of(n=520, noise=noise)
     path = Local().fit(operator, Y, weights)
     fits = [Ridge(ridge).fit(operator, Y, weights).solution for ridge in path.values]
     assert len(fits) > 1
@@ -168,9 +167,9 @@ def test_errors_of_a_search_are_those_of_their_ridges(noise):
 @pytest.mark.parametrize("has_judges", [False, True])
 def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
     monkeypatch.setattr(_local, "CHOOSING", 100)
-    operator, Y, weights = rows_of(n=1500, noise=0.5)
+    operator, Y, weights = rows_of(n=800, noise=0.5)
     operator = KernelOperator(RBF(2.0), operator.X)  # without gradients trees are the same
-    judges = np.arange(0, 1500, 3) if has_judges else None
+    judges = np.arange(0, 800, 3) if has_judges else None
     some, samples = _local._Trials._some, []
 
     def keep(self, rng):
@@ -178,12 +177,12 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
         return samples[-1]
 
     monkeypatch.setattr(_local._Trials, "_some", keep)
-    solver = Local(leaf_size=100)
+    solver = Local(leaf_size=50)
     path = solver.fit(operator, Y, weights, judges)
     (sample,) = samples
     assert len(path.solution.details.leaves) == 64 and 8 <= len(sample.leaves) <= 32
     assert len(sample._judges) >= 100 and (judges is None or set(sample._judges) <= set(judges))
-    total = np.zeros(1500)
+    total = np.zeros(800)
     for leaf, share in zip(sample.leaves, sample._shares, strict=True):
         total[leaf] += share
     assert_allclose(total[sample._judges], 1.0)
@@ -194,21 +193,21 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
     error_of_all = relative_error(whole.among(judges), Y, weights)
     assert_allclose(path.errors[path.best], error_of_all, rtol=1e-8)
     assert path.errors[path.best] == path.errors.min()
-    monkeypatch.setattr(_local, "CHOOSING", 1500)
+    monkeypatch.setattr(_local, "CHOOSING", 800)
     exact = solver.fit(operator, Y, weights, judges)
     assert error_of_all < 1.05 * exact.errors.min()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_leaves_that_do_not_speak_for_all_choose_no_ridge(monkeypatch, seed):
-    monkeypatch.setattr(_local, "CHOOSING", 150)
+    monkeypatch.setattr(_local, "CHOOSING", 80)
     monkeypatch.setattr(_local, "FEW", 3)
-    X = np.random.default_rng(0).uniform(-1.0, 1.0, (1000, 2))  # targets vary in a corner
+    X = np.random.default_rng(0).uniform(-1.0, 1.0, (500, 2))  # targets vary in a corner
     y = np.where(X[:, 0] > 0.8, np.sin(40.0 * X[:, 0]) * np.cos(5.0 * X[:, 1]), 0.0)
     operator = KernelOperator(RBF(0.2), X)
     solver = Local(leaf_size=40, seed=seed)
     path = solver.fit(operator, y)
-    monkeypatch.setattr(_local, "CHOOSING", 1000)
+    monkeypatch.setattr(_local, "CHOOSING", 500)
     exact = solver.fit(operator, y)
     assert path.errors[path.best] < 1.05 * exact.errors.min()
 
@@ -237,15 +236,13 @@ def test_leaves_without_any_solution_get_a_jitter(monkeypatch):
 
 
 def test_few_leaves_choose_all_of_them_and_one_ridge_needs_no_search(monkeypatch):
-    operator, Y, weights = rows_of(n=600, noise=0.5)
-    for overlap in (0.1, 0.2):
-        for judges in (None, np.arange(0, 600, 5)):
-            solver = Local(leaf_size=150, overlap=overlap)
-            path = solver.fit(operator, Y, weights, judges)
-            error = relative_error(path.solution.among(judges), Y, weights)
-            assert_allclose(path.errors[path.best], error, rtol=1e-12)
+    operator, Y, weights = rows_of(n=400, noise=0.5)
+    for overlap, judges in ((0.1, None), (0.2, np.arange(0, 400, 5))):
+        path = Local(leaf_size=100, overlap=overlap).fit(operator, Y, weights, judges)
+        error = relative_error(path.solution.among(judges), Y, weights)
+        assert_allclose(path.errors[path.best], error, rtol=1e-12)
     monkeypatch.setattr(_local, "guess_ridge", None)
-    path = Local([0.1], leaf_size=60).fit(operator, Y, weights)
+    path = Local([0.1], leaf_size=40).fit(operator, Y, weights)
     assert path.value == 0.1 and len(path.errors) == 1
 
 

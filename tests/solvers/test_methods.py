@@ -95,7 +95,7 @@ def test_bad_input(method, arguments, message):
         method.fit(*arguments)
 
 
-@pytest.mark.parametrize("n", [60, 700])
+@pytest.mark.parametrize("n", [60, 520])
 @pytest.mark.parametrize("method", [Ridge, ConjugateGradient, Local])
 def test_some_rows_choose(method, n):
     """They are where targets have more noise than elsewhere."""
@@ -111,11 +111,12 @@ def test_some_rows_choose(method, n):
         for name, rows in (("judges", judges), ("others", others), ("all", None))
     }
     assert found["others"].value < found["judges"].value
+    ridges = {*found["judges"].values, *found["others"].values}
+    exact = {ridge: Ridge(ridge).fit(operator, y).solution.residuals for ridge in ridges}
     for name, rows in (("judges", judges), ("others", others)):
         path = found[name]
         for ridge, error in zip(path.values, path.errors, strict=True):
-            residuals = Ridge(ridge).fit(operator, y).solution.residuals[rows]
-            assert_allclose(error, np.mean(residuals**2) / y.var(), rtol=1e-5)
+            assert_allclose(error, np.mean(exact[ridge][rows] ** 2) / y.var(), rtol=1e-5)
         solution = path.solution
         assert len(solution.residuals) == n and solution.rows is None
         part = solution.among(rows)
