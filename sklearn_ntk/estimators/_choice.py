@@ -10,7 +10,7 @@ from .._runtime.memory import check_memory
 from ..activations import as_activation
 from ..gram import KernelOperator
 from ..solvers import Ridge
-from ..solvers._solution import relative_error
+from ..solvers._solution import relative_error, varied
 from ._checks import is_auto
 from ._features import LEARNING_COPIES, learn, project
 from ._features_of_many import can_learn_more, learn_from_more
@@ -173,7 +173,8 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps):
     n_steps : int
         How often features are learned.
     """
-    rows = np.sort(np.random.default_rng(0).permutation(len(X))[:MOST_ROWS])
+    order = np.random.default_rng(0).permutation(len(X))
+    rows = np.sort(varied(*np.split(order, [MOST_ROWS]), Y))
     X, Y, weights = take(X, rows), Y[rows], weights[rows]
 
     def candidate(kernel, features=None, optimism=1.0):

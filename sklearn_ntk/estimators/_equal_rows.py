@@ -71,7 +71,9 @@ def merge(Y, weights, group):
     if group[-1] == len(group) - 1:
         return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
     total = np.bincount(group, weights)
-    mean = np.stack([np.bincount(group, weights * y) for y in Y.T], axis=1) / total[:, None]
+    first = Y[np.unique(group, return_index=True)[1]]  # the mean of equal targets is not rounded
+    sums = [np.bincount(group, weights * y) for y in (Y - first[group]).T]
+    mean = first + np.stack(sums, axis=1) / total[:, None]
     n_pairs = len(pairs_of(Y, weights, group)[0])  # copies count once
     squares = weights @ (Y - mean[group]) ** 2
     return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)

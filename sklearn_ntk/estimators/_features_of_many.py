@@ -66,10 +66,8 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
     rows : array of shape (m,) or None
         Increasing indices of those by which the fit is to be judged; None for all.
     """
-    n_rows, n_test = _split(model, len(X))
-    order = np.random.default_rng(0).permutation(len(X))
-    rows, test = np.sort(order[:n_rows]), np.sort(order[n_rows:][:n_test])
-    if is_auto(model.features) and X.shape[1] ** 2 <= n_rows:
+    rows, test, others = _draw(*_split(model, len(X)), Y)
+    if is_auto(model.features) and X.shape[1] ** 2 <= len(rows):
         mode = "full"
     problem = take(X, rows), Y[rows], weights[rows]
     quiet, tests, features = quiet_kernel(kernel), take(X, test), None
@@ -92,7 +90,7 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
             break
         features, error = new, new_error
     is_blind = features is None or model._needs_matrix()
-    return features, None if is_blind else np.sort(order[n_rows:])
+    return features, None if is_blind else others
 
 
 def _split(model, n):
@@ -100,6 +98,23 @@ def _split(model, n):
     n_test = min(TEST_ROWS, n // 4)
     most = min(BLIND_ROWS, n // 2) if model._needs_matrix() else min(MOST_ROWS, n - n_test)
     return rows_that_fit(model, most), n_test
+
+
+def _draw(n_rows, n_test, Y):
+    """Rows by chance that teach features, some of the others, and all of these, in their order.
+
+    Where a target is constant on the first or the second, the rows of other values are dealt out.
+    """
+    order = np.random.default_rng(0).permutation(len(Y))
+    teaches, is_test = np.zeros((2, len(Y)), dtype=bool)
+    teaches[order[:n_rows]] = is_test[order[n_rows:][:n_test]] = True
+    for column in Y.T:
+        for part in (column[teaches], column[is_test]):
+            if np.all(part == part[0]):
+                unlike = order[column[order] != part[0]]
+                teaches[unlike] = np.arange(len(unlike)) % 2 == 0
+                is_test[unlike] = ~teaches[unlike]
+    return tuple(map(np.flatnonzero, (teaches, is_test, ~teaches)))
 
 
 def _fit(model, kernel, features, problem):

@@ -120,7 +120,7 @@ class ConjugateGradient(NamedTuple):
             )
         rng = np.random.default_rng([self.seed, 1])
         judges = read_judges(judges, n)
-        part = operator, Y, weights, (rows := part_of(n, rng, judges))
+        part = operator, Y, weights, (rows := part_of(Y, rng, judges))
         if is_given:
             path = Path(ridges, np.empty(0), 0, None)
         else:

@@ -120,7 +120,7 @@ class Local(NamedTuple):
         rng, rng_of_tree = (np.random.default_rng([self.seed, part]) for part in range(2))
         guess = 0
         if len(ridges) > 1:
-            guess = guess_ridge(ridges, *problem, part_of(len(Y), rng, judges), self.error, judges)
+            guess = guess_ridge(ridges, *problem, part_of(Y, rng, judges), self.error, judges)
 
         def directions(rows):
             if len(rows) > SAMPLE:
@@ -209,7 +209,7 @@ class _Trials:
     def _guess(self, ridges, rng):
         """Index of the best ridge for rows of one of the leaves."""
         leaf, judges = self.leaves[len(self.leaves) // 2], self._judges
-        rows = leaf[part_of(len(leaf), rng, places(leaf, judges))]
+        rows = leaf[part_of(self._Y[leaf], rng, places(leaf, judges))]
         return guess_ridge(ridges, *self._problem, rows, self._solver.error, judges)
 
     def _descend(self, ridges, start):

@@ -11,9 +11,10 @@ from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
 from ..gram._operator import chunks, fold_here
+from ._factors import moments
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
-from ._solution import Path, descend, read_index, read_problem, relative_error
+from ._solution import Path, descend, read_index, read_problem, relative_error, varied
 from ._sums import Basis, Fit, Held, Sums
 
 MOST_CENTERS = 2000
@@ -31,8 +32,8 @@ class Centers(NamedTuple):
 
     ``rows`` (m,) are those that are centres, or None if they are other ones. ``basis`` are their
     functions, and ``fit`` has the coefficients of these, for one of the ``ridges``. ``sums`` are
-    those of all rows so far, see `Basis.summands`, and ``held`` are rows that choose the ridge; all
-    three are None before the first rows.
+    those of all rows so far, see `Basis.summands`, with targets minus ``shift`` (k,), and ``held``
+    are rows that choose the ridge; all four are None before the first rows.
     """
 
     rows: np.ndarray | None
@@ -41,6 +42,7 @@ class Centers(NamedTuple):
     sums: Sums | None = None
     held: Held | None = None
     fit: Fit | None = None
+    shift: np.ndarray | None = None
 
 
 @value
@@ -108,7 +110,7 @@ class Nystroem(NamedTuple):
         operator, Y, weights = read_problem(operator, Y, weights)
         ridges, _ = read_ridges(self.ridges, operator, weights)
         n, rng = len(Y), np.random.default_rng(self.seed)
-        m, held_rows, candidates = self._plan(n, rng)
+        m, held_rows, candidates = self._plan(Y, rng)
         is_all = m == n and isinstance(self.centers, str)
         check_memory(
             8.0 * m * (4.0 * m + len(held_rows)) + 16.0 * 2**23,
@@ -148,13 +150,14 @@ class Nystroem(NamedTuple):
         basis, n = centers.basis, len(Y)
         apart = np.arange(n) if apart is None else apart
         if held_rows is None:
-            held_rows = _rows_to_hold(centers.held, apart, n)
+            held_rows = _rows_to_hold(centers.held, apart, Y)
+        shift = moments(Y, weights)[0] if centers.shift is None else centers.shift
         progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
 
         def pieces():
             for rows in chunks(n, basis.n_centers):
                 rows = np.arange(n)[rows]
-                yield blocks(rows), Y[rows], weights[rows]
+                yield blocks(rows), Y[rows] - shift, weights[rows]
                 progress.add(len(rows))
 
         sums = fold(partial(Sums.over, basis=basis, k=Y.shape[1]), pieces(), Sums.joined)
@@ -169,18 +172,18 @@ class Nystroem(NamedTuple):
         first = len(centers.ridges) // 2  # or that of the rows before, which carries over
         if centers.fit is not None:
             first = int(np.searchsorted(centers.ridges, centers.fit.ridge))
-        problem = centers.ridges, basis.whitened(sums), basis, held, self.error
-        path, fit = _choose_ridge(*problem, first)
-        details = centers._replace(sums=sums, held=held, fit=fit)
+        problem = basis.whitened(sums), shift, basis, held, self.error
+        path, fit = _choose_ridge(centers.ridges, *problem, first)
+        details = centers._replace(sums=sums, held=held, fit=fit, shift=shift)
         return path._replace(solution=path.solution._replace(details=details))
 
-    def _plan(self, n, rng):
+    def _plan(self, Y, rng):
         """Number of centres, rows by which to choose a ridge, and the candidates for centres."""
         if isinstance(self.centers, str) and self.centers not in ("uniform", "rpcholesky"):
             raise ValueError(
                 f"centers must be 'uniform', 'rpcholesky' or rows; got {self.centers!r}."
             )
-        is_given = not isinstance(self.centers, str)
+        n, is_given = len(Y), not isinstance(self.centers, str)
         n_held = min(n // HELD_SHARE, HELD)
         if is_given:
             m = len(read_index(self.centers, n, "centers"))
@@ -195,11 +198,12 @@ class Nystroem(NamedTuple):
             )
         every = np.arange(n)
         if n - m < max(n_held, 1):  # nearly exact, so that all rows are alike
-            return m, every if n <= HELD else np.sort(rng.permutation(n)[:HELD]), every
+            order = every if n <= HELD else rng.permutation(n)
+            return m, np.sort(varied(*np.split(order, [HELD]), Y)), every
         rows = rng.permutation(n)
         if is_given:
             rows = rows[~np.isin(rows, self.centers)]
-        held_rows = np.sort(rows[: max(n_held, 1)])
+        held_rows = np.sort(varied(*np.split(rows, [max(n_held, 1)]), Y))
         return m, held_rows, np.setdiff1d(every, held_rows)
 
     def _choose(self, operator, m, rows, rng):
@@ -213,20 +217,23 @@ class Nystroem(NamedTuple):
         return rows[np.sort(pivots)]
 
 
-def _rows_to_hold(held, apart, n):
-    """Which of n rows choose the ridge, too, of those that are no centres, besides `Held` ones."""
+def _rows_to_hold(held, apart, Y):
+    """Which rows choose the ridge, too, of those that are no centres, besides `Held` ones."""
+    n = len(Y)
     if held is None and len(apart) < max(1, n // HELD_SHARE):  # nearly exact: all are alike
         apart = np.arange(n)
     n_left = HELD if held is None else max(0, HELD - np.sum(~held.are_centers))
-    return apart[np.linspace(0, len(apart) - 1, min(len(apart), (n_left + 1) // 2)).astype(int)]
+    places = np.linspace(0, len(apart) - 1, min(len(apart), (n_left + 1) // 2)).astype(int)
+    rows = apart[places]
+    return rows if held is not None else np.sort(varied(rows, np.delete(apart, places), Y))
 
 
-def _choose_ridge(ridges, sums, basis, held, error, first):
+def _choose_ridge(ridges, sums, shift, basis, held, error, first):
     """`Path` over ridges by the error of `Held` rows, from the first one, and the best `Fit`."""
     errors, fits, solutions = {}, {}, {}
 
     def solve(place):
-        fit = fits[place] = Fit.solve(sums, ridges[place])
+        fit = fits[place] = Fit.solve(sums, ridges[place], shift)
         solutions[place] = None if fit is None else fit.solution(basis, held)
 
     def try_each(places):

@@ -1,10 +1,10 @@
-"""The ridge of some of the rows, where searches among ridges for all of them begin."""
+"""Some of many rows, and their best ridge, where searches among ridges for all of them begin."""
 
 import numpy as np
 
 from .._runtime.threads import run_apart
 from ._ridge import Ridge
-from ._solution import places, relative_error
+from ._solution import places, relative_error, varied
 
 GUESS_ROWS = 3500
 """Rows whose best ridge, by exact leave-one-out errors, is where searches for more rows begin."""
@@ -19,12 +19,12 @@ def guess_ridge(ridges, operator, Y, weights, rows, error, judges=None):
     return int(np.flatnonzero(ridges == path.value)[0])
 
 
-def part_of(n, rng, judges=None):
-    """Indices of `GUESS_ROWS` of n rows, by chance, of the ``judges`` first."""
-    order = rng.permutation(n)
+def part_of(Y, rng, judges=None):
+    """Indices of `GUESS_ROWS` rows by chance, of the ``judges`` first; targets vary on them."""
+    order = rng.permutation(len(Y))
     if judges is not None:
         order = order[np.argsort(~np.isin(order, judges), kind="stable")]
-    return np.sort(order[:GUESS_ROWS])
+    return np.sort(varied(order[:GUESS_ROWS], order[GUESS_ROWS:], Y))
 
 
 def fit_part(ridges, operator, Y, weights, rows, error=relative_error, judges=None):

@@ -20,6 +20,7 @@ from ._solution import (
     read_problem,
     read_values,
     relative_error,
+    varied,
 )
 
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
@@ -204,6 +205,7 @@ class _Trials:
         n = len(self._K)
         n_rows = min(n, max(SUBSET_ROWS, round(SUBSET_SHARE * n)))
         rows = np.linspace(0, n - 1, n_rows).astype(int)
+        rows = np.sort(varied(rows, np.setdiff1d(np.arange(n), rows), self._Y))
         K = ArrayOperator(self._K).block(rows, rows)
         block = (K, self._Y[rows], self._root[rows])
         subset = _Trials(*block, self._ridges, self._error, places(rows, self._judges))

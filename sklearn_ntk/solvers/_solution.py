@@ -12,6 +12,9 @@ from .._runtime.device import on_host
 from ..gram import ArrayOperator, GramOperator
 from ._factors import sizes, variances
 
+UNLIKE = 2
+"""Rows that `varied` adds for a column, at most."""
+
 
 class Solution(NamedTuple):
     """A function of the kernel plus a constant, fitted to k columns of targets of n rows.
@@ -141,6 +144,18 @@ def places(rows, judges):
         return None
     found = np.flatnonzero(np.isin(rows, judges))
     return found if len(found) else None
+
+
+def varied(rows, others, Y):
+    """Indices of rows, and of a few others if a column of Y is constant on the rows alone.
+
+    Errors of constant targets are rounding, which must not choose.
+    """
+    for column in Y.T:
+        if len(rows) and np.all(column[rows] == column[rows[0]]):
+            unlike = others[column[others] != column[rows[0]]][:UNLIKE]
+            rows, others = np.append(rows, unlike), others[~np.isin(others, unlike)]
+    return rows
 
 
 def read_values(values, name, may_be_infinite=False):

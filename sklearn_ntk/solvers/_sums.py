@@ -171,8 +171,11 @@ class Fit(NamedTuple):
     ridge: float
 
     @classmethod
-    def solve(cls, sums, ridge):
-        """`Fit` to whitened sums, or None if the matrix is not positive definite."""
+    def solve(cls, sums, ridge, shift=0.0):
+        """`Fit` to whitened sums, or None if the matrix is not positive definite.
+
+        ``shift`` (k,) was subtracted from the targets.
+        """
         mean = sums.ones / sums.weight
         A = sums.outer - np.outer(sums.ones, mean)
         A[np.diag_indices_from(A)] += ridge
@@ -181,7 +184,8 @@ class Fit(NamedTuple):
         if factor is None or factor.condition(norm) > SINGULAR:
             return None
         coef = factor.solve(sums.cross - np.outer(mean, sums.targets))
-        return cls(coef, sums.targets / sums.weight - mean @ coef, factor, mean, sums.weight, ridge)
+        intercept = shift + sums.targets / sums.weight - mean @ coef
+        return cls(coef, intercept, factor, mean, sums.weight, ridge)
 
     def half(self, Z):
         """``L^-1 (z - mean)`` (p, m) of rows with these values of the functions."""

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from .._runtime.memory import check_memory
 from ..gram._operator import chunks
-from ._factors import variances
+from ._factors import moments, variances
 from ._ridge import Ridge
 
 TIED = 0.05
@@ -204,9 +204,9 @@ def _outer_gradients(operator, Y, weights, ridge, stds):
         return None
     d = X.shape[1]
     check_memory(16.0 * d * d, f"Splitting rows of {d} columns", "take fewer columns")
+    mean, spread = moments(Y, weights)
+    Y = np.where(spread > 0.0, Y - mean, 0.0) / np.sqrt(np.where(spread > 0.0, spread, 1.0))
     dual = _dual(operator, Y, weights, float(ridge))
-    spread = variances(Y, weights)
-    dual = dual / np.sqrt(np.where(spread > 0.0, spread, 1.0))
     M = np.zeros((d, d))
     for rows in chunks(len(X), dual.size // len(X) * d):
         try:

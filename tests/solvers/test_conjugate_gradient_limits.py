@@ -74,7 +74,7 @@ def test_the_best_ridge_of_some_rows_is_that_of_all(monkeypatch, unsure):
     operator, Y, weights = rows_of(n=300, noise=0.3)
     solver = ConjugateGradient(seed=3)
     path = solver.fit(operator, Y, weights)
-    rows = _part.part_of(300, np.random.default_rng([3, 1]))
+    rows = _part.part_of(Y, np.random.default_rng([3, 1]))
     values = Ridge().fit(operator, Y, weights).values
     part = Ridge(values).fit(operator.take(rows), Y[rows], weights[rows])
     assert path.value == part.value
