@@ -10,10 +10,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from .._runtime.check import is_number
 from .._runtime.device import on_host
 from ..solvers._scoring import logits
 from ..solvers._units import normalise
-from ._losses import loss_of
+from ._losses import fitted_loss
 from ._places import where_rows_are
 
 
@@ -39,6 +40,21 @@ def class_targets(y, weights, name):
             f"rows of another one."
         )
     return classes, _indicators(y, classes)
+
+
+def given_classes(classes):
+    """Increasing classes of a first part; raises ValueError if they are no labels."""
+    try:
+        found = np.unique(classes)
+        is_missing = found.dtype.kind == "f" and np.any(np.isnan(found))
+    except TypeError:  # of labels that have no order
+        is_missing = True
+    if is_missing:
+        raise ValueError(
+            f"classes must be numbers or strings, none of them missing; got {classes!r}: drop what "
+            f"is missing."
+        )
+    return found
 
 
 def targets_of(y, weights, classes, class_weight):
@@ -70,8 +86,7 @@ def weigh_classes(class_weight, classes, y, weights):
     if class_weight is None:
         return weights
     if isinstance(class_weight, dict):
-        factors = np.array(list(class_weight.values()), dtype=float)
-        if not np.all(np.isfinite(factors)) or np.any(factors < 0.0):
+        if not all(is_number(factor) and factor >= 0.0 for factor in class_weight.values()):
             raise ValueError(f"class_weight must have finite weights >= 0; got {class_weight}.")
     if class_weight == "balanced":  # the weights of each class get the same sum
         shares = normalise(weights)[0]
@@ -95,7 +110,7 @@ def weigh_classes(class_weight, classes, y, weights):
 
 def _has_probabilities(model):
     """True, or AttributeError if the loss of a classifier gives no probabilities."""
-    refusal = loss_of(model).refusal
+    refusal = fitted_loss(model).refusal
     if refusal:
         raise AttributeError(refusal)
     return True
@@ -136,7 +151,7 @@ class ScoreClassifier(ClassifierMixin):
         array of shape (n_samples,)
         """
         check_is_fitted(self)
-        return loss_of(self).labels(self, X)
+        return fitted_loss(self).labels(self, X)
 
     def score(self, X, y, sample_weight=None):
         """Share of the rows that `predict` labels correctly, by weight.

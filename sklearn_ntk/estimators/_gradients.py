@@ -9,7 +9,7 @@ from ..engines._work import active
 from ..gram._operator import placed
 from ._checks import check_takes, kind_of
 from ._features import gradients, project
-from ._losses import loss_of
+from ._losses import fitted_loss
 from ._places import device_of, read_new, where_rows_are
 
 
@@ -137,10 +137,10 @@ class ClassifierGradients(Gradients):
             whose scores are counts.
         """
         check_is_fitted(self)
-        found = self._gradients(X, loss_of(self).coefficients(self))
+        found = self._gradients(X, fitted_loss(self).coefficients(self))
         return found[:, 0] if len(self.classes_) == 2 else found
 
     def _functions(self):
         """Units (k,) of the scores, ones, and their coefficients (n_distinct, k)."""
         n_scores = 1 if len(self.classes_) == 2 else len(self.classes_)
-        return np.ones(n_scores), loss_of(self).coefficients(self)
+        return np.ones(n_scores), fitted_loss(self).coefficients(self)

@@ -13,7 +13,7 @@ from ..gram._operator import chunks, placed
 from ..solvers import Ridge
 from ._choice_of_solver import check_solve
 from ._logistic import NewtonSteps
-from ._losses import loss_of
+from ._losses import fitted_loss
 from ._observations import observe
 from ._places import read_new, where_rows_are
 from ._stages import check_exact, check_rows_kept
@@ -176,14 +176,14 @@ class ClassifierInfluence(Influence):
     """Influences on the scores of `NTKClassifier`."""
 
     def _influences(self, X):
-        loss = loss_of(self)
+        loss = fitted_loss(self)
         if loss.is_squares:
             Y, weights, ridge, *method = self._problem
             return _of_squares(self, X, Y, weights, ridge, self.training_time_, *method)
         if not loss.is_curved or self.training_time_ is not None:
             raise ValueError(
                 f"influence needs loss='squared_error', for which it is exact, or 'log_loss' "
-                f"without a training_time; got loss={self.loss!r} and "
+                f"without a training_time; got loss={self._loss!r} and "
                 f"training_time={self.training_time!r}: take one of these."
             )
         return _of_log_loss(self, X)

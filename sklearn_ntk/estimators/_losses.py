@@ -13,6 +13,7 @@ from .._runtime.threads import run_apart
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers import Path, Solution
+from ..solvers._factors import sizes
 from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
@@ -23,6 +24,9 @@ from ._squares import fitted_ridges, given_alpha, method_of
 
 MOST_STEPS = 1_000_000
 """Most iterations of a support vector machine; it takes about ten times the number of rows."""
+
+DIGITS = 10
+"""Digits by which rows are ranked, so that rounding does not."""
 
 LARGEST_C = 1e100
 """Replaces an infinite C, as libsvm needs a number; the kernel is scaled to about one."""
@@ -82,7 +86,7 @@ class Loss:
         """What trains on the Gram matrix of the training rows, and the targets (n, k)."""
         raise ValueError(
             f"Stages of the training need loss='squared_error' or 'log_loss'; got "
-            f"loss={model.loss!r}."
+            f"loss={model._loss!r}."
         )
 
     def scores(self, model, X):
@@ -171,7 +175,7 @@ class LogLoss(Loss):
             root = _logistic.make_root(K, shares, weights)
             if alpha is None:
                 ridges = default_ridges(K, weights, len(K))[::2]
-                ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(model, len(K)))
+                ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(K))
                 best = errors.argmin()
             coefficients = _logistic.solve(root, ridges[best])
             dual, constant = _logistic.dual_of(root, coefficients, ridges[best])
@@ -203,7 +207,7 @@ class Hinge(Loss):
     def fit(self, model, rows):
         K, codes = rows.matrix(), shares_of(rows.targets).argmax(axis=1)
         # equal rows of one class are merged, in an order that does not depend on that of the rows
-        ranks = _ranks(model, len(K))
+        ranks = _ranks(K)
         pairs = [ranks[rows.group], codes]
         (pair_ranks, pair_codes), inverse = np.unique(pairs, axis=1, return_inverse=True)
         group = np.argsort(ranks)[pair_ranks]
@@ -247,6 +251,11 @@ def loss_of(model):
     return LOSSES.get(name if isinstance(name, str) else None, LOSSES["squared_error"])
 
 
+def fitted_loss(model):
+    """Loss that a classifier was fitted by, whatever its parameter is by now."""
+    return LOSSES.get(vars(model).get("_loss")) or loss_of(model)
+
+
 def _copied(K):
     """A Gram matrix as an array of NumPy, a copy if it is on a GPU."""
     if is_on_device(K):
@@ -255,9 +264,13 @@ def _copied(K):
     return on_host(K)
 
 
-def _ranks(model, n):
-    """Ranks (n,) of the distinct rows by `ranks_of`; for a precomputed kernel, their order."""
-    return np.arange(n) if model.kernel_ is None else ranks_of(on_host(model.X_fit_))
+def _ranks(K):
+    """Ranks (n,) of the rows of a Gram matrix, whatever their order and that of the columns of X.
+
+    Rows of equal variance that are as close to all others stay in their order.
+    """
+    sides = np.column_stack([K.sum(axis=1), K.diagonal()])
+    return ranks_of(np.round(sides / sizes(sides), DIGITS))
 
 
 def _standardise(K):

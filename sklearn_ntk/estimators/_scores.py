@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ._losses import loss_of
+from ._losses import fitted_loss
 from ._places import where_rows_are
 from ._stages import stages
 
@@ -31,7 +31,7 @@ class Scores:
             classes that each wins against, as in `sklearn.svm.SVC`.
         """
         check_is_fitted(self)
-        return loss_of(self).scores(self, X)
+        return fitted_loss(self).scores(self, X)
 
     @one_notice()
     @where_rows_are
@@ -65,7 +65,7 @@ class Scores:
         True
         True
         """
-        loss = loss_of(self)
+        loss = fitted_loss(self)
         found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
         return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
 
@@ -84,4 +84,4 @@ class Scores:
         array of shape (n_samples,)
         """
         found = map(on_host, self.staged_decision_function(X, times))
-        return (loss_of(self).best(self, scores) for scores in found)
+        return (fitted_loss(self).best(self, scores) for scores in found)

@@ -15,7 +15,7 @@ from ._base import all_or_nothing
 from ._checks import check_weights
 from ._choice import choose, kernels_of, learn_features
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
-from ._classes import read_classes, targets_of
+from ._classes import given_classes, read_classes, targets_of
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._features import project
@@ -38,10 +38,11 @@ class RegressorStreams:
     def partial_fit(self, X, y, sample_weight=None):
         """Fit the network to a part of the data, and to all parts before.
 
-        The first call chooses the network, its features, and the centres, as `fit` does by
-        ``solver="nystroem"``; the rows of later calls are added to sums, in memory that stays the
-        same. For ridge regression with the kernel of rows; ``solver`` must be "nystroem" or "auto".
-        A fit by another solver is replaced, with a warning.
+        The first call chooses the network, its features, the centres, and the ridges to try, one
+        if ``alpha`` is given, as `fit` does by ``solver="nystroem"``; the rows of later calls are
+        added to sums, in memory that stays the same. For ridge regression with the kernel of rows;
+        ``solver`` must be "nystroem" or "auto". A fit by another solver is replaced, with a
+        warning.
 
         Parameters
         ----------
@@ -169,10 +170,10 @@ class ClassifierStreams:
             warn_if_fitted(self)
             return self._fit(X, y, sample_weight, classes)
         X, y, weights = self._read(X, y, sample_weight, reset=False)
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+        if classes is not None and not np.array_equal(given_classes(classes), self.classes_):
             raise ValueError(
                 f"classes must be those of the first part, {self.classes_.tolist()}; got "
-                f"{np.unique(classes).tolist()}."
+                f"{given_classes(classes).tolist()}."
             )
         targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
         path = absorb(self, X, targets, scaled(weights, -self._unit))
@@ -195,7 +196,7 @@ class ClassifierStreams:
             name = type(self).__name__
             self.classes_, targets, weights = read_classes(y, weights, self.class_weight, name)
         else:
-            self.classes_ = np.unique(classes)
+            self.classes_ = given_classes(classes)
             targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
         for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
             delattr(self, name)
@@ -213,7 +214,7 @@ class ClassifierStreams:
             self.features_, self.X_fit_ = features, project(X, features)
             rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))
         attributes = loss.fit(self, rows)
-        vars(self).update(attributes, _of_loss=tuple(attributes))
+        vars(self).update(attributes, _of_loss=tuple(attributes), _loss=self.loss)
         return self
 
     def _check_leaves(self):

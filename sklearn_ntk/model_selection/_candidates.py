@@ -218,13 +218,12 @@ def _merged(problem, rows):
 
 
 def left_out(predictions, problem):
-    """Distinct rows that some fold leaves out: indices (n,), predictions, targets, weights.
+    """Rows that some fold leaves out: indices (n,), predictions, targets, weights.
 
-    Predictions of m candidates have shape (m, n, k).
+    Predictions of m candidates have shape (m, n, k). Equal rows may be in different folds.
     """
-    known = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
-    rows, (Y, weights) = _merged(problem, known)
-    return rows, predictions[:, rows], Y, weights
+    rows = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
+    return rows, predictions[:, rows], problem.Y[rows], problem.weights[rows]
 
 
 # --- Several candidates ---------------------------------------------------------------------------

@@ -33,7 +33,12 @@ def folds_of(search, X, y, kept, groups):
     index[kept] = np.arange(len(kept))
     rows = np.empty((len(X), 0)) if is_on_device(X) else X  # splitters want NumPy's
     folds = splitter.split(rows, y, groups)
-    folds = [(index[train], index[test]) for train, test in folds]
+    try:
+        folds = [(index[train], index[test]) for train, test in folds]
+    except IndexError as error:
+        raise ValueError(
+            f"cv must give indices of the {len(X)} rows: {error}; take a splitter for these rows."
+        ) from None
     folds = [(train[train >= 0], test[test >= 0]) for train, test in folds]
     if not folds or not all(len(train) and len(test) for train, test in folds):
         raise ValueError(

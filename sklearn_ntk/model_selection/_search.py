@@ -22,7 +22,7 @@ from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
 from ..estimators._places import moved, read_new, take, where_rows_are
-from ..solvers._scoring import SCORES, restore
+from ..solvers._scoring import SCORES, outputs_that_vary, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
 from ._candidates import SelectionProblem, combine, complete, device_of, evaluate, place_of_best
@@ -170,7 +170,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         results = {"params": params}
         for name in dict.fromkeys(name for point in params for name in point):
             results[f"param_{name}"] = column(name, params)
-        units = (problem.exponent, problem.n_distinct, problem.Y.shape[1])
+        n_outputs = len(outputs_that_vary(problem.Y, problem.weights))
+        units = (problem.exponent, problem.n_distinct, n_outputs)
         if self.cv is not None:
             by_fold = restore(self.scoring, scores, *units).T
             results |= {f"split{k}_test_score": fold for k, fold in enumerate(by_fold)}

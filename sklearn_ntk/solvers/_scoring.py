@@ -40,7 +40,7 @@ def spread(shares):
 
 
 def ranks_of(X):
-    """Rank (n,) of each distinct row in lexicographic order, whatever the order of the rows."""
+    """Rank (n,) of each row in lexicographic order, whatever the order of the rows."""
     return np.argsort(np.lexsort(X.T))
 
 
@@ -119,13 +119,21 @@ def neg_gcv(scores, targets, weights, fit):
 def log_marginal_likelihood(scores, targets, weights, fit):
     """Restricted log marginal likelihood at the most likely amplitude, summed over outputs.
 
-    "Restricted": the constant is eliminated. Merged equal rows enter with their means.
+    "Restricted": the constant is eliminated. Merged equal rows enter with their means. Constant
+    outputs, of which any amplitude is as likely as a smaller one, do not count.
     """
-    left_out, own, _ = fit
+    left_out, own, own_weights = fit
+    varies = outputs_that_vary(own, own_weights)
+    own, dual = own[:, varies], left_out.dual[:, varies]
     (n, n_outputs), size = own.shape, sizes(own)
-    squares = np.maximum((own / size * (left_out.dual / size)).sum(axis=0), np.finfo(float).tiny)
+    squares = np.maximum((own / size * (dual / size)).sum(axis=0), np.finfo(float).tiny)
     spread = np.log(2.0 * np.pi * squares / max(n - 1, 1)) + 2.0 * np.log(size) + 1.0
     return -0.5 * ((n - 1) * spread.sum() + n_outputs * left_out.log_determinant)
+
+
+def outputs_that_vary(targets, weights):
+    """Indices of the columns of targets that are not constant."""
+    return np.flatnonzero(variances(targets / sizes(targets), weights))
 
 
 SCORES = {
@@ -154,7 +162,10 @@ for leaving out one row in closed form only (``cv=None``)."""
 
 
 def restore(scoring, scores, exponent, n, n_outputs):
-    """Scores for targets times ``2**exponent``, from those of n distinct rows of targets."""
+    """Scores for targets times ``2**exponent``, from those of n distinct rows of targets.
+
+    ``n_outputs`` is the number of outputs that vary.
+    """
     if scoring in OF_SQUARES:
         return scaled(scores, 2 * exponent)
     if scoring == "log_marginal_likelihood":

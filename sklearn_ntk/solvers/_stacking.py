@@ -90,10 +90,10 @@ def mix_classes(scores, Y, weights, temperature, X):
     Least squares on indicators masks a class that lies between others; multinomial logistic
     regression on its scores finds it. A penalty draws A to the identity, and is chosen by the log
     loss in folds; the identity is returned if no penalty has a smaller one. The folds depend on the
-    rows ``X`` but not on their order.
+    rows ``X``, and of equal ones on their targets, but not on their order.
     """
     k = scores.shape[1]
-    tests = class_folds(shares_of(Y), ranks_of(X))
+    tests = class_folds(shares_of(Y), ranks_of(np.column_stack([Y, X])))
     if len(tests) < 2:
         return np.eye(k)
     data = scores / temperature, spread(Y), weights / weights.mean()

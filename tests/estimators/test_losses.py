@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_iris, load_wine, make_blobs
+from sklearn.datasets import load_iris, load_wine, make_blobs, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import scale
@@ -216,6 +216,45 @@ def test_nothing_is_left_of_another_loss():
     assert vars(model).keys() == vars(NTKClassifier("ntk").fit(X, y)).keys()
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_what_is_fitted_keeps_its_loss(loss):
+    X, y = data()
+    model = NTKClassifier("ntk", loss=loss, features=None, alpha=1.0).fit(X, y)
+
+    def found():
+        stage = next(iter(model.staged_decision_function(X[:3], [10.0])))
+        results = [stage, model.influence(X[:2]), model.predict_gradient(X[:2])]
+        return [*results, model.predict(X), model.predict_proba(X)]
+
+    expected = found()
+    for other in ("hinge", "log_loss", "squared_error"):
+        model.set_params(loss=other)
+        for one, same in zip(found(), expected, strict=True):
+            assert_array_equal(one, same)
+
+
+def test_hinge_stays_hinge():
+    X, y = data()
+    model = NTKClassifier("ntk", loss="hinge").fit(X, y)
+    expected = model.decision_function(X)
+    model.set_params(loss="squared_error")
+    assert_array_equal(model.decision_function(X), expected)
+    assert not hasattr(model, "predict_proba")
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_ridge_of_the_log_loss_does_not_depend_on_any_order(seed):
+    X, y = make_classification(
+        83, 6, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.15, random_state=seed
+    )
+    X, rows = scale(X), np.random.default_rng(0).permutation(83)
+    model = NTKClassifier("ntk", loss="log_loss", features=None, squash=None)
+    other = NTKClassifier("precomputed", loss="log_loss")
+    fits = [model.fit(X, y).alpha_, model.fit(-X[:, ::-1], y).alpha_]
+    fits += [other.fit(KERNEL(X[order]), y[order]).alpha_ for order in (slice(None), rows)]
+    assert_allclose(fits, fits[0], rtol=1e-9)
+
+
 def test_log_loss_needs_a_ridge():
     with pytest.raises(ValueError, match="needs alpha > 0"):
         NTKClassifier("ntk", loss="log_loss", alpha=0.0).fit(*data())
@@ -277,6 +316,7 @@ def test_balance_moves_the_boundary():
         ({"class_weight": "even"}, "'class_weight' parameter"),
         ({"class_weight": {7: 1.0}}, "are not in class_weight"),
         ({"class_weight": {0: -1.0, 1: 1.0, 2: 1.0}}, "finite weights >= 0"),
+        ({"class_weight": {0: "1", 1: 1.0, 2: 1.0}}, "finite weights >= 0"),
         ({"class_weight": {0: np.nan, 1: 1.0, 2: 1.0}}, "finite weights >= 0"),
         ({"class_weight": {0: 1.0, 1: 0.0, 2: 0.0}}, "leave at least two classes"),
     ],

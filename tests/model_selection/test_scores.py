@@ -14,6 +14,7 @@ from sklearn.model_selection import (
     GroupKFold,
     KFold,
     LeaveOneOut,
+    PredefinedSplit,
     ShuffleSplit,
     cross_val_predict,
 )
@@ -27,6 +28,35 @@ def line(search, **params):
 
 
 # --- Scores ---------------------------------------------------------------------------------------
+
+
+def test_likelihood_of_constant_outputs_does_not_count():
+    X, y = numbers(40)
+    y = y + np.random.default_rng(0).normal(size=40)
+    options = {"scoring": "log_marginal_likelihood", "combine": None}
+    one, more = (
+        NTKRegressorCV({"depth": [1, 2, 3]}, **options).fit(X, targets)
+        for targets in (y, np.column_stack([y, np.ones(40), np.full(40, 0.1)]))
+    )
+    assert one.best_params_ == more.best_params_
+    assert_allclose(more.best_score_, one.best_score_)
+
+
+@pytest.mark.parametrize("cls", [NTKRegressorCV, NTKClassifierCV])
+def test_equal_rows_in_different_folds_may_have_any_order(cls):
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(30, 3)), 2, axis=0)
+    y = X[:, 0] + 0.7 * rng.normal(size=60)
+    y = np.digitize(y, [-0.5, 0.5]) if cls is NTKClassifierCV else y
+    fold, order = rng.integers(0, 4, 60), rng.permutation(60)
+    fits = [
+        cls({"depth": [1, 2, 3]}, cv=PredefinedSplit(fold[rows])).fit(X[rows], y[rows])
+        for rows in (np.arange(60), order)
+    ]
+    assert_allclose(fits[0].weights_, fits[1].weights_, atol=1e-8)
+    method = "predict_proba" if cls is NTKClassifierCV else "predict"
+    found, expected = (getattr(fit, method)(X) for fit in fits)
+    assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -142,6 +142,13 @@ def test_folds_without_rows(cv):
         NTKRegressorCV({"depth": [1]}, cv=cv).fit(X, y, np.arange(30) > 9.0)
 
 
+@pytest.mark.parametrize("test", [[30], [0.5]], ids=["beyond", "no indices"])
+def test_folds_of_other_rows(test):
+    X, y = numbers()
+    with pytest.raises(ValueError, match="cv must give indices of the 30 rows"):
+        NTKRegressorCV({"depth": [1]}, cv=[(np.arange(20), np.array(test))]).fit(X, y)
+
+
 def test_columns_of_a_frame_must_be_those_of_the_fit():
     X, y = numbers()
     frame = pd.DataFrame(X, columns=list("abcdefghij"))
