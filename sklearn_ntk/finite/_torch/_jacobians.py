@@ -6,7 +6,7 @@ import torch
 from torch.func import functional_call, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ._record import read_outputs
+from ._record import called, read_outputs
 
 
 def jacobians(model, rows, seeds, parameters, chunk):
@@ -17,7 +17,7 @@ def jacobians(model, rows, seeds, parameters, chunk):
     """
 
     def functions(chosen, row):
-        outputs = functional_call(model, chosen, (row[None],))
+        outputs = functional_call(model, chosen, (row[None].clone(),))
         return seeds @ read_outputs(outputs, 1)[0]
 
     detached = {name: each.detach() for name, each in parameters.items()}
@@ -39,7 +39,7 @@ def by_rows(model, rows, seeds, parameters):
 def _of_row(model, row, seeds, parameters):
     """Gradients (r, P) of one row, a backward pass for each function."""
     with torch.enable_grad():
-        functions = seeds @ read_outputs(model(row), 1)[0]
+        functions = seeds @ called(model, row)[0]
         found = [gradients(each, parameters.values()) for each in functions]
     return torch.stack([torch.cat([real(part).ravel() for part in each]) for each in found])
 

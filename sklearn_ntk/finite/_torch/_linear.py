@@ -9,8 +9,10 @@ from torch.func import functional_call, jvp
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from ._jacobians import gradients
+from ._refusals import refuse_hooks
 from ._state import copied, plain, put_back, tensors
 
 with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
@@ -71,6 +73,7 @@ class Linearized(nn.Module):
                 f"Linearized needs trained parameters; got {type(module).__name__} with none: set "
                 f"requires_grad of some."
             )
+        refuse_hooks({n: each for n, each in module.named_parameters() if each.requires_grad})
         self.base.requires_grad_(False)
         # in forward mode, torch takes the vector for padding as trained, and backwards it does not
         self._is_compared = False
@@ -91,7 +94,8 @@ class Linearized(nn.Module):
         start = {name: start[name] for name in rates}
 
         def outputs(parameters):
-            found = functional_call(self.base, parameters, inputs, named)
+            own = tree_map_only(torch.Tensor, torch.clone, (inputs, named))
+            found = functional_call(self.base, parameters, *own)
             if not isinstance(found, torch.Tensor):
                 raise TypeError(
                     f"Linearized needs a module that returns a tensor; got {type(found).__name__}: "

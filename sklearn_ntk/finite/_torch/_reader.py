@@ -5,17 +5,17 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import nn
 
 from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
 from ._check import are_right, weighted_gradients, wrong_parameters
 from ._graph import is_chain
 from ._jacobians import by_rows, gradients, jacobians, real
+from ._hidden import hidden
 from ._join import join
-from ._record import differentiate, read_outputs, run
-from ._refusals import refuse, refuse_dependent, refuse_infinite, refuse_moved
-from ._state import copied, leaves_model, plain
+from ._record import called, differentiate, run
+from ._refusals import refuse, refuse_dependent, refuse_hooks, refuse_infinite, refuse_moved
+from ._state import copied, forget, leaves_model, plain
 
 
 class Reader:
@@ -29,14 +29,18 @@ class Reader:
     def __init__(self, model, layers=None, check=True):
         model = plain(model)
         refuse(model)
-        trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+        every = dict(model.named_parameters(remove_duplicate=False))
+        trained = {name: each for name, each in every.items() if each.requires_grad}
         if not trained and layers is not False:
             raise ValueError(
                 f"A kernel needs trained parameters; got {type(model).__name__} with none: set "
                 f"requires_grad of some."
             )
-        self.model, self.layers, self._check = model, chosen(list(trained), layers), check
+        first = {id(each): name for name, each in reversed(trained.items())}
+        names = [first[id(trained[name])] for name in chosen(list(trained), layers)]
+        self.model, self.layers, self._check = model, list(dict.fromkeys(names)), check
         self._trained = {name: trained[name] for name in self.layers}
+        refuse_hooks(self._trained)
         self._routes = None
 
     def prepare(self, X):
@@ -171,15 +175,18 @@ class Reader:
 
     def outputs(self, rows):
         """Outputs (n, k) as an array, of so many rows at a time that activations take 64 MB."""
-        step = int(np.clip(2**26 / (self._sizes[2] + 1), 1, len(rows)))
-        with torch.no_grad():
-            parts = [read_outputs(self.model(part), len(part)) for part in rows.split(step)]
+        with torch.enable_grad():  # without, some modules compute something else
+            parts = [called(self.model, part).detach() for part in self._parts(rows)]
+        forget(self.model)
         return _in_double(torch.cat(parts))
+
+    def _parts(self, rows):
+        return rows.split(int(np.clip(2**26 / (self._sizes[2] + 1), 1, len(rows))))
 
     def move(self, rows, weigh):
         """Add gradients to the chosen parameters: see `sklearn_ntk.finite._readers`."""
         with torch.enable_grad():
-            outputs = read_outputs(self.model(rows), len(rows))
+            outputs = called(self.model, rows)
             before = _in_double(outputs)
             function = (outputs * torch.as_tensor(weigh(before)).to(outputs)).sum()
             moves = gradients(function, self._trained.values())
@@ -191,33 +198,13 @@ class Reader:
     @leaves_model
     def hidden(self, rows):
         """Inputs (n, p) of the linear module whose outputs are those of the model."""
-        seen = []
-
-        def keep(module, arguments, named, put_out):
-            taken = arguments[0] if arguments else named["input"]
-            if taken.ndim == 2 and len(taken) == len(rows):  # copies: what comes may be in place
-                seen.append((taken.clone(), put_out.clone()))
-
-        linear = [each for each in self.model.modules() if isinstance(each, nn.Linear)]
-        handles = [each.register_forward_hook(keep, with_kwargs=True) for each in linear]
-        try:
-            with torch.no_grad():
-                outputs = read_outputs(self.model(rows), len(rows))
-        finally:
-            for handle in handles:
-                handle.remove()
-        refuse_infinite(outputs)
-        if self._check:
-            with torch.no_grad():
-                refuse_dependent(self.model, rows, outputs)
-        for taken, put_out in reversed(seen):
-            if torch.equal(put_out, outputs):
-                return _array(taken)
-        raise ValueError(
-            f"The kernel of the last hidden layer needs a model that ends in a Linear module for "
-            f"inputs (n, p); got {type(self.model).__name__}, whose outputs are others: pass a "
-            f"part of it that ends so."
-        )
+        with torch.enable_grad():  # as above
+            return np.concatenate(
+                [
+                    as_numpy(_array(hidden(self.model, part, self._check)))
+                    for part in self._parts(rows)
+                ]
+            )
 
 
 class _Routes:

@@ -51,7 +51,7 @@ def run(model, rows, trained):
         if isinstance(module, nn.MultiheadAttention):
             seen.extend(_within_attention(module, (*arguments, *named.values()), put_out))
             return None
-        taken = arguments[0] if arguments else named["input"]
+        taken = first_of(arguments, named)
         if not put_out.requires_grad:
             put_out.requires_grad_()
         rule, is_by_position = partial(RULES[type(module)], module), isinstance(module, BY_POSITION)
@@ -60,7 +60,7 @@ def run(model, rows, trained):
         return put_out.clone()
 
     with torch.enable_grad(), _hooked(model, hook, trained):
-        return read_outputs(model(rows), len(rows)), seen
+        return called(model, rows), seen
 
 
 def _within_attention(module, taken, put_out):
@@ -169,6 +169,16 @@ def _backward(outputs, seen, seeds, is_batched=False):
         each.put_out.new_zeros((*shape, *each.put_out.shape)) if part is None else part
         for part, each in zip(parts, seen, strict=True)
     ]
+
+
+def first_of(arguments, named):
+    """The first argument of a call of a module, by position or else by name; or None."""
+    return next(iter([*arguments, *named.values()]), None)
+
+
+def called(model, rows):
+    """Outputs (n, k) of a module, which may change a copy of the rows in place."""
+    return read_outputs(model(rows.clone()), len(rows))
 
 
 def read_outputs(outputs, n):

@@ -12,7 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from ._record import norm, read_outputs
+from ._record import called, norm
 
 N_FEW, N_CALLS = 8, 64
 """Rows whose outputs are compared between two calls, and calls of models that draw numbers."""
@@ -35,6 +35,17 @@ def refuse(model):
             )
 
 
+def refuse_hooks(trained):
+    """Raise ValueError if trained parameters, by name, have hooks on their gradients."""
+    names = [name for name, each in trained.items() if each._backward_hooks]
+    if names:
+        raise ValueError(
+            f"A kernel needs the gradients of the outputs themselves; got parameters with hooks on "
+            f"theirs: {_list(names)}. Remove the hooks; to train a part of a parameter, register a "
+            f"parametrization."
+        )
+
+
 def refuse_dependent(model, rows, outputs):
     """Raise ValueError unless outputs (n, k) of rows are the same in a batch of a few of them.
 
@@ -47,7 +58,7 @@ def refuse_dependent(model, rows, outputs):
     few = others[: min(N_FEW, 1 + len(rows) // 3)] if len(others) else others.new_zeros(1)
     for _ in range(N_CALLS):
         before = _random_states(rows.device)
-        found = read_outputs(model(rows[few]), len(few)).detach()
+        found = called(model, rows[few]).detach()
         if not norm(found - outputs[few]) <= tolerance * norm(outputs[few]):
             raise ValueError(
                 "A kernel needs outputs that depend on a row and the parameters alone; got a model "

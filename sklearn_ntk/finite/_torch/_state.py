@@ -21,6 +21,14 @@ def copied(model):
     return deepcopy(model, {id(each): each.detach().clone() for each in held if not each.is_leaf})
 
 
+def forget(model):
+    """Detach what modules hold of a pass from what it came from, as if it had no gradients."""
+    for held in map(vars, model.modules()):
+        for name, each in held.items():
+            if isinstance(each, torch.Tensor) and not each.is_leaf:
+                held[name] = each.detach()
+
+
 def tensors(held):
     """Yield all tensors of dicts, lists and tuples within each other."""
     if isinstance(held, torch.Tensor):
