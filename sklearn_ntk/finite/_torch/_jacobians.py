@@ -7,6 +7,7 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ._record import called, read_outputs
+from ._state import eager
 
 
 def jacobians(model, rows, seeds, parameters, chunk):
@@ -22,7 +23,7 @@ def jacobians(model, rows, seeds, parameters, chunk):
 
     detached = {name: each.detach() for name, each in parameters.items()}
     try:
-        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), eager():
             warnings.filterwarnings("ignore", "There is a performance drop")
             found = vmap(jacrev(functions), (None, 0), chunk_size=chunk)(detached, rows)
     except (RuntimeError, NotImplementedError):

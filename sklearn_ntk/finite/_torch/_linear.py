@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from ._jacobians import gradients
 from ._refusals import refuse_hooks
-from ._state import copied, plain, put_back, tensors
+from ._state import copied, eager, in_short, plain, put_back, tensors
 
 with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -64,6 +64,7 @@ class Linearized(nn.Module):
     def __init__(self, module):
         super().__init__()
         module = plain(module)
+        _refuse_compiled(module)
         self.base, self.differences = copied(module).eval(), copied(module)
         with torch.no_grad():
             for each in self.differences.parameters():
@@ -107,8 +108,7 @@ class Linearized(nn.Module):
         with _differentiable(self.base, is_layer), put_back(self.base):
             found = self._in_forward_mode(outputs, start, rates) if self.has_forward_mode else None
             if found is None:
-                # this may raise, as the module does
-                found = _by_two_passes(outputs, start, rates, is_layer)
+                found = self._in_two_passes(outputs, start, rates, is_layer)
                 self.has_forward_mode = False
             return found
 
@@ -127,6 +127,32 @@ class Linearized(nn.Module):
         self._is_compared = True
         return found
 
+    def _in_two_passes(self, outputs, start, rates, is_layer):
+        """`_by_two_passes`; raises as the module does, or ValueError."""
+        try:
+            return _by_two_passes(outputs, start, rates, is_layer)
+        except (RuntimeError, NotImplementedError) as error:
+            outputs(start)
+            raise ValueError(
+                f"Linearized needs operations that torch differentiates twice, or along a "
+                f"direction; got {type(self.base).__name__} ({in_short(error)}): switch "
+                f"checkpointing off, or freeze such layers."
+            ) from error
+
+
+def _refuse_compiled(module):
+    """Raise ValueError if parameters cannot be replaced in the module."""
+    for each in module.modules():
+        is_trained = any(part.requires_grad for part in each.parameters())
+        is_exported = isinstance(each, torch.fx.GraphModule) and "eval" in vars(
+            each
+        )  # to refuse it
+        if is_exported or (isinstance(each, torch.jit.ScriptModule) and is_trained):
+            raise ValueError(
+                f"Linearized needs a module that is written in Python; got a "
+                f"{type(each).__name__}: pass the one that was scripted, traced or exported."
+            )
+
 
 def _is_forward_mode_right(outputs, start):
     """Whether both modes find the same derivative along a random direction, where both are.
@@ -135,17 +161,19 @@ def _is_forward_mode_right(outputs, start):
     """
     generator = torch.Generator().manual_seed(0)
     rates = {
-        name: torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each)
+        name: torch.randn(each.shape, generator=generator, dtype=torch.float64, device="cpu").to(
+            each
+        )
         for name, each in start.items()
     }
+    with torch.enable_grad():
+        trained = {name: each.clone().requires_grad_() for name, each in rates.items()}
+        value, derivative = jvp(outputs, (start,), (trained,))
+        gradients(derivative.sum(), trained.values())
     try:
         moved = _by_two_passes(outputs, start, rates).detach()
     except (RuntimeError, NotImplementedError):
         return True
-    with torch.enable_grad():
-        rates = {name: each.requires_grad_() for name, each in rates.items()}
-        value, derivative = jvp(outputs, (start,), (rates,))
-        gradients(derivative.sum(), rates.values())
     value, derivative = value.detach(), derivative.detach()
     expected = moved - value
     tolerance = 4.0 * torch.finfo(value.dtype).eps ** 0.5
@@ -216,6 +244,7 @@ def _differentiable(module, is_layer):
     """
     kinds = {kind for each in module.modules() for kind in type(each).__mro__}
     with ExitStack() as stack:
+        stack.enter_context(eager())
         if is_layer:
             stack.enter_context(_Composed())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))

@@ -1,8 +1,5 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
-import reprlib
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 
@@ -10,11 +7,12 @@ from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
 from ._check import are_right, weighted_gradients, wrong_parameters
 from ._graph import is_chain
-from ._jacobians import by_rows, gradients, jacobians, real
 from ._hidden import hidden
+from ._jacobians import by_rows, gradients, jacobians, real
 from ._join import join
-from ._record import called, differentiate, run
+from ._record import called, differentiate, measured, run
 from ._refusals import refuse, refuse_dependent, refuse_hooks, refuse_infinite, refuse_moved
+from ._rows import read_rows, tells_of_whole_numbers
 from ._state import copied, forget, leaves_model, plain
 
 
@@ -30,7 +28,9 @@ class Reader:
         model = plain(model)
         refuse(model)
         every = dict(model.named_parameters(remove_duplicate=False))
-        trained = {name: each for name, each in every.items() if each.requires_grad}
+        trained = {
+            name: each for name, each in every.items() if each.requires_grad and each.numel()
+        }
         if not trained and layers is not False:
             raise ValueError(
                 f"A kernel needs trained parameters; got {type(model).__name__} with none: set "
@@ -44,30 +44,25 @@ class Reader:
         self._routes = None
 
     def prepare(self, X):
-        """Rows as a tensor on the model's device.
-
-        Arrays get the precision of the first parameter, and so do tensors in one that none has.
-        """
+        """Rows as a tensor on the model's device: see `read_rows`."""
         if self.layers and torch.is_inference_mode_enabled():
             raise RuntimeError("A kernel needs gradients: leave torch.inference_mode() for it.")
-        is_tensor, parameters = isinstance(X, torch.Tensor), list(self.model.parameters())
-        rows = X if is_tensor else _read(X)
-        rows = rows.detach().to(parameters[0].device if parameters else rows.device).contiguous()
-        dtypes = [each.dtype for each in parameters if each.is_floating_point()]
-        if dtypes and (rows.is_floating_point() or rows.dtype == torch.bool):
-            rows = rows if is_tensor and rows.dtype in dtypes else rows.to(dtypes[0])
-        with_rows(rows)
+        rows = with_rows(read_rows(X, list(self.model.parameters())))
         if self._routes is None:
-            self._measure(rows[:1])
+            with tells_of_whole_numbers(rows):
+                self._measure(rows[:1])
         return rows
 
     @leaves_model
     def _measure(self, row):
         """Set the number of outputs, sizes in bytes, and the parameters that no rule reads."""
         names = {id(p): name for name, p in self._trained.items() if not p.is_complex()}
-        buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
-        with torch.enable_grad(), _counting_saved(self.model) as saved:
-            outputs, seen = run(self.model, row, names)
+        buffers = {
+            name: (each, each.clone())
+            for name, each in self.model.named_buffers()
+            if each.layout == torch.strided  # torch does not compare sparse ones
+        }
+        outputs, seen, saved = measured(self.model, row, names)
         refuse_moved(self.model, buffers)
         refuse_infinite(outputs)
         self.n_outputs, self._like = outputs.shape[1], outputs.detach()[:0]
@@ -80,7 +75,7 @@ class Reader:
         self._sizes = (
             sum(each.inputs.nbytes for each in entries if each.inputs is not None),
             sum(each.gradients.nbytes for each in entries),
-            sum(saved),
+            saved,
         )
 
     @property
@@ -91,7 +86,8 @@ class Reader:
     @leaves_model
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
-        seeds, general, found = torch.as_tensor(seeds).to(self._like), self.general, []
+        like, general, found = self._like, self.general, []
+        seeds = torch.as_tensor(seeds, dtype=like.dtype, device=like.device)
         outputs, entries, expected = self._entries(rows, seeds)
         for (names, *_), entry in entries:
             inputs = entry.inputs
@@ -162,10 +158,10 @@ class Reader:
         """The reader itself, or that of a copy of the module in float64 if it takes rows there."""
         if all(each.dtype == torch.float64 for each in self.model.parameters()):
             return self
-        other = Reader(copied(self.model).double(), self.layers, self._check)
         try:
+            other = Reader(copied(self.model).double(), self.layers, self._check)
             other.prepare(X)
-        except (RuntimeError, ValueError):  # it makes, or asks for, numbers in a certain precision
+        except (RuntimeError, ValueError):  # no copies, or numbers of a certain precision
             return self
         return other
 
@@ -188,8 +184,8 @@ class Reader:
         with torch.enable_grad():
             outputs = called(self.model, rows)
             before = _in_double(outputs)
-            function = (outputs * torch.as_tensor(weigh(before)).to(outputs)).sum()
-            moves = gradients(function, self._trained.values())
+            delta = torch.as_tensor(weigh(before), dtype=outputs.dtype, device=outputs.device)
+            moves = gradients((outputs * delta).sum(), self._trained.values())
         with torch.no_grad():
             for parameter, move in zip(self._trained.values(), moves, strict=True):
                 parameter += move
@@ -229,32 +225,6 @@ class _Routes:
             self.general |= leaving
             raise OtherRoutes
         return known
-
-
-@contextmanager
-def _counting_saved(model):
-    """Yield a list of the bytes of what autograd keeps, beside the parameters."""
-    found, own = [], {each.data_ptr() for each in model.parameters()}
-
-    def keep(tensor):
-        if tensor.data_ptr() not in own:
-            found.append(tensor.nbytes)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        yield found
-
-
-def _read(X):
-    """Tensor of an array of numbers; raises ValueError."""
-    try:
-        return torch.from_numpy(np.array(X))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"X must be a tensor or an array of numbers with the rows on its first axis; got "
-            f"{reprlib.repr(X)}: make rows equally long, and wrap a model of several inputs in a "
-            f"module that takes one."
-        ) from None
 
 
 def _array(tensor):

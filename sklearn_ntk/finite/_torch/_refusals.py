@@ -84,14 +84,24 @@ def refuse_moved(model, buffers):
     """Restore buffers that a forward pass changed in place or replaced, and raise ValueError."""
     now, moved = dict(model.named_buffers()), []
     for name, (each, kept) in buffers.items():
-        if not torch.equal(now.get(name, kept), kept):
+        if not _is_same(now.get(name, kept), kept):
             moved.append(name)
             each.data.copy_(kept)
     if moved:
+        remedy = "Call the model's eval() first."
+        if not any(module.training for module in model.modules()):
+            remedy = "It is in evaluation mode: count calls, and the like, in plain attributes."
         raise ValueError(
             f"A kernel needs outputs that depend on a row and the parameters alone; got a model "
-            f"that changes its buffers: {', '.join(moved)}. Call the model's eval() first."
+            f"that changes its buffers: {', '.join(moved)}. {remedy}"
         )
+
+
+def _is_same(one, other):
+    """Whether tensors are equal, with NaN at the same places."""
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _random_states(device):
