@@ -66,6 +66,34 @@ def test_outputs_are_those_of_the_mode_with_gradients():
     assert_allclose(empirical_nngp(model, X), h @ h.T / 5, rtol=1e-12)
 
 
+class Named(nn.Linear):
+    """A linear layer with an argument of another name, which may put out two tensors."""
+
+    def __init__(self, is_pair):
+        super().__init__(4, 4)
+        self.is_pair = is_pair
+
+    def forward(self, z):
+        z = super().forward(z)
+        return (z, z) if self.is_pair else z
+
+
+@pytest.mark.parametrize("is_pair", [False, True])
+def test_layers_that_are_called_otherwise(is_pair):
+    def forward(model, x):
+        x = model.named(z=x)
+        return model.net(model.norm(x=x[0] if is_pair else x))
+
+    model = Calling(forward, named=Named(is_pair), norm=nn.RMSNorm(4))
+    assert_allclose(empirical_ntk(model, X), expected_kernel(model), rtol=1e-12)
+    h = []
+    handle = model.net[2].register_forward_pre_hook(lambda module, taken: h.append(taken[0]))
+    model(X)
+    handle.remove()
+    h = h[0].detach().numpy()
+    assert_allclose(empirical_nngp(model, X), h @ h.T / 5, rtol=1e-12)
+
+
 # --- Parameters ----------------------------------------------------------------------------------
 
 
@@ -136,6 +164,9 @@ def test_rows_that_are_refused():
     for rows in (np.arange(8).reshape(2, 4), [[1, 2, 3, 4]], torch.ones(2, 4, dtype=torch.uint8)):
         with pytest.raises(ValueError, match=r"torch.u?int\d+ \(mat1 and mat2 .*real numbers\."):
             empirical_ntk(model, rows)
+    means = Calling(lambda model, x: model.net(x).mean(0))
+    with pytest.raises(ValueError, match="many outputs for 2 rows as for one, 2; got 1: put the"):
+        empirical_ntk(means, X[:2])
     with pytest.raises(ValueError, match=r"dense tensor; got layout torch\.sparse_coo: call its"):
         empirical_ntk(model, X.to_sparse())
 

@@ -11,7 +11,14 @@ from ._hidden import hidden
 from ._jacobians import by_rows, gradients, jacobians, real
 from ._join import join
 from ._record import called, differentiate, measured, run
-from ._refusals import refuse, refuse_dependent, refuse_hooks, refuse_infinite, refuse_moved
+from ._refusals import (
+    refuse,
+    refuse_dependent,
+    refuse_hooks,
+    refuse_infinite,
+    refuse_moved,
+    refuse_width,
+)
 from ._rows import read_rows, tells_of_whole_numbers
 from ._state import copied, forget, leaves_model, plain
 
@@ -113,6 +120,7 @@ class Reader:
         general = self._routes.general
         names = {id(each): name for name, each in self._trained.items() if name not in general}
         outputs, seen = run(self.model, rows, names)
+        refuse_width(outputs, self.n_outputs)
         refuse_infinite(outputs)
         is_as_seen = not self._check or is_chain(outputs, seen)
         expected = None

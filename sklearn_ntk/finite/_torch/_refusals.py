@@ -69,6 +69,15 @@ def refuse_dependent(model, rows, outputs):
             return
 
 
+def refuse_width(outputs, k):
+    """Raise ValueError unless outputs are (n, k), as those of one row told."""
+    if outputs.shape[1] != k:
+        raise ValueError(
+            f"model must return as many outputs for {len(outputs)} rows as for one, {k}; got "
+            f"{outputs.shape[1]}: put the rows on the first axis."
+        )
+
+
 def refuse_infinite(outputs):
     """Raise ValueError where outputs are NaN or infinite."""
     is_finite = outputs.isfinite().all(1)
