@@ -29,9 +29,8 @@ def weighted_gradients(outputs, seeds, parameters):
     """
     generator = torch.Generator().manual_seed(0)
     n, r = len(outputs), len(seeds)
-    w = (
-        torch.randperm(n, generator=generator, device="cpu").to(outputs) / n + 0.5
-    )  # no two of them near
+    order = torch.randperm(n, generator=generator, device="cpu")
+    w = order.to(outputs) / n + 0.5  # no two of them near
     c = torch.randn(r, generator=generator, device="cpu").to(outputs)
     if not parameters:
         return w, c, {}

@@ -45,7 +45,8 @@ class Linearized(nn.Module):
     Notes
     -----
     The first call compares the derivative in forward mode, which passes by ``torch.no_grad``, with
-    that of backward passes, and takes the latter from then on if they differ.
+    that of backward passes, and takes the latter from then on if they differ. Under
+    ``torch.no_grad``, too, the module runs as in training.
 
     To linearise a network after its training, apply its `TaskVector` to this:
     ``TaskVector(trained, module).apply_to(Linearized(module))``.
@@ -91,6 +92,8 @@ class Linearized(nn.Module):
     def forward(self, *inputs, **named):
         """Outputs of the linear model."""
         rates = {n: each for n, each in self.differences.named_parameters() if each.requires_grad}
+        is_taught = torch.is_grad_enabled()
+        rates = rates if is_taught else {name: each.detach() for name, each in rates.items()}
         start = dict(self.base.named_parameters())
         start = {name: start[name] for name in rates}
 
@@ -104,13 +107,13 @@ class Linearized(nn.Module):
                 )
             return found
 
-        is_layer = any(each.requires_grad for each in tensors([*inputs, named]))
+        is_layer = is_taught and any(each.requires_grad for each in tensors([*inputs, named]))
         with _differentiable(self.base, is_layer), put_back(self.base):
             found = self._in_forward_mode(outputs, start, rates) if self.has_forward_mode else None
             if found is None:
                 found = self._in_two_passes(outputs, start, rates, is_layer)
                 self.has_forward_mode = False
-            return found
+        return found if is_taught else found.detach()
 
     def _in_forward_mode(self, outputs, start, rates):
         """Outputs along ``rates``, or None if there is no such mode, or another result in it.
@@ -144,9 +147,8 @@ def _refuse_compiled(module):
     """Raise ValueError if parameters cannot be replaced in the module."""
     for each in module.modules():
         is_trained = any(part.requires_grad for part in each.parameters())
-        is_exported = isinstance(each, torch.fx.GraphModule) and "eval" in vars(
-            each
-        )  # to refuse it
+        has_mode = "eval" not in vars(each)  # torch.export gives a graph one that raises
+        is_exported = isinstance(each, torch.fx.GraphModule) and not has_mode
         if is_exported or (isinstance(each, torch.jit.ScriptModule) and is_trained):
             raise ValueError(
                 f"Linearized needs a module that is written in Python; got a "
@@ -166,10 +168,9 @@ def _is_forward_mode_right(outputs, start):
         )
         for name, each in start.items()
     }
-    with torch.enable_grad():
-        trained = {name: each.clone().requires_grad_() for name, each in rates.items()}
-        value, derivative = jvp(outputs, (start,), (trained,))
-        gradients(derivative.sum(), trained.values())
+    trained = {name: each.clone().requires_grad_() for name, each in rates.items()}
+    value, derivative = jvp(outputs, (start,), (trained,))
+    gradients(derivative.sum(), trained.values())
     try:
         moved = _by_two_passes(outputs, start, rates).detach()
     except (RuntimeError, NotImplementedError):
@@ -187,18 +188,16 @@ def _by_two_passes(outputs, start, rates, is_layer=False):
     its product with the rates, with respect to u, is the derivative.
     If this ``is_layer`` behind others, gradients reach its inputs.
     """
-    with torch.enable_grad():
-        start = {name: each.detach().requires_grad_() for name, each in start.items()}
-        value = outputs(start)
-        u = torch.zeros_like(value, requires_grad=True)
-        options = {"create_graph": True, "materialize_grads": True}
-        back = torch.autograd.grad(value, list(start.values()), u, **options)
-        product = sum(
-            (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
-        )
-        (derivative,) = torch.autograd.grad(product, u, **options)
-        found = (value if is_layer else value.detach()) + derivative
-    return found if torch.is_grad_enabled() else found.detach()
+    start = {name: each.detach().requires_grad_() for name, each in start.items()}
+    value = outputs(start)
+    u = torch.zeros_like(value, requires_grad=True)
+    options = {"create_graph": True, "materialize_grads": True}
+    back = torch.autograd.grad(value, list(start.values()), u, **options)
+    product = sum(
+        (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
+    )
+    (derivative,) = torch.autograd.grad(product, u, **options)
+    return (value if is_layer else value.detach()) + derivative
 
 
 def _layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -238,12 +237,14 @@ class _Composed(TorchFunctionMode):
 
 @contextmanager
 def _differentiable(module, is_layer):
-    """Switch off what has no forward mode: fused attention, and oneDNN for recurrences.
+    """Switch gradients on, and what has no forward mode off.
 
+    That is fused attention, and oneDNN for recurrences.
     If this ``is_layer``, whose inputs need gradients, also normalisations without right ones.
     """
     kinds = {kind for each in module.modules() for kind in type(each).__mro__}
     with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))  # which has gradients, too
         stack.enter_context(eager())
         if is_layer:
             stack.enter_context(_Composed())

@@ -203,12 +203,8 @@ class Reader:
     def hidden(self, rows):
         """Inputs (n, p) of the linear module whose outputs are those of the model."""
         with torch.enable_grad():  # as above
-            return np.concatenate(
-                [
-                    as_numpy(_array(hidden(self.model, part, self._check)))
-                    for part in self._parts(rows)
-                ]
-            )
+            parts = [hidden(self.model, part, self._check) for part in self._parts(rows)]
+        return _array(torch.cat(parts))
 
 
 class _Routes:

@@ -24,7 +24,6 @@ BY_POSITION = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 FEW = 128
 """Rows up to which the gradients of all functions are found in one pass, by larger products."""
 
-
 GUESSED = 2**20
 """Bytes that autograd keeps for a row, of modules with torch.func, which do not let us count."""
 

@@ -40,9 +40,8 @@ def refuse_hooks(trained):
     names = [name for name, each in trained.items() if each._backward_hooks]
     if names:
         raise ValueError(
-            f"A kernel needs the gradients of the outputs themselves; got parameters with hooks on "
-            f"theirs: {_list(names)}. Remove the hooks; to train a part of a parameter, register a "
-            f"parametrization."
+            f"Parameters must have gradients that are those of the outputs; got hooks on those of "
+            f"{_list(names)}: remove them; to train a part of one, register a parametrization."
         )
 
 
