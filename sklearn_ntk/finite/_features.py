@@ -76,6 +76,7 @@ def tangent_features(
     reader = reader_for(model, layers, check)
     X = reader.prepare(X)
     seeds, divisor = seeds_for(outputs, reader.n_outputs)
+    random_state = None if random_state is None else read_count(random_state, "random_state")
     entropy = np.random.SeedSequence(random_state).entropy
     halves = _halves(reader, X, seeds, size, entropy, read_memory(memory)) / np.sqrt(2.0 * divisor)
     return TangentFeatures(np.hstack(list(halves)), _standard_error(halves[:, :PROBED]))

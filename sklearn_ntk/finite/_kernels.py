@@ -195,13 +195,18 @@ def seeds_for(outputs, k, names=OUTPUTS):
     if isinstance(outputs, numbers.Integral) and not isinstance(outputs, bool):
         if not -k <= outputs < k:
             raise ValueError(f"outputs must be a number from 0 to {k - 1}; got {outputs}.")
-        return np.eye(k)[[outputs]], 1
+        seed = np.zeros((1, k))
+        seed[0, outputs] = 1.0
+        return seed, 1
     if not isinstance(outputs, str) or outputs not in names:
         raise ValueError(
             f"outputs must be one of {', '.join(names)} or the number of an output; got "
             f"{reprlib.repr(outputs)}."
         )
-    return (np.ones((1, k)) if outputs == "sum" else np.eye(k)), k if outputs == "mean" else 1
+    if outputs == "sum":
+        return np.ones((1, k)), 1
+    check_memory(16.0 * k**2, f"A function for each of {k} outputs", "take one output, or 'sum'")
+    return np.eye(k), k if outputs == "mean" else 1
 
 
 def signs_for(formula):

@@ -57,6 +57,11 @@ class Start:
         self._exact = reader.in_double(rows)  # small eigenvalues need it
         self._exact_rows = self._exact.prepare(rows)
         self.K = ntk(self._exact, self._exact_rows, self._exact_rows, memory=memory)
+        if not self.K.any():
+            raise ValueError(
+                "A report needs gradients that are not all zero; got a kernel of zeros: choose "
+                "other layers, or other parameters at the start, as of a head of zeros."
+            )
         n, k = Y.shape
         check_memory(16.0 * (n * k) ** 2, "The kernel of all outputs", "take fewer rows")
         self.matrices = {"linear": self._matrix(rows)}

@@ -21,6 +21,7 @@ from sklearn_ntk.finite import (
     empirical_ntk_diagonal,
     tangent_features,
 )
+from sklearn_ntk.finite._kernels import seeds_for
 
 X = np.random.default_rng(0).standard_normal((12, 5))
 Y = np.random.default_rng(1).standard_normal((12, 3))
@@ -232,3 +233,14 @@ def test_refusals_of_models():
         empirical_ntk(model, X[:0])
     with pytest.raises(ValueError, match="n_components must be at least 2; got 1"):
         tangent_features(model, X, 1)
+    for state in (np.random.default_rng(0), -1, 1.5):
+        with pytest.raises(ValueError, match="random_state must be"):
+            tangent_features(model, X, random_state=state)
+
+
+def test_many_outputs():
+    """Of one of them there is one function, and of all too many."""
+    seeds, divisor = seeds_for(5, 10**7)
+    assert seeds.shape == (1, 10**7) and seeds[0, 5] == seeds.sum() == divisor == 1.0
+    with pytest.raises(MemoryError, match="A function for each of 10000000 outputs needs 1,600"):
+        seeds_for("mean", 10**7)

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 from torch_models import MODELS, gradients, model_and_rows  # noqa: E402
 
 from sklearn_ntk.dynamics import Descent, Training  # noqa: E402
@@ -149,6 +150,59 @@ def test_training_is_that_of_its_kernel():
     expected = start.reshape(-1) + training.predict(K, targets, [40])[0]
     assert_allclose(linear(X).detach().reshape(-1), expected, rtol=1e-12)
     assert_allclose(empirical_ntk(linear, X), empirical_ntk(model, X), rtol=1e-12)
+
+
+def test_parallel_modules():
+    """Names are those of the module inside, so that their vectors go together."""
+    model, X = model_and_rows("perceptron")
+    linear = Linearized(nn.DataParallel(model))
+    assert_allclose(linear(X).detach(), model(X).detach(), rtol=1e-12)
+    vector = TaskVector(nn.DataParallel(moved(model)), model)
+    assert_allclose(
+        vector.apply_to(linear)(X).detach(), vector.apply_to(Linearized(model))(X).detach()
+    )
+
+
+class Checkpointed(nn.Sequential):
+    """Three layers, of which the second is run again on the way backwards."""
+
+    def __init__(self, **options):
+        super().__init__(nn.Linear(6, 5), nn.Linear(5, 5), nn.Linear(5, 2))
+        self.options = options
+
+    def forward(self, x):
+        return self[2](checkpoint(self[1], self[0](x), **self.options))
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_checkpointing_is_refused(use_reentrant):
+    """Its first error would come when gradients of the linear model are taken."""
+    model, X = Checkpointed(use_reentrant=use_reentrant), torch.randn(5, 6)
+    with pytest.raises(ValueError, match=r"got Checkpointed \(.*\): switch checkpointing off, or"):
+        Linearized(model)(X)
+
+
+def test_bags_are_refused():
+    bag, X = nn.EmbeddingBag(7, 5), torch.arange(6).reshape(3, 2)
+    model = nn.Sequential(bag, nn.Linear(5, 2))
+    with pytest.raises(ValueError, match=r"\(the derivative for '_embedding_bag_backward' is not"):
+        Linearized(model)(X)
+    bag.requires_grad_(False)
+    assert torch.equal(Linearized(model)(X), model(X))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")
+def test_what_is_no_python_is_refused():
+    model, X = model_and_rows("perceptron")
+    for each in (torch.jit.trace(model, X), nn.Sequential(torch.jit.trace(model, X))):
+        with pytest.raises(ValueError, match="written in Python; got a TopLevelTracedModule: pass"):
+            Linearized(each)
+    graph = torch.fx.symbolic_trace(model)
+    assert torch.equal(Linearized(graph)(X), model(X))
+    graph.eval = None  # as of torch.export
+    with pytest.raises(ValueError, match="written in Python; got a Sequential: pass the one that"):
+        Linearized(graph)
 
 
 def test_what_is_trained():

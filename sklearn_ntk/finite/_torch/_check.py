@@ -9,7 +9,7 @@ which autograd finds in one pass. For random numbers both are the same, but for 
 ``G_ir`` is right: a use of the parameter that no hook saw, positions that belong to other rows, a
 wrong rule, all show. Nothing is concluded from other rows, or from other parameters of the network,
 than those whose gradients are used. Matrices are compared by their products with a few random
-vectors.
+vectors. Of several precisions, as under autocast, the lowest tells how near they must be.
 """
 
 from math import hypot, inf
@@ -29,8 +29,9 @@ def weighted_gradients(outputs, seeds, parameters):
     """
     generator = torch.Generator().manual_seed(0)
     n, r = len(outputs), len(seeds)
-    w = torch.randperm(n, generator=generator).to(outputs) / n + 0.5  # no two of them near
-    c = torch.randn(r, generator=generator).to(outputs)
+    order = torch.randperm(n, generator=generator, device="cpu")
+    w = order.to(outputs) / n + 0.5  # no two of them near
+    c = torch.randn(r, generator=generator, device="cpu").to(outputs)
     if not parameters:
         return w, c, {}
     with torch.enable_grad():
@@ -47,20 +48,23 @@ def wrong_parameters(entries, w, c, true):
 
 def _holds(entry, true, w, c, generator):
     """Whether the weighted sum of gradients of an entry is the true gradient."""
-    use, a = entry.use, entry.inputs
+    use, a, g = entry.use, entry.inputs, entry.gradients
     parts = [true[id(each)].chunk(use.n_parts)[use.part] for each in entry.parameters]
-    most = 4.0 * torch.finfo(w.dtype).eps ** 0.5 * hypot(*map(norm, parts))
-    g = sum(c[k] * entry.gradients[:, :, k] for k in range(len(c))) * w[:, None, None]
+    most = _tolerance(w, g, *parts) * hypot(*map(norm, parts))
+    dtype = torch.promote_types(torch.promote_types(parts[0].dtype, g.dtype), torch.float32)
+    w, c, *parts = (each.to(dtype) for each in (w, c, *parts))
+    g = sum(c[k] * g[:, :, k] for k in range(len(c))) * w[:, None, None]
     G, *bias = parts
     if a is None:
         return _is_near(g.sum((0, 1)), G.flatten(), most)
     G = G.flatten(1)
-    V = torch.randn((G.shape[1], N_VECTORS), generator=generator).to(G) / N_VECTORS**0.5
+    V = torch.randn((G.shape[1], N_VECTORS), generator=generator, device="cpu").to(G)
+    V /= N_VECTORS**0.5
     if use.kind == "embedding":
         found = G.new_zeros((len(G), N_VECTORS))
         found.index_add_(0, a.flatten(), g.flatten(0, 1) @ V)
         return _is_near(found, G @ V, most)
-    p = len(V)  # which the ones of a bias follow
+    a, p = a.to(dtype), len(V)  # which the ones of a bias follow
     products = torch.cat([V.T @ a[:, :, :p].mT, a[:, :, p:].mT], 1)  # (n, N_VECTORS or more, T)
     expected = torch.cat([G @ V, *(each[:, None] for each in bias)], 1)
     return _is_near(torch.einsum("ntq,nvt->qv", g, products), expected, most)
@@ -73,9 +77,15 @@ def are_right(J, parameters, w, c, true):
     """
     sums = torch.einsum("nr,nrp->p", (w[:, None] * c).to(J), J.detach())
     parts = [real(true[id(each)]).flatten() for each in parameters]
+    tolerance = _tolerance(w, J, *parts)
     norms, found = [norm(part) for part in parts], sums.split([part.numel() for part in parts])
-    most = [4.0 * torch.finfo(w.dtype).eps ** 0.5 * (size + 1e-3 * hypot(*norms)) for size in norms]
+    most = [tolerance * (size + 1e-3 * hypot(*norms)) for size in norms]
     return all(map(_is_near, found, parts, most))
+
+
+def _tolerance(*tensors):
+    """Relative distance up to which sums are the same, for the lowest precision of the tensors."""
+    return 4.0 * max(torch.finfo(each.dtype).eps for each in tensors) ** 0.5
 
 
 def _is_near(found, expected, most):

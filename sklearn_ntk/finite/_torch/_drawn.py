@@ -46,7 +46,7 @@ class _TorchSpace:
         return like.new_ones(shape)
 
     def constant(self, array, like):
-        return torch.as_tensor(array).to(like)
+        return torch.as_tensor(array, dtype=like.dtype, device=like.device)
 
     def positions(self, table):
         return torch.from_numpy(table.copy())

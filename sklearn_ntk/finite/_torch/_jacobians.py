@@ -6,7 +6,8 @@ import torch
 from torch.func import functional_call, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ._record import read_outputs
+from ._record import called, read_outputs
+from ._state import eager
 
 
 def jacobians(model, rows, seeds, parameters, chunk):
@@ -17,12 +18,12 @@ def jacobians(model, rows, seeds, parameters, chunk):
     """
 
     def functions(chosen, row):
-        outputs = functional_call(model, chosen, (row[None],))
+        outputs = functional_call(model, chosen, (row[None].clone(),))
         return seeds @ read_outputs(outputs, 1)[0]
 
     detached = {name: each.detach() for name, each in parameters.items()}
     try:
-        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), eager():
             warnings.filterwarnings("ignore", "There is a performance drop")
             found = vmap(jacrev(functions), (None, 0), chunk_size=chunk)(detached, rows)
     except (RuntimeError, NotImplementedError):
@@ -39,7 +40,7 @@ def by_rows(model, rows, seeds, parameters):
 def _of_row(model, row, seeds, parameters):
     """Gradients (r, P) of one row, a backward pass for each function."""
     with torch.enable_grad():
-        functions = seeds @ read_outputs(model(row), 1)[0]
+        functions = seeds @ called(model, row)[0]
         found = [gradients(each, parameters.values()) for each in functions]
     return torch.stack([torch.cat([real(part).ravel() for part in each]) for each in found])
 

@@ -9,9 +9,11 @@ from torch.func import functional_call, jvp
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from ._jacobians import gradients
-from ._state import copied, plain, put_back, tensors
+from ._refusals import refuse_hooks
+from ._state import copied, eager, in_short, plain, put_back, tensors
 
 with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -43,7 +45,8 @@ class Linearized(nn.Module):
     Notes
     -----
     The first call compares the derivative in forward mode, which passes by ``torch.no_grad``, with
-    that of backward passes, and takes the latter from then on if they differ.
+    that of backward passes, and takes the latter from then on if they differ. Under
+    ``torch.no_grad``, too, the module runs as in training.
 
     To linearise a network after its training, apply its `TaskVector` to this:
     ``TaskVector(trained, module).apply_to(Linearized(module))``.
@@ -62,6 +65,7 @@ class Linearized(nn.Module):
     def __init__(self, module):
         super().__init__()
         module = plain(module)
+        _refuse_compiled(module)
         self.base, self.differences = copied(module).eval(), copied(module)
         with torch.no_grad():
             for each in self.differences.parameters():
@@ -71,6 +75,7 @@ class Linearized(nn.Module):
                 f"Linearized needs trained parameters; got {type(module).__name__} with none: set "
                 f"requires_grad of some."
             )
+        refuse_hooks({n: each for n, each in module.named_parameters() if each.requires_grad})
         self.base.requires_grad_(False)
         # in forward mode, torch takes the vector for padding as trained, and backwards it does not
         self._is_compared = False
@@ -87,11 +92,14 @@ class Linearized(nn.Module):
     def forward(self, *inputs, **named):
         """Outputs of the linear model."""
         rates = {n: each for n, each in self.differences.named_parameters() if each.requires_grad}
+        is_taught = torch.is_grad_enabled()
+        rates = rates if is_taught else {name: each.detach() for name, each in rates.items()}
         start = dict(self.base.named_parameters())
         start = {name: start[name] for name in rates}
 
         def outputs(parameters):
-            found = functional_call(self.base, parameters, inputs, named)
+            own = tree_map_only(torch.Tensor, torch.clone, (inputs, named))
+            found = functional_call(self.base, parameters, *own)
             if not isinstance(found, torch.Tensor):
                 raise TypeError(
                     f"Linearized needs a module that returns a tensor; got {type(found).__name__}: "
@@ -99,14 +107,13 @@ class Linearized(nn.Module):
                 )
             return found
 
-        is_layer = any(each.requires_grad for each in tensors([*inputs, named]))
+        is_layer = is_taught and any(each.requires_grad for each in tensors([*inputs, named]))
         with _differentiable(self.base, is_layer), put_back(self.base):
             found = self._in_forward_mode(outputs, start, rates) if self.has_forward_mode else None
             if found is None:
-                # this may raise, as the module does
-                found = _by_two_passes(outputs, start, rates, is_layer)
+                found = self._in_two_passes(outputs, start, rates, is_layer)
                 self.has_forward_mode = False
-            return found
+        return found if is_taught else found.detach()
 
     def _in_forward_mode(self, outputs, start, rates):
         """Outputs along ``rates``, or None if there is no such mode, or another result in it.
@@ -123,6 +130,31 @@ class Linearized(nn.Module):
         self._is_compared = True
         return found
 
+    def _in_two_passes(self, outputs, start, rates, is_layer):
+        """`_by_two_passes`; raises as the module does, or ValueError."""
+        try:
+            return _by_two_passes(outputs, start, rates, is_layer)
+        except (RuntimeError, NotImplementedError) as error:
+            outputs(start)
+            raise ValueError(
+                f"Linearized needs operations that torch differentiates twice, or along a "
+                f"direction; got {type(self.base).__name__} ({in_short(error)}): switch "
+                f"checkpointing off, or freeze such layers."
+            ) from error
+
+
+def _refuse_compiled(module):
+    """Raise ValueError if parameters cannot be replaced in the module."""
+    for each in module.modules():
+        is_trained = any(part.requires_grad for part in each.parameters())
+        has_mode = "eval" not in vars(each)  # torch.export gives a graph one that raises
+        is_exported = isinstance(each, torch.fx.GraphModule) and not has_mode
+        if is_exported or (isinstance(each, torch.jit.ScriptModule) and is_trained):
+            raise ValueError(
+                f"Linearized needs a module that is written in Python; got a "
+                f"{type(each).__name__}: pass the one that was scripted, traced or exported."
+            )
+
 
 def _is_forward_mode_right(outputs, start):
     """Whether both modes find the same derivative along a random direction, where both are.
@@ -131,17 +163,18 @@ def _is_forward_mode_right(outputs, start):
     """
     generator = torch.Generator().manual_seed(0)
     rates = {
-        name: torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each)
+        name: torch.randn(each.shape, generator=generator, dtype=torch.float64, device="cpu").to(
+            each
+        )
         for name, each in start.items()
     }
+    trained = {name: each.clone().requires_grad_() for name, each in rates.items()}
+    value, derivative = jvp(outputs, (start,), (trained,))
+    gradients(derivative.sum(), trained.values())
     try:
         moved = _by_two_passes(outputs, start, rates).detach()
     except (RuntimeError, NotImplementedError):
         return True
-    with torch.enable_grad():
-        rates = {name: each.requires_grad_() for name, each in rates.items()}
-        value, derivative = jvp(outputs, (start,), (rates,))
-        gradients(derivative.sum(), rates.values())
     value, derivative = value.detach(), derivative.detach()
     expected = moved - value
     tolerance = 4.0 * torch.finfo(value.dtype).eps ** 0.5
@@ -155,18 +188,16 @@ def _by_two_passes(outputs, start, rates, is_layer=False):
     its product with the rates, with respect to u, is the derivative.
     If this ``is_layer`` behind others, gradients reach its inputs.
     """
-    with torch.enable_grad():
-        start = {name: each.detach().requires_grad_() for name, each in start.items()}
-        value = outputs(start)
-        u = torch.zeros_like(value, requires_grad=True)
-        options = {"create_graph": True, "materialize_grads": True}
-        back = torch.autograd.grad(value, list(start.values()), u, **options)
-        product = sum(
-            (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
-        )
-        (derivative,) = torch.autograd.grad(product, u, **options)
-        found = (value if is_layer else value.detach()) + derivative
-    return found if torch.is_grad_enabled() else found.detach()
+    start = {name: each.detach().requires_grad_() for name, each in start.items()}
+    value = outputs(start)
+    u = torch.zeros_like(value, requires_grad=True)
+    options = {"create_graph": True, "materialize_grads": True}
+    back = torch.autograd.grad(value, list(start.values()), u, **options)
+    product = sum(
+        (g.conj() * rate).real.sum() for g, rate in zip(back, rates.values(), strict=True)
+    )
+    (derivative,) = torch.autograd.grad(product, u, **options)
+    return (value if is_layer else value.detach()) + derivative
 
 
 def _layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -206,12 +237,15 @@ class _Composed(TorchFunctionMode):
 
 @contextmanager
 def _differentiable(module, is_layer):
-    """Switch off what has no forward mode: fused attention, and oneDNN for recurrences.
+    """Switch gradients on, and what has no forward mode off.
 
+    That is fused attention, and oneDNN for recurrences.
     If this ``is_layer``, whose inputs need gradients, also normalisations without right ones.
     """
     kinds = {kind for each in module.modules() for kind in type(each).__mro__}
     with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))  # which has gradients, too
+        stack.enter_context(eager())
         if is_layer:
             stack.enter_context(_Composed())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))

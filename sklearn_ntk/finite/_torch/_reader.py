@@ -1,21 +1,26 @@
 """Reader of a torch module, which sends to the general route what its hooks would see wrongly."""
 
-import reprlib
-from contextlib import contextmanager
-
 import numpy as np
 import torch
-from torch import nn
 
 from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
 from ._check import are_right, weighted_gradients, wrong_parameters
 from ._graph import is_chain
+from ._hidden import hidden
 from ._jacobians import by_rows, gradients, jacobians, real
 from ._join import join
-from ._record import differentiate, read_outputs, run
-from ._refusals import refuse, refuse_dependent, refuse_infinite, refuse_moved
-from ._state import copied, leaves_model, plain
+from ._record import called, differentiate, measured, run
+from ._refusals import (
+    refuse,
+    refuse_dependent,
+    refuse_hooks,
+    refuse_infinite,
+    refuse_moved,
+    refuse_width,
+)
+from ._rows import read_rows, tells_of_whole_numbers
+from ._state import copied, forget, leaves_model, plain
 
 
 class Reader:
@@ -29,41 +34,42 @@ class Reader:
     def __init__(self, model, layers=None, check=True):
         model = plain(model)
         refuse(model)
-        trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+        every = dict(model.named_parameters(remove_duplicate=False))
+        trained = {
+            name: each for name, each in every.items() if each.requires_grad and each.numel()
+        }
         if not trained and layers is not False:
             raise ValueError(
                 f"A kernel needs trained parameters; got {type(model).__name__} with none: set "
                 f"requires_grad of some."
             )
-        self.model, self.layers, self._check = model, chosen(list(trained), layers), check
+        first = {id(each): name for name, each in reversed(trained.items())}
+        names = [first[id(trained[name])] for name in chosen(list(trained), layers)]
+        self.model, self.layers, self._check = model, list(dict.fromkeys(names)), check
         self._trained = {name: trained[name] for name in self.layers}
+        refuse_hooks(self._trained)
         self._routes = None
 
     def prepare(self, X):
-        """Rows as a tensor on the model's device.
-
-        Arrays get the precision of the first parameter, and so do tensors in one that none has.
-        """
+        """Rows as a tensor on the model's device: see `read_rows`."""
         if self.layers and torch.is_inference_mode_enabled():
             raise RuntimeError("A kernel needs gradients: leave torch.inference_mode() for it.")
-        is_tensor, parameters = isinstance(X, torch.Tensor), list(self.model.parameters())
-        rows = X if is_tensor else _read(X)
-        rows = rows.detach().to(parameters[0].device if parameters else rows.device).contiguous()
-        dtypes = [each.dtype for each in parameters if each.is_floating_point()]
-        if dtypes and (rows.is_floating_point() or rows.dtype == torch.bool):
-            rows = rows if is_tensor and rows.dtype in dtypes else rows.to(dtypes[0])
-        with_rows(rows)
+        rows = with_rows(read_rows(X, list(self.model.parameters())))
         if self._routes is None:
-            self._measure(rows[:1])
+            with tells_of_whole_numbers(rows):
+                self._measure(rows[:1])
         return rows
 
     @leaves_model
     def _measure(self, row):
         """Set the number of outputs, sizes in bytes, and the parameters that no rule reads."""
         names = {id(p): name for name, p in self._trained.items() if not p.is_complex()}
-        buffers = {name: (each, each.clone()) for name, each in self.model.named_buffers()}
-        with torch.enable_grad(), _counting_saved(self.model) as saved:
-            outputs, seen = run(self.model, row, names)
+        buffers = {
+            name: (each, each.clone())
+            for name, each in self.model.named_buffers()
+            if each.layout == torch.strided  # torch does not compare sparse ones
+        }
+        outputs, seen, saved = measured(self.model, row, names)
         refuse_moved(self.model, buffers)
         refuse_infinite(outputs)
         self.n_outputs, self._like = outputs.shape[1], outputs.detach()[:0]
@@ -76,7 +82,7 @@ class Reader:
         self._sizes = (
             sum(each.inputs.nbytes for each in entries if each.inputs is not None),
             sum(each.gradients.nbytes for each in entries),
-            sum(saved),
+            saved,
         )
 
     @property
@@ -87,7 +93,8 @@ class Reader:
     @leaves_model
     def signals(self, rows, seeds):
         """Outputs (n, k), and signals of all layers; on the CPU as NumPy arrays."""
-        seeds, general, found = torch.as_tensor(seeds).to(self._like), self.general, []
+        like, general, found = self._like, self.general, []
+        seeds = torch.as_tensor(seeds, dtype=like.dtype, device=like.device)
         outputs, entries, expected = self._entries(rows, seeds)
         for (names, *_), entry in entries:
             inputs = entry.inputs
@@ -113,6 +120,7 @@ class Reader:
         general = self._routes.general
         names = {id(each): name for name, each in self._trained.items() if name not in general}
         outputs, seen = run(self.model, rows, names)
+        refuse_width(outputs, self.n_outputs)
         refuse_infinite(outputs)
         is_as_seen = not self._check or is_chain(outputs, seen)
         expected = None
@@ -158,10 +166,10 @@ class Reader:
         """The reader itself, or that of a copy of the module in float64 if it takes rows there."""
         if all(each.dtype == torch.float64 for each in self.model.parameters()):
             return self
-        other = Reader(copied(self.model).double(), self.layers, self._check)
         try:
+            other = Reader(copied(self.model).double(), self.layers, self._check)
             other.prepare(X)
-        except (RuntimeError, ValueError):  # it makes, or asks for, numbers in a certain precision
+        except (RuntimeError, ValueError):  # no copies, or numbers of a certain precision
             return self
         return other
 
@@ -171,18 +179,21 @@ class Reader:
 
     def outputs(self, rows):
         """Outputs (n, k) as an array, of so many rows at a time that activations take 64 MB."""
-        step = int(np.clip(2**26 / (self._sizes[2] + 1), 1, len(rows)))
-        with torch.no_grad():
-            parts = [read_outputs(self.model(part), len(part)) for part in rows.split(step)]
+        with torch.enable_grad():  # without, some modules compute something else
+            parts = [called(self.model, part).detach() for part in self._parts(rows)]
+        forget(self.model)
         return _in_double(torch.cat(parts))
+
+    def _parts(self, rows):
+        return rows.split(int(np.clip(2**26 / (self._sizes[2] + 1), 1, len(rows))))
 
     def move(self, rows, weigh):
         """Add gradients to the chosen parameters: see `sklearn_ntk.finite._readers`."""
         with torch.enable_grad():
-            outputs = read_outputs(self.model(rows), len(rows))
+            outputs = called(self.model, rows)
             before = _in_double(outputs)
-            function = (outputs * torch.as_tensor(weigh(before)).to(outputs)).sum()
-            moves = gradients(function, self._trained.values())
+            delta = torch.as_tensor(weigh(before), dtype=outputs.dtype, device=outputs.device)
+            moves = gradients((outputs * delta).sum(), self._trained.values())
         with torch.no_grad():
             for parameter, move in zip(self._trained.values(), moves, strict=True):
                 parameter += move
@@ -191,33 +202,9 @@ class Reader:
     @leaves_model
     def hidden(self, rows):
         """Inputs (n, p) of the linear module whose outputs are those of the model."""
-        seen = []
-
-        def keep(module, arguments, named, put_out):
-            taken = arguments[0] if arguments else named["input"]
-            if taken.ndim == 2 and len(taken) == len(rows):  # copies: what comes may be in place
-                seen.append((taken.clone(), put_out.clone()))
-
-        linear = [each for each in self.model.modules() if isinstance(each, nn.Linear)]
-        handles = [each.register_forward_hook(keep, with_kwargs=True) for each in linear]
-        try:
-            with torch.no_grad():
-                outputs = read_outputs(self.model(rows), len(rows))
-        finally:
-            for handle in handles:
-                handle.remove()
-        refuse_infinite(outputs)
-        if self._check:
-            with torch.no_grad():
-                refuse_dependent(self.model, rows, outputs)
-        for taken, put_out in reversed(seen):
-            if torch.equal(put_out, outputs):
-                return _array(taken)
-        raise ValueError(
-            f"The kernel of the last hidden layer needs a model that ends in a Linear module for "
-            f"inputs (n, p); got {type(self.model).__name__}, whose outputs are others: pass a "
-            f"part of it that ends so."
-        )
+        with torch.enable_grad():  # as above
+            parts = [hidden(self.model, part, self._check) for part in self._parts(rows)]
+        return _array(torch.cat(parts))
 
 
 class _Routes:
@@ -242,32 +229,6 @@ class _Routes:
             self.general |= leaving
             raise OtherRoutes
         return known
-
-
-@contextmanager
-def _counting_saved(model):
-    """Yield a list of the bytes of what autograd keeps, beside the parameters."""
-    found, own = [], {each.data_ptr() for each in model.parameters()}
-
-    def keep(tensor):
-        if tensor.data_ptr() not in own:
-            found.append(tensor.nbytes)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        yield found
-
-
-def _read(X):
-    """Tensor of an array of numbers; raises ValueError."""
-    try:
-        return torch.from_numpy(np.array(X))
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"X must be a tensor or an array of numbers with the rows on its first axis; got "
-            f"{reprlib.repr(X)}: make rows equally long, and wrap a model of several inputs in a "
-            f"module that takes one."
-        ) from None
 
 
 def _array(tensor):

@@ -16,12 +16,16 @@ from torch.autograd.graph import GradientEdge
 
 from ._graph import products
 from ._rules import RULES, of_product
+from ._state import eager
 
 BY_POSITION = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 """Classes that treat positions alike, on whatever axes these are: rows may be split into them."""
 
 FEW = 128
 """Rows up to which the gradients of all functions are found in one pass, by larger products."""
+
+GUESSED = 2**20
+"""Bytes that autograd keeps for a row, of modules with torch.func, which do not let us count."""
 
 
 class Seen(NamedTuple):
@@ -48,10 +52,13 @@ def run(model, rows, trained):
     seen = []
 
     def hook(module, arguments, named, put_out):
+        if not isinstance(put_out, (torch.Tensor, tuple)) or _is_transformed():
+            seen.append(Seen(module, list(module.parameters())))
+            return None
         if isinstance(module, nn.MultiheadAttention):
             seen.extend(_within_attention(module, (*arguments, *named.values()), put_out))
             return None
-        taken = arguments[0] if arguments else named["input"]
+        taken = first_of(arguments, named)
         if not put_out.requires_grad:
             put_out.requires_grad_()
         rule, is_by_position = partial(RULES[type(module)], module), isinstance(module, BY_POSITION)
@@ -60,7 +67,30 @@ def run(model, rows, trained):
         return put_out.clone()
 
     with torch.enable_grad(), _hooked(model, hook, trained):
-        return read_outputs(model(rows), len(rows)), seen
+        return called(model, rows), seen
+
+
+def measured(model, row, trained):
+    """`run` of a row, and the bytes of what autograd keeps beside the parameters, or a guess."""
+    found, own = [], {each.data_ptr() for each in model.parameters()}
+
+    def keep(tensor):
+        if tensor.layout == torch.strided and tensor.data_ptr() not in own:
+            found.append(tensor.nbytes)
+        return tensor
+
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            return *run(model, row, trained), sum(found)
+    except RuntimeError as error:
+        if "saved tensor hooks" not in str(error):
+            raise
+        return *run(model, row, trained), GUESSED
+
+
+def _is_transformed():
+    """Whether this runs within vmap, jvp or the like, where hooks cannot tell what they see."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _within_attention(module, taken, put_out):
@@ -171,6 +201,17 @@ def _backward(outputs, seen, seeds, is_batched=False):
     ]
 
 
+def first_of(arguments, named):
+    """The first argument of a call of a module, by position or else by name; or None."""
+    return next(iter([*arguments, *named.values()]), None)
+
+
+def called(model, rows):
+    """Outputs (n, k) of a module, which may change a copy of the rows in place."""
+    with eager():
+        return read_outputs(model(rows.clone()), len(rows))
+
+
 def read_outputs(outputs, n):
     """Outputs (n, k); raises ValueError or TypeError for others than (n,) and (n, k)."""
     if not isinstance(outputs, torch.Tensor):
@@ -183,7 +224,7 @@ def read_outputs(outputs, n):
             f"model must return real numbers; got {outputs.dtype}: take those before the last "
             f"step, or real and imaginary parts as two outputs."
         )
-    outputs = outputs[None] if n == 1 and not outputs.ndim else outputs  # of squeeze
+    outputs = outputs.reshape(1, -1) if n == 1 and outputs.ndim < 2 else outputs  # of squeeze
     if outputs.ndim not in (1, 2) or len(outputs) != n:
         raise ValueError(
             f"model must return a tensor (n,) or (n, k) for n = {n} rows; got shape "

@@ -12,7 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrizations
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from ._record import norm, read_outputs
+from ._record import called, norm
 
 N_FEW, N_CALLS = 8, 64
 """Rows whose outputs are compared between two calls, and calls of models that draw numbers."""
@@ -35,6 +35,16 @@ def refuse(model):
             )
 
 
+def refuse_hooks(trained):
+    """Raise ValueError if trained parameters, by name, have hooks on their gradients."""
+    names = [name for name, each in trained.items() if each._backward_hooks]
+    if names:
+        raise ValueError(
+            f"Parameters must have gradients that are those of the outputs; got hooks on those of "
+            f"{_list(names)}: remove them; to train a part of one, register a parametrization."
+        )
+
+
 def refuse_dependent(model, rows, outputs):
     """Raise ValueError unless outputs (n, k) of rows are the same in a batch of a few of them.
 
@@ -47,7 +57,7 @@ def refuse_dependent(model, rows, outputs):
     few = others[: min(N_FEW, 1 + len(rows) // 3)] if len(others) else others.new_zeros(1)
     for _ in range(N_CALLS):
         before = _random_states(rows.device)
-        found = read_outputs(model(rows[few]), len(few)).detach()
+        found = called(model, rows[few]).detach()
         if not norm(found - outputs[few]) <= tolerance * norm(outputs[few]):
             raise ValueError(
                 "A kernel needs outputs that depend on a row and the parameters alone; got a model "
@@ -56,6 +66,15 @@ def refuse_dependent(model, rows, outputs):
             )
         if _random_states(rows.device) == before:
             return
+
+
+def refuse_width(outputs, k):
+    """Raise ValueError unless outputs are (n, k), as those of one row told."""
+    if outputs.shape[1] != k:
+        raise ValueError(
+            f"model must return as many outputs for {len(outputs)} rows as for one, {k}; got "
+            f"{outputs.shape[1]}: put the rows on the first axis."
+        )
 
 
 def refuse_infinite(outputs):
@@ -73,14 +92,24 @@ def refuse_moved(model, buffers):
     """Restore buffers that a forward pass changed in place or replaced, and raise ValueError."""
     now, moved = dict(model.named_buffers()), []
     for name, (each, kept) in buffers.items():
-        if not torch.equal(now.get(name, kept), kept):
+        if not _is_same(now.get(name, kept), kept):
             moved.append(name)
             each.data.copy_(kept)
     if moved:
+        remedy = "Call the model's eval() first."
+        if not any(module.training for module in model.modules()):
+            remedy = "It is in evaluation mode: count calls, and the like, in plain attributes."
         raise ValueError(
             f"A kernel needs outputs that depend on a row and the parameters alone; got a model "
-            f"that changes its buffers: {', '.join(moved)}. Call the model's eval() first."
+            f"that changes its buffers: {', '.join(moved)}. {remedy}"
         )
+
+
+def _is_same(one, other):
+    """Whether tensors are equal, with NaN at the same places."""
+    if one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _random_states(device):

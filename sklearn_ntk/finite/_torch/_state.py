@@ -1,15 +1,25 @@
 """What modules hold beside parameters: copies of it, and its return after a pass."""
 
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import wraps
 
 import torch
+from torch import nn
 
 
 def plain(model):
-    """The module that ``torch.compile`` wrapped, or the model itself."""
-    return getattr(model, "_orig_mod", model)
+    """The module that ``torch.compile`` or data parallelism wrapped, or the model itself."""
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        return plain(model.module)
+    return plain(model._orig_mod) if hasattr(model, "_orig_mod") else model
+
+
+def eager():
+    """A context in which what was compiled runs as it is written, with hooks and transforms."""
+    may_be = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
+    return torch.compiler.set_stance("force_eager") if may_be else nullcontext()
 
 
 def copied(model):
@@ -18,7 +28,28 @@ def copied(model):
     Old weight normalisation and pruning hold such weights, which torch does not copy.
     """
     held = [each for module in model.modules() for each in tensors(vars(module))]
-    return deepcopy(model, {id(each): each.detach().clone() for each in held if not each.is_leaf})
+    known = {id(each): each.detach().clone() for each in held if not each.is_leaf}
+    try:
+        return deepcopy(model, known)
+    except Exception as error:  # of whatever a module holds
+        raise ValueError(
+            f"model must be one that copy.deepcopy can copy; got {type(model).__name__} "
+            f"({in_short(error)}): keep locks, open files and results of calls outside of it, or "
+            f"give it a __deepcopy__."
+        ) from error
+
+
+def forget(model):
+    """Detach what modules hold of a pass from what it came from, as if it had no gradients."""
+    for held in map(vars, model.modules()):
+        for name, each in held.items():
+            if isinstance(each, torch.Tensor) and not each.is_leaf:
+                held[name] = each.detach()
+
+
+def in_short(error):
+    """The first sentence of an error, which may have many lines."""
+    return str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
 
 
 def tensors(held):

@@ -1,0 +1,36 @@
+"""What the last linear layer of a module takes in."""
+
+import torch
+from torch import nn
+
+from ._record import called, first_of
+from ._refusals import refuse_dependent, refuse_infinite
+
+
+def hidden(model, rows, check):
+    """Inputs (n, p) of the linear module whose outputs are those of the model; or ValueError."""
+    seen = []
+
+    def keep(module, arguments, named, put_out):
+        pair = first_of(arguments, named), put_out
+        if all(isinstance(each, torch.Tensor) for each in pair) and pair[0].ndim == 2:
+            seen.append([each.detach().clone() for each in pair])  # what comes may be in place
+
+    linear = [each for each in model.modules() if isinstance(each, nn.Linear)]
+    handles = [each.register_forward_hook(keep, with_kwargs=True) for each in linear]
+    try:
+        outputs = called(model, rows).detach()
+    finally:
+        for handle in handles:
+            handle.remove()
+    refuse_infinite(outputs)
+    if check:
+        refuse_dependent(model, rows, outputs)
+    for taken, put_out in reversed(seen):
+        if torch.equal(put_out, outputs):
+            return taken
+    raise ValueError(
+        f"The kernel of the last hidden layer needs a model that ends in a Linear module for "
+        f"inputs (n, p); got {type(model).__name__}, whose outputs are others: pass a part of it "
+        f"that ends so."
+    )
