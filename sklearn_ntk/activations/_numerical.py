@@ -71,7 +71,7 @@ def _ratio(before, sums):
 def _values(act, x):
     """``act.fn(x)`` for an array of any shape; raises ValueError if its result cannot be used."""
     with np.errstate(all="ignore"):
-        values = np.asarray(act.fn(x.ravel()))
+        values = np.asarray(act.fn(x.flatten()))  # a copy, which functions may change
     if values.shape != (x.size,) or values.dtype.kind not in "fiub":
         raise ValueError(
             f"The function of {act!r} must return as many real numbers as it gets; for {x.size} "

@@ -1,15 +1,11 @@
 """The losses of classification: for each, the fit, scores, labels and fitted attributes."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.svm import SVC
 
 from .._runtime.device import is_on_device, on_host
 from .._runtime.memory import check_memory
-from .._runtime.threads import run_apart
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers import Path, Solution
@@ -21,15 +17,10 @@ from . import _logistic
 from ._equal_rows import merge
 from ._many_rows import fit_whole
 from ._squares import fitted_ridges, given_alpha, method_of
-
-MOST_STEPS = 1_000_000
-"""Most iterations of a support vector machine; it takes about ten times the number of rows."""
+from ._support_vectors import fit_svc, standardise
 
 DIGITS = 10
 """Digits by which rows are ranked, so that rounding does not."""
-
-LARGEST_C = 1e100
-"""Replaces an infinite C, as libsvm needs a number; the kernel is scaled to about one."""
 
 
 class ClassRows(NamedTuple):
@@ -211,10 +202,10 @@ class Hinge(Loss):
         pairs = [ranks[rows.group], codes]
         (pair_ranks, pair_codes), inverse = np.unique(pairs, axis=1, return_inverse=True)
         group = np.argsort(ranks)[pair_ranks]
-        K, means, exponent = _standardise(K[np.ix_(group, group)])
+        K, means, exponent = standardise(K[np.ix_(group, group)])
         total = np.bincount(inverse.ravel(), rows.weights)
         C = scaled(float(model.C), exponent + rows.unit)
-        svc = _fit_svc(K, model.classes_[pair_codes], C, total)
+        svc = fit_svc(K, model.classes_[pair_codes], C, total)
         return {"svc_": svc, "_group": group, "_means": means, "_exponent": exponent}
 
     def scores(self, model, X):
@@ -271,38 +262,3 @@ def _ranks(K):
     """
     sides = np.column_stack([K.sum(axis=1), K.diagonal()])
     return ranks_of(np.round(sides / sizes(sides), DIGITS))
-
-
-def _standardise(K):
-    """Centred Gram matrix divided by ``2**exponent``, column means of K, and the exponent.
-
-    A support vector machine with an intercept has the same solution for it, with C multiplied by
-    ``2**exponent``. libsvm does not converge on entries that are large and nearly equal. K is
-    overwritten.
-    """
-    shares = np.full(len(K), 1.0 / len(K))
-    means = shares @ K
-    K -= means
-    K -= (K @ shares)[:, None]
-    exponent = int(np.frexp(shares @ np.abs(K.diagonal()))[1])
-    return np.ldexp(K, -exponent, out=K), means, exponent
-
-
-def _fit_svc(K, y, C, weights):
-    """Fitted support vector machine; warns if it has not converged.
-
-    It is fitted in another thread, since libsvm does not react to Ctrl-C.
-    """
-    C = float(np.clip(C, np.finfo(float).tiny, LARGEST_C))
-    model = SVC(kernel="precomputed", C=C, max_iter=MOST_STEPS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the one below advises better
-        run_apart(lambda: model.fit(K, y, sample_weight=weights))
-    if model.fit_status_:
-        warnings.warn(
-            f"The hinge loss has not converged after {MOST_STEPS} steps: take a smaller C, or "
-            f"scale the data.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return model

@@ -103,10 +103,11 @@ def check_activation(activation):
     if getattr(activation, "fn", None) is None:
         raise TypeError("it has no function fn")
     x = np.array([[-0.5, 0.3], [1.2, 2.0]])
-    whole, single = activation.fn(x), np.array([activation.fn(x[:, [k]])[:, 0] for k in range(2)])
-    if not np.array_equal(whole, single.T):
+    whole = activation.fn(x.copy())  # it may change what it is given
+    single = np.hstack([activation.fn(x[:, [k]]) for k in range(2)])
+    if not np.array_equal(whole, single):
         raise TypeError("it depends on several entries at once")
     try:
         derivative(activation, x)
-    except (AttributeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise TypeError(f"it is more than arithmetic and ufuncs: {error}") from None

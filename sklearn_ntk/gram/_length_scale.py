@@ -92,6 +92,12 @@ def gradient_length_scale(
         rows = X, _ = engine.check_rows(X)
         n, d = X.shape
         shape = (n, n, 1 if isotropic else d)
+        found = None if out is None else (np.shape(out), getattr(out, "dtype", None))
+        if found not in (None, (shape, dtype)):
+            raise ValueError(
+                f"out must be an array of {dtype} and shape {shape}; got one of {found[1]} and "
+                f"{found[0]}."
+            )
         _check_memory(engine, X, shape, dtype, out is None)
         out = engine.empty(shape, dtype) if out is None else out
         if n:

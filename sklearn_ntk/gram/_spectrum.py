@@ -6,6 +6,10 @@ from scipy import linalg
 from .._runtime.device import is_on_device
 from ..engines._work import linear_algebra
 
+NOISE = 1e-7
+"""Size of negative eigenvalues that may be rounding, in units of a matrix: those of networks that
+average over positions, for rows that are nearly equal."""
+
 
 def eigenvectors(A, overwrite=False):
     """Increasing eigenvalues, and eigenvectors as columns; only the lower half of ``A`` is read.
@@ -62,10 +66,11 @@ def _without_outer(A, u, v):
 
 def non_negative(values, alpha, scale):
     """Eigenvalues, those below rounding set to zero; raises ValueError for negative ones."""
-    if len(values) and values[0] + alpha < -1e-8 * scale:
+    if len(values) and values[0] + alpha < -NOISE * scale:
         raise ValueError(
             "A Gram matrix must be positive semi-definite; its smallest eigenvalue is "
-            f"{values[0]:.3g}. Use a positive definite kernel, in float64, or add a ridge."
+            f"{values[0]:.3g}. Use a positive definite kernel, in float64, or, if rows are nearly "
+            f"equal, add a ridge."
         )
     least = len(values) * np.finfo(float).eps * np.max(np.abs(values), initial=0.0)
     return np.where(values > least, values, 0.0)

@@ -17,7 +17,8 @@ from ..engines._work import active, check_memory_of, on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
 from ..layers import lower
-from ._rows import check_rows, divided, read_length_scale, text_of, where_rows_are
+from ._hyperparameters import read_bounds, read_length_scale, text_of
+from ._rows import check_rows, divided, where_rows_are
 from ._trials import TrialKernel
 
 _TIED = ("weight_var", "bias_var")
@@ -75,13 +76,14 @@ class NetworkKernel(TrialKernel):
     def hyperparameter_length_scale(self):
         """What divides the columns: one number for all, or one for each; fixed if it is None."""
         self._check_parameters()
-        bounds = "fixed" if self.length_scale is None else self.length_scale_bounds
+        is_fixed = self.length_scale is None
+        bounds = "fixed" if is_fixed else read_bounds(self.length_scale_bounds, "length_scale")
         return Hyperparameter("length_scale", "numeric", bounds, np.size(self.length_scale))
 
     def _hyperparameter(self, name):
         """`Hyperparameter` of a variance, fixed if no layer depends on it or its value is 0."""
         tied = self._program().ties[_TIED.index(name)]
-        bounds = getattr(self, f"{name}_bounds")
+        bounds = read_bounds(getattr(self, f"{name}_bounds"), name)
         free = tied and getattr(self, name) > 0
         return Hyperparameter(name, "numeric", bounds if free else "fixed")
 

@@ -5,10 +5,11 @@ from functools import wraps
 import numpy as np
 from sklearn.utils import check_array
 
-from .._runtime.check import read_array, read_rows
+from .._runtime.check import read_rows
 from .._runtime.device import is_on_device
 from .._runtime.errors import OutOfRange
 from ..engines._work import active
+from ._hyperparameters import read_length_scale
 
 
 def where_rows_are(method):
@@ -37,17 +38,6 @@ def check_rows(X):
         return read_rows(X)  # names the entry
 
 
-def read_length_scale(value):
-    """Length scales (1,) or (d,), in float64."""
-    values = value if np.iterable(value) and not isinstance(value, str) else [value]
-    what = "None, a finite number > 0, or an array (d,) of them"
-    scale = read_array(values, "length_scale", what, "give each column one", [1])
-    is_flag = any(isinstance(each, (bool, np.bool_)) for each in values)
-    if is_flag or not scale.size or not np.all(scale > 0.0):
-        raise ValueError(f"length_scale must be {what}; got {value!r}.")
-    return scale
-
-
 def divided(X, length_scale):
     """Rows (n, d) divided by their length scales; raises `OutOfRange` if they overflow."""
     if length_scale is None:
@@ -66,13 +56,3 @@ def divided(X, length_scale):
             f"scale the data."
         )
     return X
-
-
-def text_of(length_scale):
-    """Short text of length scales, or the repr of what is none."""
-    try:
-        scale = read_length_scale(length_scale)
-    except ValueError:
-        return repr(length_scale)
-    texts = [f"{value:.3g}" for value in scale]
-    return f"[{', '.join(texts)}]" if scale.size > 1 else texts[0]

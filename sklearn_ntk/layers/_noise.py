@@ -38,7 +38,8 @@ class Dropout(NamedTuple):
 
     The noise of different rows is independent and adds to the diagonal of a Gram matrix only (S.
     Schoenholz et al., ICLR 2017). In a Gram matrix between two sets of rows all noise is
-    independent, even of equal rows.
+    independent, even of equal rows. On the rows themselves, over whose few entries it does not
+    average out, it counts as if there were infinitely many.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -88,5 +89,15 @@ def kernel_and_rows(estimator, X, remedy):
 
 def targets_of(estimator, y):
     """Targets, or indicators (n, n_classes) of the classes."""
-    y = np.asarray(y)
-    return y[:, None] == np.unique(y) if is_classifier(estimator) else y
+    if not is_classifier(estimator):
+        return np.asarray(y)
+    y = labels_of(y)
+    return y[:, None] == np.unique(y)
+
+
+def labels_of(y, n=None):
+    """Labels (n,), also of a column of them; raises ValueError if there are not so many."""
+    y = column_or_1d(y)
+    if n not in (None, len(y)):
+        raise ValueError(f"There must be one label for each of the {n} rows; got {len(y)}.")
+    return y

@@ -1,6 +1,7 @@
 """Functions of one variable as a network learns them, with bands."""
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..dynamics import Flow, Training, covariance
@@ -118,16 +119,16 @@ class FunctionDisplay(Display):
         FunctionDisplay
         """
         X = _column(X)
-        x = _points(X) if x is None else np.asarray(x, dtype=float)
+        x = _points(X) if x is None else np.ravel(np.asarray(x, dtype=float))
         times = np.atleast_1d(times)
         method = Flow() if method is None else method
         training = Training(kernel(X), None, alpha, learning_rate, method, fit_intercept)
         cross, first = kernel(x[:, None], X), kernel if start is None else start
-        means = training.predict(cross, np.ravel(y), times)
+        means = training.predict(cross, _targets(y, X), times)
         matrices = None if start is None else (start(X), start(x[:, None], X))
         variances = covariance(training, cross, first.diag(x[:, None]), times, matrices)
         labels = [f"t = {time:g}" for time in times]
-        rows = X[:, 0], np.ravel(y)
+        rows = X[:, 0], _targets(y, X)
         return cls(x, means, np.sqrt(variances), labels, rows, name).plot(ax, **kwargs)
 
     @classmethod
@@ -171,9 +172,14 @@ class FunctionDisplay(Display):
         FunctionDisplay
         """
         check_is_fitted(estimator)
+        if is_classifier(estimator):
+            raise ValueError(
+                f"estimator must be a regressor, whose values are drawn; got "
+                f"{type(estimator).__name__}: fit one to an indicator of a class."
+            )
         X = _column(X)
-        x = _points(X) if x is None else np.asarray(x, dtype=float)
-        rows = X[:, 0], np.ravel(y)
+        x = _points(X) if x is None else np.ravel(np.asarray(x, dtype=float))
+        rows = X[:, 0], _targets(y, X)
         if times is not None:
             last, points = in_pipeline(estimator, x[:, None])
             means = np.array(list(last.staged_predict(points, times)))
@@ -218,6 +224,16 @@ def _column(X):
     if X.ndim != 2 or X.shape[1] != 1:
         raise ValueError(f"X must have one column to draw functions of; got shape {X.shape}.")
     return X
+
+
+def _targets(y, X):
+    """Targets (n,) of rows, also from a column of them."""
+    y = np.asarray(y, dtype=float)
+    if y.shape not in ((len(X),), (len(X), 1)):
+        raise ValueError(
+            f"y must have one number for each of the {len(X)} rows; got shape {y.shape}."
+        )
+    return y.ravel()
 
 
 def _points(X):

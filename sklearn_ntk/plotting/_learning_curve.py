@@ -107,11 +107,14 @@ class LearningCurveDisplay(Display):
             sizes = np.unique(
                 np.geomspace(max(1, len(K) // 30), max(1, len(K) // 4), 5).astype(int)
             )
+        sizes = np.atleast_1d(sizes)
+        if not len(sizes):
+            raise ValueError("sizes must have a number of rows; got none: leave it at None.")
         between = np.geomspace(np.min(sizes), np.max(sizes), N_SIZES).round()
         curve = Spectrum(K).learning_curve(Y, np.union1d(sizes, between), alpha)
         rng = check_random_state(random_state)
         errors = [[_error(K, Y, n, alpha, rng) for _ in range(n_splits)] for n in map(int, sizes)]
-        return cls(curve, np.asarray(sizes), np.array(errors), name).plot(ax, **kwargs)
+        return cls(curve, sizes, np.array(errors), name).plot(ax, **kwargs)
 
     def _draw(self, name, kwargs):
         """Draw on ``ax_``."""

@@ -75,8 +75,9 @@ class PhaseDisplay(Display):
         -------
         PhaseDisplay
         """
-        weight_var = np.geomspace(0.1, 10.0, 100) if weight_var is None else np.asarray(weight_var)
-        bias_var = np.geomspace(1e-3, 3.0, 80) if bias_var is None else np.asarray(bias_var)
+        weight_var = np.geomspace(0.1, 10.0, 100) if weight_var is None else weight_var
+        bias_var = np.geomspace(1e-3, 3.0, 80) if bias_var is None else bias_var
+        weight_var, bias_var = map(np.atleast_1d, (weight_var, bias_var))
         depths = phase(activation, weight_var[:, None], bias_var).correlation_depth
         critical = critical_weight_var(activation, bias_var)
         name = str(activation) if name is None else name

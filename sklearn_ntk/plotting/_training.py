@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.check import read_targets
 from ..solvers import RELATIVE_RIDGES
-from ._display import Display, in_pipeline, name_of
+from ._display import Display, in_pipeline, labels_of, name_of
 
 N_TIMES = 80
 """Number of times at which errors are drawn by default."""
@@ -192,7 +192,8 @@ class TrainingDisplay(Display):
         def errors(rows, targets):
             stages = list(estimator.staged_predict(rows, times))
             if is_classifier(estimator):
-                return np.array([np.mean(stage != np.asarray(targets)) for stage in stages])
+                targets = labels_of(targets, len(stages[0]))
+                return np.array([np.mean(stage != targets) for stage in stages])
             return _squares(stages, targets, len(stages[0]), len(stages))
 
         train = errors(X, y)

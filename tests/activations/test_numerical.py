@@ -5,8 +5,9 @@ import pytest
 from duals import duals
 from numpy.testing import assert_allclose
 
-from sklearn_ntk import activations
+from sklearn_ntk import NNGPKernel, activations
 from sklearn_ntk.activations import Numerical, Polynomial, Tanh
+from sklearn_ntk.finite._functions import check_activation
 
 COVARIANCES = [(1.0, 1.0, 0.3), (0.4, 1.9, -0.5), (1.5, 0.7, 0.9), (1.0, 1.0, 1.0 - 1e-12)]
 
@@ -43,3 +44,15 @@ def test_value_of_numerical():
 def test_functions_that_are_refused(fn, message):
     with pytest.raises(ValueError, match=message):
         Numerical(fn).expand(np.array([0.5, 1.2]))
+
+
+def test_functions_may_change_what_they_are_given():
+    def square(x):
+        x *= x
+        return x
+
+    X = np.random.default_rng(0).normal(size=(4, 3))
+    found, expected = (NNGPKernel(1, Numerical(fn))(X) for fn in (square, np.square))
+    assert_allclose(found, expected, rtol=1e-13)
+    with pytest.raises(TypeError, match="more than arithmetic and ufuncs"):
+        check_activation(Numerical(square))

@@ -18,6 +18,7 @@ from sklearn_ntk.dynamics import (
     Nesterov,
     Training,
 )
+from sklearn_ntk.layers import Conv, Dense, GlobalAvgPool, Input
 from sklearn_ntk.solvers import Ridge
 
 METHODS = [Flow(), Descent(), HeavyBall(0.8), Nesterov(0.8), MomentumFlow(0.8)]
@@ -233,3 +234,13 @@ def test_other_rates():
     assert first.learning_rate == 1.0
     with pytest.raises(ValueError, match="learning_rate must be a finite number > 0; got -1"):
         first.at_rate(-1.0)
+
+
+def test_rows_that_are_nearly_equal_behind_a_mean_over_positions():
+    """Eigenvalues may be -4e-8 of the diagonal there."""
+    net = (Input(4, 1), Conv(2), "relu", GlobalAvgPool(), Dense(), "relu", Dense())
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(1, 4)) + 1e-7 * rng.normal(size=(30, 4))
+    K = NTKKernel(architecture=net)(X)
+    assert np.linalg.eigvalsh(K)[0] < -1e-9 * K[0, 0]
+    assert np.all(np.isfinite(Training(K).residuals(rng.normal(size=(30, 1)), 1.0)))

@@ -11,7 +11,7 @@ from sklearn.preprocessing import scale
 from sklearn.svm import SVC
 
 from sklearn_ntk import NTKClassifier, NTKKernel
-from sklearn_ntk.estimators import _logistic, _losses
+from sklearn_ntk.estimators import _logistic, _support_vectors
 from sklearn_ntk.solvers._factors import Spectrum
 
 KERNEL = NTKKernel()
@@ -111,7 +111,7 @@ def test_infinite_weight_of_the_hinge():
 
 
 def test_hinge_that_does_not_converge_says_so(monkeypatch):
-    monkeypatch.setattr(_losses, "MOST_STEPS", 1000)
+    monkeypatch.setattr(_support_vectors, "MOST_STEPS", 1000)
     X, y = np.repeat(data()[0], 2, axis=0), np.arange(120) % 2
     model = NTKClassifier("ntk", loss="hinge", C=np.inf)
     with pytest.warns(ConvergenceWarning, match="not converged after 1000 steps: take a smaller C"):

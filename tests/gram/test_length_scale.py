@@ -157,3 +157,10 @@ def test_refused(program, options, message):
 def test_too_large():
     with pytest.raises(MemoryError, match=r"Derivatives of shape \(1000000, 1000000, 2\)"):
         gradient_length_scale(lower(mlp(1)), np.ones((10**6, 2)))
+
+
+@pytest.mark.parametrize("shape, dtype", [((4, 4, 3), "float64"), ((4, 4, 2), "float32")])
+def test_results_that_do_not_fit(shape, dtype):
+    X = np.random.default_rng(0).normal(size=(4, 2))
+    with pytest.raises(ValueError, match=r"out must be an array of float64 and shape \(4, 4, 2\)"):
+        gradient_length_scale(lower(mlp(1)), X, out=np.empty(shape, dtype))

@@ -227,3 +227,11 @@ def test_no_gradient_between_two_sets():
 @pytest.mark.parametrize("bad", ["2", None, [1.0]], ids=str)
 def test_repr_shows_bad_values_instead_of_failing(bad):
     assert f"weight_var={bad!r}" in repr(NTKKernel(weight_var=bad))
+
+
+@pytest.mark.parametrize("bounds", ["fix", None, (1, 2, 3), (2.0, 1.0), (-1.0, 1.0), (np.nan, 1.0)])
+@pytest.mark.parametrize("name", ["weight_var", "bias_var", "length_scale"])
+def test_bounds_that_are_none(name, bounds):
+    kernel = NTKKernel(1, length_scale=1.0, **{f"{name}_bounds": bounds})
+    with pytest.raises(ValueError, match=f"{name}_bounds must be 'fixed' or two numbers >= 0"):
+        kernel.theta  # noqa: B018

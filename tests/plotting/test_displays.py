@@ -149,6 +149,12 @@ def test_sizes_of_learning_curves():
 # --- The phase diagram ----------------------------------------------------------------------------
 
 
+def test_no_sizes_of_learning_curves():
+    X = np.random.default_rng(0).normal(size=(9, 2))
+    with pytest.raises(ValueError, match="sizes must have a number of rows; got none"):
+        LearningCurveDisplay.from_kernel(NTKKernel(), X, X[:, 0], sizes=[])
+
+
 def test_phase_diagram():
     weights, biases = np.array([0.5, 1.0, 2.0]), np.array([0.01, 0.1])
     display = PhaseDisplay.from_activation("erf", weights, biases, cmap="magma")
@@ -156,6 +162,10 @@ def test_phase_diagram():
     assert_allclose(display.line_.get_ydata(), critical_weight_var("erf", biases))
     assert display.ax_.get_title() == "erf" and display.mesh_.get_cmap().name == "magma"
     assert display.ax_.get_ylim() == (0.5, 2.0)
+
+
+def test_phase_diagram_of_one_variance():
+    assert PhaseDisplay.from_activation("relu", [1.0, 2.0, 3.0], 0.1).depths.shape == (3, 1)
 
 
 def test_phase_diagram_without_an_edge():

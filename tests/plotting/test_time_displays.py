@@ -263,3 +263,22 @@ def test_estimators_that_cannot_be_drawn():
     for times in (None, [1.0]):
         with pytest.raises(ValueError, match="must have one output; got 2: fit one of them"):
             FunctionDisplay.from_estimator(two, X, Y, times=times)
+
+
+def test_columns_of_labels():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(24, 2))
+    y = (X[:, 0] > 0.0).astype(int)
+    model = NTKClassifier().fit(X, y)
+    flat, column = (TrainingDisplay.from_estimator(model, X, each) for each in (y, y[:, None]))
+    assert_array_equal(flat.train, column.train)
+    with pytest.raises(ValueError, match="one label for each of the 24 rows; got 3"):
+        TrainingDisplay.from_estimator(model, X, y[:3])
+
+
+def test_targets_of_functions_are_those_of_one_output():
+    x = np.linspace(0.0, 1.0, 12)[:, None]
+    with pytest.raises(ValueError, match=r"one number for each of the 12 rows; got shape \(6, 2\)"):
+        FunctionDisplay.from_kernel(NTKKernel(), x, x.reshape(6, 2), [1.0])
+    with pytest.raises(ValueError, match="must be a regressor, whose values are drawn"):
+        FunctionDisplay.from_estimator(NTKClassifier().fit(x, x[:, 0] > 0.5), x, x[:, 0])
