@@ -10,7 +10,7 @@ from ..dynamics import _logistic as newton
 from ..gram._spectrum import eigenvectors
 from ..solvers._scoring import class_folds, shares_of
 
-TOLERANCE, ROUGH = 1e-10, 1e-4
+TOLERANCE, ROUGH = 1e-10, 1e-6
 """Size of the gradient, relative to that at zero, at which Newton's method ends: of the final fit,
 and of fits in folds."""
 

@@ -49,6 +49,8 @@ class Standing(NDArrayOperatorsMixin):
     """An object that stands for an array in functions made of ufuncs."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if "out" in options:
+            raise TypeError("it changes its argument in place")
         if method != "__call__" or options or ufunc.nout > 1:
             return NotImplemented
         return self.called(ufunc, *inputs)
@@ -109,5 +111,5 @@ def check_activation(activation):
         raise TypeError("it depends on several entries at once")
     try:
         derivative(activation, x)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, ValueError) as error:
         raise TypeError(f"it is more than arithmetic and ufuncs: {error}") from None

@@ -187,7 +187,7 @@ def _fold(index, K, name, values, method, problem):
     errors = np.full(scores.shape, np.inf)
     predictions, counts = np.zeros((len(values), *Y.shape)), np.zeros(len(Y))
     for place, (train, test) in enumerate(problem.folds):
-        rows, training_data = _merged(problem, train)
+        rows, training_data = _merged(problem, train, problem.group[train])
         counts[test] += 1.0
         whole = ArrayOperator(K)
         block, cross = whole.block(rows, rows), whole.block(test, rows)
@@ -208,22 +208,28 @@ def _fold(index, K, name, values, method, problem):
     return Outcome(index, np.asarray(values), scores, best, error, means, name)
 
 
-def _merged(problem, rows):
-    """Indices of the distinct ones among ``rows``, and their merged (targets, weights)."""
-    _, first, group = np.unique(problem.group[rows], return_index=True, return_inverse=True)
+def _merged(problem, rows, kinds):
+    """Indices of one of each kind of ``rows``, and the merged (targets, weights) of the kind.
+
+    ``kinds`` are numbers (n,), or several for each row.
+    """
+    _, first, group = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
     Y, weights = problem.Y[rows], problem.weights[rows]
     if len(first) == len(rows):
         return rows, (Y, weights)
-    return rows[first], merge(Y, weights, group)[:2]
+    return rows[first], merge(Y, weights, group.ravel())[:2]
 
 
 def left_out(predictions, problem):
     """Rows that some fold leaves out: indices (n,), predictions, targets, weights.
 
-    Predictions of m candidates have shape (m, n, k). Equal rows may be in different folds.
+    Predictions of m candidates have shape (m, n, k). Rows that are equal and in the same folds,
+    which have the same predictions, are merged.
     """
     rows = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
-    return rows, predictions[:, rows], problem.Y[rows], problem.weights[rows]
+    tests = [] if problem.folds is None else [np.isin(rows, test) for _, test in problem.folds]
+    rows, (Y, weights) = _merged(problem, rows, np.column_stack([problem.group[rows], *tests]))
+    return rows, predictions[:, rows], Y, weights
 
 
 # --- Several candidates ---------------------------------------------------------------------------

@@ -226,8 +226,8 @@ def interrupt():
 
 def check(compute, compute_again):
     timer = threading.Timer(0.4, interrupt)
-    timer.start()
     try:
+        timer.start()
         compute()
     except KeyboardInterrupt:
         compute_again()

@@ -140,8 +140,8 @@ def test_interrupt_stops_within_a_second(request):
 
     for delay in (0.1, 1.5):
         timer = threading.Timer(delay, interrupt)
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()
             kernel(X)
         timer.join()
         assert time.process_time() - sent[-1] < 1.0

@@ -30,8 +30,8 @@ def test_interrupt_stops_within_a_second(solver, request):
 
     for delay in (0.1, 0.3):
         timer = threading.Timer(delay, interrupt)
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()
             solver.fit(operator, y)
             ended.append(delay)
             timer.join()
