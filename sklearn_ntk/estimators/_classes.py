@@ -46,7 +46,7 @@ def given_classes(classes):
     """Increasing classes of a first part; raises ValueError if they are no labels."""
     try:
         found = np.unique(classes)
-        is_missing = found.dtype.kind == "f" and np.any(np.isnan(found))
+        is_missing = np.any(found != found)
     except TypeError:  # of labels that have no order
         is_missing = True
     if is_missing:

@@ -8,7 +8,7 @@ from .._runtime.device import is_on_device, on_host
 from .._runtime.errors import NotConverged
 from ..gram import KernelOperator
 from ..solvers import ConjugateGradient, Ridge
-from ..solvers._solution import relative_squares
+from ..solvers._solution import relative_squares, varied
 from ._checks import is_auto
 from ._choice_of_solver import memory_beside, rows_that_fit
 from ._features import learn, project
@@ -103,18 +103,14 @@ def _split(model, n):
 def _draw(n_rows, n_test, Y):
     """Rows by chance that teach features, some of the others, and all of these, in their order.
 
-    Where a target is constant on the first or the second, the rows of other values are dealt out.
+    Where a target is constant on one of both, it gets a few rows, of the other one if need be.
     """
     order = np.random.default_rng(0).permutation(len(Y))
-    teaches, is_test = np.zeros((2, len(Y)), dtype=bool)
-    teaches[order[:n_rows]] = is_test[order[n_rows:][:n_test]] = True
-    for column in Y.T:
-        for part in (column[teaches], column[is_test]):
-            if np.all(part == part[0]):
-                unlike = order[column[order] != part[0]]
-                teaches[unlike] = np.arange(len(unlike)) % 2 == 0
-                is_test[unlike] = ~teaches[unlike]
-    return tuple(map(np.flatnonzero, (teaches, is_test, ~teaches)))
+    rows, test, rest = np.split(order, [n_rows, n_rows + n_test])
+    test = varied(test, np.append(rest, rows[::2]), Y)
+    rows, rest = (part[~np.isin(part, test)] for part in (rows, rest))
+    rows = varied(rows, np.append(rest, test[::2]), Y)
+    return np.sort(rows), np.sort(test[~np.isin(test, rows)]), np.setdiff1d(order, rows)
 
 
 def _fit(model, kernel, features, problem):

@@ -77,7 +77,7 @@ class Loss:
         """What trains on the Gram matrix of the training rows, and the targets (n, k)."""
         raise ValueError(
             f"Stages of the training need loss='squared_error' or 'log_loss'; got "
-            f"loss={model._loss!r}."
+            f"loss={model._loss or model.loss!r}."
         )
 
     def scores(self, model, X):
@@ -244,7 +244,7 @@ def loss_of(model):
 
 def fitted_loss(model):
     """Loss that a classifier was fitted by, whatever its parameter is by now."""
-    return LOSSES.get(vars(model).get("_loss")) or loss_of(model)
+    return LOSSES.get(getattr(model, "_loss", None)) or loss_of(model)
 
 
 def _copied(K):

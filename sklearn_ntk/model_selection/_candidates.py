@@ -227,8 +227,10 @@ def left_out(predictions, problem):
     which have the same predictions, are merged.
     """
     rows = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
-    tests = [] if problem.folds is None else [np.isin(rows, test) for _, test in problem.folds]
-    rows, (Y, weights) = _merged(problem, rows, np.column_stack([problem.group[rows], *tests]))
+    kinds = problem.group[rows]
+    if len(np.unique(kinds)) < len(rows):
+        kinds = np.column_stack([kinds, *(np.isin(rows, test) for _, test in problem.folds)])
+    rows, (Y, weights) = _merged(problem, rows, kinds)
     return rows, predictions[:, rows], Y, weights
 
 

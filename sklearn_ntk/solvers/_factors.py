@@ -20,7 +20,7 @@ def variances(Y, weights):
 
 def moments(Y, weights):
     """Weighted means (k,) of columns, and their `variances`."""
-    shares, first = np.asarray(weights / weights.sum(), like=Y), Y[0]
+    shares, first = np.asarray(weights / weights.sum(), like=Y), Y[int(weights.argmax())]
     Y = Y - first  # sums over many equal entries would have rounding errors
     shift = np.einsum("i,i...->...", shares, Y)
     variance = np.einsum("i,i...->...", shares, (Y - shift) ** 2)

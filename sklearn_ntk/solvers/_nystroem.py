@@ -151,7 +151,10 @@ class Nystroem(NamedTuple):
         apart = np.arange(n) if apart is None else apart
         if held_rows is None:
             held_rows = _rows_to_hold(centers.held, apart, Y)
-        shift = moments(Y, weights)[0] if centers.shift is None else centers.shift
+        if centers.sums is None:
+            shift = moments(Y, weights)[0]
+        else:
+            shift = 0.0 if centers.shift is None else centers.shift  # of fits saved before it was
         progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
 
         def pieces():
@@ -203,7 +206,8 @@ class Nystroem(NamedTuple):
         rows = rng.permutation(n)
         if is_given:
             rows = rows[~np.isin(rows, self.centers)]
-        held_rows = np.sort(varied(*np.split(rows, [max(n_held, 1)]), Y))
+        held_rows, spare = np.split(rows[: n - m], [max(n_held, 1)])
+        held_rows = np.sort(varied(held_rows, spare, Y))
         return m, held_rows, np.setdiff1d(every, held_rows)
 
     def _choose(self, operator, m, rows, rng):

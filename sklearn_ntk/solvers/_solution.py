@@ -151,8 +151,12 @@ def varied(rows, others, Y):
 
     Errors of constant targets are rounding, which must not choose.
     """
-    for column in Y.T:
-        if len(rows) and np.all(column[rows] == column[rows[0]]):
+    if not len(rows):
+        return rows
+    most = len(rows) + max(UNLIKE, len(rows) // 4)
+    constant = np.flatnonzero(np.all(Y[rows] == Y[rows[0]], axis=0))
+    for column in Y.T[constant]:
+        if len(rows) < most and np.all(column[rows] == column[rows[0]]):
             unlike = others[column[others] != column[rows[0]]][:UNLIKE]
             rows, others = np.append(rows, unlike), others[~np.isin(others, unlike)]
     return rows

@@ -190,7 +190,9 @@ def test_other_numbers_of_outputs_and_other_labels_are_refused():
         model.partial_fit(X, classes, classes=[0, 2])
 
 
-@pytest.mark.parametrize("given", [[0, 1, 2, np.nan], [0, 1, None]], ids=str)
+@pytest.mark.parametrize(
+    "given", [[0, 1, 2, np.nan], [0, 1, None], np.array([0, np.nan], object)], ids=str
+)
 def test_classes_that_are_missing(given):
     X, _, classes = parts()[0][0]
     with pytest.raises(ValueError, match="classes must be numbers or strings, none of them miss"):

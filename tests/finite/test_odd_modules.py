@@ -251,6 +251,19 @@ def test_compiled_in_place():
     assert_allclose(empirical_ntk(model, X), expected, rtol=1e-12)
     assert_allclose(Linearized(model)(X).detach(), outputs, rtol=1e-12)
     assert LazyTrainingReport(model, n_steps=1).fit(X, Y).checkpoints_[-1].step == 1
+    linear = Linearized(Calling(lambda model, x: model.net(x)))
+    assert_allclose(torch.compile(linear, backend="eager")(X).detach(), outputs, rtol=1e-12)
+
+
+def test_nothing_of_a_pass_is_left_in_containers():
+    def forward(model, x):
+        model.kept["all"] = [model.net(x)]
+        return model.kept["all"][0]
+
+    model = Calling(forward, kept={})
+    reader = reader_for(model)
+    reader.outputs(reader.prepare(X))
+    assert not model.kept["all"][0].requires_grad
 
 
 # --- Refusals ------------------------------------------------------------------------------------

@@ -24,12 +24,18 @@ def rare(n, places, d=2):
 
 
 def test_rows_on_which_targets_vary():
-    Y = np.zeros((10, 3))
-    Y[6:, 0], Y[9, 1] = 1.0, 5.0
-    found = varied(np.arange(4), np.arange(4, 10), Y)
-    assert_array_equal(found, [0, 1, 2, 3, 6, 7, 9])
-    assert_array_equal(varied(np.arange(5, 7), np.arange(5), Y[:, :1]), [5, 6])
+    Y = np.zeros((22, 3))
+    Y[18:, 0], Y[21, 1] = 1.0, 5.0
+    found = varied(np.arange(16), np.arange(16, 22), Y)
+    assert_array_equal(found, [*range(16), 18, 19, 21])
+    assert_array_equal(varied(np.arange(17, 19), np.arange(17), Y[:, :1]), [17, 18])
     assert len(varied(np.arange(0), np.arange(10), Y)) == 0
+    assert len(varied(np.arange(40), np.arange(40, 100), np.eye(100))) == 50  # a fourth more
+
+
+def test_targets_of_one_row_each():
+    K = NTKKernel()(np.random.default_rng(0).normal(size=(520, 3)))
+    assert np.isfinite(Ridge().fit(K, np.eye(520)).errors).all()
 
 
 @pytest.fixture
@@ -65,6 +71,16 @@ def test_nets_are_chosen_by_rows_whose_targets_vary(monkeypatch):
     assert np.all(errors > 1e-6)  # they were rounding errors
 
 
+@pytest.mark.parametrize("n_components", [None, 70])
+def test_held_rows_take_no_candidates_for_centres(monkeypatch, n_components):
+    monkeypatch.setattr(_nystroem, "MOST_CENTERS", 70)
+    X, y = rare(80, [30, 60])
+    for seed in range(5):
+        solver = Nystroem(n_components=n_components, seed=seed)
+        path = solver.fit(KernelOperator(NTKKernel(), X), y)
+        assert len(path.solution.details.rows) == 70
+
+
 @pytest.mark.parametrize("place", [0, 70, 90])
 def test_features_are_taught_and_chosen_by_rows_whose_targets_vary(place):
     order = np.random.default_rng(0).permutation(100)
@@ -73,7 +89,7 @@ def test_features_are_taught_and_chosen_by_rows_whose_targets_vary(place):
     rows, test, others = _features_of_many._draw(60, 20, y)
     assert np.ptp(y[rows]) == np.ptp(y[test]) == 1.0
     assert set(test) <= set(others) and not set(rows) & set(others)
-    assert len(rows) + len(others) == 100
+    assert len(rows) + len(others) == 100 and abs(len(rows) - 60) <= 2
 
 
 def test_directions_of_constant_targets_are_principal_components():

@@ -207,6 +207,12 @@ def test_constant_columns_of_many_rows_are_zero(k):
             assert_array_equal(standardise(columns, weights)[0][:, :k], 0.0)
 
 
+def test_moments_do_not_depend_on_rows_of_hardly_any_weight():
+    Y, weights = np.array([[1e16], [1.0], [2.0], [3.0], [4.0]]), np.array([1e-40, 1, 1, 1, 1])
+    for order in (slice(None), slice(None, None, -1)):
+        assert_allclose(moments(Y[order], weights[order]), [[2.5], [1.25]])
+
+
 @pytest.mark.slow
 def test_extremes():
     """Targets and weights at the ends of all numbers, and with ratios beyond them."""

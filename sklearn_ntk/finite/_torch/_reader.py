@@ -179,9 +179,11 @@ class Reader:
 
     def outputs(self, rows):
         """Outputs (n, k) as an array, of so many rows at a time that activations take 64 MB."""
-        with torch.enable_grad():  # without, some modules compute something else
-            parts = [called(self.model, part).detach() for part in self._parts(rows)]
-        forget(self.model)
+        try:
+            with torch.enable_grad():  # without, some modules compute something else
+                parts = [called(self.model, part).detach() for part in self._parts(rows)]
+        finally:
+            forget(self.model)
         return _in_double(torch.cat(parts))
 
     def _parts(self, rows):

@@ -53,7 +53,7 @@ def tells_of_whole_numbers(rows):
     try:
         yield
     except RuntimeError as error:
-        if _is_of_numbers(rows):
+        if _is_of_numbers(rows) or isinstance(error, torch.cuda.OutOfMemoryError):
             raise
         raise ValueError(
             f"X must be rows that the model takes; got {rows.dtype} ({in_short(error)}): if they "

@@ -19,6 +19,7 @@ def plain(model):
 def eager():
     """A context in which what was compiled runs as it is written, with hooks and transforms."""
     may_be = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
+    may_be = may_be and not torch.compiler.is_compiling()
     return torch.compiler.set_stance("force_eager") if may_be else nullcontext()
 
 
@@ -41,10 +42,17 @@ def copied(model):
 
 def forget(model):
     """Detach what modules hold of a pass from what it came from, as if it had no gradients."""
-    for held in map(vars, model.modules()):
-        for name, each in held.items():
-            if isinstance(each, torch.Tensor) and not each.is_leaf:
-                held[name] = each.detach()
+    for module in model.modules():
+        _detach(vars(module))
+
+
+def _detach(held):
+    """Detach the tensors of dicts and lists within each other, in place."""
+    for name, each in list(held.items() if isinstance(held, dict) else enumerate(held)):
+        if isinstance(each, torch.Tensor) and not each.is_leaf:
+            held[name] = each.detach()
+        elif isinstance(each, (dict, list)):
+            _detach(each)
 
 
 def in_short(error):
