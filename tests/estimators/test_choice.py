@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from large_problems import rare
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -12,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.activations import ReLU
 from sklearn_ntk.architectures import resmlp
+from sklearn_ntk.estimators import _choice
 from sklearn_ntk.estimators._choice import OPTIMISM
 from sklearn_ntk.model_selection import precomputed
 
@@ -298,3 +300,11 @@ def test_members_of_a_search_choose_nothing():
     found = NTKRegressorCV({"depth": [2]}, combine=None).fit(X, y).predict(X)
     named = NTKRegressor("ntk", activation="relu").fit(X, y)
     assert_allclose(found, named.predict(X), rtol=1e-9)
+
+
+def test_nets_are_chosen_by_rows_whose_targets_vary(monkeypatch):
+    monkeypatch.setattr(_choice, "MOST_ROWS", 100)
+    order = np.random.default_rng(0).permutation(160)
+    X, y = rare(160, order[150:])
+    errors = NTKRegressor(features=None).fit(X, y[:, 0]).kernel_errors_
+    assert np.all(errors > 1e-6)  # they were rounding errors

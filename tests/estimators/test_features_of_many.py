@@ -231,3 +231,14 @@ def test_weights_are_repetitions():
     assert weighted.features_ is not None
     assert_allclose(weighted.features_, repeated.features_, atol=1e-3)
     assert_allclose(weighted.predict(X[:20]), repeated.predict(X[:20]), atol=1e-3)
+
+
+@pytest.mark.parametrize("place", [0, 70, 90])
+def test_features_are_taught_and_chosen_by_rows_whose_targets_vary(place):
+    order = np.random.default_rng(0).permutation(100)
+    y = np.zeros((100, 1))
+    y[order[place : place + 5]] = 1.0
+    rows, test, others = _features_of_many._draw(60, 20, y)
+    assert np.ptp(y[rows]) == np.ptp(y[test]) == 1.0
+    assert set(test) <= set(others) and not set(rows) & set(others)
+    assert len(rows) + len(others) == 100 and abs(len(rows) - 60) <= 2

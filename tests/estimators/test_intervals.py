@@ -338,3 +338,21 @@ def test_residuals_with_a_row_of_a_large_kernel(method, fit_intercept):
         wanted = left[:, :20] @ y, left[:, 20], left.diagonal()
         for part, expected in zip(found, wanted, strict=True):
             assert_allclose(part.ravel(), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+@pytest.mark.parametrize("n_copies", [3, 10])
+def test_intervals_of_equal_rows_do_not_depend_on_their_number(n_copies, is_repeated):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = np.sin(2.0 * X[:, 0]) + 0.1 * rng.normal(size=60)
+    model = NTKRegressor("ntk", activation="relu", features=None, alpha=0.0)
+
+    def widths(n):
+        repeats, weights = (n, None) if is_repeated else (1, np.append(np.full(60, n), 1))
+        rows = np.vstack([np.repeat(X, repeats, axis=0), X[:1]])
+        targets = np.append(np.repeat(y, repeats), y[0] + 0.3)
+        model.fit(rows, targets, weights)
+        return np.diff(model.predict_interval(X[:5] + 0.1), axis=1)
+
+    assert_allclose(widths(n_copies), widths(1), rtol=0.1)  # they were 5 to 30 times as wide

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
-from torch_models import gradients  # noqa: E402
+from torch_models import X, Y, expected_kernel, gradients  # noqa: E402
 
 from sklearn_ntk.finite import (  # noqa: E402
     LazyTrainingReport,
@@ -20,9 +20,6 @@ from sklearn_ntk.finite import (  # noqa: E402
 )
 from sklearn_ntk.finite._kernels import ntk  # noqa: E402
 from sklearn_ntk.finite._readers import reader_for  # noqa: E402
-
-X = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 4)))
-Y = np.random.default_rng(1).standard_normal((6, 2))
 
 
 class Calling(nn.Module):
@@ -39,11 +36,6 @@ class Calling(nn.Module):
 
     def forward(self, x):
         return self.function(self, x)
-
-
-def expected_kernel(model, rows=X):
-    J = gradients(model, rows.clone())
-    return np.einsum("ikp,jkp->ij", J, J) / J.shape[1]
 
 
 # --- Modes ---------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
-from torch_models import gradients  # noqa: E402
+from torch_models import X, Y, expected_kernel  # noqa: E402
 
 from sklearn_ntk.finite import (  # noqa: E402
     EmpiricalNTKKernel,
@@ -19,9 +19,6 @@ from sklearn_ntk.finite import (  # noqa: E402
     empirical_ntk,
     empirical_regression,
 )
-
-X = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 4)))
-Y = np.random.default_rng(1).standard_normal((6, 2))
 
 
 class Network(nn.Sequential):
@@ -38,11 +35,6 @@ class Network(nn.Sequential):
         for layer in (self[0], self[1], self[2]):
             x = layer(x)
         return x
-
-
-def expected_kernel(model, rows=X):
-    J = gradients(model, rows)
-    return np.einsum("ikp,jkp->ij", J, J) / J.shape[1]
 
 
 # --- Tensors that a module keeps -----------------------------------------------------------------

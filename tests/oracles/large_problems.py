@@ -39,3 +39,13 @@ def data(n=400, noise=0.2, seed=0):
 def labels(y):
     """Three classes, 0 to 2."""
     return np.digitize(y, [0.0, 1.5])
+
+
+def rare(n, places, d=2):
+    """Rows, and targets that are one for a few close rows at these places and zero elsewhere."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, d))
+    X[places] = 3.0 + 0.1 * rng.normal(size=(len(places), d))
+    y = np.zeros((n, 1))
+    y[places] = 1.0
+    return X, y

@@ -340,3 +340,13 @@ def _of_one(output, parameters):
     zeros = map(torch.zeros_like, parameters)
     pairs = zip(parts, zeros, strict=True)
     return torch.cat([(zero if g is None else g).ravel() for g, zero in pairs]).numpy()
+
+
+X = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 4)))
+Y = np.random.default_rng(1).standard_normal((6, 2))
+
+
+def expected_kernel(model, rows=X):
+    """Kernel (n, n), the mean over outputs, by the gradients of each row."""
+    J = gradients(model, rows.clone())
+    return np.einsum("ikp,jkp->ij", J, J) / J.shape[1]

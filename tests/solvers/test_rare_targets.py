@@ -2,25 +2,15 @@
 
 import numpy as np
 import pytest
+from large_problems import rare
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process.kernels import RBF
 
-from sklearn_ntk import NTKKernel, NTKRegressor
-from sklearn_ntk.estimators import _choice, _features_of_many
+from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import KernelOperator
 from sklearn_ntk.solvers import ConjugateGradient, Nystroem, Ridge, _nystroem, _part
 from sklearn_ntk.solvers._solution import varied
 from sklearn_ntk.solvers._tree import directions_of
-
-
-def rare(n, places, d=2):
-    """Rows, and targets that are one for a few close rows at these places and zero elsewhere."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(n, d))
-    X[places] = 3.0 + 0.1 * rng.normal(size=(len(places), d))
-    y = np.zeros((n, 1))
-    y[places] = 1.0
-    return X, y
 
 
 def test_rows_on_which_targets_vary():
@@ -63,14 +53,6 @@ def test_centres_choose_by_rows_whose_targets_vary(monkeypatch, n_components):
         assert np.ptp(held.Y) == 1.0
 
 
-def test_nets_are_chosen_by_rows_whose_targets_vary(monkeypatch):
-    monkeypatch.setattr(_choice, "MOST_ROWS", 100)
-    order = np.random.default_rng(0).permutation(160)
-    X, y = rare(160, order[150:])
-    errors = NTKRegressor(features=None).fit(X, y[:, 0]).kernel_errors_
-    assert np.all(errors > 1e-6)  # they were rounding errors
-
-
 @pytest.mark.parametrize("n_components", [None, 70])
 def test_held_rows_take_no_candidates_for_centres(monkeypatch, n_components):
     monkeypatch.setattr(_nystroem, "MOST_CENTERS", 70)
@@ -79,17 +61,6 @@ def test_held_rows_take_no_candidates_for_centres(monkeypatch, n_components):
         solver = Nystroem(n_components=n_components, seed=seed)
         path = solver.fit(KernelOperator(NTKKernel(), X), y)
         assert len(path.solution.details.rows) == 70
-
-
-@pytest.mark.parametrize("place", [0, 70, 90])
-def test_features_are_taught_and_chosen_by_rows_whose_targets_vary(place):
-    order = np.random.default_rng(0).permutation(100)
-    y = np.zeros((100, 1))
-    y[order[place : place + 5]] = 1.0
-    rows, test, others = _features_of_many._draw(60, 20, y)
-    assert np.ptp(y[rows]) == np.ptp(y[test]) == 1.0
-    assert set(test) <= set(others) and not set(rows) & set(others)
-    assert len(rows) + len(others) == 100 and abs(len(rows) - 60) <= 2
 
 
 def test_directions_of_constant_targets_are_principal_components():
@@ -108,21 +79,3 @@ def test_sums_of_targets_far_from_zero_keep_their_digits():
     assert_allclose(found.dual, expected.dual, atol=1e-6 * np.abs(expected.dual).max())
     assert_allclose(found.intercept - 1e8, expected.intercept, atol=1e-6)
     assert_allclose(found.residuals, expected.residuals, atol=1e-6)
-
-
-@pytest.mark.parametrize("is_repeated", [False, True])
-@pytest.mark.parametrize("n_copies", [3, 10])
-def test_intervals_of_equal_rows_do_not_depend_on_their_number(n_copies, is_repeated):
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 2))
-    y = np.sin(2.0 * X[:, 0]) + 0.1 * rng.normal(size=60)
-    model = NTKRegressor("ntk", activation="relu", features=None, alpha=0.0)
-
-    def widths(n):
-        repeats, weights = (n, None) if is_repeated else (1, np.append(np.full(60, n), 1))
-        rows = np.vstack([np.repeat(X, repeats, axis=0), X[:1]])
-        targets = np.append(np.repeat(y, repeats), y[0] + 0.3)
-        model.fit(rows, targets, weights)
-        return np.diff(model.predict_interval(X[:5] + 0.1), axis=1)
-
-    assert_allclose(widths(n_copies), widths(1), rtol=0.1)  # they were 5 to 30 times as wide
