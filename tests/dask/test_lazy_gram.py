@@ -14,6 +14,8 @@ import dask  # noqa: E402
 
 from sklearn_ntk.dask import gram  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def in_this_thread():
