@@ -291,7 +291,8 @@ class NTKClassifier(
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
             Weights; an integer weight is the same as a repetition of the row (with a precomputed
-            kernel, whose equal rows cannot be told, only if ``alpha`` is given).
+            kernel, whose equal rows cannot be told, only in scores and labels, if ``alpha`` is
+            given; the temperature of probabilities is by leaving out one copy).
 
         Returns
         -------

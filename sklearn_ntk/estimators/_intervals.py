@@ -69,7 +69,9 @@ class Intervals:
         no "conformal", and with "nystroem" both are by the rows that were no candidates for
         centres. Where many rows teach features, all are by the other rows. Copies of a row with
         the same target are one observation; a new one has the mean weight of these, and guarantees
-        are for equal weights. Several outputs have intervals for each.
+        are for equal weights. Several outputs have intervals for each. With ``alpha=0`` no residual
+        is as large as those of equal rows of different targets: where more of them are such than
+        the coverage leaves out, conformal intervals are as good as unbounded.
 
         References
         ----------
