@@ -48,6 +48,41 @@ def mlp(depth=3, activation="relu"):
     return (Dense(), activation) * read_count(depth, "depth") + (Dense(),)
 
 
+def column_mlp(n_columns, depth=2, activation="relu"):
+    """Perceptron on tables, of whose ``depth`` hidden layers the first has neurons of one column.
+
+    Every column has infinitely many of them, with the same distribution; the next layer, or the
+    output, sees the neurons of all columns. Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings
+    for numerical features in tabular deep learning", NeurIPS 2022, call such a first layer an
+    embedding of the columns.
+
+    Parameters
+    ----------
+    n_columns : int
+        Of the rows.
+    depth : int
+        Number of hidden layers, at least one; with one the network is a sum of functions of the
+        columns.
+    activation : str or activation
+        Of all hidden layers.
+
+    Returns
+    -------
+    tuple of layers
+
+    Examples
+    --------
+    >>> from sklearn_ntk import NNGPKernel
+    >>> from sklearn_ntk.architectures import column_mlp
+    >>> kernel = NNGPKernel(architecture=column_mlp(3, depth=1))
+    >>> kernel([[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]).round(2)
+    array([[11.33,  2.53]])
+    """
+    blocks = (Dense(), activation) * (read_count(depth, "depth", 1) - 1)
+    columns = (Input(read_count(n_columns, "n_columns", 1), 1), Conv(1), activation, Flatten())
+    return (*columns, *blocks, Dense())
+
+
 def resmlp(depth=3, activation="relu", residual_var=None):
     """Residual perceptron of ``depth`` blocks ``x + Dense(activation(x))``.
 

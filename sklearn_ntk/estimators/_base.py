@@ -16,7 +16,7 @@ from ..gram import ArrayOperator, KernelOperator
 from ..gram._operator import chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import product
-from ._checks import check_symmetric, check_takes
+from ._checks import check_symmetric, check_takes, is_auto
 from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._features import distinct_behind, given_features, project
@@ -36,6 +36,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         "weight_var": [Interval(numbers.Real, 0, None, closed="neither")],
         "bias_var": [Interval(numbers.Real, 0, None, closed="left")],
         "n_frozen": [Interval(numbers.Integral, 0, None, closed="left")],
+        "first_layer": [StrOptions({"auto", "dense", "columns"})],
         "architecture": [tuple, list, None],
         "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
         "training_time": [
@@ -66,6 +67,9 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     _choices: ClassVar[dict] = {"kernel": ("ntk", "nngp"), "activation": ("relu", "gelu")}
     """What "auto" chooses among: networks with kinks, and smooth ones."""
 
+    _tries_columns = True
+    """Whether ``first_layer="auto"`` is a choice, too."""
+
     _mode = "full"
     """How features are learned by default."""
 
@@ -84,6 +88,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
+        first_layer="auto",
         architecture=None,
         alpha="auto",
         training_time=None,
@@ -112,6 +117,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         self.weight_var = weight_var
         self.bias_var = bias_var
         self.n_frozen = n_frozen
+        self.first_layer = first_layer
         self.architecture = architecture
         self.alpha = alpha
         self.training_time = training_time
@@ -152,6 +158,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
             "activation": self.activation,
             "weight_var": self.weight_var,
             "bias_var": self.bias_var,
+            "first_layer": "dense" if is_auto(self.first_layer) else self.first_layer,
             "architecture": self.architecture,
             "device": self.device,
             "verbose": self.verbose,

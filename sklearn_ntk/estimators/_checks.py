@@ -52,3 +52,8 @@ def check_weights(sample_weight, X):
 def is_auto(value):
     """Whether a parameter is left to the fit."""
     return isinstance(value, str) and value == "auto"
+
+
+def mixes_columns(kernel):
+    """Whether the first layer of a network sees all columns, so that features may turn them."""
+    return not getattr(kernel, "is_by_column", False)

@@ -11,7 +11,7 @@ from ..activations import as_activation
 from ..gram import KernelOperator
 from ..solvers import Ridge
 from ..solvers._solution import relative_error, varied
-from ._checks import is_auto
+from ._checks import is_auto, mixes_columns
 from ._features import LEARNING_COPIES, learn, project
 from ._features_of_many import can_learn_more, learn_from_more
 from ._places import take
@@ -28,6 +28,14 @@ OPTIMISM = {"diagonal": 1.1, "full": 1.25}
 On sets of a few hundred rows errors with "full" turned out too small by up to a fifth.
 """
 
+MOST_BY_COLUMN = 5000, 100
+"""Rows and columns up to which a network whose first layer has neurons of one column is tried by
+default: its kernel takes about as many times longer as there are columns."""
+
+RELUCTANCE = 1.06
+"""By how much errors of such a network are multiplied: others are faster, and learn features of
+many rows."""
+
 LEARNERS = 2
 """Features are learned on that many of the best kernels; on more of them, no better ones come."""
 
@@ -35,15 +43,16 @@ LEARNERS = 2
 class Candidate(NamedTuple):
     """A kernel on rows times a matrix of learned features (d, d), or on the rows if it is None.
 
-    ``fit`` is what a method has returned for it, `Path` first, and ``error`` the mean squared error
-    of leaving out one row in units of the variance of the targets, times `OPTIMISM` of learned
-    features.
+    ``fit`` is what a method has returned for it, `Path` first, ``error`` the mean squared error of
+    leaving out one row in units of the variance of the targets, and ``factor`` what that counts:
+    the `OPTIMISM` of learned features, or the `RELUCTANCE` to take columns one by one.
     """
 
     kernel: object
     features: np.ndarray | None
     fit: tuple
     error: float
+    factor: float
 
 
 def leaves_network(model):
@@ -65,11 +74,24 @@ def kernels_of(model):
     return [clone(model).set_params(**pair)._make_kernel() for pair in pairs]
 
 
+def tries_columns(model):
+    """Whether an estimator tries a first layer by column on the rows ``X_fit_`` (n, d)."""
+    is_open = model._tries_columns and is_auto(model.first_layer) and leaves_network(model)
+    return is_open and are_few(*model.X_fit_.shape)
+
+
+def are_few(n, d):
+    """Whether first layers by column are tried by default on n rows of d columns."""
+    return n <= MOST_BY_COLUMN[0] and 2 <= d <= MOST_BY_COLUMN[1]
+
+
 def choose(model, kernels, fits, operator, Y, weights):
     """Choose a kernel, and features on it, for the rows ``X_fit_`` of an estimator, and fit.
 
-    Sets ``kernel_``, ``features_`` and ``X_fit_``, which become the rows that the kernel sees, and
-    ``_judges``, the rows that have not taught features, if others have.
+    Sets ``kernels_``, the kernels that were tried, and ``kernel_errors_``, the `Candidate.error` of
+    each before features are learned; ``kernel_``, ``features_`` and ``X_fit_``, which become the
+    rows that the kernel sees; and ``_judges``, the rows that have not taught features, if others
+    have.
 
     Parameters
     ----------
@@ -86,26 +108,29 @@ def choose(model, kernels, fits, operator, Y, weights):
     -------
     tuple
         What the second one returns for the choice.
-    errors : array of shape (n_kernels,)
-        `Candidate.error` of each kernel, before features are learned.
     """
-    mode = mode_of(model, kernels[0], model.n_features_in_)
+    mode, by_column = mode_of(model, kernels[0], model.n_features_in_), tries_columns(model)
     exact, whole = fits
-    if len(kernels) == 1 and mode is None:
+    model.kernels_ = kernels
+    if len(kernels) == 1 and mode is None and not by_column:
         found = whole(operator, Y, weights)
-        return found, np.array([relative_error(found[0].solution, Y, weights)])
-    best, errors = best_of(exact, kernels, model.X_fit_, Y, weights, mode, model.n_feature_steps)
+        model.kernel_errors_ = np.array([relative_error(found[0].solution, Y, weights)])
+        return found
+    problem, steps = (model.X_fit_, Y, weights), model.n_feature_steps
+    best, tried = best_of(exact, kernels, *problem, mode, steps, by_column)
+    model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
+    model.kernel_errors_ = np.array(errors)
     kernel, features = best.kernel, best.features
-    if mode is not None and can_learn_more(model, len(Y)):
-        features, model._judges = learn_from_more(model, kernel, mode, model.X_fit_, Y, weights)
+    if mixes_columns(kernel) and mode is not None and can_learn_more(model, len(Y)):
+        features, model._judges = learn_from_more(model, kernel, mode, *problem)
         if features is None:
-            kernel = kernels[int(np.argmin(errors))]
+            kernel = _least(tried).kernel
     model.kernel_ = kernel
     if features is not None:
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
-        return best.fit, errors
-    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights), errors
+        return best.fit
+    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights)
 
 
 def mode_of(model, kernel, d):
@@ -117,7 +142,7 @@ def mode_of(model, kernel, d):
     if features is None or not isinstance(features, str):
         return None
     if features == "auto":
-        is_learned = leaves_network(model) and d <= MOST_COLUMNS
+        is_learned = leaves_network(model) and mixes_columns(kernel) and d <= MOST_COLUMNS
         return model._mode if is_learned and not as_activation(kernel.activation).jumps else None
     if not hasattr(kernel, "gradient_x"):
         raise ValueError(
@@ -155,8 +180,8 @@ def learn_features(model, kernels, X, Y, weights):
     return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features, None
 
 
-def best_of(fit, kernels, X, Y, weights, mode, n_steps):
-    """The best `Candidate`, and the errors (n_kernels,) of kernels before features are learned.
+def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False):
+    """The best `Candidate`, and the list of those without learned features.
 
     Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
     `MOST_ROWS` of the rows choose.
@@ -172,30 +197,36 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps):
     mode : {"diagonal", "full", None}
     n_steps : int
         How often features are learned.
+    by_column : bool
+        Whether to try the network of the best kernel with a first layer by column as well.
     """
     order = np.random.default_rng(0).permutation(len(X))
     rows = np.sort(varied(*np.split(order, [MOST_ROWS]), Y))
     X, Y, weights = take(X, rows), Y[rows], weights[rows]
 
-    def candidate(kernel, features=None, optimism=1.0):
+    def candidate(kernel, features=None, factor=1.0):
         found = fit(KernelOperator(kernel, project(X, features)), Y, weights)
-        error = optimism * relative_error(found[0].solution, Y, weights)
-        return Candidate(kernel, features, found, error)
+        error = relative_error(found[0].solution, Y, weights)
+        return Candidate(kernel, features, found, error, factor)
 
     tried = [candidate(kernel) for kernel in kernels]
-    errors = np.array([one.error for one in tried])
-    for learner in sorted(tried, key=lambda one: one.error)[:LEARNERS] if mode else ():
-        kernel, features, found, _ = learner
+    ranked, learned = sorted(tried, key=lambda one: one.error), []
+    if by_column:
+        kernel = clone(_least(tried).kernel).set_params(first_layer="columns")
+        tried.append(candidate(kernel, factor=RELUCTANCE))
+    for learner in ranked[:LEARNERS] if mode else ():
+        kernel, features, found = learner[:3]
         for _ in range(n_steps):
             features = learn(kernel, X, features, Y, weights, found[0].solution.dual, mode)
             if features is None:
                 break
-            tried.append(candidate(kernel, features, OPTIMISM[mode]))
-            found = tried[-1].fit
-    return _least(tried), errors
+            learned.append(candidate(kernel, features, OPTIMISM[mode]))
+            found = learned[-1].fit
+    return _least(tried + learned), tried
 
 
 def _least(candidates):
-    """The candidate of the least error, the first of those that differ by rounding."""
-    most = (1.0 + 1e-9) * min(candidate.error for candidate in candidates)
-    return next(candidate for candidate in candidates if candidate.error <= most)
+    """The candidate of the least error as it counts, the first of those that differ by rounding."""
+    errors = [candidate.factor * candidate.error for candidate in candidates]
+    most = (1.0 + 1e-9) * min(errors)
+    return next(each for each, error in zip(candidates, errors, strict=True) if error <= most)

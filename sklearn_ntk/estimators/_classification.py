@@ -47,9 +47,13 @@ class NTKClassifier(
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
         Number of layers, counted from the input, that are not trained (NTK only).
+    first_layer : {"dense", "columns", "auto"}, default="dense"
+        What neurons of the first hidden layer see: all columns, or one column each, "columns" (see
+        `architectures.column_mlp`), whose kernel takes as many times longer as there are columns.
+        "auto" is "dense".
     architecture : tuple of layers, optional
-        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
-        None take the ones above.
+        Any network, in place of ``depth``, ``activation`` and ``first_layer``; layers that leave
+        their variances at None take the ones above.
     alpha : "auto" or float, default="auto"
         Ridge. For "squared_error" it is added to the diagonal of the Gram matrix; for "log_loss",
         half of it times the squared norm of the function is added to the loss. "auto" chooses it
@@ -207,7 +211,7 @@ class NTKClassifier(
     }
 
     _choices: ClassVar[dict] = {"kernel": ("ntk",), "activation": ("relu",)}
-    _mode = "diagonal"
+    _mode, _tries_columns = "diagonal", False
 
     def __init__(
         self,
@@ -218,6 +222,7 @@ class NTKClassifier(
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
+        first_layer="dense",
         architecture=None,
         alpha="auto",
         training_time=None,
@@ -250,6 +255,7 @@ class NTKClassifier(
             weight_var=weight_var,
             bias_var=bias_var,
             n_frozen=n_frozen,
+            first_layer=first_layer,
             architecture=architecture,
             alpha=alpha,
             training_time=training_time,

@@ -44,17 +44,23 @@ class NTKRegressor(
     activation : str or object of `sklearn_ntk.activations`, default="auto"
         Activation of all hidden layers; "auto" takes the one of "relu" and "gelu" whose
         leave-one-out error is least: functions with kinks, or smooth ones. With a ``kernel`` of
-        "auto", too, all four pairs are tried, at about four times the time of one, or twelve times
-        with learned features.
+        "auto", too, all four pairs are tried, at about four times the time of one, or TIMES times
+        with learned features and a ``first_layer`` of "auto".
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
         Number of layers, counted from the input, that are not trained (NTK only).
+    first_layer : {"auto", "dense", "columns"}, default="auto"
+        What neurons of the first hidden layer see: all columns, "dense", or one column each,
+        "columns", where each column matters for itself (see `architectures.column_mlp`); its kernel
+        takes as many times longer as there are columns. "auto" is "dense", but where ``kernel`` or
+        ``activation`` is "auto", too, the best network is tried with "columns" as well, of 2 to 100
+        columns and at most 5000 distinct rows.
     architecture : tuple of layers, optional
-        Any network, in place of ``depth`` and ``activation``; layers that leave their variances at
-        None take the ones above.
+        Any network, in place of ``depth``, ``activation`` and ``first_layer``; layers that leave
+        their variances at None take the ones above.
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
         `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal; with a ``training_time``,
@@ -134,7 +140,7 @@ class NTKRegressor(
     kernels_, kernel_errors_ : list of Kernel, array of shape (n_kernels,)
         The kernels that were tried, and for each the mean squared error of leaving out one row at
         its best ridge or time, in units of the variance of the targets, before features are
-        learned on the two best ones.
+        learned on the two best ones with a dense first layer.
     X_fit_ : array of shape (n_distinct, n_features)
         Training rows as the kernel sees them, squashed, times ``features_``, and equal ones merged;
         absent if the kernel is precomputed.
@@ -188,8 +194,8 @@ class NTKRegressor(
     learning in neural networks and backpropagation-free machine learning models", Science, 2024):
     the matrix is the root of the average outer product of the gradients of the fitted function, in
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
-    ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump,
-    else None. Of more than 1500 distinct rows, so many, drawn with a fixed seed, choose the network
+    ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump
+    and whose first layer is dense, else None. Of more than 1500 distinct rows, so many, drawn with a fixed seed, choose the network
     and its features, for which all rows are fitted then. From 4000 on, up to 12,000 rows teach
     features anew, which are taken if they lower the squared error of up to 2000 others by 3
     percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge, ``loo_errors_`` and
@@ -227,6 +233,7 @@ class NTKRegressor(
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
+        first_layer="auto",
         architecture=None,
         alpha="auto",
         training_time=None,
@@ -258,6 +265,7 @@ class NTKRegressor(
             weight_var=weight_var,
             bias_var=bias_var,
             n_frozen=n_frozen,
+            first_layer=first_layer,
             architecture=architecture,
             alpha=alpha,
             training_time=training_time,

@@ -89,15 +89,15 @@ class RegressorStreams:
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
         self._n_outputs = targets.shape[1]
-        self.kernels_, self._unit = kernels_of(self), unit
+        kernels, self._unit = kernels_of(self), unit
         if self.uncertainty == "ensemble":
-            start_of(self.kernels_[0])  # before the work, if it has none
-        operator, kept, group = self._gram(self.kernels_[0], X, weights)
+            start_of(kernels[0])  # before the work, if it has none
+        operator, kept, group = self._gram(kernels[0], X, weights)
         pairs = pairs_of(targets[kept], weights[kept], group)
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
         Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
-        found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
+        found = choose(self, kernels, fits, operator, Y, weights)
         self._finish(found, Y, weights)
         self._observations = None
         if self.solver_ == "cholesky":

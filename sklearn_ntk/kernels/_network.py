@@ -12,7 +12,7 @@ from .._runtime.device import device_name, read_device
 from .._runtime.errors import OutOfRange
 from .._runtime.notices import one_notice
 from ..activations import as_activation
-from ..architectures import mlp
+from ..architectures import column_mlp, mlp
 from ..engines._work import active, check_memory_of, on_device
 from ..formulas.special import is_variance
 from ..gram import diagonal, gradient_length_scale, gradient_x, gram
@@ -30,6 +30,7 @@ class NetworkKernel(TrialKernel):
 
     # of kernels saved before these were
     length_scale, length_scale_bounds, device = None, (1e-5, 1e5), None
+    first_layer = "dense"
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class NetworkKernel(TrialKernel):
         bias_var=1.0,
         *,
         n_frozen=0,
+        first_layer="dense",
         architecture=None,
         length_scale=None,
         weight_var_bounds=(1e-3, 1e3),
@@ -53,6 +55,7 @@ class NetworkKernel(TrialKernel):
         self.weight_var = weight_var
         self.bias_var = bias_var
         self.n_frozen = n_frozen
+        self.first_layer = first_layer
         self.architecture = architecture
         self.length_scale = length_scale
         self.weight_var_bounds = weight_var_bounds
@@ -99,15 +102,27 @@ class NetworkKernel(TrialKernel):
                 raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
         if self.length_scale is not None:
             read_length_scale(self.length_scale)
+        if self.first_layer not in ("dense", "columns"):
+            raise ValueError(
+                f"first_layer must be 'dense' or 'columns'; got {self.first_layer!r}."
+            )
+        if self.is_by_column and self.depth == 0:
+            raise ValueError("first_layer='columns' needs a hidden layer; got depth=0.")
         read_dtype(self.dtype)
         read_device(self.device)
 
-    def _program(self):
-        """Check all parameters, and lower the network to a `Program`."""
+    @property
+    def is_by_column(self):
+        """Whether neurons of the first layer see one column each."""
+        return self.architecture is None and self.first_layer == "columns"
+
+    def _program(self, n_columns=1):
+        """Check all parameters, and lower the network on so many columns to a `Program`."""
         self._check_parameters()
         layers = self.architecture
         if layers is None:
-            layers = mlp(self.depth, as_activation(self.activation))
+            network = self.depth, as_activation(self.activation)
+            layers = column_mlp(n_columns, *network) if self.is_by_column else mlp(*network)
         program = lower(layers, self.weight_var, self.bias_var, self.n_frozen)
         if program.n_outputs > 1:
             raise ValueError(
@@ -118,7 +133,7 @@ class NetworkKernel(TrialKernel):
             raise ValueError(
                 "The NTK of a network without a trained layer is zero: leave one unfrozen."
             )
-        if program.shape is not None and np.size(self.length_scale) > 1:
+        if program.shape is not None and not self.is_by_column and np.size(self.length_scale) > 1:
             raise ValueError(
                 f"length_scale must be one number for a network on Input{program.shape}, whose "
                 f"columns are positions; got {np.size(self.length_scale)} numbers."
@@ -146,11 +161,10 @@ class NetworkKernel(TrialKernel):
         """
         if eval_gradient and Y is not None:
             raise ValueError("Gradient can only be evaluated when Y is None.")
-        program = self._program()
         same = Y is None or Y is X
         module = likelihood_module() if same and self._is_trial else None
         try:
-            left = self._rows(X)
+            program, left = self._problem(X)
             right = left if same else self._rows(Y)
             if eval_gradient:
                 results = self._with_gradient(program, left)
@@ -171,6 +185,12 @@ class NetworkKernel(TrialKernel):
     def _rows(self, X):
         """Checked rows, divided by the length scales."""
         return divided(check_rows(X), self.length_scale)
+
+    def _problem(self, X):
+        """The `Program` for rows, and these as of `_rows`."""
+        program = self._program()  # errors of parameters come before those of rows
+        X = self._rows(X)
+        return (self._program(X.shape[1]) if self.is_by_column else program), X
 
     def _with_gradient(self, program, X):
         """K of divided rows, and its derivatives (n, n, n_free) in the order of `theta`."""
@@ -208,7 +228,7 @@ class NetworkKernel(TrialKernel):
     @property
     def takes_positions(self):
         """Whether the network has an `Input` layer: rows are images or sequences."""
-        return self._program().shape is not None
+        return self._program().shape is not None and not self.is_by_column
 
     @where_rows_are
     def diag(self, X):
@@ -224,7 +244,7 @@ class NetworkKernel(TrialKernel):
         """
         options = {"get": self._get, "dtype": self.dtype, "device": self.device}
         with active([X], self.device):
-            return diagonal(self._program(), self._rows(X), **options)
+            return diagonal(*self._problem(X), **options)
 
     @where_rows_are
     def gradient_x(self, X, Y=None, coef=None):
@@ -259,8 +279,8 @@ class NetworkKernel(TrialKernel):
         >>> kernel.gradient_x([[1.0, 0.0]], [[3.0, 4.0]])
         array([[[3., 4.]]])
         """
-        program = self._program()
-        X, Y = (None if Z is None else self._rows(Z) for Z in (X, Y))
+        program, X = self._problem(X)
+        Y = None if Y is None else self._rows(Y)
         found = gradient_x(program, X, Y, coef, **self._options())
         if self.length_scale is not None:
             found /= np.asarray(read_length_scale(self.length_scale), like=found)
@@ -279,6 +299,8 @@ class NetworkKernel(TrialKernel):
 
     def __repr__(self):
         shown = [("depth", self.depth), ("activation", self.activation)]
+        if self.first_layer != "dense":
+            shown.append(("first_layer", self.first_layer))
         if self.architecture is not None:
             shown = [("architecture", self.architecture)]
         if self.n_frozen:

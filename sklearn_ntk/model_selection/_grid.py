@@ -7,9 +7,19 @@ from sklearn.model_selection import ParameterGrid
 
 from ..activations import as_activation
 from ..estimators._checks import is_auto
+from ..estimators._choice import are_few
 from ..estimators._places import check_device
 
-NETWORK = ("kernel", "depth", "activation", "weight_var", "bias_var", "n_frozen", "architecture")
+NETWORK = (
+    "kernel",
+    "depth",
+    "activation",
+    "weight_var",
+    "bias_var",
+    "n_frozen",
+    "first_layer",
+    "architecture",
+)
 """Parameters that ``param_grid`` may have."""
 
 COLUMNS = ("squash", "features", "n_feature_steps")
@@ -49,11 +59,15 @@ def _numbers(name, values):
     return numbers
 
 
-def candidates_of(search):
-    """List of pairs (point of the grid, all network parameters), without duplicates."""
-    points = list(
-        ParameterGrid(list(search._grid) if search.param_grid is None else search.param_grid)
-    )
+def candidates_of(search, n, d):
+    """List of pairs (point of the grid, all network parameters), without duplicates.
+
+    The default grid depends on the number of rows and columns, n and d.
+    """
+    grid = search.param_grid
+    if grid is None:
+        grid = [*search._grid, *(search._grid_of_columns if are_few(n, d) else ())]
+    points = list(ParameterGrid(grid))
     if not points:
         raise ValueError("param_grid has no candidates: give it values, or None for the default.")
     candidates, seen = [], set()
@@ -82,9 +96,10 @@ def candidates_of(search):
 
 def _settings_of(search, point):
     """Dictionary of all network parameters, checked, for a point of the grid."""
-    model = search._base(**({"kernel": "ntk", "activation": "relu"} | point), device=search.device)
+    defaults = {"kernel": "ntk", "activation": "relu", "first_layer": "dense"}
+    model = search._base(**(defaults | point), device=search.device)
     model._validate_params()
-    for name in ("kernel", "activation"):
+    for name in defaults:
         if is_auto(getattr(model, name)):
             raise ValueError(f"param_grid has {name}='auto': name what to choose from.")
     if isinstance(model.kernel, str) and model.kernel == "precomputed":

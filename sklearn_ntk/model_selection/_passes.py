@@ -1,6 +1,8 @@
 """Passes of candidate networks: Gram matrices that share a recursion, computed together."""
 
+from ..architectures import column_mlp
 from ..estimators._base import NetworkEstimator, is_on_columns
+from ..estimators._checks import mixes_columns
 from ..estimators._features import project
 from ..gram import gram
 from ..gram._operator import placed
@@ -14,12 +16,16 @@ def families(settings):
     """Families of candidates whose kernels share a recursion, lists of pairs (index, parameters).
 
     ``settings`` are the parameters of the candidates, as of `NTKRegressor`. Members of a family are
-    perceptrons that differ in depth, frozen layers, or NTK and NNGP only.
+    perceptrons that differ in depth, frozen layers, or NTK and NNGP only; those whose first layer
+    is by column have positions, and differ in the latter only.
     """
     by_key = {}
     for index, parameters in enumerate(settings):
         if isinstance(parameters["kernel"], str) and parameters["architecture"] is None:
-            key = tuple(parameters[name] for name in ("activation", "weight_var", "bias_var"))
+            names = ["activation", "weight_var", "bias_var", "first_layer"]
+            if parameters["first_layer"] == "columns":
+                names += ["depth", "n_frozen"]
+            key = tuple(parameters[name] for name in names)
         else:
             key = index
         by_key.setdefault(key, []).append((index, parameters))
@@ -62,17 +68,20 @@ def grams(members, problem):
     has_columns = is_on_columns(model, kernel)
     if has_columns and problem.columns is not None:
         X = problem.columns.apply(X)
-    if has_columns or problem.features_of_all:
+    if (has_columns and mixes_columns(kernel)) or problem.features_of_all:
         X = project(X, problem.features)
     (X,) = placed(kernel, X)
     if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:
         yield index, kernel(X)
         return
     depths, frozen, names = _axes(members)
-    layers = [Dense()]
-    for depth in range(depths[-1]):
-        layers += [Output()] * (depth in depths) + [parameters["activation"], Dense()]
-    program = lower(tuple(layers), parameters["weight_var"], parameters["bias_var"], frozen)
+    if mixes_columns(kernel):
+        n_frozen, layers = frozen, [Dense()]
+        for depth in range(depths[-1]):
+            layers += [Output()] * (depth in depths) + [parameters["activation"], Dense()]
+    else:  # one network, as positions have no kernels of hidden layers
+        n_frozen, layers = frozen[0], column_mlp(X.shape[1], depths[0], parameters["activation"])
+    program = lower(tuple(layers), parameters["weight_var"], parameters["bias_var"], n_frozen)
     matrices, n = gram(program, X, get=names, device=parameters["device"]), len(X)
     grams = dict(zip(names, matrices, strict=True))
     for index, parameters in members:

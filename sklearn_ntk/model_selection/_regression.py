@@ -107,10 +107,11 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     Notes
     -----
     By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
-    rough, and of GELU and sine networks, up to three hidden layers.
+    rough, and of GELU and sine networks, up to three hidden layers; for 2 to 100 columns and at
+    most 5000 rows also those of rectifiers and GELU whose first layer has neurons of one column.
 
-    Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns are
-    then scored on them: scores are of features learned on all rows, and too good by up to a fifth.
+    Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
+    those with ``first_layer="columns"`` are then scored on them: scores are of features learned on all rows, and too good by up to a fifth.
     "auto" is "full" for the default grid and leave-one-out, up to 500 columns, else None.
 
     Examples
@@ -138,6 +139,10 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         },
         {"kernel": BOTH, "depth": [1, 2], "activation": ["gelu"], "bias_var": [0.1, 1.0]},
         {"depth": [1, 2], "activation": ["sin"], "weight_var": [1.0], "bias_var": [0.1]},
+    )
+    _grid_of_columns = (
+        {"kernel": BOTH, "depth": [1, 2, 3], "first_layer": ["columns"]},
+        {"kernel": BOTH, "activation": ["gelu"], "first_layer": ["columns"]},
     )
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -15,7 +15,7 @@ from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
 from ..estimators._base import NetworkEstimator, is_on_columns
-from ..estimators._checks import is_auto
+from ..estimators._checks import is_auto, mixes_columns
 from ..estimators._choice import kernels_of, learn_features
 from ..estimators._choice_of_solver import OF_CUPY, check_solve
 from ..estimators._columns import Columns
@@ -34,8 +34,9 @@ from ._passes import families
 class NetworkCV(DocumentationLink, BaseEstimator):
     """Choice among candidate networks, and a fit of the best one or of a combination of several.
 
-    Subclasses have ``_base``, the estimator of one network, ``_grid``, the default grid, and
-    ``_stack``, the function that weighs candidates for ``combine="stack"``.
+    Subclasses have ``_base``, the estimator of one network, ``_grid``, the default grid,
+    ``_grid_of_columns``, what it also has for few rows and columns, and ``_stack``, the function
+    that weighs candidates for ``combine="stack"``.
     """
 
     _parameter_constraints: ClassVar[dict] = {
@@ -50,6 +51,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         "device": NetworkEstimator._parameter_constraints["device"],
         "verbose": ["verbose"],
     }
+    _grid_of_columns = ()
     _stack = staticmethod(by_squares)
     _learns = True
     """Whether features are learned by default."""
@@ -91,7 +93,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
         their `Outcome`, and the `SelectionProblem`.
         """
-        candidates, (ridges, times) = candidates_of(self), paths_of(self)
+        candidates, (ridges, times) = candidates_of(self, *X.shape), paths_of(self)
         weights, unit = normalise(weights)
         ridges = None if ridges is None else scaled(ridges, -unit)
         kept, given = np.flatnonzero(weights), given_features(self.features, X.shape[1])
@@ -238,7 +240,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     def _has_features(self, model):
         """Whether rows of a member are multiplied by ``features_``: if they are given, of all."""
         is_given = not (self.features is None or isinstance(self.features, str))
-        return is_given or is_on_columns(model, model._make_kernel())
+        kernel = model._make_kernel()
+        return is_given or (is_on_columns(model, kernel) and mixes_columns(kernel))
 
     def _is_on_columns(self, settings):
         """Whether rows have squashed columns for a candidate."""

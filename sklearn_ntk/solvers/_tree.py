@@ -200,7 +200,8 @@ def _leading(M):
 def _outer_gradients(operator, Y, weights, ridge, stds):
     """Mean outer product (d, d) of the gradients; None for kernels without, or with positions."""
     kernel, X = operator.kernel, operator.X
-    if not hasattr(kernel, "gradient_x") or getattr(kernel, "takes_positions", False):
+    is_slow = any(getattr(kernel, name, False) for name in ("takes_positions", "is_by_column"))
+    if is_slow or not hasattr(kernel, "gradient_x"):
         return None
     d = X.shape[1]
     check_memory(16.0 * d * d, f"Splitting rows of {d} columns", "take fewer columns")
