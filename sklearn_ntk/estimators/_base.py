@@ -67,9 +67,6 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     _choices: ClassVar[dict] = {"kernel": ("ntk", "nngp"), "activation": ("relu", "gelu")}
     """What "auto" chooses among: networks with kinks, and smooth ones."""
 
-    _tries_columns = True
-    """Whether ``first_layer="auto"`` is a choice, too."""
-
     _mode = "full"
     """How features are learned by default."""
 

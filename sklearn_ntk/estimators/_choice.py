@@ -74,10 +74,9 @@ def kernels_of(model):
     return [clone(model).set_params(**pair)._make_kernel() for pair in pairs]
 
 
-def tries_columns(model):
-    """Whether an estimator tries a first layer by column on the rows ``X_fit_`` (n, d)."""
-    is_open = model._tries_columns and is_auto(model.first_layer) and leaves_network(model)
-    return is_open and are_few(*model.X_fit_.shape)
+def leaves_first_layer(model):
+    """Whether an estimator tries a first layer by column, on few rows and columns."""
+    return is_auto(model.first_layer) and leaves_network(model)
 
 
 def are_few(n, d):
@@ -109,7 +108,8 @@ def choose(model, kernels, fits, operator, Y, weights):
     tuple
         What the second one returns for the choice.
     """
-    mode, by_column = mode_of(model, kernels[0], model.n_features_in_), tries_columns(model)
+    mode = mode_of(model, kernels[0], model.n_features_in_)
+    by_column = leaves_first_layer(model) and are_few(*model.X_fit_.shape)
     exact, whole = fits
     model.kernels_ = kernels
     if len(kernels) == 1 and mode is None and not by_column:
@@ -162,22 +162,26 @@ def mode_of(model, kernel, d):
     return features
 
 
-def learn_features(model, kernels, X, Y, weights):
-    """Features (d, d) that an estimator learns by ridge regression, or None, and the judges.
+def choose_by_squares(model, kernels, X, Y, weights, by_column=False):
+    """The kernel and the features (d, d) or None of the least squared error, and the judges.
 
-    ``X`` (n, d) are distinct rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights.
-    Judges are the rows that have not taught them, or None, as of `learn_from_more`.
+    What `choose` does for estimators of any loss, by ridge regression. ``X`` (n, d) are distinct
+    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` is as for
+    `best_of`. Judges are the rows that have not taught features, or None, as of `learn_from_more`.
     """
     mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
-    if mode is None:
-        return None, None
+    kernel, features = kernels[0], None
+    learns_more = mode is not None and can_learn_more(model, len(X))
 
     def fit(*problem):
         return (Ridge().fit(*problem),)
 
-    if len(kernels) == 1 and can_learn_more(model, len(X)):  # there is no network to choose
-        return learn_from_more(model, kernels[0], mode, X, Y, weights)
-    return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features, None
+    if by_column or (mode is not None and not learns_more):
+        problem, steps = (X, Y, weights), model.n_feature_steps
+        kernel, features = best_of(fit, kernels, *problem, mode, steps, by_column)[0][:2]
+    if learns_more and mixes_columns(kernel):
+        return kernel, *learn_from_more(model, kernel, mode, X, Y, weights)
+    return kernel, features, None
 
 
 def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False):

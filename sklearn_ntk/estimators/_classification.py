@@ -47,10 +47,12 @@ class NTKClassifier(
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
         Number of layers, counted from the input, that are not trained (NTK only).
-    first_layer : {"dense", "columns", "auto"}, default="dense"
-        What neurons of the first hidden layer see: all columns, or one column each, "columns" (see
-        `architectures.column_mlp`), whose kernel takes as many times longer as there are columns.
-        "auto" is "dense".
+    first_layer : {"auto", "dense", "columns"}, default="auto"
+        What neurons of the first hidden layer see: all columns, "dense", or one column each,
+        "columns", where each column matters for itself (see `architectures.column_mlp`); its kernel
+        takes as many times longer as there are columns. "auto" is "dense", but where ``kernel`` or
+        ``activation`` is "auto", too, the best network is tried with "columns" as well, of 2 to 100
+        columns and at most 5000 distinct rows.
     architecture : tuple of layers, optional
         Any network, in place of ``depth``, ``activation`` and ``first_layer``; layers that leave
         their variances at None take the ones above.
@@ -211,7 +213,7 @@ class NTKClassifier(
     }
 
     _choices: ClassVar[dict] = {"kernel": ("ntk",), "activation": ("relu",)}
-    _mode, _tries_columns = "diagonal", False
+    _mode = "diagonal"
 
     def __init__(
         self,
@@ -222,7 +224,7 @@ class NTKClassifier(
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
-        first_layer="dense",
+        first_layer="auto",
         architecture=None,
         alpha="auto",
         training_time=None,

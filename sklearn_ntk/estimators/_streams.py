@@ -13,7 +13,7 @@ from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
 from ._base import all_or_nothing
 from ._checks import check_weights
-from ._choice import choose, kernels_of, learn_features
+from ._choice import are_few, choose, choose_by_squares, kernels_of, leaves_first_layer
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import given_classes, read_classes, targets_of
 from ._ensemble import start_of
@@ -211,10 +211,14 @@ class ClassifierStreams:
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        features, self._judges = learn_features(self, [self.kernel_], X, *rows.merged())
-        if features is not None:
-            self.features_, self.X_fit_ = features, project(X, features)
-            rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))
+        by_column = leaves_first_layer(self) and are_few(*X.shape)
+        found = choose_by_squares(self, [self.kernel_], X, *rows.merged(), by_column)
+        kernel, features, self._judges = found
+        if kernel is not self.kernel_ or features is not None:
+            self.kernel_ = kernel
+            if features is not None:
+                self.features_, self.X_fit_ = features, project(X, features)
+            rows = rows._replace(operator=self._operator(kernel, self.X_fit_))
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes), _loss=self.loss)
         return self

@@ -103,9 +103,7 @@ class NetworkKernel(TrialKernel):
         if self.length_scale is not None:
             read_length_scale(self.length_scale)
         if self.first_layer not in ("dense", "columns"):
-            raise ValueError(
-                f"first_layer must be 'dense' or 'columns'; got {self.first_layer!r}."
-            )
+            raise ValueError(f"first_layer must be 'dense' or 'columns'; got {self.first_layer!r}.")
         if self.is_by_column and self.depth == 0:
             raise ValueError("first_layer='columns' needs a hidden layer; got depth=0.")
         read_dtype(self.dtype)

@@ -5,7 +5,7 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
-from ..estimators._choice import kernels_of, mode_of
+from ..estimators._choice import kernels_of, leaves_first_layer, mode_of
 from ..estimators._features import given_features, project
 
 
@@ -48,10 +48,10 @@ def precomputed(estimator, X):
     kernel, *others = kernels_of(estimator)
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
-    if others:
+    if others or leaves_first_layer(estimator):
         raise ValueError(
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
-            f"among {1 + len(others)}: name the kernel and the activation."
+            f"among several: name the kernel and the activation."
         )
     X = read_rows(X)
     if mode_of(estimator, kernel, X.shape[1]) is not None:

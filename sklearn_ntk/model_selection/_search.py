@@ -16,7 +16,7 @@ from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
 from ..estimators._base import NetworkEstimator, is_on_columns
 from ..estimators._checks import is_auto, mixes_columns
-from ..estimators._choice import kernels_of, learn_features
+from ..estimators._choice import choose_by_squares, kernels_of
 from ..estimators._choice_of_solver import OF_CUPY, check_solve
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
@@ -138,7 +138,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         X = X if columns is None else columns.apply(X)
         model = self._base(device=self.device, **{name: getattr(self, name) for name in COLUMNS})
         model.n_features_in_, model._learns_more = X.shape[1], False
-        return learn_features(model, kernels_of(model), X, Y, weights)[0]
+        return choose_by_squares(model, kernels_of(model), X, Y, weights)[1]
 
     def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""

@@ -14,7 +14,7 @@ from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKKernel, NTKRegressor, NT
 from sklearn_ntk.activations import ReLU
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators import _choice
-from sklearn_ntk.estimators._choice import OPTIMISM
+from sklearn_ntk.estimators._choice import OPTIMISM, RELUCTANCE
 from sklearn_ntk.model_selection import precomputed
 
 PAIRS = list(product(("ntk", "nngp"), ("relu", "gelu")))
@@ -71,10 +71,18 @@ def singles(model, *arguments, features=None, pairs=PAIRS):
     return [one.fit(*arguments) for one in named]
 
 
+def by_column(model, plain, *arguments):
+    """Fit of the best of four networks with a first layer by column."""
+    best = min(plain, key=lambda other: other.kernel_errors_[0])
+    named = {"kernel": best.kernel, "activation": best.activation, "features": None}
+    return clone(model).set_params(**named, first_layer="columns").fit(*arguments)
+
+
 def error_of(model, *arguments):
-    """Error of leaving out one row with the features of a model, larger if they are learned."""
+    """Error of leaving out one row with the features of a model, as it counts."""
     if model.features_ is None:
-        return model.kernel_errors_[0]
+        is_dense = model.kernel_.first_layer == "dense"
+        return (1.0 if is_dense else RELUCTANCE) * model.kernel_errors_[0]
     same = clone(model).set_params(features=model.features_).fit(*arguments)
     return OPTIMISM["full"] * same.kernel_errors_[0]
 
@@ -104,10 +112,11 @@ def test_choice_has_the_least_error(target, options, weighted):
     weights = np.random.default_rng(1).uniform(0.3, 3.0, len(X)) if weighted else None
     model = NTKRegressor(**options).fit(X, y, weights)
     plain = singles(model, X, y, weights)
+    plain.append(by_column(model, plain, X, y, weights))
     assert model.kernels_ == [other.kernel_ for other in plain]
     errors = np.concatenate([other.kernel_errors_ for other in plain])
     assert_allclose(model.kernel_errors_, errors, rtol=1e-12)
-    pairs = [PAIRS[k] for k in errors.argsort()[:2]]
+    pairs = [PAIRS[k] for k in errors[:4].argsort()[:2]]
     others = [*plain, *singles(model, X, y, weights, features="full", pairs=pairs)]
     best = min(others, key=lambda other: error_of(other, X, y, weights))
     assert_same_fit(model, best, data(n=9, seed=1)[0])
@@ -116,10 +125,12 @@ def test_choice_has_the_least_error(target, options, weighted):
 def test_errors_are_those_of_refitting():
     X, y = data(n=9)
     model = NTKRegressor(alpha=0.05, squash=None, features=None).fit(X, y)
-    squares = np.zeros(4)
+    plain, squares = NTKRegressor(alpha=0.05, squash=None), np.zeros(5)
+    last = {"kernel": model.kernels_[4]}
     for i in range(9):
         rest = np.arange(9) != i
-        fits = singles(NTKRegressor(alpha=0.05, squash=None, features=None), X[rest], y[rest])
+        fits = singles(plain, X[rest], y[rest])
+        fits.append(clone(plain).set_params(**last).fit(X[rest], y[rest]))
         squares += [(one.predict(X[[i]])[0] - y[i]) ** 2 for one in fits]
     assert_allclose(model.kernel_errors_, squares / 9 / y.var(), rtol=1e-7)
 
@@ -159,9 +170,15 @@ def test_smooth_functions_and_kinks(target, activation):
 def test_what_is_named_narrows_the_choice(options, kernels):
     X, y = data()
     model = NTKRegressor(alpha=0.1, **options).fit(X, y)
+    errors = model.kernel_errors_
+    is_perceptron = isinstance(model.kernel, str) and model.architecture is None and model.depth > 0
+    if is_perceptron and "auto" in (model.kernel, model.activation):
+        best = clone(kernels[int(np.argmin(errors[:-1]))])
+        kernels = [*kernels, best.set_params(first_layer="columns")]
     assert model.kernels_ == kernels and model.kernel_ in kernels
-    assert model.kernel_errors_.shape == (len(kernels),)
-    assert_allclose(model.kernel_errors_.min(), model.kernel_errors_[kernels.index(model.kernel_)])
+    assert len(errors) == len(kernels)
+    counted = errors * [1.0 if kernel.first_layer == "dense" else RELUCTANCE for kernel in kernels]
+    assert_allclose(counted.min(), counted[kernels.index(model.kernel_)])
 
 
 def test_precomputed_kernel_leaves_no_choice():

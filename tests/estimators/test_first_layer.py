@@ -1,0 +1,202 @@
+"""Estimators whose network has a first layer of neurons that see one column each."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import WhiteKernel
+
+from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.architectures import column_mlp
+from sklearn_ntk.estimators import _choice
+from sklearn_ntk.estimators._columns import Columns
+from sklearn_ntk.model_selection import precomputed
+
+COLUMNS = {"kernel": "ntk", "activation": "relu", "first_layer": "columns"}
+
+
+def additive(n=120, d=4, noise=0.05, seed=0):
+    """A sum of functions of single columns, two of which jump."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    y = 2.0 * (X[:, 0] > 0.3) + np.abs(X[:, 1]) + (np.abs(X[:, 2]) < 0.5) + np.sin(3.0 * X[:, 3])
+    return X, y + noise * rng.normal(size=n)
+
+
+def rotated(n=120, d=4, seed=0):
+    """A smooth function of sums of all columns."""
+    X = np.random.default_rng(seed).normal(size=(n, d))
+    return X, np.sin(X.sum(axis=1)) + np.cos(X @ [1.0, -1.0, 1.0, -1.0])
+
+
+def test_sums_of_functions_of_columns_get_neurons_of_columns():
+    X, y = additive()
+    model = NTKRegressor(features=None).fit(X, y)
+    assert model.kernel_.first_layer == "columns" and model.features_ is None
+    dense = clone(model).set_params(first_layer="dense").fit(X, y)
+    assert {kernel.first_layer for kernel in dense.kernels_} == {"dense"}
+    new, truth = additive(500, noise=0.0, seed=1)
+    errors = [np.mean((one.predict(new) - truth) ** 2) for one in (model, dense)]
+    assert errors[0] < 0.8 * errors[1]
+    assert NTKRegressor().fit(*rotated()).kernel_.first_layer == "dense"
+
+
+@pytest.mark.parametrize(
+    "limits, is_tried", [((120, 4), True), ((119, 4), False), ((120, 3), False)], ids=str
+)
+def test_few_rows_of_few_columns_try_it(limits, is_tried, monkeypatch):
+    monkeypatch.setattr(_choice, "MOST_BY_COLUMN", limits)
+    X, y = additive()
+    model = NTKRegressor(features=None, alpha=0.1).fit(X, y)
+    assert len(model.kernels_) == 4 + is_tried
+    grid = NTKRegressorCV(alphas=[0.1], combine=None).fit(X, y).cv_results_
+    assert any("columns" in point.values() for point in grid["params"]) == is_tried
+
+
+def test_one_column_has_one_network():
+    X, y = additive()
+    assert len(NTKRegressor(features=None, alpha=0.1).fit(X[:, :1], y).kernels_) == 4
+
+
+def test_columns_are_squashed():
+    X, y = additive()
+    X[5, 0] = 40.0
+    model = NTKRegressor(**COLUMNS).fit(X, y)
+    squashed = Columns.fit(X, np.ones(len(X)), 10.0).apply(X)
+    assert_allclose(model.X_fit_, squashed, rtol=1e-12)
+    plain = NTKRegressor(**COLUMNS, squash=None).fit(squashed, y)
+    assert_allclose(model.dual_coef_, plain.dual_coef_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"training_time": 30.0}, {"uncertainty": "ensemble"}])
+def test_it_is_the_network_of_the_architecture(options):
+    """But for columns, which positions of an ``architecture`` do not squash."""
+    X, y = additive(60)
+    new = additive(9, seed=1)[0]
+    model = NTKRegressor(**COLUMNS, squash=None, alpha=0.1, **options).fit(X, y)
+    other = NTKRegressor(architecture=column_mlp(4), alpha=0.1, **options).fit(X, y)
+    for found, expected in zip(
+        model.predict(new, return_std=True), other.predict(new, return_std=True), strict=True
+    ):
+        assert_allclose(found, expected, rtol=1e-9)
+    assert_allclose(model.predict_gradient(new), other.predict_gradient(new), rtol=1e-9)
+    loaded = pickle.loads(pickle.dumps(model))
+    assert_allclose(loaded.predict(new), model.predict(new), rtol=1e-12)
+    assert loaded.kernel_ == model.kernel_
+
+
+def test_gradients_and_importances():
+    X, y = additive()
+    model = NTKRegressor(**COLUMNS).fit(X[:, [0, 1, 1, 3]], y - np.abs(X[:, 1]))
+    new, step = X[:5, [0, 1, 1, 3]], 1e-5
+    found = model.predict_gradient(new)
+    for column in range(4):
+        shift = step * np.eye(4)[column]
+        slope = (model.predict(new + shift) - model.predict(new - shift)) / (2.0 * step)
+        assert_allclose(found[:, column], slope, rtol=1e-4, atol=1e-5)
+    shares = model.feature_importances_
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[[1, 2]].max() < 0.5 * shares[[0, 3]].min()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": "cg", "tol": 1e-8},
+        {"solver": "local", "leaf_size": 500},
+        {"solver": "nystroem", "n_components": 120},
+    ],
+    ids=lambda options: options["solver"],
+)
+def test_solvers(options):
+    X, y = additive()
+    exact = NTKRegressor(**COLUMNS, alpha=0.1).fit(X, y)
+    model = NTKRegressor(**COLUMNS, alpha=0.1, **options).fit(X, y)
+    new = additive(9, seed=1)[0]
+    assert_allclose(model.predict(new), exact.predict(new), rtol=1e-5, atol=1e-5)
+
+
+def test_leaves_of_local_models():
+    X, y = additive(300)
+    model = NTKRegressor(**COLUMNS, solver="local", leaf_size=100).fit(X, y)
+    assert len(model.leaves_) > 2
+    new, truth = additive(300, noise=0.0, seed=1)
+    assert model.score(new, truth) > 0.8
+
+
+def test_classifiers():
+    X, y = additive(200)
+    labels = np.where(y > np.median(y), "high", "low")
+    model = NTKClassifier(features=None).fit(X, labels)
+    assert model.kernel_.first_layer == "columns" and model.features_ is None
+    named = NTKClassifier("ntk", first_layer="columns").fit(X, labels)
+    dense = NTKClassifier("ntk").fit(X, labels)
+    assert dense.kernel_.first_layer == "dense"
+    new, truth = additive(400, noise=0.0, seed=1)
+    truth = np.where(truth > np.median(y), "high", "low")
+    assert_allclose(model.predict_proba(new), named.predict_proba(new), rtol=1e-9)
+    assert model.score(new, truth) > dense.score(new, truth) + 0.02
+    smooth, target = rotated(200)
+    assert NTKClassifier().fit(smooth, target > 0.0).kernel_.first_layer == "dense"
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "hinge"])
+def test_losses_of_classifiers(loss):
+    X, y = additive(100)
+    model = NTKClassifier(loss=loss, features=None).fit(X, y > np.median(y))
+    assert model.kernel_.first_layer == "columns"
+    named = NTKClassifier("ntk", first_layer="columns", loss=loss).fit(X, y > np.median(y))
+    assert_allclose(model.decision_function(X), named.decision_function(X), rtol=1e-6)
+
+
+def test_searches():
+    X, y = additive(80)
+    grid = {"depth": [1, 2], "first_layer": ["dense", "columns"], "kernel": ["ntk", "nngp"]}
+    search = NTKRegressorCV(grid, combine=None).fit(X, y)
+    assert search.best_params_["first_layer"] == "columns"
+    best = {k: v for k, v in search.best_params_.items() if k != "alpha"}
+    one = NTKRegressor(**best, activation="relu").fit(X, y)
+    assert_allclose(-search.best_score_, one.loo_errors_.min() * y.var(), rtol=1e-6)
+    assert_allclose(search.predict(X), one.predict(X), rtol=1e-6)
+
+
+def test_searches_learn_features_for_networks_that_mix_columns():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 5))
+    y = np.sin(2.0 * X @ [1.0, 1.0, 0.0, 0.0, 0.0])
+    search = NTKRegressorCV(alphas=[1e-4, 1e-2]).fit(X, y)
+    assert search.features_ is not None
+    for member in search.estimators_:
+        has_features = member.features_ is not None
+        assert has_features == (member.kernel_.first_layer == "dense")
+
+
+def test_processes_know_the_kernels_parameters():
+    """Gaussian processes learn the variances; length scales of columns stay."""
+    X, y = additive(40)
+    kernel = NTKKernel(first_layer="columns", length_scale=np.array([1.0, 2.0, 1.0, 3.0]))
+    model = GaussianProcessRegressor(
+        kernel.set_params(length_scale_bounds="fixed") + WhiteKernel(), normalize_y=True
+    ).fit(X, y)
+    before = GaussianProcessRegressor(model.kernel, normalize_y=True, optimizer=None).fit(X, y)
+    assert model.log_marginal_likelihood_value_ > before.log_marginal_likelihood_value_ + 1.0
+    free = clone(kernel).set_params(length_scale_bounds=(1e-2, 1e2))
+    with pytest.raises(ValueError, match="take Dense layers, or fixed length scales"):
+        free(X, eval_gradient=True)
+
+
+def test_refusals():
+    X, y = additive(30)
+    with pytest.raises(ValueError, match="first_layer='columns' needs a hidden layer; got depth=0"):
+        NTKRegressor("ntk", depth=0, first_layer="columns").fit(X, y)
+    with pytest.raises(ValueError, match="'first_layer' parameter of NTKRegressor must be a str"):
+        NTKRegressor(first_layer="conv").fit(X, y)
+    with pytest.raises(ValueError, match="first_layer must be 'dense' or 'columns'; got 'auto'"):
+        NTKKernel(first_layer="auto")(X)
+    with pytest.raises(ValueError, match="param_grid has first_layer='auto': name what to choose"):
+        NTKRegressorCV({"first_layer": ["auto"]}).fit(X, y)
+    with pytest.raises(ValueError, match=r"which chooses among several: name the kernel and"):
+        precomputed(NTKRegressor(activation="erf", n_frozen=1), X)
