@@ -52,9 +52,9 @@ def column_mlp(n_columns, depth=2, activation="relu"):
     """Perceptron on tables, of whose ``depth`` hidden layers the first has neurons of one column.
 
     Every column has infinitely many of them, with the same distribution; the next layer, or the
-    output, sees the neurons of all columns. Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings
-    for numerical features in tabular deep learning", NeurIPS 2022, call such a first layer an
-    embedding of the columns.
+    output, sees the neurons of all columns. Such a first layer is an embedding of the columns in
+    Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical features in tabular deep
+    learning", NeurIPS 2022.
 
     Parameters
     ----------

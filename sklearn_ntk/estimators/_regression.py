@@ -195,12 +195,12 @@ class NTKRegressor(
     the matrix is the root of the average outer product of the gradients of the fitted function, in
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
     ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump
-    and whose first layer is dense, else None. Of more than 1500 distinct rows, so many, drawn with a fixed seed, choose the network
-    and its features, for which all rows are fitted then. From 4000 on, up to 12,000 rows teach
-    features anew, which are taken if they lower the squared error of up to 2000 others by 3
-    percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge, ``loo_errors_`` and
-    the uncertainty are then by rows that have taught nothing (with ``uncertainty="ensemble"`` by
-    all, of which at most half, and at most 5000, teach).
+    and whose first layer is dense, else None. Of more than 1500 distinct rows, so many, drawn with
+    a fixed seed, choose the network and its features, for which all rows are fitted then. From 4000
+    on, up to 12,000 rows teach features anew, which are taken if they lower the squared error of up
+    to 2000 others by 3 percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge,
+    ``loo_errors_`` and the uncertainty are then by rows that have taught nothing (with
+    ``uncertainty="ensemble"`` by all, of which at most half, and at most 5000, teach).
 
     Examples
     --------

@@ -111,7 +111,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     most 5000 rows also those of rectifiers and GELU whose first layer has neurons of one column.
 
     Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
-    those with ``first_layer="columns"`` are then scored on them: scores are of features learned on all rows, and too good by up to a fifth.
+    those with ``first_layer="columns"`` are then scored on them: scores are of features learned on
+    all rows, and too good by up to a fifth.
     "auto" is "full" for the default grid and leave-one-out, up to 500 columns, else None.
 
     Examples
