@@ -34,9 +34,9 @@ class NTKClassifier(
     Parameters
     ----------
     kernel : {"auto", "ntk", "nngp", "precomputed"} or Kernel, default="auto"
-        "auto" is the NTK, with features that are learned by default, unlike those of a network that
-        is named. A kernel object is used as it is, on rows that are not squashed; then, as with
-        "precomputed", the parameters of the network are ignored.
+        "auto" is the NTK, with features and a first layer that are chosen by default, unlike those
+        of a network that is named. A kernel object is used as it is, on rows that are not squashed;
+        then, as with "precomputed", the parameters of the network are ignored.
     depth : int, default=2
         Number of hidden layers; 0 is a linear model.
     activation : str or object of `sklearn_ntk.activations`, default="relu"

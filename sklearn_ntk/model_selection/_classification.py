@@ -101,17 +101,20 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
 
     See Also
     --------
-    NTKClassifier : One network, of which only the ridge is chosen.
+    NTKClassifier : One network, of which the ridge and the first layer are chosen.
 
     Notes
     -----
     By default the NTK of rectifiers, without and with biases, the first layer frozen or not, and
-    of erf networks, up to four hidden layers. Squared errors choose better than accuracies, which
-    many candidates share. Regression on indicators hides classes that lie between others: a stack
-    finds them by logistic regression on the scores of rows left out, if that helps in five folds.
+    of erf networks, up to four hidden layers; for 2 to 100 columns and at most 5000 rows also those
+    of rectifiers whose first layer has neurons of one column. Squared errors choose better than
+    accuracies, which many candidates share. Regression on indicators hides classes that lie between
+    others: a stack finds them by logistic regression on the scores of rows left out, if that helps
+    in five folds.
 
-    Features are learned first, as by `NTKClassifier`, and all networks on columns are then scored
-    on them: scores are of features learned on all rows. ``features="auto"`` learns none.
+    Features are learned first, as by `NTKClassifier`, and all networks on columns but those with
+    ``first_layer="columns"`` are then scored on them: scores are of features learned on all rows.
+    ``features="auto"`` learns none.
 
     Examples
     --------
@@ -132,6 +135,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
         {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0, 8.0]},
     )
+    _grid_of_columns = ({"depth": [1, 2], "first_layer": ["columns"]},)
     _parameter_constraints: ClassVar[dict] = {
         **NetworkCV._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
