@@ -32,6 +32,10 @@ MOST_BY_COLUMN = 5000, 100
 """Rows and columns up to which a network whose first layer has neurons of one column is tried by
 default: its kernel takes about as many times longer as there are columns."""
 
+TRIAL = 15_000_000
+"""Entries of a Gram matrix times columns beyond which half as many, 500 rows of 30 columns, say
+first whether such a network may be better than the best dense one; if so, all rows decide."""
+
 RELUCTANCE = 1.06
 """By how much errors of such a network are multiplied: others are faster, and learn features of
 many rows."""
@@ -204,20 +208,26 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False):
     by_column : bool
         Whether to try the network of the best kernel with a first layer by column as well.
     """
-    order = np.random.default_rng(0).permutation(len(X))
-    rows = np.sort(varied(*np.split(order, [MOST_ROWS]), Y))
+    rows = _drawn(Y, MOST_ROWS)
     X, Y, weights = take(X, rows), Y[rows], weights[rows]
+    everyone = np.arange(len(Y))
 
-    def candidate(kernel, features=None, factor=1.0):
-        found = fit(KernelOperator(kernel, project(X, features)), Y, weights)
-        error = relative_error(found[0].solution, Y, weights)
+    def candidate(kernel, features=None, factor=1.0, rows=everyone):
+        problem = Y[rows], weights[rows]
+        found = fit(KernelOperator(kernel, project(take(X, rows), features)), *problem)
+        error = relative_error(found[0].solution, *problem)
         return Candidate(kernel, features, found, error, factor)
 
     tried = [candidate(kernel) for kernel in kernels]
     ranked, learned = sorted(tried, key=lambda one: one.error), []
     if by_column:
-        kernel = clone(_least(tried).kernel).set_params(first_layer="columns")
-        tried.append(candidate(kernel, factor=RELUCTANCE))
+        dense = _least(tried).kernel
+        columns = clone(dense).set_params(first_layer="columns")
+        n, d = X.shape
+        few = everyone if n * n * d <= TRIAL else _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
+        pair = (candidate(kernel, rows=few).error for kernel in (columns, dense))
+        if few is everyone or np.less(*pair):
+            tried.append(candidate(columns, factor=RELUCTANCE))
     for learner in ranked[:LEARNERS] if mode else ():
         kernel, features, found = learner[:3]
         for _ in range(n_steps):
@@ -227,6 +237,12 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False):
             learned.append(candidate(kernel, features, OPTIMISM[mode]))
             found = learned[-1].fit
     return _least(tried + learned), tried
+
+
+def _drawn(Y, most):
+    """Increasing indices of that many random rows, on which the targets vary."""
+    order = np.random.default_rng(0).permutation(len(Y))
+    return np.sort(varied(*np.split(order, [most]), Y))
 
 
 def _least(candidates):

@@ -52,7 +52,8 @@ class NTKClassifier(
         "columns", where each column matters for itself (see `architectures.column_mlp`); its kernel
         takes as many times longer as there are columns. "auto" is "dense", but where ``kernel`` or
         ``activation`` is "auto", too, the best network is tried with "columns" as well, of 2 to 100
-        columns and at most 5000 distinct rows.
+        columns and at most 5000 distinct rows, and taken if its leave-one-out error is 6 percent
+        smaller; of many rows and columns, a part of the rows says first whether it may be better.
     architecture : tuple of layers, optional
         Any network, in place of ``depth``, ``activation`` and ``first_layer``; layers that leave
         their variances at None take the ones above.

@@ -56,6 +56,20 @@ def test_few_rows_of_few_columns_try_it(limits, is_tried, monkeypatch):
     assert any("columns" in point.values() for point in grid["params"]) == is_tried
 
 
+@pytest.mark.parametrize("problem", [additive, rotated])
+def test_a_part_of_many_rows_says_whether_it_may_be_better(problem, monkeypatch):
+    X, y = problem(200)
+    model = NTKRegressor(features=None, alpha=0.1).fit(X, y)
+    assert len(model.kernels_) == 5
+    monkeypatch.setattr(_choice, "TRIAL", 2 * 100**2 * 4)
+    seen, drawn = [], _choice._drawn
+    monkeypatch.setattr(_choice, "_drawn", lambda Y, most: seen.append(most) or drawn(Y, most))
+    other = clone(model).fit(X, y)
+    assert seen == [_choice.MOST_ROWS, 100]
+    assert len(other.kernels_) == (5 if problem is additive else 4)
+    assert other.kernel_ == model.kernel_
+
+
 def test_one_column_has_one_network():
     X, y = additive()
     assert len(NTKRegressor(features=None, alpha=0.1).fit(X[:, :1], y).kernels_) == 4
