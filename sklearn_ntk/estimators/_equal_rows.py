@@ -50,15 +50,35 @@ class Scatter(NamedTuple):
     unit: float
 
 
-def pairs_of(Y, weights, group):
-    """Distinct pairs of a row and its targets: numbers of the rows, weights, and targets (N, k).
+class Pairs(NamedTuple):
+    """Distinct pairs of a row and its targets, N of them.
+
+    ``group`` (N,) is the number of the distinct row, ``weights`` (N,) are those of one copy, the
+    mean of all copies, ``targets`` has shape (N, k), and ``counts`` (N,) are numbers of copies.
+    """
+
+    group: np.ndarray
+    weights: np.ndarray
+    targets: np.ndarray
+    counts: np.ndarray
+
+
+def copies_of(weights):
+    """How many rows (n,) each row stands for: its weight if all are whole numbers, else one."""
+    is_whole = np.all(weights == np.rint(weights)) and weights.sum() < 2.0**53
+    return weights if is_whole else np.ones(len(weights))
+
+
+def pairs_of(Y, weights, group, counts):
+    """`Pairs` of rows that stand for so many rows each, as of `copies_of`.
 
     ``group`` is the number of the distinct row of each row.
     """
     if group[-1] == len(group) - 1:
-        return group, weights, Y
+        return Pairs(group, weights / counts, Y, counts)
     pairs, place = np.unique(np.column_stack([group, Y]), axis=0, return_inverse=True)
-    return pairs[:, 0].astype(int), np.bincount(place.ravel(), weights), pairs[:, 1:]
+    sums, n = (np.bincount(place.ravel(), each) for each in (weights, counts))
+    return Pairs(pairs[:, 0].astype(int), sums / n, pairs[:, 1:], n)
 
 
 def merge(Y, weights, group):
@@ -74,6 +94,6 @@ def merge(Y, weights, group):
     first = Y[np.unique(group, return_index=True)[1]]  # the mean of equal targets is not rounded
     sums = [np.bincount(group, weights * y) for y in (Y - first[group]).T]
     mean = first + np.stack(sums, axis=1) / total[:, None]
-    n_pairs = len(pairs_of(Y, weights, group)[0])  # copies count once
+    n_pairs = len(pairs_of(Y, weights, group, weights).group)  # copies count once
     squares = weights @ (Y - mean[group]) ** 2
     return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)

@@ -17,7 +17,7 @@ from ._choice import choose, kernels_of, learn_features
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import given_classes, read_classes, targets_of
 from ._ensemble import start_of
-from ._equal_rows import merge, pairs_of
+from ._equal_rows import copies_of, merge, pairs_of
 from ._features import project
 from ._influence import Samples
 from ._losses import ClassRows, fitted_scores, loss_of
@@ -93,14 +93,16 @@ class RegressorStreams:
         if self.uncertainty == "ensemble":
             start_of(self.kernels_[0])  # before the work, if it has none
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
-        pairs = pairs_of(targets[kept], weights[kept], group)
+        counts = copies_of(scaled(weights[kept], unit))
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
         Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
+        self._new_weight = weights.sum() / counts.sum()
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
         found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
         self._finish(found, Y, weights)
         self._observations = None
         if self.solver_ == "cholesky":
+            pairs = pairs_of(self._samples.targets, self._samples.weights, group, counts)
             self._observations = observe(pairs, Y, weights, found[1], found[0].solution)
         return self
 
@@ -120,7 +122,6 @@ class RegressorStreams:
         is_noisy = self.noise == "auto"
         self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
         self._targets = Y
-        self._new_weight = self._scatter.unit
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
 
