@@ -10,7 +10,7 @@ from .._runtime.memory import check_memory
 from ..activations import as_activation
 from ..gram import KernelOperator
 from ..solvers import Ridge
-from ..solvers._solution import relative_error, varied
+from ..solvers._solution import error_for, relative_error, varied
 from ._checks import is_auto
 from ._features import LEARNING_COPIES, learn, project
 from ._features_of_many import can_learn_more, learn_from_more
@@ -65,7 +65,7 @@ def kernels_of(model):
     return [clone(model).set_params(**pair)._make_kernel() for pair in pairs]
 
 
-def choose(model, kernels, fits, operator, Y, weights):
+def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     """Choose a kernel, and features on it, for the rows ``X_fit_`` of an estimator, and fit.
 
     Sets ``kernel_``, ``features_`` and ``X_fit_``, which become the rows that the kernel sees, and
@@ -77,10 +77,12 @@ def choose(model, kernels, fits, operator, Y, weights):
     kernels : list of Kernel
         The first one is that of ``operator``.
     fits : pair of callables
-        ``fit(operator, Y, weights)`` returns a tuple, `Path` first: exactly, for the choice, and
-        for all rows by the solver of the model.
+        ``fit(operator, Y, weights, error=)`` returns a tuple, `Path` first: exactly, for the
+        choice, and for all rows by the solver of the model.
     operator : GramOperator
     Y, weights : arrays of shape (n, k) and (n,)
+    error : callable
+        What chooses, as for `Ridge`.
 
     Returns
     -------
@@ -92,9 +94,10 @@ def choose(model, kernels, fits, operator, Y, weights):
     mode = mode_of(model, kernels[0], model.n_features_in_)
     exact, whole = fits
     if len(kernels) == 1 and mode is None:
-        found = whole(operator, Y, weights)
-        return found, np.array([relative_error(found[0].solution, Y, weights)])
-    best, errors = best_of(exact, kernels, model.X_fit_, Y, weights, mode, model.n_feature_steps)
+        found = whole(operator, Y, weights, error=error)
+        return found, np.array([error(found[0].solution, Y, weights)])
+    problem = model.X_fit_, Y, weights, mode, model.n_feature_steps, error
+    best, errors = best_of(exact, kernels, *problem)
     kernel, features = best.kernel, best.features
     if mode is not None and can_learn_more(model, len(Y)):
         features, model._judges = learn_from_more(model, kernel, mode, model.X_fit_, Y, weights)
@@ -105,7 +108,7 @@ def choose(model, kernels, fits, operator, Y, weights):
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
         return best.fit, errors
-    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights), errors
+    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error), errors
 
 
 def mode_of(model, kernel, d):
@@ -137,25 +140,27 @@ def mode_of(model, kernel, d):
     return features
 
 
-def learn_features(model, kernels, X, Y, weights):
+def learn_features(model, kernels, X, Y, weights, error=relative_error):
     """Features (d, d) that an estimator learns by ridge regression, or None, and the judges.
 
-    ``X`` (n, d) are distinct rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights.
-    Judges are the rows that have not taught them, or None, as of `learn_from_more`.
+    ``X`` (n, d) are distinct rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and
+    ``error`` is what chooses, as for `Ridge`. Judges are the rows that have not taught them, or
+    None, as of `learn_from_more`.
     """
     mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
     if mode is None:
         return None, None
 
-    def fit(*problem):
-        return (Ridge().fit(*problem),)
+    def fit(*problem, error):
+        return (Ridge(error=error).fit(*problem),)
 
     if len(kernels) == 1 and can_learn_more(model, len(X)):  # there is no network to choose
         return learn_from_more(model, kernels[0], mode, X, Y, weights)
-    return best_of(fit, kernels, X, Y, weights, mode, model.n_feature_steps)[0].features, None
+    problem = X, Y, weights, mode, model.n_feature_steps, error
+    return best_of(fit, kernels, *problem)[0].features, None
 
 
-def best_of(fit, kernels, X, Y, weights, mode, n_steps):
+def best_of(fit, kernels, X, Y, weights, mode, n_steps, error=relative_error):
     """The best `Candidate`, and the errors (n_kernels,) of kernels before features are learned.
 
     Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
@@ -164,7 +169,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps):
     Parameters
     ----------
     fit : callable
-        ``fit(operator, Y, weights)`` returns a tuple, `Path` first.
+        ``fit(operator, Y, weights, error=)`` returns a tuple, `Path` first.
     kernels : list of Kernel
     X : array of shape (n, d)
         Distinct rows.
@@ -172,14 +177,18 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps):
     mode : {"diagonal", "full", None}
     n_steps : int
         How often features are learned.
+    error : callable
+        What chooses, as for `Ridge`.
     """
     order = np.random.default_rng(0).permutation(len(X))
     rows = np.sort(varied(*np.split(order, [MOST_ROWS]), Y))
     X, Y, weights = take(X, rows), Y[rows], weights[rows]
+    error_of_rows = error_for(error, rows)
 
     def candidate(kernel, features=None, optimism=1.0):
-        found = fit(KernelOperator(kernel, project(X, features)), Y, weights)
-        error = optimism * relative_error(found[0].solution, Y, weights)
+        operator = KernelOperator(kernel, project(X, features))
+        found = fit(operator, Y, weights, error=error_of_rows)
+        error = optimism * error_of_rows(found[0].solution, Y, weights)
         return Candidate(kernel, features, found, error)
 
     tried = [candidate(kernel) for kernel in kernels]

@@ -1,10 +1,14 @@
-"""Rows that are equal, which are merged: their targets, weights, and how much targets scatter."""
+"""Rows that are equal, which are merged: targets, weights, observations, scatter of targets."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from .._runtime.device import is_on_device
+from ..solvers._repeats import Repeats
+
+OFTEN = 10
+"""Rows that come so often are categories, no accidental copies: each is an observation."""
 
 
 def distinct(X):
@@ -41,8 +45,8 @@ class Scatter(NamedTuple):
     """How much the targets of equal rows differ.
 
     ``squares`` (k,) are the weighted sums of squares about the means of equal rows. ``n`` is the
-    number of distinct pairs (row, targets) minus that of distinct rows: the degrees of freedom.
-    ``unit`` is the mean weight of a distinct pair.
+    number of observations, as of `observations_of`, minus that of distinct rows: the degrees of
+    freedom. ``unit`` is the mean weight of an observation.
     """
 
     squares: np.ndarray
@@ -81,19 +85,45 @@ def pairs_of(Y, weights, group, counts):
     return Pairs(pairs[:, 0].astype(int), sums / n, pairs[:, 1:], n)
 
 
-def merge(Y, weights, group):
-    """Merge equal rows: weighted means of targets (n, k), sums of weights (n,), and `Scatter`.
+def observations_of(Y, weights, group):
+    """`Repeats` of rows with targets (n, k), or None if each distinct row is one observation.
 
-    ``group`` is the number of the distinct row of each row, as from `distinct`. Solutions stay the
-    same. Leave-one-out leaves out all copies of a row, so that an integer weight is the same as a
-    repetition in everything that is fitted.
+    Copies of a row with the same targets are one, as an integer weight is, unless the row comes
+    `OFTEN`: then each of its copies is one.
+    """
+    n_rows = np.bincount(group)
+    pairs = pairs_of(Y, weights, group, np.ones(len(group)))
+    counts = np.where(n_rows[pairs.group] >= OFTEN, pairs.counts, 1.0)
+    if len(pairs.group) == len(n_rows) and np.all(counts == 1.0):
+        return None
+    total, number = np.bincount(group, weights), np.bincount(pairs.group, counts)
+    sums = pairs.weights * pairs.counts
+    shares = np.where(number[pairs.group] > 1.0, sums / counts / total[pairs.group], 1.0)
+    return Repeats(pairs.group, pairs.targets, sums, counts, shares)
+
+
+class Merged(NamedTuple):
+    """Distinct rows: weighted means of targets (n, k), sums of weights (n,), and more of each."""
+
+    Y: np.ndarray
+    weights: np.ndarray
+    scatter: Scatter
+    repeats: Repeats | None
+
+
+def merge(Y, weights, group):
+    """`Merged` rows; ``group`` is the number of the distinct row of each row, as of `distinct`.
+
+    Solutions stay the same. What is left out is an observation, see `observations_of`, so that an
+    integer weight is the same as a repetition in everything that is fitted, up to `OFTEN`.
     """
     if group[-1] == len(group) - 1:
-        return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
+        return Merged(Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean()), None)
     total = np.bincount(group, weights)
     first = Y[np.unique(group, return_index=True)[1]]  # the mean of equal targets is not rounded
     sums = [np.bincount(group, weights * y) for y in (Y - first[group]).T]
     mean = first + np.stack(sums, axis=1) / total[:, None]
-    n_pairs = len(pairs_of(Y, weights, group, weights).group)  # copies count once
+    repeats = observations_of(Y, weights, group)
+    n = len(total) if repeats is None else int(repeats.n)
     squares = weights @ (Y - mean[group]) ** 2
-    return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)
+    return Merged(mean, total, Scatter(squares, n - len(total), weights.sum() / n), repeats)

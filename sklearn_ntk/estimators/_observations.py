@@ -81,7 +81,7 @@ def observed(model):
     held, fit = model._centers.held, model._centers.fit
     if not model._is_stream:
         _, pairs = _among(_pairs(model), held.rows)
-    elif model._scatter.n:
+    elif np.any(model._scatter.squares):
         raise ValueError(
             "Intervals after partial_fit need equal targets of equal rows in its first part: "
             "take method='gaussian', or fit to all rows."

@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._compat import _fit_context
 from .._runtime.device import check_host
 from .._runtime.notices import one_notice
+from ..solvers._repeats import error_of
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
 from ._base import all_or_nothing
@@ -95,10 +96,11 @@ class RegressorStreams:
         operator, kept, group = self._gram(self.kernels_[0], X, weights)
         counts = copies_of(scaled(weights[kept], unit))
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
-        Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
+        Y, weights, self._scatter, repeats = merge(targets[kept], weights[kept], group)
         self._new_weight = weights.sum() / counts.sum()
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
-        found, self.kernel_errors_ = choose(self, self.kernels_, fits, operator, Y, weights)
+        problem = operator, Y, weights, error_of(repeats)
+        found, self.kernel_errors_ = choose(self, self.kernels_, fits, *problem)
         self._finish(found, Y, weights)
         self._observations = None
         if self.solver_ == "cholesky":
@@ -212,7 +214,9 @@ class ClassifierStreams:
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        features, self._judges = learn_features(self, [self.kernel_], X, *rows.merged())
+        Y, weights, _, repeats = rows.merged()
+        problem = X, Y, weights, error_of(repeats)
+        features, self._judges = learn_features(self, [self.kernel_], *problem)
         if features is not None:
             self.features_, self.X_fit_ = features, project(X, features)
             rows = rows._replace(operator=self._operator(self.kernel_, self.X_fit_))
