@@ -85,11 +85,11 @@ def pairs_of(Y, weights, group, counts):
     return Pairs(pairs[:, 0].astype(int), sums / n, pairs[:, 1:], n)
 
 
-def observations_of(Y, weights, group):
+def observations_of(Y, weights, group, mean):
     """`Repeats` of rows with targets (n, k), or None if each distinct row is one observation.
 
-    Copies of a row with the same targets are one, as an integer weight is, unless the row comes
-    `OFTEN`: then each of its copies is one.
+    ``mean`` are the targets of distinct rows. Copies of a row with the same targets are one
+    observation, as an integer weight is, unless the row comes `OFTEN`: then each of them is one.
     """
     n_rows = np.bincount(group)
     pairs = pairs_of(Y, weights, group, np.ones(len(group)))
@@ -99,7 +99,8 @@ def observations_of(Y, weights, group):
     total, number = np.bincount(group, weights), np.bincount(pairs.group, counts)
     sums = pairs.weights * pairs.counts
     shares = np.where(number[pairs.group] > 1.0, sums / counts / total[pairs.group], 1.0)
-    return Repeats(pairs.group, pairs.targets, sums, counts, shares)
+    deviations = pairs.targets - mean[pairs.group]
+    return Repeats(pairs.group, pairs.targets, deviations, sums, counts, shares)
 
 
 class Merged(NamedTuple):
@@ -123,7 +124,7 @@ def merge(Y, weights, group):
     first = Y[np.unique(group, return_index=True)[1]]  # the mean of equal targets is not rounded
     sums = [np.bincount(group, weights * y) for y in (Y - first[group]).T]
     mean = first + np.stack(sums, axis=1) / total[:, None]
-    repeats = observations_of(Y, weights, group)
+    repeats = observations_of(Y, weights, group, mean)
     n = len(total) if repeats is None else int(repeats.n)
     squares = weights @ (Y - mean[group]) ** 2
     return Merged(mean, total, Scatter(squares, n - len(total), weights.sum() / n), repeats)

@@ -11,14 +11,15 @@ from ._solution import relative_error, relative_squares
 class Repeats(NamedTuple):
     """Observations of n distinct rows, of which some have several; N pairs of row and targets.
 
-    ``group`` (N,) is the number of the row of each pair, ``targets`` has shape (N, k), ``weights``
-    (N,) are those of all observations of the pair and ``counts`` (N,) their number, and ``shares``
-    (N,) is the part of one of them of the weight of the row, exactly one where it is the only one.
-    Targets and weights of the rows are means and sums of these.
+    ``group`` (N,) is the number of the row of each pair, ``targets`` has shape (N, k), as have the
+    ``deviations`` from the targets of the row, their mean. ``weights`` (N,) are those of all
+    observations of the pair, ``counts`` (N,) their number, and ``shares`` (N,) is the part of one
+    of them of the weight of the row, exactly one where it is the only one.
     """
 
     group: np.ndarray
     targets: np.ndarray
+    deviations: np.ndarray
     weights: np.ndarray
     counts: np.ndarray
     shares: np.ndarray
@@ -61,15 +62,16 @@ def left_out(solution, Y, weights, repeats=None):
     """`LeftOut` of a `Solution` for targets (n, k) and weights (n,) of distinct rows.
 
     Without one of several observations, of the share ``s`` of its row and with the residual ``r``
-    in the fit to all, the residual is ``r / (1 - s h)``, where ``h`` is the leverage of the row.
+    in the fit to all, the residual is ``r / (1 - s h)``, where ``h`` is the leverage of the row: of
+    ridge regression exactly, of training that stops and of blended local models nearly.
     """
     if repeats is None:
         Y, weights = solution.known(Y, weights)
         return LeftOut(solution.residuals, Y, weights, len(Y))
     if solution.rows is not None:
-        Y, repeats = Y[solution.rows], repeats.take(solution.rows)
+        repeats = repeats.take(solution.rows)
     group, share = repeats.group, repeats.shares[:, None]
-    training = repeats.targets - Y[group] + solution.training_residuals[group]
+    training = repeats.deviations + solution.training_residuals[group]
     left = np.where(share < 1.0, 1.0 - share * solution.leverages[group, None], 1.0)
     residuals = np.where(share < 1.0, training / left, solution.residuals[group])
     return LeftOut(residuals, repeats.targets, repeats.weights, repeats.n)

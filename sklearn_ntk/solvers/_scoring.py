@@ -117,10 +117,10 @@ def neg_log_loss(scores, targets, weights, fit):
 
 def neg_gcv(scores, targets, weights, fit):
     """Minus the error of generalised cross-validation (Golub, Heath and Wahba, 1979)."""
-    solution, own, own_weights, repeats = fit
+    solution, _, own_weights, repeats = fit
     if repeats is None:
         return -solution.gcv / own_weights.mean()
-    residuals = repeats.targets - (own - solution.training_residuals)[repeats.group]
+    residuals = repeats.deviations + solution.training_residuals[repeats.group]
     mean_square = np.average((residuals**2).mean(axis=1), weights=repeats.weights)
     return -mean_square / (1.0 - solution.leverages.sum() / repeats.n) ** 2
 
