@@ -393,3 +393,22 @@ def test_whole_weights_count_as_copies():
     doubled = make().fit(np.repeat(X, 2, axis=0), np.repeat(y, 2))
     found = make().fit(X, y, np.full(12, 2)).predict_interval(X, 0.95)
     assert_allclose(found, doubled.predict_interval(X, 0.95), rtol=1e-9)
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+@pytest.mark.parametrize("n_copies", [3, 10])
+def test_normal_intervals_of_equal_rows_do_not_depend_on_their_number(n_copies, is_repeated):
+    """Others do: where each row comes several times, so does a new one, whose target is known."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = np.sin(2.0 * X[:, 0]) + 0.1 * rng.normal(size=60)
+    model = NTKRegressor("ntk", activation="relu", features=None, alpha=0.0)
+
+    def widths(n):
+        repeats, weights = (n, None) if is_repeated else (1, np.append(np.full(60, n), 1))
+        rows = np.vstack([np.repeat(X, repeats, axis=0), X[:1]])
+        targets = np.append(np.repeat(y, repeats), y[0] + 0.3)
+        model.fit(rows, targets, weights)
+        return np.diff(model.predict_interval(X[:5] + 0.1, method="gaussian"), axis=1)
+
+    assert_allclose(widths(n_copies), widths(1), rtol=0.1)  # they were 5 to 30 times as wide
