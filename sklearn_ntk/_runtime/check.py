@@ -28,14 +28,21 @@ def read_array(values, name, what, remedy, axes, length=None):
     return array
 
 
+_ROWS = "an array (n, d) of finite numbers, d > 0", "pass a row of d numbers for each sample"
+
+
 def read_rows(X, name="X"):
     """Rows (n, d) with at least one column."""
-    what = "an array (n, d) of finite numbers, d > 0"
-    remedy = "pass a row of d numbers for each sample"
-    rows = read_array(X, name, what, remedy, [2])
-    if rows.shape[1] == 0:
-        raise ValueError(f"{name} must be {what}; got shape {rows.shape}: {remedy}.")
+    rows = read_array(X, name, *_ROWS, axes=[2])
+    check_shape_of_rows(rows.shape, name)
     return rows
+
+
+def check_shape_of_rows(shape, name="X"):
+    """Raise ValueError unless it is (n, d) with d > 0."""
+    if len(shape) != 2 or shape[1] == 0:
+        what, remedy = _ROWS
+        raise ValueError(f"{name} must be {what}; got shape {shape}: {remedy}.")
 
 
 def read_gram(K):

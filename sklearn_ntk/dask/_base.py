@@ -11,7 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 from .._runtime.memory import check_memory, free_memory
 from ..estimators._choice_of_solver import SHARE, bytes_of, check_limit, wanted_solver
 from ._arrays import example_of, in_memory, is_dask, parts_of
-from ._operator import ClusterOperator, memory_of, n_threads_of, on_worker
+from ._operator import (
+    ClusterOperator,
+    check_outside_tasks,
+    memory_of,
+    n_threads_of,
+    on_worker,
+)
 
 
 class DaskEstimator:
@@ -72,6 +78,7 @@ class DaskEstimator:
         -------
         self
         """
+        check_outside_tasks()
         n_threads_of(self.client_)  # has workers, or an error
         with self.client_.as_current():
             return super().fit(X, y, sample_weight)
@@ -185,4 +192,4 @@ class DaskEstimator:
 
 def _call(model, method, X, empty):
     """Result of a method for the rows of a block, of which there may be none."""
-    return getattr(model, method)(X) if len(X) else empty
+    return getattr(model, method)(X) if X.shape[0] else empty

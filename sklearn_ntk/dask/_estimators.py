@@ -1,6 +1,7 @@
 """Regression and classification on a Dask cluster."""
 
 from ..estimators import NTKClassifier, NTKRegressor
+from ..estimators._predictions import read_flags
 from ._base import DaskEstimator
 
 
@@ -53,9 +54,10 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         -------
         array or dask array, or a tuple of arrays
         """
+        asked = read_flags(return_std, return_cov, include_noise)
         if return_std or return_cov:
             X = self._in_memory(X)[0]
-            return self.to_local().predict(X, return_std, return_cov, include_noise)
+            return self.to_local().predict(X, *asked)
         return self._apply("predict", X)
 
     def predict_interval(self, X, coverage=0.9, method="conformal"):
@@ -73,6 +75,23 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         array of shape (n_samples, 2) or (n_samples, 2, n_outputs)
         """
         return self.to_local().predict_interval(self._in_memory(X)[0], coverage, method)
+
+    def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
+        """Draw targets on the machine of the client, see `NTKRegressor.sample_y`.
+
+        Parameters
+        ----------
+        X : array-like, dask array or data frame of shape (n_samples_X, n_features)
+            Those of Dask are loaded by the cluster.
+        n_samples, random_state, include_noise
+            As of `NTKRegressor.sample_y`.
+
+        Returns
+        -------
+        array of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+        """
+        X = self._in_memory(X)[0]
+        return self.to_local().sample_y(X, n_samples, random_state, include_noise)
 
 
 class DaskNTKClassifier(DaskEstimator, NTKClassifier):

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 from dask import delayed
-from distributed import wait
+from distributed import threadpoolexecutor, wait, worker
 
 from .._runtime.blas import single_threaded_blas
 from ..engines._work import limit_threads
@@ -42,6 +42,7 @@ class ClusterOperator(KernelOperator):
     device = None  # of the workers, not of this machine
 
     def __init__(self, kernel, X, client):
+        check_outside_tasks()
         super().__init__(kernel, X)
         self._client = client
 
@@ -195,15 +196,30 @@ def _quiet():
         yield
 
 
+def check_outside_tasks():
+    """Raise ValueError in a task, which would wait for others and hold a thread that they need."""
+    holds = getattr(threadpoolexecutor.thread_state, "proceed", False)  # not after a secede()
+    if holds and not getattr(worker.thread_state, "actor", False):  # these have their own thread
+        raise ValueError(
+            "A fit on a cluster waits for its tasks, so that it cannot run inside one of them: "
+            "search over NTKRegressor or NTKClassifier, or without joblib's backend='dask'."
+        )
+
+
+def check_connected(client):
+    """Raise ValueError if the client is closed."""
+    if client.status != "running":
+        raise ValueError(
+            f"client must be connected; got one that is {client.status}: pass another."
+        )
+
+
 def workers_of(client):
     """Dictionary of what is known of each worker.
 
     Raises ValueError if the client is closed or has none.
     """
-    if client.status != "running":
-        raise ValueError(
-            f"client must be connected; got one that is {client.status}: pass another."
-        )
+    check_connected(client)
     workers = client.scheduler_info(n_workers=-1)["workers"]
     if not workers:
         raise ValueError("client must have workers; got none: start some, or wait for them.")

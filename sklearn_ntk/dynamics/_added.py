@@ -5,6 +5,10 @@ import numpy as np
 from ._contours import product
 from ._row_contours import N_HALVINGS
 
+RESOLVED = 1e-6
+"""Derivatives that are a smaller part of what is integrated, on average along the contour, count as
+zero: the ends of an interval would have fewer than four digits."""
+
 
 def residuals_with_row(training, cross, new, Y, time, weight):
     """Residuals of the rows and of a new one, when it is trained with them, for m such rows each.
@@ -12,7 +16,8 @@ def residuals_with_row(training, cross, new, Y, time, weight):
     For the target ``z`` of the new row they are ``first + z slope``. ``cross`` (m, n) and ``new``
     (m,) are the kernel with the training rows, and of the new rows, which have this ``weight``;
     ``Y`` has shape (n, k). Returns ``first`` (m, n + 1, k), ``slope`` (m, n + 1), and the
-    derivatives (m, n + 1) of the residuals by their own targets; the new row is the last one.
+    derivatives (m, n + 1) of the residuals by their own targets, zero where they are no more than
+    the rounding of an integral; the new row is the last one.
 
     With a ridge ``r`` a row of target ``z`` has the dual coefficient ``(z - f) / S``, where ``f``
     is the prediction without it, and ``S`` its variance plus ``r / weight``; others, ``c``, change
@@ -22,11 +27,12 @@ def residuals_with_row(training, cross, new, Y, time, weight):
     (m, n), root = cross.shape, training._root
     projected, centred = _seen(training, cross, new)
     targets, average = training._project(Y), training._shares @ Y
-    first, slope, own = np.zeros((m, n + 1, Y.shape[1])), np.zeros((m, n + 1)), np.zeros((m, n + 1))
+    first, (slope, own, size) = np.zeros((m, n + 1, Y.shape[1])), np.zeros((3, m, n + 1))
     rest = np.array([1.0 + weight / training._total])
     more = _increase(training, projected, centred, weight)
     nodes, factors = training._contour(training._time(time), rest, more=more)
-    for node, factor in zip(nodes, factors[0] / nodes, strict=True):
+    factors = factors[0] / nodes
+    for node, factor in zip(nodes, factors, strict=True):
         ridge = training.alpha + node
         damping = 1.0 / (training._values[:, None] + ridge)
         constant = ridge * training._shares.sum() / training._total
@@ -38,11 +44,11 @@ def residuals_with_row(training, cross, new, Y, time, weight):
         first[:, :-1] += (kept / root[:, None]).real + _real_outer(drops * effects / root, values)
         first[:, -1] -= (drops / weight * values).real
         slope[:, :-1] -= (drops * effects / root).real
-        slope[:, -1] += (drops[:, 0] / weight).real
         alone = factor * ridge * product(training._squares, damping)[:, 0]
-        own[:, :-1] += (alone + drops * effects**2).real
-    own[:, -1] = slope[:, -1]
-    return first, slope, own
+        parts = np.append(alone + drops * effects**2, drops / weight, axis=1)
+        own, size = own + parts.real, size + np.abs(parts)
+    slope[:, -1] = own[:, -1]
+    return first, slope, np.where(own > RESOLVED * size / np.abs(factors).sum(), own, 0.0)
 
 
 def decays_with_row(training, cross, new, weight):

@@ -117,7 +117,9 @@ def _of_one_kernel(training, cross, new, times, noise):
     reductions = np.atleast_2d(training._reduction(times, noise))
     shift = training._centring(noise) - means
     if new.ndim == 1:
-        found = new + 2.0 * shift - reductions @ projected**2
+        exponent = int(np.frexp(np.abs(projected).max(initial=0.0))[1])  # squares may overflow
+        squares = np.ldexp(projected, -exponent) ** 2
+        found = new + 2.0 * shift - np.ldexp(reductions, 2 * exponent) @ squares
     else:
         centred = new + shift[:, None] + shift
         found = [centred - (projected.T * each) @ projected for each in reductions]

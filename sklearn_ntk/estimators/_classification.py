@@ -293,7 +293,8 @@ class NTKClassifier(
         sample_weight : array-like of shape (n_samples,), optional
             Weights; an integer weight is the same as a repetition of the row, of one that comes
             less than ten times (more are categories, and each an observation by itself; with a
-            precomputed kernel, whose equal rows cannot be told, only if ``alpha`` is given).
+            precomputed kernel, whose equal rows cannot be told, only in scores and labels, if
+            ``alpha`` is given; the temperature of probabilities is by leaving out one copy).
 
         Returns
         -------

@@ -8,8 +8,9 @@ from .._runtime.check import read_number
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..dynamics import Training
-from ..dynamics._added import decays_with_row, residuals_with_row
+from ..dynamics._added import RESOLVED, decays_with_row, residuals_with_row
 from ..gram._operator import chunks
+from ..solvers._units import scaled
 from ._choice_of_solver import check_solve
 from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked
 from ._places import read_new, where_rows_are
@@ -51,7 +52,8 @@ class Intervals:
             If there are too few training rows for the coverage, n of which reach at most ``n / (n +
             1)``, or if the kernel is precomputed; for "conformal" also after steps that oscillate,
             those with momentum or of a learning rate larger than half of the largest stable one,
-            which is smaller with a new row far away.
+            which is smaller with a new row far away, and after a ``training_time`` that leaves of
+            the residuals of a row, or of a new one, no more than rounding.
 
         Notes
         -----
@@ -72,7 +74,9 @@ class Intervals:
         centres. Where many rows teach features, all are by the other rows. Each row counts,
         copies of others too, and of whole weights each unit; without a row, its copies stay. A new
         row has the weight of one, their mean, and guarantees are for equal weights. Several outputs
-        have intervals for each.
+        have intervals for each. With ``alpha=0`` no residual is as large as those of equal rows of
+        different targets: where more of them are such than the coverage leaves out, conformal
+        intervals are as good as unbounded.
 
         References
         ----------
@@ -172,13 +176,17 @@ class Intervals:
         check_solve(len(group), "distinct training rows or targets", is_spectral=True)
         X, X_fit = on_host(X), on_host(self.X_fit_)
         K = self.kernel_(X_fit)[np.ix_(group, group)]
+        exponent = int(np.frexp(np.abs(K.diagonal()).max())[1])  # a kernel may be of any size
+        K, ridge = (scaled(each, -exponent) for each in (K, posterior.ridge))
+        rate, finite = scaled(posterior.learning_rate, exponent), np.finfo(float)
+        rate = np.clip(rate, finite.smallest_subnormal, finite.max)
         numbers = np.append(np.ones(len(counts)), counts[others] - 1.0)
         weights = numbers * seen.shares[places] * posterior.weights[group]
-        training = Training(K, weights, posterior.ridge, posterior.learning_rate, posterior.method)
+        training = Training(K, weights, ridge, rate, posterior.method)
         find, found = AFTER_STOP[method], []
         for rows in chunks(len(X), targets.size, BLOCK):
-            cross = self.kernel_(X[rows], X_fit)[:, group]
-            new = self.kernel_.diag(X[rows]), self._new_weight
+            cross = scaled(self.kernel_(X[rows], X_fit)[:, group], -exponent)
+            new = scaled(self.kernel_.diag(X[rows]), -exponent), self._new_weight
             found.append(find(training, cross, new, targets, posterior.time, rank, counts))
         return self._widened(np.concatenate(found, axis=1), counts)
 
@@ -216,31 +224,29 @@ def _conformal_after_stop(training, cross, new, Y, time, rank, counts):
     that of the new row.
     """
     if not decays_with_row(training, cross, *new):
-        raise _oscillating(training)
+        raise ValueError(
+            f"method='conformal' needs training without oscillations, with each of the new rows "
+            f"too; got {training.method!r}: take a smaller learning_rate, or method='jackknife+'."
+        )
     first, slope, own = residuals_with_row(training, cross, new[0], Y, time, new[1])
     weights = np.append(training.weights, new[1])
-    scale = np.sqrt(weights / np.maximum(own, np.finfo(float).tiny))
+    scale = np.sqrt(weights / own)
     slope = (slope * scale)[:, :, None]
     first = first * scale[:, :, None]
     center = -first[:, -1] / slope[:, -1]
     ranks = slice(len(counts))
     away = first[:, ranks] + slope[:, ranks] * center[:, None]
     tilt = np.where(away < 0.0, -slope[:, ranks], slope[:, ranks])
-    sides = [slope[:, -1:] + tilt, slope[:, -1:] - tilt]
-    lower, upper = (np.where(side > 0.0, np.abs(away) / side, np.inf) for side in sides)
+    sides, least = [slope[:, -1:] + tilt, slope[:, -1:] - tilt], RESOLVED * slope[:, -1:]
+    lower, upper = (np.where(side > least, np.abs(away) / side, np.inf) for side in sides)
     reach = np.stack([-ranked(lower, rank, counts), ranked(upper, rank, counts)])
-    if not np.all(np.isfinite(reach)):  # with a new row of a larger kernel it does not decay
-        raise _oscillating(training)
+    if not np.all(np.isfinite(reach)) or np.any(own == 0.0):
+        raise ValueError(
+            f"method='conformal' compares residuals, of which training_time={time:.4g} leaves no "
+            f"more than rounding at some training rows or new ones: take a shorter one, or None, "
+            f"or method='jackknife+'."
+        )
     return center + reach
-
-
-def _oscillating(training):
-    """Error of conformal intervals after steps that are too large."""
-    return ValueError(
-        f"method='conformal' needs training without oscillations, with each of the new rows too; "
-        f"got {training.method!r} with learning_rate={training.learning_rate:.4g}: take "
-        f"method='jackknife+'."
-    )
 
 
 AFTER_STOP = {

@@ -5,7 +5,7 @@ from scipy import linalg
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._runtime.check import read_count
+from .._runtime.check import read_count, read_flag
 from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
@@ -13,7 +13,7 @@ from ..engines._work import active
 from ..gram._operator import placed
 from ..solvers import Ridge
 from ._places import DeterminationScore, device_of, read_new, where_rows_are
-from ._stages import check_exact, stages
+from ._stages import check_exact, check_rows_kept, stages
 
 
 class Predictions(DeterminationScore):
@@ -61,32 +61,25 @@ class Predictions(DeterminationScore):
         ``amplitude_`` multiplies the NNGP. Then the fit computes eigenvectors, and the model keeps
         two matrices.
         """
-        if return_std and return_cov:
-            raise ValueError("At most one of return_std and return_cov can be requested.")
+        return_std, return_cov, include_noise = read_flags(return_std, return_cov, include_noise)
         check_is_fitted(self)
-        if return_cov and self.kernel_ is not None:
-            n = (getattr(X, "shape", None) or np.shape(X))[0]
-            check_memory(
-                16.0 * n * (n + len(self.X_fit_)),
-                f"The covariance of {n} rows",
-                "take fewer rows, or return_std=True",
-            )
-        if return_cov and self._leaves is not None:
-            raise ValueError(
-                "return_cov needs one model for all rows; got the local ones of solver='local': "
-                "take return_std=True, or another solver."
-            )
-        scores = self._units.values(self._values(X, self._dual, self._constant))
-        mean = scores[:, 0] if self._is_flat else scores
+        if return_cov:
+            self._check_covariance(X, "return_cov")
+        mean = self._units.values(self._values(X, self._dual, self._constant))
+        flat = mean[:, 0] if self._is_flat else mean
         if not (return_std or return_cov):
-            return mean
+            return flat
         self._check_spread("return_std and return_cov need")
         X = read_new(self, X)
-        spread_of = self._covariance if return_cov else self._deviation
         with np.errstate(over="ignore", invalid="ignore"):
-            spread = spread_of(X, include_noise)
+            if return_cov:
+                cov = self._covariance(X, include_noise)
+                spread = self._units.variances(cov)
+                check_normal(spread, cov)
+            else:
+                spread = self._units.differences(self._deviation(X, include_noise))
         check_finite(spread, mean, ", or take return_std=True" * return_cov)
-        return mean, spread[..., 0] if self._is_flat else spread
+        return flat, spread[..., 0] if self._is_flat else spread
 
     @one_notice()
     @where_rows_are
@@ -118,19 +111,24 @@ class Predictions(DeterminationScore):
         >>> model.sample_y([[0.0], [0.5]], n_samples=5, random_state=0).shape
         (2, 5)
         """
-        n_samples = read_count(n_samples, "n_samples", 1)
+        n_samples, include_noise = read_draws(n_samples, include_noise)
         check_is_fitted(self)
         self._check_spread("sample_y needs")
-        moments = self.predict(X, return_cov=True, include_noise=include_noise)
-        mean, cov = map(on_host, moments)
-        m, random = len(mean), check_random_state(random_state)
-        draws = []
-        for center, C in zip(mean.reshape(m, -1).T, cov.reshape(m, m, -1).T, strict=True):
-            values, vectors = linalg.eigh(C)
-            normal = random.standard_normal((m, n_samples))
-            root = vectors * np.sqrt(np.maximum(values, 0.0))  # negative ones are rounding
-            draws.append(center[:, None] + root @ normal)
-        return draws[0] if self._is_flat else np.stack(draws, axis=1)
+        self._check_covariance(X, "sample_y")
+        mean, random = self._values(X, self._dual, self._constant), check_random_state(random_state)
+        with np.errstate(over="ignore", invalid="ignore"):
+            cov = self._covariance(read_new(self, X), include_noise)
+        check_finite(cov, self._units.values(mean))
+        draws = np.empty((n_samples, *mean.shape))
+        for k, center in enumerate(mean.T):
+            values, vectors = linalg.eigh(cov[..., k])
+            roots = np.sqrt(np.maximum(values, 0.0))  # negative ones are rounding
+            root = (vectors * roots) @ vectors.T  # whatever the signs of the vectors
+            normal = random.standard_normal((len(mean), n_samples))
+            draws[..., k] = (center[:, None] + root @ normal).T
+        draws = np.moveaxis(self._units.values(draws), 0, -1)
+        check_finite(draws, self._units.values(mean))
+        return draws[:, 0] if self._is_flat else draws
 
     def log_marginal_likelihood(self):
         """Restricted log marginal likelihood of the training targets, summed over outputs.
@@ -151,6 +149,7 @@ class Predictions(DeterminationScore):
         largest one. Each call computes the Gram matrix and a factorisation for each output.
         """
         check_is_fitted(self)
+        check_rows_kept(self, "log_marginal_likelihood")
         self._check_spread("log_marginal_likelihood needs")
         check_exact(self, "log_marginal_likelihood")
         if not self._posterior.has_likelihood:
@@ -230,6 +229,24 @@ class Predictions(DeterminationScore):
                 f"{what} at least 2 distinct training rows to learn the noise from; got 1."
             )
 
+    def _check_covariance(self, X, name):
+        """Raise an error if covariances of these rows do not exist, or do not fit into memory.
+
+        ``name`` is what needs them.
+        """
+        if self.kernel_ is not None:
+            n = (getattr(X, "shape", None) or np.shape(X))[0]
+            check_memory(
+                16.0 * n * (n + len(self.X_fit_)),
+                f"The covariance of {n} rows",
+                "take fewer rows, or return_std=True",
+            )
+        if self._leaves is not None:
+            raise ValueError(
+                f"{name} needs one model for all rows; got the local ones of solver='local': take "
+                f"return_std=True, or another solver."
+            )
+
     def _arguments(self, X):
         """Kernel, training rows and new rows (m, d), where the posterior computes with them."""
         rows = self.X_fit_, X
@@ -238,23 +255,29 @@ class Predictions(DeterminationScore):
         return self.kernel_, *map(on_host, rows)
 
     def _deviation(self, X, include_noise):
-        """Standard deviations (m, k) of new observations, or without noise of the function."""
+        """Standard deviations (m, k) of new observations, or without noise of the function.
+
+        They are those of standardised targets.
+        """
         arguments = self._arguments(self._rows(X))
         latent, kernel_variance = self._posterior.variance(*arguments)
         latent = latent * self._lengthening(X) ** 2
         variance = latent[:, None] * self._spread.scale(latent, kernel_variance)
         variance += self._posterior.disagreement(*arguments)
-        return self._units.differences(np.sqrt(variance + include_noise * self._spread.observed))
+        return np.sqrt(variance + include_noise * self._spread.observed)
 
     def _covariance(self, X, include_noise):
-        """Covariances (m, m, k) of new observations, or without noise of the function."""
+        """Covariances (m, m, k) of new observations, or without noise of the function.
+
+        They are those of standardised targets.
+        """
         arguments = self._arguments(self._rows(X))
         latent, kernel_variance = self._posterior.covariance(*arguments)
         lengthening = self._lengthening(X)
         latent = latent * lengthening[:, None] * lengthening
         root = np.sqrt(self._spread.scale(latent.diagonal(), kernel_variance))
         noise = np.eye(len(X))[..., None] * (include_noise * self._spread.observed)
-        return self._units.variances(latent[..., None] * root[:, None] * root + noise)
+        return latent[..., None] * root[:, None] * root + noise
 
     def _lengthening(self, X):
         """By how much rows (m, d) are farther from the mean than as the kernel sees them, (m,).
@@ -264,10 +287,34 @@ class Predictions(DeterminationScore):
         return np.ones(len(X)) if self._columns is None else self._columns.lengthening(X)
 
 
+def read_flags(return_std, return_cov, include_noise):
+    """Arguments of `predict`, of which at most one asks for an uncertainty."""
+    flags = {"return_std": return_std, "return_cov": return_cov, "include_noise": include_noise}
+    asked = [read_flag(value, name) for name, value in flags.items()]
+    if asked[0] and asked[1]:
+        raise ValueError("At most one of return_std and return_cov can be requested.")
+    return asked
+
+
+def read_draws(n_samples, include_noise):
+    """Arguments of `sample_y`."""
+    return read_count(n_samples, "n_samples", 1), read_flag(include_noise, "include_noise")
+
+
 def check_finite(spread, mean, advice=""):
     """Raise ValueError if an uncertainty is not finite."""
     if not np.all(np.isfinite(spread)):
         raise ValueError(
             f"The uncertainty of predictions that reach {np.max(np.abs(mean)):.3g} overflows: "
             f"scale the data{advice}."
+        )
+
+
+def check_normal(found, cov):
+    """Raise ValueError if covariances (m, m, k) are too small, ``cov`` in standardised units."""
+    largest, standard = (np.abs(each).max(axis=(0, 1), initial=0.0) for each in (found, cov))
+    if np.any((largest < np.finfo(float).tiny) & (standard > 0.0)):
+        raise ValueError(
+            "The covariance of predictions whose standard deviations are less than 1e-153 "
+            "underflows: scale the data, or take return_std=True."
         )

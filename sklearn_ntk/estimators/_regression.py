@@ -161,7 +161,8 @@ class NTKRegressor(
     amplitude_, noise_ : arrays of shape (n_outputs,)
         Of the uncertainty of `predict`: the Gaussian process has the covariance ``amplitude_ k(x,
         y)``, and observations the noise variance ``amplitude_ alpha_ + noise_``. Both are infinite
-        for targets beyond 1e154, whose standard deviations `predict` returns all the same.
+        for targets beyond 1e154, and zero for those below 1e-162, whose standard deviations and
+        draws are right all the same.
     solver_ : str
         The solver in use.
     n_iter_, residual_ : int, float or None

@@ -33,7 +33,7 @@ from importlib import import_module
 
 import numpy as np
 
-from .._runtime.check import read_targets
+from .._runtime.check import read_flag, read_targets
 
 _HOMES = {
     "torch.nn.modules.module.Module": "._torch",
@@ -64,8 +64,10 @@ def restarted(function):
 def reader_for(model, layers=None, check=True):
     """Reader of a model; ``layers`` are names of those that count, all by default.
 
-    With False nothing is differentiated, and no layer needs to be trained.
+    With False nothing is differentiated, and no layer needs to be trained. ``check`` is whether
+    gradients are compared, see `empirical_ntk`.
     """
+    check = read_flag(check, "check")
     if not isinstance(model, type):
         for cls in type(model).__mro__:
             home = _HOMES.get(f"{cls.__module__}.{cls.__qualname__}")

@@ -19,13 +19,17 @@ def given(X, Y):
 def check_pairs(X, Y, check_rows=check_rows):
     """Pairs (rows, norms) of both sides, or of one side if ``Y`` is None or ``X`` itself."""
     rows = [check_rows(*item) for item in zip(given(X, Y), "XY", strict=False)]
-    widths = [rows[i][0].shape[1] for i in (0, -1)]
-    if widths[0] != widths[1]:
+    check_widths(rows[0][0].shape[1], rows[-1][0].shape[1])
+    return rows
+
+
+def check_widths(width, other):
+    """Raise ValueError unless ``X`` and ``Y`` have the same number of columns."""
+    if width != other:
         raise ValueError(
-            f"X and Y must have the same number of columns; got {widths[0]} and {widths[1]}: pass "
+            f"X and Y must have the same number of columns; got {width} and {other}: pass "
             f"the same features."
         )
-    return rows
 
 
 def fill(engine, program, rows, names, gradient, dtype, results, verbose):

@@ -1,6 +1,7 @@
 """Random features: columns whose inner products approximate the kernel of a perceptron."""
 
 import numbers
+from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
@@ -182,6 +183,6 @@ class NTKRandomFeatures(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        is_single = self.dtype in ("float32", np.float32)
-        tags.transformer_tags.preserves_dtype = ["float32" if is_single else "float64"]
+        with suppress(ValueError):  # of a dtype that fits refuse
+            tags.transformer_tags.preserves_dtype = [read_dtype(self.dtype).name]
         return tags

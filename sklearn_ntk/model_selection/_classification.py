@@ -189,7 +189,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, also of the errors; without ``cv`` an integer weight is the same as a
-            repetition of a row that comes less than ten times.
+            repetition of a row that comes less than ten times, but for precomputed kernels, whose
+            equal rows cannot be told.
         groups : array-like of shape (n_samples,), optional
             Groups of rows, for a splitter that takes them.
 

@@ -6,7 +6,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import _fit_context
-from .._runtime.check import read_count
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..estimators._base import all_or_nothing
@@ -18,6 +17,7 @@ from ..estimators._places import (
     read_new,
     where_rows_are,
 )
+from ..estimators._predictions import check_finite, read_draws, read_flags
 from ..estimators._regression import NTKRegressor
 from ..solvers._scoring import OF_CLASSES
 from ..solvers._units import standardise
@@ -154,7 +154,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, also of the errors; without ``cv`` an integer weight is the same as a
-            repetition of a row that comes less than ten times.
+            repetition of a row that comes less than ten times, but for precomputed kernels, whose
+            equal rows cannot be told.
         groups : array-like of shape (n_samples,), optional
             Groups of rows, for a splitter that takes them.
 
@@ -194,11 +195,11 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         mean : array of shape (n_samples,) or (n_samples, n_outputs)
         std or cov : array, if asked for, of the shapes that `NTKRegressor.predict` has
         """
+        asked = read_flags(return_std, return_cov, include_noise)
         if not (return_std or return_cov):
             return self._mean("predict", X)
         check_is_fitted(self)
         X = read_new(self, X)
-        asked = return_std, return_cov, include_noise
         results = [model.predict(X, *asked) for model in self.estimators_]
         results = [map(on_host, result) for result in results]
         means, spreads = (np.array(arrays) for arrays in zip(*results, strict=True))
@@ -207,7 +208,9 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         if return_std:
             roots = np.sqrt(self.weights_).reshape(-1, *[1] * mean.ndim)
             return mean, np.hypot.reduce(np.concatenate([roots * spreads, roots * deviations]))
-        covariances = spreads + deviations[:, :, None] * deviations[:, None]
+        with np.errstate(over="ignore"):
+            covariances = spreads + deviations[:, :, None] * deviations[:, None]
+        check_finite(covariances, mean, ", or take return_std=True")
         return mean, np.tensordot(self.weights_, covariances, 1)
 
     @one_notice()
@@ -229,7 +232,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         -------
         array of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
         """
-        n_samples = read_count(n_samples, "n_samples", 1)
+        n_samples, include_noise = read_draws(n_samples, include_noise)
         check_is_fitted(self)
         random = check_random_state(random_state)
         draws = [

@@ -70,7 +70,8 @@ class System:
         self._least = np.finfo(float).eps * total
         self.n_iter, self.n_last, self._K = 0, 0, None
         self.precondition = Preconditioner(operator, self.root, rank, rng)
-        self._rounding = eps * np.sqrt(self.diagonal.max() * total)  # about their spectral norm
+        largest = np.sqrt(self.diagonal.max()) * np.sqrt(total)  # about its spectral norm
+        self._rounding = eps * largest
         if self._is_single:
             chances = self.diagonal / total
             self._sample = rng.choice(len(weights), SAMPLE, p=chances)

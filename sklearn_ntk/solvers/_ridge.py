@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.check import read_number
+from .._runtime.check import read_flag, read_number
 from .._runtime.device import on_host
 from .._values import value
 from ..gram import ArrayOperator
@@ -102,7 +102,7 @@ class Ridge(NamedTuple):
         Path
         """
         operator, Y, weights = read_problem(operator, Y, weights)
-        judges = read_judges(judges, len(Y))
+        judges, is_smooth = read_judges(judges, len(Y)), read_flag(self.is_smooth, "is_smooth")
         K, root = operator.dense(), np.sqrt(weights)
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")
@@ -110,7 +110,7 @@ class Ridge(NamedTuple):
             return Path(np.array([ridge]), np.empty(0), 0, solution)
         ridges = self._values(K, weights)
         trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges)
-        if is_searched(len(K), len(ridges), self.is_smooth):
+        if is_searched(len(K), len(ridges), is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
             best, start = trials.try_all(), []

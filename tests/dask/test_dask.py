@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -211,6 +212,22 @@ def test_searches_of_joblib(client):
     with joblib.parallel_config(backend="dask"):
         found = clone(search).fit(X, y).cv_results_["mean_test_score"]
     assert_allclose(found, serial, rtol=1e-9)
+
+
+def test_searches_of_joblib_over_fits_on_the_cluster_are_refused(client):
+    """These hung, as all threads of the workers waited for each other."""
+    X, y, _ = data(100)
+    search, seen = GridSearchCV(DaskNTKRegressor(**PLAIN), {"depth": [1, 2]}, cv=2), []
+
+    def fit():
+        with joblib.parallel_config(backend="dask"), pytest.raises(ValueError) as error:
+            search.fit(X, y)
+        seen.append(str(error.value))
+
+    thread = threading.Thread(target=fit, daemon=True)
+    thread.start()
+    thread.join(60.0)
+    assert "a fit on a cluster waits for its tasks" in "".join(seen).lower()
 
 
 def test_refusals(client):

@@ -2,15 +2,18 @@
 
 import asyncio
 import threading
+from itertools import product
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_matrix
 from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
 from sklearn_ntk._runtime import memory
 
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
@@ -21,6 +24,7 @@ from sklearn_ntk.dask import (  # noqa: E402
     _operator,
     gram,
 )
+from sklearn_ntk.dask._arrays import in_memory  # noqa: E402
 from sklearn_ntk.dask._operator import ClusterOperator, Panels, on_worker  # noqa: E402
 from sklearn_ntk.engines.numba import count_threads  # noqa: E402
 
@@ -61,6 +65,45 @@ def test_all_is_computed_once_by_its_workers(client, monkeypatch):
     assert_allclose(model.predict(X), NTKRegressor(**PLAIN).fit(X, y).predict(X), atol=1e-3)
     assert model.score(whole[:, :3], whole[:, 3]) > 0.9
     assert all("Dask-Default-Threads" in name for name in THREADS)
+
+
+def weighted_data():
+    X, y = data()
+    return X, 4.0 + y, np.linspace(0.5, 2.0, len(X))
+
+
+def arrays_of(*parts):
+    return [da.from_array(part, chunks=50) for part in parts]
+
+
+def frames_of(X, y, weights):
+    pytest.importorskip("pyarrow")
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    frame = dd.from_pandas(pd.DataFrame(np.column_stack([X, y, weights])), npartitions=2)
+    return frame[[0, 1, 2]], frame[3], frame[4]
+
+
+def delayed_of(*parts):
+    return [dask.delayed(part) for part in parts]
+
+
+@pytest.mark.parametrize("others_of", [delayed_of, frames_of])
+def test_parts_of_all_kinds_keep_their_places(client, others_of):
+    expected = weighted_data()
+    kinds = expected, arrays_of(*expected), others_of(*expected)
+    for chosen in product(range(3), repeat=3):
+        found = in_memory(client, *(kinds[kind][place] for place, kind in enumerate(chosen)))
+        for part, other in zip(found, expected, strict=True):
+            assert_array_equal(part, other, err_msg=chosen)
+
+
+def test_fits_and_scores_to_series_with_weights(client):
+    given = weighted_data()
+    (X, _, weights), (_, y, others) = arrays_of(*given), frames_of(*given)
+    model = DaskNTKRegressor(client=client, solver="local", **PLAIN).fit(X, y, weights)
+    local = NTKRegressor(**PLAIN).fit(*given)
+    assert_allclose(model.predict(given[0]), local.predict(given[0]), rtol=1e-7)
+    assert_allclose(model.score(X, y, others), local.score(*given), rtol=1e-7)
 
 
 def test_uncertainty_of_lazy_rows_is_by_its_workers_too(client):
@@ -121,6 +164,21 @@ def test_clients_that_are_none(client):
         asyncio.run(fit_to_asynchronous())
 
 
+def test_a_client_is_closed_after_the_fit(client):
+    X, y = data()
+    with distributed.Client(client.scheduler.address, set_as_default=False) as other:
+        model = DaskNTKRegressor(client=other, solver="local", **PLAIN).fit(X, y)
+    lazy = da.from_array(X, chunks=(40, 3))
+    assert model.score(X, y) > 0.9
+    for call in (
+        lambda: model.score(lazy, y),
+        lambda: model.predict(lazy, return_std=True),
+        lambda: model.predict_interval(lazy),
+    ):
+        with pytest.raises(ValueError, match="client must be connected; got one that is closed"):
+            call()
+
+
 def test_parts_of_the_data_are_summed(client):
     X, y = data()
     model = DaskNTKRegressor(client=client, n_components=20, **PLAIN)
@@ -142,6 +200,43 @@ def test_predictions_are_lazy_for_blocks_without_rows_too(client):
         assert isinstance(found, da.Array) and np.isnan(found.shape[0])
         found = client.compute(found).result()
         assert_allclose(found, getattr(local, name)(X[few]), rtol=1e-6, atol=1e-9)
+
+
+def test_sparse_blocks_are_refused(client):
+    X, y = data()
+    model = DaskNTKRegressor(client=client, solver="local", **PLAIN).fit(X, y)
+    lazy = model.predict(da.from_array(X, chunks=(40, 3)).map_blocks(csr_matrix))
+    with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
+        client.compute(lazy).result()
+
+
+def fit_in_a_task(model, X, y, leaves=False):
+    if leaves:
+        distributed.secede()
+    return model.set_params(client=distributed.get_client()).fit(X, y).predict(X)
+
+
+class Fitting:
+    """An actor."""
+
+    def fit(self, *arguments):
+        return fit_in_a_task(*arguments)
+
+
+def test_fits_inside_tasks_need_these_to_leave_their_thread(client):
+    X, y = data()
+    model = DaskNTKRegressor(solver="local", **PLAIN)
+    task = client.submit(fit_in_a_task, model, X, y)
+    with pytest.raises(ValueError, match="cannot run inside one of them: search over NTKRegressor"):
+        task.result(timeout=60)
+    with pytest.raises(ValueError, match="cannot run inside one of them"):
+        client.submit(ClusterOperator, NTKKernel(), X, None).result(timeout=60)
+    expected = NTKRegressor(**PLAIN).fit(X, y).predict(X)
+    found = client.submit(fit_in_a_task, model, X, y, leaves=True).result(timeout=60)
+    assert_allclose(found, expected, rtol=1e-7)
+    actor = client.submit(Fitting, actor=True)  # lives as long as this future
+    found = actor.result().fit(model, X, y).result(timeout=60)
+    assert_allclose(found, expected, rtol=1e-7)
 
 
 def test_unknown_numbers_of_columns_are_refused(client):

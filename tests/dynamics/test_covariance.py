@@ -58,6 +58,21 @@ def test_covariances_of_linear_models(method, alpha, fit_intercept, is_one_kerne
         assert_allclose(covariance(*given, [0, steps], None, noise), both, rtol=1e-9)
 
 
+@pytest.mark.parametrize("size", [1e-250, 1e-170, 1e170, 1e250])
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+def test_variances_of_kernels_of_any_size(size, alpha):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(9, 12))
+    K, times = rows @ rows.T, np.array([1.0, 10.0, np.inf])
+
+    def variances(size):
+        training = Training(size * K[:6, :6], None, size * alpha)
+        given = size * K[6:, :6], size * K.diagonal()[6:], times / size
+        return covariance(training, *given, noise=size * alpha) / size
+
+    assert_allclose(variances(size), variances(1.0), rtol=1e-9)
+
+
 @pytest.mark.parametrize("case", range(24))
 def test_stored_ensembles(case):
     """Times of neural-tangents are divided by the number of outputs."""

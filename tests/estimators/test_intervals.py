@@ -3,6 +3,7 @@
 import pickle
 import time
 
+import mpmath
 import numpy as np
 import pytest
 from memory import set_free
@@ -239,6 +240,51 @@ def test_kernels_of_any_size(size, method):
     assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e-140, 1e-90, 1e90, 1e140])
+@pytest.mark.parametrize("is_flow", [True, False])
+@IN_CLOSED_FORM
+def test_kernels_of_any_size_after_a_training_time(size, is_flow, method):
+    """Time times kernel is what matters."""
+    X, y = data(30)
+
+    def fit(size):
+        given = {"training_time": 15.0 / size**2}
+        if not is_flow:
+            given = {"training_time": 15, "optimizer": "descent", "learning_rate": 0.3 / size**2}
+        return NTKRegressor(NTKKernel(depth=1, bias_var=0.0), **given).fit(size * X, y)
+
+    expected = fit(1.0).predict_interval(X, method=method)
+    found = fit(size).predict_interval(size * X, method=method)
+    assert_allclose(found, expected, rtol=1e-6)
+
+
+def late_data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(11, 1))
+    return X, np.sin(2.0 * X[:, 0]) + 0.5 * rng.normal(size=11)
+
+
+def test_conformal_intervals_after_late_times_are_exact():
+    """Against residuals in high precision, of which little is left."""
+    (X, y), kernel, time = late_data(), NTKKernel(depth=1, bias_var=0.5), 1000.0
+    model = NTKRegressor(kernel, training_time=time).fit(X[:10], y[:10])
+    ends = model.predict_interval(X[10:], 0.8)[0]
+    with mpmath.workdps(40):
+        centre = mpmath.eye(11) - mpmath.ones(11) / 11
+        values, vectors = mpmath.eigsy(centre * mpmath.matrix(kernel(X).tolist()) * centre)
+        left = mpmath.diag([mpmath.exp(-time * value / 11) for value in values])
+        left = centre * vectors * left * vectors.T * centre
+
+        def is_inside(target):
+            residuals = left * mpmath.matrix([*y[:10], target])
+            sizes = [abs(residuals[i]) / mpmath.sqrt(left[i, i]) for i in range(11)]
+            return sum(size < sizes[-1] for size in sizes[:-1]) < 9
+
+        inside = [is_inside(end + shift) for end in ends for shift in (-1e-6, 1e-6)]
+    assert inside == [False, True, True, False]
+    assert min(left[i, i] for i in range(11)) < 0.01
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("degrees", [2.5, 30.0])
 def test_coverage_is_kept(degrees):
@@ -302,6 +348,34 @@ def test_steps_that_oscillate_have_no_conformal_intervals():
     mean, std = model.predict(X, return_std=True)
     low = model.predict_interval(X, method="gaussian")[:, 0]
     assert_allclose(low, mean + norm.ppf(0.05) * std, rtol=1e-10)
+
+
+@pytest.mark.parametrize("time", [3e4, 1e5, 1e6, 1e300])
+def test_rounding_makes_no_conformal_intervals(time):
+    """Gradient flow leaves nothing else of the residuals, and does not oscillate."""
+    X, y = late_data()
+    model = NTKRegressor(NTKKernel(depth=1, bias_var=0.5), training_time=time).fit(X[:10], y[:10])
+    message = r"training_time=\S+ leaves no more than rounding at some .*: take a shorter one"
+    with pytest.raises(ValueError, match=message):
+        model.predict_interval(X[10:], 0.8)
+    assert np.all(np.isfinite(model.predict_interval(X[10:], 0.8, "jackknife+")))
+
+
+def test_ties_but_for_rounding_make_no_conformal_intervals():
+    """All residuals are in proportion where one eigenvector is left: any target is as likely."""
+    rng = np.random.default_rng(0)
+    vectors = np.linalg.qr(np.column_stack([np.ones(8), rng.normal(size=(8, 7))]))[0]
+    K = (vectors * np.repeat([0.0, 1.0], [2, 6])) @ vectors.T
+    training, targets = Training(K[:7, :7]), rng.normal(size=(7, 1))
+    for count in (1.0, 8.0):
+        ends = _intervals._conformal_after_stop(
+            training, K[7:, :7], (K[7:, 7], 1.0), targets, count, 5, np.ones(7)
+        )
+        assert np.all(np.isfinite(ends))
+    with pytest.raises(ValueError, match="leaves no more than rounding"):
+        _intervals._conformal_after_stop(
+            training, K[7:, :7], (K[7:, 7], 1.0), targets, 400.0, 5, np.ones(7)
+        )
 
 
 @pytest.mark.slow

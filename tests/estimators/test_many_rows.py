@@ -176,7 +176,7 @@ def test_factor_in_single_precision(least, monkeypatch):
     "solver, call, message",
     [
         ("local", lambda m, X: m.predict(X, return_cov=True), "return_cov needs one model"),
-        ("local", lambda m, X: m.sample_y(X), "return_cov needs one model"),
+        ("local", lambda m, X: m.sample_y(X), "sample_y needs one model"),
         ("local", lambda m, X: m.predict_interval(X), "solver='local'.*take method='jackknife"),
         ("cg", lambda m, X: m.staged_predict(X, [1.0]), "staged_predict needs the whole Gram"),
         ("cg", lambda m, X: m.log_marginal_likelihood(), "needs the whole Gram matrix.*'cg'"),

@@ -57,6 +57,19 @@ def test_mixture_without_noise():
     assert_allclose(std**2 - clean**2, np.full(25, model.weights_ @ noise), rtol=1e-9)
 
 
+@pytest.mark.parametrize("model", [NTKRegressor(alpha=0.1), NTKRegressorCV({"depth": [1]})])
+def test_flags_are_true_or_false(model):
+    X, y = data()
+    model = clone(model).set_params(features=None).fit(X, y)
+    for value in (2, "no", None, 0.5):
+        message = f"must be True or False; got {value!r}"
+        for name in ("return_std", "return_cov", "include_noise"):
+            with pytest.raises(ValueError, match=f"{name} {message}"):
+                model.predict(X, **{name: value})
+        with pytest.raises(ValueError, match=f"include_noise {message}"):
+            model.sample_y(X, include_noise=value)
+
+
 # --- Draws ---------------------------------------------------------------------------------------
 
 
@@ -105,6 +118,44 @@ def test_seeds_of_draws():
     assert_array_equal(*(model.sample_y(X, 5, random_state=7) for _ in range(2)))
 
 
+@pytest.mark.parametrize("model", [ONE, MIXTURE], ids=["one", "mixture"])
+def test_draws_do_not_depend_on_the_unit_of_the_targets(model):
+    """Though covariances have its square, which is said where it is lost."""
+    X, y = data()
+    expected = clone(model).fit(X, y).sample_y(X[:4], 5, random_state=0)
+    for factor in (2.0**-600, 2.0**600):
+        other = clone(model).fit(X, factor * y)
+        found = other.sample_y(X[:4], 5, random_state=0)
+        assert_allclose(found / factor, expected, rtol=1e-6)
+        what = "overflows" if factor > 1.0 else "underflows"
+        with pytest.raises(ValueError, match=f"{what}: scale the data, or take return_std=True"):
+            other.predict(X[:4], return_cov=True)
+
+
+def test_covariances_of_each_output_are_kept_or_refused():
+    X, Y = data(n_outputs=2)
+    model = clone(ONE).fit(X, Y)
+    expected, kept = model.predict(X[:3], return_cov=True)[1], 2.0**-500
+    constant = np.column_stack([np.ones(25), kept * Y[:, 1]])
+    found = clone(ONE).fit(X, constant).predict(X[:3], return_cov=True)[1]
+    assert_array_equal(found[..., 0], np.zeros((3, 3)))
+    assert_allclose(found[..., 1] / kept**2, expected[..., 1], rtol=1e-9)
+    with pytest.raises(ValueError, match="underflows"):
+        clone(ONE).fit(X, Y * [1.0, 2.0**-600]).predict(X[:3], return_cov=True)
+
+
+@pytest.mark.parametrize("include_noise", [True, False])
+def test_draws_do_not_depend_on_the_order_of_training_rows(include_noise):
+    """Nor thus on the signs of eigenvectors, which rounding errors turn."""
+    X, y = data()
+    new = data(8, seed=1)[0]
+    draws = [
+        clone(ONE).fit(X[order], y[order]).sample_y(new, 3, 0, include_noise)
+        for order in (np.arange(25), *(np.random.default_rng(s).permutation(25) for s in range(2)))
+    ]
+    assert_allclose(draws[1:], np.broadcast_to(draws[0], (2, 8, 3)), atol=1e-6)
+
+
 def test_bad_draws_are_named():
     X, y = data()
     with pytest.raises(ValueError, match=r"n_samples must be at least 1; got 0"):
@@ -142,7 +193,7 @@ def test_likelihood_of_constant_targets_is_infinite():
 
 def test_models_without_a_likelihood():
     X, y = data()
-    with pytest.raises(ValueError, match=r"log_marginal_likelihood needs .* pass the kernel"):
+    with pytest.raises(ValueError, match="needs the kernel between training rows, which"):
         NTKRegressor("precomputed").fit(np.eye(25), y).log_marginal_likelihood()
     stopped = NTKRegressor(training_time=3.0, **PLAIN).fit(X, y)
     with pytest.raises(ValueError, match=r"needs the posterior .*; got training_time=3\.0 and"):

@@ -200,6 +200,7 @@ def test_kernel_itself():
         ({"layers": ()}, r"got \[\]: choose from 0, 1, 2"),
         ({"memory": "lots"}, "memory must be a number of bytes > 0 or a text .*; got 'lots'"),
         ({"memory": 0}, "memory must be .*; got 0"),
+        ({"check": "no"}, "check must be True or False; got 'no'"),
     ],
 )
 def test_refusals(parameters, message):

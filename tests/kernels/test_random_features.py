@@ -160,6 +160,9 @@ def test_single_precision(kernel, activation):
     assert F.dtype == np.float64  # not by accident
     single = model.set_params(dtype="float32").fit_transform(X)
     assert single.dtype == np.float32
+    for dtype in ("float32", "f4", np.float32, np.dtype("float32")):
+        tags = model.set_params(dtype=dtype).__sklearn_tags__()
+        assert tags.transformer_tags.preserves_dtype == ["float32"]
     assert_allclose(single, F, rtol=0, atol=1e-5 * np.abs(F).max())
 
 
@@ -212,6 +215,8 @@ def test_memory_of_rows_of_many_columns(monkeypatch):
 def test_refusals(parameters, message):
     with pytest.raises((ValueError, TypeError), match=message):
         NTKRandomFeatures(5, **parameters).fit(rows())
+    tags = NTKRandomFeatures(5, **parameters).__sklearn_tags__()
+    assert tags.transformer_tags.preserves_dtype == ["float64"]
 
 
 def test_refusals_of_rows():

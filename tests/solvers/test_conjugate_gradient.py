@@ -175,7 +175,7 @@ def test_singular_matrix_without_a_ridge_is_refused():
         ConjugateGradient(0.0, rank=10).fit(A @ A.T, A[:, 0])
 
 
-@pytest.mark.parametrize("scale", [1e-80, 1e-20, 1e25, 1e90])
+@pytest.mark.parametrize("scale", [1e-290, 1e-80, 1e-20, 1e25, 1e90, 1e290])
 def test_kernels_of_any_size(scale):
     operator, Y, weights = rows_of(n=100)
     K = scale * operator.dense()

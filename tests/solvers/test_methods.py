@@ -81,6 +81,7 @@ def test_error_that_is_given_chooses():
         (Ridge(-1.0), (), "ridges must be a finite number >= 0; got -1"),
         (Ridge([]), (), r"ridges must have a value to try; got \[\]"),
         (Ridge([1.0, np.nan]), (), "ridges must be a finite number >= 0; got "),
+        (Ridge(is_smooth="no"), (), "is_smooth must be True or False; got 'no'"),
         (EarlyStopping([]), (), "times must have a value to try"),
         (EarlyStopping("long"), (), "times must be a number >= 0; got 'long'"),
         (EarlyStopping(1.0, learning_rate=0.0), (), "learning_rate must be a finite number > 0"),
