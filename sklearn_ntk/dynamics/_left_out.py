@@ -37,6 +37,25 @@ class LeaveOneOut(RowContours):
         residuals /= self._root[:, None]
         return residuals[:, 0] if is_flat else residuals
 
+    def training_residuals(self, Y, time):
+        """Residuals of the fit to all rows, and derivatives of its values by their own targets.
+
+        Parameters
+        ----------
+        Y : array of shape (n, k)
+            Targets.
+        time : float
+
+        Returns
+        -------
+        residuals : array of shape (n, k)
+        leverages : array of shape (n,)
+        """
+        kept = self._residuals(self._time(time))
+        residuals = _contours.product(self._vectors, kept[:, None] * self._project(Y))
+        leverages = 1.0 - _contours.product(self._squares, kept[:, None])[:, 0]
+        return residuals / self._root[:, None], leverages
+
     def left_out(self, cross, Y, time):
         """Outputs at new rows when the network is trained without one row for the same time.
 

@@ -10,7 +10,7 @@ from .._runtime.memory import check_memory
 from ..activations import as_activation
 from ..gram import KernelOperator
 from ..solvers import Ridge
-from ..solvers._solution import relative_error, varied
+from ..solvers._solution import error_for, relative_error, varied
 from ._checks import is_auto, mixes_columns
 from ._features import LEARNING_COPIES, learn, project
 from ._features_of_many import can_learn_more, learn_from_more
@@ -88,7 +88,7 @@ def are_few(n, d):
     return n <= MOST_BY_COLUMN[0] and 2 <= d <= MOST_BY_COLUMN[1]
 
 
-def choose(model, kernels, fits, operator, Y, weights):
+def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     """Choose a kernel, and features on it, for the rows ``X_fit_`` of an estimator, and fit.
 
     Sets ``kernels_``, the kernels that were tried, and ``kernel_errors_``, the `Candidate.error` of
@@ -102,10 +102,12 @@ def choose(model, kernels, fits, operator, Y, weights):
     kernels : list of Kernel
         The first one is that of ``operator``.
     fits : pair of callables
-        ``fit(operator, Y, weights)`` returns a tuple, `Path` first: exactly, for the choice, and
-        for all rows by the solver of the model.
+        ``fit(operator, Y, weights, error=)`` returns a tuple, `Path` first: exactly, for the
+        choice, and for all rows by the solver of the model.
     operator : GramOperator
     Y, weights : arrays of shape (n, k) and (n,)
+    error : callable
+        What chooses, as for `Ridge`.
 
     Returns
     -------
@@ -117,16 +119,16 @@ def choose(model, kernels, fits, operator, Y, weights):
     exact, whole = fits
     model.kernels_ = kernels
     if len(kernels) == 1 and mode is None and not by_column:
-        found = whole(operator, Y, weights)
-        model.kernel_errors_ = np.array([relative_error(found[0].solution, Y, weights)])
+        found = whole(operator, Y, weights, error=error)
+        model.kernel_errors_ = np.array([error(found[0].solution, Y, weights)])
         return found
-    problem, steps = (model.X_fit_, Y, weights), model.n_feature_steps
-    best, tried = best_of(exact, kernels, *problem, mode, steps, by_column)
+    rows = model.X_fit_, Y, weights
+    best, tried = best_of(exact, kernels, *rows, mode, model.n_feature_steps, by_column, error)
     model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
     model.kernel_errors_ = np.array(errors)
     kernel, features = best.kernel, best.features
     if mixes_columns(kernel) and mode is not None and can_learn_more(model, len(Y)):
-        features, model._judges = learn_from_more(model, kernel, mode, *problem)
+        features, model._judges = learn_from_more(model, kernel, mode, *rows)
         if features is None:
             kernel = _least(tried).kernel
     model.kernel_ = kernel
@@ -134,7 +136,7 @@ def choose(model, kernels, fits, operator, Y, weights):
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
         return best.fit
-    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights)
+    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error)
 
 
 def mode_of(model, kernel, d):
@@ -166,29 +168,31 @@ def mode_of(model, kernel, d):
     return features
 
 
-def choose_by_squares(model, kernels, X, Y, weights, by_column=False):
+def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=relative_error):
     """The kernel and the features (d, d) or None of the least squared error, and the judges.
 
     What `choose` does for estimators of any loss, by ridge regression. ``X`` (n, d) are distinct
-    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` is as for
-    `best_of`. Judges are the rows that have not taught features, or None, as of `learn_from_more`.
+    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` and
+    ``error`` are as for `best_of`. Judges are the rows that have not taught features, or None, as
+    of `learn_from_more`.
     """
     mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
     kernel, features = kernels[0], None
     learns_more = mode is not None and can_learn_more(model, len(X))
 
-    def fit(*problem):
-        return (Ridge().fit(*problem),)
+    def fit(*problem, error):
+        return (Ridge(error=error).fit(*problem),)
 
     if by_column or (mode is not None and not learns_more):
-        problem, steps = (X, Y, weights), model.n_feature_steps
-        kernel, features = best_of(fit, kernels, *problem, mode, steps, by_column)[0][:2]
+        rows, steps = (X, Y, weights), model.n_feature_steps
+        best = best_of(fit, kernels, *rows, mode, steps, by_column, error)[0]
+        kernel, features = best.kernel, best.features
     if learns_more and mixes_columns(kernel):
         return kernel, *learn_from_more(model, kernel, mode, X, Y, weights)
     return kernel, features, None
 
 
-def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False):
+def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False, error=relative_error):
     """The best `Candidate`, and the list of those without learned features.
 
     Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
@@ -197,7 +201,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False):
     Parameters
     ----------
     fit : callable
-        ``fit(operator, Y, weights)`` returns a tuple, `Path` first.
+        ``fit(operator, Y, weights, error=)`` returns a tuple, `Path` first.
     kernels : list of Kernel
     X : array of shape (n, d)
         Distinct rows.
@@ -207,16 +211,19 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False):
         How often features are learned.
     by_column : bool
         Whether to try the network of the best kernel with a first layer by column as well.
+    error : callable
+        What chooses, as for `Ridge`.
     """
     rows = _drawn(Y, MOST_ROWS)
     X, Y, weights = take(X, rows), Y[rows], weights[rows]
-    everyone = np.arange(len(Y))
+    everyone, error = np.arange(len(Y)), error_for(error, rows)
 
     def candidate(kernel, features=None, factor=1.0, rows=everyone):
         problem = Y[rows], weights[rows]
-        found = fit(KernelOperator(kernel, project(take(X, rows), features)), *problem)
-        error = relative_error(found[0].solution, *problem)
-        return Candidate(kernel, features, found, error, factor)
+        operator = KernelOperator(kernel, project(take(X, rows), features))
+        own = error if rows is everyone else error_for(error, rows)
+        found = fit(operator, *problem, error=own)
+        return Candidate(kernel, features, found, own(found[0].solution, *problem), factor)
 
     tried = [candidate(kernel) for kernel in kernels]
     ranked, learned = sorted(tried, key=lambda one: one.error), []

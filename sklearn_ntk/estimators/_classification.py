@@ -154,10 +154,11 @@ class NTKClassifier(
     alpha_ : float
         The ridge in use.
     alphas_, loo_errors_ : arrays
-        The ridges that were tried, and the mean squared error of leaving out one row for each, in
-        units of the variance of the targets, or the log loss of the folds; the errors are empty if
-        ``alpha`` was given. They are estimates with "cg" and, but for the best one,
-        with "local" of many leaves, and those of some rows with "nystroem".
+        The ridges that were tried, and the mean squared error of leaving out one observation for
+        each, in units of the variance of the targets, or the log loss of the folds; the errors are
+        empty if ``alpha`` was given. They are estimates with "cg" and, but for the best one, with
+        "local" of many leaves, and those of some rows with "nystroem". Observations are those of
+        `NTKRegressor`.
     training_time_, training_times_ : float or None, array
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.
@@ -299,9 +300,10 @@ class NTKClassifier(
         y : array-like of shape (n_samples,)
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights; an integer weight is the same as a repetition of the row (with a precomputed
-            kernel, whose equal rows cannot be told, only in scores and labels, if ``alpha`` is
-            given; the temperature of probabilities is by leaving out one copy).
+            Weights; an integer weight is the same as a repetition of the row, of one that comes
+            less than ten times (more are categories, and each an observation by itself; with a
+            precomputed kernel, whose equal rows cannot be told, only in scores and labels, if
+            ``alpha`` is given; the temperature of probabilities is by leaving out one copy).
 
         Returns
         -------

@@ -1,10 +1,14 @@
-"""Rows that are equal, which are merged: their targets, weights, and how much targets scatter."""
+"""Rows that are equal, which are merged: targets, weights, observations, scatter of targets."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from .._runtime.device import is_on_device
+from ..solvers._repeats import Repeats
+
+OFTEN = 10
+"""Rows that come so often are categories, no accidental copies: each is an observation."""
 
 
 def distinct(X):
@@ -41,8 +45,8 @@ class Scatter(NamedTuple):
     """How much the targets of equal rows differ.
 
     ``squares`` (k,) are the weighted sums of squares about the means of equal rows. ``n`` is the
-    number of distinct pairs (row, targets) minus that of distinct rows: the degrees of freedom.
-    ``unit`` is the mean weight of a distinct pair.
+    number of observations, as of `Pairs`, minus that of distinct rows: the degrees of
+    freedom. ``unit`` is the mean weight of an observation.
     """
 
     squares: np.ndarray
@@ -50,30 +54,68 @@ class Scatter(NamedTuple):
     unit: float
 
 
-def pairs_of(Y, weights, group):
-    """Distinct pairs of a row and its targets: numbers of the rows, weights, and targets (N, k).
+class Pairs(NamedTuple):
+    """Distinct pairs of a row and its targets, N of them, and their observations.
 
-    ``group`` is the number of the distinct row of each row.
+    Copies of a pair are one observation, as an integer weight is, unless the row comes `OFTEN`:
+    then each of them is one. ``group`` (N,) is the number of the distinct row, ``weights`` (N,) are
+    those of one observation, the mean of all, ``targets`` has shape (N, k), and ``counts`` (N,) are
+    numbers of observations.
     """
+
+    group: np.ndarray
+    weights: np.ndarray
+    targets: np.ndarray
+    counts: np.ndarray
+
+
+def pairs_of(Y, weights, group):
+    """`Pairs` of rows; ``group`` is the number of the distinct row of each row."""
     if group[-1] == len(group) - 1:
-        return group, weights, Y
-    pairs, place = np.unique(np.column_stack([group, Y]), axis=0, return_inverse=True)
-    return pairs[:, 0].astype(int), np.bincount(place.ravel(), weights), pairs[:, 1:]
+        return Pairs(group, weights, Y, np.ones(len(group)))
+    pairs, place, n_copies = np.unique(
+        np.column_stack([group, Y]), axis=0, return_inverse=True, return_counts=True
+    )
+    own = pairs[:, 0].astype(int)
+    counts = np.where(np.bincount(group)[own] >= OFTEN, n_copies, 1.0)
+    return Pairs(own, np.bincount(place.ravel(), weights) / counts, pairs[:, 1:], counts)
+
+
+def observations_of(Y, weights, group, mean):
+    """`Repeats` of rows with targets (n, k), or None if each distinct row is one observation.
+
+    ``mean`` are the targets of distinct rows.
+    """
+    own, unit, targets, counts = pairs_of(Y, weights, group)
+    total, number = np.bincount(group, weights), np.bincount(own, counts)
+    if np.all(number == 1.0):
+        return None
+    shares = np.where(number[own] > 1.0, unit / total[own], 1.0)
+    return Repeats(own, targets, targets - mean[own], unit * counts, counts, shares)
+
+
+class Merged(NamedTuple):
+    """Distinct rows: weighted means of targets (n, k), sums of weights (n,), and more of each."""
+
+    Y: np.ndarray
+    weights: np.ndarray
+    scatter: Scatter
+    repeats: Repeats | None
 
 
 def merge(Y, weights, group):
-    """Merge equal rows: weighted means of targets (n, k), sums of weights (n,), and `Scatter`.
+    """`Merged` rows; ``group`` is the number of the distinct row of each row, as of `distinct`.
 
-    ``group`` is the number of the distinct row of each row, as from `distinct`. Solutions stay the
-    same. Leave-one-out leaves out all copies of a row, so that an integer weight is the same as a
-    repetition in everything that is fitted.
+    Solutions stay the same. What is left out is an observation, see `Pairs`, so that an
+    integer weight is the same as a repetition in everything that is fitted, up to `OFTEN`.
     """
     if group[-1] == len(group) - 1:
-        return Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean())
+        return Merged(Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean()), None)
     total = np.bincount(group, weights)
     first = Y[np.unique(group, return_index=True)[1]]  # the mean of equal targets is not rounded
     sums = [np.bincount(group, weights * y) for y in (Y - first[group]).T]
     mean = first + np.stack(sums, axis=1) / total[:, None]
-    n_pairs = len(pairs_of(Y, weights, group)[0])  # copies count once
+    repeats = observations_of(Y, weights, group, mean)
+    n = len(total) if repeats is None else int(repeats.n)
     squares = weights @ (Y - mean[group]) ** 2
-    return mean, total, Scatter(squares, n_pairs - len(total), weights.sum() / n_pairs)
+    return Merged(mean, total, Scatter(squares, n - len(total), weights.sum() / n), repeats)

@@ -12,6 +12,7 @@ from ..dynamics import Training
 from ..gram._operator import chunks, placed
 from ..solvers import Ridge
 from ._choice_of_solver import check_solve
+from ._equal_rows import Pairs
 from ._logistic import NewtonSteps
 from ._losses import fitted_loss
 from ._observations import observe
@@ -118,7 +119,7 @@ def _of_ridge(model, X, Y, weights, ridge, *_):
     samples, kernel = model._samples, model.kernel_
     X_fit, X = placed(kernel, model.X_fit_, X)
     solution = Ridge(ridge).fit(kernel(X_fit), Y, weights).solution
-    pairs = samples.group, samples.weights, samples.targets
+    pairs = Pairs(samples.group, samples.weights, samples.targets, np.ones(len(samples.group)))
     seen = observe(pairs, Y, weights, ridge, solution)
     residuals = seen.dual / seen.precision[:, None]
     posterior, start = Posterior(weights, ridge), 0

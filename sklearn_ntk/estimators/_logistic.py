@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..dynamics import _logistic as newton
 from ..gram._spectrum import eigenvectors
-from ..solvers._scoring import class_folds, shares_of
+from ..solvers._scoring import class_folds, ranks_of, shares_of
 
 TOLERANCE, ROUGH = 1e-10, 1e-6
 """Size of the gradient, relative to that at zero, at which Newton's method ends: of the final fit,
@@ -70,27 +70,50 @@ def _problem(rows, ridge):
     return newton.kernel_problem(rows.root, ridge, Y, rows.weights, np.zeros(Y.shape))
 
 
-def losses_of_folds(rows, ridges, ranks):
+def losses_of_folds(rows, ridges, ranks, repeats=None):
     """Increasing ridges that were tried, and the mean log loss of each over the folds.
 
     Ridges are tried from the largest one down, until the loss has risen behind a minimum. The folds
-    are `solvers._scoring.class_folds`.
+    are `solvers._scoring.class_folds` of the rows, or of the observations of `Repeats`.
     """
-    n = len(rows.shares)
-    if n == 1:  # only the constant is fitted
+    if len(rows.shares) == 1:  # only the constant is fitted
         return ridges[-1:], np.zeros(1)
-    tests = class_folds(rows.shares, ranks)
-    starts, losses = [None] * len(tests), []
+    folds = _folds(rows, ranks) if repeats is None else _folds_of(repeats, rows, ranks)
+    starts, losses = [None] * len(folds), []
     for ridge in ridges[::-1]:
         total = 0.0
-        for k, test in enumerate(tests):
-            train = rows.some(np.delete(np.arange(n), test))
+        for k, (train, test) in enumerate(folds):
             starts[k] = solve(train, ridge, starts[k], ROUGH)
-            total += _loss(rows.some(test), starts[k])
+            total += _loss(test, starts[k])
         losses.append(total)
         if len(losses) > 2 and losses[-1] > losses[-2] > min(losses):
             break
     return ridges[-len(losses) :], np.array(losses[::-1]) / rows.weights.sum()
+
+
+def _folds(rows, ranks):
+    """Pairs of `KernelRoot`, of the other folds and of each fold of the rows."""
+    every = np.arange(len(ranks))
+    tests = class_folds(rows.shares, ranks)
+    return [(rows.some(np.delete(every, test)), rows.some(test)) for test in tests]
+
+
+def _folds_of(repeats, rows, ranks):
+    """The same for folds of observations, of which those of a row are merged in each."""
+    index = repeats.single()
+    shares, group = shares_of(repeats.targets)[index], repeats.group[index]
+    weights = (repeats.weights / repeats.counts)[index]
+    order = ranks_of(np.column_stack([weights, shares.argmax(axis=1), ranks[group]]))
+
+    def merged(some):
+        kept, place = np.unique(group[some], return_inverse=True)
+        w = weights[some]
+        sums = [np.bincount(place, w * share) for share in shares[some].T]
+        total = np.bincount(place, w)
+        return KernelRoot(rows.root[kept], rows.squares, np.stack(sums, 1) / total[:, None], total)
+
+    every, tests = np.arange(len(index)), class_folds(shares, order)
+    return [(merged(np.delete(every, test)), merged(test)) for test in tests]
 
 
 def _loss(rows, coefficients):

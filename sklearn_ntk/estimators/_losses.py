@@ -10,6 +10,7 @@ from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers import Path, Solution
 from ..solvers._factors import sizes
+from ..solvers._repeats import error_of, left_out
 from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of
 from ..solvers._units import scaled
@@ -38,8 +39,8 @@ class ClassRows(NamedTuple):
     unit: int
 
     def merged(self):
-        """Targets and weights of the distinct rows, as `merge` returns them."""
-        return merge(self.targets, self.weights, self.group)[:2]
+        """The distinct rows, as `merge` returns them."""
+        return merge(self.targets, self.weights, self.group)
 
     def matrix(self):
         """The Gram matrix as an array of NumPy."""
@@ -108,25 +109,26 @@ class SquaredError(Loss):
         """All parameters apply."""
 
     def fit(self, model, rows):
-        Y, weights = rows.merged()
-        path, ridge, attributes = fit_whole(model, rows.operator, Y, weights, rows.unit)
+        Y, weights, _, repeats = rows.merged()
+        whole = rows.operator, Y, weights, rows.unit, error_of(repeats)
+        path, ridge, attributes = fit_whole(model, *whole)
         problem = Y, weights, ridge, model.learning_rate, method_of(model)
         path = path._replace(solution=path.solution.among(model._judges))
-        return fitted_scores(path, attributes, Y, weights) | {"_problem": problem}
+        return fitted_scores(path, attributes, Y, weights, repeats) | {"_problem": problem}
 
     def training(self, model, K):
         Y, *problem = model._problem
         return Training(K, *problem), Y
 
 
-def fitted_scores(path, attributes, Y, weights):
+def fitted_scores(path, attributes, Y, weights, repeats=None):
     """Fitted attributes of the squared error, with the temperature of the left-out scores."""
     solution = path.solution
-    Y, weights = solution.known(Y, weights)
+    found = left_out(solution, Y, weights, repeats)
     return attributes | {
         "dual_coef_": solution.dual,
         "intercept_": solution.intercept,
-        "temperature_": fit_temperature(Y - solution.residuals, Y, weights),
+        "temperature_": fit_temperature(found.scores, *found[1:]),
     }
 
 
@@ -154,7 +156,7 @@ class LogLoss(Loss):
             )
 
     def fit(self, model, rows):
-        Y, weights = rows.merged()
+        Y, weights, _, repeats = rows.merged()
         K, alpha = rows.matrix(), given_alpha(model.alpha, rows.unit)
         shares, time = shares_of(Y), model.training_time
         Y = shares[:, 1:] if shares.shape[1] == 2 else shares
@@ -166,7 +168,7 @@ class LogLoss(Loss):
             root = _logistic.make_root(K, shares, weights)
             if alpha is None:
                 ridges = default_ridges(K, weights, len(K))[::2]
-                ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(K))
+                ridges, errors = _logistic.losses_of_folds(root, ridges, _ranks(K), repeats)
                 best = errors.argmin()
             coefficients = _logistic.solve(root, ridges[best])
             dual, constant = _logistic.dual_of(root, coefficients, ridges[best])

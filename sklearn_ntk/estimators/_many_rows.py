@@ -14,21 +14,22 @@ from .._runtime.errors import NotConverged
 from ..solvers import ConjugateGradient, Local, Nystroem
 from ..solvers._nystroem import Centers
 from ..solvers._ridge import read_ridges
+from ..solvers._solution import relative_error
 from ..solvers._sums import Basis
 from ._equal_rows import distinct
 from ._squares import fit_squares, fitted_ridges, given_alpha
 
 
-def fit_whole(model, operator, Y, weights, unit):
+def fit_whole(model, operator, Y, weights, unit, error=relative_error):
     """As `fit_squares`, to all rows, by the solver in ``solver_``.
 
     Sets ``n_iter_`` and the like, and what predictions need of the solver; the rows of the model
     become the centres if there are any.
     """
     if model.solver_ == "cholesky":
-        return fit_squares(model, operator, Y, weights, unit)
+        return fit_squares(model, operator, Y, weights, unit, error)
     alpha = given_alpha(model.alpha, unit)
-    solver = make_solver(model, alpha)
+    solver = make_solver(model, alpha, error)
     operator, more = _quiet(operator), {}
     if model.solver_ != "nystroem":
         more["judges"] = model._judges
@@ -59,10 +60,10 @@ def fit_whole(model, operator, Y, weights, unit):
     return path, path.value, fitted_ridges(model, path, alpha, unit)
 
 
-def make_solver(model, alpha):
-    """The solver of a model, as a value."""
+def make_solver(model, alpha, error=relative_error):
+    """The solver of a model, as a value; ``error`` is what chooses."""
     seed = int(check_random_state(model.random_state).randint(2**31 - 1))
-    common = {"seed": seed, "verbose": int(model.verbose)}
+    common = {"error": error, "seed": seed, "verbose": int(model.verbose)}
     if model.solver_ == "cg":
         common["max_memory"] = model.max_memory
         return ConjugateGradient(alpha, model.tol, model.max_iter, **common)

@@ -50,9 +50,9 @@ class Predictions(DeterminationScore):
         scatter of the targets of equal rows, are most likely. Farther from the data than training
         rows are from each other, the amplitude rises, if needed, until functions vary as much as
         the targets do. A new observation has the mean weight of the training rows, where copies of
-        a row with the same target count as one row. The first call computes a factorisation; the
-        model keeps it, a matrix (n_distinct, n_distinct), until the next fit, but not in pickles
-        and copies.
+        a row with the same target count as one row, unless it comes ten times or more. The first
+        call computes a factorisation; the model keeps it, a matrix (n_distinct, n_distinct), until
+        the next fit, but not in pickles and copies.
 
         With a ``training_time`` the posterior is replaced by the distribution of networks that
         start as draws of this Gaussian process and are trained for this time (J. Lee et al.,

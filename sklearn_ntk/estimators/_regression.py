@@ -158,10 +158,10 @@ class NTKRegressor(
     alpha_ : float
         The ridge in use.
     alphas_, loo_errors_ : arrays
-        The ridges that were tried, and the mean squared error of leaving out one row for each, in
-        units of the variance of the targets; the errors are empty if ``alpha`` was given. They
-        are estimates with "cg" and, but for the best one, with "local" of many leaves, and those of
-        some rows with "nystroem".
+        The ridges that were tried, and the mean squared error of leaving out one observation for
+        each (see the notes), in units of the variance of the targets; the errors are empty if
+        ``alpha`` was given. They are estimates with "cg" and, but for the best one, with "local" of
+        many leaves, and those of some rows with "nystroem".
     training_time_, training_times_ : float or None, array
         The time in use, None to the end, and those that were tried, to which ``loo_errors_`` then
         belong.
@@ -202,6 +202,9 @@ class NTKRegressor(
     to 2000 others by 3 percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge,
     ``loo_errors_`` and the uncertainty are then by rows that have taught nothing (with
     ``uncertainty="ensemble"`` by all, of which at most half, and at most 5000, teach).
+
+    Equal rows are merged. What is left out of a fit is one observation: copies of a row with the
+    same targets together, but each of them where the row comes ten times or more, as categories do.
 
     Examples
     --------
@@ -306,8 +309,9 @@ class NTKRegressor(
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights; an integer weight is the same as a repetition of the row (with a precomputed
-            kernel, whose equal rows cannot be told, only if ``alpha`` is given).
+            Weights; an integer weight is the same as a repetition of the row, of one that comes
+            less than ten times (more are categories, and each an observation by itself; with a
+            precomputed kernel, whose equal rows cannot be told, only if ``alpha`` is given).
 
         Returns
         -------

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..dynamics import Descent, Flow, HeavyBall, Nesterov
 from ..solvers import EarlyStopping, Ridge
+from ..solvers._solution import relative_error
 from ..solvers._units import scaled
 
 LARGEST_RIDGE = 1e300
@@ -24,18 +25,19 @@ def given_alpha(alpha, unit):
     return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
 
 
-def fit_squares(model, operator, Y, weights, unit):
+def fit_squares(model, operator, Y, weights, unit, error=relative_error):
     """Fit ridge regression or training that stops: its `Path`, the ridge, and fitted attributes.
 
-    ``unit`` is the exponent of the power of two by which weights were divided.
+    ``unit`` is the exponent of the power of two by which weights were divided, and ``error`` is
+    what chooses.
     """
     alpha = given_alpha(model.alpha, unit)
     if model.training_time is None:
-        path = Ridge(alpha).fit(operator, Y, weights, judges=model._judges)
+        path = Ridge(alpha, error).fit(operator, Y, weights, judges=model._judges)
         return path, path.value, fitted_ridges(model, path, alpha, unit)
     ridge = 0.0 if alpha is None else alpha
     candidates = None if model.training_time == "auto" else model.training_time
-    stopping = EarlyStopping(candidates, ridge, model.learning_rate, method=method_of(model))
+    stopping = EarlyStopping(candidates, ridge, model.learning_rate, error, method_of(model))
     path = stopping.fit(operator, Y, weights)
     times = {"training_time_": path.value, "training_times_": path.values}
     one = path._replace(values=np.array([ridge]), best=0)

@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._compat import _fit_context
 from .._runtime.device import check_host
 from .._runtime.notices import one_notice
+from ..solvers._repeats import error_of
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
 from ._base import all_or_nothing
@@ -93,14 +94,15 @@ class RegressorStreams:
         if self.uncertainty == "ensemble":
             start_of(kernels[0])  # before the work, if it has none
         operator, kept, group = self._gram(kernels[0], X, weights)
-        pairs = pairs_of(targets[kept], weights[kept], group)
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
-        Y, weights, self._scatter = merge(targets[kept], weights[kept], group)
+        Y, weights, self._scatter, repeats = merge(targets[kept], weights[kept], group)
+        self._new_weight = self._scatter.unit
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
-        found = choose(self, kernels, fits, operator, Y, weights)
+        found = choose(self, kernels, fits, operator, Y, weights, error_of(repeats))
         self._finish(found, Y, weights)
         self._observations = None
         if self.solver_ == "cholesky":
+            pairs = pairs_of(self._samples.targets, self._samples.weights, group)
             self._observations = observe(pairs, Y, weights, found[1], found[0].solution)
         return self
 
@@ -120,7 +122,6 @@ class RegressorStreams:
         is_noisy = self.noise == "auto"
         self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
         self._targets = Y
-        self._new_weight = self._scatter.unit
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
 
@@ -212,8 +213,9 @@ class ClassifierStreams:
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
         by_column = leaves_first_layer(self) and are_few(*X.shape)
-        found = choose_by_squares(self, [self.kernel_], X, *rows.merged(), by_column)
-        kernel, features, self._judges = found
+        Y, weights, _, repeats = rows.merged()
+        problem = X, Y, weights, by_column, error_of(repeats)
+        kernel, features, self._judges = choose_by_squares(self, [self.kernel_], *problem)
         if kernel is not self.kernel_ or features is not None:
             self.kernel_ = kernel
             if features is not None:

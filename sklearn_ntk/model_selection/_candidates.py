@@ -12,6 +12,7 @@ from ..estimators._columns import Columns
 from ..estimators._equal_rows import merge
 from ..gram import ArrayOperator
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
+from ..solvers._repeats import Repeats, ScoreError, left_out
 from ..solvers._ridge import default_ridges, is_searched
 from ..solvers._scoring import SCORES, neg_mean_squared_error
 from ..solvers._stacking import by_squares
@@ -37,7 +38,8 @@ class SelectionProblem(NamedTuple):
     (train, test), or None for leave-one-out. ``times`` are decreasing training times, or None for
     those of `default_times`. Empty ridges or times are not tried. ``columns`` squash rows, but not
     those of kernel objects and of networks on positions, and ``features`` (d, m) is a matrix that
-    rows are multiplied by then, those others only if ``features_of_all``.
+    rows are multiplied by then, those others only if ``features_of_all``. ``repeats`` are the
+    observations of rows that were merged, for leave-one-out.
     """
 
     X: np.ndarray
@@ -53,6 +55,7 @@ class SelectionProblem(NamedTuple):
     columns: Columns | None = None
     features: np.ndarray | None = None
     features_of_all: bool = False
+    repeats: Repeats | None = None
 
     @property
     def n_distinct(self):
@@ -147,11 +150,7 @@ def _methods(K, problem):
     ridges, times, rows = problem.alphas, problem.times, (problem.weights, problem.n_distinct)
     ridges = default_ridges(K, *rows) if ridges is None else ridges
     times = default_times(K, *rows) if times is None else times
-    score = SCORES[problem.scoring]
-
-    def error(solution, Y, weights):
-        return -score(Y - solution.residuals, Y, weights, (solution, Y, weights))
-
+    error = ScoreError(SCORES[problem.scoring], problem.repeats)
     methods = {
         "alpha": (ridges, Ridge(ridges, error, problem.is_smooth)),
         "training_time": (times, EarlyStopping(times, error=error)),
@@ -172,8 +171,9 @@ def _leave_out(K, methods, problem, like):
 
 def _outcome(index, name, path, problem):
     """`Outcome` of a `Path` of leave-one-out."""
-    predictions = problem.Y - path.solution.residuals
-    error = -neg_mean_squared_error(predictions, problem.Y, problem.weights)
+    found = left_out(path.solution, problem.Y, problem.weights, problem.repeats)
+    predictions = found.scores
+    error = -neg_mean_squared_error(predictions, found.targets, found.weights)
     return Outcome(index, path.values, -path.errors[None], path.best, error, predictions, name)
 
 
@@ -187,7 +187,8 @@ def _fold(index, K, name, values, method, problem):
     errors = np.full(scores.shape, np.inf)
     predictions, counts = np.zeros((len(values), *Y.shape)), np.zeros(len(Y))
     for place, (train, test) in enumerate(problem.folds):
-        rows, training_data = _merged(problem, train, problem.group[train])
+        rows, merged = _merged(problem, train, problem.group[train])
+        training_data = merged.Y, merged.weights
         counts[test] += 1.0
         whole = ArrayOperator(K)
         block, cross = whole.block(rows, rows), whole.block(test, rows)
@@ -197,7 +198,7 @@ def _fold(index, K, name, values, method, problem):
             if solution is not None:
                 predicted = product(cross, solution.dual) + solution.intercept
                 test_rows = (predicted, Y[test], weights[test])
-                scores[place, k] = score(*test_rows, (solution, *training_data))
+                scores[place, k] = score(*test_rows, (solution, *training_data, merged.repeats))
                 errors[place, k] = -neg_mean_squared_error(*test_rows)
                 predictions[k, test] += predicted
     mean = scores.mean(axis=0)
@@ -209,28 +210,32 @@ def _fold(index, K, name, values, method, problem):
 
 
 def _merged(problem, rows, kinds):
-    """Indices of one of each kind of ``rows``, and the merged (targets, weights) of the kind.
+    """Indices of one of each kind of ``rows``, and the kinds as `merge` returns them.
 
     ``kinds`` are numbers (n,), or several for each row.
     """
     _, first, group = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
     Y, weights = problem.Y[rows], problem.weights[rows]
     if len(first) == len(rows):
-        return rows, (Y, weights)
-    return rows[first], merge(Y, weights, group.ravel())[:2]
+        return rows, merge(Y, weights, np.arange(len(rows)))
+    return rows[first], merge(Y, weights, group.ravel())
 
 
-def left_out(predictions, problem):
+def outside(predictions, problem):
     """Rows that some fold leaves out: indices (n,), predictions, targets, weights.
 
     Predictions of m candidates have shape (m, n, k). Rows that are equal and in the same folds,
-    which have the same predictions, are merged.
+    which have the same predictions, are merged. Without folds, observations are left out.
     """
+    if problem.repeats is not None:
+        repeats, index = problem.repeats, problem.repeats.single()
+        weights = (repeats.weights / repeats.counts)[index]
+        return repeats.group[index], predictions[:, index], repeats.targets[index], weights
     rows = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
     kinds = problem.group[rows]
     if len(np.unique(kinds)) < len(rows):
         kinds = np.column_stack([kinds, *(np.isin(rows, test) for _, test in problem.folds)])
-    rows, (Y, weights) = _merged(problem, rows, kinds)
+    rows, (Y, weights, *_) = _merged(problem, rows, kinds)
     return rows, predictions[:, rows], Y, weights
 
 
@@ -249,14 +254,15 @@ def combine(outcomes, problem, method, stack=by_squares):
     if method == "average":
         shares = _average(outcomes, problem)
     else:
-        shares = stack(*left_out(np.array([one.predictions for one in outcomes]), problem)[1:])
+        shares = stack(*outside(np.array([one.predictions for one in outcomes]), problem)[1:])
     order = np.argsort(-shares, kind="stable")[:MOST_MEMBERS]
     order = order[shares[order] >= LEAST_SHARE * shares[order[0]]]
     return [(outcomes[k], shares[k] / shares[order].sum()) for k in order]
 
 
 def _average(outcomes, problem):
-    """Weights ``(least error / error)^sqrt(n)`` of the candidates, for n distinct rows."""
+    """Weights ``(least error / error)^sqrt(n)`` of the candidates, for n observations."""
     errors = np.array([outcome.error for outcome in outcomes])
     least = max(errors.min(), np.finfo(float).tiny)
-    return (least / np.maximum(errors, least)) ** np.sqrt(problem.n_distinct)
+    n = problem.n_distinct if problem.repeats is None else problem.repeats.n
+    return (least / np.maximum(errors, least)) ** np.sqrt(n)

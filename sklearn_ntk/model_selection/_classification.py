@@ -14,7 +14,7 @@ from ..estimators._classification import NTKClassifier
 from ..estimators._places import on_device_of_fit, read_data, take, where_rows_are
 from ..solvers._scoring import OF_NUMBERS, fit_temperature
 from ..solvers._stacking import by_log_loss, mix_classes
-from ._candidates import left_out
+from ._candidates import outside
 from ._search import NetworkCV
 
 
@@ -193,7 +193,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, also of the errors; without ``cv`` an integer weight is the same as a
-            repetition of the row, but for precomputed kernels, whose equal rows cannot be told.
+            repetition of a row that comes less than ten times, but for precomputed kernels, whose
+            equal rows cannot be told.
         groups : array-like of shape (n_samples,), optional
             Groups of rows, for a splitter that takes them.
 
@@ -210,7 +211,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(weight * outcome.predictions for outcome, weight in members)
-        rows, (scores,), Y, weights = left_out(scores[None], problem)
+        rows, (scores,), Y, weights = outside(scores[None], problem)
         self.temperature_ = fit_temperature(scores, Y, weights)
         self.class_map_ = None
         if self.combine == "stack" and len(self.classes_) > 2:

@@ -160,7 +160,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
             Weights, also of the errors; without ``cv`` an integer weight is the same as a
-            repetition of the row, but for precomputed kernels, whose equal rows cannot be told.
+            repetition of a row that comes less than ten times, but for precomputed kernels, whose
+            equal rows cannot be told.
         groups : array-like of shape (n_samples,), optional
             Groups of rows, for a splitter that takes them.
 

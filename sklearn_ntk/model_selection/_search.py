@@ -22,6 +22,7 @@ from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
 from ..estimators._places import moved, read_new, take, where_rows_are
+from ..solvers._repeats import error_of
 from ..solvers._scoring import SCORES, outputs_that_vary, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
@@ -101,9 +102,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
         first, group = _distinct(rows, columns, given, kinds)
-        folds = folds_of(self, X, y, kept, groups)
+        folds, repeats = folds_of(self, X, y, kept, groups), None
         if folds is None:
-            X, (Y, weights, _) = take(rows, first), merge(Y[kept], own_weights, group)
+            Y, weights, _, repeats = merge(Y[kept], own_weights, group)
+            X = take(rows, first)
             group = np.arange(len(X))
         else:
             X, Y, weights = rows, Y[kept], own_weights
@@ -113,32 +115,36 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         for device in {device_name(X) or device_of(settings) for _, settings in candidates}:
             check_solve(n, rows, is_spectral, device, OF_CUPY if is_cupy else None)
         check_memory(
-            8.0 * Y.size * len(candidates),
+            8.0 * (Y.size if repeats is None else repeats.n * Y.shape[1]) * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        learned = self._learn(kinds, X, columns, Y, weights, group)
+        learned = self._learn(kinds, X, columns, Y, weights, group, repeats)
         self.features_ = given if learned is None else learned
         ends = {"exponent": exponent, "unit": unit, "columns": columns}
         ends |= {"features": self.features_, "features_of_all": given is not None}
+        ends["repeats"] = repeats
         problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
         self._report(points, outcomes, problem)
         return settings, outcomes, problem
 
-    def _learn(self, kinds, X, columns, Y, weights, group):
-        """Features (d, d) for all candidates on columns, learned on the distinct rows, or None."""
+    def _learn(self, kinds, X, columns, Y, weights, group, repeats):
+        """Features (d, d) for all candidates on columns, learned on the distinct rows, or None.
+
+        ``repeats`` are those of rows that were merged before, else None.
+        """
         is_default = self._learns and self.param_grid is None and self.cv is None
         if True not in kinds or (is_auto(self.features) and not is_default):
             return None
         first = np.unique(group, return_index=True)[1]
-        Y, weights, _ = merge(Y, weights, group)
-        X = take(X, first)
+        Y, weights, _, own = merge(Y, weights, group)
+        error, X = error_of(own if repeats is None else repeats), take(X, first)
         X = X if columns is None else columns.apply(X)
         model = self._base(device=self.device, **{name: getattr(self, name) for name in COLUMNS})
         model.n_features_in_, model._learns_more = X.shape[1], False
-        return choose_by_squares(model, kernels_of(model), X, Y, weights)[1]
+        return choose_by_squares(model, kernels_of(model), X, Y, weights, error=error)[1]
 
     def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""

@@ -150,10 +150,12 @@ class ConjugateGradient(NamedTuple):
         if trial is not None and trial.is_sure:
             residuals = dual / trial.precision[:, None]
             left_out = {"residuals": residuals, "gcv": trial.gcv, "precision": trial.precision}
+            left_out |= trial.training
         else:
             del system  # room for the exact ones
             exact = path.solution or fit_part(path.value, *part).solution
-            left_out = {name: getattr(exact, name) for name in ("residuals", "gcv", "precision")}
+            names = "residuals", "gcv", "precision", "training_residuals", "leverages"
+            left_out = {name: getattr(exact, name) for name in names}
             left_out["rows"] = rows if len(rows) < n else None
         solution = solution._replace(**left_out)
         return path._replace(solution=solution, guess=None, shift=None, ratio=None)

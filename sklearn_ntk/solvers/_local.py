@@ -139,10 +139,10 @@ class Local(NamedTuple):
         else:
             best = trials.search(ridges, guess, rng)
         tried = sorted(trials.errors) or [best]
-        residuals, precision, fitted = trials.solutions[best]
+        solution, fitted = trials.solutions[best]
         found = zip(leaves, fitted, own, strict=True)
         details = Leaves(tree, tuple(Leaf(rows, *local, share) for rows, local, share in found))
-        solution = Solution(None, None, residuals, None, precision, details=details)
+        solution = solution._replace(details=details)
         errors = np.array([trials.errors[place] for place in tried if trials.errors])
         return Path(ridges[tried], errors, tried.index(best), solution)
 
@@ -150,8 +150,9 @@ class Local(NamedTuple):
 class _Trials:
     """Blended leave-one-out residuals, and errors of the judges, of ridges by their index.
 
-    A solution is residuals (n, k), precisions (n,), and of each leaf dual coefficients, intercept
-    and precisions. The residual of a row is the mean of those of its leaves, with their shares.
+    A solution is a `Solution` without coefficients, and of each leaf dual coefficients, intercept
+    and precisions. The residual of a row is the mean of those of its leaves, with their shares, and
+    so are its training residual and its leverage.
     """
 
     def __init__(self, problem, solver, leaves, leaf_shares, judges=None):
@@ -219,7 +220,8 @@ class _Trials:
     def fit(self, places, ridges, is_given=False):
         """Fit all leaves for some of the ridges; to one that is given, a jitter may be added."""
         shape = self._Y.shape
-        blends = [(np.zeros(shape), np.zeros(shape[0]), []) for _ in places]
+        shapes = shape, shape[:1], shape, shape[:1]
+        blends = [([np.zeros(each) for each in shapes], []) for _ in places]
         work = [len(rows) ** 3 // 1000 + 1 for rows in self.leaves]
         what = f"{len(self.leaves)} local models"
         progress = Progress(sum(work), what, "take a smaller leaf_size", self._solver.verbose)
@@ -229,12 +231,14 @@ class _Trials:
             for blend, solution in zip(blends, found, strict=True):
                 _add(blend, rows, share, solution)
             progress.add(units)
-        for place, (residuals, variance, fitted) in zip(places, blends, strict=True):
+        for place, ((residuals, variance, *training), fitted) in zip(places, blends, strict=True):
             precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
-            self.solutions[place] = residuals, precision, fitted
+            training = dict(zip(("training_residuals", "leverages"), training, strict=True))
+            solution = Solution(None, None, residuals, None, precision, **training)
+            self.solutions[place] = solution, fitted
             if is_given:
                 continue
-            solution = Solution(None, None, residuals, None, precision).among(self._judges)
+            solution = solution.among(self._judges)
             is_finite = np.all(np.isfinite(residuals))
             error = self._solver.error(solution, self._Y, self._weights) if is_finite else np.inf
             self.errors[place] = error
@@ -252,14 +256,16 @@ def _fit_leaf(*problem, ridges, is_given):
 
 
 def _add(blend, rows, share, solution):
-    """Add a leaf to blended residuals and variances, in place, and to the list of fits."""
-    residuals, variance, fitted = blend
+    """Add a leaf to what is blended, in place, and to the list of fits."""
+    (residuals, variance, training, leverages), fitted = blend
     if solution is None:
         residuals[rows] = np.inf
         fitted.append(None)
         return
     residuals[rows] += share[:, None] * solution.residuals
     variance[rows] += share / solution.precision
+    training[rows] += share[:, None] * solution.training_residuals
+    leverages[rows] += share * solution.leverages
     fitted.append((solution.dual, solution.intercept, solution.precision))
 
 

@@ -14,7 +14,15 @@ from ..gram._operator import chunks, fold_here
 from ._factors import moments
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
-from ._solution import Path, descend, read_index, read_problem, relative_error, varied
+from ._solution import (
+    Path,
+    descend,
+    error_for,
+    read_index,
+    read_problem,
+    relative_error,
+    varied,
+)
 from ._sums import Basis, Fit, Held, Sums
 
 MOST_CENTERS = 2000
@@ -165,7 +173,9 @@ class Nystroem(NamedTuple):
 
         sums = fold(partial(Sums.over, basis=basis, k=Y.shape[1]), pieces(), Sums.joined)
         sums = sums if centers.sums is None else centers.sums.joined([sums])
-        held = centers.held
+        held, error = centers.held, self.error
+        if held is None:
+            error = error_for(error, held_rows)
         if held is None or len(held_rows):
             Z = basis.values(blocks(held_rows)())
             unseen = diagonal[held_rows] - np.einsum("ij,ij->i", Z, Z)
@@ -175,7 +185,7 @@ class Nystroem(NamedTuple):
         first = len(centers.ridges) // 2  # or that of the rows before, which carries over
         if centers.fit is not None:
             first = int(np.searchsorted(centers.ridges, centers.fit.ridge))
-        problem = basis.whitened(sums), shift, basis, held, self.error
+        problem = basis.whitened(sums), shift, basis, held, error
         path, fit = _choose_ridge(centers.ridges, *problem, first)
         details = centers._replace(sums=sums, held=held, fit=fit, shift=shift)
         return path._replace(solution=path.solution._replace(details=details))

@@ -4,7 +4,7 @@ import numpy as np
 
 from .._runtime.threads import run_apart
 from ._ridge import Ridge
-from ._solution import places, relative_error, varied
+from ._solution import error_for, places, relative_error, varied
 
 GUESS_ROWS = 3500
 """Rows whose best ridge, by exact leave-one-out errors, is where searches for more rows begin."""
@@ -30,4 +30,5 @@ def part_of(Y, rng, judges=None):
 def fit_part(ridges, operator, Y, weights, rows, error=relative_error, judges=None):
     """`Path` of `Ridge` for some rows, by those that choose; Ctrl-C ends the wait for it."""
     problem = operator.take(rows), Y[rows], weights[rows]
+    error = error_for(error, rows)
     return run_apart(lambda: Ridge(ridges, error).fit(*problem, judges=places(rows, judges)))

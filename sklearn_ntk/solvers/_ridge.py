@@ -15,6 +15,7 @@ from ._solution import (
     Solution,
     best_of,
     descend,
+    error_for,
     places,
     read_judges,
     read_problem,
@@ -53,7 +54,7 @@ class Ridge(NamedTuple):
     error : callable, optional
         The error to minimise, a function ``error(solution, Y, weights)`` of a `Solution`, targets
         (n, k) and weights; by default the mean squared leave-one-out error, divided by the variance
-        of each output.
+        of each output. If it has a method ``take``, ``take(rows)`` is the one for some of the rows.
     is_smooth : bool, default=True
         Whether the error is a smooth function of the ridge. Then, for more than 500 rows, only
         some ridges are tried: a descent begins at the best one for a subset of the rows.
@@ -105,7 +106,7 @@ class Ridge(NamedTuple):
         K, root = operator.dense(), np.sqrt(weights)
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")
-            solution = _solve(cholesky(shift(scale(K, root), ridge)), Y, root)
+            solution = _solve(cholesky(shift(scale(K, root), ridge)), Y, root, ridge)
             return Path(np.array([ridge]), np.empty(0), 0, solution)
         ridges = self._values(K, weights)
         trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges)
@@ -117,7 +118,7 @@ class Ridge(NamedTuple):
         solution = trials.solutions[best]
         if solution is None:  # no ridge makes the matrix positive definite
             best = tried[-1]
-            solution = _solve(cholesky(shift(K, ridges[best])), Y, root)
+            solution = _solve(cholesky(shift(K, ridges[best])), Y, root, ridges[best])
         errors = np.array([trials.errors[place] for place in tried])
         return Path(ridges[tried], errors, tried.index(best), solution, *start)
 
@@ -129,11 +130,11 @@ class Ridge(NamedTuple):
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)
-        for factor in _factorisations(scale(K, root), ridges):
+        for ridge, factor in zip(ridges, _factorisations(scale(K, root), ridges), strict=True):
             if factor is None:
                 yield None
             elif is_whole:
-                yield _solve(factor, Y, root)
+                yield _solve(factor, Y, root, ridge)
             else:
                 yield Solution(*_coefficients(factor, Y, root)[:2])
 
@@ -208,7 +209,8 @@ class _Trials:
         rows = np.sort(varied(rows, np.setdiff1d(np.arange(n), rows), self._Y))
         K = ArrayOperator(self._K).block(rows, rows)
         block = (K, self._Y[rows], self._root[rows])
-        subset = _Trials(*block, self._ridges, self._error, places(rows, self._judges))
+        error = error_for(self._error, rows)
+        subset = _Trials(*block, self._ridges, error, places(rows, self._judges))
         if start is None and n_rows <= SUBSET_ROWS:
             best = subset.try_all()
         else:
@@ -231,7 +233,8 @@ class _Trials:
         """Record error and solution of a ridge; inf and None without a factorisation."""
         self.errors[place], self.solutions[place] = np.inf, None
         if factor is not None:
-            solution = self.solutions[place] = _solve(factor, self._Y, self._root)
+            problem = self._Y, self._root, self._ridges[place]
+            solution = self.solutions[place] = _solve(factor, *problem)
             judged = solution.among(self._judges)
             self.errors[place] = self._error(judged, self._Y, self._root**2)
 
@@ -265,7 +268,7 @@ def _coefficients(factor, Y, root):
     return root[:, None] * (columns[:, :-1] - ones[:, None] * intercept), intercept, ones
 
 
-def _solve(factor, Y, root):
+def _solve(factor, Y, root, ridge):
     """`Solution` by a factorisation of ``W^1/2 K W^1/2 + ridge I``.
 
     With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``, the
@@ -275,7 +278,18 @@ def _solve(factor, Y, root):
     precision = precision_of(factor.inverse_diagonal(), ones, root)
     log_determinant = factor.log_determinant() + np.log(root @ ones) - 2.0 * np.log(root).sum()
     gcv = np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)
-    return Solution(dual, intercept, dual / precision[:, None], gcv, precision, log_determinant)
+    parts = dual, intercept, dual / precision[:, None], gcv, precision, log_determinant
+    return Solution(*parts, **training_of(dual, precision, ridge, root))
+
+
+def training_of(dual, precision, ridge, root):
+    """Training residuals and leverages of a `Solution` for a ridge, ``root`` is ``sqrt(w)``."""
+    weights = root**2
+    with np.errstate(over="ignore", invalid="ignore"):
+        training = ridge * dual / weights[:, None]
+        leverages = 1.0 - ridge * precision / weights
+    least = weights / weights.sum()  # that of the constant
+    return {"training_residuals": training, "leverages": np.clip(leverages, least, 1.0)}
 
 
 def precision_of(diagonal, ones, root):

@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 from ..dynamics._logistic import log_losses as log_losses_of
 from ..dynamics._logistic import probabilities
 from ._factors import sizes, variances
+from ._repeats import left_out
 from ._units import scaled
 
 N_FOLDS = 5
@@ -30,12 +31,13 @@ def shares_of(targets):
     return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
 
 
-def spread(shares):
+def spread(shares, n=None):
     """Smoothed shares ``(n shares + 1 / n_classes) / (n + 1)``: one row in n + 1 has any class.
 
-    Scores that make no mistake would otherwise give probabilities of 0 and 1.
+    ``n`` is the number of rows, or of observations. Scores that make no mistake would otherwise
+    give probabilities of 0 and 1.
     """
-    n, n_classes = shares.shape
+    n_classes, n = shares.shape[1], len(shares) if n is None else n
     return (n * shares + 1.0 / n_classes) / (n + 1.0)
 
 
@@ -54,9 +56,12 @@ def class_folds(shares, ranks):
     return [np.flatnonzero(fold == k) for k in range(fold.max() + 1)]
 
 
-def fit_temperature(scores, targets, weights):
-    """Temperature by which scores (n, k) of distinct rows are divided for the least log loss."""
-    shares = spread(shares_of(targets))
+def fit_temperature(scores, targets, weights, n=None):
+    """Temperature by which scores (n, k) of rows left out are divided for the least log loss.
+
+    ``n`` is the number of observations, by default of the scores.
+    """
+    shares = spread(shares_of(targets), n)
 
     def loss(log_temperature):
         losses = log_losses(scores, shares, np.exp(log_temperature))
@@ -105,15 +110,19 @@ def accuracy(scores, targets, weights, fit):
 
 def neg_log_loss(scores, targets, weights, fit):
     """Minus the log loss, at the temperature fitted to the leave-one-out scores of the fit."""
-    left_out, own, own_weights = fit
-    temperature = fit_temperature(own - left_out.residuals, own, own_weights)
+    found = left_out(*fit)
+    temperature = fit_temperature(found.scores, *found[1:])
     return -np.average(log_losses(scores, shares_of(targets), temperature), weights=weights)
 
 
 def neg_gcv(scores, targets, weights, fit):
     """Minus the error of generalised cross-validation (Golub, Heath and Wahba, 1979)."""
-    left_out, _, own_weights = fit
-    return -left_out.gcv / own_weights.mean()
+    solution, _, own_weights, repeats = fit
+    if repeats is None:
+        return -solution.gcv / own_weights.mean()
+    residuals = repeats.deviations + solution.training_residuals[repeats.group]
+    mean_square = np.average((residuals**2).mean(axis=1), weights=repeats.weights)
+    return -mean_square / (1.0 - solution.leverages.sum() / repeats.n) ** 2
 
 
 def log_marginal_likelihood(scores, targets, weights, fit):
@@ -122,13 +131,13 @@ def log_marginal_likelihood(scores, targets, weights, fit):
     "Restricted": the constant is eliminated. Merged equal rows enter with their means. Constant
     outputs, of which any amplitude is as likely as a smaller one, do not count.
     """
-    left_out, own, own_weights = fit
+    solution, own, own_weights, _ = fit
     varies = outputs_that_vary(own, own_weights)
-    own, dual = own[:, varies], left_out.dual[:, varies]
+    own, dual = own[:, varies], solution.dual[:, varies]
     (n, n_outputs), size = own.shape, sizes(own)
     squares = np.maximum((own / size * (dual / size)).sum(axis=0), np.finfo(float).tiny)
     spread = np.log(2.0 * np.pi * squares / max(n - 1, 1)) + 2.0 * np.log(size) + 1.0
-    return -0.5 * ((n - 1) * spread.sum() + n_outputs * left_out.log_determinant)
+    return -0.5 * ((n - 1) * spread.sum() + n_outputs * solution.log_determinant)
 
 
 def outputs_that_vary(targets, weights):
@@ -149,8 +158,8 @@ SCORES = {
 }
 """Functions ``score(scores, targets, weights, fit)``, the larger the better.
 
-``fit`` is the tuple (solution, targets, weights) of the training rows: all rows, or the other
-folds.
+``fit`` is the tuple (solution, targets, weights, repeats) of the training rows, arguments of
+`left_out`: all rows, or the other folds.
 """
 
 OF_SQUARES = ("neg_mean_squared_error", "neg_gcv")

@@ -38,6 +38,9 @@ class Solution(NamedTuple):
     details : object
         What else the solver says: `Iterations`, `Centers` or `Leaves`. With centres, ``dual``
         belongs to them, in place of the training rows; leaves have coefficients of their own.
+    training_residuals, leverages : arrays of shape (n, k) and (n,), or None
+        Residuals in the fit to all rows, and the derivatives of its values by their own targets, of
+        the rows that have ``residuals``.
 
     Examples
     --------
@@ -55,6 +58,8 @@ class Solution(NamedTuple):
     log_determinant: float | None = None
     rows: np.ndarray | None = None
     details: object = None
+    training_residuals: np.ndarray | None = None
+    leverages: np.ndarray | None = None
 
     def among(self, rows):
         """The solution with residuals and precisions of these rows only, or itself for None."""
@@ -62,8 +67,10 @@ class Solution(NamedTuple):
             return self
         own = np.arange(len(self.residuals)) if self.rows is None else self.rows
         kept = np.flatnonzero(np.isin(own, rows))
-        precision = None if self.precision is None else self.precision[kept]
-        return self._replace(residuals=self.residuals[kept], precision=precision, rows=own[kept])
+        names = "residuals", "precision", "training_residuals", "leverages"
+        parts = {name: getattr(self, name) for name in names}
+        parts = {name: None if part is None else part[kept] for name, part in parts.items()}
+        return self._replace(**parts, rows=own[kept])
 
     def known(self, Y, weights):
         """Targets and weights of the rows that ``residuals`` belong to."""
@@ -136,6 +143,11 @@ def read_index(values, n, name):
 def read_judges(judges, n):
     """`read_index` of the rows that choose a ridge, or None for all."""
     return None if judges is None else read_index(judges, n, "judges")
+
+
+def error_for(error, rows):
+    """An error to minimise for some of the rows; those that know the rows have ``take``."""
+    return error.take(rows) if hasattr(error, "take") else error
 
 
 def places(rows, judges):

@@ -112,4 +112,6 @@ def _solution(training, Y, time, is_whole=True):
     if not is_whole:
         return Solution(dual, intercept)
     gcv = np.mean(np.sum(training.rotated(Y, time) ** 2, axis=0)) / len(Y)
-    return Solution(dual, intercept, training.residuals(Y, time), gcv)
+    residuals, leverages = training.training_residuals(Y, time)
+    parts = {"training_residuals": residuals, "leverages": leverages}
+    return Solution(dual, intercept, training.residuals(Y, time), gcv, **parts)

@@ -210,9 +210,12 @@ class Fit(NamedTuple):
 
     def solution(self, basis, held):
         """`Solution` with the leave-one-out residuals of the `Held` rows."""
-        left = np.maximum(1.0 - held.weights * self.doubt(held.Z), np.finfo(float).eps)
-        residuals = (held.Y - held.Z @ self.coef - self.intercept) / left[:, None]
+        leverages = held.weights * self.doubt(held.Z)
+        left = np.maximum(1.0 - leverages, np.finfo(float).eps)
+        training = held.Y - held.Z @ self.coef - self.intercept
+        residuals = training / left[:, None]
         variance = self.ridge / held.weights / left + np.maximum(held.unseen, 0.0)
         precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
         dual = basis.dual(self.coef)
-        return Solution(dual, self.intercept, residuals, None, precision, rows=held.rows)
+        parts = {"rows": held.rows, "training_residuals": training, "leverages": leverages}
+        return Solution(dual, self.intercept, residuals, None, precision, **parts)

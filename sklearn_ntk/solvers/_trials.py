@@ -6,7 +6,7 @@ import numpy as np
 
 from ._diagonal import estimate_diagonal
 from ._iterations import WRONG
-from ._ridge import precision_of
+from ._ridge import precision_of, training_of
 from ._solution import Solution
 
 PROBES = 8, 32
@@ -33,7 +33,8 @@ class Trial(NamedTuple):
 
     ``columns`` (n, k + 1) and ``probes`` (n, p) are as in `Iterations`. ``error`` is infinite where
     they have not converged, and ``is_sure`` tells whether estimates say much; ``gcv`` and
-    ``precision`` are those of a `Solution`.
+    ``precision`` are those of a `Solution`, and ``training`` has its training residuals and
+    leverages.
     """
 
     columns: np.ndarray
@@ -42,6 +43,7 @@ class Trial(NamedTuple):
     gcv: float
     precision: np.ndarray
     is_sure: bool
+    training: dict
 
 
 class Trials:
@@ -94,9 +96,10 @@ class Trials:
             np.sum((shares * (least / each)[:, None]) ** 2, axis=0) for each in (rough, precision)
         )
         is_sure = bool(np.all(before - after <= UNSURE * before))
-        solution = Solution(dual, intercept, residuals, gcv, precision)
+        training = training_of(dual, precision, ridge, root)
+        solution = Solution(dual, intercept, residuals, gcv, precision, **training)
         error = self._error(solution.among(self._judges), self._Y, weights)
-        return Trial(columns, X[:, k:], error, gcv, precision, is_sure)
+        return Trial(columns, X[:, k:], error, gcv, precision, is_sure, training)
 
 
 def coefficients(columns, root):

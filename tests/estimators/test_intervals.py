@@ -15,11 +15,12 @@ from sklearn.gaussian_process.kernels import DotProduct
 from sklearn_ntk import NTKKernel, NTKRegressor
 from sklearn_ntk.dynamics import Descent, Nesterov, Training
 from sklearn_ntk.dynamics._added import decays_with_row, residuals_with_row
-from sklearn_ntk.estimators import _intervals
+from sklearn_ntk.estimators import _equal_rows, _intervals
 from sklearn_ntk.estimators._squares import method_of
 
 METHODS = ["conformal", "jackknife+", "gaussian"]
 IN_CLOSED_FORM = pytest.mark.parametrize("method", METHODS[:2])
+KINDS = ["plain", "equal rows", "copies", "weights"]
 KERNEL = NTKKernel(depth=1)
 
 
@@ -37,6 +38,20 @@ def with_equal_rows():
     return X[[0, 0, 0, 1, 1, 2, 2, 2, 2, 3]], y[:10]
 
 
+def with_copies():
+    """Rows come several times, with equal targets and with others."""
+    X, y = with_equal_rows()
+    index = [0, 0, 0, 1, 3, 4, 4, 5, 5, 5, 9, 9]
+    return X[index], y[index]
+
+
+def rows_of_kind(kind, monkeypatch):
+    """Rows of one of `KINDS`; of copies each is to be an observation."""
+    if kind == "copies":
+        monkeypatch.setattr(_equal_rows, "OFTEN", 1)
+    return {"equal rows": with_equal_rows, "copies": with_copies}.get(kind, data)()
+
+
 def make(alpha=0.5, **parameters):
     return NTKRegressor(KERNEL, alpha=alpha, **parameters)
 
@@ -52,9 +67,10 @@ def residuals_in_deviations(X, targets, weights, alpha):
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8])
-@pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
-def test_conformal_intervals_are_those_of_refits_with_every_target(kind, coverage):
-    X, y = with_equal_rows() if kind == "equal rows" else data()
+@pytest.mark.parametrize("kind", KINDS)
+def test_conformal_intervals_are_those_of_refits_with_every_target(kind, coverage, monkeypatch):
+    """Each row has its own residual, copies of others too."""
+    X, y = rows_of_kind(kind, monkeypatch)
     n = len(X)
     weights = np.linspace(0.5, 2.0, n) if kind == "weights" else np.ones(n)
     new = np.vstack([data(3, seed=1)[0], X[:1], 5.0 * X[1:2]])
@@ -72,11 +88,14 @@ def test_conformal_intervals_are_those_of_refits_with_every_target(kind, coverag
 
 @pytest.mark.slow
 @pytest.mark.parametrize("training_time", [None, 5.0])
-@pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
-def test_jackknife_plus_is_that_of_refits(kind, training_time):
+@pytest.mark.parametrize("kind", KINDS)
+def test_jackknife_plus_is_that_of_refits(kind, training_time, monkeypatch):
     X, Y = data(n_outputs=2)
-    if kind == "equal rows":
+    if kind in ("equal rows", "copies"):
         X = X[[0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 4, 5]]
+    if kind == "copies":
+        monkeypatch.setattr(_equal_rows, "OFTEN", 1)
+        Y = Y[[0, 0, 2, 3, 3, 5, 5, 5, 8, 9, 10, 11]]
     new, n = data(4, seed=1)[0], len(X)
     weights = np.linspace(0.5, 2.0, n) if kind == "weights" else np.ones(n)
 
@@ -96,7 +115,8 @@ def test_jackknife_plus_is_that_of_refits(kind, training_time):
         rank = int(np.ceil(coverage * (n + 1)))
         high = np.sort(np.add(values, sizes), axis=0)[rank - 1]
         low = np.sort(np.subtract(values, sizes), axis=0)[n - rank]
-        assert_allclose(found, np.stack([low, high], axis=1), rtol=1e-8)
+        wider = (kind == "copies") * whole._units.differences(np.full(2, _intervals.ROUNDING))
+        assert_allclose(found, np.stack([low - wider, high + wider], axis=1), rtol=1e-8)
 
 
 def trained_residuals(model, X, targets, weights):
@@ -109,11 +129,13 @@ def trained_residuals(model, X, targets, weights):
     return left @ targets * np.sqrt(weights / left.diagonal())[:, None]
 
 
-@pytest.mark.parametrize("kind", ["plain", "equal rows", "weights"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("given", [{}, {"optimizer": "descent", "learning_rate": 0.03}])
 @pytest.mark.parametrize("training_time", [0, 3, 1000])
-def test_conformal_intervals_after_a_time_are_those_of_training_again(kind, given, training_time):
-    X, y = with_equal_rows() if kind == "equal rows" else data()
+def test_conformal_intervals_after_a_time_are_those_of_training_again(
+    kind, given, training_time, monkeypatch
+):
+    X, y = rows_of_kind(kind, monkeypatch)
     n = len(X)
     weights = np.linspace(0.5, 2.0, n) if kind == "weights" else np.ones(n)
     new = np.vstack([data(3, seed=1)[0], X[:1], 5.0 * X[1:2]])
@@ -353,11 +375,13 @@ def test_ties_but_for_rounding_make_no_conformal_intervals():
     training, targets = Training(K[:7, :7]), rng.normal(size=(7, 1))
     for count in (1.0, 8.0):
         ends = _intervals._conformal_after_stop(
-            training, K[7:, :7], (K[7:, 7], 1.0), targets, count, 5
+            training, K[7:, :7], (K[7:, 7], 1.0), targets, count, 5, np.ones(7)
         )
         assert np.all(np.isfinite(ends))
     with pytest.raises(ValueError, match="leaves no more than rounding"):
-        _intervals._conformal_after_stop(training, K[7:, :7], (K[7:, 7], 1.0), targets, 400.0, 5)
+        _intervals._conformal_after_stop(
+            training, K[7:, :7], (K[7:, 7], 1.0), targets, 400.0, 5, np.ones(7)
+        )
 
 
 @pytest.mark.slow
@@ -412,9 +436,53 @@ def test_residuals_with_a_row_of_a_large_kernel(method, fit_intercept):
             assert_allclose(part.ravel(), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "n_draws"),
+    [
+        ({"alpha": 0.5}, 60),
+        ({"alpha": 0.5, "solver": "cg"}, 40),
+        ({"training_time": 10.0}, 20),
+        ({"alpha": 0.5, "solver": "local", "leaf_size": 20}, 20),
+    ],
+    ids=lambda option: str(option),
+)
+def test_coverage_is_kept_where_half_of_the_rows_are_copies(options, n_draws):
+    """Targets of a row that comes often are +-1; they were outside of all intervals."""
+    rng = np.random.default_rng(0)
+    model, names = NTKRegressor(KERNEL, **options), METHODS[:2]
+    names = names[1:] if model.solver == "local" else names
+    hits = {name: [] for name in names}
+    for _ in range(n_draws):
+        X, is_copy = rng.normal(size=(60, 1)), rng.random(60) < 0.5
+        X[is_copy] = 0.0
+        y = np.where(is_copy, rng.choice([-1.0, 1.0], 60), 0.5 * X[:, 0])
+        y += np.where(is_copy, 0.0, 0.01 * rng.normal(size=60))
+        model.fit(X[:40], y[:40])
+        for name, found in hits.items():
+            low, high = model.predict_interval(X[40:], 0.9, name).T
+            found.append(np.mean((low <= y[40:]) & (y[40:] <= high)))
+    assert min(map(np.mean, hits.values())) > 0.9
+
+
+def test_weights_are_no_copies():
+    """A weight of three for all is a third of the ridge; twelve rows stay twelve."""
+    X, y = data()
+    weighted = make(alpha=1.5).fit(X, y, np.full(12, 3))
+    for method in METHODS:
+        found = weighted.predict_interval(X, 0.8, method)
+        expected = make().fit(X, y).predict_interval(X, 0.8, method)
+        assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match=r"coverage=0.95 needs more than 12 training rows"):
+        weighted.predict_interval(X, 0.95)
+
+
 @pytest.mark.parametrize("is_repeated", [False, True])
-@pytest.mark.parametrize("n_copies", [3, 10])
-def test_intervals_of_equal_rows_do_not_depend_on_their_number(n_copies, is_repeated):
+@pytest.mark.parametrize(
+    ("method", "n_copies"), [("conformal", 3), ("conformal", 8), ("gaussian", 3), ("gaussian", 10)]
+)
+def test_intervals_of_equal_rows_do_not_depend_on_their_number(method, n_copies, is_repeated):
+    """Unless rows come so often that a new one is a copy, too, whose target is known."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))
     y = np.sin(2.0 * X[:, 0]) + 0.1 * rng.normal(size=60)
@@ -425,6 +493,6 @@ def test_intervals_of_equal_rows_do_not_depend_on_their_number(n_copies, is_repe
         rows = np.vstack([np.repeat(X, repeats, axis=0), X[:1]])
         targets = np.append(np.repeat(y, repeats), y[0] + 0.3)
         model.fit(rows, targets, weights)
-        return np.diff(model.predict_interval(X[:5] + 0.1), axis=1)
+        return np.diff(model.predict_interval(X[:5] + 0.1, method=method), axis=1)
 
     assert_allclose(widths(n_copies), widths(1), rtol=0.1)  # they were 5 to 30 times as wide
