@@ -48,23 +48,25 @@ def mlp(depth=3, activation="relu"):
     return (Dense(), activation) * read_count(depth, "depth") + (Dense(),)
 
 
-def column_mlp(n_columns, depth=2, activation="relu"):
-    """Perceptron on tables, of whose ``depth`` hidden layers the first has neurons of one column.
+def column_mlp(n_columns, depth=2, activation="relu", column_layers=1):
+    """Perceptron on tables, whose first hidden layers take columns one by one.
 
-    Every column has infinitely many of them, with the same distribution; the next layer, or the
-    output, sees the neurons of all columns. Such a first layer is an embedding of the columns in
-    Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical features in tabular deep
-    learning", NeurIPS 2022.
+    Every column has infinitely many neurons of its own there, with the same distribution; the next
+    layer, or the output, sees the neurons of all columns. Such layers are an embedding of the
+    columns in Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical features in
+    tabular deep learning", NeurIPS 2022. Where all hidden layers are such, the network is a sum of
+    functions of the columns, as in R. Agarwal et al., "Neural additive models", NeurIPS 2021.
 
     Parameters
     ----------
     n_columns : int
         Of the rows.
     depth : int
-        Number of hidden layers, at least one; with one the network is a sum of functions of the
-        columns.
+        Number of hidden layers.
     activation : str or activation
         Of all hidden layers.
+    column_layers : int
+        How many of them take columns one by one, at least one.
 
     Returns
     -------
@@ -78,9 +80,10 @@ def column_mlp(n_columns, depth=2, activation="relu"):
     >>> kernel([[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]).round(2)
     array([[11.33,  2.53]])
     """
-    blocks = (Dense(), activation) * (read_count(depth, "depth", 1) - 1)
-    columns = (Input(read_count(n_columns, "n_columns", 1), 1), Conv(1), activation, Flatten())
-    return (*columns, *blocks, Dense())
+    shape = Input(read_count(n_columns, "n_columns", 1), 1)
+    columns = (Conv(1), activation) * read_count(column_layers, "column_layers", 1)
+    rest = (Dense(), activation) * (read_count(depth, "depth", column_layers) - column_layers)
+    return (shape, *columns, Flatten(), *rest, Dense())
 
 
 def resmlp(depth=3, activation="relu", residual_var=None):

@@ -36,7 +36,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         "weight_var": [Interval(numbers.Real, 0, None, closed="neither")],
         "bias_var": [Interval(numbers.Real, 0, None, closed="left")],
         "n_frozen": [Interval(numbers.Integral, 0, None, closed="left")],
-        "first_layer": [StrOptions({"auto", "dense", "columns"})],
+        "column_layers": [StrOptions({"auto"}), Interval(numbers.Integral, 0, None, closed="left")],
         "architecture": [tuple, list, None],
         "alpha": [StrOptions({"auto"}), Interval(numbers.Real, 0, None, closed="left")],
         "training_time": [
@@ -85,7 +85,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
-        first_layer="auto",
+        column_layers="auto",
         architecture=None,
         alpha="auto",
         training_time=None,
@@ -114,7 +114,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         self.weight_var = weight_var
         self.bias_var = bias_var
         self.n_frozen = n_frozen
-        self.first_layer = first_layer
+        self.column_layers = column_layers
         self.architecture = architecture
         self.alpha = alpha
         self.training_time = training_time
@@ -155,7 +155,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
             "activation": self.activation,
             "weight_var": self.weight_var,
             "bias_var": self.bias_var,
-            "first_layer": "dense" if is_auto(self.first_layer) else self.first_layer,
+            "column_layers": 0 if is_auto(self.column_layers) else self.column_layers,
             "architecture": self.architecture,
             "device": self.device,
             "verbose": self.verbose,

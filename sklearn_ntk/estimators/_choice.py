@@ -78,13 +78,13 @@ def kernels_of(model):
     return [clone(model).set_params(**pair)._make_kernel() for pair in pairs]
 
 
-def leaves_first_layer(model):
-    """Whether an estimator tries a first layer by column, on few rows and columns."""
-    return is_auto(model.first_layer) and leaves_network(model)
+def leaves_column_layers(model):
+    """Whether an estimator tries layers that take columns one by one, if rows are few."""
+    return is_auto(model.column_layers) and leaves_network(model)
 
 
 def are_few(n, d):
-    """Whether first layers by column are tried by default on n rows of d columns."""
+    """Whether layers that take columns one by one are tried by default on n rows of d columns."""
     return n <= MOST_BY_COLUMN[0] and 2 <= d <= MOST_BY_COLUMN[1]
 
 
@@ -115,7 +115,7 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
         What the second one returns for the choice.
     """
     mode = mode_of(model, kernels[0], model.n_features_in_)
-    by_column = leaves_first_layer(model) and are_few(*model.X_fit_.shape)
+    by_column = leaves_column_layers(model) and are_few(*model.X_fit_.shape)
     exact, whole = fits
     model.kernels_ = kernels
     if len(kernels) == 1 and mode is None and not by_column:
@@ -210,7 +210,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False, error=r
     n_steps : int
         How often features are learned.
     by_column : bool
-        Whether to try the network of the best kernel with a first layer by column as well.
+        Whether to try the network of the best kernel with a layer that takes columns one by one.
     error : callable
         What chooses, as for `Ridge`.
     """
@@ -229,7 +229,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False, error=r
     ranked, learned = sorted(tried, key=lambda one: one.error), []
     if by_column:
         dense = _least(tried).kernel
-        columns = clone(dense).set_params(first_layer="columns")
+        columns = clone(dense).set_params(column_layers=1)
         n, d = X.shape
         few = everyone if n * n * d <= TRIAL else _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
         pair = (candidate(kernel, rows=few).error for kernel in (columns, dense))

@@ -47,15 +47,15 @@ class NTKClassifier(
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
         Number of layers, counted from the input, that are not trained (NTK only).
-    first_layer : {"auto", "dense", "columns"}, default="auto"
-        What neurons of the first hidden layer see: all columns, "dense", or one column each,
-        "columns", where each column matters for itself (see `architectures.column_mlp`); its kernel
-        takes as many times longer as there are columns. "auto" is "dense", but where ``kernel`` or
-        ``activation`` is "auto", too, the best network is tried with "columns" as well, of 2 to 100
-        columns and at most 5000 distinct rows, and taken if its leave-one-out error is 6 percent
-        smaller; of many rows and columns, a part of the rows says first whether it may be better.
+    column_layers : "auto" or int, default="auto"
+        Number of hidden layers, counted from the input, that take columns one by one: their neurons
+        see one column each (see `architectures.column_mlp`), and the kernel takes as many times
+        longer as there are columns. "auto" is 0, but where ``kernel`` or ``activation`` is "auto",
+        too, 1 is tried for the best network, of 2 to 100 columns and at most 5000 distinct rows,
+        and taken if the leave-one-out error is 6 percent smaller; of many rows and columns, a part
+        of the rows says first whether it may be better.
     architecture : tuple of layers, optional
-        Any network, in place of ``depth``, ``activation`` and ``first_layer``; layers that leave
+        Any network, in place of ``depth``, ``activation`` and ``column_layers``; layers that leave
         their variances at None take the ones above.
     alpha : "auto" or float, default="auto"
         Ridge. For "squared_error" it is added to the diagonal of the Gram matrix; for "log_loss",
@@ -226,7 +226,7 @@ class NTKClassifier(
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
-        first_layer="auto",
+        column_layers="auto",
         architecture=None,
         alpha="auto",
         training_time=None,
@@ -259,7 +259,7 @@ class NTKClassifier(
             weight_var=weight_var,
             bias_var=bias_var,
             n_frozen=n_frozen,
-            first_layer=first_layer,
+            column_layers=column_layers,
             architecture=architecture,
             alpha=alpha,
             training_time=training_time,

@@ -45,22 +45,22 @@ class NTKRegressor(
         Activation of all hidden layers; "auto" takes the one of "relu" and "gelu" whose
         leave-one-out error is least: functions with kinks, or smooth ones. With a ``kernel`` of
         "auto", too, all four pairs are tried, at about four times the time of one, or 10 to 15
-        times with learned features and a ``first_layer`` of "auto".
+        times with learned features and ``column_layers`` of "auto".
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
         Number of layers, counted from the input, that are not trained (NTK only).
-    first_layer : {"auto", "dense", "columns"}, default="auto"
-        What neurons of the first hidden layer see: all columns, "dense", or one column each,
-        "columns", where each column matters for itself (see `architectures.column_mlp`); its kernel
-        takes as many times longer as there are columns. "auto" is "dense", but where ``kernel`` or
-        ``activation`` is "auto", too, the best network is tried with "columns" as well, of 2 to 100
-        columns and at most 5000 distinct rows, and taken if its leave-one-out error is 6 percent
-        smaller; of many rows and columns, a part of the rows says first whether it may be better.
+    column_layers : "auto" or int, default="auto"
+        Number of hidden layers, counted from the input, that take columns one by one: their neurons
+        see one column each (see `architectures.column_mlp`), and the kernel takes as many times
+        longer as there are columns. "auto" is 0, but where ``kernel`` or ``activation`` is "auto",
+        too, 1 is tried for the best network, of 2 to 100 columns and at most 5000 distinct rows,
+        and taken if the leave-one-out error is 6 percent smaller; of many rows and columns, a part
+        of the rows says first whether it may be better.
     architecture : tuple of layers, optional
-        Any network, in place of ``depth``, ``activation`` and ``first_layer``; layers that leave
+        Any network, in place of ``depth``, ``activation`` and ``column_layers``; layers that leave
         their variances at None take the ones above.
     alpha : "auto" or float, default="auto"
         Ridge that is added to the diagonal of the Gram matrix; "auto" chooses it among
@@ -141,7 +141,7 @@ class NTKRegressor(
     kernels_, kernel_errors_ : list of Kernel, array of shape (n_kernels,)
         The kernels that were tried, and for each the mean squared error of leaving out one row at
         its best ridge or time, in units of the variance of the targets, before features are
-        learned on the two best ones with a dense first layer.
+        learned on the two best ones that mix columns.
     X_fit_ : array of shape (n_distinct, n_features)
         Training rows as the kernel sees them, squashed, times ``features_``, and equal ones merged;
         absent if the kernel is precomputed.
@@ -196,7 +196,8 @@ class NTKRegressor(
     the matrix is the root of the average outer product of the gradients of the fitted function, in
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
     ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump
-    and whose first layer is dense, else None. Of more than 1500 distinct rows, so many, drawn with
+    and whose first layer mixes columns, else None. Of more than 1500 distinct rows, so many, drawn
+    with
     a fixed seed, choose the network and its features, for which all rows are fitted then. From 4000
     on, up to 12,000 rows teach features anew, which are taken if they lower the squared error of up
     to 2000 others by 3 percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge,
@@ -237,7 +238,7 @@ class NTKRegressor(
         weight_var=2.0,
         bias_var=1.0,
         n_frozen=0,
-        first_layer="auto",
+        column_layers="auto",
         architecture=None,
         alpha="auto",
         training_time=None,
@@ -269,7 +270,7 @@ class NTKRegressor(
             weight_var=weight_var,
             bias_var=bias_var,
             n_frozen=n_frozen,
-            first_layer=first_layer,
+            column_layers=column_layers,
             architecture=architecture,
             alpha=alpha,
             training_time=training_time,

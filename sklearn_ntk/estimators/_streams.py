@@ -14,7 +14,7 @@ from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
 from ._base import all_or_nothing
 from ._checks import check_weights
-from ._choice import are_few, choose, choose_by_squares, kernels_of, leaves_first_layer
+from ._choice import are_few, choose, choose_by_squares, kernels_of, leaves_column_layers
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import given_classes, read_classes, targets_of
 from ._ensemble import start_of
@@ -212,7 +212,7 @@ class ClassifierStreams:
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        by_column = leaves_first_layer(self) and are_few(*X.shape)
+        by_column = leaves_column_layers(self) and are_few(*X.shape)
         Y, weights, _, repeats = rows.merged()
         problem = X, Y, weights, by_column, error_of(repeats)
         kernel, features, self._judges = choose_by_squares(self, [self.kernel_], *problem)

@@ -30,7 +30,7 @@ class NetworkKernel(TrialKernel):
 
     # of kernels saved before these were
     length_scale, length_scale_bounds, device = None, (1e-5, 1e5), None
-    first_layer = "dense"
+    column_layers = 0
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class NetworkKernel(TrialKernel):
         bias_var=1.0,
         *,
         n_frozen=0,
-        first_layer="dense",
+        column_layers=0,
         architecture=None,
         length_scale=None,
         weight_var_bounds=(1e-3, 1e3),
@@ -55,7 +55,7 @@ class NetworkKernel(TrialKernel):
         self.weight_var = weight_var
         self.bias_var = bias_var
         self.n_frozen = n_frozen
-        self.first_layer = first_layer
+        self.column_layers = column_layers
         self.architecture = architecture
         self.length_scale = length_scale
         self.weight_var_bounds = weight_var_bounds
@@ -96,31 +96,34 @@ class NetworkKernel(TrialKernel):
             if not is_variance(value) or (name == "weight_var" and value == 0):
                 sign = ">" if name == "weight_var" else ">="
                 raise ValueError(f"{name} must be a finite number {sign} 0; got {value!r}.")
-        for name in ("depth", "n_frozen"):
+        for name in ("depth", "n_frozen", "column_layers"):
             value = getattr(self, name)
             if not (isinstance(value, numbers.Integral) and is_number(value)) or value < 0:
                 raise ValueError(f"{name} must be an integer >= 0; got {value!r}.")
         if self.length_scale is not None:
             read_length_scale(self.length_scale)
-        if self.first_layer not in ("dense", "columns"):
-            raise ValueError(f"first_layer must be 'dense' or 'columns'; got {self.first_layer!r}.")
-        if self.is_by_column and self.depth == 0:
-            raise ValueError("first_layer='columns' needs a hidden layer; got depth=0.")
+        if self.is_by_column and self.column_layers > self.depth:
+            raise ValueError(
+                f"column_layers must be at most depth={self.depth}, as they are hidden layers; got "
+                f"{self.column_layers}."
+            )
         read_dtype(self.dtype)
         read_device(self.device)
 
     @property
     def is_by_column(self):
         """Whether neurons of the first layer see one column each."""
-        return self.architecture is None and self.first_layer == "columns"
+        return self.architecture is None and self.column_layers > 0
 
     def _program(self, n_columns=1):
         """Check all parameters, and lower the network on so many columns to a `Program`."""
         self._check_parameters()
         layers = self.architecture
         if layers is None:
-            network = self.depth, as_activation(self.activation)
-            layers = column_mlp(n_columns, *network) if self.is_by_column else mlp(*network)
+            layers = mlp(self.depth, as_activation(self.activation))
+        if self.is_by_column:
+            network = self.depth, as_activation(self.activation), self.column_layers
+            layers = column_mlp(n_columns, *network)
         program = lower(layers, self.weight_var, self.bias_var, self.n_frozen)
         if program.n_outputs > 1:
             raise ValueError(
@@ -297,8 +300,8 @@ class NetworkKernel(TrialKernel):
 
     def __repr__(self):
         shown = [("depth", self.depth), ("activation", self.activation)]
-        if self.first_layer != "dense":
-            shown.append(("first_layer", self.first_layer))
+        if self.column_layers:
+            shown.append(("column_layers", self.column_layers))
         if self.architecture is not None:
             shown = [("architecture", self.architecture)]
         if self.n_frozen:

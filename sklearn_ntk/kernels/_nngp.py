@@ -36,12 +36,13 @@ class NNGPKernel(NetworkKernel):
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
-    first_layer : {"dense", "columns"}, default="dense"
-        What neurons of the first hidden layer see: all columns, or one column each, in the same
-        number for every column, as the network `architectures.column_mlp` of tables does. Then
-        columns are not mixed before the second layer, and the time grows with their number.
+    column_layers : int, default=0
+        Number of hidden layers, counted from the input, that take columns one by one: their neurons
+        see one column each, in the same number for every column (see `architectures.column_mlp`),
+        and the time grows with the number of columns. With all of them the network is a sum of
+        functions of the columns.
     architecture : tuple of layers, optional
-        Any network, in place of ``depth``, ``activation`` and ``first_layer``; layers that leave
+        Any network, in place of ``depth``, ``activation`` and ``column_layers``; layers that leave
         their variances at None take the ones above.
     length_scale : float or array of shape (d,), optional
         What rows are divided by before the network sees them, so that they enter with covariance

@@ -107,13 +107,13 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     -----
     By default the NTK of rectifiers, without and with biases, the first layer frozen or not, and
     of erf networks, up to four hidden layers; for 2 to 100 columns and at most 5000 rows also those
-    of rectifiers whose first layer has neurons of one column. Squared errors choose better than
+    of rectifiers whose first layer takes columns one by one. Squared errors choose better than
     accuracies, which many candidates share. Regression on indicators hides classes that lie between
     others: a stack finds them by logistic regression on the scores of rows left out, if that helps
     in five folds.
 
     Features are learned first, as by `NTKClassifier`, and all networks on columns but those with
-    ``first_layer="columns"`` are then scored on them: scores are of features learned on all rows.
+    ``column_layers`` are then scored on them: scores are of features learned on all rows.
     ``features="auto"`` learns none.
 
     Examples
@@ -135,7 +135,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
         {"depth": [1, 2, 4], "activation": ["erf"], "weight_var": [0.5, 2.0, 8.0]},
     )
-    _grid_of_columns = ({"depth": [1, 2], "first_layer": ["columns"]},)
+    _grid_of_columns = ({"depth": [1, 2], "column_layers": [1]},)
     _parameter_constraints: ClassVar[dict] = {
         **NetworkCV._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],

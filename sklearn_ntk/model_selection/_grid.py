@@ -17,7 +17,7 @@ NETWORK = (
     "weight_var",
     "bias_var",
     "n_frozen",
-    "first_layer",
+    "column_layers",
     "architecture",
 )
 """Parameters that ``param_grid`` may have."""
@@ -83,20 +83,22 @@ def candidates_of(search, n, d):
         if isinstance(settings["kernel"], str) and settings["architecture"] is None:
             settings["activation"] = as_activation(settings["activation"])
             key = tuple(settings[name] for name in NETWORK if name != "architecture")
-            if settings["n_frozen"] > settings["depth"] or key in seen:
+            least = max(settings["n_frozen"], settings["column_layers"])
+            if least > settings["depth"] or key in seen:
                 continue
             seen.add(key)
         candidates.append((point, settings))
     if not candidates:
         raise ValueError(
-            "All candidates of param_grid have n_frozen > depth: take a smaller n_frozen."
+            "All candidates of param_grid have n_frozen > depth or column_layers > depth: take "
+            "smaller ones."
         )
     return candidates
 
 
 def _settings_of(search, point):
     """Dictionary of all network parameters, checked, for a point of the grid."""
-    defaults = {"kernel": "ntk", "activation": "relu", "first_layer": "dense"}
+    defaults = {"kernel": "ntk", "activation": "relu", "column_layers": 0}
     model = search._base(**(defaults | point), device=search.device)
     model._validate_params()
     for name in defaults:

@@ -16,14 +16,14 @@ def families(settings):
     """Families of candidates whose kernels share a recursion, lists of pairs (index, parameters).
 
     ``settings`` are the parameters of the candidates, as of `NTKRegressor`. Members of a family are
-    perceptrons that differ in depth, frozen layers, or NTK and NNGP only; those whose first layer
-    is by column have positions, and differ in the latter only.
+    perceptrons that differ in depth, frozen layers, or NTK and NNGP only; those that take
+    columns one by one have positions, and differ in the latter only.
     """
     by_key = {}
     for index, parameters in enumerate(settings):
         if isinstance(parameters["kernel"], str) and parameters["architecture"] is None:
-            names = ["activation", "weight_var", "bias_var", "first_layer"]
-            if parameters["first_layer"] == "columns":
+            names = ["activation", "weight_var", "bias_var", "column_layers"]
+            if parameters["column_layers"]:
                 names += ["depth", "n_frozen"]
             key = tuple(parameters[name] for name in names)
         else:
@@ -80,7 +80,8 @@ def grams(members, problem):
         for depth in range(depths[-1]):
             layers += [Output()] * (depth in depths) + [parameters["activation"], Dense()]
     else:  # one network, as positions have no kernels of hidden layers
-        n_frozen, layers = frozen[0], column_mlp(X.shape[1], depths[0], parameters["activation"])
+        n_frozen, network = frozen[0], (depths[0], parameters["activation"])
+        layers = column_mlp(X.shape[1], *network, parameters["column_layers"])
     program = lower(tuple(layers), parameters["weight_var"], parameters["bias_var"], n_frozen)
     matrices, n = gram(program, X, get=names, device=parameters["device"]), len(X)
     grams = dict(zip(names, matrices, strict=True))

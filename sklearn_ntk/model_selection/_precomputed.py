@@ -5,7 +5,7 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
-from ..estimators._choice import kernels_of, leaves_first_layer, mode_of
+from ..estimators._choice import kernels_of, leaves_column_layers, mode_of
 from ..estimators._features import given_features, project
 
 
@@ -48,7 +48,7 @@ def precomputed(estimator, X):
     kernel, *others = kernels_of(estimator)
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
-    if others or leaves_first_layer(estimator):
+    if others or leaves_column_layers(estimator):
         raise ValueError(
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
             f"among several: name the kernel and the activation."

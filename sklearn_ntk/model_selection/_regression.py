@@ -108,10 +108,10 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     -----
     By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
     rough, and of GELU and sine networks, up to three hidden layers; for 2 to 100 columns and at
-    most 5000 rows also those of rectifiers and GELU whose first layer has neurons of one column.
+    most 5000 rows also those of rectifiers and GELU whose first layers take columns one by one.
 
     Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
-    those with ``first_layer="columns"`` are then scored on them: scores are of features learned on
+    those with ``column_layers`` are then scored on them: scores are of features learned on
     all rows, and too good by up to a fifth.
     "auto" is "full" for the default grid and leave-one-out, up to 500 columns, else None.
 
@@ -142,8 +142,9 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         {"depth": [1, 2], "activation": ["sin"], "weight_var": [1.0], "bias_var": [0.1]},
     )
     _grid_of_columns = (
-        {"kernel": BOTH, "depth": [1, 2, 3], "first_layer": ["columns"]},
-        {"kernel": BOTH, "activation": ["gelu"], "first_layer": ["columns"]},
+        {"kernel": BOTH, "depth": [1, 2], "column_layers": [1]},
+        {"kernel": BOTH, "depth": [3], "column_layers": [2]},
+        {"kernel": BOTH, "activation": ["gelu"], "column_layers": [1]},
     )
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -75,13 +75,13 @@ def by_column(model, plain, *arguments):
     """Fit of the best of four networks with a first layer by column."""
     best = min(plain, key=lambda other: other.kernel_errors_[0])
     named = {"kernel": best.kernel, "activation": best.activation, "features": None}
-    return clone(model).set_params(**named, first_layer="columns").fit(*arguments)
+    return clone(model).set_params(**named, column_layers=1).fit(*arguments)
 
 
 def error_of(model, *arguments):
     """Error of leaving out one row with the features of a model, as it counts."""
     if model.features_ is None:
-        is_dense = model.kernel_.first_layer == "dense"
+        is_dense = model.kernel_.column_layers == 0
         return (1.0 if is_dense else RELUCTANCE) * model.kernel_errors_[0]
     same = clone(model).set_params(features=model.features_).fit(*arguments)
     return OPTIMISM["full"] * same.kernel_errors_[0]
@@ -174,10 +174,10 @@ def test_what_is_named_narrows_the_choice(options, kernels):
     is_perceptron = isinstance(model.kernel, str) and model.architecture is None and model.depth > 0
     if is_perceptron and "auto" in (model.kernel, model.activation):
         best = clone(kernels[int(np.argmin(errors[:-1]))])
-        kernels = [*kernels, best.set_params(first_layer="columns")]
+        kernels = [*kernels, best.set_params(column_layers=1)]
     assert model.kernels_ == kernels and model.kernel_ in kernels
     assert len(errors) == len(kernels)
-    counted = errors * [1.0 if kernel.first_layer == "dense" else RELUCTANCE for kernel in kernels]
+    counted = errors * [1.0 if kernel.column_layers == 0 else RELUCTANCE for kernel in kernels]
     assert_allclose(counted.min(), counted[kernels.index(model.kernel_)])
 
 

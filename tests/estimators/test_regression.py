@@ -395,7 +395,7 @@ def test_rows_of_any_size(exponent, training_time):
     for factor in (1.0, size):
         rate = factor**-2.0  # of a time that is given
         times = {"training_time": training_time, "learning_rate": rate}
-        network = {"depth": 1, "activation": "relu", "bias_var": 0.0, "first_layer": "dense"}
+        network = {"depth": 1, "activation": "relu", "bias_var": 0.0, "column_layers": 0}
         model = NTKRegressor(**network, **times).fit(factor * X, y)
         found.append(np.stack(model.predict(factor * X[:5], return_std=True)))
     assert_allclose(found[1], found[0], rtol=1e-9)

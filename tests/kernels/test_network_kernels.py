@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk.architectures import column_mlp
 from sklearn_ntk.layers import Dense, LayerNorm
 
 # --- Values --------------------------------------------------------------------------------------
@@ -231,3 +232,44 @@ def test_theta_moves_the_parameters_it_names():
     assert_allclose([kernel.bias_var, kernel.weight_var], [0.5, 3.0], rtol=1e-15)
     with pytest.raises(ValueError, match="theta has not the correct number of entries"):
         kernel.theta = [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("cls", [NTKKernel, NNGPKernel])
+@pytest.mark.parametrize("depth, column_layers", [(1, 1), (2, 2), (2, 1), (3, 2)])
+def test_layers_that_take_columns_one_by_one(cls, depth, column_layers):
+    """The kernel behind them is the mean of those of the columns; more layers see it as any."""
+    X = np.random.default_rng(0).normal(size=(5, 3))
+    kernel = cls(depth, column_layers=column_layers, bias_var=0.3)
+    assert not kernel.takes_positions
+    K, rates = kernel(X, eval_gradient=True)
+    if column_layers == depth:
+        parts = [cls(depth, bias_var=0.3)(X[:, [j]]) for j in range(3)]
+        assert_allclose(K, np.mean(parts, axis=0), rtol=1e-12)
+    architecture = column_mlp(3, depth, "relu", column_layers)
+    assert_allclose(K, cls(architecture=architecture, bias_var=0.3)(X), rtol=1e-15)
+    assert_allclose(kernel.diag(X), K.diagonal(), rtol=1e-15)
+    step = 1e-6
+    for place, theta in enumerate(np.eye(2) * step):
+        more, less = (clone(kernel).clone_with_theta(kernel.theta + s * theta) for s in (1, -1))
+        assert_allclose(rates[..., place], (more(X) - less(X)) / (2.0 * step), rtol=1e-7)
+
+
+def test_networks_of_columns_by_brute_force():
+    """Of ReLU networks, by integrals over the Gaussian signals of each column."""
+    x, y, w, b = np.array([0.4, -1.3]), np.array([1.1, 0.2]), 2.0, 0.5
+
+    def arc_cosine(c, u, v):
+        angle = np.arccos(c / np.sqrt(u * v))
+        value = np.sqrt(u * v) * (np.sin(angle) + (np.pi - angle) * c / np.sqrt(u * v))
+        return value / (2.0 * np.pi), (np.pi - angle) / (2.0 * np.pi)
+
+    of_columns = [(w * p * q + b, w * p * p + b, w * q * q + b) for p, q in zip(x, y, strict=True)]
+    values, slopes = np.transpose([arc_cosine(*one) for one in of_columns])
+    c, (u, v) = w * values.mean() + b, 0.5 * w * np.mean(of_columns, axis=0)[1:] + b
+    T = w * np.mean([slope * one[0] for slope, one in zip(slopes, of_columns, strict=True)]) + c
+    value, slope = arc_cosine(c, u, v)
+    nngp = w * value + b
+    ntk = w * slope * T + nngp
+    options = {"weight_var": w, "bias_var": b, "column_layers": 1}
+    assert_allclose(NNGPKernel(**options)([x], [y]), [[nngp]], rtol=1e-12)
+    assert_allclose(NTKKernel(**options)([x], [y]), [[ntk]], rtol=1e-12)

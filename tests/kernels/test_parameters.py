@@ -72,7 +72,7 @@ def test_get_and_set_params():
     kernel = NNGPKernel(depth=1, activation="erf")
     params = kernel.get_params()
     assert set(params) == {
-        *("depth", "activation", "weight_var", "bias_var", "first_layer", "architecture"),
+        *("depth", "activation", "weight_var", "bias_var", "column_layers", "architecture"),
         *("weight_var_bounds", "bias_var_bounds", "dtype", "device", "verbose"),
         *("length_scale", "length_scale_bounds"),
     }

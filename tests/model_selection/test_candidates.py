@@ -28,7 +28,7 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
     problem = problem_of(y[:, None], np.ones(12))._replace(X=X, columns=columns)
     grid = {**GRID, "n_frozen": [0, 1], "bias_var": [0.1, 0.5]}
     grids = [grid, {"architecture": [resmlp(2)]}, {"kernel": [RBF(2.0), NNGPKernel(1)]}]
-    grids.append({"depth": [1, 2], "n_frozen": [0, 1], "first_layer": ["columns"]})
+    grids.append({"depth": [1, 2], "n_frozen": [0, 1], "column_layers": [1]})
     search = NTKRegressorCV(grids)
     points = candidates_of(search, *X.shape)
     calls = []
@@ -43,7 +43,7 @@ def test_one_pass_gives_what_single_kernels_give(monkeypatch, squash):
             assert_allclose(K, model.kernel_(model.X_fit_), rtol=1e-12)
             found += 1
     assert found == len(points)
-    # activation, bias: neither depth nor frozen layers nor kernel; but all first layers by column
+    # activation, bias: neither depth nor frozen layers nor kernel; but all with column_layers
     assert len(calls) == 4 + 4
     # freezing more layers than there are, or any of the NNGP, is nothing new
     assert len(points) == 2 * 2 * (3 + 2 + 3) + 3 + 4

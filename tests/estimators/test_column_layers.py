@@ -1,4 +1,4 @@
-"""Estimators whose network has a first layer of neurons that see one column each."""
+"""Estimators whose network has layers that take columns one by one."""
 
 import pickle
 
@@ -15,7 +15,7 @@ from sklearn_ntk.estimators import _choice
 from sklearn_ntk.estimators._columns import Columns
 from sklearn_ntk.model_selection import precomputed
 
-COLUMNS = {"kernel": "ntk", "activation": "relu", "first_layer": "columns"}
+COLUMNS = {"kernel": "ntk", "activation": "relu", "column_layers": 1}
 
 
 def additive(n=120, d=4, noise=0.05, seed=0):
@@ -35,13 +35,13 @@ def rotated(n=120, d=4, seed=0):
 def test_sums_of_functions_of_columns_get_neurons_of_columns():
     X, y = additive()
     model = NTKRegressor(features=None).fit(X, y)
-    assert model.kernel_.first_layer == "columns" and model.features_ is None
-    dense = clone(model).set_params(first_layer="dense").fit(X, y)
-    assert {kernel.first_layer for kernel in dense.kernels_} == {"dense"}
+    assert model.kernel_.column_layers == 1 and model.features_ is None
+    dense = clone(model).set_params(column_layers=0).fit(X, y)
+    assert {kernel.column_layers for kernel in dense.kernels_} == {0}
     new, truth = additive(500, noise=0.0, seed=1)
     errors = [np.mean((one.predict(new) - truth) ** 2) for one in (model, dense)]
     assert errors[0] < 0.8 * errors[1]
-    assert NTKRegressor().fit(*rotated()).kernel_.first_layer == "dense"
+    assert NTKRegressor().fit(*rotated()).kernel_.column_layers == 0
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_few_rows_of_few_columns_try_it(limits, is_tried, monkeypatch):
     model = NTKRegressor(features=None, alpha=0.1).fit(X, y)
     assert len(model.kernels_) == 4 + is_tried
     grid = NTKRegressorCV(alphas=[0.1], combine=None).fit(X, y).cv_results_
-    assert any("columns" in point.values() for point in grid["params"]) == is_tried
+    assert any("column_layers" in point for point in grid["params"]) == is_tried
 
 
 @pytest.mark.parametrize("problem", [additive, rotated])
@@ -145,32 +145,32 @@ def test_classifiers():
     X, y = additive(200)
     labels = np.where(y > np.median(y), "high", "low")
     model = NTKClassifier(features=None).fit(X, labels)
-    assert model.kernel_.first_layer == "columns" and model.features_ is None
-    named = NTKClassifier("ntk", first_layer="columns").fit(X, labels)
+    assert model.kernel_.column_layers == 1 and model.features_ is None
+    named = NTKClassifier("ntk", column_layers=1).fit(X, labels)
     dense = NTKClassifier("ntk").fit(X, labels)
-    assert dense.kernel_.first_layer == "dense"
+    assert dense.kernel_.column_layers == 0
     new, truth = additive(400, noise=0.0, seed=1)
     truth = np.where(truth > np.median(y), "high", "low")
     assert_allclose(model.predict_proba(new), named.predict_proba(new), rtol=1e-9)
     assert model.score(new, truth) > dense.score(new, truth) + 0.02
     smooth, target = rotated(200)
-    assert NTKClassifier().fit(smooth, target > 0.0).kernel_.first_layer == "dense"
+    assert NTKClassifier().fit(smooth, target > 0.0).kernel_.column_layers == 0
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "hinge"])
 def test_losses_of_classifiers(loss):
     X, y = additive(100)
     model = NTKClassifier(loss=loss, features=None).fit(X, y > np.median(y))
-    assert model.kernel_.first_layer == "columns"
-    named = NTKClassifier("ntk", first_layer="columns", loss=loss).fit(X, y > np.median(y))
+    assert model.kernel_.column_layers == 1
+    named = NTKClassifier("ntk", column_layers=1, loss=loss).fit(X, y > np.median(y))
     assert_allclose(model.decision_function(X), named.decision_function(X), rtol=1e-6)
 
 
 def test_searches():
     X, y = additive(80)
-    grid = {"depth": [1, 2], "first_layer": ["dense", "columns"], "kernel": ["ntk", "nngp"]}
+    grid = {"depth": [1, 2], "column_layers": [0, 1], "kernel": ["ntk", "nngp"]}
     search = NTKRegressorCV(grid, combine=None).fit(X, y)
-    assert search.best_params_["first_layer"] == "columns"
+    assert search.best_params_["column_layers"] == 1
     best = {k: v for k, v in search.best_params_.items() if k != "alpha"}
     one = NTKRegressor(**best, activation="relu").fit(X, y)
     assert_allclose(-search.best_score_, one.loo_errors_.min() * y.var(), rtol=1e-6)
@@ -185,13 +185,13 @@ def test_searches_learn_features_for_networks_that_mix_columns():
     assert search.features_ is not None
     for member in search.estimators_:
         has_features = member.features_ is not None
-        assert has_features == (member.kernel_.first_layer == "dense")
+        assert has_features == (member.kernel_.column_layers == 0)
 
 
 def test_processes_know_the_kernels_parameters():
     """Gaussian processes learn the variances; length scales of columns stay."""
     X, y = additive(40)
-    kernel = NTKKernel(first_layer="columns", length_scale=np.array([1.0, 2.0, 1.0, 3.0]))
+    kernel = NTKKernel(column_layers=1, length_scale=np.array([1.0, 2.0, 1.0, 3.0]))
     model = GaussianProcessRegressor(
         kernel.set_params(length_scale_bounds="fixed") + WhiteKernel(), normalize_y=True
     ).fit(X, y)
@@ -204,13 +204,15 @@ def test_processes_know_the_kernels_parameters():
 
 def test_refusals():
     X, y = additive(30)
-    with pytest.raises(ValueError, match="first_layer='columns' needs a hidden layer; got depth=0"):
-        NTKRegressor("ntk", depth=0, first_layer="columns").fit(X, y)
-    with pytest.raises(ValueError, match="'first_layer' parameter of NTKRegressor must be a str"):
-        NTKRegressor(first_layer="conv").fit(X, y)
-    with pytest.raises(ValueError, match="first_layer must be 'dense' or 'columns'; got 'auto'"):
-        NTKKernel(first_layer="auto")(X)
-    with pytest.raises(ValueError, match="param_grid has first_layer='auto': name what to choose"):
-        NTKRegressorCV({"first_layer": ["auto"]}).fit(X, y)
+    with pytest.raises(ValueError, match="column_layers must be at most depth=1, as .*; got 2"):
+        NTKRegressor("ntk", depth=1, column_layers=2).fit(X, y)
+    with pytest.raises(ValueError, match="'column_layers' parameter of NTKRegressor must be a str"):
+        NTKRegressor(column_layers=-1).fit(X, y)
+    with pytest.raises(ValueError, match="column_layers must be an integer >= 0; got 'auto'"):
+        NTKKernel(column_layers="auto")(X)
+    with pytest.raises(ValueError, match="param_grid has column_layers='auto': name what to choo"):
+        NTKRegressorCV({"column_layers": ["auto"]}).fit(X, y)
+    with pytest.raises(ValueError, match="n_frozen > depth or column_layers > depth"):
+        NTKRegressorCV({"depth": [1], "column_layers": [2]}).fit(X, y)
     with pytest.raises(ValueError, match=r"which chooses among several: name the kernel and"):
         precomputed(NTKRegressor(activation="erf", n_frozen=1), X)
