@@ -16,7 +16,7 @@ from ..gram import ArrayOperator, KernelOperator
 from ..gram._operator import chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import product
-from ._checks import check_symmetric, check_takes, is_auto
+from ._checks import check_symmetric, check_takes, is_auto, mixes_columns
 from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
 from ._features import distinct_behind, given_features, project
@@ -72,6 +72,8 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
 
     _learns_more = True
     """Whether many rows teach features anew; see `_features_of_many`."""
+
+    column_layers = 0  # of estimators saved before it was
 
     _judges = None
     """Indices of the distinct rows that have taught no features, if others have; else None."""
@@ -267,6 +269,11 @@ def all_or_nothing(fit):
 def is_on_columns(model, kernel):
     """Whether an estimator changes the columns of rows: not for kernel objects, nor positions."""
     return isinstance(model.kernel, str) and not kernel.takes_positions
+
+
+def takes_learned(model, kernel):
+    """Whether learned features are for a kernel: one on columns, which its first layer mixes."""
+    return is_on_columns(model, kernel) and mixes_columns(kernel)
 
 
 def fit_columns(model, kernel, X, weights):

@@ -115,23 +115,18 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
         What the second one returns for the choice.
     """
     mode = mode_of(model, kernels[0], model.n_features_in_)
-    by_column = leaves_column_layers(model) and are_few(*model.X_fit_.shape)
+    tries_columns = leaves_column_layers(model) and are_few(*model.X_fit_.shape)
     exact, whole = fits
     model.kernels_ = kernels
-    if len(kernels) == 1 and mode is None and not by_column:
+    if len(kernels) == 1 and mode is None and not tries_columns:
         found = whole(operator, Y, weights, error=error)
         model.kernel_errors_ = np.array([error(found[0].solution, Y, weights)])
         return found
     rows = model.X_fit_, Y, weights
-    best, tried = best_of(exact, kernels, *rows, mode, model.n_feature_steps, by_column, error)
+    best, tried = best_of(exact, kernels, *rows, mode, model.n_feature_steps, tries_columns, error)
     model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
     model.kernel_errors_ = np.array(errors)
-    kernel, features = best.kernel, best.features
-    if mixes_columns(kernel) and mode is not None and can_learn_more(model, len(Y)):
-        features, model._judges = learn_from_more(model, kernel, mode, *rows)
-        if features is None:
-            kernel = _least(tried).kernel
-    model.kernel_ = kernel
+    model.kernel_, features, model._judges = _of_more_rows(model, best, tried, mode, *rows)
     if features is not None:
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
@@ -168,31 +163,40 @@ def mode_of(model, kernel, d):
     return features
 
 
-def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=relative_error):
+def choose_by_squares(model, kernels, X, Y, weights, tries_columns=False, error=relative_error):
     """The kernel and the features (d, d) or None of the least squared error, and the judges.
 
     What `choose` does for estimators of any loss, by ridge regression. ``X`` (n, d) are distinct
-    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` and
+    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``tries_columns`` and
     ``error`` are as for `best_of`. Judges are the rows that have not taught features, or None, as
     of `learn_from_more`.
     """
     mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
-    kernel, features = kernels[0], None
-    learns_more = mode is not None and can_learn_more(model, len(X))
+    if mode is None and not tries_columns:
+        return kernels[0], None, None
+    rows, is_only = (X, Y, weights), len(kernels) == 1 and not tries_columns
+    if is_only and can_learn_more(model, len(X)):
+        return kernels[0], *learn_from_more(model, kernels[0], mode, *rows)
 
     def fit(*problem, error):
         return (Ridge(error=error).fit(*problem),)
 
-    if by_column or (mode is not None and not learns_more):
-        rows, steps = (X, Y, weights), model.n_feature_steps
-        best = best_of(fit, kernels, *rows, mode, steps, by_column, error)[0]
-        kernel, features = best.kernel, best.features
-    if learns_more and mixes_columns(kernel):
-        return kernel, *learn_from_more(model, kernel, mode, X, Y, weights)
-    return kernel, features, None
+    best, tried = best_of(fit, kernels, *rows, mode, model.n_feature_steps, tries_columns, error)
+    return _of_more_rows(model, best, tried, mode, *rows)
 
 
-def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False, error=relative_error):
+def _of_more_rows(model, best, tried, mode, X, Y, weights):
+    """The kernel, the features and the judges of the best `Candidate`, by more rows if it learns.
+
+    The kernel is the best one of those ``tried`` without features if these learn none.
+    """
+    if mode is None or not mixes_columns(best.kernel) or not can_learn_more(model, len(Y)):
+        return best.kernel, best.features, None
+    features, judges = learn_from_more(model, best.kernel, mode, X, Y, weights)
+    return (_least(tried) if features is None else best).kernel, features, judges
+
+
+def best_of(fit, kernels, X, Y, weights, mode, n_steps, tries_columns, error=relative_error):
     """The best `Candidate`, and the list of those without learned features.
 
     Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
@@ -209,7 +213,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False, error=r
     mode : {"diagonal", "full", None}
     n_steps : int
         How often features are learned.
-    by_column : bool
+    tries_columns : bool
         Whether to try the network of the best kernel with a layer that takes columns one by one.
     error : callable
         What chooses, as for `Ridge`.
@@ -227,13 +231,14 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column=False, error=r
 
     tried = [candidate(kernel) for kernel in kernels]
     ranked, learned = sorted(tried, key=lambda one: one.error), []
-    if by_column:
+    if tries_columns:
         dense = _least(tried).kernel
-        columns = clone(dense).set_params(column_layers=1)
-        n, d = X.shape
-        few = everyone if n * n * d <= TRIAL else _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
-        pair = (candidate(kernel, rows=few).error for kernel in (columns, dense))
-        if few is everyone or np.less(*pair):
+        columns, (n, d) = clone(dense).set_params(column_layers=1), X.shape
+        may_be_better = n * n * d <= TRIAL
+        if not may_be_better:
+            few = _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
+            may_be_better = candidate(columns, rows=few).error < candidate(dense, rows=few).error
+        if may_be_better:
             tried.append(candidate(columns, factor=RELUCTANCE))
     for learner in ranked[:LEARNERS] if mode else ():
         kernel, features, found = learner[:3]

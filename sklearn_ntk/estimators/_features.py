@@ -72,17 +72,19 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     return found
 
 
-def gradients(kernel, X, features, stds, targets, weights, dual):
-    """Yield gradients (m, d) of k functions at n rows, times the roots of the weights of the rows.
+def gradients(kernel, X, features, stds, targets, weights, dual, places=None):
+    """Yield gradients (m, d) of k functions at rows, times the roots of the weights of the rows.
 
-    The rows ``X`` (n, d) are those that the kernel sees, with ``features``. Gradients are in units
+    The rows ``X`` (n, d) are those that the kernel sees, with ``features``, and ``places`` (m,) are
+    those of the rows where gradients are wanted, of all for None. Gradients are in units
     of the standard deviations ``stds`` (d,) of the columns before, and of those of the targets, of
     variances ``targets`` (k,). The sum of their outer products is the average over the rows, summed
     over the functions. They are where the rows are.
     """
+    weights, at = (weights, X) if places is None else (weights[places], take(X, places))
     shares = weights[:, None] / weights.sum() / np.where(targets > 0.0, targets, 1.0)
     shares, stds = (np.asarray(each, like=X) for each in (np.sqrt(shares), stds))
-    for rows in chunks(len(X), dual.shape[1] * len(stds)):
-        found = kernel.gradient_x(X[rows], X, dual)  # (m, k, d)
+    for rows in chunks(len(at), dual.shape[1] * len(stds)):
+        found = kernel.gradient_x(at[rows], X, dual)  # (m, k, d)
         found = project(found, None if features is None else features.T) * stds
         yield (shares[rows][..., None] * found).reshape(-1, len(stds))

@@ -7,10 +7,13 @@ from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..engines._work import active
 from ..gram._operator import placed
-from ._checks import check_takes, kind_of
+from ._checks import check_takes, kind_of, mixes_columns
 from ._features import gradients, project
 from ._losses import fitted_loss
 from ._places import device_of, read_new, where_rows_are
+
+FEW_ROWS = 100
+"""Rows of importances where a gradient takes hundreds of times as long as the kernel."""
 
 
 class Gradients:
@@ -47,12 +50,14 @@ class Gradients:
         variances, dual = self._functions()
         if self._leaves is None:
             (X,) = placed(self.kernel_, self.X_fit_)
-            yield from gradients(self.kernel_, X, *rows, variances, self._weights, dual)
+            problem = X, *rows, variances, self._weights, dual
+            yield from gradients(self.kernel_, *problem, _sampled(self.kernel_, len(X)))
             return
         for leaf in self._leaves.leaves:
             X, weights = self.X_fit_[leaf.rows], self._weights[leaf.rows] * leaf.shares
             root = np.sqrt(weights.sum() / self._weights.sum())
-            parts = gradients(self.kernel_, X, *rows, variances, weights, leaf.dual)
+            problem = X, *rows, variances, weights, leaf.dual
+            parts = gradients(self.kernel_, *problem, _sampled(self.kernel_, len(X)))
             yield from (root * part for part in parts)
 
     def _gradients(self, X, dual):
@@ -72,6 +77,13 @@ class Gradients:
         gradients = project(gradients, None if self.features_ is None else self.features_.T)
         gradients, columns = on_host(gradients), self._columns
         return gradients if columns is None else gradients * on_host(columns.slopes(X))[:, None]
+
+
+def _sampled(kernel, n):
+    """Places of the rows that importances are by where gradients take long, None for all rows."""
+    if mixes_columns(kernel) or n <= FEW_ROWS:
+        return None
+    return np.sort(np.random.default_rng(0).choice(n, FEW_ROWS, replace=False))
 
 
 class RegressorGradients(Gradients):

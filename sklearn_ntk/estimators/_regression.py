@@ -151,7 +151,8 @@ class NTKRegressor(
         Shares of the columns in the mean squared gradient of the fitted function at the training
         rows, in units of the standard deviations of the columns. They sum to one, or are zero if
         nothing depends on any column. For kernels on rows without positions that have gradients,
-        see `predict_gradient`; computed at each access.
+        see `predict_gradient`; computed at each access, with ``column_layers`` at 100 rows of all,
+        or of each leaf.
     dual_coef_ : array of shape (n_distinct, n_outputs)
     intercept_ : array of shape (n_outputs,)
         Both are None for local models.

@@ -212,9 +212,9 @@ class ClassifierStreams:
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        by_column = leaves_column_layers(self) and are_few(*X.shape)
+        tries_columns = leaves_column_layers(self) and are_few(*X.shape)
         Y, weights, _, repeats = rows.merged()
-        problem = X, Y, weights, by_column, error_of(repeats)
+        problem = X, Y, weights, tries_columns, error_of(repeats)
         kernel, features, self._judges = choose_by_squares(self, [self.kernel_], *problem)
         if kernel is not self.kernel_ or features is not None:
             self.kernel_ = kernel

@@ -196,6 +196,11 @@ class NetworkKernel(TrialKernel):
     def _with_gradient(self, program, X):
         """K of divided rows, and its derivatives (n, n, n_free) in the order of `theta`."""
         sizes = {h.name: h.n_elements for h in self._free()}
+        if "length_scale" in sizes and self.is_by_column:
+            raise ValueError(
+                "There are no derivatives by length scales with column_layers: set "
+                "length_scale_bounds='fixed'."
+            )
         places = [_TIED.index(name) for name in sizes if name in _TIED]
         if "length_scale" not in sizes:
             K, rates = gram(program, X, gradient=True, **self._options())

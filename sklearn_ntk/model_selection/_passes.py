@@ -1,7 +1,7 @@
 """Passes of candidate networks: Gram matrices that share a recursion, computed together."""
 
 from ..architectures import column_mlp
-from ..estimators._base import NetworkEstimator, is_on_columns
+from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
 from ..estimators._checks import mixes_columns
 from ..estimators._features import project
 from ..gram import gram
@@ -68,7 +68,7 @@ def grams(members, problem):
     has_columns = is_on_columns(model, kernel)
     if has_columns and problem.columns is not None:
         X = problem.columns.apply(X)
-    if (has_columns and mixes_columns(kernel)) or problem.features_of_all:
+    if takes_learned(model, kernel) or problem.features_of_all:
         X = project(X, problem.features)
     (X,) = placed(kernel, X)
     if not isinstance(parameters["kernel"], str) or parameters["architecture"] is not None:

@@ -5,7 +5,7 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
-from ..estimators._choice import kernels_of, leaves_column_layers, mode_of
+from ..estimators._choice import are_few, kernels_of, leaves_column_layers, mode_of
 from ..estimators._features import given_features, project
 
 
@@ -19,8 +19,8 @@ def precomputed(estimator, X):
     Parameters
     ----------
     estimator : NTKRegressor or NTKClassifier
-        One that leaves no choice among kernels and learns no features: an NTKRegressor names its
-        kernel and activation.
+        One that leaves no choice among kernels and learns no features: it names its kernel, an
+        NTKRegressor also its activation, or what else is "auto".
     X : array-like of shape (n_samples, n_features)
 
     Returns
@@ -48,12 +48,13 @@ def precomputed(estimator, X):
     kernel, *others = kernels_of(estimator)
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
-    if others or leaves_column_layers(estimator):
+    X = read_rows(X)
+    if others or (leaves_column_layers(estimator) and are_few(*X.shape)):
+        remedy = "name the kernel and the activation" if others else "set column_layers"
         raise ValueError(
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
-            f"among several: name the kernel and the activation."
+            f"among several: {remedy}."
         )
-    X = read_rows(X)
     if mode_of(estimator, kernel, X.shape[1]) is not None:
         raise ValueError(
             f"precomputed takes an estimator that learns no features; got {estimator!r}: set "

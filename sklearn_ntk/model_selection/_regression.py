@@ -37,9 +37,9 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     ----------
     param_grid : dict, or list of dicts, optional
         Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
-        ``bias_var``, ``n_frozen`` and ``architecture`` of `NTKRegressor`, as for
-        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with more
-        frozen than hidden layers, and those that are the same, are left out.
+        ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKRegressor`, as for
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with less
+        hidden layers than these numbers, and those that are the same, are left out.
     alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
         of each Gram matrix; None tries only ``training_times``.
@@ -102,7 +102,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
 
     See Also
     --------
-    NTKRegressor : One network, the best of four, with learned features.
+    NTKRegressor : One network, the best of five, with learned features.
 
     Notes
     -----

@@ -14,8 +14,8 @@ from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
-from ..estimators._base import NetworkEstimator, is_on_columns
-from ..estimators._checks import is_auto, mixes_columns
+from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
+from ..estimators._checks import is_auto
 from ..estimators._choice import choose_by_squares, kernels_of
 from ..estimators._choice_of_solver import OF_CUPY, check_solve
 from ..estimators._columns import Columns
@@ -94,12 +94,13 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
         their `Outcome`, and the `SelectionProblem`.
         """
-        candidates, (ridges, times) = candidates_of(self, *X.shape), paths_of(self)
-        weights, unit = normalise(weights)
-        ridges = None if ridges is None else scaled(ridges, -unit)
-        kept, given = np.flatnonzero(weights), given_features(self.features, X.shape[1])
-        kinds = {self._is_on_columns(settings) for _, settings in candidates}
+        (weights, unit), kept = normalise(weights), np.flatnonzero(weights)
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
+        candidates = candidates_of(self, len(distinct(rows)[0]), X.shape[1])
+        (ridges, times), given = paths_of(self), given_features(self.features, X.shape[1])
+        ridges = None if ridges is None else scaled(ridges, -unit)
+        learns = {self._is(takes_learned, settings) for _, settings in candidates}
+        kinds = {self._is(is_on_columns, settings) for _, settings in candidates}
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
         first, group = _distinct(rows, columns, given, kinds)
         folds, repeats = folds_of(self, X, y, kept, groups), None
@@ -119,7 +120,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             f"Predictions of {n} rows by {len(candidates)} candidates",
             "take a smaller param_grid",
         )
-        learned = self._learn(kinds, X, columns, Y, weights, group, repeats)
+        learned = self._learn(learns, X, columns, Y, weights, group, repeats)
         self.features_ = given if learned is None else learned
         ends = {"exponent": exponent, "unit": unit, "columns": columns}
         ends |= {"features": self.features_, "features_of_all": given is not None}
@@ -130,13 +131,13 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self._report(points, outcomes, problem)
         return settings, outcomes, problem
 
-    def _learn(self, kinds, X, columns, Y, weights, group, repeats):
+    def _learn(self, learns, X, columns, Y, weights, group, repeats):
         """Features (d, d) for all candidates on columns, learned on the distinct rows, or None.
 
         ``repeats`` are those of rows that were merged before, else None.
         """
         is_default = self._learns and self.param_grid is None and self.cv is None
-        if True not in kinds or (is_auto(self.features) and not is_default):
+        if True not in learns or (is_auto(self.features) and not is_default):
             return None
         first = np.unique(group, return_index=True)[1]
         Y, weights, _, own = merge(Y, weights, group)
@@ -246,13 +247,12 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     def _has_features(self, model):
         """Whether rows of a member are multiplied by ``features_``: if they are given, of all."""
         is_given = not (self.features is None or isinstance(self.features, str))
-        kernel = model._make_kernel()
-        return is_given or (is_on_columns(model, kernel) and mixes_columns(kernel))
+        return is_given or takes_learned(model, model._make_kernel())
 
-    def _is_on_columns(self, settings):
-        """Whether rows have squashed columns for a candidate."""
+    def _is(self, function, settings):
+        """`is_on_columns` or the like of the estimator and the kernel of a candidate."""
         model = self._base(**settings)
-        return is_on_columns(model, model._make_kernel())
+        return function(model, model._make_kernel())
 
     def _member(self, **settings):
         """Estimator of one network with these parameters."""

@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.architectures import column_mlp
-from sklearn_ntk.estimators import _choice
+from sklearn_ntk.estimators import _choice, _features_of_many, _gradients
 from sklearn_ntk.estimators._columns import Columns
 from sklearn_ntk.model_selection import precomputed
 
@@ -188,6 +188,42 @@ def test_searches_learn_features_for_networks_that_mix_columns():
         assert has_features == (member.kernel_.column_layers == 0)
 
 
+def test_searches_learn_no_features_that_no_network_has():
+    X, y = additive(40)
+    grid = {"depth": [1, 2], "column_layers": [1]}
+    assert NTKRegressorCV(grid, features="full").fit(X, y).features_ is None
+
+
+def test_networks_by_column_are_known_where_more_rows_learn_no_features(monkeypatch):
+    """Learned features of few rows won, those of more were refused: the best other one is taken."""
+    monkeypatch.setattr(_features_of_many, "LEAST_ROWS", 80)
+    monkeypatch.setattr(_features_of_many, "GAIN", 0.0)
+    monkeypatch.setattr(_choice, "OPTIMISM", {"diagonal": 0.0, "full": 0.0})
+    X, y = additive(160)
+    model = NTKRegressor().fit(X, y)
+    assert model.features_ is None and model.kernel_.column_layers == 1
+    model = NTKClassifier().fit(X, y > np.median(y))
+    assert model.features_ is None and model.kernel_.column_layers == 1
+
+
+def test_importances_are_by_some_rows(monkeypatch):
+    X, y = additive(300)
+    model = NTKRegressor(**COLUMNS).fit(X, y)
+    some = model.feature_importances_
+    monkeypatch.setattr(_gradients, "FEW_ROWS", 300)
+    assert_allclose(some, model.feature_importances_, atol=0.08)
+    assert np.any(some != model.feature_importances_)
+
+
+def test_estimators_saved_before():
+    X, y = additive(40)
+    model = NTKRegressor("ntk", activation="relu").fit(X, y)
+    del model.__dict__["column_layers"], model.kernel_.__dict__["column_layers"]
+    assert clone(model).column_layers == 0 and "NTKRegressor" in repr(model)
+    before = model.predict(X)
+    assert_allclose(model.fit(X, y).predict(X), before)
+
+
 def test_processes_know_the_kernels_parameters():
     """Gaussian processes learn the variances; length scales of columns stay."""
     X, y = additive(40)
@@ -198,13 +234,13 @@ def test_processes_know_the_kernels_parameters():
     before = GaussianProcessRegressor(model.kernel, normalize_y=True, optimizer=None).fit(X, y)
     assert model.log_marginal_likelihood_value_ > before.log_marginal_likelihood_value_ + 1.0
     free = clone(kernel).set_params(length_scale_bounds=(1e-2, 1e2))
-    with pytest.raises(ValueError, match="take Dense layers, or fixed length scales"):
+    with pytest.raises(ValueError, match="with column_layers: set length_scale_bounds='fixed'"):
         free(X, eval_gradient=True)
 
 
 def test_refusals():
     X, y = additive(30)
-    with pytest.raises(ValueError, match="column_layers must be at most depth=1, as .*; got 2"):
+    with pytest.raises(ValueError, match=r"column_layers must be at most depth=1, as .*; got 2"):
         NTKRegressor("ntk", depth=1, column_layers=2).fit(X, y)
     with pytest.raises(ValueError, match="'column_layers' parameter of NTKRegressor must be a str"):
         NTKRegressor(column_layers=-1).fit(X, y)
@@ -214,5 +250,9 @@ def test_refusals():
         NTKRegressorCV({"column_layers": ["auto"]}).fit(X, y)
     with pytest.raises(ValueError, match="n_frozen > depth or column_layers > depth"):
         NTKRegressorCV({"depth": [1], "column_layers": [2]}).fit(X, y)
-    with pytest.raises(ValueError, match=r"which chooses among several: name the kernel and"):
-        precomputed(NTKRegressor(activation="erf", n_frozen=1), X)
+    open_networks = [NTKRegressor(activation="erf", n_frozen=1), NTKClassifier(features=None)]
+    for model in open_networks:
+        with pytest.raises(ValueError, match=r"which chooses among several: set column_layers\.$"):
+            precomputed(model, X)
+        precomputed(clone(model).set_params(column_layers=0, features=None), X)
+        precomputed(clone(model).set_params(features=None), X[:, :1])  # there is nothing to try
