@@ -144,7 +144,9 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     _grid_of_columns = (
         {"kernel": BOTH, "depth": [1, 2], "column_layers": [1]},
         {"kernel": BOTH, "depth": [3], "column_layers": [2]},
+        {"kernel": BOTH, "depth": [4], "column_layers": [3]},
         {"kernel": BOTH, "activation": ["gelu"], "column_layers": [1]},
+        {"kernel": BOTH, "depth": [3], "activation": ["gelu"], "column_layers": [2]},
     )
 
     @_fit_context(prefer_skip_nested_validation=True)
