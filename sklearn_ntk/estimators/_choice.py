@@ -1,9 +1,12 @@
 """Choice of a kernel, and of features learned on it, by the error of leaving out one row."""
 
+import warnings
+from contextlib import suppress
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import LinAlgWarning
 from sklearn.base import clone
 
 from .._runtime.memory import check_memory
@@ -231,15 +234,18 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, tries_columns, error=rel
 
     tried = [candidate(kernel) for kernel in kernels]
     ranked, learned = sorted(tried, key=lambda one: one.error), []
-    if tries_columns:
-        dense = _least(tried).kernel
-        columns, (n, d) = clone(dense).set_params(column_layers=1), X.shape
-        may_be_better = n * n * d <= TRIAL
-        if not may_be_better:
-            few = _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
-            may_be_better = candidate(columns, rows=few).error < candidate(dense, rows=few).error
-        if may_be_better:
-            tried.append(candidate(columns, factor=RELUCTANCE))
+    with suppress(LinAlgWarning), warnings.catch_warnings():
+        warnings.simplefilter("error", LinAlgWarning)  # singular without a ridge: no choice
+        if tries_columns:
+            dense = _least(tried).kernel
+            columns, (n, d) = clone(dense).set_params(column_layers=1), X.shape
+            may_be_better = n * n * d <= TRIAL
+            if not may_be_better:
+                few = _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
+                pair = [candidate(kernel, rows=few) for kernel in (columns, dense)]
+                may_be_better = pair[0].error < pair[1].error
+            if may_be_better:
+                tried.append(candidate(columns, factor=RELUCTANCE))
     for learner in ranked[:LEARNERS] if mode else ():
         kernel, features, found = learner[:3]
         for _ in range(n_steps):

@@ -94,7 +94,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
         their `Outcome`, and the `SelectionProblem`.
         """
-        (weights, unit), kept = normalise(weights), np.flatnonzero(weights)
+        weights, unit = normalise(weights)
+        kept = np.flatnonzero(weights)
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
         candidates = candidates_of(self, len(distinct(rows)[0]), X.shape[1])
         (ridges, times), given = paths_of(self), given_features(self.features, X.shape[1])
