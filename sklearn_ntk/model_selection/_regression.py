@@ -142,11 +142,12 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         {"depth": [1, 2], "activation": ["sin"], "weight_var": [1.0], "bias_var": [0.1]},
     )
     _grid_of_columns = (
-        {"kernel": BOTH, "depth": [1, 2], "column_layers": [1]},
-        {"kernel": BOTH, "depth": [3], "column_layers": [2]},
-        {"kernel": BOTH, "depth": [4], "column_layers": [3]},
-        {"kernel": BOTH, "activation": ["gelu"], "column_layers": [1]},
-        {"kernel": BOTH, "depth": [3], "activation": ["gelu"], "column_layers": [2]},
+        {"kernel": BOTH, "depth": [1], "column_layers": [1]},
+        *({"kernel": BOTH, "depth": [n + 1], "column_layers": [n]} for n in (1, 2, 3, 4)),
+        *(
+            {"kernel": BOTH, "depth": [n + 1], "activation": ["gelu"], "column_layers": [n]}
+            for n in (1, 2, 3)
+        ),
     )
 
     @_fit_context(prefer_skip_nested_validation=True)
