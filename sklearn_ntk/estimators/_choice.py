@@ -1,12 +1,9 @@
-"""Choice of a kernel, and of features learned on it, by the error of leaving out one row."""
+"""Choice of a kernel, and of features learned on it, by leaving out one observation."""
 
-import warnings
-from contextlib import suppress
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgWarning
 from sklearn.base import clone
 
 from .._runtime.memory import check_memory
@@ -51,8 +48,8 @@ class Candidate(NamedTuple):
     """A kernel on rows times a matrix of learned features (d, d), or on the rows if it is None.
 
     ``fit`` is what a method has returned for it, `Path` first, ``error`` the mean squared error of
-    leaving out one row in units of the variance of the targets, and ``factor`` what that counts:
-    the `OPTIMISM` of learned features, or the `RELUCTANCE` to take columns one by one.
+    leaving out one observation in units of the variance of the targets, and ``factor`` what that
+    counts: the `OPTIMISM` of learned features, or the `RELUCTANCE` to take columns one by one.
     """
 
     kernel: object
@@ -81,9 +78,13 @@ def kernels_of(model):
     return [clone(model).set_params(**pair)._make_kernel() for pair in pairs]
 
 
-def leaves_column_layers(model):
-    """Whether an estimator tries layers that take columns one by one, if rows are few."""
-    return is_auto(model.column_layers) and leaves_network(model)
+def tries_columns(model, n, d):
+    """Whether an estimator tries a layer that takes columns one by one on n distinct rows.
+
+    Their kernels may be singular, and so not without a ridge.
+    """
+    is_open = is_auto(model.column_layers) and leaves_network(model) and model.alpha != 0.0
+    return is_open and are_few(n, d)
 
 
 def are_few(n, d):
@@ -118,15 +119,16 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
         What the second one returns for the choice.
     """
     mode = mode_of(model, kernels[0], model.n_features_in_)
-    tries_columns = leaves_column_layers(model) and are_few(*model.X_fit_.shape)
+    X = vars(model).get("X_fit_")  # a precomputed kernel has none
+    by_column = X is not None and tries_columns(model, *X.shape)
     exact, whole = fits
     model.kernels_ = kernels
-    if len(kernels) == 1 and mode is None and not tries_columns:
+    if len(kernels) == 1 and mode is None and not by_column:
         found = whole(operator, Y, weights, error=error)
         model.kernel_errors_ = np.array([error(found[0].solution, Y, weights)])
         return found
-    rows = model.X_fit_, Y, weights
-    best, tried = best_of(exact, kernels, *rows, mode, model.n_feature_steps, tries_columns, error)
+    rows = X, Y, weights
+    best, tried = best_of(exact, kernels, *rows, mode, model.n_feature_steps, by_column, error)
     model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
     model.kernel_errors_ = np.array(errors)
     model.kernel_, features, model._judges = _of_more_rows(model, best, tried, mode, *rows)
@@ -158,6 +160,11 @@ def mode_of(model, kernel, d):
             f"features={features!r} mixes columns, but a network on positions needs pixels where "
             f"they are: leave features at None."
         )
+    if features == "full" and not mixes_columns(kernel):
+        raise ValueError(
+            "features='full' turns columns, which column_layers take one by one: take 'diagonal', "
+            "or None."
+        )
     check_memory(
         8.0 * (LEARNERS * model.n_feature_steps + LEARNING_COPIES) * d * d,
         f"Learning features of {d} columns",
@@ -166,25 +173,25 @@ def mode_of(model, kernel, d):
     return features
 
 
-def choose_by_squares(model, kernels, X, Y, weights, tries_columns=False, error=relative_error):
+def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=relative_error):
     """The kernel and the features (d, d) or None of the least squared error, and the judges.
 
     What `choose` does for estimators of any loss, by ridge regression. ``X`` (n, d) are distinct
-    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``tries_columns`` and
+    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` and
     ``error`` are as for `best_of`. Judges are the rows that have not taught features, or None, as
     of `learn_from_more`.
     """
     mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
-    if mode is None and not tries_columns:
+    if mode is None and not by_column:
         return kernels[0], None, None
-    rows, is_only = (X, Y, weights), len(kernels) == 1 and not tries_columns
-    if is_only and can_learn_more(model, len(X)):
+    rows, is_only = (X, Y, weights), len(kernels) == 1 and not by_column
+    if is_only and can_learn_more(model, kernels[0], len(X)):
         return kernels[0], *learn_from_more(model, kernels[0], mode, *rows)
 
     def fit(*problem, error):
         return (Ridge(error=error).fit(*problem),)
 
-    best, tried = best_of(fit, kernels, *rows, mode, model.n_feature_steps, tries_columns, error)
+    best, tried = best_of(fit, kernels, *rows, mode, model.n_feature_steps, by_column, error)
     return _of_more_rows(model, best, tried, mode, *rows)
 
 
@@ -193,13 +200,13 @@ def _of_more_rows(model, best, tried, mode, X, Y, weights):
 
     The kernel is the best one of those ``tried`` without features if these learn none.
     """
-    if mode is None or not mixes_columns(best.kernel) or not can_learn_more(model, len(Y)):
+    if mode is None or not can_learn_more(model, best.kernel, len(Y)):
         return best.kernel, best.features, None
     features, judges = learn_from_more(model, best.kernel, mode, X, Y, weights)
     return (_least(tried) if features is None else best).kernel, features, judges
 
 
-def best_of(fit, kernels, X, Y, weights, mode, n_steps, tries_columns, error=relative_error):
+def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column, error=relative_error):
     """The best `Candidate`, and the list of those without learned features.
 
     Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
@@ -216,7 +223,7 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, tries_columns, error=rel
     mode : {"diagonal", "full", None}
     n_steps : int
         How often features are learned.
-    tries_columns : bool
+    by_column : bool
         Whether to try the network of the best kernel with a layer that takes columns one by one.
     error : callable
         What chooses, as for `Ridge`.
@@ -234,18 +241,15 @@ def best_of(fit, kernels, X, Y, weights, mode, n_steps, tries_columns, error=rel
 
     tried = [candidate(kernel) for kernel in kernels]
     ranked, learned = sorted(tried, key=lambda one: one.error), []
-    with suppress(LinAlgWarning), warnings.catch_warnings():
-        warnings.simplefilter("error", LinAlgWarning)  # singular without a ridge: no choice
-        if tries_columns:
-            dense = _least(tried).kernel
-            columns, (n, d) = clone(dense).set_params(column_layers=1), X.shape
-            may_be_better = n * n * d <= TRIAL
-            if not may_be_better:
-                few = _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
-                pair = [candidate(kernel, rows=few) for kernel in (columns, dense)]
-                may_be_better = pair[0].error < pair[1].error
-            if may_be_better:
-                tried.append(candidate(columns, factor=RELUCTANCE))
+    if by_column:
+        dense = _least(tried).kernel
+        other, (n, d) = clone(dense).set_params(column_layers=1), X.shape
+        may_be_better = n * n * d <= TRIAL
+        if not may_be_better:
+            few = _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
+            may_be_better = candidate(other, rows=few).error < candidate(dense, rows=few).error
+        if may_be_better:
+            tried.append(candidate(other, factor=RELUCTANCE))
     for learner in ranked[:LEARNERS] if mode else ():
         kernel, features, found = learner[:3]
         for _ in range(n_steps):

@@ -51,9 +51,9 @@ class NTKClassifier(
         Number of hidden layers, counted from the input, that take columns one by one: their neurons
         see one column each (see `architectures.column_mlp`), and the kernel takes as many times
         longer as there are columns. "auto" is 0, but where ``kernel`` or ``activation`` is "auto",
-        too, 1 is tried for the best network, of 2 to 100 columns and at most 5000 distinct rows,
-        and taken if the leave-one-out error is 6 percent smaller; of many rows and columns, a part
-        of the rows says first whether it may be better.
+        too, and ``alpha`` is not 0, 1 is tried for the best network, of 2 to 100 columns and at
+        most 5000 distinct rows, and taken if the leave-one-out error is 6 percent smaller; of many
+        rows and columns, a part of the rows says first whether it may be better.
     architecture : tuple of layers, optional
         Any network, in place of ``depth``, ``activation`` and ``column_layers``; layers that leave
         their variances at None take the ones above.

@@ -9,7 +9,7 @@ from .._runtime.errors import NotConverged
 from ..gram import KernelOperator
 from ..solvers import ConjugateGradient, Ridge
 from ..solvers._solution import relative_squares, varied
-from ._checks import is_auto
+from ._checks import is_auto, mixes_columns
 from ._choice_of_solver import memory_beside, rows_that_fit
 from ._features import learn, project
 from ._many_rows import quiet_kernel
@@ -32,15 +32,16 @@ TOL = 1e-3
 """Tolerance of conjugate gradients for features."""
 
 
-def can_learn_more(model, n):
-    """Whether an estimator learns features of n rows by `learn_from_more`.
+def can_learn_more(model, kernel, n):
+    """Whether an estimator learns features of n rows on a kernel by `learn_from_more`.
 
     Searches do not, which compare errors of all rows, nor clusters, whose client has few, nor fits
-    with a time of training, which cost more, or to centres, which cost less.
+    with a time of training, which cost more, or to centres, which cost less. Networks that take
+    columns one by one have gradients that take long.
     """
     if not model._learns_more or model.training_time is not None or model.solver_ == "nystroem":
         return False
-    return _split(model, n)[0] >= LEAST_ROWS
+    return mixes_columns(kernel) and _split(model, n)[0] >= LEAST_ROWS
 
 
 def learn_from_more(model, kernel, mode, X, Y, weights):

@@ -32,10 +32,6 @@ class KernelRoot(NamedTuple):
         """Shares of the second of two classes (n, 1), or of all of more (n, n_classes)."""
         return self.shares[:, 1:] if self.shares.shape[1] == 2 else self.shares
 
-    def some(self, rows):
-        """The same for a subset of the rows, with the same columns of ``root``."""
-        return KernelRoot(self.root[rows], self.squares, self.shares[rows], self.weights[rows])
-
 
 def make_root(K, shares, weights):
     """`KernelRoot` of a Gram matrix, without eigenvalues that are rounding."""
@@ -83,8 +79,8 @@ def losses_of_folds(rows, ridges, ranks, repeats=None):
     for ridge in ridges[::-1]:
         total = 0.0
         for k, (train, test) in enumerate(folds):
-            starts[k] = solve(train, ridge, starts[k], ROUGH)
-            total += _loss(test, starts[k])
+            starts[k] = solve(_part(rows, *train), ridge, starts[k], ROUGH)
+            total += _loss(_part(rows, *test), starts[k])
         losses.append(total)
         if len(losses) > 2 and losses[-1] > losses[-2] > min(losses):
             break
@@ -92,10 +88,13 @@ def losses_of_folds(rows, ridges, ranks, repeats=None):
 
 
 def _folds(rows, ranks):
-    """Pairs of `KernelRoot`, of the other folds and of each fold of the rows."""
-    every = np.arange(len(ranks))
-    tests = class_folds(rows.shares, ranks)
-    return [(rows.some(np.delete(every, test)), rows.some(test)) for test in tests]
+    """Pairs of arguments of `_part`, of the other folds and of each fold of the rows."""
+
+    def some(index):
+        return index, rows.shares[index], rows.weights[index]
+
+    every, tests = np.arange(len(ranks)), class_folds(rows.shares, ranks)
+    return [(some(np.delete(every, test)), some(test)) for test in tests]
 
 
 def _folds_of(repeats, rows, ranks):
@@ -110,10 +109,15 @@ def _folds_of(repeats, rows, ranks):
         w = weights[some]
         sums = [np.bincount(place, w * share) for share in shares[some].T]
         total = np.bincount(place, w)
-        return KernelRoot(rows.root[kept], rows.squares, np.stack(sums, 1) / total[:, None], total)
+        return kept, np.stack(sums, axis=1) / total[:, None], total
 
     every, tests = np.arange(len(index)), class_folds(shares, order)
     return [(merged(np.delete(every, test)), merged(test)) for test in tests]
+
+
+def _part(rows, kept, shares, weights):
+    """`KernelRoot` of some of the rows with shares and weights of their own."""
+    return KernelRoot(rows.root[kept], rows.squares, shares, weights)
 
 
 def _loss(rows, coefficients):

@@ -56,9 +56,9 @@ class NTKRegressor(
         Number of hidden layers, counted from the input, that take columns one by one: their neurons
         see one column each (see `architectures.column_mlp`), and the kernel takes as many times
         longer as there are columns. "auto" is 0, but where ``kernel`` or ``activation`` is "auto",
-        too, 1 is tried for the best network, of 2 to 100 columns and at most 5000 distinct rows,
-        and taken if the leave-one-out error is 6 percent smaller; of many rows and columns, a part
-        of the rows says first whether it may be better.
+        too, and ``alpha`` is not 0, 1 is tried for the best network, of 2 to 100 columns and at
+        most 5000 distinct rows, and taken if the leave-one-out error is 6 percent smaller; of many
+        rows and columns, a part of the rows says first whether it may be better.
     architecture : tuple of layers, optional
         Any network, in place of ``depth``, ``activation`` and ``column_layers``; layers that leave
         their variances at None take the ones above.
@@ -139,9 +139,9 @@ class NTKRegressor(
     kernel_ : Kernel or None
         The kernel in use; None if it is precomputed.
     kernels_, kernel_errors_ : list of Kernel, array of shape (n_kernels,)
-        The kernels that were tried, and for each the mean squared error of leaving out one row at
-        its best ridge or time, in units of the variance of the targets, before features are
-        learned on the two best ones that mix columns.
+        The kernels that were tried, and for each the mean squared error of leaving out one
+        observation at its best ridge or time, in units of the variance of the targets, before
+        features are learned on the two best ones that mix columns.
     X_fit_ : array of shape (n_distinct, n_features)
         Training rows as the kernel sees them, squashed, times ``features_``, and equal ones merged;
         absent if the kernel is precomputed.
@@ -198,11 +198,10 @@ class NTKRegressor(
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
     ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump
     and whose first layer mixes columns, else None. Of more than 1500 distinct rows, so many, drawn
-    with
-    a fixed seed, choose the network and its features, for which all rows are fitted then. From 4000
-    on, up to 12,000 rows teach features anew, which are taken if they lower the squared error of up
-    to 2000 others by 3 percent; not with ``solver="nystroem"`` or a ``training_time``. The ridge,
-    ``loo_errors_`` and the uncertainty are then by rows that have taught nothing (with
+    with a fixed seed, choose the network and its features, for which all rows are fitted then. From
+    4000 on, up to 12,000 rows teach features anew, which are taken if they lower the squared error
+    of up to 2000 others by 3 percent; not with ``solver="nystroem"`` or a ``training_time``. The
+    ridge, ``loo_errors_`` and the uncertainty are then by rows that have taught nothing (with
     ``uncertainty="ensemble"`` by all, of which at most half, and at most 5000, teach).
 
     Equal rows are merged. What is left out of a fit is one observation: copies of a row with the

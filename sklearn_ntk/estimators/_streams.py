@@ -14,7 +14,7 @@ from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
 from ._base import all_or_nothing
 from ._checks import check_weights
-from ._choice import are_few, choose, choose_by_squares, kernels_of, leaves_column_layers
+from ._choice import choose, choose_by_squares, kernels_of, tries_columns
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import given_classes, read_classes, targets_of
 from ._ensemble import start_of
@@ -212,9 +212,9 @@ class ClassifierStreams:
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        tries_columns = leaves_column_layers(self) and are_few(*X.shape)
         Y, weights, _, repeats = rows.merged()
-        problem = X, Y, weights, tries_columns, error_of(repeats)
+        by_column = X is not None and tries_columns(self, *X.shape)
+        problem = X, Y, weights, by_column, error_of(repeats)
         kernel, features, self._judges = choose_by_squares(self, [self.kernel_], *problem)
         if kernel is not self.kernel_ or features is not None:
             self.kernel_ = kernel

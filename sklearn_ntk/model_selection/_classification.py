@@ -31,7 +31,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
         ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKClassifier`, as
         for `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with
-        less hidden layers than these numbers, and those that are the same, are left out.
+        fewer hidden layers than these numbers, and those that are the same, are left out.
     alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
         of each Gram matrix; None tries only ``training_times``.

@@ -5,7 +5,8 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
-from ..estimators._choice import are_few, kernels_of, leaves_column_layers, mode_of
+from ..estimators._choice import kernels_of, mode_of, tries_columns
+from ..estimators._equal_rows import distinct
 from ..estimators._features import given_features, project
 
 
@@ -20,7 +21,7 @@ def precomputed(estimator, X):
     ----------
     estimator : NTKRegressor or NTKClassifier
         One that leaves no choice among kernels and learns no features: it names its kernel, an
-        NTKRegressor also its activation, or what else is "auto".
+        NTKRegressor also its activation, or sets ``column_layers`` if one of both is "auto".
     X : array-like of shape (n_samples, n_features)
 
     Returns
@@ -49,7 +50,7 @@ def precomputed(estimator, X):
     if kernel is None:
         raise ValueError("The kernel of the estimator is precomputed already.")
     X = read_rows(X)
-    if others or (leaves_column_layers(estimator) and are_few(*X.shape)):
+    if others or tries_columns(estimator, len(distinct(X)[0]), X.shape[1]):
         remedy = "name the kernel and the activation" if others else "set column_layers"
         raise ValueError(
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "

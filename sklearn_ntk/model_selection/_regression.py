@@ -38,7 +38,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     param_grid : dict, or list of dicts, optional
         Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
         ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKRegressor`, as for
-        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with less
+        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with fewer
         hidden layers than these numbers, and those that are the same, are left out.
     alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
@@ -102,13 +102,14 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
 
     See Also
     --------
-    NTKRegressor : One network, the best of five, with learned features.
+    NTKRegressor : One network, the best of a few, with learned features.
 
     Notes
     -----
     By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
     rough, and of GELU and sine networks, up to three hidden layers; for 2 to 100 columns and at
-    most 5000 rows also those of rectifiers and GELU whose first layers take columns one by one.
+    most 5000 rows also those of rectifiers and GELU whose first layers, up to four, take columns
+    one by one.
 
     Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
     those with ``column_layers`` are then scored on them: scores are of features learned on

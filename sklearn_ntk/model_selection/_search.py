@@ -97,11 +97,12 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         weights, unit = normalise(weights)
         kept = np.flatnonzero(weights)
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
-        candidates = candidates_of(self, len(distinct(rows)[0]), X.shape[1])
         (ridges, times), given = paths_of(self), given_features(self.features, X.shape[1])
+        d = X.shape[1] if given is None else given.shape[1]
+        candidates = candidates_of(self, len(distinct(rows)[0]), d)
         ridges = None if ridges is None else scaled(ridges, -unit)
-        learns = {self._is(takes_learned, settings) for _, settings in candidates}
-        kinds = {self._is(is_on_columns, settings) for _, settings in candidates}
+        learns = {self._asked(takes_learned, settings) for _, settings in candidates}
+        kinds = {self._asked(is_on_columns, settings) for _, settings in candidates}
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
         first, group = _distinct(rows, columns, given, kinds)
         folds, repeats = folds_of(self, X, y, kept, groups), None
@@ -250,10 +251,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         is_given = not (self.features is None or isinstance(self.features, str))
         return is_given or takes_learned(model, model._make_kernel())
 
-    def _is(self, function, settings):
+    def _asked(self, question, settings):
         """`is_on_columns` or the like of the estimator and the kernel of a candidate."""
         model = self._base(**settings)
-        return function(model, model._make_kernel())
+        return question(model, model._make_kernel())
 
     def _member(self, **settings):
         """Estimator of one network with these parameters."""

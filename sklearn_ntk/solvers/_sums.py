@@ -210,7 +210,7 @@ class Fit(NamedTuple):
 
     def solution(self, basis, held):
         """`Solution` with the leave-one-out residuals of the `Held` rows."""
-        leverages = held.weights * self.doubt(held.Z)
+        leverages = np.minimum(held.weights * self.doubt(held.Z), 1.0)
         left = np.maximum(1.0 - leverages, np.finfo(float).eps)
         training = held.Y - held.Z @ self.coef - self.intercept
         residuals = training / left[:, None]

@@ -244,6 +244,11 @@ def test_refusals():
         NTKRegressor("ntk", depth=1, column_layers=2).fit(X, y)
     with pytest.raises(ValueError, match="'column_layers' parameter of NTKRegressor must be a str"):
         NTKRegressor(column_layers=-1).fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"features='full' turns columns, .* take 'diagonal', or N"
+    ):
+        NTKRegressor("ntk", activation="relu", column_layers=1, features="full").fit(X, y)
+    assert len(NTKRegressor(alpha=0.0, features=None).fit(X, y).kernels_) == 4  # maybe singular
     with pytest.raises(ValueError, match="column_layers must be an integer >= 0; got 'auto'"):
         NTKKernel(column_layers="auto")(X)
     with pytest.raises(ValueError, match="param_grid has column_layers='auto': name what to choo"):

@@ -201,7 +201,7 @@ def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     assert _features_of_many._split(limited, 500) == (360, 100)
     assert _features_of_many._split(limited, 300) == (225, 75)
     limited.set_params(max_memory=1.0)
-    assert not can_learn_more(limited, 500)
+    assert not can_learn_more(limited, NTKKernel(), 500)
 
 
 @pytest.mark.parametrize(
