@@ -108,7 +108,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     -----
     By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
     rough, and of GELU and sine networks, up to three hidden layers; for 2 to 100 columns and at
-    most 5000 rows also those of rectifiers and GELU whose first layers, up to four, take columns
+    most 5000 rows also those of rectifiers and GELU whose first layers, up to five, take columns
     one by one.
 
     Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
@@ -144,10 +144,10 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     )
     _grid_of_columns = (
         {"kernel": BOTH, "depth": [1], "column_layers": [1]},
-        *({"kernel": BOTH, "depth": [n + 1], "column_layers": [n]} for n in (1, 2, 3, 4)),
+        *({"kernel": BOTH, "depth": [n + 1], "column_layers": [n]} for n in (1, 2, 3, 4, 5)),
         *(
             {"kernel": BOTH, "depth": [n + 1], "activation": ["gelu"], "column_layers": [n]}
-            for n in (1, 2, 3)
+            for n in (1, 2, 3, 4)
         ),
     )
 
