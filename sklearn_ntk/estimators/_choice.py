@@ -23,7 +23,7 @@ MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""
 
 OPTIMISM = {"diagonal": 1.1, "full": 1.25}
-"""By how much errors of leaving out one row are multiplied where features were learned on it, too.
+"""By how much errors of leaving out are multiplied where features were learned on those rows, too.
 
 On sets of a few hundred rows errors with "full" turned out too small by up to a fifth.
 """

@@ -58,13 +58,13 @@ class Pairs(NamedTuple):
     """Distinct pairs of a row and its targets, N of them, and their observations.
 
     Copies of a pair are one observation, as an integer weight is, unless the row comes `OFTEN`:
-    then each of them is one. ``group`` (N,) is the number of the distinct row, ``weights`` (N,) are
-    those of one observation, the mean of all, ``targets`` has shape (N, k), and ``counts`` (N,) are
-    numbers of observations.
+    then each of them is one. ``group`` (N,) is the number of the distinct row, ``unit`` (N,) is the
+    weight of one observation, the mean of all, ``targets`` has shape (N, k), and ``counts`` (N,)
+    are numbers of observations.
     """
 
     group: np.ndarray
-    weights: np.ndarray
+    unit: np.ndarray
     targets: np.ndarray
     counts: np.ndarray
 

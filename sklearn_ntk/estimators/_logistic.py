@@ -99,9 +99,8 @@ def _folds(rows, ranks):
 
 def _folds_of(repeats, rows, ranks):
     """The same for folds of observations, of which those of a row are merged in each."""
-    index = repeats.single()
-    shares, group = shares_of(repeats.targets)[index], repeats.group[index]
-    weights = (repeats.weights / repeats.counts)[index]
+    _, group, targets, weights = repeats.single()
+    shares = shares_of(targets)
     order = ranks_of(np.column_stack([weights, shares.argmax(axis=1), ranks[group]]))
 
     def merged(some):
@@ -111,7 +110,7 @@ def _folds_of(repeats, rows, ranks):
         total = np.bincount(place, w)
         return kept, np.stack(sums, axis=1) / total[:, None], total
 
-    every, tests = np.arange(len(index)), class_folds(shares, order)
+    every, tests = np.arange(len(group)), class_folds(shares, order)
     return [(merged(np.delete(every, test)), merged(test)) for test in tests]
 
 

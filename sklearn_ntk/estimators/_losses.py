@@ -128,7 +128,7 @@ def fitted_scores(path, attributes, Y, weights, repeats=None):
     return attributes | {
         "dual_coef_": solution.dual,
         "intercept_": solution.intercept,
-        "temperature_": fit_temperature(found.scores, *found[1:]),
+        "temperature_": fit_temperature(found.scores, found.targets, found.weights, found.n),
     }
 
 

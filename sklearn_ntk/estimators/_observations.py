@@ -9,13 +9,13 @@ from ._equal_rows import Pairs, pairs_of
 
 
 class Observations(NamedTuple):
-    """Training rows that have the ranks of an interval, the copies of a pair of `Pairs` as one.
+    """Training rows that have the ranks of an interval, those of a pair of `Pairs` together.
 
     In the fit to all rows, equal ones apart, ``dual`` (N, k) are the dual coefficients ``c`` of one
     copy, and ``precision`` (N,) is its entry on the diagonal of the matrix ``M`` with ``c = M y``:
     without this copy its residual is ``c_i / M_ii``. ``group`` (N,) is the number of the distinct
     row of each pair, ``shares`` (N,) is the part of one copy of the weight of that row, ``targets``
-    has shape (N, k), and ``counts`` (N,) are numbers of copies.
+    has shape (N, k), and ``counts`` (N,) are numbers of observations.
     """
 
     group: np.ndarray
@@ -99,7 +99,7 @@ def left_out_of_leaves(model):
 
     The latter have indices of the pairs in the leaf, the place of the row of each, the part of one
     copy of the weight of that row, and its residuals. Between both come the indices of the pairs
-    that intervals are by, as in `observed`, and their numbers of copies.
+    that intervals are by, as in `observed`, and their numbers of observations.
     """
     pairs, posterior = _pairs(model), model._posterior
     blended, found = np.zeros(pairs.targets.shape), []
@@ -132,7 +132,7 @@ def _among(pairs, rows):
 
 
 def rank_of(coverage, counts):
-    """Rank, among so many copies, of the end of an interval; ValueError if they are too few."""
+    """Rank, among so many observations, of an interval's end; ValueError if they are too few."""
     n = int(counts.sum())
     rank = int(np.ceil(coverage * (n + 1.0) - 1e-9))
     if rank > n:
@@ -170,7 +170,7 @@ def _jackknife_plus(dual, precision, weights, deviation, rank, counts):
 
 
 def ranked(values, rank, counts):
-    """The value of this rank, counted from one, along the second axis, of so many copies each."""
+    """The value of this rank, counted from one, along the second axis, of so many each."""
     if np.all(counts == 1.0):
         return np.partition(values, rank - 1, axis=1)[:, rank - 1]
     order = np.argsort(values, axis=1)
@@ -180,4 +180,4 @@ def ranked(values, rank, counts):
 
 METHODS = {"conformal": _conformal, "jackknife+": _jackknife_plus}
 """Functions of an output: dual coefficients and precisions (n,), weights (m, n), standard
-deviations (m,), the rank, and numbers of copies (n,)."""
+deviations (m,), the rank, and numbers of observations (n,)."""

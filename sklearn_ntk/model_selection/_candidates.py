@@ -228,9 +228,8 @@ def outside(predictions, problem):
     which have the same predictions, are merged. Without folds, observations are left out.
     """
     if problem.repeats is not None:
-        repeats, index = problem.repeats, problem.repeats.single()
-        weights = (repeats.weights / repeats.counts)[index]
-        return repeats.group[index], predictions[:, index], repeats.targets[index], weights
+        pairs, rows, Y, weights = problem.repeats.single()
+        return rows, predictions[:, pairs], Y, weights
     rows = np.flatnonzero(np.isfinite(predictions.sum(axis=(0, 2))))
     kinds = problem.group[rows]
     if len(np.unique(kinds)) < len(rows):

@@ -43,7 +43,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         (restricted, of the Gaussian process at its best amplitude); the last two are scores of all
         rows, without ``cv``.
     cv : int, splitter or iterable, optional
-        Folds in the manner of scikit-learn; by default one row is left out at a time. Either way
+        Folds in the manner of scikit-learn; by default each observation is left out. Either way
         each Gram matrix is computed once.
     combine : {"stack", "average"} or None, default="stack"
         What predicts: the best candidate (None); or several, each with its best ridge, with the

@@ -37,8 +37,9 @@ class Repeats(NamedTuple):
         return Repeats(*(each[group >= 0] for each in self._replace(group=group)))
 
     def single(self):
-        """Indices of the pairs, each as often as it has observations."""
-        return np.repeat(np.arange(len(self.counts)), self.counts.astype(int))
+        """The pair, row, targets and weight of each observation: (n,), (n,), (n, k) and (n,)."""
+        pairs = np.repeat(np.arange(len(self.counts)), self.counts.astype(int))
+        return pairs, self.group[pairs], self.targets[pairs], (self.weights / self.counts)[pairs]
 
 
 class LeftOut(NamedTuple):

@@ -111,7 +111,7 @@ def accuracy(scores, targets, weights, fit):
 def neg_log_loss(scores, targets, weights, fit):
     """Minus the log loss, at the temperature fitted to the leave-one-out scores of the fit."""
     found = left_out(*fit)
-    temperature = fit_temperature(found.scores, *found[1:])
+    temperature = fit_temperature(found.scores, found.targets, found.weights, found.n)
     return -np.average(log_losses(scores, shares_of(targets), temperature), weights=weights)
 
 
