@@ -6,7 +6,7 @@ import numpy as np
 
 from .._runtime.check import read_count
 from .._runtime.memory import read_memory
-from ._kernels import seeds_for
+from ._kernels import functions_for
 from ._readers import reader_for, restarted
 from ._signals import as_numpy
 
@@ -75,10 +75,12 @@ def tangent_features(
         raise ValueError("outputs must not be 'blocks', whose features differ: take 'mean'.")
     reader = reader_for(model, layers, check)
     X = reader.prepare(X)
-    seeds, divisor = seeds_for(outputs, reader.n_outputs)
+    functions = functions_for(outputs, reader.n_outputs)
+    seeds = functions.seeds()
     random_state = None if random_state is None else read_count(random_state, "random_state")
     entropy = np.random.SeedSequence(random_state).entropy
-    halves = _halves(reader, X, seeds, size, entropy, read_memory(memory)) / np.sqrt(2.0 * divisor)
+    halves = _halves(reader, X, seeds, size, entropy, read_memory(memory))
+    halves /= np.sqrt(2.0 * functions.divisor)
     return TangentFeatures(np.hstack(list(halves)), _standard_error(halves[:, :PROBED]))
 
 

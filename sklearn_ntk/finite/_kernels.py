@@ -2,6 +2,7 @@
 
 import numbers
 import reprlib
+from typing import NamedTuple
 
 import numpy as np
 
@@ -112,15 +113,16 @@ def empirical_ntk_diagonal(
 @restarted
 def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
     """Kernel (n, m) or (n, m, k, k) of prepared rows; ``Y`` is ``X`` for a symmetric one."""
-    seeds, divisor = seeds_for(outputs, reader.n_outputs)
+    functions = functions_for(outputs, reader.n_outputs)
     signs, budget = signs_for(formula), read_memory(memory)
     is_blocks = isinstance(outputs, str) and outputs == "blocks"
-    r = len(seeds) if is_blocks else 1
+    r = functions.number if is_blocks else 1
     shape = (len(X), r, len(Y), r)
     check_memory(8.0 * np.prod(shape), f"A kernel of shape {shape}", "take fewer rows")
     K = np.zeros(shape)
     is_same, is_symmetric = Y is X, Y is X and signs[0] == signs[1]
-    for rows, columns, left, right in _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
+    problem = reader, X, Y, functions, is_blocks, budget, is_same, is_symmetric
+    for rows, columns, left, right in _tiles(*problem):
         if not is_blocks:
             is_own, left = right is left, [signal.merged() for signal in left]
             right = left if is_own else [signal.merged() for signal in right]
@@ -128,8 +130,8 @@ def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
             K[rows, :, columns] += product(*pair, signs, budget / 8.0)
     if is_symmetric:
         _mirror(K.reshape(len(X) * r, len(Y) * r))
-    if divisor != 1:
-        K /= divisor
+    if functions.divisor != 1:
+        K /= functions.divisor
     return K.swapaxes(1, 2) if is_blocks else K[:, 0, :, 0]
 
 
@@ -140,42 +142,67 @@ def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB", othe
     With the reader ``other`` of the same network with other parameters, that of the kernel between
     the gradients of both.
     """
-    seeds, divisor = seeds_for(outputs, reader.n_outputs, SINGLE)
+    functions = functions_for(outputs, reader.n_outputs, SINGLE)
     signs, budget, found = signs_for(formula), read_memory(memory), np.zeros(len(X))
-    n_sides = 1 if other is None else 2
-    step = max(1, int(0.75 * budget / (n_sides * reader.row_bytes(X, seeds))))
-    for start in range(0, len(X), step):
-        rows = slice(start, start + step)
-        left = [each.merged() for each in reader.signals(X[rows], seeds)[1]]
-        right = left
-        if other is not None:
-            right = [each.merged() for each in other.signals(X[rows], seeds)[1]]
-        for signal, same in zip(left, right, strict=True):
-            found[rows] += diagonal(signal, signs, budget / 8.0, same)[:, 0]
-    return found / divisor
+    fitting, n_sides = _fitting(reader, X, functions, budget), 1 if other is None else 2
+    number = next(r for r in functions.numbers() if r == 1 or fitting(r) >= n_sides)
+    step = max(1, fitting(number) // n_sides)
+    for seeds in functions.parts(number):
+        for start in range(0, len(X), step):
+            rows = slice(start, start + step)
+            left = [each.merged() for each in reader.signals(X[rows], seeds)[1]]
+            right = left
+            if other is not None:
+                right = [each.merged() for each in other.signals(X[rows], seeds)[1]]
+            for signal, same in zip(left, right, strict=True):
+                found[rows] += diagonal(signal, signs, budget / 8.0, same)[:, 0]
+    return found / functions.divisor
 
 
-def _tiles(reader, X, Y, seeds, budget, is_same, is_symmetric):
+def _tiles(reader, X, Y, functions, is_blocks, budget, is_same, is_symmetric):
     """Yield slices of rows and of columns, and the signals of both, that fit into the budget.
 
-    Of a symmetric matrix these are the tiles on and above the diagonal.
+    Of a symmetric matrix these are the tiles on and above the diagonal. Unless ``is_blocks``, they
+    may come several times, each time with some of the functions.
     """
-    fitting = int(0.75 * budget / reader.row_bytes(X, seeds))
-    step = max(1, fitting // 2)
-    if len(X) + (0 if is_same else len(Y)) <= fitting:
-        step = max(len(X), len(Y))
-    elif getattr(reader, "has_noise", False):
+    n, m, fitting = len(X), 0 if is_same else len(Y), _fitting(reader, X, functions, budget)
+
+    def step_of(number):
+        """Rows of a tile for so many functions at a time, none if it does not fit."""
+        return max(n, len(Y)) if n + m <= fitting(number) else fitting(number) // 2
+
+    def cost(number):
+        """Rows that run forwards, and backwards for each function, which takes twice as long."""
+        step, n_functions = step_of(number), functions.number
+        if step == 0:
+            return np.inf
+        n_tiles = -(-n // step)
+        n_rows = n + m if n_tiles == 1 else n + len(Y) * n_tiles * (0.5 if is_symmetric else 1.0)
+        return n_rows * (-(-n_functions // number) + 2 * n_functions)
+
+    number = functions.number if is_blocks else min(reversed(functions.numbers()), key=cost)
+    is_whole = n + m <= fitting(number) and number == functions.number
+    if not is_whole and getattr(reader, "has_noise", False):
         raise ValueError(
             "memory must be enough for all rows at once, as Dropout of a drawn network makes other "
             "noise at each run: increase it, or take fewer rows."
         )
-    for start in range(0, len(X), step):
-        rows = slice(start, start + step)
-        left = reader.signals(X[rows], seeds)[1]
-        for first in range(start if is_symmetric else 0, len(Y), step):
-            columns = slice(first, first + step)
-            is_own = is_same and first == start
-            yield rows, columns, left, left if is_own else reader.signals(Y[columns], seeds)[1]
+    step = max(1, step_of(number))
+    for seeds in functions.parts(number):
+        for start in range(0, n, step):
+            rows = slice(start, start + step)
+            left = reader.signals(X[rows], seeds)[1]
+            for first in range(start if is_symmetric else 0, len(Y), step):
+                columns = slice(first, first + step)
+                is_own = is_same and first == start
+                right = left if is_own else reader.signals(Y[columns], seeds)[1]
+                yield rows, columns, left, right
+
+
+def _fitting(reader, X, functions, budget):
+    """Function of a number of functions: how many rows fit into the budget with their signals."""
+    one, two = (reader.row_bytes(X, functions.seeds(slice(r))) for r in (1, 2))
+    return lambda number: int(0.75 * budget / (one + (number - 1) * (two - one)))
 
 
 def _mirror(K, step=64):
@@ -187,26 +214,60 @@ def _mirror(K, step=64):
         square[:] = np.triu(square) + np.triu(square, 1).T
 
 
-def seeds_for(outputs, k, names=OUTPUTS):
-    """Functions (r, k) of the outputs whose kernels are wanted, and what divides their sum.
+class Functions(NamedTuple):
+    """Functions of k outputs whose kernels are wanted, and what divides the sum of these.
 
-    ``names`` are those that are allowed.
+    ``places`` are the outputs that are such functions; without, it is the sum of all.
     """
+
+    n_outputs: int
+    places: range | None
+    divisor: int = 1
+
+    @property
+    def number(self):
+        """How many there are."""
+        return 1 if self.places is None else len(self.places)
+
+    def seeds(self, part=slice(None)):
+        """Coefficients (r, k) of some of the functions."""
+        if self.places is None:
+            return np.ones((1, self.n_outputs))
+        places = self.places[part]
+        what = f"A function for each of {len(places)} outputs"
+        check_memory(16.0 * len(places) * self.n_outputs, what, "take one output, or 'sum'")
+        found = np.zeros((len(places), self.n_outputs))
+        found[np.arange(len(places)), places] = 1.0
+        return found
+
+    def numbers(self):
+        """How many to take at a time: all, or half of them, and so on."""
+        found = [self.number]
+        while found[-1] > 1:
+            found.append(-(-found[-1] // 2))
+        return found
+
+    def parts(self, number):
+        """Yield `seeds` of so many functions at a time."""
+        for start in range(0, self.number, number):
+            yield self.seeds(slice(start, start + number))
+
+
+def functions_for(outputs, k, names=OUTPUTS):
+    """`Functions` of k outputs for the argument ``outputs``; ``names`` are those allowed."""
     if isinstance(outputs, numbers.Integral) and not isinstance(outputs, bool):
         if not -k <= outputs < k:
             raise ValueError(f"outputs must be a number from 0 to {k - 1}; got {outputs}.")
-        seed = np.zeros((1, k))
-        seed[0, outputs] = 1.0
-        return seed, 1
+        place = int(outputs) % k
+        return Functions(k, range(place, place + 1))
     if not isinstance(outputs, str) or outputs not in names:
         raise ValueError(
             f"outputs must be one of {', '.join(names)} or the number of an output; got "
             f"{reprlib.repr(outputs)}."
         )
     if outputs == "sum":
-        return np.ones((1, k)), 1
-    check_memory(16.0 * k**2, f"A function for each of {k} outputs", "take one output, or 'sum'")
-    return np.eye(k), k if outputs == "mean" else 1
+        return Functions(k, None)
+    return Functions(k, range(k), k if outputs == "mean" else 1)
 
 
 def signs_for(formula):

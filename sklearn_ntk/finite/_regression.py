@@ -4,7 +4,7 @@ import numpy as np
 from scipy import linalg
 
 from .._runtime.check import read_number
-from ._kernels import SINGLE, ntk, seeds_for, signs_for
+from ._kernels import SINGLE, functions_for, ntk, signs_for
 from ._readers import no_solution, read_in_double, targets_and_outputs
 
 
@@ -60,7 +60,7 @@ def empirical_regression(
     """
     alpha, signs = read_number(alpha, "alpha"), signs_for(formula)
     reader, rows, new = read_in_double(model, X, X_new, layers, check)
-    seeds_for(outputs, reader.n_outputs, SINGLE)  # checks them
+    functions_for(outputs, reader.n_outputs, SINGLE)  # checks them
     Y, start = targets_and_outputs(reader, rows, y)
     K, cross = (ntk(reader, each, rows, outputs, formula, memory) for each in (rows, new))
     K[np.diag_indices_from(K)] += alpha * K.trace() / len(K)

@@ -21,7 +21,7 @@ from sklearn_ntk.finite import (
     empirical_ntk_diagonal,
     tangent_features,
 )
-from sklearn_ntk.finite._kernels import seeds_for
+from sklearn_ntk.finite._kernels import functions_for
 
 X = np.random.default_rng(0).standard_normal((12, 5))
 Y = np.random.default_rng(1).standard_normal((12, 3))
@@ -239,9 +239,33 @@ def test_refusals_of_models():
             tangent_features(model, X, random_state=state)
 
 
-def test_many_outputs():
-    """Of one of them there is one function, and of all too many."""
-    seeds, divisor = seeds_for(5, 10**7)
-    assert seeds.shape == (1, 10**7) and seeds[0, 5] == seeds.sum() == divisor == 1.0
+def test_many_functions():
+    """Of one output there is one function, and of all too many to have at once."""
+    seeds = functions_for(5, 10**7).seeds()
+    assert seeds.shape == (1, 10**7) and seeds[0, 5] == seeds.sum() == 1.0
+    all_functions = functions_for("mean", 10**7)
+    assert all_functions.seeds(slice(3, 5))[:, :6].tolist() == [
+        [0, 0, 0, 1, 0, 0],
+        [0] * 4 + [1, 0],
+    ]
     with pytest.raises(MemoryError, match="A function for each of 10000000 outputs needs 1,600"):
-        seeds_for("mean", 10**7)
+        all_functions.seeds()
+
+
+@pytest.mark.parametrize("n_outputs, formula", [(700, "sgd"), (60, "asymmetric_signgd")])
+def test_budget_is_kept_with_many_outputs(n_outputs, formula):
+    """Some functions at a time, as all of them would not fit into it for a single row."""
+    targets = np.random.default_rng(2).standard_normal((12, n_outputs))
+    model = fitted(MLPRegressor, targets, hidden_layer_sizes=(30,))
+    options = {"outputs": "trace", "formula": formula}
+    whole = empirical_ntk(model, X, **options)
+    diagonal = empirical_ntk_diagonal(model, X, **options)
+    budget = 16 * n_outputs**2
+    tracemalloc.start()
+    found = empirical_ntk(model, X, **options, memory=budget)
+    own = empirical_ntk_diagonal(model, X, **options, memory=budget)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.1 * budget
+    assert_allclose(found, whole, rtol=1e-12)
+    assert_allclose(own, diagonal, rtol=1e-12)
