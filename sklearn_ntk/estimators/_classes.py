@@ -19,27 +19,25 @@ from ._places import where_rows_are
 
 
 def read_classes(y, weights, class_weight, name):
-    """Classes, targets (n, k) of `class_targets`, and weights (n,) times those of the classes.
+    """All classes, those with weight, targets (n, k) of these, and weights (n,).
 
-    Classes of weight zero are left out. ``name`` is that of the estimator, for errors.
+    Targets are +-1 with k = 1 for two classes, indicators for more. Weights are multiplied by those
+    of the classes. ``name`` is that of the estimator, for errors.
     """
-    classes = class_targets(y, weights, name)[0]
-    weights = weigh_classes(class_weight, classes, y, weights)
-    return *class_targets(y, weights, name), weights
+    weights = weigh_classes(class_weight, _weighted(y, weights, name), y, weights)
+    known = _weighted(y, weights, name)
+    return np.unique(y), known, indicators(y, known), weights
 
 
-def class_targets(y, weights, name):
-    """Classes, and targets (n, k): +-1 with k = 1 for two classes, indicators for more.
-
-    Labels of rows of weight zero are ignored.
-    """
+def _weighted(y, weights, name):
+    """Classes of the rows of positive weight; raises ValueError if there is only one."""
     classes = np.unique(y[weights > 0])
     if len(classes) < 2:
         raise ValueError(
             f"{name} needs at least two classes; got only one class, {classes.tolist()[0]!r}: add "
             f"rows of another one."
         )
-    return classes, _indicators(y, classes)
+    return classes
 
 
 def given_classes(classes):
@@ -73,10 +71,11 @@ def targets_of(y, weights, classes, class_weight):
             f"y must have labels of the classes {classes.tolist()}; got {others.tolist()[0]!r}: "
             f"give all classes to the first partial_fit."
         )
-    return _indicators(y, classes), weigh_classes(class_weight, known, y, weights)
+    return indicators(y, classes), weigh_classes(class_weight, known, y, weights)
 
 
-def _indicators(y, classes):
+def indicators(y, classes):
+    """Targets (n, k) of labels: +-1 with k = 1 for two classes, indicators for more."""
     targets = (y[:, None] == classes).astype(np.float64)
     return targets[:, 1:] - targets[:, :1] if len(classes) == 2 else targets
 
@@ -134,9 +133,39 @@ class _OfProbabilities:
 
 
 class ScoreClassifier(ClassifierMixin):
-    """Mixin: labels and probabilities from `decision_function`, ``classes_``, ``temperature_``."""
+    """Mixin: labels and probabilities from `decision_function`, ``classes_``, ``temperature_``.
+
+    What is fitted knows the classes that have weight; ``_known`` are their places among
+    ``classes_``, or None for all.
+    """
 
     _metric = staticmethod(accuracy_score)
+    _known = None
+
+    @property
+    def _labels(self):
+        """Labels of the classes that have weight."""
+        return self.classes_ if self._known is None else self.classes_[self._known]
+
+    def _set_classes(self, classes, known):
+        """Set ``classes_``, and which of them have weight."""
+        is_whole = len(known) == len(classes)
+        self.classes_ = classes
+        self._known = None if is_whole else np.searchsorted(classes, known)
+
+    def _of_all(self, values, axis=-1):
+        """Scores of the classes that have weight, or derivatives, and zeros for the other classes.
+
+        ``axis`` is that of the classes; values for two classes are without.
+        """
+        if self._known is None:
+            return values
+        if len(self._known) == 2:
+            values = np.stack([-0.5 * values, 0.5 * values], axis=axis)
+        values = np.moveaxis(values, axis, -1)
+        found = np.zeros((*values.shape[:-1], len(self.classes_)), like=values)
+        found[..., self._known] = values
+        return np.moveaxis(found, -1, axis)
 
     @where_rows_are
     def predict(self, X):
@@ -182,7 +211,7 @@ class ScoreClassifier(ClassifierMixin):
         Returns
         -------
         array of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``.
+            Columns in the order of ``classes_``; zeros for a class whose rows have weight zero.
         """
         return np.exp(self.predict_log_proba(X))
 
@@ -201,7 +230,14 @@ class ScoreClassifier(ClassifierMixin):
             Columns in the order of ``classes_``.
         """
         scores = on_host(self.decision_function(X))
+        if self._known is not None:
+            scores = scores[:, self._known]
         scores = logits(scores[:, None] if scores.ndim == 1 else scores)
         with np.errstate(over="ignore"):  # scores may be huge far from the training rows
             logits_ = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_
-        return log_softmax(np.maximum(logits_, -np.finfo(float).max), axis=1)
+        found = log_softmax(np.maximum(logits_, -np.finfo(float).max), axis=1)
+        if self._known is None:
+            return found
+        of_all = np.full((len(found), len(self.classes_)), -np.inf)
+        of_all[:, self._known] = found
+        return of_all

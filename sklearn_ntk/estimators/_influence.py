@@ -39,8 +39,8 @@ class Influence:
     """Mixin: influence of training rows on predictions of a fitted estimator.
 
     The estimator keeps `Samples` as ``_samples``, has ``_influences(X)``, which yields slices of
-    new rows and influences (m, N, k) there, and ``_differences(values)`` in units of the
-    predictions.
+    new rows and influences (m, N, k) there, ``_differences(values)`` in units of the predictions,
+    and ``_shaped(values)`` in their shape.
     """
 
     @one_notice()
@@ -104,8 +104,7 @@ class Influence:
         found = np.zeros(shape)
         for rows, part in self._influences(X):
             found[rows, samples.kept] = part
-        found = self._differences(found)
-        return found[:, :, 0] if self._has_one_output() else found
+        return self._shaped(self._differences(found))
 
 
 def _of_squares(model, X, Y, weights, ridge, time, *method):
@@ -169,8 +168,8 @@ class RegressorInfluence(Influence):
     def _differences(self, values):
         return self._units.differences(values)
 
-    def _has_one_output(self):
-        return self._is_flat
+    def _shaped(self, found):
+        return found[:, :, 0] if self._is_flat else found
 
 
 class ClassifierInfluence(Influence):
@@ -192,5 +191,5 @@ class ClassifierInfluence(Influence):
     def _differences(self, values):
         return values
 
-    def _has_one_output(self):
-        return len(self.classes_) == 2
+    def _shaped(self, found):
+        return self._of_all(found[:, :, 0] if len(self._labels) == 2 else found)

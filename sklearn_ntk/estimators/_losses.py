@@ -82,9 +82,9 @@ class Loss:
         )
 
     def scores(self, model, X):
-        """Result of ``decision_function``."""
+        """Scores (n,) or (n, k) of the classes that have weight."""
         scores = model._values(X, model.dual_coef_, model.intercept_)
-        return scores[:, 0] if len(model.classes_) == 2 else scores
+        return scores[:, 0] if len(model._labels) == 2 else scores
 
     def coefficients(self, model):
         """Coefficients (n_distinct, k) of the scores as functions of the kernel."""
@@ -95,9 +95,11 @@ class Loss:
         return self.best(model, on_host(model.decision_function(X)))
 
     def best(self, model, scores):
-        """Labels of scores as of ``decision_function``."""
+        """Labels of scores as of ``decision_function``, of the classes that have weight."""
+        if model._known is not None:
+            scores = scores[:, model._known]
         places = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return model.classes_[places]
+        return model._labels[places]
 
 
 class SquaredError(Loss):
@@ -207,17 +209,17 @@ class Hinge(Loss):
         K, means, exponent = standardise(K[np.ix_(group, group)])
         total = np.bincount(inverse.ravel(), rows.weights)
         C = scaled(float(model.C), exponent + rows.unit)
-        svc = fit_svc(K, model.classes_[pair_codes], C, total)
+        svc = fit_svc(K, model._labels[pair_codes], C, total)
         return {"svc_": svc, "_group": group, "_means": means, "_exponent": exponent}
 
     def scores(self, model, X):
         return self._apply(model, model.svc_.decision_function, X)
 
     def coefficients(self, model):
-        if len(model.classes_) > 2:
+        if len(model._labels) > 2:
             raise ValueError(
                 f"Scores of loss='hinge' for more than two classes are counts, without gradients; "
-                f"got {len(model.classes_)} classes: take another loss."
+                f"got {len(model._labels)} classes: take another loss."
             )
         group, svc = model._group, model.svc_
         dual = np.bincount(group[svc.support_], svc.dual_coef_[0], group.max() + 1)

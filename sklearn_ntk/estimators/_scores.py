@@ -28,10 +28,11 @@ class Scores:
         array of shape (n_samples,) or (n_samples, n_classes)
             For two classes one score, positive for the second class. For more, the scores of the
             squared error sum to one; those of the hinge loss are, up to a fraction, the numbers of
-            classes that each wins against, as in `sklearn.svm.SVC`.
+            classes that each wins against, as in `sklearn.svm.SVC`. A class whose rows all have
+            weight zero has the score 0, and is never predicted.
         """
         check_is_fitted(self)
-        return fitted_loss(self).scores(self, X)
+        return self._of_all(fitted_loss(self).scores(self, X))
 
     @one_notice()
     @where_rows_are
@@ -67,7 +68,7 @@ class Scores:
         """
         loss = fitted_loss(self)
         found = stages(self, X, times, "staged_decision_function", partial(loss.training, self))
-        return (stage[:, 0] if stage.shape[1] == 1 else stage for stage in found)
+        return (self._of_all(stage[:, 0] if stage.shape[1] == 1 else stage) for stage in found)
 
     @where_rows_are
     def staged_predict(self, X, times):

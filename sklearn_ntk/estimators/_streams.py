@@ -16,7 +16,7 @@ from ._base import all_or_nothing
 from ._checks import check_weights
 from ._choice import choose, choose_by_squares, kernels_of, tries_columns
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
-from ._classes import given_classes, read_classes, targets_of
+from ._classes import given_classes, indicators, read_classes, targets_of
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._features import project
@@ -197,9 +197,13 @@ class ClassifierStreams:
         X, y, weights = self._read(X, y, sample_weight)
         if classes is None:
             name = type(self).__name__
-            self.classes_, targets, weights = read_classes(y, weights, self.class_weight, name)
+            classes, known, targets, weights = read_classes(y, weights, self.class_weight, name)
+            if self._is_stream:  # later parts may give the others weight
+                known, targets = classes, indicators(y, classes)
+            self._set_classes(classes, known)
         else:
-            self.classes_ = given_classes(classes)
+            classes = given_classes(classes)
+            self._set_classes(classes, classes)
             targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
         for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
             delattr(self, name)
@@ -227,7 +231,7 @@ class ClassifierStreams:
 
     def _check_leaves(self):
         """Raise ValueError for leaves that cannot hold rows of all classes."""
-        least = 2 * len(self.classes_)
+        least = 2 * len(self._labels)
         if self.solver_ == "local" and self.leaf_size < least:
             raise ValueError(
                 f"leaf_size must be at least {least}, two rows for each of the classes; got "

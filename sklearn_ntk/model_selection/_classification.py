@@ -207,16 +207,19 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         if self.scoring in OF_NUMBERS:
             raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
-        self.classes_, Y, weights = read_classes(y, weights, self.class_weight, type(self).__name__)
+        name = type(self).__name__
+        classes, known, Y, weights = read_classes(y, weights, self.class_weight, name)
+        self._set_classes(classes, known)
         settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(weight * outcome.predictions for outcome, weight in members)
         rows, (scores,), Y, weights = outside(scores[None], problem)
         self.temperature_ = fit_temperature(scores, Y, weights)
         self.class_map_ = None
-        if self.combine == "stack" and len(self.classes_) > 2:
+        if self.combine == "stack" and len(known) > 2:
             X = on_host(take(problem.X, rows))
-            self.class_map_ = mix_classes(scores, Y, weights, self.temperature_, X)
+            class_map = mix_classes(scores, Y, weights, self.temperature_, X)
+            self.class_map_ = self._of_all(self._of_all(class_map), axis=0)
         return self
 
     @one_notice()

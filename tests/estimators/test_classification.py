@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.datasets import make_blobs, make_moons
+from sklearn.ensemble import VotingClassifier
 from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 
@@ -61,13 +62,51 @@ def test_bad_labels_are_named(y, message):
         NTKClassifier("ntk").fit(data()[0], y)
 
 
-def test_class_without_weight_vanishes():
+@pytest.mark.parametrize("n_classes", [3, 4])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NTKClassifier("ntk"),
+        lambda: NTKClassifier("ntk", loss="log_loss", alpha=0.1),
+        lambda: NTKClassifier("ntk", loss="hinge"),
+        lambda: NTKClassifierCV({"depth": [1, 2]}),
+    ],
+)
+def test_classes_without_weight_are_there_and_never_predicted(make, n_classes):
     X, y = data()
-    weights = np.where(y == 1, 0.0, 1.5)
-    model = NTKClassifier("ntk").fit(X, y, sample_weight=weights)
-    only = NTKClassifier("ntk").fit(X[y != 1], y[y != 1], sample_weight=weights[y != 1])
-    assert_array_equal(model.classes_, [0, 2])
-    assert_allclose(model.predict_proba(X), only.predict_proba(X), rtol=1e-10)
+    y[:8] = n_classes - 1
+    weights, kept, known = np.where(y == 1, 0.0, 1.5), y != 1, np.delete(np.arange(n_classes), 1)
+    model = make().fit(X, y, sample_weight=weights)
+    only = make().fit(X[kept], y[kept], sample_weight=weights[kept])
+    assert_array_equal(model.classes_, np.arange(n_classes))
+    assert_array_equal(model.predict(X), only.predict(X))
+    scores, few = model.decision_function(X), only.decision_function(X)
+    if n_classes == 3:
+        few = np.column_stack([-0.5 * few, 0.5 * few])
+    assert_allclose(scores[:, known], few, rtol=1e-9, atol=1e-12)
+    assert not scores[:, 1].any()
+    if hasattr(model, "predict_proba"):
+        assert_allclose(model.predict_proba(X)[:, known], only.predict_proba(X), rtol=1e-8)
+        assert np.all(model.predict_log_proba(X)[:, 1] == -np.inf)
+        assert np.isfinite(log_loss(y, model.predict_proba(X), sample_weight=weights))
+        assert model.influence(X[:2]).shape == (2, len(X), n_classes)
+        gradients = model.predict_gradient(X[:2])
+        assert gradients.shape == (2, n_classes, X.shape[1]) and not gradients[:, 1].any()
+
+
+def test_classes_without_weight_in_a_vote():
+    X, y = data()
+    weights = np.where(y == 0, 0.0, 1.0)
+    vote = VotingClassifier([("a", NTKClassifier("ntk")), ("b", NTKClassifier())], voting="soft")
+    assert vote.fit(X, y, sample_weight=weights).score(X, y, sample_weight=weights) > 0.9
+    model = NTKClassifier("ntk", class_weight={0: 0.0, 1: 1.0, 2: 1.0}).fit(X, y)
+    assert_array_equal(model.classes_, [0, 1, 2])
+    for labels in model.staged_predict(X, [1.0, np.inf]):
+        assert not np.any(labels == 0)
+
+
+def test_one_class_with_weight():
+    X, y = data()
     with pytest.raises(ValueError, match=r"only one class, .*2"):
         NTKClassifier("ntk").fit(X, y, sample_weight=(y == 2) * 1.0)
 
