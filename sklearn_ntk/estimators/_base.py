@@ -67,7 +67,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     _choices: ClassVar[dict] = {"kernel": ("ntk", "nngp"), "activation": ("relu", "gelu")}
     """What "auto" chooses among: networks with kinks, and smooth ones."""
 
-    _mode = "full"
+    _modes = "full", "diagonal"
     """How features are learned by default."""
 
     _learns_more = True

@@ -1,62 +1,25 @@
 """Choice of a kernel, and of features learned on it, by leaving out one observation."""
 
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
 from .._runtime.memory import check_memory
 from ..activations import as_activation
-from ..gram import KernelOperator
 from ..solvers import Ridge
-from ..solvers._solution import error_for, relative_error, varied
+from ..solvers._solution import relative_error
+from ._candidates import LEARNERS, MOST_ROWS, Problem, best_of, least
 from ._checks import is_auto, mixes_columns
-from ._features import LEARNING_COPIES, learn, project
+from ._features import LEARNING_COPIES, project
 from ._features_of_many import can_learn_more, learn_from_more
-from ._places import take
-
-MOST_ROWS = 1500
-"""Rows by which a choice is made, at most: of more it takes random ones."""
 
 MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""
 
-OPTIMISM = {"diagonal": 1.1, "full": 1.25}
-"""By how much errors of leaving out are multiplied where features were learned on those rows, too.
-
-On sets of a few hundred rows errors with "full" turned out too small by up to a fifth.
-"""
-
 MOST_BY_COLUMN = 5000, 100
 """Rows and columns up to which a network whose first layer has neurons of one column is tried by
 default: its kernel takes about as many times longer as there are columns."""
-
-TRIAL = 15_000_000
-"""Entries of a Gram matrix times columns beyond which half as many, 500 rows of 30 columns, say
-first whether such a network may be better than the best dense one; if so, all rows decide."""
-
-RELUCTANCE = 1.06
-"""By how much errors of such a network are multiplied: others are faster, and learn features of
-many rows."""
-
-LEARNERS = 2
-"""Features are learned on that many of the best kernels; on more of them, no better ones come."""
-
-
-class Candidate(NamedTuple):
-    """A kernel on rows times a matrix of learned features (d, d), or on the rows if it is None.
-
-    ``fit`` is what a method has returned for it, `Path` first, ``error`` the mean squared error of
-    leaving out one observation in units of the variance of the targets, and ``factor`` what that
-    counts: the `OPTIMISM` of learned features, or the `RELUCTANCE` to take columns one by one.
-    """
-
-    kernel: object
-    features: np.ndarray | None
-    fit: tuple
-    error: float
-    factor: float
 
 
 def leaves_network(model):
@@ -118,20 +81,21 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     tuple
         What the second one returns for the choice.
     """
-    mode = mode_of(model, kernels[0], model.n_features_in_)
+    modes = modes_of(model, kernels[0], model.n_features_in_)
     X = vars(model).get("X_fit_")  # a precomputed kernel has none
     by_column = X is not None and tries_columns(model, *X.shape)
     exact, whole = fits
     model.kernels_ = kernels
-    if len(kernels) == 1 and mode is None and not by_column:
+    if len(kernels) == 1 and not modes and not by_column:
         found = whole(operator, Y, weights, error=error)
         model.kernel_errors_ = np.array([error(found[0].solution, Y, weights)])
         return found
     rows = X, Y, weights
-    best, tried = best_of(exact, kernels, *rows, mode, model.n_feature_steps, by_column, error)
+    options = modes, model.n_feature_steps, by_column, model.training_time is None
+    best, tried = best_of(Problem(exact, *rows, error), kernels, *options)
     model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
     model.kernel_errors_ = np.array(errors)
-    model.kernel_, features, model._judges = _of_more_rows(model, best, tried, mode, *rows)
+    model.kernel_, features, model._judges = _of_more_rows(model, best, tried, modes, *rows)
     if features is not None:
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
@@ -139,17 +103,17 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error)
 
 
-def mode_of(model, kernel, d):
-    """How an estimator learns features of d columns on a kernel: "diagonal", "full" or None.
+def modes_of(model, kernel, d):
+    """Ways in which an estimator learns features of d columns on a kernel, "diagonal" and "full".
 
     Raises ValueError or MemoryError if it cannot learn those that it is asked for.
     """
     features = model.features
     if features is None or not isinstance(features, str):
-        return None
+        return ()
     if features == "auto":
         is_learned = leaves_network(model) and mixes_columns(kernel) and d <= MOST_COLUMNS
-        return model._mode if is_learned and not as_activation(kernel.activation).jumps else None
+        return model._modes if is_learned and not as_activation(kernel.activation).jumps else ()
     if not hasattr(kernel, "gradient_x"):
         raise ValueError(
             f"features={features!r} needs the kernel of a network on rows; got kernel="
@@ -170,105 +134,38 @@ def mode_of(model, kernel, d):
         f"Learning features of {d} columns",
         "select columns, or leave features at None",
     )
-    return features
+    return (features,)
 
 
 def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=relative_error):
-    """The kernel and the features (d, d) or None of the least squared error, and the judges.
+    """The kernel and the features (d, d) or None of the least squared error, and what judges.
 
     What `choose` does for estimators of any loss, by ridge regression. ``X`` (n, d) are distinct
     rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` and
-    ``error`` are as for `best_of`. Judges are the rows that have not taught features, or None, as
-    of `learn_from_more`.
+    ``error`` are as for `best_of` and its `Problem`. Last come the rows that have not taught
+    features, or None, as of `learn_from_more`, and `Candidate.blind`.
     """
-    mode = None if X is None else mode_of(model, kernels[0], X.shape[1])
-    if mode is None and not by_column:
-        return kernels[0], None, None
+    modes = () if X is None else modes_of(model, kernels[0], X.shape[1])
+    if not modes and not by_column:
+        return kernels[0], None, None, ()
     rows, is_only = (X, Y, weights), len(kernels) == 1 and not by_column
     if is_only and can_learn_more(model, kernels[0], len(X)):
-        return kernels[0], *learn_from_more(model, kernels[0], mode, *rows)
+        return kernels[0], *learn_from_more(model, kernels[0], modes[0], *rows), ()
 
-    def fit(*problem, error):
-        return (Ridge(error=error).fit(*problem),)
+    def fit(*problem, error, blind=()):
+        return (Ridge(error=error).fit(*problem, blind=blind),)
 
-    best, tried = best_of(fit, kernels, *rows, mode, model.n_feature_steps, by_column, error)
-    return _of_more_rows(model, best, tried, mode, *rows)
+    options = modes, model.n_feature_steps, by_column, model.training_time is None
+    best, tried = best_of(Problem(fit, *rows, error), kernels, *options)
+    return *_of_more_rows(model, best, tried, modes, *rows), best.blind
 
 
-def _of_more_rows(model, best, tried, mode, X, Y, weights):
+def _of_more_rows(model, best, tried, modes, X, Y, weights):
     """The kernel, the features and the judges of the best `Candidate`, by more rows if it learns.
 
     The kernel is the best one of those ``tried`` without features if these learn none.
     """
-    if mode is None or not can_learn_more(model, best.kernel, len(Y)):
+    if not modes or not can_learn_more(model, best.kernel, len(Y)):
         return best.kernel, best.features, None
-    features, judges = learn_from_more(model, best.kernel, mode, X, Y, weights)
-    return (_least(tried) if features is None else best).kernel, features, judges
-
-
-def best_of(fit, kernels, X, Y, weights, mode, n_steps, by_column, error=relative_error):
-    """The best `Candidate`, and the list of those without learned features.
-
-    Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
-    `MOST_ROWS` of the rows choose.
-
-    Parameters
-    ----------
-    fit : callable
-        ``fit(operator, Y, weights, error=)`` returns a tuple, `Path` first.
-    kernels : list of Kernel
-    X : array of shape (n, d)
-        Distinct rows.
-    Y, weights : arrays of shape (n, k) and (n,)
-    mode : {"diagonal", "full", None}
-    n_steps : int
-        How often features are learned.
-    by_column : bool
-        Whether to try the network of the best kernel with a layer that takes columns one by one.
-    error : callable
-        What chooses, as for `Ridge`.
-    """
-    rows = _drawn(Y, MOST_ROWS)
-    X, Y, weights = take(X, rows), Y[rows], weights[rows]
-    everyone, error = np.arange(len(Y)), error_for(error, rows)
-
-    def candidate(kernel, features=None, factor=1.0, rows=everyone):
-        problem = Y[rows], weights[rows]
-        operator = KernelOperator(kernel, project(take(X, rows), features))
-        own = error if rows is everyone else error_for(error, rows)
-        found = fit(operator, *problem, error=own)
-        return Candidate(kernel, features, found, own(found[0].solution, *problem), factor)
-
-    tried = [candidate(kernel) for kernel in kernels]
-    ranked, learned = sorted(tried, key=lambda one: one.error), []
-    if by_column:
-        dense = _least(tried).kernel
-        other, (n, d) = clone(dense).set_params(column_layers=1), X.shape
-        may_be_better = n * n * d <= TRIAL
-        if not may_be_better:
-            few = _drawn(Y, int(np.sqrt(0.5 * TRIAL / d)))
-            may_be_better = candidate(other, rows=few).error < candidate(dense, rows=few).error
-        if may_be_better:
-            tried.append(candidate(other, factor=RELUCTANCE))
-    for learner in ranked[:LEARNERS] if mode else ():
-        kernel, features, found = learner[:3]
-        for _ in range(n_steps):
-            features = learn(kernel, X, features, Y, weights, found[0].solution.dual, mode)
-            if features is None:
-                break
-            learned.append(candidate(kernel, features, OPTIMISM[mode]))
-            found = learned[-1].fit
-    return _least(tried + learned), tried
-
-
-def _drawn(Y, most):
-    """Increasing indices of that many random rows, on which the targets vary."""
-    order = np.random.default_rng(0).permutation(len(Y))
-    return np.sort(varied(*np.split(order, [most]), Y))
-
-
-def _least(candidates):
-    """The candidate of the least error as it counts, the first of those that differ by rounding."""
-    errors = [candidate.factor * candidate.error for candidate in candidates]
-    most = (1.0 + 1e-9) * min(errors)
-    return next(each for each, error in zip(candidates, errors, strict=True) if error <= most)
+    features, judges = learn_from_more(model, best.kernel, modes[0], X, Y, weights)
+    return (least(tried) if features is None else best).kernel, features, judges

@@ -215,7 +215,7 @@ class NTKClassifier(
     }
 
     _choices: ClassVar[dict] = {"kernel": ("ntk",), "activation": ("relu",)}
-    _mode = "diagonal"
+    _modes = ("diagonal",)
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ class ClassRows(NamedTuple):
 
     ``operator`` is the Gram matrix of the distinct rows, ``group`` (n,) the index of each row among
     them, ``targets`` (n, k) those of `solvers._scoring`, and ``weights`` (n,) are divided by
-    ``2**unit``.
+    ``2**unit``. ``blind`` is as for `Ridge.fit`.
     """
 
     operator: GramOperator
@@ -37,6 +37,7 @@ class ClassRows(NamedTuple):
     weights: np.ndarray
     group: np.ndarray
     unit: int
+    blind: list | tuple = ()
 
     def merged(self):
         """The distinct rows, as `merge` returns them."""
@@ -113,7 +114,7 @@ class SquaredError(Loss):
     def fit(self, model, rows):
         Y, weights, _, repeats = rows.merged()
         whole = rows.operator, Y, weights, rows.unit, error_of(repeats)
-        path, ridge, attributes = fit_whole(model, *whole)
+        path, ridge, attributes = fit_whole(model, *whole, rows.blind)
         problem = Y, weights, ridge, model.learning_rate, method_of(model)
         path = path._replace(solution=path.solution.among(model._judges))
         return fitted_scores(path, attributes, Y, weights, repeats) | {"_problem": problem}

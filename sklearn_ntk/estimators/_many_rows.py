@@ -20,14 +20,14 @@ from ._equal_rows import distinct
 from ._squares import fit_squares, fitted_ridges, given_alpha
 
 
-def fit_whole(model, operator, Y, weights, unit, error=relative_error):
+def fit_whole(model, operator, Y, weights, unit, error=relative_error, blind=()):
     """As `fit_squares`, to all rows, by the solver in ``solver_``.
 
     Sets ``n_iter_`` and the like, and what predictions need of the solver; the rows of the model
     become the centres if there are any.
     """
     if model.solver_ == "cholesky":
-        return fit_squares(model, operator, Y, weights, unit, error)
+        return fit_squares(model, operator, Y, weights, unit, error, blind)
     alpha = given_alpha(model.alpha, unit)
     solver = make_solver(model, alpha, error)
     operator, more = _quiet(operator), {}

@@ -25,15 +25,15 @@ def given_alpha(alpha, unit):
     return None if alpha == "auto" else min(scaled(float(alpha), -unit), LARGEST_RIDGE)
 
 
-def fit_squares(model, operator, Y, weights, unit, error=relative_error):
+def fit_squares(model, operator, Y, weights, unit, error=relative_error, blind=()):
     """Fit ridge regression or training that stops: its `Path`, the ridge, and fitted attributes.
 
     ``unit`` is the exponent of the power of two by which weights were divided, and ``error`` is
-    what chooses.
+    what chooses. ``blind`` is as for `Ridge.fit`; training that stops does not use it.
     """
     alpha = given_alpha(model.alpha, unit)
     if model.training_time is None:
-        path = Ridge(alpha, error).fit(operator, Y, weights, judges=model._judges)
+        path = Ridge(alpha, error).fit(operator, Y, weights, judges=model._judges, blind=blind)
         return path, path.value, fitted_ridges(model, path, alpha, unit)
     ridge = 0.0 if alpha is None else alpha
     candidates = None if model.training_time == "auto" else model.training_time

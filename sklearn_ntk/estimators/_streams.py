@@ -103,7 +103,10 @@ class RegressorStreams:
         self._observations = None
         if self.solver_ == "cholesky":
             pairs = pairs_of(self._samples.targets, self._samples.weights, group)
-            self._observations = observe(pairs, Y, weights, found[1], found[0].solution)
+            solution = found[0].solution  # with the coefficients of folds where these judge
+            dual = solution.residuals * solution.precision[:, None]
+            seen = solution._replace(dual=dual)
+            self._observations = observe(pairs, Y, weights, found[1], seen)
         return self
 
     def _finish(self, found, Y, weights):
@@ -219,12 +222,14 @@ class ClassifierStreams:
         Y, weights, _, repeats = rows.merged()
         by_column = X is not None and tries_columns(self, *X.shape)
         problem = X, Y, weights, by_column, error_of(repeats)
-        kernel, features, self._judges = choose_by_squares(self, [self.kernel_], *problem)
+        found = choose_by_squares(self, [self.kernel_], *problem)
+        kernel, features, self._judges, blind = found
         if kernel is not self.kernel_ or features is not None:
             self.kernel_ = kernel
             if features is not None:
                 self.features_, self.X_fit_ = features, project(X, features)
-            rows = rows._replace(operator=self._operator(kernel, self.X_fit_))
+            operator = self._operator(kernel, self.X_fit_)
+            rows = rows._replace(operator=operator, blind=blind)
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes), _loss=self.loss)
         return self

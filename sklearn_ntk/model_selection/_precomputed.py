@@ -5,7 +5,7 @@ from sklearn.base import clone
 
 from .._runtime.check import read_rows
 from ..estimators._base import NetworkEstimator, squashed
-from ..estimators._choice import kernels_of, mode_of, tries_columns
+from ..estimators._choice import kernels_of, modes_of, tries_columns
 from ..estimators._equal_rows import distinct
 from ..estimators._features import given_features, project
 
@@ -56,7 +56,7 @@ def precomputed(estimator, X):
             f"precomputed takes an estimator with one kernel; got {estimator!r}, which chooses "
             f"among several: {remedy}."
         )
-    if mode_of(estimator, kernel, X.shape[1]) is not None:
+    if modes_of(estimator, kernel, X.shape[1]):
         raise ValueError(
             f"precomputed takes an estimator that learns no features; got {estimator!r}: set "
             f"features=None."

@@ -78,7 +78,7 @@ class Ridge(NamedTuple):
     error: Callable = relative_error
     is_smooth: bool = True
 
-    def fit(self, operator, Y, weights=None, like=None, judges=None):
+    def fit(self, operator, Y, weights=None, like=None, judges=None, blind=()):
         """Fit for the given ridge, or for the best one.
 
         Parameters
@@ -96,6 +96,9 @@ class Ridge(NamedTuple):
         judges : array of shape (m,), optional
             Indices of the rows whose leave-one-out residuals choose among ridges, where others,
             that the kernel was learned from, know too much. All rows by default.
+        blind : list of pairs (array of shape (n, n) or GramOperator, array of shape (m,))
+            Kernels that were learned without the rows of these indices: leave-one-out residuals of
+            these rows, and what goes with them, are those of the fit with this kernel.
 
         Returns
         -------
@@ -104,12 +107,15 @@ class Ridge(NamedTuple):
         operator, Y, weights = read_problem(operator, Y, weights)
         judges, is_smooth = read_judges(judges, len(Y)), read_flag(self.is_smooth, "is_smooth")
         K, root = operator.dense(), np.sqrt(weights)
+        others = [_Blind(read_problem(each, Y, None)[0], root, rows) for each, rows in blind]
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")
             solution = _solve(cholesky(shift(scale(K, root), ridge)), Y, root, ridge)
+            for other in others:
+                solution = other.judge(solution, cholesky(other.shifted(ridge)), Y, ridge)
             return Path(np.array([ridge]), np.empty(0), 0, solution)
         ridges = self._values(K, weights)
-        trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges)
+        trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges, others)
         if is_searched(len(K), len(ridges), is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
@@ -170,11 +176,12 @@ def is_searched(n, n_ridges, is_smooth):
 class _Trials:
     """Errors and solutions of the ridges tried so far, dictionaries by the index of the ridge.
 
-    ``K`` is ``W^1/2 K W^1/2``, ``root`` is ``sqrt(w)``, and errors are those of the ``judges``.
+    ``K`` is ``W^1/2 K W^1/2``, ``root`` is ``sqrt(w)``, errors are those of the ``judges``, and
+    ``blind`` is a list of `_Blind`.
     """
 
-    def __init__(self, K, Y, root, ridges, error, judges=None):
-        self._K, self._Y, self._root, self._judges = K, Y, root, judges
+    def __init__(self, K, Y, root, ridges, error, judges=None, blind=()):
+        self._K, self._Y, self._root, self._judges, self._blind = K, Y, root, judges, blind
         self._ridges, self._error = ridges, error
         self.errors, self.solutions = {}, {}
 
@@ -232,11 +239,46 @@ class _Trials:
     def _add(self, place, factor):
         """Record error and solution of a ridge; inf and None without a factorisation."""
         self.errors[place], self.solutions[place] = np.inf, None
+        ridge = self._ridges[place]
         if factor is not None:
-            problem = self._Y, self._root, self._ridges[place]
-            solution = self.solutions[place] = _solve(factor, *problem)
+            solution = _solve(factor, self._Y, self._root, ridge)
+            for other in self._blind:
+                solution = other.judge(solution, other.factor(ridge), self._Y, ridge)
+                if solution is None:
+                    return
+            self.solutions[place] = solution
             judged = solution.among(self._judges)
             self.errors[place] = self._error(judged, self._Y, self._root**2)
+
+
+class _Blind:
+    """A Gram matrix by which some of the ``rows`` are judged, those of an ``operator``."""
+
+    def __init__(self, operator, root, rows):
+        self._K, self._root, self._rows = scale(operator.dense(), root), root, rows
+        self._spectrum = None
+
+    def shifted(self, ridge):
+        """The matrix ``W^1/2 K W^1/2 + ridge I``."""
+        return shift(self._K.copy(), ridge)
+
+    def factor(self, ridge):
+        """A factorisation of it, None if it is not positive definite."""
+        if len(self._K) > SPECTRAL_LIMIT:
+            return try_cholesky(self.shifted(ridge))
+        self._spectrum = self._spectrum or Spectrum(self._K)
+        return self._spectrum.shifted(ridge)
+
+    def judge(self, solution, factor, Y, ridge):
+        """A solution with what belongs to the rows from this one, or None without a factor."""
+        if factor is None:
+            return None
+        own = _solve(factor, Y, self._root, ridge)
+        found = {}
+        for name in ("residuals", "precision", "training_residuals", "leverages"):
+            found[name] = getattr(solution, name).copy()
+            found[name][self._rows] = getattr(own, name)[self._rows]
+        return solution._replace(**found)
 
 
 def _factorisations(K, ridges):
