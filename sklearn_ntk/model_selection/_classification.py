@@ -30,8 +30,10 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     param_grid : dict, or list of dicts, optional
         Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
         ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKClassifier`, as
-        for `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with
-        fewer hidden layers than these numbers, and those that are the same, are left out.
+        for `sklearn.model_selection.GridSearchCV`; the default is in the notes. What it does not
+        name is ``kernel="ntk"``, ``activation="relu"``, ``column_layers=0``, and the default of
+        `NTKClassifier` otherwise. Perceptrons with fewer hidden layers than ``n_frozen`` or
+        ``column_layers``, and those that are the same, are left out.
     alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
         of each Gram matrix; None tries only ``training_times``.
@@ -81,7 +83,11 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
         A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
     best_index_, best_params_, best_score_ : int, dict and float
-        The line with the largest score, its parameters and its score.
+        The line with the largest score, its parameters and its score. Perceptrons have their
+        ``kernel``, ``activation`` and ``column_layers`` there in any case, so that
+        ``NTKClassifier(**best_params_, squash=squash, features=features_)`` is the best
+        network, with the same ``class_weight``; one that takes no learned features (see the notes)
+        has ``features=None``.
     estimators_ : list of `NTKClassifier`
         What predicts, fitted to all rows.
     features_ : array of shape (n_features, m) or None

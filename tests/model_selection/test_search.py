@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from searches import GRID, both, classes, data_of, numbers
 from sklearn.model_selection import KFold
 
-from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators import _choice_of_solver
 from sklearn_ntk.model_selection import _search
 from sklearn_ntk.solvers import _ridge as solvers
@@ -31,6 +32,28 @@ def test_choice_is_the_best_line(cls):
     alone = search._base(**search.best_params_).fit(X, y)
     assert_allclose(search.predict(X), alone.predict(X))
     assert_allclose(model.dual_coef_, alone.dual_coef_)
+
+
+@both
+@pytest.mark.parametrize(
+    "grid, names",
+    [
+        ({"depth": [1, 2]}, ["kernel", "activation", "column_layers"]),
+        ({"depth": [2], "column_layers": [1]}, ["kernel", "activation"]),
+        ({"architecture": [resmlp(1)]}, []),
+        ({"kernel": [NNGPKernel(1)]}, []),
+    ],
+    ids=["dense", "by column", "architecture", "object"],
+)
+def test_the_best_line_is_the_best_network(cls, grid, names):
+    """Nothing is left to the choice of an estimator of one network that has these parameters."""
+    X, y = data_of(cls)
+    search = cls(grid, combine=None, squash=3.0, features=np.diag(1.0 + np.arange(X.shape[1])))
+    best = search.fit(X, y).best_params_
+    assert best.keys() == {*grid, *names, "alpha"}
+    assert {f"param_{name}" for name in best} <= search.cv_results_.keys()
+    alone = search._base(**best, squash=3.0, features=search.features_).fit(X, y)
+    assert_allclose(search.predict(X), alone.predict(X))
 
 
 @both
