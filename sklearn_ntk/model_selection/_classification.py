@@ -65,7 +65,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         taken only if they lower the mean squared leave-one-out error by a fifth, or, with
         "diagonal", by about a tenth.
     class_weight : dict or "balanced", optional
-        Weights of the classes, as in `NTKClassifier`.
+        Weights of the classes, in fits and in scores, as in `NTKClassifier`. With "balanced", which
+        is over all rows, the accuracy is the balanced accuracy.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.

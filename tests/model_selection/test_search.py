@@ -6,6 +6,7 @@ from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from searches import GRID, both, classes, data_of, numbers
 from sklearn.model_selection import KFold
+from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressorCV
 from sklearn_ntk.architectures import resmlp
@@ -196,6 +197,20 @@ def test_class_weight():
     alone = NTKClassifier("ntk", depth=1, alpha=0.1, class_weight="balanced").fit(X, y)
     assert_allclose(balanced.decision_function(X), alone.decision_function(X))
     assert search.best_score_ != balanced.best_score_
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+def test_scores_have_the_weights_of_classes(cv):
+    """Those of all rows, whatever the folds."""
+    X, y = classes()
+    X, options = X[:, 1:3], {"alphas": [0.1], "cv": cv, "scoring": "accuracy"}
+    search = NTKClassifierCV({"depth": [1]}, class_weight="balanced", **options).fit(X, y)
+    weights = compute_sample_weight("balanced", y)
+    weighted, plain = (
+        NTKClassifierCV({"depth": [1]}, **options).fit(X, y, w) for w in (weights, None)
+    )
+    assert_allclose(search.best_score_, weighted.best_score_)
+    assert abs(search.best_score_ - plain.best_score_) > 1e-3
 
 
 def test_scores_of_the_other_kind():
