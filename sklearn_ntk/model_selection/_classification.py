@@ -209,13 +209,14 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         -------
         self
         """
+        data = X, y, groups
         X, y = read_data(self, X, y)
         check_classification_targets(y)
         if self.scoring in OF_NUMBERS:
             raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
         self.classes_, Y, weights = read_classes(y, weights, self.class_weight, type(self).__name__)
-        settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
+        settings, outcomes, problem = self._choose(X, Y, weights, data)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(weight * outcome.predictions for outcome, weight in members)
         rows, (scores,), Y, weights = outside(scores[None], problem)

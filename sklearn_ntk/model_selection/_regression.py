@@ -180,6 +180,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         -------
         self
         """
+        data = X, y, groups
         X, y = read_data(self, X, y, multi_output=True, y_numeric=True)
         if self.scoring in OF_CLASSES:
             raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
@@ -187,7 +188,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
         Y, units = standardise(Y, weights, is_common=True)
         exponent = int(units.exponents[0])
-        settings, outcomes, problem = self._choose(X, y, Y, weights, groups, exponent)
+        settings, outcomes, problem = self._choose(X, Y, weights, data, exponent)
         self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         return self
 

@@ -88,11 +88,12 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     # --- The choice -------------------------------------------------------------------------------
 
-    def _choose(self, X, y, Y, weights, groups, exponent=0):
+    def _choose(self, X, Y, weights, data, exponent=0):
         """Score all candidates and set ``cv_results_`` and the ``best_...`` attributes.
 
-        Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
-        their `Outcome`, and the `SelectionProblem`.
+        Targets ``Y`` (n, k) are divided by ``2**exponent``, and ``data`` are X, y and groups as
+        ``fit`` was given them, for a splitter. Returns the settings of the candidates, their
+        `Outcome`, and the `SelectionProblem`.
         """
         weights, unit = normalise(weights)
         kept = np.flatnonzero(weights)
@@ -105,7 +106,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         kinds = {self._asked(is_on_columns, settings) for _, settings in candidates}
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
         first, group = _distinct(rows, columns, given, kinds)
-        folds, repeats = folds_of(self, X, y, kept, groups), None
+        folds, repeats = folds_of(self, len(X), kept, *data), None
         if folds is None:
             Y, weights, _, repeats = merge(Y[kept], own_weights, group)
             X = take(rows, first)

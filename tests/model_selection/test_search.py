@@ -173,6 +173,38 @@ def test_folds_of_other_rows(test):
         NTKRegressorCV({"depth": [1]}, cv=[(np.arange(20), np.array(test))]).fit(X, y)
 
 
+class ByFrame:
+    """Splitter that finds its folds in a column of X, and by the name of y."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+    def split(self, X, y, groups=None):
+        assert y.name == "target"
+        for year in (1.0, 2.0):
+            yield np.flatnonzero(X["year"] != year), np.flatnonzero(X["year"] == year)
+
+
+@both
+def test_splitters_see_the_data_as_they_are(cls):
+    X, y = data_of(cls)
+    years = 1.0 + np.arange(len(y)) % 2
+    frame = pd.DataFrame(X).rename(columns=str).assign(year=years)
+    search = cls({"depth": [1]}, alphas=[0.1], cv=ByFrame())
+    found = search.fit(frame, pd.Series(y, name="target")).best_score_
+    folds = [(np.flatnonzero(years != year), np.flatnonzero(years == year)) for year in (1, 2)]
+    assert found == search.set_params(cv=folds).fit(frame, y).best_score_
+
+
+def test_errors_of_splitters_are_theirs():
+    class Broken(ByFrame):
+        def split(self, X, y, groups=None):
+            raise IndexError("of the splitter")
+
+    with pytest.raises(IndexError, match="of the splitter"):
+        NTKRegressorCV({"depth": [1]}, cv=Broken()).fit(*numbers())
+
+
 def test_columns_of_a_frame_must_be_those_of_the_fit():
     X, y = numbers()
     frame = pd.DataFrame(X, columns=list("abcdefghij"))
