@@ -242,8 +242,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Notes
         -----
         Exact for a model whose choice stays: the networks of ``estimators_``, their ridges or
-        times, the features, ``weights_`` and what a stack does to classes are those of the fit, and
-        do not learn that the row has gone.
+        times, the features, the means and standard deviations of columns by which ``squash`` moves
+        rows, the weights of classes, ``weights_`` and what a stack does to classes are those of the
+        fit, and do not learn that the row has gone.
         """
         return self._mean("influence", X)
 
