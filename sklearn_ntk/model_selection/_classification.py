@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._compat import StrOptions, _fit_context
@@ -216,7 +217,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
         self.classes_, Y, weights = read_classes(y, weights, self.class_weight, type(self).__name__)
-        settings, outcomes, problem = self._choose(X, Y, weights, data)
+        exponents = np.zeros(Y.shape[1], dtype=int)
+        settings, outcomes, problem = self._choose(X, Y, weights, data, exponents)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(weight * outcome.predictions for outcome, weight in members)
         rows, (scores,), Y, weights = outside(scores[None], problem)

@@ -20,7 +20,7 @@ from ..estimators._places import (
 from ..estimators._predictions import check_finite, read_draws, read_flags
 from ..estimators._regression import NTKRegressor
 from ..solvers._scoring import OF_CLASSES
-from ..solvers._units import standardise
+from ..solvers._units import in_common_units, standardise
 from ._search import NetworkCV
 
 BOTH = ["ntk", "nngp"]
@@ -186,9 +186,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
             raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        Y, units = standardise(Y, weights, is_common=True)
-        exponent = int(units.exponents[0])
-        settings, outcomes, problem = self._choose(X, Y, weights, data, exponent)
+        Y, exponents = in_common_units(*standardise(Y, weights))
+        settings, outcomes, problem = self._choose(X, Y, weights, data, exponents)
         self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         return self
 

@@ -88,10 +88,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     # --- The choice -------------------------------------------------------------------------------
 
-    def _choose(self, X, Y, weights, data, exponent=0):
+    def _choose(self, X, Y, weights, data, exponents):
         """Score all candidates and set ``cv_results_`` and the ``best_...`` attributes.
 
-        Targets ``Y`` (n, k) are divided by ``2**exponent``, and ``data`` are X, y and groups as
+        Targets ``Y`` (n, k) are divided by ``2**exponents``, and ``data`` are X, y and groups as
         ``fit`` was given them, for a splitter. Returns the settings of the candidates, their
         `Outcome`, and the `SelectionProblem`.
         """
@@ -125,7 +125,7 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         )
         learned = self._learn(learns, X, columns, Y, weights, group, repeats)
         self.features_ = given if learned is None else learned
-        ends = {"exponent": exponent, "unit": unit, "columns": columns}
+        ends = {"exponents": exponents, "unit": unit, "columns": columns}
         ends |= {"features": self.features_, "features_of_all": given is not None}
         ends["repeats"] = repeats
         problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
@@ -182,8 +182,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         results = {"params": params}
         for name in dict.fromkeys(name for point in params for name in point):
             results[f"param_{name}"] = column(name, params)
-        n_outputs = len(outputs_that_vary(problem.Y, problem.weights))
-        units = (problem.exponent, problem.n_distinct, n_outputs)
+        varies = outputs_that_vary(problem.Y, problem.weights)
+        units = (problem.exponents, problem.n_distinct, varies)
         if self.cv is not None:
             by_fold = restore(self.scoring, scores, *units).T
             results |= {f"split{k}_test_score": fold for k, fold in enumerate(by_fold)}
