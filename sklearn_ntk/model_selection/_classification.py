@@ -13,7 +13,7 @@ from ..estimators._checks import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
 from ..estimators._classification import NTKClassifier
 from ..estimators._places import on_device_of_fit, read_data, take, where_rows_are
-from ..solvers._scoring import OF_NUMBERS, fit_temperature
+from ..solvers._scoring import OF_NUMBERS, SCORES, fit_temperature
 from ..solvers._stacking import by_log_loss, mix_classes
 from ._candidates import outside
 from ._search import NetworkCV
@@ -146,6 +146,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     _grid_of_columns = ({"depth": [1, 2], "column_layers": [1]},)
     _parameter_constraints: ClassVar[dict] = {
         **NetworkCV._parameter_constraints,
+        "scoring": [StrOptions(set(SCORES).difference(OF_NUMBERS))],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _stack = staticmethod(by_log_loss)
@@ -213,8 +214,6 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         data = X, y, groups
         X, y = read_data(self, X, y)
         check_classification_targets(y)
-        if self.scoring in OF_NUMBERS:
-            raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
         self.classes_, Y, weights = read_classes(y, weights, self.class_weight, type(self).__name__)
         exponents = np.zeros(Y.shape[1], dtype=int)

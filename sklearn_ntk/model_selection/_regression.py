@@ -1,11 +1,13 @@
 """Regression with the best network of a grid, or a combination of several."""
 
+from typing import ClassVar
+
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import _fit_context
+from .._compat import StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..estimators._base import all_or_nothing
@@ -19,7 +21,7 @@ from ..estimators._places import (
 )
 from ..estimators._predictions import check_finite, read_draws, read_flags
 from ..estimators._regression import NTKRegressor
-from ..solvers._scoring import OF_CLASSES
+from ..solvers._scoring import OF_CLASSES, SCORES
 from ..solvers._units import in_common_units, standardise
 from ._search import NetworkCV
 
@@ -156,6 +158,10 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
             for n in (1, 2, 3, 4)
         ),
     )
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkCV._parameter_constraints,
+        "scoring": [StrOptions(set(SCORES).difference(OF_CLASSES))],
+    }
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
@@ -182,8 +188,6 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         """
         data = X, y, groups
         X, y = read_data(self, X, y, multi_output=True, y_numeric=True)
-        if self.scoring in OF_CLASSES:
-            raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
         Y, exponents = in_common_units(*standardise(Y, weights))

@@ -23,7 +23,7 @@ from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
 from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._repeats import error_of
-from ..solvers._scoring import SCORES, outputs_that_vary, restore
+from ..solvers._scoring import outputs_that_vary, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
 from ._candidates import SelectionProblem, combine, complete, device_of, evaluate, place_of_best
@@ -36,15 +36,14 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     """Choice among candidate networks, and a fit of the best one or of a combination of several.
 
     Subclasses have ``_base``, the estimator of one network, ``_grid``, the default grid,
-    ``_grid_of_columns``, what it also has for few rows and columns, and ``_stack``, the function
-    that weighs candidates for ``combine="stack"``.
+    ``_grid_of_columns``, what it also has for few rows and columns, ``_stack``, the function that
+    weighs candidates for ``combine="stack"``, and the constraint of ``scoring``.
     """
 
     _parameter_constraints: ClassVar[dict] = {
         "param_grid": [dict, list, None],
         "alphas": [StrOptions({"auto"}), "array-like", None],
         "training_times": [StrOptions({"auto"}), "array-like", None],
-        "scoring": [StrOptions(set(SCORES))],
         "cv": ["cv_object"],
         "combine": [StrOptions({"stack", "average"}), None],
         **{name: NetworkEstimator._parameter_constraints[name] for name in COLUMNS},

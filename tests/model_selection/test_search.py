@@ -13,6 +13,7 @@ from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators import _choice_of_solver
 from sklearn_ntk.model_selection import _search
 from sklearn_ntk.solvers import _ridge as solvers
+from sklearn_ntk.solvers._scoring import SCORES
 
 pd = pytest.importorskip("pandas")
 
@@ -245,11 +246,16 @@ def test_scores_have_the_weights_of_classes(cv):
     assert abs(search.best_score_ - plain.best_score_) > 1e-3
 
 
-def test_scores_of_the_other_kind():
-    with pytest.raises(ValueError, match="is for classes"):
-        NTKRegressorCV(scoring="accuracy").fit(*numbers())
-    with pytest.raises(ValueError, match="is for numbers"):
-        NTKClassifierCV(scoring="r2").fit(*classes())
+@pytest.mark.parametrize(
+    "cls, others", [(NTKRegressorCV, ["accuracy", "neg_log_loss"]), (NTKClassifierCV, ["r2"])]
+)
+def test_scores_of_the_other_kind(cls, others):
+    """They are refused, and not offered either."""
+    for scoring in ("f1", *others):
+        with pytest.raises(ValueError, match="'scoring' parameter") as error:
+            cls(scoring=scoring).fit(*data_of(cls))
+        offered = str(error.value).split("Got")[0]
+        assert [name for name in SCORES if f"'{name}'" not in offered] == others
 
 
 @both
