@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
@@ -97,10 +96,11 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         weights, unit = normalise(weights)
         kept = np.flatnonzero(weights)
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
-        (ridges, times), given = paths_of(self), given_features(self.features, X.shape[1])
+        ridges, times = paths_of(self)
+        ridges = None if ridges is None else scaled(ridges, -unit)
+        given = given_features(self.features, X.shape[1])
         d = X.shape[1] if given is None else given.shape[1]
         candidates = candidates_of(self, len(distinct(rows)[0]), d)
-        ridges = None if ridges is None else scaled(ridges, -unit)
         learns = {self._asked(takes_learned, settings) for _, settings in candidates}
         kinds = {self._asked(is_on_columns, settings) for _, settings in candidates}
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
@@ -112,11 +112,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
             group = np.arange(len(X))
         else:
             X, Y, weights = rows, Y[kept], own_weights
-        n = len(X)
-        rows = "distinct rows" if folds is None else "rows"
+        n, what = len(X), "distinct rows" if folds is None else "rows"
         is_spectral, is_cupy = self.training_times is not None, is_on_device(X)
         for device in {device_name(X) or device_of(settings) for _, settings in candidates}:
-            check_solve(n, rows, is_spectral, device, OF_CUPY if is_cupy else None)
+            check_solve(n, what, is_spectral, device, OF_CUPY if is_cupy else None)
         check_memory(
             8.0 * (Y.size if repeats is None else repeats.n * Y.shape[1]) * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",
@@ -124,9 +123,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         )
         learned = self._learn(learns, X, columns, Y, weights, group, repeats)
         self.features_ = given if learned is None else learned
-        ends = {"exponents": exponents, "unit": unit, "columns": columns}
+        ends = {"exponents": exponents, "unit": unit, "columns": columns, "repeats": repeats}
         ends |= {"features": self.features_, "features_of_all": given is not None}
-        ends["repeats"] = repeats
         problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
@@ -215,10 +213,6 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         for outcome, _ in members:
             value = {outcome.name: outcome.values[outcome.best]}
             model = self._member(**settings[outcome.index], **value)
-            if isinstance(model.kernel, Kernel):
-                model.set_params(kernel=clone(model.kernel))
-            if not self._has_features(model):
-                model.set_params(features=None)
             self.estimators_.append(model.fit(X, moved(y, X), sample_weight))
         return members
 
@@ -247,20 +241,21 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         """
         return self._mean("influence", X)
 
-    def _has_features(self, model):
-        """Whether rows of a member are multiplied by ``features_``: if they are given, of all."""
-        is_given = not (self.features is None or isinstance(self.features, str))
-        return is_given or takes_learned(model, model._make_kernel())
-
     def _asked(self, question, settings):
         """`is_on_columns` or the like of the estimator and the kernel of a candidate."""
         model = self._base(**settings)
         return question(model, model._make_kernel())
 
-    def _member(self, **settings):
-        """Estimator of one network with these parameters."""
-        ends = {"squash": self.squash, "features": self.features_}
-        return self._base(**settings, **ends, solver="cholesky")  # as candidates were scored
+    def _member(self, kernel, **settings):
+        """Estimator of one network with these parameters, on rows as its candidate saw them.
+
+        Matrices that are given are for all networks, learned ones for some.
+        """
+        settings |= {"kernel": clone(kernel, safe=False), "squash": self.squash}
+        is_given = not isinstance(self.features, str)
+        takes = is_given or self._asked(takes_learned, settings)
+        settings["features"] = self.features_ if takes else None
+        return self._base(**settings, solver="cholesky")
 
     @property
     def feature_importances_(self):
