@@ -120,9 +120,9 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     one by one.
 
     Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
-    those with ``column_layers`` are then scored on them: scores are of features learned on
-    all rows, and too good by up to a fifth.
-    "auto" is "full" for the default grid and leave-one-out, up to 500 columns, else None.
+    those with ``column_layers`` are then scored on them: scores are of features learned on all
+    rows, and too good by up to a fifth. ``features="auto"`` is "full" for the default grid and
+    leave-one-out, up to 500 columns, else None.
 
     Examples
     --------
