@@ -65,8 +65,9 @@ class Influence:
         Exact for the squared error, without a refit: leaving out a row of kernel ridge regression
         moves a prediction by the weight of its target in it, times the leave-one-out residual;
         after a ``training_time`` by a sum of such terms with complex ridges. Kernel, features,
-        ridge, time and the weights of classes stay those of the fit. Of copies of a row one is left
-        out. Each call factorises the Gram matrix, as a fit does, and the solver must be "cholesky".
+        ridge, time, the weights of classes, and the means and standard deviations of columns by
+        which ``squash`` moves rows stay those of the fit. Of copies of a row one is left out. Each
+        call factorises the Gram matrix, as a fit does, and the solver must be "cholesky".
 
         For the log loss an estimate: one step of Newton's method from the scores of the fit, on the
         log loss of the other rows, which is that of ridge regression on working targets (K. Rad and

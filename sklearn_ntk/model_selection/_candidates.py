@@ -32,14 +32,14 @@ MEANS = ("neg_mean_squared_error", "neg_gcv", "neg_log_loss")
 class SelectionProblem(NamedTuple):
     """The data and the criterion that all candidates share.
 
-    ``X`` (n, d) are rows, ``Y`` (n, k) targets divided by ``2**exponent``, ``weights`` (n,) divided
-    by ``2**unit``, and ``group`` (n,) is the number of the distinct row of each row. ``alphas`` are
-    increasing ridges, or None for those of `default_ridges`. ``folds`` are pairs of index arrays
-    (train, test), or None for leave-one-out. ``times`` are decreasing training times, or None for
-    those of `default_times`. Empty ridges or times are not tried. ``columns`` squash rows, but not
-    those of kernel objects and of networks on positions, and ``features`` (d, m) is a matrix that
-    rows are multiplied by then, those others only if ``features_of_all``. ``repeats`` are the
-    observations of rows that were merged, for leave-one-out.
+    ``X`` (n, d) are rows, ``Y`` (n, k) targets divided by ``2**exponents`` (k,), ``weights`` (n,)
+    divided by ``2**unit``, and ``group`` (n,) is the number of the distinct row of each row.
+    ``alphas`` are increasing ridges, or None for those of `default_ridges`. ``folds`` are pairs of
+    index arrays (train, test), or None for leave-one-out. ``times`` are decreasing training times,
+    or None for those of `default_times`. Empty ridges or times are not tried. ``columns`` squash
+    rows, but not those of kernel objects and of networks on positions, and ``features`` (d, m) is a
+    matrix that rows are multiplied by then, those others only if ``features_of_all``. ``repeats``
+    are the observations of rows that were merged, for leave-one-out.
     """
 
     X: np.ndarray
@@ -50,7 +50,7 @@ class SelectionProblem(NamedTuple):
     scoring: str
     folds: list | None
     times: np.ndarray | None = ()
-    exponent: int = 0
+    exponents: np.ndarray = ()
     unit: int = 0
     columns: Columns | None = None
     features: np.ndarray | None = None

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._compat import StrOptions, _fit_context
@@ -12,7 +13,7 @@ from ..estimators._checks import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
 from ..estimators._classification import NTKClassifier
 from ..estimators._places import on_device_of_fit, read_data, take, where_rows_are
-from ..solvers._scoring import OF_NUMBERS, fit_temperature
+from ..solvers._scoring import OF_NUMBERS, SCORES, fit_temperature
 from ..solvers._stacking import by_log_loss, mix_classes
 from ._candidates import outside
 from ._search import NetworkCV
@@ -30,8 +31,10 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     param_grid : dict, or list of dicts, optional
         Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
         ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKClassifier`, as
-        for `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with
-        fewer hidden layers than these numbers, and those that are the same, are left out.
+        for `sklearn.model_selection.GridSearchCV`; the default is in the notes. What it does not
+        name is ``kernel="ntk"``, ``activation="relu"``, ``column_layers=0``, and the default of
+        `NTKClassifier` otherwise. Perceptrons with fewer hidden layers than ``n_frozen`` or
+        ``column_layers``, and those that are the same, are left out.
     alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
         of each Gram matrix; None tries only ``training_times``.
@@ -63,7 +66,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         taken only if they lower the mean squared leave-one-out error by a fifth, or, with
         "diagonal", by about a tenth.
     class_weight : dict or "balanced", optional
-        Weights of the classes, as in `NTKClassifier`.
+        Weights of the classes, in fits and in scores, as in `NTKClassifier`. With "balanced", which
+        is over all rows, the accuracy is the balanced accuracy.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
@@ -81,7 +85,11 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
         A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
     best_index_, best_params_, best_score_ : int, dict and float
-        The line with the largest score, its parameters and its score.
+        The line with the largest score, its parameters and its score. Perceptrons have their
+        ``kernel``, ``activation`` and ``column_layers`` there in any case, so that
+        ``NTKClassifier(**best_params_, squash=squash, features=features_)`` is the best
+        network, with the same ``class_weight``; one that takes no learned features (see the notes)
+        has ``features=None``.
     estimators_ : list of `NTKClassifier`
         What predicts, fitted to all rows.
     features_ : array of shape (n_features, m) or None
@@ -138,6 +146,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     _grid_of_columns = ({"depth": [1, 2], "column_layers": [1]},)
     _parameter_constraints: ClassVar[dict] = {
         **NetworkCV._parameter_constraints,
+        "scoring": [StrOptions(set(SCORES).difference(OF_NUMBERS))],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _stack = staticmethod(by_log_loss)
@@ -202,15 +211,15 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         -------
         self
         """
+        data = X, y, groups
         X, y = read_data(self, X, y)
         check_classification_targets(y)
-        if self.scoring in OF_NUMBERS:
-            raise ValueError(f"scoring={self.scoring!r} is for numbers: choose another one.")
         weights = check_weights(sample_weight, X)
         name = type(self).__name__
         classes, known, Y, weights = read_classes(y, weights, self.class_weight, name)
         self._set_classes(classes, known)
-        settings, outcomes, problem = self._choose(X, y, Y, weights, groups)
+        exponents = np.zeros(Y.shape[1], dtype=int)
+        settings, outcomes, problem = self._choose(X, Y, weights, data, exponents)
         members = self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         scores = sum(weight * outcome.predictions for outcome, weight in members)
         rows, (scores,), Y, weights = outside(scores[None], problem)

@@ -22,6 +22,10 @@ NETWORK = (
 )
 """Parameters that ``param_grid`` may have."""
 
+FIXED = {"kernel": "ntk", "activation": "relu", "column_layers": 0}
+"""Values of parameters that ``param_grid`` does not name, where estimators of one network would
+choose; the other defaults are theirs."""
+
 COLUMNS = ("squash", "features", "n_feature_steps")
 """Parameters of what is done to columns, the same for all candidates."""
 
@@ -62,7 +66,8 @@ def _numbers(name, values):
 def candidates_of(search, n, d):
     """List of pairs (point of the grid, all network parameters), without duplicates.
 
-    The default grid depends on the number of rows and columns, n and d.
+    Points of perceptrons have what is `FIXED`, too, so that nothing is left to choose. The default
+    grid depends on the number of rows and columns, n and d.
     """
     grid = search.param_grid
     if grid is None:
@@ -81,6 +86,7 @@ def candidates_of(search, n, d):
             )
         settings = _settings_of(search, point)
         if isinstance(settings["kernel"], str) and settings["architecture"] is None:
+            point = FIXED | point
             settings["activation"] = as_activation(settings["activation"])
             key = tuple(settings[name] for name in NETWORK if name != "architecture")
             least = max(settings["n_frozen"], settings["column_layers"])
@@ -98,10 +104,9 @@ def candidates_of(search, n, d):
 
 def _settings_of(search, point):
     """Dictionary of all network parameters, checked, for a point of the grid."""
-    defaults = {"kernel": "ntk", "activation": "relu", "column_layers": 0}
-    model = search._base(**(defaults | point), device=search.device)
+    model = search._base(**(FIXED | point), device=search.device)
     model._validate_params()
-    for name in defaults:
+    for name in FIXED:
         if is_auto(getattr(model, name)):
             raise ValueError(f"param_grid has {name}='auto': name what to choose from.")
     if isinstance(model.kernel, str) and model.kernel == "precomputed":

@@ -1,11 +1,13 @@
 """Regression with the best network of a grid, or a combination of several."""
 
+from typing import ClassVar
+
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import _fit_context
+from .._compat import StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..estimators._base import all_or_nothing
@@ -19,8 +21,8 @@ from ..estimators._places import (
 )
 from ..estimators._predictions import check_finite, read_draws, read_flags
 from ..estimators._regression import NTKRegressor
-from ..solvers._scoring import OF_CLASSES
-from ..solvers._units import standardise
+from ..solvers._scoring import OF_CLASSES, SCORES
+from ..solvers._units import in_common_units, standardise
 from ._search import NetworkCV
 
 BOTH = ["ntk", "nngp"]
@@ -37,9 +39,11 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     ----------
     param_grid : dict, or list of dicts, optional
         Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
-        ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKRegressor`, as for
-        `sklearn.model_selection.GridSearchCV`; the default is in the notes. Perceptrons with fewer
-        hidden layers than these numbers, and those that are the same, are left out.
+        ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKRegressor`, as
+        for `sklearn.model_selection.GridSearchCV`; the default is in the notes. What it does not
+        name is ``kernel="ntk"``, ``activation="relu"``, ``column_layers=0``, and the default of
+        `NTKRegressor` otherwise. Perceptrons with fewer hidden layers than ``n_frozen`` or
+        ``column_layers``, and those that are the same, are left out.
     alphas : "auto", array-like or None, default="auto"
         Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
         of each Gram matrix; None tries only ``training_times``.
@@ -88,7 +92,11 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
         A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
     best_index_, best_params_, best_score_ : int, dict and float
-        The line with the largest score, its parameters and its score.
+        The line with the largest score, its parameters and its score. Perceptrons have their
+        ``kernel``, ``activation`` and ``column_layers`` there in any case, so that
+        ``NTKRegressor(**best_params_, squash=squash, features=features_)`` is the best
+        network; one that takes no learned features (see the notes) has
+        ``features=None``.
     estimators_ : list of `NTKRegressor`
         What predicts, fitted to all rows.
     features_ : array of shape (n_features, m) or None
@@ -112,9 +120,9 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     one by one.
 
     Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
-    those with ``column_layers`` are then scored on them: scores are of features learned on
-    all rows, and too good by up to a fifth.
-    "auto" is "full" for the default grid and leave-one-out, up to 500 columns, else None.
+    those with ``column_layers`` are then scored on them: scores are of features learned on all
+    rows, and too good by up to a fifth. ``features="auto"`` is "full" for the default grid and
+    leave-one-out, up to 500 columns, else None.
 
     Examples
     --------
@@ -150,6 +158,10 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
             for n in (1, 2, 3, 4)
         ),
     )
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkCV._parameter_constraints,
+        "scoring": [StrOptions(set(SCORES).difference(OF_CLASSES))],
+    }
 
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
@@ -174,14 +186,12 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         -------
         self
         """
+        data = X, y, groups
         X, y = read_data(self, X, y, multi_output=True, y_numeric=True)
-        if self.scoring in OF_CLASSES:
-            raise ValueError(f"scoring={self.scoring!r} is for classes: choose another one.")
         weights = check_weights(sample_weight, X)
         Y = y.reshape(len(y), -1).astype(np.float64, copy=False)
-        Y, units = standardise(Y, weights, is_common=True)
-        exponent = int(units.exponents[0])
-        settings, outcomes, problem = self._choose(X, y, Y, weights, groups, exponent)
+        Y, exponents = in_common_units(*standardise(Y, weights))
+        settings, outcomes, problem = self._choose(X, Y, weights, data, exponents)
         self._fit_members(X, y, sample_weight, settings, outcomes, problem)
         return self
 

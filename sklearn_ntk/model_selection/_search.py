@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,7 +22,7 @@ from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
 from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._repeats import error_of
-from ..solvers._scoring import SCORES, outputs_that_vary, restore
+from ..solvers._scoring import outputs_that_vary, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
 from ._candidates import SelectionProblem, combine, complete, device_of, evaluate, place_of_best
@@ -36,15 +35,14 @@ class NetworkCV(DocumentationLink, BaseEstimator):
     """Choice among candidate networks, and a fit of the best one or of a combination of several.
 
     Subclasses have ``_base``, the estimator of one network, ``_grid``, the default grid,
-    ``_grid_of_columns``, what it also has for few rows and columns, and ``_stack``, the function
-    that weighs candidates for ``combine="stack"``.
+    ``_grid_of_columns``, what it also has for few rows and columns, ``_stack``, the function that
+    weighs candidates for ``combine="stack"``, and the constraint of ``scoring``.
     """
 
     _parameter_constraints: ClassVar[dict] = {
         "param_grid": [dict, list, None],
         "alphas": [StrOptions({"auto"}), "array-like", None],
         "training_times": [StrOptions({"auto"}), "array-like", None],
-        "scoring": [StrOptions(set(SCORES))],
         "cv": ["cv_object"],
         "combine": [StrOptions({"stack", "average"}), None],
         **{name: NetworkEstimator._parameter_constraints[name] for name in COLUMNS},
@@ -88,35 +86,36 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
     # --- The choice -------------------------------------------------------------------------------
 
-    def _choose(self, X, y, Y, weights, groups, exponent=0):
+    def _choose(self, X, Y, weights, data, exponents):
         """Score all candidates and set ``cv_results_`` and the ``best_...`` attributes.
 
-        Targets ``Y`` (n, k) are divided by ``2**exponent``. Returns the settings of the candidates,
-        their `Outcome`, and the `SelectionProblem`.
+        Targets ``Y`` (n, k) are divided by ``2**exponents``, and ``data`` are X, y and groups as
+        ``fit`` was given them, for a splitter. Returns the settings of the candidates, their
+        `Outcome`, and the `SelectionProblem`.
         """
         weights, unit = normalise(weights)
         kept = np.flatnonzero(weights)
         rows, own_weights = take(X, kept) + 0.0, weights[kept]
-        (ridges, times), given = paths_of(self), given_features(self.features, X.shape[1])
+        ridges, times = paths_of(self)
+        ridges = None if ridges is None else scaled(ridges, -unit)
+        given = given_features(self.features, X.shape[1])
         d = X.shape[1] if given is None else given.shape[1]
         candidates = candidates_of(self, len(distinct(rows)[0]), d)
-        ridges = None if ridges is None else scaled(ridges, -unit)
         learns = {self._asked(takes_learned, settings) for _, settings in candidates}
         kinds = {self._asked(is_on_columns, settings) for _, settings in candidates}
         columns = None if self.squash is None else Columns.fit(rows, own_weights, self.squash)
         first, group = _distinct(rows, columns, given, kinds)
-        folds, repeats = folds_of(self, X, y, kept, groups), None
+        folds, repeats = folds_of(self, len(X), kept, *data), None
         if folds is None:
             Y, weights, _, repeats = merge(Y[kept], own_weights, group)
             X = take(rows, first)
             group = np.arange(len(X))
         else:
             X, Y, weights = rows, Y[kept], own_weights
-        n = len(X)
-        rows = "distinct rows" if folds is None else "rows"
+        n, what = len(X), "distinct rows" if folds is None else "rows"
         is_spectral, is_cupy = self.training_times is not None, is_on_device(X)
         for device in {device_name(X) or device_of(settings) for _, settings in candidates}:
-            check_solve(n, rows, is_spectral, device, OF_CUPY if is_cupy else None)
+            check_solve(n, what, is_spectral, device, OF_CUPY if is_cupy else None)
         check_memory(
             8.0 * (Y.size if repeats is None else repeats.n * Y.shape[1]) * len(candidates),
             f"Predictions of {n} rows by {len(candidates)} candidates",
@@ -124,9 +123,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         )
         learned = self._learn(learns, X, columns, Y, weights, group, repeats)
         self.features_ = given if learned is None else learned
-        ends = {"exponent": exponent, "unit": unit, "columns": columns}
+        ends = {"exponents": exponents, "unit": unit, "columns": columns, "repeats": repeats}
         ends |= {"features": self.features_, "features_of_all": given is not None}
-        ends["repeats"] = repeats
         problem = SelectionProblem(X, Y, weights, group, ridges, self.scoring, folds, times, **ends)
         points, settings = zip(*candidates, strict=True)
         outcomes = self._run(settings, problem)
@@ -181,8 +179,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         results = {"params": params}
         for name in dict.fromkeys(name for point in params for name in point):
             results[f"param_{name}"] = column(name, params)
-        n_outputs = len(outputs_that_vary(problem.Y, problem.weights))
-        units = (problem.exponent, problem.n_distinct, n_outputs)
+        varies = outputs_that_vary(problem.Y, problem.weights)
+        units = (problem.exponents, problem.n_distinct, varies)
         if self.cv is not None:
             by_fold = restore(self.scoring, scores, *units).T
             results |= {f"split{k}_test_score": fold for k, fold in enumerate(by_fold)}
@@ -215,10 +213,6 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         for outcome, _ in members:
             value = {outcome.name: outcome.values[outcome.best]}
             model = self._member(**settings[outcome.index], **value)
-            if isinstance(model.kernel, Kernel):
-                model.set_params(kernel=clone(model.kernel))
-            if not self._has_features(model):
-                model.set_params(features=None)
             self.estimators_.append(model.fit(X, moved(y, X), sample_weight))
         return members
 
@@ -241,25 +235,27 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Notes
         -----
         Exact for a model whose choice stays: the networks of ``estimators_``, their ridges or
-        times, the features, ``weights_`` and what a stack does to classes are those of the fit, and
-        do not learn that the row has gone.
+        times, the features, the means and standard deviations of columns by which ``squash`` moves
+        rows, the weights of classes, ``weights_`` and what a stack does to classes are those of the
+        fit, and do not learn that the row has gone.
         """
         return self._mean("influence", X)
-
-    def _has_features(self, model):
-        """Whether rows of a member are multiplied by ``features_``: if they are given, of all."""
-        is_given = not (self.features is None or isinstance(self.features, str))
-        return is_given or takes_learned(model, model._make_kernel())
 
     def _asked(self, question, settings):
         """`is_on_columns` or the like of the estimator and the kernel of a candidate."""
         model = self._base(**settings)
         return question(model, model._make_kernel())
 
-    def _member(self, **settings):
-        """Estimator of one network with these parameters."""
-        ends = {"squash": self.squash, "features": self.features_}
-        return self._base(**settings, **ends, solver="cholesky")  # as candidates were scored
+    def _member(self, kernel, **settings):
+        """Estimator of one network with these parameters, on rows as its candidate saw them.
+
+        Matrices that are given are for all networks, learned ones for some.
+        """
+        settings |= {"kernel": clone(kernel, safe=False), "squash": self.squash}
+        is_given = not isinstance(self.features, str)
+        takes = is_given or self._asked(takes_learned, settings)
+        settings["features"] = self.features_ if takes else None
+        return self._base(**settings, solver="cholesky")
 
     @property
     def feature_importances_(self):

@@ -170,13 +170,13 @@ IN_CLOSED_FORM = ("neg_gcv", "log_marginal_likelihood")
 for leaving out one row in closed form only (``cv=None``)."""
 
 
-def restore(scoring, scores, exponent, n, n_outputs):
-    """Scores for targets times ``2**exponent``, from those of n distinct rows of targets.
+def restore(scoring, scores, exponents, n, varies):
+    """Scores for targets times ``2**exponents`` (k,), from those of n distinct rows of targets.
 
-    ``n_outputs`` is the number of outputs that vary.
+    ``varies`` are the indices of the outputs that vary. Exponents are as of `in_common_units`.
     """
     if scoring in OF_SQUARES:
-        return scaled(scores, 2 * exponent)
+        return scaled(scores, 2 * exponents.max())
     if scoring == "log_marginal_likelihood":
-        return scores - (n - 1) * n_outputs * exponent * np.log(2.0)
+        return scores - (n - 1) * exponents[varies].sum() * np.log(2.0)
     return scores

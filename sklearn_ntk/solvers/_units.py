@@ -13,6 +13,9 @@ from ._factors import moments
 LEAST = 2.0**-1000
 """The least weight in units of the largest."""
 
+LEAST_EXPONENT = -900
+"""Binary exponent of the least column of targets in units of the largest, see `in_common_units`."""
+
 
 class Units(NamedTuple):
     """The map from targets Y (n, k) to standardised ones ``Y * 2**-exponents - shift``, inverted.
@@ -42,20 +45,32 @@ def scaled(values, exponents):
         return np.ldexp(values, exponents)
 
 
-def standardise(Y, weights, is_common=False):
+def standardise(Y, weights):
     """Targets (n, k) minus their weighted means, with largest entries about one; their `Units`.
 
-    Columns that are constant but for rounding become zero. Rows of weight zero do not count. With
-    ``is_common`` all columns are divided by the same power of two. Y may be in a GPU's memory.
+    Columns that are constant but for rounding become zero. Rows of weight zero do not count. Y may
+    be in a GPU's memory.
     """
     weights, _ = normalise(weights)
     rows, weights = np.asarray(weights > 0.0, like=Y), np.asarray(weights, like=Y)
-    first = _exponents(Y[rows], is_common)
+    first = _exponents(Y[rows])
     Y = scaled(Y, -first)
     mean, variance = moments(Y[rows], weights[rows])
     Y = np.where(variance > 0.0, Y - mean, 0.0)
-    second = _exponents(Y[rows], is_common)
+    second = _exponents(Y[rows])
     return scaled(Y, -second), Units(scaled(mean, -second), first + second)
+
+
+def in_common_units(Y, units):
+    """Standardised targets (n, k) that keep their ratios, and exponents (k,) that were divided by.
+
+    All columns are divided by the power of two of the largest, but those that would nearly
+    underflow, whose squares count nothing, by a smaller one, so that they keep their digits.
+    """
+    varies = np.any(Y, axis=0)
+    largest = np.where(varies, units.exponents, units.exponents.min()).max()
+    ratios = np.maximum(units.exponents - largest, LEAST_EXPONENT)
+    return scaled(Y, ratios), units.exponents - ratios
 
 
 def normalise(weights):
@@ -69,10 +84,9 @@ def normalise(weights):
     return np.where(weights < LEAST, 0.0, weights), exponent
 
 
-def _exponents(Y, is_common=False):
-    """Binary exponents (k,) of the largest entry of each column, or of all columns."""
-    exponents = np.frexp(np.abs(Y).max(axis=0))[1]
-    return np.full_like(exponents, exponents.max()) if is_common else exponents
+def _exponents(Y):
+    """Binary exponents (k,) of the largest entry of each column."""
+    return np.frexp(np.abs(Y).max(axis=0))[1]
 
 
 def product(K, B):

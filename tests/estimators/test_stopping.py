@@ -13,6 +13,7 @@ from sklearn.preprocessing import scale
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.dynamics import Descent, HeavyBall, LogLossTraining, Nesterov, Training
+from sklearn_ntk.model_selection._grid import FIXED
 from sklearn_ntk.solvers import RELATIVE_RIDGES
 
 pd = pytest.importorskip("pandas")
@@ -230,7 +231,7 @@ def test_leave_one_out_is_refitting(weighted):
             model.fit(X[train], y[train], weights[train])
             errors.append((y[test] - model.predict(X[test])) ** 2)
         expected = -np.average(np.ravel(errors), weights=weights)
-        place = search.cv_results_["params"].index({"depth": 1, "training_time": time})
+        place = search.cv_results_["params"].index(FIXED | {"depth": 1, "training_time": time})
         assert_allclose(scores[place], expected, rtol=1e-8)
 
 
@@ -259,8 +260,8 @@ def test_folds_are_those_of_a_grid_search(cls):
     mine = cls({"depth": [1, 3]}, cv=folds, scoring=scoring, **options).fit(X, y)
     grid = {"depth": [1, 3], "training_time": TIMES}
     other = GridSearchCV(mine._base(**PLAIN), grid, cv=folds, scoring=scoring).fit(X, y)
-    assert mine.best_params_ == other.best_params_
-    places = [mine.cv_results_["params"].index(one) for one in other.cv_results_["params"]]
+    assert mine.best_params_ == FIXED | other.best_params_
+    places = [mine.cv_results_["params"].index(FIXED | one) for one in other.cv_results_["params"]]
     for name in ("split0_test_score", "mean_test_score", "std_test_score"):
         found, expected = mine.cv_results_[name][places], other.cv_results_[name]
         assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
@@ -299,7 +300,7 @@ def test_members_are_stopped(cls, combine, scoring):
     found = search.predict(X) if cls is NTKRegressorCV else search.decision_function(X)
     assert_allclose(found, np.tensordot(search.weights_, parts, 1), rtol=1e-9)
     if combine is None:
-        alone = search._base("ntk", activation="relu").set_params(**search.best_params_).fit(X, y)
+        alone = search._base(**search.best_params_).fit(X, y)
         assert_allclose(found, scores_of(alone, X), rtol=1e-9)
     if cls is NTKRegressorCV:
         assert np.all(search.predict(X, return_std=True)[1] > 0.0)

@@ -20,11 +20,12 @@ from sklearn.model_selection import (
 )
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
+from sklearn_ntk.model_selection._grid import FIXED
 
 
 def line(search, **params):
     """Number of the line of these parameters."""
-    return next(k for k, found in enumerate(search.cv_results_["params"]) if found == params)
+    return search.cv_results_["params"].index(FIXED | params)
 
 
 # --- Scores ---------------------------------------------------------------------------------------
@@ -142,7 +143,7 @@ def test_folds_are_those_of_a_grid_search(scoring):
     mine = NTKRegressorCV(GRID, alphas=ALPHAS, squash=None, **options).fit(*numbers())
     results = searched()
     best = results[f"mean_test_{scoring}"].argmax()
-    assert mine.best_params_ == results["params"][best]
+    assert mine.best_params_ == FIXED | results["params"][best]
     assert_allclose(mine.best_score_, results[f"mean_test_{scoring}"][best], rtol=1e-8)
     for k, params in enumerate(results["params"]):
         for name in ("split0_test", "split2_test", "mean_test", "std_test"):
@@ -232,5 +233,5 @@ def test_lines_of_many_rows_are_those_of_their_ridges(scoring):
     assert 3 < len(expected) < 18
     assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-8)
     assert search.best_score_ == max(search.cv_results_["mean_test_score"])
-    alone = NTKRegressor("ntk", activation="relu", squash=None, **search.best_params_)
+    alone = NTKRegressor(**search.best_params_, squash=None)
     assert_allclose(search.predict(X), alone.fit(X, Y, weights).predict(X), rtol=1e-8)

@@ -6,11 +6,14 @@ from memory import set_free
 from numpy.testing import assert_allclose, assert_array_equal
 from searches import GRID, both, classes, data_of, numbers
 from sklearn.model_selection import KFold
+from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators import _choice_of_solver
 from sklearn_ntk.model_selection import _search
 from sklearn_ntk.solvers import _ridge as solvers
+from sklearn_ntk.solvers._scoring import SCORES
 
 pd = pytest.importorskip("pandas")
 
@@ -31,6 +34,28 @@ def test_choice_is_the_best_line(cls):
     alone = search._base(**search.best_params_).fit(X, y)
     assert_allclose(search.predict(X), alone.predict(X))
     assert_allclose(model.dual_coef_, alone.dual_coef_)
+
+
+@both
+@pytest.mark.parametrize(
+    "grid, names",
+    [
+        ({"depth": [1, 2]}, ["kernel", "activation", "column_layers"]),
+        ({"depth": [2], "column_layers": [1]}, ["kernel", "activation"]),
+        ({"architecture": [resmlp(1)]}, []),
+        ({"kernel": [NNGPKernel(1)]}, []),
+    ],
+    ids=["dense", "by column", "architecture", "object"],
+)
+def test_the_best_line_is_the_best_network(cls, grid, names):
+    """Nothing is left to the choice of an estimator of one network that has these parameters."""
+    X, y = data_of(cls)
+    search = cls(grid, combine=None, squash=3.0, features=np.diag(1.0 + np.arange(X.shape[1])))
+    best = search.fit(X, y).best_params_
+    assert best.keys() == {*grid, *names, "alpha"}
+    assert {f"param_{name}" for name in best} <= search.cv_results_.keys()
+    alone = search._base(**best, squash=3.0, features=search.features_).fit(X, y)
+    assert_allclose(search.predict(X), alone.predict(X))
 
 
 @both
@@ -149,6 +174,38 @@ def test_folds_of_other_rows(test):
         NTKRegressorCV({"depth": [1]}, cv=[(np.arange(20), np.array(test))]).fit(X, y)
 
 
+class ByFrame:
+    """Splitter that finds its folds in a column of X, and by the name of y."""
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        return 2
+
+    def split(self, X, y, groups=None):
+        assert y.name == "target"
+        for year in (1.0, 2.0):
+            yield np.flatnonzero(X["year"] != year), np.flatnonzero(X["year"] == year)
+
+
+@both
+def test_splitters_see_the_data_as_they_are(cls):
+    X, y = data_of(cls)
+    years = 1.0 + np.arange(len(y)) % 2
+    frame = pd.DataFrame(X).rename(columns=str).assign(year=years)
+    search = cls({"depth": [1]}, alphas=[0.1], cv=ByFrame())
+    found = search.fit(frame, pd.Series(y, name="target")).best_score_
+    folds = [(np.flatnonzero(years != year), np.flatnonzero(years == year)) for year in (1, 2)]
+    assert found == search.set_params(cv=folds).fit(frame, y).best_score_
+
+
+def test_errors_of_splitters_are_theirs():
+    class Broken(ByFrame):
+        def split(self, X, y, groups=None):
+            raise IndexError("of the splitter")
+
+    with pytest.raises(IndexError, match="of the splitter"):
+        NTKRegressorCV({"depth": [1]}, cv=Broken()).fit(*numbers())
+
+
 def test_columns_of_a_frame_must_be_those_of_the_fit():
     X, y = numbers()
     frame = pd.DataFrame(X, columns=list("abcdefghij"))
@@ -175,11 +232,30 @@ def test_class_weight():
     assert search.best_score_ != balanced.best_score_
 
 
-def test_scores_of_the_other_kind():
-    with pytest.raises(ValueError, match="is for classes"):
-        NTKRegressorCV(scoring="accuracy").fit(*numbers())
-    with pytest.raises(ValueError, match="is for numbers"):
-        NTKClassifierCV(scoring="r2").fit(*classes())
+@pytest.mark.parametrize("cv", [None, 3])
+def test_scores_have_the_weights_of_classes(cv):
+    """Those of all rows, whatever the folds."""
+    X, y = classes()
+    X, options = X[:, 1:3], {"alphas": [0.1], "cv": cv, "scoring": "accuracy"}
+    search = NTKClassifierCV({"depth": [1]}, class_weight="balanced", **options).fit(X, y)
+    weights = compute_sample_weight("balanced", y)
+    weighted, plain = (
+        NTKClassifierCV({"depth": [1]}, **options).fit(X, y, w) for w in (weights, None)
+    )
+    assert_allclose(search.best_score_, weighted.best_score_)
+    assert abs(search.best_score_ - plain.best_score_) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "cls, others", [(NTKRegressorCV, ["accuracy", "neg_log_loss"]), (NTKClassifierCV, ["r2"])]
+)
+def test_scores_of_the_other_kind(cls, others):
+    """They are refused, and not offered either."""
+    for scoring in ("f1", *others):
+        with pytest.raises(ValueError, match="'scoring' parameter") as error:
+            cls(scoring=scoring).fit(*data_of(cls))
+        offered = str(error.value).split("Got")[0]
+        assert [name for name in SCORES if f"'{name}'" not in offered] == others
 
 
 @both

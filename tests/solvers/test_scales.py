@@ -128,6 +128,21 @@ def test_scores_have_the_unit_of_the_targets(scoring):
     )
 
 
+@pytest.mark.parametrize("scoring", ["r2", "log_marginal_likelihood"])
+def test_scores_of_outputs_of_very_different_size(scoring):
+    X, y, weights, _ = data(2)
+    search = NTKRegressorCV({"depth": [1]}, scoring=scoring)
+
+    def score(*units):
+        found = search.fit(X, y * units, weights).best_score_
+        return found if scoring == "r2" else found + 19.0 * np.log(units).sum()
+
+    assert_allclose([score(1.0, 1e-200), score(1e-300, 1e200)], score(1.0, 1.0), rtol=1e-9)
+    constant = np.column_stack([y[:, 0], np.full(24, 1e300)])
+    found, alone = (search.fit(X, Y, weights).best_score_ for Y in (constant, y[:, 0]))
+    assert_allclose(found, 0.5 * alone if scoring == "r2" else alone, rtol=1e-9)
+
+
 @pytest.mark.parametrize("cls", [NTKRegressorCV, NTKClassifierCV])
 def test_likelihood_is_a_density_of_the_targets(cls):
     X, y, weights, _ = data()
