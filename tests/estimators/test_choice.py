@@ -14,7 +14,7 @@ from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKKernel, NTKRegressor, NT
 from sklearn_ntk.activations import ReLU
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators import _choice
-from sklearn_ntk.estimators._choice import OPTIMISM, RELUCTANCE
+from sklearn_ntk.estimators._candidates import OPTIMISM, RELUCTANCE
 from sklearn_ntk.model_selection import precomputed
 
 PAIRS = list(product(("ntk", "nngp"), ("relu", "gelu")))

@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import WhiteKernel
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.architectures import column_mlp
-from sklearn_ntk.estimators import _choice, _features_of_many, _gradients
+from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _gradients
 from sklearn_ntk.estimators._columns import Columns
 from sklearn_ntk.model_selection import precomputed
 
@@ -61,11 +61,11 @@ def test_a_part_of_many_rows_says_whether_it_may_be_better(problem, monkeypatch)
     X, y = problem(200)
     model = NTKRegressor(features=None, alpha=0.1).fit(X, y)
     assert len(model.kernels_) == 5
-    monkeypatch.setattr(_choice, "TRIAL", 2 * 100**2 * 4)
-    seen, drawn = [], _choice._drawn
-    monkeypatch.setattr(_choice, "_drawn", lambda Y, most: seen.append(most) or drawn(Y, most))
+    monkeypatch.setattr(_candidates, "TRIAL", 2 * 100**2 * 4)
+    seen, drawn = [], _candidates._drawn
+    monkeypatch.setattr(_candidates, "_drawn", lambda Y, most: seen.append(most) or drawn(Y, most))
     other = clone(model).fit(X, y)
-    assert seen == [_choice.MOST_ROWS, 100]
+    assert seen == [_candidates.MOST_ROWS, 100]
     assert len(other.kernels_) == (5 if problem is additive else 4)
     assert other.kernel_ == model.kernel_
 
@@ -197,7 +197,7 @@ def test_networks_by_column_are_known_where_more_rows_learn_no_features(monkeypa
     """Learned features of few rows won, those of more were refused: the best other one is taken."""
     monkeypatch.setattr(_features_of_many, "LEAST_ROWS", 80)
     monkeypatch.setattr(_features_of_many, "GAIN", 0.0)
-    monkeypatch.setattr(_choice, "OPTIMISM", {"diagonal": 0.0, "full": 0.0})
+    monkeypatch.setattr(_candidates, "OPTIMISM", {"diagonal": 0.0, "full": 0.0})
     X, y = additive(160)
     model = NTKRegressor().fit(X, y)
     assert model.features_ is None and model.kernel_.column_layers == 1

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from sklearn_ntk import NNGPKernel, NTKRegressor
 from sklearn_ntk.estimators import _choice
-from sklearn_ntk.estimators._choice import OPTIMISM
+from sklearn_ntk.estimators._candidates import OPTIMISM
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.gram import _operator
 from sklearn_ntk.layers import Dense, Flatten, Input
