@@ -23,7 +23,7 @@ from ..engines._work import engine_for
 from ..engines.packing.sides import NEAR
 from ..engines.packing.tile import Results
 from ..engines.reference.tiles import between_directions, scan_rows
-from ..engines.rows.tiles import check_rows
+from ..engines.rows.tiles import check_overflow, check_rows
 from ..formulas.special import safe_inverse
 from ..formulas.tracing import ROUNDING
 from ..program import Program
@@ -106,7 +106,9 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     with engine.active():
         rows = check_pairs(X, Y, engine.check_rows)
         rates = Rates(program, get, dtype, verbose, device)
-        return _gradients(engine, (rows[0], rows[-1]), coef, rates)
+        found = _gradients(engine, (rows[0], rows[-1]), coef, rates)
+        check_overflow([found], rows, dtype)
+    return found
 
 
 def _gradients(engine, rows, coef, rates):
