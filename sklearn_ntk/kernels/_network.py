@@ -166,7 +166,7 @@ class NetworkKernel(TrialKernel):
         module = likelihood_module() if same and self._is_trial else None
         try:
             program, left = self._problem(X)
-            right = left if same else self._rows(Y)
+            right = left if same else self._rows(Y, "Y")
             if eval_gradient:
                 results = self._with_gradient(program, left)
             else:
@@ -183,9 +183,9 @@ class NetworkKernel(TrialKernel):
         options = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
         return options | {"device": self.device}
 
-    def _rows(self, X):
+    def _rows(self, X, name="X"):
         """Checked rows, divided by the length scales."""
-        return divided(check_rows(X), self.length_scale)
+        return divided(check_rows(X, name), self.length_scale, name)
 
     def _problem(self, X):
         """The `Program` for rows, and these as of `_rows`."""
@@ -286,7 +286,7 @@ class NetworkKernel(TrialKernel):
         array([[[3., 4.]]])
         """
         program, X = self._problem(X)
-        Y = None if Y is None else self._rows(Y)
+        Y = None if Y is None else self._rows(Y, "Y")
         found = gradient_x(program, X, Y, coef, **self._options())
         if self.length_scale is not None:
             found /= np.asarray(read_length_scale(self.length_scale), like=found)
