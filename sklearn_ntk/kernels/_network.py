@@ -79,9 +79,10 @@ class NetworkKernel(TrialKernel):
     def hyperparameter_length_scale(self):
         """What divides the columns: one number for all, or one for each; fixed if it is None."""
         self._check_parameters()
+        bounds, n = self.length_scale_bounds, np.size(self.length_scale)
         is_fixed = self.length_scale is None
-        bounds = "fixed" if is_fixed else read_bounds(self.length_scale_bounds, "length_scale")
-        return Hyperparameter("length_scale", "numeric", bounds, np.size(self.length_scale))
+        bounds = "fixed" if is_fixed else read_bounds(bounds, "length_scale", n)
+        return Hyperparameter("length_scale", "numeric", bounds, n)
 
     def _hyperparameter(self, name):
         """`Hyperparameter` of a variance, fixed if no layer depends on it or its value is 0."""
@@ -293,8 +294,9 @@ class NetworkKernel(TrialKernel):
         return found
 
     def __eq__(self, other):
-        if type(self) is type(other) and np.shape(self.length_scale) != np.shape(
-            other.length_scale
+        names = ("length_scale", "length_scale_bounds", *(f"{name}_bounds" for name in _TIED))
+        if type(self) is type(other) and any(
+            np.shape(getattr(self, name)) != np.shape(getattr(other, name)) for name in names
         ):
             return False  # scikit-learn compares them entry by entry
         return super().__eq__(other)

@@ -270,9 +270,33 @@ def test_repr_shows_bad_values_instead_of_failing(bad):
     assert f"weight_var={bad!r}" in repr(NTKKernel(weight_var=bad))
 
 
-@pytest.mark.parametrize("bounds", ["fix", None, (1, 2, 3), (2.0, 1.0), (-1.0, 1.0), (np.nan, 1.0)])
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        *("fix", None, (1, 2, 3), (2.0, 1.0), (-1.0, 1.0), (0.0, 1.0), (np.nan, 1.0)),
+        *([(1, 2), (2, 3)], [(0.1, 2)] * 3, np.ones((1, 1, 2)), [], [(1, 2), (3,)]),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("name", ["weight_var", "bias_var", "length_scale"])
 def test_bounds_that_are_none(name, bounds):
     kernel = NTKKernel(1, length_scale=1.0, **{f"{name}_bounds": bounds})
-    with pytest.raises(ValueError, match=f"{name}_bounds must be 'fixed' or two numbers >= 0"):
+    with pytest.raises(ValueError, match=f"{name}_bounds must be 'fixed' or one pair of .* > 0"):
         kernel.theta  # noqa: B018
+
+
+def test_number_of_bounds_of_length_scales():
+    for bounds in ((0.1, 2.0), [(0.1, 2.0)], [(0.1, 2.0), (1.0, 3.0)]):
+        kernel = NTKKernel(1, length_scale=[1.0, 2.0], length_scale_bounds=bounds)
+        assert kernel.bounds.shape == (4, 2)
+    with pytest.raises(ValueError, match=r"length_scale_bounds must be .* or 2 such pairs; got"):
+        NTKKernel(1, length_scale=[1.0, 2.0], length_scale_bounds=[(0.1, 2.0)] * 3).theta  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["weight_var", "bias_var", "length_scale"])
+def test_kernels_with_bounds_of_other_shapes_differ(name):
+    shapes = (1.0, 2.0), [(1.0, 2.0)] * 2, [(1.0, 2.0)] * 3
+    for make in (list, np.array):
+        one, two, three = (NTKKernel(**{f"{name}_bounds": make(each)}) for each in shapes)
+        assert one != two != three and clone(two) == two
+    assert one != NTKKernel(**{f"{name}_bounds": "fixed"})
