@@ -141,15 +141,18 @@ def _gradients(engine, rows, coef, rates):
     return found
 
 
-def check_differentiable(program, get, what):
-    """Raise ValueError for kernels without derivatives by rows, which ``what`` needs."""
+def check_differentiable(program, get, what, other=""):
+    """Raise ValueError for kernels without derivatives by rows, which ``what`` needs.
+
+    ``other`` is what else to do where an activation jumps.
+    """
     if not isinstance(get, str) or get not in NAMES:
         raise ValueError(f"get must be 'ntk' or 'nngp'; got {reprlib.repr(get)}.")
     for act in program.activations:
         if act.jumps:
             raise ValueError(
                 f"{what} need continuous activations; got {act!r}, which jumps: take another one, "
-                f"such as Erf."
+                f"such as Erf{other}."
             )
     if program.n_outputs > 1 or program.n_ntks is not None:
         raise ValueError(
