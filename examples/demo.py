@@ -140,17 +140,21 @@ def rmse(y, predicted):
 def compare(title, splits, make_models, metric, error):
     """Run all models on all data sets, print a table, and return the results."""
     results = {}
-    print(f"\n{title}, and seconds\n{'':17}" + "".join(f"{name:>13}" for name in make_models()))
+    print(f"\n{title}, and seconds\n{'':17}" + "".join(f"{name:>14}" for name in make_models()))
     for split in splits:
-        models = make_models()
-        row = results[split.name] = {name: run(m, split, metric) for name, m in models.items()}
-        print(f"{split.name:17}" + "".join(f"{r.score:7.2f}{r.seconds:6.2f}" for r in row.values()))
+        models, row = make_models(), {}
+        print(f"{split.name:17}", end="", flush=True)
+        for name, model in models.items():
+            row[name] = run(model, split, metric)
+            print(f"{row[name].score:7.2f} {row[name].seconds:6.2f}", end="", flush=True)
+        print()
+        results[split.name] = row
         best = min(r.error for r in row.values())
         winners = ", ".join(name for name, r in row.items() if np.isclose(r.error, best))
         n, d = split.X.shape
         print(f"  {n} rows of {d}; best: {winners}; search: {chosen(models['NTK+search'])}")
     means = [np.mean([row[name].error for row in results.values()]) for name in make_models()]
-    print(f"{'mean ' + error:17}" + "".join(f"{mean:7.3f}{'':6}" for mean in means).rstrip())
+    print(f"{'mean ' + error:17}" + "".join(f"{mean:7.3f}{'':7}" for mean in means).rstrip())
     return results
 
 

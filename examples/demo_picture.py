@@ -90,23 +90,29 @@ def error_on_test(split, ridge):
     return np.mean((split.y_test - model.predict(split.X_test)) ** 2) / split.y.var()
 
 
+def curve(x):
+    """The curve of the right panel."""
+    return np.sin(2 * x) + 0.3 * x
+
+
 def draw_bands(axes):
     """A noisy curve with a gap: predictions with their 95 % bands."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.uniform(-3, -0.5, 30), rng.uniform(0.8, 3, 30)])
-    y = np.sin(2 * x) + 0.3 * x + rng.normal(0, 0.15, len(x))
+    y = curve(x) + rng.normal(0, 0.15, len(x))
     grid = np.linspace(-4.5, 4.5, 400)
 
     gpr = GaussianProcessRegressor(RBF() + WhiteKernel()).fit(x[:, None], y)
     mean, std = gpr.predict(grid[:, None], return_std=True)
     axes.plot(grid, mean, color=ORANGE, label="GPR(RBF)")
-    axes.plot(grid, mean - 1.96 * std, "--", grid, mean + 1.96 * std, "--", color=ORANGE, lw=1)
+    axes.plot(grid, mean - 1.96 * std, ":", grid, mean + 1.96 * std, ":", color=ORANGE, lw=1.4)
 
     ntk = NTKRegressor().fit(x[:, None], y)
     mean, std = ntk.predict(grid[:, None], return_std=True)
     axes.plot(grid, mean, color=BLUE, lw=1.8, label="NTKRegressor")
     axes.fill_between(grid, mean - 1.96 * std, mean + 1.96 * std, color=BLUE, alpha=0.15, lw=0)
 
+    axes.plot(grid, curve(grid), "--", color="black", lw=1, label="true curve")
     axes.plot(x, y, ".", color="black", ms=5)
     axes.set(xlabel="x", ylabel="y", title="95 % bands for new observations")
     axes.legend(loc="upper left")

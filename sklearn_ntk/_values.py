@@ -8,15 +8,30 @@ import numpy as np
 
 
 def value(cls):
-    """Decorator of a NamedTuple class: equality and hash look at the type, too; a short repr."""
-    cls.__eq__ = lambda self, other: type(self) is type(other) and tuple.__eq__(self, other)
+    """Decorator of a NamedTuple class: equality and hash look at the type, too; a short repr.
+
+    Fields that are lists or arrays count as tuples of the same entries.
+    """
+    cls.__eq__ = lambda self, other: type(self) is type(other) and _key(self) == _key(other)
     cls.__ne__ = lambda self, other: not self == other
-    cls.__hash__ = lambda self: hash((type(self).__qualname__, *self))
+    cls.__hash__ = lambda self: hash(_key(self))
     if cls.__repr__.__module__ == "collections":  # the class does not define a repr
         cls.__repr__ = _represented
     if cls.__module__.startswith(f"{__package__}."):  # the public module, also for pickles
         cls.__module__ = cls.__module__.partition("._")[0]
     return cls
+
+
+def _plain(field):
+    """A field, with lists and arrays as tuples."""
+    if isinstance(field, np.ndarray):
+        field = field.tolist()
+    return tuple(map(_plain, field)) if isinstance(field, list) else field
+
+
+def _key(self):
+    """What is the same for equal values."""
+    return type(self).__qualname__, *map(_plain, self)
 
 
 def complete(cls, defaults):

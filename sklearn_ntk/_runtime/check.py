@@ -106,6 +106,14 @@ def is_number(value):
         return False
 
 
+def is_missing(value):
+    """Whether this is None, NaN, or what pandas has for them."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):  # NA, whose truth is ambiguous
+        return True
+
+
 def read_number(value, name, is_positive=False, may_be_infinite=False):
     """A real number >= 0, or > 0, as a float."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
@@ -159,8 +167,8 @@ def _read(values):
         array = values if is_on_device(values) else np.asarray(values)
     except (TypeError, ValueError, RuntimeError):
         return None, f"{reprlib.repr(values)}, which makes no array: make all rows equally long"
-    if array.dtype.kind == "O":
-        return _read_objects(array)
+    if array.dtype.kind in "OUS":
+        return _read_objects(array.astype(object))
     if array.dtype.kind not in "biuf":
         return None, f"values of type {array.dtype}: make them real numbers"
     with np.errstate(over="ignore"):

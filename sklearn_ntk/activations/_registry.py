@@ -46,6 +46,14 @@ UFUNCS = (
 )
 """Functions that formulas may use."""
 
+SYNONYMS = {
+    "swish": "silu", "logistic": "sigmoid", "linear": "identity", "none": "identity",
+    "rectifier": "relu", "prelu": "leaky_relu", "lrelu": "leaky_relu", "absolute": "abs",
+    "exponential": "exp", "sine": "sin", "siren": "sin", "cosine": "cos",
+    "heaviside": "step", "signum": "sign", "sgn": "sign",
+}  # fmt: skip
+"""Names of ours by those elsewhere, for the hint in errors."""
+
 ACTIVATIONS = {}
 """Registered classes whose parameters have defaults, by their snake_case name."""
 
@@ -123,7 +131,8 @@ def as_activation(spec):
     """
     if isinstance(spec, str):
         if spec not in ACTIVATIONS:
-            near = difflib.get_close_matches(spec, ACTIVATIONS, n=1)
+            name = SYNONYMS.get(spec.lower(), spec.lower())
+            near = difflib.get_close_matches(name, ACTIVATIONS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
                 f"Unknown activation {spec!r}: choose one of {', '.join(sorted(ACTIVATIONS))}, "

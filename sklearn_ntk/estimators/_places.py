@@ -7,9 +7,10 @@ import numpy as np
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from .._runtime.check import read_rows
+from .._runtime.check import is_missing, read_array, read_rows
 from .._runtime.device import check_library, is_on_device, on_host, place_of, place_together
 from ..engines._work import active
+from ..kernels._rows import check_columns
 
 
 def read_data(model, X, y, reset=True, **options):
@@ -19,6 +20,8 @@ def read_data(model, X, y, reset=True, **options):
     """
     check_library(X, "X")
     check_library(y, "y")
+    check_columns(X)
+    _check_targets(y, **options)
     if not (is_on_device(X) or is_on_device(y)):
         return validate_data(model, X, y, reset=reset, dtype=np.float64, order="C", **options)
     place_together([X, y], "X and y")
@@ -28,11 +31,47 @@ def read_data(model, X, y, reset=True, **options):
     return X, y
 
 
+def _check_targets(y, y_numeric=False, **options):
+    """Raise ValueError for objects and texts that are no targets, or labels of which some miss.
+
+    The errors of scikit-learn say enough of all else.
+    """
+    kind = getattr(getattr(y, "dtype", None), "kind", "O")
+    if y is None or kind in "biufc" or hasattr(y, "toarray"):
+        return
+    if y_numeric:
+        what = "numbers, one or several for each row (NTKClassifier takes labels)"
+        read_array(y, "y", what, "give each row its own", [1, 2])
+        return
+    labels = np.asarray(y)
+    if labels.dtype.kind == "O":
+        _check_labels(labels.ravel())
+
+
+def _check_labels(labels):
+    """Raise ValueError for labels (n,), objects, of which some are missing or not to be sorted."""
+    for row, label in enumerate(labels):
+        if is_missing(label):
+            raise ValueError(
+                f"y must have a label for each row; got {label!r} for row {row}: drop the rows "
+                f"whose label is missing."
+            )
+    try:
+        np.sort(labels)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise ValueError(
+            f"y must have labels that can be sorted, all texts or all numbers; got objects of type "
+            f"{', '.join(kinds)}: make them texts, for instance."
+        ) from None
+
+
 def read_new(model, X):
     """New rows (m, d) in float64, in whose memory they are."""
     check_library(X, "X")
     if is_on_device(X):
         return _checked(model, X, reset=False)
+    check_columns(X)
     return validate_data(model, X, reset=False, dtype=np.float64)
 
 

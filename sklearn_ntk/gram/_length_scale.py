@@ -81,11 +81,12 @@ def gradient_length_scale(
     array([[[-18., -32.]]])
     """
     dtype, isotropic = read_dtype(dtype), read_flag(isotropic, "isotropic")
-    check_differentiable(program, get, "Derivatives by length scales")
+    fixed = ", or length_scale_bounds='fixed' of the kernel"
+    check_differentiable(program, get, "Derivatives by length scales", fixed)
     if program.shape is not None:
         raise ValueError(
             f"Derivatives by length scales need rows without positions; got a network on "
-            f"Input{program.shape}: take Dense layers, or fixed length scales."
+            f"Input{program.shape}: take Dense layers{fixed}."
         )
     engine = engine_for([X], device)
     with engine.active():

@@ -12,6 +12,7 @@ from ..engines.reference import adjoint
 from ..engines.rows import blocks
 from ..engines.rows.adjoint import LocalScan, scale_of
 from ..engines.rows.lines import variances
+from ..engines.rows.tiles import without_tiny
 from ..engines.schedule.links import links_of
 from ..engines.schedule.writer import schedule
 
@@ -40,6 +41,7 @@ class PixelGradients:
     def __init__(self, program, rows, get, verbose=0):
         self.program, self.get, (n, m) = program, get, (len(X) for X, _ in rows)
         self.progress = Progress(n * m, f"Gradients of {n} x {m} rows", REMEDY, verbose)
+        rows = [(_settled(Z, program.shape), norms) for Z, norms in rows]
         self.X, self.Y = (blocks.check_shape(Z, program.shape) for Z, _ in rows)
         engine = engine_for([self.X])
         self.n_threads = engine.count_threads()
@@ -113,6 +115,11 @@ class PixelGradients:
         for o in reversed(range(len(plan.operations))):
             tape.undo(o)
         return tape.found
+
+
+def _settled(X, shape):
+    """Rows (n, d) whose positions are zeros if they are tiny: derivatives by them overflow."""
+    return without_tiny(blocks.check_shape(X, shape))[0].reshape(X.shape)
 
 
 def _slices(n, numbers, n_parts=1):

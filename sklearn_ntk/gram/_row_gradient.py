@@ -23,7 +23,7 @@ from ..engines._work import engine_for
 from ..engines.packing.sides import NEAR
 from ..engines.packing.tile import Results
 from ..engines.reference.tiles import between_directions, scan_rows
-from ..engines.rows.tiles import check_rows
+from ..engines.rows.tiles import check_overflow, check_rows
 from ..formulas.special import safe_inverse
 from ..formulas.tracing import ROUNDING
 from ..program import Program
@@ -106,7 +106,9 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     with engine.active():
         rows = check_pairs(X, Y, engine.check_rows)
         rates = Rates(program, get, dtype, verbose, device)
-        return _gradients(engine, (rows[0], rows[-1]), coef, rates)
+        found = _gradients(engine, (rows[0], rows[-1]), coef, rates)
+        check_overflow([found], rows, dtype)
+    return found
 
 
 def _gradients(engine, rows, coef, rates):
@@ -139,15 +141,18 @@ def _gradients(engine, rows, coef, rates):
     return found
 
 
-def check_differentiable(program, get, what):
-    """Raise ValueError for kernels without derivatives by rows, which ``what`` needs."""
+def check_differentiable(program, get, what, other=""):
+    """Raise ValueError for kernels without derivatives by rows, which ``what`` needs.
+
+    ``other`` is what else to do where an activation jumps.
+    """
     if not isinstance(get, str) or get not in NAMES:
         raise ValueError(f"get must be 'ntk' or 'nngp'; got {reprlib.repr(get)}.")
     for act in program.activations:
         if act.jumps:
             raise ValueError(
                 f"{what} need continuous activations; got {act!r}, which jumps: take another one, "
-                f"such as Erf."
+                f"such as Erf{other}."
             )
     if program.n_outputs > 1 or program.n_ntks is not None:
         raise ValueError(

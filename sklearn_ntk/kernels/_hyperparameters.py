@@ -5,18 +5,20 @@ import numpy as np
 from .._runtime.check import read_array
 
 
-def read_bounds(bounds, name):
-    """Bounds of a hyperparameter, "fixed" or a pair or several; raises ValueError for others."""
+def read_bounds(bounds, name, n=1):
+    """Bounds of n numbers: "fixed", a pair, or n pairs; raises ValueError for others."""
     if isinstance(bounds, str) and bounds == "fixed":
         return bounds
     try:
-        low, high = np.moveaxis(np.asarray(bounds, dtype=float), -1, 0)
+        pairs = np.asarray(bounds, dtype=float)
     except (TypeError, ValueError):
-        low, high = np.nan, np.nan
-    if not np.all((low >= 0.0) & (low <= high)):
+        pairs = np.empty(0)
+    is_fit = pairs.shape in ((2,), (1, 2), (n, 2))
+    if not is_fit or not np.all((pairs[..., 0] > 0.0) & (pairs[..., 0] <= pairs[..., 1])):
+        several = f", or {n} such pairs" if n > 1 else ""
         raise ValueError(
-            f"{name}_bounds must be 'fixed' or two numbers >= 0, the smaller one first; got "
-            f"{bounds!r}."
+            f"{name}_bounds must be 'fixed' or one pair of numbers > 0, the smaller one first"
+            f"{several}; got {bounds!r}."
         )
     return bounds
 

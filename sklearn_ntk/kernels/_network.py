@@ -79,9 +79,10 @@ class NetworkKernel(TrialKernel):
     def hyperparameter_length_scale(self):
         """What divides the columns: one number for all, or one for each; fixed if it is None."""
         self._check_parameters()
+        bounds, n = self.length_scale_bounds, np.size(self.length_scale)
         is_fixed = self.length_scale is None
-        bounds = "fixed" if is_fixed else read_bounds(self.length_scale_bounds, "length_scale")
-        return Hyperparameter("length_scale", "numeric", bounds, np.size(self.length_scale))
+        bounds = "fixed" if is_fixed else read_bounds(bounds, "length_scale", n)
+        return Hyperparameter("length_scale", "numeric", bounds, n)
 
     def _hyperparameter(self, name):
         """`Hyperparameter` of a variance, fixed if no layer depends on it or its value is 0."""
@@ -166,7 +167,7 @@ class NetworkKernel(TrialKernel):
         module = likelihood_module() if same and self._is_trial else None
         try:
             program, left = self._problem(X)
-            right = left if same else self._rows(Y)
+            right = left if same else self._rows(Y, "Y")
             if eval_gradient:
                 results = self._with_gradient(program, left)
             else:
@@ -183,9 +184,9 @@ class NetworkKernel(TrialKernel):
         options = {"get": self._get, "dtype": self.dtype, "verbose": self.verbose}
         return options | {"device": self.device}
 
-    def _rows(self, X):
+    def _rows(self, X, name="X"):
         """Checked rows, divided by the length scales."""
-        return divided(check_rows(X), self.length_scale)
+        return divided(check_rows(X, name), self.length_scale, name)
 
     def _problem(self, X):
         """The `Program` for rows, and these as of `_rows`."""
@@ -286,15 +287,16 @@ class NetworkKernel(TrialKernel):
         array([[[3., 4.]]])
         """
         program, X = self._problem(X)
-        Y = None if Y is None else self._rows(Y)
+        Y = None if Y is None else self._rows(Y, "Y")
         found = gradient_x(program, X, Y, coef, **self._options())
         if self.length_scale is not None:
             found /= np.asarray(read_length_scale(self.length_scale), like=found)
         return found
 
     def __eq__(self, other):
-        if type(self) is type(other) and np.shape(self.length_scale) != np.shape(
-            other.length_scale
+        names = ("length_scale", "length_scale_bounds", *(f"{name}_bounds" for name in _TIED))
+        if type(self) is type(other) and any(
+            np.shape(getattr(self, name)) != np.shape(getattr(other, name)) for name in names
         ):
             return False  # scikit-learn compares them entry by entry
         return super().__eq__(other)

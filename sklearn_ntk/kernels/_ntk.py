@@ -33,8 +33,9 @@ class NTKKernel(NetworkKernel):
     length_scale : float or array of shape (d,), optional
         What rows are divided by before the network sees them, so that they enter with covariance
         ``sum_j x_j y_j / (d length_scale_j^2)``: one number, or one for each column, which
-        Gaussian processes then learn. With images, one number, and with ``column_layers`` they
-        have to be "fixed".
+        Gaussian processes then learn. With ``length_scale_bounds="fixed"`` they stay; they have to
+        with images, where it is one number, with ``column_layers``, and with activations that jump,
+        such as "step".
     weight_var_bounds, bias_var_bounds, length_scale_bounds : pair of floats or "fixed"
         Bounds for the optimisation of hyperparameters by Gaussian-process estimators, by default
         (1e-3, 1e3), (1e-5, 1e2) and (1e-5, 1e5). Trials within them at which the kernel overflows

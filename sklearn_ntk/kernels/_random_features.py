@@ -16,6 +16,7 @@ from .._runtime.memory import check_memory
 from ..activations import as_activation
 from ..finite._random_features import draw_features, shapes_of
 from ..gram._operator import chunks
+from ._rows import check_columns
 
 
 class NTKRandomFeatures(
@@ -141,6 +142,7 @@ class NTKRandomFeatures(
         self
         """
         activation, dtype = as_activation(self.activation), read_dtype(self.dtype)
+        check_columns(X)
         X, is_ntk = validate_data(self, X, dtype=dtype), self.kernel == "ntk"
         shapes = shapes_of(X.shape[1], self.n_components, self.depth, self.bias_var > 0.0)
         n_bytes = 8.0 * (1 + is_ntk) * sum(map(np.prod, shapes)) + 24.0 * np.prod(shapes[-1])
@@ -166,6 +168,7 @@ class NTKRandomFeatures(
         """
         check_is_fitted(self)
         dtype = self._network.layers[0].weights.dtype
+        check_columns(X)
         X = validate_data(self, X, dtype=dtype, reset=False)
         shape = len(X), self._n_features_out
         n_bytes = float(dtype.itemsize) * shape[0] * shape[1]

@@ -1,5 +1,6 @@
 """Rows as the kernels take them: checked, and divided by the length scales of their columns."""
 
+import reprlib
 from functools import wraps
 
 import numpy as np
@@ -26,26 +27,61 @@ def where_rows_are(method):
     return placed
 
 
-def check_rows(X):
+def check_rows(X, name="X"):
     """Rows in float64; raises errors of scikit-learn, or of `read_rows` where these say more."""
     if is_on_device(X) or np.ma.is_masked(X):
-        return read_rows(X)
+        return read_rows(X, name)
+    check_columns(X, name)
     try:
-        return check_array(X, dtype=np.float64, input_name="X")
+        return check_array(X, dtype=np.float64, input_name=name)
     except (TypeError, OverflowError):  # raised for entries such as pandas' NA
         if hasattr(X, "toarray"):
             raise
-        return read_rows(X)  # names the entry
+        return read_rows(X, name)  # names the entry
 
 
-def divided(X, length_scale):
+def check_columns(X, name="X"):
+    """Raise ValueError for columns of an array or data frame that have texts, or times."""
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        kinds = [getattr(dtype, "kind", "O") for dtype in X.dtypes]
+        columns = [(key, X[key], kind) for key, kind in zip(X.columns, kinds, strict=True)]
+    elif isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OUS":
+        columns = [(j, X[:, j], "O") for j in range(X.shape[1])]
+    else:
+        return
+    wrong = [key for key, *column in columns if not _is_of_numbers(*column)]
+    if wrong:
+        shown = reprlib.repr(wrong)
+        raise ValueError(
+            f"{name} must have columns of numbers; got texts, categories or times in the columns "
+            f"{shown}: encode them, for instance by make_column_transformer((OneHotEncoder(), "
+            f"{shown}), remainder='passthrough')."
+        )
+
+
+def _is_of_numbers(column, kind):
+    """Whether a column of this kind has no times, and no texts but those of numbers."""
+    if kind in "biufcmM":
+        return kind in "biufc"
+    present = getattr(column, "dropna", getattr(column, "drop_nulls", lambda: column))
+    values = np.asarray(present())
+    try:
+        values.astype(np.float64)
+    except ValueError:
+        return False
+    except TypeError:  # objects, which later errors name
+        return True
+    return values.dtype.kind not in "mM"
+
+
+def divided(X, length_scale, name="X"):
     """Rows (n, d) divided by their length scales; raises `OutOfRange` if they overflow."""
     if length_scale is None:
         return X
     scale, d = read_length_scale(length_scale), X.shape[1]
     if scale.size not in (1, d):
         raise ValueError(
-            f"length_scale must be one number, or one for each of the {d} columns of X; got "
+            f"length_scale must be one number, or one for each of the {d} columns of {name}; got "
             f"{scale.size} numbers."
         )
     with np.errstate(over="ignore"):

@@ -84,6 +84,19 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         self.device = device
         self.verbose = verbose
 
+    def __getattr__(self, name):
+        """Raise AttributeError, with a way out for the methods that only one network has."""
+        try:
+            return super().__getattribute__(name)
+        except AttributeError as error:
+            if hasattr(type(self), name) or not callable(getattr(self._base, name, None)):
+                raise
+            one = self._base.__name__
+            raise AttributeError(
+                f"{error}, a method of one network: fit {one}(), or the best one of a fitted "
+                f"search, {one}(**search.best_params_)."
+            ) from None
+
     # --- The choice -------------------------------------------------------------------------------
 
     def _choose(self, X, Y, weights, data, exponents):

@@ -23,7 +23,7 @@ from sklearn_ntk.activations import (
     activation,
     as_activation,
 )
-from sklearn_ntk.activations._registry import MOST_FEATURES
+from sklearn_ntk.activations._registry import MOST_FEATURES, SYNONYMS
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.engines import _work
 from sklearn_ntk.formulas.gaps import N_FEATURES
@@ -313,11 +313,19 @@ def test_unknown_name():
     with pytest.raises(ValueError, match=r"Unknown activation 'rellu'.*mean 'relu'\?") as error:
         as_activation("rellu")
     assert all(name in str(error.value) for name in ACTIVATIONS)
-    with pytest.raises(ValueError, match="Unknown activation 'ReLU'"):
+    with pytest.raises(ValueError, match=r"Unknown activation 'ReLU'.*mean 'relu'\?"):
         as_activation("ReLU")
     with pytest.raises(ValueError) as error:
         as_activation("qqq")
     assert "mean" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", SYNONYMS)
+def test_names_from_elsewhere(name):
+    assert name not in ACTIVATIONS
+    for text in (name, name.capitalize()):
+        with pytest.raises(ValueError, match=rf"mean '{SYNONYMS[name]}'\?"):
+            as_activation(text)
 
 
 @pytest.mark.parametrize(

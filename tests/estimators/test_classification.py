@@ -54,12 +54,17 @@ def test_labels_of_all_types(labels):
         (np.linspace(0, 1, 60), "Unknown label type: continuous"),
         (np.zeros((60, 2)), "1d array|multilabel|multioutput"),
         (np.full(60, np.nan), "Input y contains NaN"),
+        (np.array(["a", None] * 30, dtype=object), "got None for row 1: drop the rows"),
+        (np.array(["a", np.nan] * 30, dtype=object), "got nan for row 1: drop the rows"),
+        (["a"] * 59 + [None], "got None for row 59: drop the rows"),
+        (np.array(["a", 1] * 30, dtype=object), "sorted, .*; got objects of type int, str"),
         (np.zeros(59), "inconsistent numbers of samples"),
     ],
 )
 def test_bad_labels_are_named(y, message):
-    with pytest.raises(ValueError, match=message):
-        NTKClassifier("ntk").fit(data()[0], y)
+    for model in (NTKClassifier("ntk"), NTKClassifierCV({"depth": [1]})):
+        with pytest.raises(ValueError, match=message):
+            model.fit(data()[0], y)
 
 
 @pytest.mark.parametrize("n_classes", [3, 4])

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor
-from sklearn_ntk.estimators import _choice, _features_of_many, _streams
+from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _streams
 from sklearn_ntk.estimators._choice_of_solver import bytes_of, memory_beside
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
@@ -19,7 +19,8 @@ RELU = {"kernel": "ntk", "activation": "relu", "features": "full"}
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Few rows are many, and fewer choose the network."""
-    monkeypatch.setattr(_choice, "MOST_ROWS", 80)
+    for module in (_choice, _candidates):
+        monkeypatch.setattr(module, "MOST_ROWS", 80)
     monkeypatch.setattr(_features_of_many, "LEAST_ROWS", 150)
     monkeypatch.setattr(_features_of_many, "TEST_ROWS", 100)
 

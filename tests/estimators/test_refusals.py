@@ -60,6 +60,7 @@ def test_activation_of_another_type_is_refused(cls, activation):
 
 BAD_ROWS = [
     ([["a", "b"]] * 40, ValueError, "could not convert string to float: 'a'"),
+    (np.array([["a", "1"]] * 40), ValueError, r"columns \[0\]: encode them"),
     (np.ones(40), ValueError, "Expected 2D array, got 1D array"),
     (np.ones((40, 2, 2)), ValueError, "dim 3"),
     (sparse.csr_array(np.ones((40, 2))), TypeError, "[Ss]parse"),

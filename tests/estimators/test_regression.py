@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.estimators._uncertainty import fit_spread
 
 
@@ -144,15 +144,18 @@ def test_targets_of_other_types(dtype):
     [
         (np.full(40, np.nan), "Input y contains NaN"),
         (np.full((40, 2), np.inf), "Input y contains infinity"),
-        (np.array(["a"] * 40), "could not convert string to float"),
+        (np.array(["a"] * 40), "y must be numbers, .*NTKClassifier takes labels.*; got 'a'"),
+        ([1.0, None] * 20, "y must be numbers, .*; got None"),
+        (np.full(40, np.datetime64("2020")), "y must be numbers, .*; got values of type datetime"),
         (np.zeros((40, 2, 2)), "dim 3"),
         (np.zeros(39), "inconsistent numbers of samples"),
         (None, "requires y to be passed, but the target y is None"),
     ],
 )
 def test_bad_targets_are_named(y, message):
-    with pytest.raises(ValueError, match=message):
-        NTKRegressor().fit(data()[0], y)
+    for model in (NTKRegressor(), NTKRegressorCV({"depth": [1]})):
+        with pytest.raises(ValueError, match=message):
+            model.fit(data()[0], y)
 
 
 def test_works_behind_a_transformer_of_targets():

@@ -141,8 +141,12 @@ def test_no_rows():
 @pytest.mark.parametrize(
     "program, options, message",
     [
-        (lower(mlp(1, "sign")), {"get": "nngp"}, "scales need continuous activations; got Sign"),
-        (lower(cnn((2, 2, 1), 1)), {}, r"got a network on Input\(2, 2, 1\): .*fixed length scales"),
+        (lower(mlp(1, "sign")), {"get": "nngp"}, "; got Sign.*length_scale_bounds='fixed'"),
+        (
+            lower(cnn((2, 2, 1), 1)),
+            {},
+            r"got a network on Input\(2, 2, 1\): .*length_scale_bounds='fixed'",
+        ),
         (lower((Dense(), Output(), "relu", Dense())), {}, "those of one kernel; got .* with 2:"),
         (lower(mlp(1)), {"get": "rbf"}, "get must be 'ntk' or 'nngp'; got 'rbf'"),
         (lower(mlp(1)), {"isotropic": 3}, "isotropic must be True or False; got 3"),

@@ -15,7 +15,7 @@ from sklearn_ntk.activations import (
     Sin,
 )
 from sklearn_ntk.architectures import cnn, mlp
-from sklearn_ntk.gram import diagonal, gram
+from sklearn_ntk.gram import diagonal, gradient_length_scale, gradient_x, gram
 from sklearn_ntk.layers import (
     Conv,
     Dense,
@@ -156,9 +156,50 @@ def test_inverses_of_tiny_deviations_do_not_matter(start, name):
         np.testing.assert_allclose(single, double, rtol=1e-6)
 
 
-def test_tiny_rows():
-    K = NTKKernel(1, bias_var=0.0)([[1e-156, 2e-156], [1e-156, -2e-156]])
-    assert np.isfinite(K).all()
+TOGETHER = np.array([[1.0, 2.0], [1.0, 2.0], [2.0, 4.0], [-1.0, -2.0], [3.0, 1.0]])
+"""Rows that are equal, parallel and opposite."""
+
+
+STARTS = pytest.mark.parametrize("start", [(), (Input(2, 1), Conv(1), Flatten())], ids=len)
+POWERS = pytest.mark.parametrize("power", [150, 155, 162, 170])
+
+
+@POWERS
+@STARTS
+def test_tiny_rows(start, power, engine):
+    """Their squares underflow, also next to rows and positions that are larger."""
+    Z = 10.0**-power * TOGETHER
+    mixed = np.column_stack([TOGETHER[:, 0], Z[:, 1]])
+    for bias_var in (0.0, 1.0):
+        program = lower((*start, Dense(), "relu", Dense()), 2.0, bias_var)
+        expected = gram(program, np.zeros((5, 2)), gradient=True)
+        for found in (gram(program, Z, gradient=True), gram(program, Z, Z + 0.0, gradient=True)):
+            for part, value in zip(found, expected, strict=True):
+                assert_allclose(part, value, rtol=1e-12, atol=1e-290)
+        for rows in ((Z, TOGETHER), (TOGETHER, Z), (mixed,), (mixed, Z)):
+            assert np.isfinite(gram(program, *rows)).all()
+
+
+@POWERS
+@STARTS
+def test_gradients_of_tiny_rows(start, power):
+    Z = 10.0**-power * TOGETHER
+    mixed = np.column_stack([TOGETHER[:, 0], Z[:, 1]])
+    program = lower((*start, Dense(), "relu", Dense()), 2.0, 0.0)
+    for rows in ((Z,), (Z, TOGETHER), (TOGETHER, Z), (mixed,), (mixed, Z)):
+        assert np.isfinite(gradient_x(program, *rows)).all()
+    if not start:
+        assert np.isfinite(gradient_length_scale(program, np.vstack([Z, TOGETHER]))).all()
+
+
+def test_gradients_by_rows_overflow():
+    """Where kernels do not: those behind a normalisation are as the inverse of the row."""
+    network = (Dense(), LayerNorm(), "relu", Dense())
+    for size, dtype in [(1e-16, "float32"), (1e-152, "float64")]:
+        kernel = NTKKernel(architecture=network, bias_var=0.0, dtype=dtype)
+        assert np.isfinite(kernel(size * TOGETHER)).all()
+        with pytest.raises(OutOfRange, match="overflows"):
+            kernel.gradient_x(size * TOGETHER)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -227,8 +268,8 @@ def test_type_of_precision():
 def test_tiny_positions_before_a_normalisation_are_told_without_a_warning():
     """The inverses of their deviations overflow in products of two."""
     network = (Input(3, 1), Conv(2), LayerNorm(), "relu", GlobalAvgPool(), Dense())
-    with pytest.raises(ValueError, match=r"overflows on rows whose largest entry is 3e-160"):
-        NTKKernel(architecture=network, bias_var=0.0)([[1e-160, 3e-160, 2e-160]])
+    with pytest.raises(ValueError, match=r"overflows on rows whose largest entry is 3\b"):
+        NTKKernel(architecture=network, bias_var=0.0)([[1e-160, 2e-160, 3.0]])
 
 
 @pytest.mark.parametrize("act", ["sign", "step", RectifiedMonomial(0)], ids=str)

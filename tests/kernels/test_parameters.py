@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
-from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRandomFeatures
 from sklearn_ntk.activations import Abs, Erf, Identity, ReLU
 from sklearn_ntk.layers import Dense, Residual
 
@@ -134,7 +134,7 @@ BAD_PARAMETERS = [
             (np.inf, "inf"),
             ([1.0, np.nan, 1.0], "nan"),
             ([1.0, 0.0, 1.0], r"\[1.0, 0.0, 1.0\]"),
-            ("2", "values of type <U1"),
+            ("2", "'2': make it a number"),
             ([1.0, None], "None"),
             ([], r"\[\]"),
             ([[1.0, 2.0]], r"shape \(1, 2\)"),
@@ -214,6 +214,47 @@ def test_bad_rows_are_named(X, error, message):
             use(X)
 
 
+FRAMES = {
+    "text": {"a": [1.0, 2.0], "city": ["x", None]},
+    "category": {"city": ("category", ["x", "y"]), "a": [1.0, 2.0]},
+    "time": {"a": [1.0, 2.0], "city": ("datetime64[ns]", ["2020", "2021"])},
+    "zone": {"city": ("datetime64[ns, UTC]", ["2020", "2021"]), "a": [1.0, 2.0]},
+    "times": {"city": ("datetime64[ns]", ["2020", "2021"])},
+}
+
+
+@pytest.mark.parametrize("columns", FRAMES.values(), ids=FRAMES)
+def test_columns_that_are_no_numbers_are_named(columns):
+    pd = pytest.importorskip("pandas")
+    columns = {
+        name: pd.Series(each[1], dtype=each[0]) if isinstance(each, tuple) else each
+        for name, each in columns.items()
+    }
+    X = pd.DataFrame(columns)
+    for use in (NTKKernel(), NTKKernel().diag, NTKRandomFeatures(10).fit_transform):
+        with pytest.raises(ValueError, match=r"X must have .* \['city'\]: .*OneHotEncoder"):
+            use(X)
+    features = NTKRandomFeatures(10).fit(np.ones((2, X.shape[1])))
+    with pytest.raises(ValueError, match=r"X must have .* \['city'\]: .*OneHotEncoder"):
+        features.transform(X)
+
+
+def test_columns_of_numbers_of_other_types():
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"a": pd.Categorical([1, 2]), "b": ["1", "2"], "c": pd.array([1, 2], "Int64")})
+    assert_array_equal(NTKKernel()(X), NTKKernel()(np.outer([1.0, 2.0], np.ones(3))))
+    with pytest.raises(ValueError, match=r"columns \[1\]"):
+        NTKKernel()(np.array([[1.0, "a"], [2.0, "b"]], dtype=object))
+
+
+@pytest.mark.parametrize("Y", [[[np.nan] * 3], [[None, {}, 1.0]], np.array([["a", "b", "c"]])])
+def test_bad_rows_on_the_right_are_named(Y):
+    for use in (NTKKernel(), NTKKernel().gradient_x):
+        with pytest.raises(ValueError, match=r"\bY\b") as caught:
+            use(rows(), Y)
+        assert "X" not in str(caught.value)
+
+
 def test_columns_must_match():
     with pytest.raises(ValueError, match="same number of columns; got 3 and 2"):
         NTKKernel()(rows(), rows(d=2))
@@ -229,9 +270,33 @@ def test_repr_shows_bad_values_instead_of_failing(bad):
     assert f"weight_var={bad!r}" in repr(NTKKernel(weight_var=bad))
 
 
-@pytest.mark.parametrize("bounds", ["fix", None, (1, 2, 3), (2.0, 1.0), (-1.0, 1.0), (np.nan, 1.0)])
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        *("fix", None, (1, 2, 3), (2.0, 1.0), (-1.0, 1.0), (0.0, 1.0), (np.nan, 1.0)),
+        *([(1, 2), (2, 3)], [(0.1, 2)] * 3, np.ones((1, 1, 2)), [], [(1, 2), (3,)]),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("name", ["weight_var", "bias_var", "length_scale"])
 def test_bounds_that_are_none(name, bounds):
     kernel = NTKKernel(1, length_scale=1.0, **{f"{name}_bounds": bounds})
-    with pytest.raises(ValueError, match=f"{name}_bounds must be 'fixed' or two numbers >= 0"):
+    with pytest.raises(ValueError, match=f"{name}_bounds must be 'fixed' or one pair of .* > 0"):
         kernel.theta  # noqa: B018
+
+
+def test_number_of_bounds_of_length_scales():
+    for bounds in ((0.1, 2.0), [(0.1, 2.0)], [(0.1, 2.0), (1.0, 3.0)]):
+        kernel = NTKKernel(1, length_scale=[1.0, 2.0], length_scale_bounds=bounds)
+        assert kernel.bounds.shape == (4, 2)
+    with pytest.raises(ValueError, match=r"length_scale_bounds must be .* or 2 such pairs; got"):
+        NTKKernel(1, length_scale=[1.0, 2.0], length_scale_bounds=[(0.1, 2.0)] * 3).theta  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["weight_var", "bias_var", "length_scale"])
+def test_kernels_with_bounds_of_other_shapes_differ(name):
+    shapes = (1.0, 2.0), [(1.0, 2.0)] * 2, [(1.0, 2.0)] * 3
+    for make in (list, np.array):
+        one, two, three = (NTKKernel(**{f"{name}_bounds": make(each)}) for each in shapes)
+        assert one != two != three and clone(two) == two
+    assert one != NTKKernel(**{f"{name}_bounds": "fixed"})

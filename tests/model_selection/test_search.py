@@ -8,7 +8,13 @@ from searches import GRID, both, classes, data_of, numbers
 from sklearn.model_selection import KFold
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_ntk import NNGPKernel, NTKClassifier, NTKClassifierCV, NTKRegressorCV
+from sklearn_ntk import (
+    NNGPKernel,
+    NTKClassifier,
+    NTKClassifierCV,
+    NTKRegressor,
+    NTKRegressorCV,
+)
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators import _choice_of_solver
 from sklearn_ntk.model_selection import _search
@@ -158,6 +164,20 @@ def test_bad_parameters(cls, params, message):
     X, y = data_of(cls)
     with pytest.raises(ValueError, match=message):
         cls(**params).fit(X, y)
+
+
+def test_methods_of_one_network_say_so():
+    search = NTKRegressorCV({"depth": [1]})
+    for model in (search, search.fit(*numbers())):
+        with pytest.raises(AttributeError, match=r"'predict_interval', .*NTKRegressor\(\*\*search"):
+            model.predict_interval(numbers()[0])
+        with pytest.raises(AttributeError, match=r"no attribute 'predict_proba'$"):
+            model.predict_proba(numbers()[0])
+        assert not hasattr(model, "alphas_")
+    X, y = numbers()
+    assert NTKRegressor(**search.best_params_).fit(X, y).predict_interval(X).shape == (30, 2)
+    with pytest.raises(AttributeError, match=r"NTKClassifier\(\*\*search"):
+        NTKClassifierCV().partial_fit(X, y > 0.0)
 
 
 @pytest.mark.parametrize("cv", [[], KFold(4)], ids=["none", "without weight"])

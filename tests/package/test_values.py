@@ -49,7 +49,19 @@ def test_hash():
     table = {Meters(): "m", Seconds(): "s", Meters(2.0): "2 m", (1.0,): "tuple"}
     assert len(table) == 4 and table[Meters()] == "m" and table[Seconds()] == "s"
     with pytest.raises(TypeError):
-        hash(Pair([], 1))
+        hash(Pair({}, 1))
+
+
+@pytest.mark.parametrize("make", [list, np.array], ids=["list", "array"])
+def test_lists_and_arrays_count_as_tuples(make):
+    plain, other = (
+        Pair((0.1, 0.5), ((1, 2), (3, 4))),
+        Pair(make([0.1, 0.5]), make([[1, 2], [3, 4]])),
+    )
+    assert plain == other == plain and not plain != other and hash(plain) == hash(other)
+    assert other == Pair(*other) and other != Pair(make([0.1, 0.5, 0.3]), other[1])
+    kernels = [NTKKernel(activation=activations.Polynomial(make(c))) for c in ([1, 2], [1, 2, 3])]
+    assert kernels[0] == NTKKernel(activation=activations.Polynomial((1, 2))) != kernels[1]
 
 
 def test_tuple():

@@ -24,11 +24,23 @@ HELD = 30_000_000
 """Most bytes of coefficients of series in memory at a time."""
 
 
+TINY_NORM = 1e-153
+"""Norm below which squares underflow, and rows count as zeros."""
+
+
 def check_rows(X, name="X"):
-    """Rows (n, d) in float64 and C order, and their norms (n,)."""
+    """Rows (n, d) in float64 and C order, and their norms (n,); zeros for those that are tiny."""
     X = read_rows(X, name)
-    X = X if X.flags.c_contiguous else X.copy()
-    return X, np.sqrt(np.einsum("ij,ij->i", X, X))
+    return without_tiny(X if X.flags.c_contiguous else X.copy())
+
+
+def without_tiny(X):
+    """Rows (..., d) and their norms (...), where those below `TINY_NORM` are zeros."""
+    norms = np.sqrt(np.einsum("...i,...i->...", X, X))
+    is_tiny = (norms > 0.0) & (norms < TINY_NORM)
+    if is_tiny.any():
+        X, norms = np.where(is_tiny[..., None], 0.0, X), np.where(is_tiny, 0.0, norms)
+    return X, norms
 
 
 def scan(program, rows, gradient, names=("nngp", "ntk"), dtype=np.float64, n_threads=1, held=HELD):
