@@ -1,4 +1,4 @@
-"""Parameters of layers, activations and architectures that are refused: in one sentence."""
+"""Parameters of layers and activations that are refused: in one sentence."""
 
 import numpy as np
 import pytest
@@ -96,47 +96,6 @@ def test_layer_without_parameters_is_not_an_empty_shortcut():
             lower((Dense(), Residual(("relu", Dense()), shortcut), Dense()))
     networks = [(Dense(), Residual(("relu", Dense()), end), Dense()) for end in ((), [])]
     assert lower(networks[0]) == lower(networks[1])
-
-
-SHAPES = {"cnn": (8, 8, 1), "myrtle": (8, 8, 1), "resnet": (8, 8, 1)}
-SHAPES |= {"recurrent": (4, 1), "transformer": (4, 1)}
-COUNTS = [("mlp", "depth"), ("resmlp", "depth"), ("cnn", "depth"), ("recurrent", "depth")]
-COUNTS += [("resnet", "n_blocks"), ("resnet", "n_stages"), ("transformer", "n_blocks")]
-
-
-def build(name, **parameters):
-    function = getattr(architectures, name)
-    return function(SHAPES[name], **parameters) if name in SHAPES else function(**parameters)
-
-
-@pytest.mark.parametrize("name, parameter", COUNTS)
-def test_numbers_of_layers(name, parameter):
-    for number in (2.0, "2", None, [2], True, np.nan, pd.NA, np.ones(1)):
-        with pytest.raises(ValueError, match=f"{parameter} must be a whole number; got"):
-            build(name, **{parameter: number})
-    with pytest.raises(ValueError, match=rf"{parameter} must be at least \d; got -1"):
-        build(name, **{parameter: -1})
-    assert build(name, **{parameter: np.int64(1)}) == build(name, **{parameter: 1})
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_shapes(name):
-    function = getattr(architectures, name)
-    for shape in (8, None, "881", {8: 1}, 8.0):
-        with pytest.raises(TypeError, match=r"shape must be a tuple.*; got"):
-            function(shape)
-    assert function(list(SHAPES[name])) == function(SHAPES[name])
-
-
-def test_choices():
-    for odd in ODD:
-        for call in (
-            lambda odd=odd: architectures.cnn((8, 8, 1), 1, odd),
-            lambda odd=odd: architectures.recurrent((4, 1), readout=odd),
-            lambda odd=odd: architectures.myrtle((8, 8, 1), odd),
-        ):
-            with pytest.raises(ValueError, match=r"(readout|n_layers) must be one of .*; got"):
-                call()
 
 
 def test_strides_beyond_all_grids():
