@@ -39,23 +39,19 @@ def posterior_of(model, weights, ridge, solution):
     parameters = weights, ridge, model.training_time_, model.learning_rate, method_of(model)
     if model.uncertainty == "posterior":
         return Posterior(*parameters), solution.precision
-    ensemble = Ensemble(start_of(model.kernel_), *parameters)
+    start_of(model.kernel_)  # before the work, if it has none
+    ensemble = Ensemble(*parameters)
     return ensemble, ensemble.precision(model.kernel_, on_host(model.X_fit_), solution)
 
 
 class Ensemble(Posterior):
-    """`Posterior` of networks that are trained by one kernel and start by another, ``start``.
+    """`Posterior` of networks that are trained by one kernel and start by another, `start_of` it.
 
     Variances are in units of the kernel of the start. What is kept are the eigenvectors of the one
     Gram matrix, and the other.
     """
 
-    _names = (*Posterior._names, "start")
     has_likelihood = is_on_device = False
-
-    def __init__(self, start, *parameters):
-        self.start = start
-        super().__init__(*parameters)
 
     def precision(self, kernel, X_fit, solution):
         """Inverse variances (n,) of leave-one-out residuals, with the noise of the ridge.
@@ -75,17 +71,17 @@ class Ensemble(Posterior):
 
     def variance(self, kernel, X_fit, X):
         (training, K), kernel_variance = self.prepare(kernel, X_fit)
-        found = np.empty(len(X))
+        found, start = np.empty(len(X)), start_of(kernel)
         for rows in chunks(len(X), len(X_fit)):
-            cross, start = kernel(X[rows], X_fit), (K, self.start(X[rows], X_fit))
-            new = self.start.diag(X[rows])
-            found[rows] = covariance(training, cross, new, self._end, start)
+            cross, pair = kernel(X[rows], X_fit), (K, start(X[rows], X_fit))
+            found[rows] = covariance(training, cross, start.diag(X[rows]), self._end, pair)
         return found, kernel_variance
 
     def covariance(self, kernel, X_fit, X):
         (training, K), kernel_variance = self.prepare(kernel, X_fit)
-        start = K, self.start(X, X_fit)
-        found = covariance(training, kernel(X, X_fit), self.start(X), self._end, start)
+        start = start_of(kernel)
+        pair = K, start(X, X_fit)
+        found = covariance(training, kernel(X, X_fit), start(X), self._end, pair)
         return found, kernel_variance
 
     def influences(self, kernel, X_fit, X, most):
@@ -103,7 +99,7 @@ class Ensemble(Posterior):
     def _make(self, kernel, X_fit):
         """`Training` by the kernel that trains, and the Gram matrix (n, n) of the start."""
         check_factor(X_fit, 1.0 + SPECTRAL_COPIES)
-        K = self.start(X_fit)
+        K = start_of(kernel)(X_fit)
         T = kernel(X_fit)
         to_end = self.time is None  # whatever the method
         training = Training(T, self.weights, self.ridge) if to_end else self.training(T)

@@ -350,24 +350,44 @@ def test_pickles_of_rows_of_cupy(gpu):
 
 LOADING = """
 import pickle, sys
+import numpy as np
 sys.modules["cupy"] = None
-model, rows, expected = pickle.load(sys.stdin.buffer)
-try:
-    model.predict(rows)
-except ImportError as error:
-    assert "take device='cpu'" in str(error)
-model.kernel_.set_params(device="cpu")
-print(abs(model.predict(rows) - expected).max() < 1e-8)
+for model, rows, calls in pickle.load(sys.stdin.buffer):
+    try:
+        model.predict(rows)
+    except ImportError as error:
+        assert "take device='cpu'" in str(error)
+    model.kernel_.set_params(device="cpu")
+    for name, options, expected in calls:
+        found = getattr(model, name)(rows, **options)
+        for part, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-6, atol=1e-6)
+print("done")
 """
+CALLS = {
+    NTKRegressor: [
+        *(("predict", {name: True}) for name in ("return_std", "return_cov")),
+        *(("predict_interval", {}), ("sample_y", {"random_state": 0})),
+    ],
+    NTKClassifier: [("predict", {}), ("decision_function", {})],
+}
 
 
 @pytest.mark.slow
 def test_pickles_without_cupy(gpu):
-    fitted = NTKRegressor(**RELU, device="cuda").fit(X, Y)
-    data = pickle.dumps((fitted, NEW, fitted.predict(NEW)))
+    """All methods work there once the kernel is told."""
+    data = []
+    for model, targets in MODELS:
+        name = "device" if isinstance(model.kernel, str) else "kernel__device"
+        fitted = clone(model).set_params(**{name: "cuda"}).fit(X, TARGETS[targets], WEIGHTS)
+        calls = []
+        for method, options in CALLS[type(fitted)]:
+            if method != "predict_interval" or fitted.optimizer == "flow":
+                calls.append((method, options, getattr(fitted, method)(NEW, **options)))
+        data.append((fitted, NEW, calls))
     command = [sys.executable, "-c", LOADING]
-    done = subprocess.run(command, input=data, capture_output=True, check=True)
-    assert done.stdout.split() == [b"True"]
+    done = subprocess.run(command, input=pickle.dumps(data), capture_output=True)
+    assert done.stdout.split() == [b"done"], done.stderr.decode()
 
 
 # --- Errors ---------------------------------------------------------------------------------------
