@@ -356,8 +356,9 @@ for model, rows, calls in pickle.load(sys.stdin.buffer):
     try:
         model.predict(rows)
     except ImportError as error:
-        assert "take device='cpu'" in str(error)
-    model.kernel_.set_params(device="cpu")
+        assert "kernel_.set_params(device='cpu')" in str(error)
+    for each in getattr(model, "estimators_", [model]):
+        each.kernel_.set_params(device="cpu")
     for name, options, expected in calls:
         found = getattr(model, name)(rows, **options)
         for part, other in zip(found, expected, strict=True):
@@ -371,14 +372,19 @@ CALLS = {
     ],
     NTKClassifier: [("predict", {}), ("decision_function", {})],
 }
+CALLS |= {NTKRegressorCV: CALLS[NTKRegressor][:2], NTKClassifierCV: [("predict_proba", {})]}
 
 
 @pytest.mark.slow
 def test_pickles_without_cupy(gpu):
     """All methods work there once the kernel is told."""
     data = []
-    for model, targets in MODELS:
-        name = "device" if isinstance(model.kernel, str) else "kernel__device"
+    for model, targets in [
+        *MODELS,
+        (NTKRegressorCV(GRID), "one"),
+        (NTKClassifierCV(GRID), "classes"),
+    ]:
+        name = "kernel__device" if isinstance(vars(model).get("kernel"), NTKKernel) else "device"
         fitted = clone(model).set_params(**{name: "cuda"}).fit(X, TARGETS[targets], WEIGHTS)
         calls = []
         for method, options in CALLS[type(fitted)]:

@@ -2,7 +2,10 @@
 
 import os
 
-REMEDY = "install the extra 'cuda12' or 'cuda13' of sklearn-ntk, or take device='cpu'"
+REMEDY = (
+    "install the extra 'cuda12' or 'cuda13' of sklearn-ntk, or take device='cpu', of a fitted "
+    "model by kernel_.set_params(device='cpu'), of a search by that of each of its estimators_"
+)
 
 _process = []
 """The number of the process that has used CUDA."""
