@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -148,8 +149,10 @@ def test_overflow(gpu):
         assert texts[0] == texts[1] and "overflows" in texts[0]
 
 
-def test_without_cupy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)
+@pytest.mark.parametrize("found", [None, ModuleType("cupy")])
+def test_without_cupy(monkeypatch, found):
+    """Also if there is a folder of this name, which Python takes for a package."""
+    monkeypatch.setitem(sys.modules, "cupy", found)
     for name in list(sys.modules):
         if name.startswith("sklearn_ntk.engines.cupy"):
             monkeypatch.delitem(sys.modules, name)

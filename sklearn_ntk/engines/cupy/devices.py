@@ -15,7 +15,9 @@ def library():
     """The module ``cupy``; raises ImportError with what to install."""
     try:
         import cupy
-    except ImportError as error:
+
+        _ = cupy.ndarray  # which a folder of this name, without a module, lacks
+    except (ImportError, AttributeError) as error:
         raise ImportError(f"device='cuda' needs CuPy, which gives '{error}': {REMEDY}.") from error
     return cupy
 
