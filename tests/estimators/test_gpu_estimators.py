@@ -428,7 +428,10 @@ def test_arrays_of_several_places(gpu, model):
     other = clone(model).set_params(device="cpu")
     text = message(lambda: other.fit(rows, on_device))
     assert "device='cpu' cannot take arrays of CuPy on device 0" in text
-    assert "device='cpu' cannot" in message(lambda: other.fit(X, y).predict(rows))
+    text = message(lambda: other.fit(X, y).predict(rows))
+    assert "device='cpu' cannot" in text and "kernel_.set_params(device=None)" in text
+    other.kernel_.set_params(device=None)
+    assert_allclose(on_host(other.predict(rows)), other.predict(X), atol=1e-9)
 
 
 def test_arrays_of_other_libraries():
