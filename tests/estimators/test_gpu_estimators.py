@@ -15,6 +15,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk._runtime import memory
 from sklearn_ntk._runtime.device import on_host
+from sklearn_ntk.engines import _work
 from sklearn_ntk.estimators import _choice_of_solver
 from sklearn_ntk.model_selection import precomputed
 
@@ -177,6 +178,23 @@ def test_transfers(gpu):
     assert learning.predict_gradient(new).shape == (m, d) and log.from_device <= 8 * m * (d + 5)
     log.clear()
     assert learning.feature_importances_[0] > 0.5 and log.from_device <= 8 * (3 * n + d)
+
+
+@pytest.mark.slow
+def test_kernels_of_rows_of_cupy_are_computed_there(gpu, monkeypatch):
+    """Whatever is copied to the CPU then."""
+    monkeypatch.setattr(_work, "ENGINES", {"cuda": "cupy"})
+    rows, y, labels, new = map(gpu.asarray, (X, Y, TARGETS["labels"], NEW))
+    for time in ({"uncertainty": "ensemble"}, {"training_time": 20.0}):
+        model = NTKRegressor(**RELU, alpha=0.3, **time).fit(rows, y)
+        for each in (model.predict_interval(new), model.influence(new)):
+            assert isinstance(each, gpu.ndarray)
+        for name in ("return_std", "return_cov"):
+            assert isinstance(model.predict(new, **{name: True})[1], gpu.ndarray)
+    for loss in ("hinge", "log_loss"):
+        model = NTKClassifier("ntk", loss=loss).fit(rows, labels)
+        assert isinstance(model.decision_function(new), gpu.ndarray)
+    assert isinstance(model.influence(new), gpu.ndarray)
 
 
 def test_memory(gpu):
