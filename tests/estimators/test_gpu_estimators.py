@@ -17,7 +17,7 @@ from sklearn_ntk._runtime import memory
 from sklearn_ntk._runtime.device import on_host
 from sklearn_ntk.engines import _work
 from sklearn_ntk.estimators import _choice_of_solver
-from sklearn_ntk.model_selection import precomputed
+from sklearn_ntk.model_selection import _candidates, _search, precomputed
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4))
@@ -294,6 +294,32 @@ def test_choice(gpu, model):
         for part, other in zip(found, expected.predict(NEW, return_std=True), strict=True):
             assert_allclose(part.get(), other, rtol=1e-7)
         assert on_gpu.sample_y(gpu.asarray(NEW), 3, random_state=0).shape == (9, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [None, "cuda", "cuda:1"])
+def test_choice_in_other_processes(gpu, monkeypatch, name):
+    """Their current device is the first one, and rows come to that of the fit."""
+    number = gpu.cuda.runtime.getDeviceCount() - 1
+    name = name if number else None
+    expected = NTKRegressorCV(GRID).fit(X, Y).cv_results_["mean_test_score"]
+    seen, evaluate, grams = [], _search.evaluate, _candidates.grams
+
+    def elsewhere(*task):
+        with gpu.cuda.Device(0):
+            return evaluate(*pickle.loads(pickle.dumps(task)))
+
+    def watched(members, problem):
+        seen.append(problem.X.device.id)
+        return grams(members, problem)
+
+    monkeypatch.setattr(_search, "evaluate", elsewhere)
+    monkeypatch.setattr(_candidates, "grams", watched)
+    with gpu.cuda.Device(number):
+        rows, y = gpu.asarray(X), gpu.asarray(Y)
+    model = NTKRegressorCV(GRID, device=name).fit(rows, y)
+    assert_allclose(model.cv_results_["mean_test_score"], expected, rtol=1e-7)
+    assert set(seen) == {number}
 
 
 @pytest.mark.slow

@@ -81,6 +81,9 @@ class ndarray(NDArrayOperatorsMixin):
             return self._view(host)
         return ndarray(host)
 
+    def __reduce__(self):
+        return array, (self.get(order="A"),)
+
     def __array__(self, *arguments, **options):
         raise TypeError(
             "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct "
