@@ -101,6 +101,8 @@ class DeviceSides(Sides):
     """`Sides` in device memory, with all factors and, if they fit, all coefficients of series."""
 
     held_entries = float("inf")
+    _last = None, None
+    """Range of the columns of the last block, and the side that has their coefficients."""
 
     def _scan(self, program, rows, gradient, names, dtype, n_threads):
         scanned, carrier = scan(program, rows, gradient, names, dtype, HELD)
@@ -119,3 +121,11 @@ class DeviceSides(Sides):
     def side(self, k, start, stop):
         """As `Sides.side`."""
         return uploaded(super().side(k, start, stop))
+
+    def right(self, left, start, stop):
+        """As `Sides.right`, which is kept for the next block if that has the same columns."""
+        place, side = self._last
+        if place != (start, stop):
+            side = super().right(left, start, stop)
+            self._last = (None, None) if side is left else ((start, stop), side)
+        return side

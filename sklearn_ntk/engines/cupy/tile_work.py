@@ -18,6 +18,9 @@ from .sides import DeviceSides
 BLOCK_PAIRS = 2**23
 """Most pairs of a block, whose inner products are held: less than 0.1 s, between interrupts."""
 
+MOST_ROWS = 2**16
+"""Most rows of a block, of which some share one of the 2^16 - 1 places along an axis of a grid."""
+
 LEAST_ROWS = 32
 """Rows of a block that is not divided further if memory runs out."""
 
@@ -72,14 +75,14 @@ class TileWork:
         m, symmetric, is_held = self._n_columns, self._is_symmetric, self._sides.is_held
         first = start if symmetric and not is_held else 0
         if symmetric or is_held:
-            size = min(max(LEAST_ROWS, BLOCK_PAIRS // max(1, m)), 2**16)
-            for i0 in range(start, stop, size):
-                i1 = min(i0 + size, stop)
+            for i0, i1 in _cut(start, stop, m):
                 yield i0, i1, first, i1 if symmetric else m
-        if not is_held:  # one block of all these rows computes coefficients of columns
+        if not is_held:  # blocks of the same columns, whose coefficients are computed once
             end = start if symmetric else m
             for j0 in range(0, end, SERIES_COLUMNS):
-                yield start, stop, j0, min(j0 + SERIES_COLUMNS, end)
+                j1 = min(j0 + SERIES_COLUMNS, end)
+                for i0, i1 in _cut(start, stop, j1 - j0):
+                    yield i0, i1, j0, j1
 
     def _compute(self, left, block, results):
         """Fill a block of the results, in parts if there is not enough memory."""
@@ -128,6 +131,13 @@ class TileWork:
             except (MemoryError, RuntimeError):  # the system pins no more, and copies by itself
                 self._memory = np.empty(size, self._dtype)
         return self._memory[:size].reshape(shape)
+
+
+def _cut(start, stop, n_columns):
+    """Yield ranges of the rows start .. stop for blocks with so many columns."""
+    size = min(max(LEAST_ROWS, BLOCK_PAIRS // max(1, n_columns)), MOST_ROWS)
+    for i0 in range(start, stop, size):
+        yield i0, min(i0 + size, stop)
 
 
 def _side(name, side):
