@@ -12,6 +12,7 @@ from contract import BOTH, diagonals, relative
 from results import assert_equal, entries
 
 from sklearn_ntk.architectures import cnn, mlp
+from sklearn_ntk.engines.rows import tiles
 from sklearn_ntk.engines.rows.tiles import Carrier
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
@@ -88,9 +89,9 @@ def test_blocks_of_series_in_parts(gpu, monkeypatch, limits):
         sizes.append(block[1] - block[0])
         fill(self, left, block, results)
 
-    def counted(self, start, stop):
-        computed.append((start, stop))
-        return coefficients(self, start, stop)
+    def counted(self, *arguments):
+        computed.append(arguments)
+        return coefficients(self, *arguments)
 
     monkeypatch.setattr(tile_work.TileWork, "_fill", filled)
     monkeypatch.setattr(Carrier, "coefficients", counted)
@@ -102,6 +103,28 @@ def test_blocks_of_series_in_parts(gpu, monkeypatch, limits):
         assert_equal(gram(program, *rows, device="cuda"), expected, 1e-13)
         assert len(computed) <= 8  # two parts, up to three ranges of columns
     assert max(sizes) <= 120
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("held", [2_000_000_000, 200_000])
+def test_threads_of_series(gpu, monkeypatch, held):
+    """Coefficients take all threads of the CPU, when they are made and when they are made again."""
+    from sklearn_ntk.engines.cupy import sides
+
+    counts, own = [], tiles.run
+
+    def run(compute, tasks, n_threads):
+        counts.append(n_threads)
+        own(compute, tasks, n_threads)
+
+    monkeypatch.setattr(sides, "HELD", held)
+    monkeypatch.setattr(sides, "host_threads", lambda: 3)
+    monkeypatch.setattr(tiles, "run", run)
+    X, program = np.random.default_rng(0).standard_normal((600, 3)), lower(mlp(1, "mish"), 1.5, 0.1)
+    found = gram(program, X, device="cuda")
+    assert len(counts) == 1 if held > 1e6 else len(counts) > 1
+    assert set(counts) == {3}
+    assert_equal(found, gram(program, X), 1e-13)
 
 
 def test_lengths_of_all_sizes(gpu):

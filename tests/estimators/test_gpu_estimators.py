@@ -17,6 +17,7 @@ from sklearn_ntk._runtime import memory
 from sklearn_ntk._runtime.device import on_host
 from sklearn_ntk.engines import _work
 from sklearn_ntk.estimators import _choice_of_solver
+from sklearn_ntk.gram import _operator
 from sklearn_ntk.model_selection import _candidates, _search, precomputed
 
 RNG = np.random.default_rng(0)
@@ -361,6 +362,14 @@ def test_precomputed_by_a_device(gpu):
         assert type(K) is type(rows)
         found = other.fit(K, Y if rows is X else gpu.asarray(Y)).predict(K)
         assert_allclose(found if rows is X else found.get(), model.fit(X, Y).predict(X), rtol=1e-6)
+
+
+def test_blocks_of_predictions(gpu, monkeypatch):
+    """They are larger on a GPU."""
+    monkeypatch.setattr(_operator, "CHUNK", 100)
+    for device, count in (("cpu", 9), ("cuda", 1)):
+        fitted = NTKRegressor(**RELU, alpha=0.1, device=device).fit(X, Y)
+        assert len(list(fitted._gram_blocks(NEW))) == count
 
 
 def test_labels_that_are_texts(gpu):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...formulas.gaps import WIDTH
+from .._work import host_threads
 from ..packing.sides import Sides
 from ..packing.tiles import has_series, make_spans, pack_numbers
 from ..rows import tiles as rows_of_tiles
@@ -44,7 +45,7 @@ def scan(program, rows, gradient, names, dtype, held=HELD):
     """
     if has_series(program):
         rows = [(X, library().asnumpy(norms)) for X, norms in rows]
-        return rows_of_tiles.scan(program, rows, gradient, names, dtype, held=held)
+        return rows_of_tiles.scan(program, rows, gradient, names, dtype, host_threads(), held)
     variances, rates = map(np.concatenate, rows_of_tiles.first_states(program, rows))
     scanned, largest = _run(program, variances, rates, gradient, dtype)
     numbers = [largest, rows_of_tiles.checked_results(scanned, names)]
@@ -109,6 +110,9 @@ class DeviceSides(Sides):
         if isinstance(carrier.held, np.ndarray):
             carrier.held = library().asarray(carrier.held)
         return scanned, carrier
+
+    def _coefficients(self, *place):
+        return self._carrier.coefficients(*place, host_threads())
 
     def _pack(self, k, scanned):
         return uploaded(super()._pack(k, scanned))
