@@ -184,6 +184,20 @@ def test_without_libraries_of_cuda(gpu, monkeypatch):
     assert "libnvrtc" in text and "'cuda12'" in text
 
 
+def test_limit_of_cupy(gpu):
+    """One that the user sets counts as the end of the memory."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("needs memory that nobody else uses")
+    rows, pool = gpu.asarray(X), gpu.get_default_memory_pool()
+    pool.set_limit(gpu.LOG.used + 5000)
+    try:
+        text = message(lambda: gram(PROGRAM, rows), MemoryError)
+    finally:
+        pool.set_limit(0)
+    assert "needs 7.2e-06 GB of the GPU's memory and 4.76e-06 GB are free" in text
+    assert gram(PROGRAM, rows).shape == (30, 30)
+
+
 def test_forked_children(gpu, monkeypatch):
     from sklearn_ntk.engines.cupy import devices
 

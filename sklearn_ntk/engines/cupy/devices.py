@@ -23,9 +23,14 @@ def library():
 
 
 def free_memory():
-    """Bytes of the current device that are free, or in blocks that CuPy keeps for later."""
+    """Bytes of the current device that are free, or in blocks that CuPy keeps for later.
+
+    A limit that the user has set to CuPy's memory counts.
+    """
     cupy = library()
-    return cupy.cuda.Device().mem_info[0] + cupy.get_default_memory_pool().free_bytes()
+    pool = cupy.get_default_memory_pool()
+    free, limit = cupy.cuda.Device().mem_info[0] + pool.free_bytes(), pool.get_limit()
+    return min(free, limit - pool.used_bytes()) if limit else free
 
 
 def check_device(number):
