@@ -10,7 +10,7 @@ from ..packing.sides import Sides
 from ..packing.tiles import has_series, make_spans, pack_numbers
 from ..rows import tiles as rows_of_tiles
 from ..sources import cuda, cuda_rows
-from .devices import library
+from .devices import library, with_room
 from .launching import launch
 
 HELD = 2_000_000_000
@@ -113,6 +113,10 @@ class DeviceSides(Sides):
 
     def _coefficients(self, *place):
         return self._carrier.coefficients(*place, host_threads())
+
+    def inner_products(self, *place):
+        """As of `Sides`."""
+        return with_room(super().inner_products, *place)
 
     def _pack(self, k, scanned):
         return uploaded(super()._pack(k, scanned))

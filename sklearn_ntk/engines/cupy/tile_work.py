@@ -11,7 +11,7 @@ from ..packing.sides import NEAR
 from ..packing.tile import Results
 from ..packing.tiles import pack_numbers, pack_orders
 from ..sources import cuda
-from .devices import library
+from .devices import library, refusing
 from .launching import launch
 from .sides import DeviceSides
 
@@ -86,17 +86,14 @@ class TileWork:
 
     def _compute(self, left, block, results):
         """Fill a block of the results, in parts if there is not enough memory."""
+        i0, i1, j0, j1 = block
         try:
-            self._fill(left, block, results)
+            with refusing(f"{i1 - i0} rows of a Gram matrix with {self._n_columns} columns"):
+                self._fill(left, block, results)
             return
-        except MemoryError as error:
-            i0, i1, j0, j1 = block
+        except MemoryError:
             if i1 - i0 <= LEAST_ROWS:
-                raise MemoryError(
-                    f"The GPU has no memory left for {i1 - i0} rows of a Gram matrix with "
-                    f"{self._n_columns} columns: take fewer rows, or arrays of NumPy and "
-                    f"device='cpu'."
-                ) from error
+                raise
         middle = i0 + max(LEAST_ROWS, (i1 - i0) // 2)
         ends = self._is_symmetric and j1 == i1  # with the diagonal
         self._compute(left, (i0, middle, j0, middle if ends else j1), results)
