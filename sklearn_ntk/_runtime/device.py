@@ -95,8 +95,8 @@ def place_of(arrays, device):
         return kind or "cpu", number
     if kind == "cpu" or number not in (None, place):
         raise ValueError(
-            f"device={device!r} cannot take arrays of {_names({place})}: leave it at None, or copy "
-            f"the rows."
+            f"device={device!r} cannot take arrays of {_names({place})}: copy the rows, or leave "
+            f"it at None, which a fitted model takes by kernel_.set_params(device=None)."
         )
     return "cuda", place
 

@@ -35,13 +35,17 @@ def engine_for(rows, device=None):
 @contextmanager
 def limit_threads(n):
     """Context in which Gram matrices of this thread on the CPU take at most ``n`` threads."""
-    engine = import_module(f"{__package__}.{ENGINES['cpu']}")
-    before = engine.count_threads()
+    engine, before = import_module(f"{__package__}.{ENGINES['cpu']}"), host_threads()
     engine.set_threads(min(n, before))
     try:
         yield
     finally:
         engine.set_threads(before)
+
+
+def host_threads():
+    """Number of threads that Gram matrices of this thread on the CPU take."""
+    return import_module(f"{__package__}.{ENGINES['cpu']}").count_threads()
 
 
 def active(rows, device):

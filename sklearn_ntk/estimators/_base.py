@@ -10,10 +10,10 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
-from .._runtime.device import on_host
+from .._runtime.device import is_on_device, on_host
 from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
-from ..gram._operator import chunks, placed
+from ..gram._operator import ON_DEVICE, chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import product
 from ._checks import check_symmetric, check_takes, is_auto, mixes_columns
@@ -234,7 +234,8 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         X, X_fit = placed(self.kernel_, self._rows(X), self.X_fit_)
         kernel, what = quiet_kernel(self.kernel_), f"Gram matrix of {len(X)} x {len(X_fit)} rows"
         progress = Progress(len(X), what, "take fewer rows", verbose_of(self.kernel_))
-        for rows in chunks(len(X), len(X_fit)):
+        most = ON_DEVICE if is_on_device(X_fit) else None
+        for rows in chunks(len(X), len(X_fit), most):
             yield kernel(X[rows], X_fit)
             progress.add(len(X[rows]))
 

@@ -6,7 +6,7 @@ from sklearn.base import clone
 from .._runtime.device import on_host
 from ..dynamics import Training, covariance
 from ..dynamics._covariance import influences
-from ..gram._operator import chunks
+from ..gram._operator import chunks, placed
 from ..kernels import NNGPKernel, NTKKernel
 from ._choice_of_solver import SPECTRAL_COPIES
 from ._squares import method_of
@@ -39,23 +39,20 @@ def posterior_of(model, weights, ridge, solution):
     parameters = weights, ridge, model.training_time_, model.learning_rate, method_of(model)
     if model.uncertainty == "posterior":
         return Posterior(*parameters), solution.precision
-    ensemble = Ensemble(start_of(model.kernel_), *parameters)
-    return ensemble, ensemble.precision(model.kernel_, on_host(model.X_fit_), solution)
+    start_of(model.kernel_)  # before the work, if it has none
+    ensemble = Ensemble(*parameters)
+    rows = placed(model.kernel_, model.X_fit_)
+    return ensemble, ensemble.precision(model.kernel_, *rows, solution)
 
 
 class Ensemble(Posterior):
-    """`Posterior` of networks that are trained by one kernel and start by another, ``start``.
+    """`Posterior` of networks that are trained by one kernel and start by another, `start_of` it.
 
     Variances are in units of the kernel of the start. What is kept are the eigenvectors of the one
-    Gram matrix, and the other.
+    Gram matrix, and the other, in the memory of the machine, where those of a GPU are copied.
     """
 
-    _names = (*Posterior._names, "start")
-    has_likelihood = is_on_device = False
-
-    def __init__(self, start, *parameters):
-        self.start = start
-        super().__init__(*parameters)
+    has_likelihood = False
 
     def precision(self, kernel, X_fit, solution):
         """Inverse variances (n,) of leave-one-out residuals, with the noise of the ridge.
@@ -75,25 +72,26 @@ class Ensemble(Posterior):
 
     def variance(self, kernel, X_fit, X):
         (training, K), kernel_variance = self.prepare(kernel, X_fit)
-        found = np.empty(len(X))
+        found, start = np.empty(len(X)), start_of(kernel)
         for rows in chunks(len(X), len(X_fit)):
-            cross, start = kernel(X[rows], X_fit), (K, self.start(X[rows], X_fit))
-            new = self.start.diag(X[rows])
-            found[rows] = covariance(training, cross, new, self._end, start)
+            cross, pair = on_host(kernel(X[rows], X_fit)), (K, on_host(start(X[rows], X_fit)))
+            new = on_host(start.diag(X[rows]))
+            found[rows] = covariance(training, cross, new, self._end, pair)
         return found, kernel_variance
 
     def covariance(self, kernel, X_fit, X):
         (training, K), kernel_variance = self.prepare(kernel, X_fit)
-        start = K, self.start(X, X_fit)
-        found = covariance(training, kernel(X, X_fit), self.start(X), self._end, start)
+        start = start_of(kernel)
+        pair, cross = (K, on_host(start(X, X_fit))), on_host(kernel(X, X_fit))
+        found = covariance(training, cross, on_host(start(X)), self._end, pair)
         return found, kernel_variance
 
     def influences(self, kernel, X_fit, X, most):
         """As of `Posterior`: of the Gaussian process of the kernel that trains."""
         (training, _), _ = self.prepare(kernel, X_fit)
         for rows in chunks(len(X), len(X_fit), most):
-            cross = kernel(X[rows], X_fit)
-            variance = covariance(training, cross, kernel.diag(X[rows]), np.inf, noise=self.ridge)
+            cross, new = on_host(kernel(X[rows], X_fit)), on_host(kernel.diag(X[rows]))
+            variance = covariance(training, cross, new, np.inf, noise=self.ridge)
             yield next(influences(training, cross, np.inf)), variance
 
     @property
@@ -102,9 +100,9 @@ class Ensemble(Posterior):
 
     def _make(self, kernel, X_fit):
         """`Training` by the kernel that trains, and the Gram matrix (n, n) of the start."""
-        check_factor(X_fit, 1.0 + SPECTRAL_COPIES)
-        K = self.start(X_fit)
-        T = kernel(X_fit)
+        check_factor(len(X_fit), 1.0 + SPECTRAL_COPIES)
+        K = on_host(start_of(kernel)(X_fit))
+        T = on_host(kernel(X_fit))
         to_end = self.time is None  # whatever the method
         training = Training(T, self.weights, self.ridge) if to_end else self.training(T)
         return (training, K), self._kernel_variance(K)

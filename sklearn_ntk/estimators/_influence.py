@@ -135,11 +135,11 @@ def _of_stop(model, X, Y, weights, ridge, time, learning_rate, method):
     samples = model._samples
     group, targets = samples.group, samples.targets
     check_solve(len(group), "training rows", is_spectral=True)
-    X_fit, X = on_host(model.X_fit_), on_host(X)
-    K = model.kernel_(X_fit)[np.ix_(group, group)]
+    X_fit, X = placed(model.kernel_, model.X_fit_, X)
+    K = on_host(model.kernel_(X_fit))[np.ix_(group, group)]
     training = Training(K, samples.weights, ridge, learning_rate, method)
     for rows in chunks(len(X), targets.size, 2**20):
-        cross = model.kernel_(X[rows], X_fit)[:, group]
+        cross = on_host(model.kernel_(X[rows], X_fit))[:, group]
         whole = training.predict(cross, targets, time)
         yield rows, whole[:, None] - training.left_out(cross, targets, time)
 
@@ -150,12 +150,12 @@ def _of_log_loss(model, X):
     (n, k), samples = Y.shape, model._samples
     size = n * max(1, k - 1)
     check_memory(32.0 * size * size, "Influences by second derivatives", "take fewer rows")
-    X_fit, X = on_host(model.X_fit_), on_host(X)
-    K = model.kernel_(X_fit)
+    X_fit, X = placed(model.kernel_, model.X_fit_, X)
+    K = on_host(model.kernel_(X_fit))
     scores = K @ model.dual_coef_ + model.intercept_
     steps = NewtonSteps(K, scores, weights, ridge, samples)
     for rows in chunks(len(X), samples.targets.size * max(1, k - 1), 2**20):
-        yield rows, steps(model.kernel_(X[rows], X_fit))
+        yield rows, steps(on_host(model.kernel_(X[rows], X_fit)))
 
 
 class RegressorInfluence(Influence):

@@ -9,7 +9,7 @@ from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..dynamics import Training
 from ..dynamics._added import RESOLVED, decays_with_row, residuals_with_row
-from ..gram._operator import chunks
+from ..gram._operator import chunks, placed
 from ..solvers._units import scaled
 from ._choice_of_solver import check_solve
 from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked
@@ -174,8 +174,8 @@ class Intervals:
         places = np.append(np.arange(len(counts)), others)
         group, targets = seen.group[places], seen.targets[places]
         check_solve(len(group), "distinct training rows or targets", is_spectral=True)
-        X, X_fit = on_host(X), on_host(self.X_fit_)
-        K = self.kernel_(X_fit)[np.ix_(group, group)]
+        X_fit, X = placed(self.kernel_, self.X_fit_, X)
+        K = on_host(self.kernel_(X_fit))[np.ix_(group, group)]
         exponent = int(np.frexp(np.abs(K.diagonal()).max())[1])  # a kernel may be of any size
         K, ridge = (scaled(each, -exponent) for each in (K, posterior.ridge))
         rate, finite = scaled(posterior.learning_rate, exponent), np.finfo(float)
@@ -185,8 +185,9 @@ class Intervals:
         training = Training(K, weights, ridge, rate, posterior.method)
         find, found = AFTER_STOP[method], []
         for rows in chunks(len(X), targets.size, BLOCK):
-            cross = scaled(self.kernel_(X[rows], X_fit)[:, group], -exponent)
-            new = scaled(self.kernel_.diag(X[rows]), -exponent), self._new_weight
+            cross = on_host(self.kernel_(X[rows], X_fit))[:, group]
+            cross, new = scaled(cross, -exponent), on_host(self.kernel_.diag(X[rows]))
+            new = scaled(new, -exponent), self._new_weight
             found.append(find(training, cross, new, targets, posterior.time, rank, counts))
         return self._widened(np.concatenate(found, axis=1), counts)
 

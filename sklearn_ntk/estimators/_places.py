@@ -10,9 +10,10 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from .._runtime.check import is_missing, read_array, read_rows
 from .._runtime.device import check_library, is_on_device, on_host, place_of, place_together
 from ..engines._work import active
-from ..kernels._rows import check_columns
+from ..kernels._rows import check_columns, of_numpy
 
 
+@of_numpy
 def read_data(model, X, y, reset=True, **options):
     """Rows (n, d) in float64 and targets, as `validate_data` checks them, and sets attributes.
 
@@ -66,6 +67,7 @@ def _check_labels(labels):
         ) from None
 
 
+@of_numpy
 def read_new(model, X):
     """New rows (m, d) in float64, in whose memory they are."""
     check_library(X, "X")

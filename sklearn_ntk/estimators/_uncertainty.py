@@ -188,7 +188,8 @@ class Posterior:
 
     def _make(self, kernel, X_fit):
         """Result of `prepare`."""
-        check_factor(X_fit, 2.0 if self.time is None else SPECTRAL_COPIES)
+        if not is_on_device(X_fit):
+            check_factor(len(X_fit), 2.0 if self.time is None else SPECTRAL_COPIES)
         K = kernel(X_fit)
         variance = self._kernel_variance(K)
         make = projection if self.time is None else _flow_projection
@@ -233,15 +234,10 @@ class Posterior:
         return on_host(kernel(X) - V.T @ V) + A.T @ B, kernel_variance
 
 
-def check_factor(X_fit, copies):
+def check_factor(n, copies):
     """Raise MemoryError if matrices (n, n) do not fit, as many as ``copies``."""
-    if not is_on_device(X_fit):
-        n = len(X_fit)
-        what, remedy = (
-            f"The uncertainty of a fit of {n} rows",
-            "fit by solver='local' of a smaller leaf_size",
-        )
-        check_memory(copies * 8.0 * n * n, what, remedy)
+    what = f"The uncertainty of a fit of {n} rows"
+    check_memory(copies * 8.0 * n * n, what, "fit by solver='local' of a smaller leaf_size")
 
 
 def _squares(V):

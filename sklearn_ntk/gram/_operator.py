@@ -17,6 +17,9 @@ from ..engines._work import check_memory_of
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
 
+ON_DEVICE = 2**26
+"""The same in the memory of a GPU: each block computes the series of all its columns anew."""
+
 PANEL = 2**27
 """Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
 

@@ -39,7 +39,8 @@ class NTKKernel(NetworkKernel):
     weight_var_bounds, bias_var_bounds, length_scale_bounds : pair of floats or "fixed"
         Bounds for the optimisation of hyperparameters by Gaussian-process estimators, by default
         (1e-3, 1e3), (1e-5, 1e2) and (1e-5, 1e5). Trials within them at which the kernel overflows
-        count as very unlikely, and end no fit.
+        count as very unlikely, and end no fit; a fit without noise, of which all likelihoods are
+        lower, may end there, and then keeps the kernel as given, with a warning.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the matrices; single precision takes half of the memory and of the time.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None

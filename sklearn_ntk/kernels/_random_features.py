@@ -16,7 +16,7 @@ from .._runtime.memory import check_memory
 from ..activations import as_activation
 from ..finite._random_features import draw_features, shapes_of
 from ..gram._operator import chunks
-from ._rows import check_columns
+from ._rows import check_columns, of_numpy
 
 
 class NTKRandomFeatures(
@@ -128,6 +128,7 @@ class NTKRandomFeatures(
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @of_numpy
     def fit(self, X, y=None):
         """Draw the random network for rows with as many columns as these.
 
@@ -154,6 +155,7 @@ class NTKRandomFeatures(
         self._n_features_out = self.n_components + (self.bias_var > 0.0)
         return self
 
+    @of_numpy
     def transform(self, X):
         """Features of rows.
 

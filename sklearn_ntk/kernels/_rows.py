@@ -4,6 +4,7 @@ import reprlib
 from functools import wraps
 
 import numpy as np
+from sklearn import config_context
 from sklearn.utils import check_array
 
 from .._runtime.check import read_rows
@@ -11,6 +12,10 @@ from .._runtime.device import is_on_device
 from .._runtime.errors import OutOfRange
 from ..engines._work import active
 from ._hyperparameters import read_length_scale
+
+of_numpy = config_context(array_api_dispatch=False)
+"""Decorator of functions in which scikit-learn makes arrays of NumPy of tensors, whatever the user
+has configured."""
 
 
 def where_rows_are(method):
@@ -27,6 +32,7 @@ def where_rows_are(method):
     return placed
 
 
+@of_numpy
 def check_rows(X, name="X"):
     """Rows in float64; raises errors of scikit-learn, or of `read_rows` where these say more."""
     if is_on_device(X) or np.ma.is_masked(X):

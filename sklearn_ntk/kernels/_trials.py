@@ -60,13 +60,16 @@ class TrialKernel(Kernel):
     def bounds(self):
         """Bounds of `theta`, which scikit-learn reads before and after its trials.
 
-        If the optimiser ended at a rejected trial, the initial hyperparameters are restored.
+        If the optimiser ended at a rejected trial, the initial hyperparameters are restored; the
+        likelihood that scikit-learn keeps is that of the trial. That happens where honest kernels
+        are nearly singular, so that the likelihood of targets is less than that of `_reject`.
         """
         if self._is_trial and self._initial and tuple(self.theta) in self._rejected:
             self.set_params(**self._initial)
             warnings.warn(
-                f"The optimiser ends where the kernel overflows, which stays {self!r}, as given: "
-                f"add noise to the model, or narrow the bounds of the hyperparameters.",
+                f"The optimiser ends where the kernel overflows, which stays {self!r}, as given, "
+                f"and log_marginal_likelihood_value_ is not that of this kernel: add noise to the "
+                f"model, or narrow the bounds of the hyperparameters.",
                 ConvergenceWarning,
                 stacklevel=2,
             )

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.device import product
-from ..engines._work import active
+from .._runtime.device import on_host, product
+from ..engines._work import active, on_device
 from ..estimators._base import NetworkEstimator
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import merge
@@ -57,6 +57,10 @@ class SelectionProblem(NamedTuple):
     features_of_all: bool = False
     repeats: Repeats | None = None
 
+    def __reduce__(self):
+        """Pickles have rows of NumPy, as CuPy loads arrays on whichever device is current."""
+        return type(self), (on_host(self.X), *self[1:])
+
     @property
     def n_distinct(self):
         """Number of distinct rows."""
@@ -100,12 +104,14 @@ class Outcome(NamedTuple):
 # --- Scores ---------------------------------------------------------------------------------------
 
 
-def evaluate(family, problem):
+def evaluate(family, problem, place=None):
     """List of `Outcome` of the members of a family, for ridges and for times.
 
+    ``place`` is the name of the device that had the rows before they came to another process.
     Where only some ridges are tried, the search of each member starts from the `solvers.Path` of
     the member before.
     """
+    problem = problem._replace(X=on_device([problem.X], place)[0])
     outcomes, like, family_passes = [], None, passes(family, len(problem.X))
     with active([problem.X], device_of(family[0][1])):
         for index, K in chain.from_iterable(grams(one, problem) for one in family_passes):

@@ -168,7 +168,8 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         )
         outcomes = []
         parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
-        tasks = (delayed(heard)(evaluate, f, problem) for f in families(settings))
+        place = device_name(problem.X)
+        tasks = (delayed(heard)(evaluate, f, problem, place) for f in families(settings))
         for family_outcomes, notices in parallel(tasks):
             outcomes += family_outcomes
             for size, text in notices:

@@ -12,6 +12,8 @@ from contract import BOTH, diagonals, relative
 from results import assert_equal, entries
 
 from sklearn_ntk.architectures import cnn, mlp
+from sklearn_ntk.engines.rows import tiles
+from sklearn_ntk.engines.rows.tiles import Carrier
 from sklearn_ntk.gram import diagonal, gram
 from sklearn_ntk.layers import lower
 
@@ -68,6 +70,61 @@ def test_series_in_parts(gpu, monkeypatch, held):
     for rows in ((X,), (X, Y[:150])):
         found = gram(program, *rows, get=BOTH, device="cuda")
         assert_equal(found, gram(program, *rows, get=BOTH), 1e-13)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limits", [{"BLOCK_PAIRS": 6000}, {"MOST_ROWS": 120}], ids=str)
+def test_blocks_of_series_in_parts(gpu, monkeypatch, limits):
+    """They are cut along rows, too, and each column's coefficients are computed once a part."""
+    from sklearn_ntk.engines.cupy import sides, tile_work
+
+    monkeypatch.setattr(sides, "HELD", 200_000)
+    monkeypatch.setattr(tile_work, "SERIES_COLUMNS", 100)
+    for name, most in limits.items():
+        monkeypatch.setattr(tile_work, name, most)
+    sizes, computed = [], []
+    fill, coefficients = tile_work.TileWork._fill, Carrier.coefficients
+
+    def filled(self, left, block, results):
+        sizes.append(block[1] - block[0])
+        fill(self, left, block, results)
+
+    def counted(self, *arguments):
+        computed.append(arguments)
+        return coefficients(self, *arguments)
+
+    monkeypatch.setattr(tile_work.TileWork, "_fill", filled)
+    monkeypatch.setattr(Carrier, "coefficients", counted)
+    X, Y = np.random.default_rng(0).standard_normal((2, 300, 3))
+    program = lower(mlp(2, "mish"), 1.5, 0.1)
+    for rows in ((X,), (X, Y[:150])):
+        expected = gram(program, *rows)
+        computed.clear()
+        assert_equal(gram(program, *rows, device="cuda"), expected, 1e-13)
+        assert len(computed) <= 8  # two parts, up to three ranges of columns
+    assert max(sizes) <= 120
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("held", [2_000_000_000, 200_000])
+def test_threads_of_series(gpu, monkeypatch, held):
+    """Coefficients take all threads of the CPU, when they are made and when they are made again."""
+    from sklearn_ntk.engines.cupy import sides
+
+    counts, own = [], tiles.run
+
+    def run(compute, tasks, n_threads):
+        counts.append(n_threads)
+        own(compute, tasks, n_threads)
+
+    monkeypatch.setattr(sides, "HELD", held)
+    monkeypatch.setattr(sides, "host_threads", lambda: 3)
+    monkeypatch.setattr(tiles, "run", run)
+    X, program = np.random.default_rng(0).standard_normal((600, 3)), lower(mlp(1, "mish"), 1.5, 0.1)
+    found = gram(program, X, device="cuda")
+    assert len(counts) == 1 if held > 1e6 else len(counts) > 1
+    assert set(counts) == {3}
+    assert_equal(found, gram(program, X), 1e-13)
 
 
 def test_lengths_of_all_sizes(gpu):

@@ -15,8 +15,10 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk._runtime import memory
 from sklearn_ntk._runtime.device import on_host
+from sklearn_ntk.engines import _work
 from sklearn_ntk.estimators import _choice_of_solver
-from sklearn_ntk.model_selection import precomputed
+from sklearn_ntk.gram import _operator
+from sklearn_ntk.model_selection import _candidates, _search, precomputed
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((80, 4))
@@ -179,6 +181,23 @@ def test_transfers(gpu):
     assert learning.feature_importances_[0] > 0.5 and log.from_device <= 8 * (3 * n + d)
 
 
+@pytest.mark.slow
+def test_kernels_of_rows_of_cupy_are_computed_there(gpu, monkeypatch):
+    """Whatever is copied to the CPU then."""
+    monkeypatch.setattr(_work, "ENGINES", {"cuda": "cupy"})
+    rows, y, labels, new = map(gpu.asarray, (X, Y, TARGETS["labels"], NEW))
+    for time in ({"uncertainty": "ensemble"}, {"training_time": 20.0}):
+        model = NTKRegressor(**RELU, alpha=0.3, **time).fit(rows, y)
+        for each in (model.predict_interval(new), model.influence(new)):
+            assert isinstance(each, gpu.ndarray)
+        for name in ("return_std", "return_cov"):
+            assert isinstance(model.predict(new, **{name: True})[1], gpu.ndarray)
+    for loss in ("hinge", "log_loss"):
+        model = NTKClassifier("ntk", loss=loss).fit(rows, labels)
+        assert isinstance(model.decision_function(new), gpu.ndarray)
+    assert isinstance(model.influence(new), gpu.ndarray)
+
+
 def test_memory(gpu):
     """What a fit takes is given back, but for the factor of uncertainties."""
     if not hasattr(gpu, "LOG"):
@@ -279,6 +298,32 @@ def test_choice(gpu, model):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", [None, "cuda", "cuda:1"])
+def test_choice_in_other_processes(gpu, monkeypatch, name):
+    """Their current device is the first one, and rows come to that of the fit."""
+    number = gpu.cuda.runtime.getDeviceCount() - 1
+    name = name if number else None
+    expected = NTKRegressorCV(GRID).fit(X, Y).cv_results_["mean_test_score"]
+    seen, evaluate, grams = [], _search.evaluate, _candidates.grams
+
+    def elsewhere(*task):
+        with gpu.cuda.Device(0):
+            return evaluate(*pickle.loads(pickle.dumps(task)))
+
+    def watched(members, problem):
+        seen.append(problem.X.device.id)
+        return grams(members, problem)
+
+    monkeypatch.setattr(_search, "evaluate", elsewhere)
+    monkeypatch.setattr(_candidates, "grams", watched)
+    with gpu.cuda.Device(number):
+        rows, y = gpu.asarray(X), gpu.asarray(Y)
+    model = NTKRegressorCV(GRID, device=name).fit(rows, y)
+    assert_allclose(model.cv_results_["mean_test_score"], expected, rtol=1e-7)
+    assert set(seen) == {number}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver, number",
     [
@@ -319,6 +364,14 @@ def test_precomputed_by_a_device(gpu):
         assert_allclose(found if rows is X else found.get(), model.fit(X, Y).predict(X), rtol=1e-6)
 
 
+def test_blocks_of_predictions(gpu, monkeypatch):
+    """They are larger on a GPU."""
+    monkeypatch.setattr(_operator, "CHUNK", 100)
+    for device, count in (("cpu", 9), ("cuda", 1)):
+        fitted = NTKRegressor(**RELU, alpha=0.1, device=device).fit(X, Y)
+        assert len(list(fitted._gram_blocks(NEW))) == count
+
+
 def test_labels_that_are_texts(gpu):
     """CuPy has none: they are arrays of NumPy."""
     labels = np.where(TARGETS["classes"], "up", "down")
@@ -350,24 +403,50 @@ def test_pickles_of_rows_of_cupy(gpu):
 
 LOADING = """
 import pickle, sys
+import numpy as np
 sys.modules["cupy"] = None
-model, rows, expected = pickle.load(sys.stdin.buffer)
-try:
-    model.predict(rows)
-except ImportError as error:
-    assert "take device='cpu'" in str(error)
-model.kernel_.set_params(device="cpu")
-print(abs(model.predict(rows) - expected).max() < 1e-8)
+for model, rows, calls in pickle.load(sys.stdin.buffer):
+    try:
+        model.predict(rows)
+    except ImportError as error:
+        assert "kernel_.set_params(device='cpu')" in str(error)
+    for each in getattr(model, "estimators_", [model]):
+        each.kernel_.set_params(device="cpu")
+    for name, options, expected in calls:
+        found = getattr(model, name)(rows, **options)
+        for part, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(part, other, rtol=1e-6, atol=1e-6)
+print("done")
 """
+CALLS = {
+    NTKRegressor: [
+        *(("predict", {name: True}) for name in ("return_std", "return_cov")),
+        *(("predict_interval", {}), ("sample_y", {"random_state": 0})),
+    ],
+    NTKClassifier: [("predict", {}), ("decision_function", {})],
+}
+CALLS |= {NTKRegressorCV: CALLS[NTKRegressor][:2], NTKClassifierCV: [("predict_proba", {})]}
 
 
 @pytest.mark.slow
 def test_pickles_without_cupy(gpu):
-    fitted = NTKRegressor(**RELU, device="cuda").fit(X, Y)
-    data = pickle.dumps((fitted, NEW, fitted.predict(NEW)))
+    """All methods work there once the kernel is told."""
+    data = []
+    for model, targets in [
+        *MODELS,
+        (NTKRegressorCV(GRID), "one"),
+        (NTKClassifierCV(GRID), "classes"),
+    ]:
+        name = "kernel__device" if isinstance(vars(model).get("kernel"), NTKKernel) else "device"
+        fitted = clone(model).set_params(**{name: "cuda"}).fit(X, TARGETS[targets], WEIGHTS)
+        calls = []
+        for method, options in CALLS[type(fitted)]:
+            if method != "predict_interval" or fitted.optimizer == "flow":
+                calls.append((method, options, getattr(fitted, method)(NEW, **options)))
+        data.append((fitted, NEW, calls))
     command = [sys.executable, "-c", LOADING]
-    done = subprocess.run(command, input=data, capture_output=True, check=True)
-    assert done.stdout.split() == [b"True"]
+    done = subprocess.run(command, input=pickle.dumps(data), capture_output=True)
+    assert done.stdout.split() == [b"done"], done.stderr.decode()
 
 
 # --- Errors ---------------------------------------------------------------------------------------
@@ -402,7 +481,10 @@ def test_arrays_of_several_places(gpu, model):
     other = clone(model).set_params(device="cpu")
     text = message(lambda: other.fit(rows, on_device))
     assert "device='cpu' cannot take arrays of CuPy on device 0" in text
-    assert "device='cpu' cannot" in message(lambda: other.fit(X, y).predict(rows))
+    text = message(lambda: other.fit(X, y).predict(rows))
+    assert "device='cpu' cannot" in text and "kernel_.set_params(device=None)" in text
+    other.kernel_.set_params(device=None)
+    assert_allclose(on_host(other.predict(rows)), other.predict(X), atol=1e-9)
 
 
 def test_arrays_of_other_libraries():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from processes import run
 from sklearn import config_context
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -188,3 +189,29 @@ def test_inspection(model):
     assert found[:5].min() > found[5:].max()
     curve = partial_dependence(model, X, [3], grid_resolution=5)  # a line of slope ten
     assert_allclose(np.gradient(curve["average"][0], curve["grid_values"][0]), 10.0, rtol=0.5)
+
+
+TENSORS = """
+import numpy as np, torch
+from sklearn import config_context
+from sklearn_ntk import NTKClassifier, NTKKernel, NTKRandomFeatures, NTKRegressor
+X = np.random.default_rng(0).standard_normal((30, 3))
+rows, weights = torch.asarray(X), torch.ones(30)
+with config_context(array_api_dispatch=True):
+    for cls, y in ((NTKRegressor, X[:, 0]), (NTKClassifier, (X[:, 0] > 0.0).astype(int))):
+        model = cls("ntk", alpha=0.1).fit(rows, torch.asarray(y), weights)
+        expected = cls("ntk", alpha=0.1).fit(X, y)
+        assert np.allclose(model.predict(rows), expected.predict(X))
+        assert model.score(rows, torch.asarray(y), weights) == expected.score(X, y)
+    assert np.array_equal(NTKKernel()(rows), NTKKernel()(X))
+    features = NTKRandomFeatures(random_state=0)
+    assert np.array_equal(features.fit(rows).transform(rows), features.fit(X).transform(X))
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_tensors_under_dispatch_of_the_array_api():
+    """They become arrays of NumPy, as they do without it."""
+    pytest.importorskip("torch")
+    assert "done" in run(TENSORS, SCIPY_ARRAY_API=1)

@@ -2,15 +2,17 @@
 
 import sys
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from sklearn_ntk import NNGPKernel, NTKKernel
+from sklearn_ntk import NNGPKernel, NTKKernel, NTKRegressor
 from sklearn_ntk._runtime.threads import run_apart
 from sklearn_ntk.architectures import cnn
+from sklearn_ntk.engines.packing.sides import Sides
 from sklearn_ntk.gram import _length_scale, gram
 
 RNG = np.random.default_rng(0)
@@ -148,8 +150,10 @@ def test_overflow(gpu):
         assert texts[0] == texts[1] and "overflows" in texts[0]
 
 
-def test_without_cupy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", None)
+@pytest.mark.parametrize("found", [None, ModuleType("cupy")])
+def test_without_cupy(monkeypatch, found):
+    """Also if there is a folder of this name, which Python takes for a package."""
+    monkeypatch.setitem(sys.modules, "cupy", found)
     for name in list(sys.modules):
         if name.startswith("sklearn_ntk.engines.cupy"):
             monkeypatch.delitem(sys.modules, name)
@@ -179,6 +183,94 @@ def test_without_libraries_of_cuda(gpu, monkeypatch):
     monkeypatch.setattr(gpu.cuda.nvrtc, "getVersion", missing)
     text = message(lambda: gram(PROGRAM, X, device="cuda"), RuntimeError)
     assert "libnvrtc" in text and "'cuda12'" in text
+
+
+def test_limit_of_cupy(gpu):
+    """One that the user sets counts as the end of the memory."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("needs memory that nobody else uses")
+    rows, pool = gpu.asarray(X), gpu.get_default_memory_pool()
+    pool.set_limit(gpu.LOG.used + 6000)
+    try:
+        text = message(lambda: gram(PROGRAM, rows), MemoryError)
+    finally:
+        pool.set_limit(0)
+    assert "needs 7.2e-06 GB of the GPU's memory and 5.18e-06 GB are free" in text
+    assert gram(PROGRAM, rows).shape == (30, 30)
+
+
+class Lack(RuntimeError):
+    """What CUDA and its libraries raise for memory that CuPy does not hand out."""
+
+
+@pytest.fixture
+def failing(gpu, monkeypatch):
+    """Function that makes the next ``count`` calls fail for lack of memory; list of freed pools."""
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("lets functions of the stand-in fail")
+    freed = []
+    monkeypatch.setattr(
+        type(gpu.get_default_memory_pool()), "free_all_blocks", lambda self: freed.append(1)
+    )
+
+    def fail(place, name, text, count):
+        own, left = getattr(place, name), [count]
+
+        def call(*arguments, **options):
+            left[0] -= 1
+            if left[0] >= 0:
+                raise Lack(text)
+            return own(*arguments, **options)
+
+        monkeypatch.setattr(place, name, call)
+        return freed
+
+    return fail
+
+
+LACKS = {
+    "__call__": "CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+    "inner_products": "CUBLAS_STATUS_ALLOC_FAILED",
+    "cholesky": "CUSOLVER_STATUS_ALLOC_FAILED",
+    "eigh": "CUSOLVER_STATUS_ALLOC_FAILED",
+}
+
+
+@pytest.mark.parametrize("name, number", [*((name, 0) for name in LACKS), ("__call__", 2)])
+def test_lack_of_memory_outside_of_cupy(gpu, failing, name, number):
+    """It is not lacking once CuPy gives back what it keeps; else an error says so."""
+    model = NTKRegressor(KERNELS[number], alpha=0.1, training_time=5.0 if name == "eigh" else None)
+    expected = clone(model).fit(X, X[:, 0]).dual_coef_
+    place = {"__call__": gpu._raw._Kernel, "inner_products": Sides}.get(name, gpu.linalg)
+    text = LACKS[name]
+    freed = failing(place, name, text, 1)
+    assert_allclose(clone(model).fit(X, X[:, 0]).dual_coef_, expected, rtol=1e-9)
+    assert freed == [1]
+    failing(place, name, text, 10**6)
+    text = message(lambda: clone(model).fit(X, X[:, 0]), MemoryError)
+    assert text.startswith("The GPU has no memory left for") and "device='cpu'" in text
+
+
+def test_other_errors_of_cuda(gpu, failing):
+    """They stay what they are."""
+    freed = failing(Sides, "inner_products", "cudaErrorIllegalAddress: an illegal memory access", 1)
+    with pytest.raises(Lack, match="IllegalAddress"):
+        gram(PROGRAM, X, device="cuda")
+    assert not freed
+
+
+def test_memory_that_is_left_to_cuda(gpu):
+    """Half a gigabyte, and at most a tenth of what is free."""
+    from sklearn_ntk.engines.cupy.devices import free_memory
+
+    if not hasattr(gpu, "LOG"):
+        pytest.skip("sets the limit of the stand-in")
+    try:
+        for free, expected in ((1e6, 0.9e6), (1e10, 0.95e10)):
+            gpu.set_limit(gpu.LOG.used + free)
+            assert free_memory() == pytest.approx(expected)
+    finally:
+        gpu.set_limit(float("inf"))
 
 
 def test_forked_children(gpu, monkeypatch):

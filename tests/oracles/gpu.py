@@ -31,7 +31,7 @@ def has_gpu():
     """Whether there is a GPU, and CuPy."""
     try:
         return importlib.import_module("cupy").is_available()
-    except ImportError:
+    except (ImportError, AttributeError):
         return False
 
 

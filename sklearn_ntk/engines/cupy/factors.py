@@ -6,7 +6,7 @@ Arrays of NumPy that meet them, a few numbers for each row, are copied there, an
 import numpy as np
 
 from ..._runtime.device import is_on_device
-from .devices import library
+from .devices import library, refusing, with_room
 
 COLUMNS = 1024
 """Columns of the inverse of a factor that are computed at a time."""
@@ -28,8 +28,8 @@ def _decomposed(function, A):
     import cupyx
 
     try:
-        with cupyx.errstate(linalg="raise"):  # else a failure leaves wrong numbers
-            return function(A)
+        with cupyx.errstate(linalg="raise"), _refusing(A):  # else a failure leaves wrong numbers
+            return with_room(function, A)
     except (np.linalg.LinAlgError, RuntimeError) as error:
         text = str(error).split("\n")[0].rstrip(".")
         raise np.linalg.LinAlgError(
@@ -43,8 +43,9 @@ def try_cholesky(A):
     import cupyx
 
     try:
-        with cupyx.errstate(linalg="raise"):  # else a failure leaves a part of the factor
-            return DeviceCholesky(library().linalg.cholesky(A.astype(np.float64, copy=False)))
+        with cupyx.errstate(linalg="raise"), _refusing(A):  # else a failure leaves a part of it
+            A = A.astype(np.float64, copy=False)
+            return DeviceCholesky(with_room(library().linalg.cholesky, A))
     except np.linalg.LinAlgError:
         return None
 
@@ -91,4 +92,10 @@ class DeviceCholesky:
 def _solve_triangular(upper, B, transposed):
     from cupyx.scipy.linalg import solve_triangular
 
-    return solve_triangular(upper, B, trans=transposed)
+    with _refusing(upper):
+        return with_room(solve_triangular, upper, B, trans=transposed)
+
+
+def _refusing(A):
+    """`refusing` what factorisations of a matrix, or products with its factors, need."""
+    return refusing(f"the factors of a matrix of {len(A)} rows")

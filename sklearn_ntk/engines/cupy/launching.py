@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from .devices import library
+from .devices import library, with_room
 
 _NUMBERS = {"int": np.int32, "place_t": np.int64, "float": np.float32, "double": np.float64}
 """NumPy types of parameters that are numbers, by their types in C++."""
@@ -37,4 +37,5 @@ def launch(module, kinds, grid, block, values):
             arguments.append(np.uint64(0) if value is None else value)
         else:
             arguments.append(_NUMBERS[kind](value))
-    kernel_of(module, kinds, module.NAME)(grid, block, tuple(arguments))
+    kernel = with_room(kernel_of, module, kinds, module.NAME)
+    with_room(kernel, grid, block, tuple(arguments))

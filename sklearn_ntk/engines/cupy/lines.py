@@ -10,7 +10,7 @@ from ..packing.lines import pack_constants, pack_numbers, pack_side, set_places
 from ..rows.lines import formula_of
 from ..schedule import fields
 from ..sources import cuda_lines
-from .devices import free_memory, library, refusing
+from .devices import free_memory, library, refusing, with_room
 from .launching import kernel_of
 
 PORTION = 2**15
@@ -93,7 +93,9 @@ class Machine:
         )
         cases = [kinds.field_cases.index(case) for case in made.field_cases]
         self._cases = library().asarray(np.array([*cases, 0], np.int32))
-        self._kernels = [kernel_of(cuda_lines, kinds, kinds.kernel(case)) for case in made.cases]
+        self._kernels = [
+            with_room(kernel_of, cuda_lines, kinds, kinds.kernel(case)) for case in made.cases
+        ]
         if "field" in made.cases:  # the same for all that launch it
             field = self._kernels[made.cases.index("field")]
             field.max_dynamic_shared_size_bytes = _shared_bytes()
@@ -159,7 +161,7 @@ class Machine:
             if self.launches.cases[o] == "field":
                 self._run_field(kernel, (len(left), sizes[o]), n_cells[o], given)
             else:
-                kernel((-(-sizes[o] // warps), n_blocks), (columns, warps), given)
+                with_room(kernel, (-(-sizes[o] // warps), n_blocks), (columns, warps), given)
 
     def _run_field(self, kernel, grid, n_cells, arguments):
         """Launch a kernel with shared memory, with more threads where it leaves few blocks."""
@@ -167,7 +169,7 @@ class Machine:
         few, many = cuda_lines.THREADS // 2, cuda_lines.THREADS
         n_threads = many if n_cells * cell_bytes > MANY_BYTES else few
         n_bytes = max(n_cells, n_threads) * cell_bytes
-        kernel(grid, (n_threads,), arguments, shared_mem=n_bytes)
+        with_room(kernel, grid, (n_threads,), arguments, shared_mem=n_bytes)
 
 
 def _shared_bytes():

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...formulas.gaps import WIDTH
+from .._work import host_threads
 from ..packing.sides import Sides
 from ..packing.tiles import has_series, make_spans, pack_numbers
 from ..rows import tiles as rows_of_tiles
 from ..sources import cuda, cuda_rows
-from .devices import library
+from .devices import library, with_room
 from .launching import launch
 
 HELD = 2_000_000_000
@@ -44,7 +45,7 @@ def scan(program, rows, gradient, names, dtype, held=HELD):
     """
     if has_series(program):
         rows = [(X, library().asnumpy(norms)) for X, norms in rows]
-        return rows_of_tiles.scan(program, rows, gradient, names, dtype, held=held)
+        return rows_of_tiles.scan(program, rows, gradient, names, dtype, host_threads(), held)
     variances, rates = map(np.concatenate, rows_of_tiles.first_states(program, rows))
     scanned, largest = _run(program, variances, rates, gradient, dtype)
     numbers = [largest, rows_of_tiles.checked_results(scanned, names)]
@@ -101,12 +102,21 @@ class DeviceSides(Sides):
     """`Sides` in device memory, with all factors and, if they fit, all coefficients of series."""
 
     held_entries = float("inf")
+    _last = None, None
+    """Range of the columns of the last block, and the side that has their coefficients."""
 
     def _scan(self, program, rows, gradient, names, dtype, n_threads):
         scanned, carrier = scan(program, rows, gradient, names, dtype, HELD)
         if isinstance(carrier.held, np.ndarray):
             carrier.held = library().asarray(carrier.held)
         return scanned, carrier
+
+    def _coefficients(self, *place):
+        return self._carrier.coefficients(*place, host_threads())
+
+    def inner_products(self, *place):
+        """As of `Sides`."""
+        return with_room(super().inner_products, *place)
 
     def _pack(self, k, scanned):
         return uploaded(super()._pack(k, scanned))
@@ -119,3 +129,11 @@ class DeviceSides(Sides):
     def side(self, k, start, stop):
         """As `Sides.side`."""
         return uploaded(super().side(k, start, stop))
+
+    def right(self, left, start, stop):
+        """As `Sides.right`, which is kept for the next block if that has the same columns."""
+        place, side = self._last
+        if place != (start, stop):
+            side = super().right(left, start, stop)
+            self._last = (None, None) if side is left else ((start, stop), side)
+        return side

@@ -11,12 +11,15 @@ from ..packing.sides import NEAR
 from ..packing.tile import Results
 from ..packing.tiles import pack_numbers, pack_orders
 from ..sources import cuda
-from .devices import library
+from .devices import library, refusing
 from .launching import launch
 from .sides import DeviceSides
 
 BLOCK_PAIRS = 2**23
 """Most pairs of a block, whose inner products are held: less than 0.1 s, between interrupts."""
+
+MOST_ROWS = 2**16
+"""Most rows of a block, of which some share one of the 2^16 - 1 places along an axis of a grid."""
 
 LEAST_ROWS = 32
 """Rows of a block that is not divided further if memory runs out."""
@@ -72,28 +75,25 @@ class TileWork:
         m, symmetric, is_held = self._n_columns, self._is_symmetric, self._sides.is_held
         first = start if symmetric and not is_held else 0
         if symmetric or is_held:
-            size = min(max(LEAST_ROWS, BLOCK_PAIRS // max(1, m)), 2**16)
-            for i0 in range(start, stop, size):
-                i1 = min(i0 + size, stop)
+            for i0, i1 in _cut(start, stop, m):
                 yield i0, i1, first, i1 if symmetric else m
-        if not is_held:  # one block of all these rows computes coefficients of columns
+        if not is_held:  # blocks of the same columns, whose coefficients are computed once
             end = start if symmetric else m
             for j0 in range(0, end, SERIES_COLUMNS):
-                yield start, stop, j0, min(j0 + SERIES_COLUMNS, end)
+                j1 = min(j0 + SERIES_COLUMNS, end)
+                for i0, i1 in _cut(start, stop, j1 - j0):
+                    yield i0, i1, j0, j1
 
     def _compute(self, left, block, results):
         """Fill a block of the results, in parts if there is not enough memory."""
+        i0, i1, j0, j1 = block
         try:
-            self._fill(left, block, results)
+            with refusing(f"{i1 - i0} rows of a Gram matrix with {self._n_columns} columns"):
+                self._fill(left, block, results)
             return
-        except MemoryError as error:
-            i0, i1, j0, j1 = block
+        except MemoryError:
             if i1 - i0 <= LEAST_ROWS:
-                raise MemoryError(
-                    f"The GPU has no memory left for {i1 - i0} rows of a Gram matrix with "
-                    f"{self._n_columns} columns: take fewer rows, or arrays of NumPy and "
-                    f"device='cpu'."
-                ) from error
+                raise
         middle = i0 + max(LEAST_ROWS, (i1 - i0) // 2)
         ends = self._is_symmetric and j1 == i1  # with the diagonal
         self._compute(left, (i0, middle, j0, middle if ends else j1), results)
@@ -128,6 +128,13 @@ class TileWork:
             except (MemoryError, RuntimeError):  # the system pins no more, and copies by itself
                 self._memory = np.empty(size, self._dtype)
         return self._memory[:size].reshape(shape)
+
+
+def _cut(start, stop, n_columns):
+    """Yield ranges of the rows start .. stop for blocks with so many columns."""
+    size = min(max(LEAST_ROWS, BLOCK_PAIRS // max(1, n_columns)), MOST_ROWS)
+    for i0 in range(start, stop, size):
+        yield i0, min(i0 + size, stop)
 
 
 def _side(name, side):

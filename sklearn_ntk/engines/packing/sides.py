@@ -119,9 +119,11 @@ class Sides:
         if self.is_held:
             return self._packed[k]
         begin = self._starts[k if k == 0 else len(self._packed) - 1]
-        return _with_series(
-            self._packed[k], self._carrier.coefficients(begin + start, begin + stop), start
-        )
+        return _with_series(self._packed[k], self._coefficients(begin + start, begin + stop), start)
+
+    def _coefficients(self, start, stop):
+        """Coefficients of rows start .. stop, which one of several threads asks for."""
+        return self._carrier.coefficients(start, stop)
 
     def right(self, left, start, stop):
         """`TileSide` of the right side with coefficients of columns start .. stop."""

@@ -192,12 +192,15 @@ class Carrier:
         """Number of rows whose coefficients may be held, at least a slab."""
         return max(SLAB, self._n_bytes // max(1, self._empty(1).nbytes))
 
-    def coefficients(self, start, stop):
+    def coefficients(self, start, stop, n_threads=1):
         """Coefficients of the rows start .. stop, computed again; whole slabs of one side."""
         packed = self._empty(stop - start)
-        for first in range(start, stop, SLAB):
+
+        def carry(first):
             last = min(first + SLAB, stop)
             self._pack(self._carry_slab(first, last), packed[:, :, first - start : last - start])
+
+        run(carry, deque(range(start, stop, SLAB)), n_threads)
         return packed
 
 

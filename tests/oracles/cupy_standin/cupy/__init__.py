@@ -20,7 +20,7 @@ class Log:
     """Counts bytes copied to and from the device, launches of kernels, and bytes in use."""
 
     def __init__(self):
-        self.used, self.limit = 0, float("inf")
+        self.used, self.limit, self.pool_limit = 0, float("inf"), 0
         self.clear()
 
     def clear(self):
@@ -56,8 +56,9 @@ class ndarray(NDArrayOperatorsMixin):
         self.device = cuda.Device() if base is None else base.device
         if base is None:
             LOG.allocations += 1
-            if LOG.used + host.nbytes > LOG.limit:
-                raise cuda.memory.OutOfMemoryError(host.nbytes, LOG.used, LOG.limit)
+            limit = np.fmin(LOG.limit, LOG.pool_limit or LOG.limit)
+            if LOG.used + host.nbytes > limit:
+                raise cuda.memory.OutOfMemoryError(host.nbytes, LOG.used, limit)
             LOG.used += host.nbytes
             weakref.finalize(self, _free, host.nbytes)
 
@@ -80,6 +81,9 @@ class ndarray(NDArrayOperatorsMixin):
         if isinstance(host, np.ndarray) and np.may_share_memory(host, self._host):
             return self._view(host)
         return ndarray(host)
+
+    def __reduce__(self):
+        return array, (self.get(order="A"),)
 
     def __array__(self, *arguments, **options):
         raise TypeError(
@@ -315,8 +319,11 @@ class _Pool:
     def free_all_blocks(self):
         pass
 
+    def get_limit(self):
+        return LOG.pool_limit
+
     def set_limit(self, size):
-        set_limit(size or float("inf"))
+        LOG.pool_limit = size
 
 
 def get_default_memory_pool():
