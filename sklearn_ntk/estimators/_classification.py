@@ -87,8 +87,7 @@ class NTKClassifier(
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error by a fifth, or, with
-        "diagonal", by about a tenth.
+        taken only if they lower the mean squared leave-one-out error, see `NTKRegressor`.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
@@ -187,10 +186,11 @@ class NTKClassifier(
     -----
     Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
     "auto" is "diagonal" where ``kernel`` is "auto", for perceptrons of at most 500 columns whose
-    activation does not jump, else None. From 4000 distinct rows on, 6000 with other losses than the
-    squared error, it is "full" if the matrix has at most as many entries as rows teach it. Then
-    ``alpha_``, ``loo_errors_`` and the temperature of the squared error are by rows that have
-    taught nothing.
+    activation does not jump, else None. Those of up to 500 distinct rows are judged by folds; with
+    the squared error ``alpha_``, ``loo_errors_`` and the temperature are then by residuals of rows
+    that have taught nothing. From 4000 distinct rows on, 6000 with other losses than the
+    squared error, it is "full" if the matrix has at most as many entries as rows teach it, and
+    other rows judge.
 
     Examples
     --------

@@ -60,7 +60,8 @@ class Intervals:
         - "conformal": full conformal prediction. A target is in the interval if, in the fit to the
           training rows and this one, its residual in units of its standard deviation is not among
           the largest ones (studentised). If training and new rows are drawn from one distribution,
-          whichever, targets are in the interval with at least this probability.
+          whichever, targets are in the interval with at least this probability, for a network that
+          was not chosen by the same rows.
         - "jackknife+": from the predictions and the residuals of leaving out one row each. Coverage
           is that asked for in practice; what is guaranteed is ``1 - 2 (1 - coverage)``.
         - "gaussian": quantiles of the normal distribution with the mean and standard deviation of

@@ -89,8 +89,7 @@ class NTKRegressor(
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error by a fifth, or, with
-        "diagonal", by about a tenth.
+        taken only if they lower the mean squared leave-one-out error; see the notes.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
@@ -197,7 +196,14 @@ class NTKRegressor(
     the matrix is the root of the average outer product of the gradients of the fitted function, in
     units of the standard deviations of the columns. "auto" is "full" where ``kernel`` or
     ``activation`` is "auto", for perceptrons of at most 500 columns whose activation does not jump
-    and whose first layer mixes columns, else None. Of more than 1500 distinct rows, so many, drawn
+    and whose first layer mixes columns, else None; "diagonal" is tried, too, where the matrix has
+    more numbers than an eighth of the rows.
+
+    Errors of leaving out rows that teach features are too small. With p numbers in their matrix, n
+    rows must find them smaller by the factor ``1 + p / n``, and by 1.25, or 1.1 for "diagonal".
+    Features of up to 500 distinct rows are judged by four folds besides, in each by features that
+    the other rows teach: ``alpha_``, ``loo_errors_``, the uncertainty and intervals are by these
+    residuals (but not with a ``training_time``). Of more than 1500 distinct rows, so many, drawn
     with a fixed seed, choose the network and its features, for which all rows are fitted then. From
     4000 on, up to 12,000 rows teach features anew, which are taken if they lower the squared error
     of up to 2000 others by 3 percent; not with ``solver="nystroem"`` or a ``training_time``. The

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.activations import ReLU
 from sklearn_ntk.architectures import resmlp
-from sklearn_ntk.estimators import _choice
+from sklearn_ntk.estimators import _candidates, _choice
 from sklearn_ntk.estimators._candidates import OPTIMISM, RELUCTANCE
 from sklearn_ntk.model_selection import precomputed
 
@@ -320,7 +320,8 @@ def test_members_of_a_search_choose_nothing():
 
 
 def test_nets_are_chosen_by_rows_whose_targets_vary(monkeypatch):
-    monkeypatch.setattr(_choice, "MOST_ROWS", 100)
+    for module in (_candidates, _choice):
+        monkeypatch.setattr(module, "MOST_ROWS", 100)
     order = np.random.default_rng(0).permutation(160)
     X, y = rare(160, order[150:])
     errors = NTKRegressor(features=None).fit(X, y[:, 0]).kernel_errors_

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import make_friedman1
 
 from sklearn_ntk import NNGPKernel, NTKRegressor
-from sklearn_ntk.estimators import _choice
+from sklearn_ntk.estimators import _candidates, _choice
 from sklearn_ntk.estimators._candidates import OPTIMISM
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.gram import _operator
@@ -21,6 +22,12 @@ def data(n=150, n_columns=8, seed=0):
     """Targets that depend on the first column, and on the sum of the next two."""
     X = np.random.default_rng(seed).standard_normal((n, n_columns))
     return X, np.sin(2.0 * X[:, 0]) + (X[:, 1] + X[:, 2]) ** 2
+
+
+def choose_by(monkeypatch, n):
+    """That many rows choose the network."""
+    for module in (_candidates, _choice):
+        monkeypatch.setattr(module, "MOST_ROWS", n)
 
 
 def model(**parameters):
@@ -83,6 +90,33 @@ def test_steps_are_chosen_by_the_error(mode):
     plain = model(features=mode).fit(X, 0.0 * noise + 1.0)
     assert plain.features_ is None
     assert_allclose(plain.predict(X), 1.0)
+
+
+def test_few_rows_judge_features_by_folds():
+    """Errors are those of new rows, and intervals keep what they promise."""
+    ratios, covered = [], []
+    for seed in range(6):
+        X, y = make_friedman1(460, noise=1.0, random_state=seed)
+        fitted = NTKRegressor(column_layers=0).fit(X[:60], y[:60])
+        error = np.mean((fitted.predict(X[60:]) - y[60:]) ** 2) / y[:60].var()
+        ratios.append(fitted.loo_errors_.min() / error)
+        low, high = fitted.predict_interval(X[60:]).T
+        covered.append(np.mean((low <= y[60:]) & (y[60:] <= high)))
+    assert 0.7 < np.mean(ratios) < 1.3
+    assert np.mean(covered) > 0.84
+
+
+def test_scales_of_columns_are_learned_where_rows_are_few():
+    """The matrix of 40 columns has 820 numbers, which 300 rows cannot tell."""
+    X, y = make_friedman1(1300, n_features=40, noise=1.0, random_state=0)
+    errors = []
+    for features in ("auto", "full"):
+        fitted = NTKRegressor(features=features, column_layers=0).fit(X[:300], y[:300])
+        errors.append(np.mean((fitted.predict(X[300:]) - y[300:]) ** 2))
+        if features == "auto":
+            A = fitted.features_
+            assert not np.any(A - np.diag(A.diagonal()))
+    assert errors[0] < 0.7 * errors[1]
 
 
 @MODES
@@ -162,7 +196,7 @@ def test_constant_columns_and_few_rows():
 def test_many_rows_choose_by_some(monkeypatch):
     X, y = data(300)
     whole = NTKRegressor().fit(X, y)
-    monkeypatch.setattr(_choice, "MOST_ROWS", 100)
+    choose_by(monkeypatch, 100)
     part = NTKRegressor().fit(X, y)
     assert part.X_fit_.shape == (300, 8)
     new, expected = data(500, seed=1)
@@ -175,7 +209,7 @@ def test_rows_that_choose_are_of_all_kinds(monkeypatch):
     X, _ = data(200, 4)
     X[:, 3] = np.tile([-3.0, 3.0], 100)
     y = np.where(X[:, 3] < 0.0, np.sin(2.0 * X[:, 0]), 3.0 * np.sin(2.0 * X[:, 1]))
-    monkeypatch.setattr(_choice, "MOST_ROWS", 100)
+    choose_by(monkeypatch, 100)
     sizes = np.linalg.norm(model(features="diagonal").fit(X, y).features_, axis=1)
     assert sizes[1] > 2.0 * sizes[0] > 2.0 * sizes[2]
 

@@ -11,6 +11,7 @@ from scipy.linalg import LinAlgWarning
 from sklearn_ntk.gram import ArrayOperator
 from sklearn_ntk.solvers import RELATIVE_RIDGES, Path, Ridge
 from sklearn_ntk.solvers import _ridge as solvers
+from sklearn_ntk.solvers._solution import relative_error
 
 ROUTES = pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"])
 
@@ -27,6 +28,41 @@ def fit_ridge(K, Y, weights, ridge):
 
 def select_ridge(K, Y, weights, ridges, like=None):
     return Ridge(ridges).fit(ArrayOperator(K, overwrite=True), Y, weights, like)
+
+
+@pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"])
+@pytest.mark.parametrize("ridges", [0.3, [0.01, 0.1, 1.0, 10.0]])
+def test_rows_that_taught_a_kernel_are_judged_by_another_one(monkeypatch, limit, ridges):
+    """The solution is that of the kernel, and residuals are those of the others."""
+    use_route(monkeypatch, limit)
+    K, Y, weights = problem(n_outputs=2)
+    others, rows = (
+        [K**2, np.exp(K)],
+        np.array_split(np.random.default_rng(0).permutation(len(K)), 3),
+    )
+    path = Ridge(ridges, is_smooth=False).fit(
+        K.copy(), Y, weights, blind=list(zip(others, rows, strict=False))
+    )
+    found, plain = path.solution, fit_ridge(K.copy(), Y, weights, path.value).solution
+    assert_allclose(found.dual, plain.dual, rtol=1e-9)
+    for name in ("residuals", "precision", "training_residuals", "leverages"):
+        for other, own in zip([*others, K], rows, strict=True):
+            expected = fit_ridge(other.copy(), Y, weights, path.value).solution
+            values = getattr(found, name)[own], getattr(expected, name)[own]
+            assert_allclose(*values, rtol=1e-7, atol=1e-12)
+    if len(path.errors):
+        errors = [
+            relative_error(
+                Ridge(ridge)
+                .fit(K, Y, weights, blind=list(zip(others, rows, strict=False)))
+                .solution,
+                Y,
+                weights,
+            )
+            for ridge in path.values
+        ]
+        assert_allclose(path.errors, errors, rtol=1e-7)
+        assert path.best == np.argmin(errors)
 
 
 # --- One ridge -----------------------------------------------------------------------------------
