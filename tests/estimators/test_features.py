@@ -195,9 +195,9 @@ def test_constant_columns_and_few_rows():
 
 def test_many_rows_choose_by_some(monkeypatch):
     X, y = data(300)
-    whole = NTKRegressor().fit(X, y)
+    whole = NTKRegressor(features="full").fit(X, y)
     choose_by(monkeypatch, 100)
-    part = NTKRegressor().fit(X, y)
+    part = NTKRegressor(features="full").fit(X, y)
     assert part.X_fit_.shape == (300, 8)
     new, expected = data(500, seed=1)
     errors = [np.mean((one.predict(new) - expected) ** 2) for one in (whole, part)]
@@ -222,7 +222,7 @@ def test_explicit_networks_learn_none():
 
 
 def test_none_by_default_where_gradients_fail_or_cost_much(monkeypatch):
-    X, y = data(30)
+    X, y = data(80)
     assert NTKRegressor(activation="sign").fit(X, y).features_ is None
     monkeypatch.setattr(_choice, "MOST_COLUMNS", 7)
     assert NTKRegressor().fit(X, y).features_ is None
