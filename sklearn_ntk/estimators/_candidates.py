@@ -117,11 +117,12 @@ class Problem(NamedTuple):
         return self.candidate(one.kernel, one.features, blind=blind)
 
 
-def best_of(problem, kernels, modes, n_steps, by_column, is_judged):
+def best_of(problem, kernels, modes, n_steps, by_column):
     """The best `Candidate`, and the list of those without learned features.
 
     Features are learned on the `LEARNERS` best kernels, each time on the kernel of those before.
-    `MOST_ROWS` of the rows choose.
+    `MOST_ROWS` of the rows choose. The best features of few rows are judged once more, by folds,
+    and taken if they are better than none then, too.
 
     Parameters
     ----------
@@ -134,9 +135,6 @@ def best_of(problem, kernels, modes, n_steps, by_column, is_judged):
         How often they are learned.
     by_column : bool
         Whether to try the network of the best kernel with a layer that takes columns one by one.
-    is_judged : bool
-        Whether the best features of few rows are judged once more, by folds, and taken if they are
-        better than none then, too.
     """
     problem = problem.take(_drawn(problem.Y, MOST_ROWS))
     tried = [problem.candidate(kernel) for kernel in kernels]
@@ -150,7 +148,7 @@ def best_of(problem, kernels, modes, n_steps, by_column, is_judged):
     for one, mode in _learners(ranked, modes, n, d):
         learned += islice(problem.learned(one, mode), n_steps)
     best = least(tried + learned)
-    if best.way is not None and is_judged and n <= BLIND_ROWS:
+    if best.way is not None and n <= BLIND_ROWS:
         best = least([*tried, problem.judged(best)])
     return best, tried
 

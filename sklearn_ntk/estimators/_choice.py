@@ -91,7 +91,7 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
         model.kernel_errors_ = np.array([error(found[0].solution, Y, weights)])
         return found
     rows = X, Y, weights
-    options = modes, model.n_feature_steps, by_column, model.training_time is None
+    options = modes, model.n_feature_steps, by_column
     best, tried = best_of(Problem(exact, *rows, error), kernels, *options)
     model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
     model.kernel_errors_ = np.array(errors)
@@ -155,7 +155,7 @@ def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=rela
     def fit(*problem, error, blind=()):
         return (Ridge(error=error).fit(*problem, blind=blind),)
 
-    options = modes, model.n_feature_steps, by_column, model.training_time is None
+    options = modes, model.n_feature_steps, by_column
     best, tried = best_of(Problem(fit, *rows, error), kernels, *options)
     return *_of_more_rows(model, best, tried, modes, *rows), best.blind
 

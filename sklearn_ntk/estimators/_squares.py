@@ -29,7 +29,7 @@ def fit_squares(model, operator, Y, weights, unit, error=relative_error, blind=(
     """Fit ridge regression or training that stops: its `Path`, the ridge, and fitted attributes.
 
     ``unit`` is the exponent of the power of two by which weights were divided, and ``error`` is
-    what chooses. ``blind`` is as for `Ridge.fit`; training that stops does not use it.
+    what chooses. ``blind`` is as for `Ridge.fit`.
     """
     alpha = given_alpha(model.alpha, unit)
     if model.training_time is None:
@@ -38,7 +38,7 @@ def fit_squares(model, operator, Y, weights, unit, error=relative_error, blind=(
     ridge = 0.0 if alpha is None else alpha
     candidates = None if model.training_time == "auto" else model.training_time
     stopping = EarlyStopping(candidates, ridge, model.learning_rate, error, method_of(model))
-    path = stopping.fit(operator, Y, weights)
+    path = stopping.fit(operator, Y, weights, blind)
     times = {"training_time_": path.value, "training_times_": path.values}
     one = path._replace(values=np.array([ridge]), best=0)
     return path, ridge, fitted_ridges(model, one, alpha, unit) | times

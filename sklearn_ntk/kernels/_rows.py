@@ -75,7 +75,7 @@ def _is_of_numbers(column, kind):
         values.astype(np.float64)
     except ValueError:
         return False
-    except TypeError:  # objects, which later errors name
+    except (TypeError, OverflowError):  # of objects, which later errors name
         return True
     return values.dtype.kind not in "mM"
 

@@ -273,12 +273,7 @@ class _Blind:
         """A solution with what belongs to the rows from this one, or None without a factor."""
         if factor is None:
             return None
-        own = _solve(factor, Y, self._root, ridge)
-        found = {}
-        for name in ("residuals", "precision", "training_residuals", "leverages"):
-            found[name] = getattr(solution, name).copy()
-            found[name][self._rows] = getattr(own, name)[self._rows]
-        return solution._replace(**found)
+        return solution.judged(_solve(factor, Y, self._root, ridge), self._rows)
 
 
 def _factorisations(K, ridges):

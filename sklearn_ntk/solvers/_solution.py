@@ -72,6 +72,15 @@ class Solution(NamedTuple):
         parts = {name: None if part is None else part[kept] for name, part in parts.items()}
         return self._replace(**parts, rows=own[kept])
 
+    def judged(self, other, rows):
+        """The solution with residuals, and what goes with them, of these rows from another one."""
+        parts = {}
+        for name in ("residuals", "precision", "training_residuals", "leverages"):
+            if getattr(self, name) is not None:
+                parts[name] = getattr(self, name).copy()
+                parts[name][rows] = getattr(other, name)[rows]
+        return self._replace(**parts)
+
     def known(self, Y, weights):
         """Targets and weights of the rows that ``residuals`` belong to."""
         return (Y, weights) if self.rows is None else (Y[self.rows], weights[self.rows])

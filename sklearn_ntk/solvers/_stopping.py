@@ -48,7 +48,7 @@ class EarlyStopping(NamedTuple):
     error: Callable = relative_error
     method: object = Flow()
 
-    def fit(self, operator, Y, weights=None):
+    def fit(self, operator, Y, weights=None, blind=()):
         """Train until the given time, or until the best one.
 
         Parameters
@@ -59,6 +59,8 @@ class EarlyStopping(NamedTuple):
             Targets.
         weights : array of shape (n,), optional
             Positive weights of the rows, ones by default.
+        blind : list of pairs
+            As for `Ridge.fit`.
 
         Returns
         -------
@@ -66,17 +68,22 @@ class EarlyStopping(NamedTuple):
         """
         operator, Y, weights = read_problem(operator, Y, weights)
         K = operator.dense()
-        training = self._training(K, weights)
+        kernels = [(K, slice(None))]
+        kernels += [(read_problem(each, Y, None)[0].dense(), rows) for each, rows in blind]
+        trainings = [(self._training(each, weights), rows) for each, rows in kernels]
         if self.times is not None and np.ndim(self.times) == 0:
             times = np.array([read_number(self.times, "times", may_be_infinite=True)])
-            best, solution, errors = 0, _solution(training, Y, times[0]), []
+            best, solution, errors = 0, _judged(trainings, Y, times[0]), []
         else:
             times = self._values(K, weights)
-            solutions = [_solution(training, Y, time) for time in times]
+            solutions = [_judged(trainings, Y, time) for time in times]
             errors = [self.error(one, Y, weights) for one in solutions]
             best = best_place(errors)
             solution = solutions[best]
-        solution = solution._replace(precision=1.0 / training.variances(times[best]))
+        precision = np.empty(len(Y))
+        for training, rows in trainings:
+            precision[rows] = 1.0 / training.variances(times[best])[rows]
+        solution = solution._replace(precision=precision)
         return Path(times, np.array(errors), best, solution)
 
     def solutions(self, operator, Y, weights, is_whole):
@@ -104,6 +111,15 @@ def default_times(K, weights, n, learning_rate=1.0):
     with np.errstate(over="ignore"):
         times = weights.sum() / (learning_rate * default_ridges(K, weights, n))
     return np.minimum(times, np.finfo(float).max)
+
+
+def _judged(trainings, Y, time):
+    """`_solution` of the first of some trainings, with residuals of the others for their rows."""
+    (training, _), *others = trainings
+    solution = _solution(training, Y, time)
+    for other, rows in others:
+        solution = solution.judged(_solution(other, Y, time), rows)
+    return solution
 
 
 def _solution(training, Y, time, is_whole=True):

@@ -143,8 +143,10 @@ def test_classes_that_depend_on_some_columns(loss, mode):
     sizes = np.linalg.norm(fitted.features_, axis=1)
     assert sizes[:2].min() > 2.0 * sizes[2:].max()
     assert fitted.score(new, labels(new)) > plain.score(new, labels(new)) + 0.05
-    given = NTKClassifier(loss=loss, features=fitted.features_).fit(X, labels(X))
-    assert_same_model(fitted, given, new[:100])
+    ridge = {} if loss == "hinge" else {"alpha": fitted.alpha_}  # which folds have judged
+    given = NTKClassifier(loss=loss, features=fitted.features_, **ridge).fit(X, labels(X))
+    scores = (one.decision_function(new[:100]) for one in (fitted, given))
+    assert_allclose(*scores, rtol=1e-7, atol=1e-9)
 
 
 def test_default_of_classifiers():
@@ -236,7 +238,7 @@ def test_weights_of_a_search_are_repetitions():
 @SEARCHES
 def test_other_kernels_of_a_grid_learn_none(cls):
     """Rows of kernel objects and of networks on positions are left as they are."""
-    X = rows(60)
+    X = rows(150)
     y = targets_of(cls)(X)
     images = (Input(6, 1), Dense(), "relu", Flatten(), Dense())
     grid = [{"kernel": [NNGPKernel()]}, {"architecture": [images]}]

@@ -72,7 +72,7 @@ def test_no_rows(function, rows):
 def test_entries_of_kernels_that_are_no_numbers_are_named(X, seen):
     kernel = NTKKernel(1)
     for use in (kernel, kernel.diag, lambda X: kernel(np.eye(2), X)):
-        with pytest.raises(ValueError, match=rf"X must be an array \(n, d\) .*; got .*{seen}"):
+        with pytest.raises(ValueError, match=rf"[XY] must be an array \(n, d\) .*; got .*{seen}"):
             use(X)
 
 
