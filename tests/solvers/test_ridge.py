@@ -9,7 +9,7 @@ from ridge_problems import bordered, left_out, mean_error, problem, smooth_probl
 from scipy.linalg import LinAlgWarning
 
 from sklearn_ntk.gram import ArrayOperator
-from sklearn_ntk.solvers import RELATIVE_RIDGES, Path, Ridge
+from sklearn_ntk.solvers import RELATIVE_RIDGES, EarlyStopping, Path, Ridge
 from sklearn_ntk.solvers import _ridge as solvers
 from sklearn_ntk.solvers._solution import relative_error
 
@@ -63,6 +63,22 @@ def test_rows_that_taught_a_kernel_are_judged_by_another_one(monkeypatch, limit,
         ]
         assert_allclose(path.errors, errors, rtol=1e-7)
         assert path.best == np.argmin(errors)
+
+
+@pytest.mark.parametrize("times", [2.0, [0.1, 2.0, 50.0]])
+def test_rows_that_taught_a_kernel_are_judged_by_another_one_in_training(times):
+    K, Y, weights = problem(n_outputs=2)
+    others, rows = (
+        [K**2, np.exp(K)],
+        np.array_split(np.random.default_rng(0).permutation(len(K)), 3),
+    )
+    blind = list(zip(others, rows, strict=False))
+    path = EarlyStopping(times).fit(K.copy(), Y, weights, blind)
+    for other, own in zip([*others, K], rows, strict=True):
+        expected = EarlyStopping(path.value).fit(other.copy(), Y, weights).solution
+        for name in ("residuals", "precision", "training_residuals", "leverages"):
+            values = getattr(path.solution, name)[own], getattr(expected, name)[own]
+            assert_allclose(*values, rtol=1e-7, atol=1e-12)
 
 
 # --- One ridge -----------------------------------------------------------------------------------
