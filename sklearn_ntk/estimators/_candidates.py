@@ -20,7 +20,8 @@ rows, too: see `_optimism`."""
 
 BLIND_ROWS, FOLDS = 500, 4
 """Rows up to which learned features are judged by folds, in each by features that the other rows
-teach: where rows are few, errors of leaving out rows that teach are too small by far."""
+teach: where rows are few, errors of leaving out rows that teach are too small by far. More rows
+than `SPECTRAL_LIMIT` of the solver would begin the search of a ridge without folds."""
 
 TRIAL = 15_000_000
 """Entries of a Gram matrix times columns beyond which half as many, 500 rows of 30 columns, say
@@ -108,8 +109,10 @@ class Problem(NamedTuple):
     def judged(self, one):
         """A candidate with learned features, whose errors are those of folds."""
         (mode, n_steps), everyone, blind = one.way, np.arange(len(self.Y)), []
-        order = np.random.default_rng(0).permutation(everyone)
-        for rows in np.array_split(order, min(FOLDS, len(order))):
+        ties = np.random.default_rng(0).permutation(everyone)
+        order = np.lexsort([ties, *self.Y.T])  # folds have alike targets
+        for start in range(min(FOLDS, len(order))):
+            rows = order[start::FOLDS]
             others = self.take(np.setdiff1d(everyone, rows))
             first = others.candidate(one.kernel)
             last = [first, *islice(others.learned(first, mode), n_steps)][-1]

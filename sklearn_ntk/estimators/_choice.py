@@ -167,5 +167,6 @@ def _of_more_rows(model, best, tried, modes, X, Y, weights):
     """
     if not modes or not can_learn_more(model, best.kernel, len(Y)):
         return best.kernel, best.features, None
-    features, judges = learn_from_more(model, best.kernel, modes[0], X, Y, weights)
+    mode = modes[0] if best.way is None else best.way[0]
+    features, judges = learn_from_more(model, best.kernel, mode, X, Y, weights)
     return (least(tried) if features is None else best).kernel, features, judges

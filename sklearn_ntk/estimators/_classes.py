@@ -211,7 +211,8 @@ class ScoreClassifier(ClassifierMixin):
         Returns
         -------
         array of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``; zeros for a class whose rows have weight zero.
+            Columns in the order of ``classes_``; after ``fit``, zeros for a class whose rows
+            all have weight zero.
         """
         return np.exp(self.predict_log_proba(X))
 

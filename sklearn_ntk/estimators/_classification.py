@@ -187,10 +187,10 @@ class NTKClassifier(
     Features are learned as by `NTKRegressor`, by regression on class indicators, whatever the loss.
     "auto" is "diagonal" where ``kernel`` is "auto", for perceptrons of at most 500 columns whose
     activation does not jump, else None. Those of up to 500 distinct rows are judged by folds; with
-    the squared error ``alpha_``, ``loo_errors_`` and the temperature are then by residuals of rows
-    that have taught nothing. From 4000 distinct rows on, 6000 with other losses than the
-    squared error, it is "full" if the matrix has at most as many entries as rows teach it, and
-    other rows judge.
+    the squared error and the solver "cholesky" ``alpha_``, ``loo_errors_`` and the temperature are
+    then by residuals of rows that have taught nothing. From 4000 distinct rows on, 6000 with other
+    losses than the squared error, it is "full" if the matrix has at most as many entries as rows
+    teach it, and other rows judge.
 
     Examples
     --------

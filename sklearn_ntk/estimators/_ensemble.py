@@ -64,7 +64,8 @@ class Ensemble(Posterior):
             return solution.precision
         (training, K), _ = self.prepare(kernel, X_fit)
         if self.time is None:
-            R = training.coefficients(np.eye(len(K)), np.inf)[0] / solution.precision[:, None]
+            R = training.coefficients(np.eye(len(K)), np.inf)[0]
+            R /= R.diagonal()[:, None]  # that of the solution may be of the kernels of folds
         else:
             R = training.residuals(np.eye(len(K)), self.time)
         latent = np.einsum("ij,ij->i", R @ K, R)

@@ -46,11 +46,14 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     Radhakrishnan, Beaglehole, Pandit and Belkin (Science, 2024): the root of the average outer
     product ``M`` of the gradients, in units of the standard deviations of columns and targets. The
     mean square of its eigenvalues is one, and the sum of the variances of the columns is about that
-    of the rows. None if no function has a gradient, or if coefficients overflow.
+    of the rows. None if no function has a gradient, if targets are constant, or if coefficients
+    overflow.
     """
     if not np.all(np.isfinite(dual)):
         return None
     stds, targets = deviations(X, weights), variances(Y, weights)
+    if not np.any(targets > 0.0):  # coefficients are rounding
+        return None
     rows = project(*placed(kernel, X), features)
     parts = gradients(kernel, rows, features, stds, targets, weights, dual)
     M = on_host(sum(part.T @ part for part in parts))

@@ -21,7 +21,7 @@ from ._squares import fit_squares, fitted_ridges, given_alpha
 
 
 def fit_whole(model, operator, Y, weights, unit, error=relative_error, blind=()):
-    """As `fit_squares`, to all rows, by the solver in ``solver_``.
+    """As `fit_squares`, to all rows, by the solver in ``solver_``; "cholesky" alone is ``blind``.
 
     Sets ``n_iter_`` and the like, and what predictions need of the solver; the rows of the model
     become the centres if there are any.

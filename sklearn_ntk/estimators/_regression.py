@@ -203,13 +203,13 @@ class NTKRegressor(
     rows must find them smaller by the factor ``1 + p / n``, and by 1.25, or 1.1 for "diagonal".
     Features of up to 500 distinct rows are judged by four folds besides, in each by features that
     the other rows teach: ``alpha_``, ``loo_errors_``, the uncertainty and intervals are by these
-    residuals (intervals not with a ``training_time``). Of more than 1500 distinct rows, so many,
-    drawn with a fixed seed, choose the network and its features, for which all rows are fitted
-    then. From 4000 on, up to 12,000 rows teach features anew, which are taken if they lower the
-    squared error of up to 2000 others by 3 percent; not with ``solver="nystroem"`` or a
-    ``training_time``. The ridge, ``loo_errors_`` and the uncertainty are then by rows that have
-    taught nothing (with ``uncertainty="ensemble"`` by all, of which at most half, and at most 5000,
-    teach).
+    residuals (with the solver "cholesky"; intervals not with a ``training_time``). Of more than
+    1500 distinct rows, so many, drawn with a fixed seed, choose the network and its features, for
+    which all rows are fitted then. From 4000 on, up to 12,000 rows teach features anew, which are
+    taken if they lower the squared error of up to 2000 others by 3 percent; not with
+    ``solver="nystroem"`` or a ``training_time``. The ridge, ``loo_errors_`` and the uncertainty are
+    then by rows that have taught nothing (with ``uncertainty="ensemble"`` by all, of which at most
+    half, and at most 5000, teach).
 
     Equal rows are merged. What is left out of a fit is one observation: copies of a row with the
     same targets together, but each of them where the row comes ten times or more, as categories do.

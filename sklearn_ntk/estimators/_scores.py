@@ -27,9 +27,10 @@ class Scores:
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
             For two classes one score, positive for the second class. For more, the scores of the
-            squared error sum to one; those of the hinge loss are, up to a fraction, the numbers of
-            classes that each wins against, as in `sklearn.svm.SVC`. A class whose rows all have
-            weight zero has the score 0, and is never predicted.
+            squared error sum to one (to zero if only two have weight); those of the hinge loss are,
+            up to a fraction, the numbers of classes that each wins against, as in
+            `sklearn.svm.SVC`. After ``fit``, a class whose rows all have weight zero has the score
+            0, and is never predicted.
         """
         check_is_fitted(self)
         return self._of_all(fitted_loss(self).scores(self, X))

@@ -181,7 +181,7 @@ class ClassifierStreams:
                 f"classes must be those of the first part, {self.classes_.tolist()}; got "
                 f"{given_classes(classes).tolist()}."
             )
-        targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
+        targets, weights = targets_of(y, weights, self._labels, self.class_weight)
         path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         path = path._replace(solution=path.solution._replace(rows=None))

@@ -74,7 +74,7 @@ def _is_of_numbers(column, kind):
     try:
         values.astype(np.float64)
     except ValueError:
-        return False
+        return not any(isinstance(value, (str, bytes)) for value in values)
     except (TypeError, OverflowError):  # of objects, which later errors name
         return True
     return values.dtype.kind not in "mM"

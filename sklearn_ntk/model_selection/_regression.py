@@ -73,8 +73,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error by a fifth, or, with
-        "diagonal", by about a tenth.
+        taken only if they lower the mean squared leave-one-out error, see `NTKRegressor`.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
@@ -121,8 +120,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
 
     Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
     those with ``column_layers`` are then scored on them: scores are of features learned on all
-    rows, and too good by up to a fifth. ``features="auto"`` is "full" for the default grid and
-    leave-one-out, up to 500 columns, else None.
+    rows, and too good, the more so the fewer rows there are for each column. ``features="auto"`` is
+    "full" for the default grid and leave-one-out, up to 500 columns, else None.
 
     Examples
     --------

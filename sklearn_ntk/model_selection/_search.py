@@ -89,12 +89,14 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         try:
             return super().__getattribute__(name)
         except AttributeError as error:
-            if hasattr(type(self), name) or not callable(getattr(self._base, name, None)):
+            is_known = name.startswith("_") or hasattr(type(self), name)
+            if is_known or not callable(getattr(self._base, name, None)):
                 raise
             one = self._base.__name__
             raise AttributeError(
                 f"{error}, a method of one network: fit {one}(), or the best one of a fitted "
-                f"search, {one}(**search.best_params_)."
+                f"search, {one}(**search.best_params_, squash=search.squash, "
+                f"features=search.features_)."
             ) from None
 
     # --- The choice -------------------------------------------------------------------------------

@@ -110,6 +110,17 @@ def test_classes_without_weight_in_a_vote():
         assert not np.any(labels == 0)
 
 
+def test_parts_after_a_fit_have_the_classes_with_weight():
+    X, y = data()
+    weights = np.where(y == 1, 0.0, 1.0)
+    model = (
+        NTKClassifier(solver="nystroem").fit(X, y, weights).partial_fit(X + 0.1, y, None, weights)
+    )
+    assert model.decision_function(X).shape == (60, 3) and not np.any(model.predict(X) == 1)
+    with pytest.raises(ValueError, match=r"y must have labels of the classes \[0, 2\]; got 1"):
+        model.partial_fit(X, y)
+
+
 def test_one_class_with_weight():
     X, y = data()
     with pytest.raises(ValueError, match=r"only one class, .*2"):
