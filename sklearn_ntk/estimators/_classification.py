@@ -87,7 +87,8 @@ class NTKClassifier(
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error, see `NTKRegressor`.
+        taken only if they lower the mean squared leave-one-out error; see the notes of
+        `NTKRegressor`.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without

@@ -89,7 +89,8 @@ class NTKRegressor(
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error; see the notes.
+        taken only if they lower the mean squared leave-one-out error; see the notes of
+        `NTKRegressor`.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since

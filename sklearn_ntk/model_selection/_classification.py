@@ -63,7 +63,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error, see `NTKRegressor`.
+        taken only if they lower the mean squared leave-one-out error; see the notes of
+        `NTKRegressor`.
     class_weight : dict or "balanced", optional
         Weights of the classes, in fits and in scores, as in `NTKClassifier`. With "balanced", which
         is over all rows, the accuracy is the balanced accuracy.

@@ -73,7 +73,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
         How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error, see `NTKRegressor`.
+        taken only if they lower the mean squared leave-one-out error; see the notes of
+        `NTKRegressor`.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. Each Gram matrix uses several threads anyway.
