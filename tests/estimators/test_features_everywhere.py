@@ -226,8 +226,8 @@ def test_default_of_the_searches(cls):
 
 
 def test_weights_of_a_search_are_repetitions():
-    X = rows(60)
-    weights = np.random.default_rng(1).integers(0, 3, 60)
+    X = rows(150)
+    weights = np.random.default_rng(1).integers(0, 3, 150)
     weighted = NTKRegressorCV(GRID, features="full").fit(X, numbers(X), weights)
     X, y = np.repeat(X, weights, 0), np.repeat(numbers(X), weights)
     repeated = NTKRegressorCV(GRID, features="full").fit(X, y)

@@ -123,7 +123,8 @@ def test_outputs_and_attributes(cls):
     slow = cls(training_time="auto", **plain).fit(X, y)
     assert_allclose(10.0 * model.training_times_, slow.training_times_)
     assert_allclose(model.loo_errors_, slow.loo_errors_, rtol=1e-9)
-    assert model.training_time_ == model.training_times_[model.loo_errors_.argmin()]
+    (chosen,) = model.loo_errors_[model.training_times_ == model.training_time_]
+    assert chosen <= (1.0 + 1e-8) * model.loo_errors_.min()  # late times may be alike
     assert model.alpha_ == 0.0 and len(model.loo_errors_) == len(RELATIVE_RIDGES)
     same = cls(training_time=model.training_time_, learning_rate=10.0, **plain).fit(X, y)
     assert_allclose(scores_of(same, X), scores_of(model, X))

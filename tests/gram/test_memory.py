@@ -66,7 +66,7 @@ def can_reset_peak():
 @pytest.mark.parametrize(
     "activation, n, kinds, limit",
     [
-        pytest.param("relu", 6000, "some", LIMIT, marks=pytest.mark.slow),
+        pytest.param("relu", 6000, "some", LIMIT, marks=pytest.mark.thorough),
         # the coefficients of all rows are held, and more than can be held in double precision
         pytest.param("tanh", 5500, "some", SERIES_LIMIT, marks=pytest.mark.slow),
         pytest.param("relu", 6000, "all", LIMIT, marks=pytest.mark.thorough),
