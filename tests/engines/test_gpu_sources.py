@@ -11,7 +11,7 @@ from sklearn_ntk.engines.sources import cuda, cuda_rows
 from sklearn_ntk.layers import Dense, Dropout, LayerNorm, lower
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
-SOME = ("sm_75", "sm_90", "sm_120")
+SOME = ("sm_75", "sm_120")
 NETWORKS = {
     "perceptron": lower(mlp(3)),
     "residual": lower(resmlp(2)),

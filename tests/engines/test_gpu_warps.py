@@ -52,7 +52,13 @@ MUTANTS = [
 
 @pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize("changes", [[], MUTANTS], ids=["own", "mutants"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([], id="own"),
+        pytest.param(MUTANTS, id="mutants", marks=pytest.mark.thorough),
+    ],
+)
 def test_thread_sanitizer(changes):
     name = subprocess.check_output([COMPILER, "-print-file-name=libtsan.so"], text=True).strip()
     if not Path(name).is_absolute():

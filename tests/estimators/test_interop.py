@@ -210,7 +210,7 @@ print("done")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_tensors_under_dispatch_of_the_array_api():
     """They become arrays of NumPy, as they do without it."""
     pytest.importorskip("torch")

@@ -204,7 +204,7 @@ def test_forked_pool():
         assert_array_equal(actual, desired)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_workers_of_loky():
     """To which joblib hands memory maps of the rows."""
     X = rows(200)
