@@ -71,7 +71,7 @@ class Problem(NamedTuple):
     """Rows (n, d), targets (n, k) and weights (n,) that candidates are fitted to.
 
     ``fit(operator, Y, weights, error=, blind=)`` returns a tuple, `Path` first; the last argument,
-    that of `Ridge.fit`, is given only where features are judged by folds. ``error`` is what
+    that of `Ridge.fit`, is empty unless features are judged by folds. ``error`` is what
     chooses, as for `Ridge`.
     """
 
@@ -92,9 +92,8 @@ class Problem(NamedTuple):
 
     def candidate(self, kernel, features=None, factor=1.0, way=None, blind=()):
         """A kernel with features, fitted."""
-        more = {"blind": blind} if blind else {}
         problem = self.Y, self.weights
-        found = self.fit(self.operator(kernel, features), *problem, error=self.error, **more)
+        found = self.fit(self.operator(kernel, features), *problem, error=self.error, blind=blind)
         error = self.error(found[0].solution, *problem)
         return Candidate(kernel, features, found, error, factor, way, blind)
 

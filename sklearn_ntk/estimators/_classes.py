@@ -147,6 +147,16 @@ class ScoreClassifier(ClassifierMixin):
         """Labels of the classes that have weight."""
         return self.classes_ if self._known is None else self.classes_[self._known]
 
+    @property
+    def _n_scores(self):
+        """Number of scores that the fit has for a row: one for two classes."""
+        n = len(self._labels)
+        return 1 if n == 2 else n
+
+    def _of_known(self, scores):
+        """Scores as of `decision_function`, those of the classes that have weight."""
+        return scores if self._known is None else scores[:, self._known]
+
     def _set_classes(self, classes, known):
         """Set ``classes_``, and which of them have weight."""
         is_whole = len(known) == len(classes)
@@ -230,9 +240,7 @@ class ScoreClassifier(ClassifierMixin):
         array of shape (n_samples, n_classes)
             Columns in the order of ``classes_``.
         """
-        scores = on_host(self.decision_function(X))
-        if self._known is not None:
-            scores = scores[:, self._known]
+        scores = self._of_known(on_host(self.decision_function(X)))
         scores = logits(scores[:, None] if scores.ndim == 1 else scores)
         with np.errstate(over="ignore"):  # scores may be huge far from the training rows
             logits_ = (scores - scores.max(axis=1, keepdims=True)) / self.temperature_

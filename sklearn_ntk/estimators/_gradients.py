@@ -150,9 +150,8 @@ class ClassifierGradients(Gradients):
         """
         check_is_fitted(self)
         found = self._gradients(X, fitted_loss(self).coefficients(self))
-        return self._of_all(found[:, 0] if len(self._labels) == 2 else found, axis=1)
+        return self._of_all(found[:, 0] if self._n_scores == 1 else found, axis=1)
 
     def _functions(self):
         """Units (k,) of the scores, ones, and their coefficients (n_distinct, k)."""
-        n_scores = 1 if len(self._labels) == 2 else len(self._labels)
-        return np.ones(n_scores), fitted_loss(self).coefficients(self)
+        return np.ones(self._n_scores), fitted_loss(self).coefficients(self)

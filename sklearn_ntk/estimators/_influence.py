@@ -193,4 +193,4 @@ class ClassifierInfluence(Influence):
         return values
 
     def _shaped(self, found):
-        return self._of_all(found[:, :, 0] if len(self._labels) == 2 else found)
+        return self._of_all(found[:, :, 0] if self._n_scores == 1 else found)

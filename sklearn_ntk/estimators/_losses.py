@@ -85,7 +85,7 @@ class Loss:
     def scores(self, model, X):
         """Scores (n,) or (n, k) of the classes that have weight."""
         scores = model._values(X, model.dual_coef_, model.intercept_)
-        return scores[:, 0] if len(model._labels) == 2 else scores
+        return scores[:, 0] if model._n_scores == 1 else scores
 
     def coefficients(self, model):
         """Coefficients (n_distinct, k) of the scores as functions of the kernel."""
@@ -97,8 +97,7 @@ class Loss:
 
     def best(self, model, scores):
         """Labels of scores as of ``decision_function``, of the classes that have weight."""
-        if model._known is not None:
-            scores = scores[:, model._known]
+        scores = model._of_known(scores)
         places = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return model._labels[places]
 
@@ -217,7 +216,7 @@ class Hinge(Loss):
         return self._apply(model, model.svc_.decision_function, X)
 
     def coefficients(self, model):
-        if len(model._labels) > 2:
+        if model._n_scores > 1:
             raise ValueError(
                 f"Scores of loss='hinge' for more than two classes are counts, without gradients; "
                 f"got {len(model._labels)} classes: take another loss."
