@@ -1,5 +1,7 @@
 """Which tests are slow or thorough by what they compile, and fixtures for engines and devices."""
 
+import sys
+
 import gpu as gpus
 import pytest
 from plain import QUICK
@@ -29,6 +31,13 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.thorough)
         if item.get_closest_marker("thorough"):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def seed_of_torch():
+    """Modules of a test are the same whichever tests ran before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture

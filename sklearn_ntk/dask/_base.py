@@ -9,11 +9,19 @@ from distributed import Client, default_client
 from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.memory import check_memory, free_memory
-from ..estimators._choice_of_solver import SHARE, bytes_of, check_limit, wanted_solver
+from ..estimators._choice_of_solver import (
+    SHARE,
+    bytes_of,
+    check_limit,
+    columns_of,
+    wanted_solver,
+)
+from ..solvers._iterations import bytes_of_columns
 from ._arrays import example_of, in_memory, is_dask, parts_of
 from ._operator import (
     ClusterOperator,
     check_outside_tasks,
+    check_workers,
     memory_of,
     n_threads_of,
     on_worker,
@@ -177,16 +185,16 @@ class DaskEstimator:
                 f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
                 f"{reason or f'{solver=}'}: take {self._local.__name__}."
             )
-        whole = bytes_of(self, "cg", n)
-        own = whole - 4.0 * n * n  # without the panels of the workers
+        whole, own = bytes_of(self, "cg", n), bytes_of_columns(n, columns_of(self, n))
         if solver == "auto":
             limit = self.max_memory or SHARE * memory_of(self.client_)
             fits = whole <= limit and own <= SHARE * free_memory()
             solver = "cg" if fits else "local"
         check_limit(self, solver, n)
         if solver == "cg":
-            what = f"The preconditioner of a fit of {n} distinct rows, on the client,"
-            check_memory(own, what, "take solver='local'")
+            what = f"A fit of {n} distinct rows by conjugate gradients"
+            check_workers(self.client_, whole, what)
+            check_memory(own, f"{what}, on the client,", "take solver='local'")
         return solver
 
 

@@ -8,10 +8,9 @@ from ._base import DaskEstimator
 class DaskNTKRegressor(DaskEstimator, NTKRegressor):
     """`NTKRegressor` on a Dask cluster.
 
-    The Gram matrix is in the memory of the workers ("cg"), or of a leaf of it at a time in that of
-    one ("local"), or sums over it are ("nystroem"). The machine of the client holds the rows, and
-    for "cg" the preconditioner, ``12 n`` bytes for each of at most 2000 columns, or 1000 from
-    100,000 rows on. A worker that is lost is replaced, and what it had is computed again.
+    The Gram matrix and its preconditioner are in the memory of the workers ("cg"), or of a leaf of
+    it at a time in that of one ("local"), or sums over it are ("nystroem"). The machine of the
+    client holds the rows. A worker that is lost is replaced, and what it had is computed again.
 
     Parameters
     ----------

@@ -12,10 +12,12 @@ from distributed import threadpoolexecutor, wait, worker
 from .._runtime.blas import single_threaded_blas
 from ..engines._work import limit_threads
 from ..gram import KernelOperator
-from ..gram._operator import chunks, rows_of
+from ..gram._kernel_operator import rows_of
+from ..gram._operator import Parts, chunks
 
 SMALL = 2**26
-"""Bytes up to which a Gram matrix is in the memory of the client: products take milliseconds."""
+"""Bytes up to which a Gram matrix in single precision, or one of these rows in double precision,
+is in the memory of the client, as is its preconditioner: products take milliseconds."""
 
 ENTRIES = 2**26
 """Entries of a kernel that a task computes, at least, where these are not kept."""
@@ -46,17 +48,25 @@ class ClusterOperator(KernelOperator):
         super().__init__(kernel, X)
         self._client = client
 
+    @property
+    def _is_small(self):
+        """Whether the client does what the workers would keep."""
+        return 4.0 * len(self.X) ** 2 <= SMALL
+
     def stored(self, is_single, n_more, what):
-        n_bytes, free = (4.0 if is_single else 8.0) * len(self.X) ** 2, memory_of(self._client)
-        if n_bytes <= SMALL:
+        if self._is_small:
             return super().stored(is_single, n_more, what)
-        if n_bytes > free:
-            raise MemoryError(
-                f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and the workers have "
-                f"{free / 1e9:.3g} GB: add workers, or take solver='local'."
-            )
-        dtype = np.float32 if is_single else np.float64
-        return Panels(self.kernel, self.X, dtype, self._client)
+        dtype = np.dtype(np.float32 if is_single else np.float64)
+        check_workers(self._client, dtype.itemsize * len(self.X) ** 2.0, what)
+        return Panels(self, dtype)
+
+    def parts(self, function, *arguments):
+        if self._is_small:
+            return super().parts(function, *arguments)
+        n, plain = len(self.X), KernelOperator(self.kernel, self.X)
+        shared = [delayed(each) for each in (function, plain, *arguments)]
+        slices = chunks(n, 1, -(-n // n_threads_of(self._client)))
+        return ClusterParts(self._client, [delayed(_on_part)(part, *shared) for part in slices])
 
     def times(self, B, count=None):
         rows, columns = delayed(self.X), delayed(np.asarray(B, dtype=np.float64))
@@ -98,55 +108,73 @@ class ClusterOperator(KernelOperator):
             return self._client.compute(delayed(on_worker)(_join, join, *sums)).result()
 
 
-class Panels:
-    """A Gram matrix in the memory of the workers, in panels of whole rows, one for each thread.
+class ClusterParts(Parts):
+    """Values in the memory of the workers, one for each of their threads.
 
-    Workers are asked for products without tasks, which would take the scheduler several times as
-    long. If one of them does not answer, or has lost its panel, the products are tasks once, for
-    which the scheduler computes lost panels anew.
+    Workers are asked without tasks, which would take the scheduler several times as long. If one
+    of them does not answer, or has lost its values, the questions are tasks once, for which the
+    scheduler computes lost values anew, from the first ones.
     """
 
-    def __init__(self, kernel, X, dtype, client):
-        self.dtype, self._client, self._homes = np.dtype(dtype), client, None
-        n, rows = len(X), delayed(X)
-        with _quiet():
-            self._panels = client.compute(
-                [
-                    delayed(on_worker)(_panel, kernel, rows, part, self.dtype)
-                    for part in chunks(n, 1, -(-n // n_threads_of(client)))
-                ]
-            )
-        _wait(client, self._panels)
+    def __init__(self, client, tasks):
+        self._client = client
+        self._compute(tasks)
 
-    def __matmul__(self, V):
-        keys = [panel.key for panel in self._panels]
+    def update(self, function, *arguments):
+        shared = [delayed(each) for each in arguments]
+        self._compute([delayed(on_worker)(function, each, *shared) for each in self._values])
+
+    def _compute(self, tasks):
+        with _quiet():
+            super().__init__(self._client.compute(tasks))
+        _wait(self._client, self._values)
+        self._homes = None
+
+    def ask(self, function, *arguments):
+        keys = [value.key for value in self._values]
         try:
             if self._homes is None:
-                homes = self._client.who_has(self._panels)
+                homes = self._client.who_has(self._values)
                 self._homes = sorted({home for key in keys for home in homes[key]})
-            answers = self._client.run(_products, keys, V, workers=self._homes)
-            found = {key: part for answer in answers.values() for key, part in answer.items()}
-            return np.concatenate([found[key] for key in keys])
+            given = keys, function, *arguments
+            answers = self._client.run(_answers, *given, workers=self._homes)
+            found = {key: each for answer in answers.values() for key, each in answer.items()}
+            return [found[key] for key in keys]
         except (
             Exception
-        ):  # whatever a lost worker leads to; an error of the product is raised below
+        ):  # whatever a lost worker leads to; an error of the function is raised below
             self._homes = None
+        functions, *shared = ([each] * len(keys) for each in (function, *arguments))
         with _quiet():
-            product, columns = ([each] * len(keys) for each in (np.matmul, V))
-            parts = self._client.map(on_worker, product, self._panels, columns, pure=False)
-            return np.concatenate(self._client.gather(parts))
+            found = self._client.map(on_worker, functions, self._values, *shared, pure=False)
+            return self._client.gather(found)
 
 
-async def _products(keys, V, dask_worker):
-    """Products of the panels that a worker has, by their keys, computed in the threads of tasks."""
+async def _answers(keys, function, *arguments, dask_worker):
+    """Of the values that a worker has, ``function(value, *arguments)``, in the threads of tasks."""
     compute, executor = get_running_loop().run_in_executor, dask_worker.executors["default"]
-    panels = {key: dask_worker.data[key] for key in keys if key in dask_worker.data}
-    parts = [compute(executor, on_worker, np.matmul, panel, V) for panel in panels.values()]
-    return dict(zip(panels, await gather(*parts), strict=True))
+    values = {key: dask_worker.data[key] for key in keys if key in dask_worker.data}
+    found = [compute(executor, on_worker, function, each, *arguments) for each in values.values()]
+    return dict(zip(values, await gather(*found), strict=True))
 
 
-def _panel(kernel, X, part, dtype):
+class Panels:
+    """A Gram matrix in the memory of the workers of a `ClusterOperator`, in panels of rows."""
+
+    def __init__(self, operator, dtype):
+        self.dtype, self._parts = dtype, operator.parts(_panel, dtype)
+
+    def __matmul__(self, V):
+        return np.concatenate(self._parts.ask(np.matmul, V))
+
+
+def _on_part(part, function, operator, *arguments):
+    return on_worker(function, operator, part, *arguments)
+
+
+def _panel(operator, part, dtype):
     """Rows of the Gram matrix, computed a block at a time where that takes less memory."""
+    kernel, X = operator.kernel, operator.X
     kernel = kernel.in_single() if dtype == np.float32 and hasattr(kernel, "in_single") else kernel
     index = np.arange(len(X))[part]
     panel = np.empty((len(index), len(X)), dtype)
@@ -224,6 +252,16 @@ def workers_of(client):
     if not workers:
         raise ValueError("client must have workers; got none: start some, or wait for them.")
     return workers
+
+
+def check_workers(client, n_bytes, what):
+    """Raise MemoryError if all workers together have less memory; ``what`` begins the sentence."""
+    free = memory_of(client)
+    if n_bytes > free:
+        raise MemoryError(
+            f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and the workers have {free / 1e9:.3g} "
+            f"GB: add workers, or take solver='local'."
+        )
 
 
 def memory_of(client):

@@ -13,7 +13,8 @@ from .._compat import DocumentationLink, Interval, StrOptions
 from .._runtime.device import is_on_device, on_host
 from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
-from ..gram._operator import ON_DEVICE, chunks, placed
+from ..gram._kernel_operator import placed
+from ..gram._operator import ON_DEVICE, chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import product
 from ._checks import check_symmetric, check_takes, is_auto, mixes_columns

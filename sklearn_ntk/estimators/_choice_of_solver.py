@@ -133,7 +133,7 @@ def _by_memory(model, n, is_precomputed, device):
 def bytes_of(model, name, n):
     """Memory of a fit at its peak."""
     if name == "cg":
-        solving = memory_of(n, rank_of(None, n), vars(model).get("_n_outputs", 1) + 1 + n_probes(n))
+        solving = memory_of(n, rank_of(None, n), columns_of(model, n))
         guess = memory_of_solve(min(n, GUESS_ROWS), False) + 8.0 * min(n * n, CHUNK)
         return max(guess, solving)
     if name == "local":
@@ -143,6 +143,11 @@ def bytes_of(model, name, n):
         m = len(model.centers) if is_given else min(n, model.n_components or MOST_CENTERS)
         return 8.0 * m * (5.0 * m + min(n, 4000.0))
     return memory_of_solve(n, model._is_spectral())
+
+
+def columns_of(model, n):
+    """Columns that conjugate gradients solve for at a time: of targets, of ones, and of signs."""
+    return vars(model).get("_n_outputs", 1) + 1 + n_probes(n)
 
 
 def memory_beside(model):

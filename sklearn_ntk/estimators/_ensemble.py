@@ -6,7 +6,8 @@ from sklearn.base import clone
 from .._runtime.device import on_host
 from ..dynamics import Training, covariance
 from ..dynamics._covariance import influences
-from ..gram._operator import chunks, placed
+from ..gram._kernel_operator import placed
+from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ._choice_of_solver import SPECTRAL_COPIES
 from ._squares import method_of

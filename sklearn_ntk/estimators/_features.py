@@ -5,7 +5,8 @@ from scipy.linalg import eigh
 
 from .._runtime.check import read_array
 from .._runtime.device import on_host
-from ..gram._operator import chunks, placed
+from ..gram._kernel_operator import placed
+from ..gram._operator import chunks
 from ..solvers._factors import variances
 from ._columns import deviations
 from ._equal_rows import distinct

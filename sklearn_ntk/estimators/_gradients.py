@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..engines._work import active
-from ..gram._operator import placed
+from ..gram._kernel_operator import placed
 from ._checks import check_takes, kind_of, mixes_columns
 from ._features import gradients, project
 from ._losses import fitted_loss

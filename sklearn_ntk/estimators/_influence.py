@@ -9,7 +9,8 @@ from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..dynamics import Training
-from ..gram._operator import chunks, placed
+from ..gram._kernel_operator import placed
+from ..gram._operator import chunks
 from ..solvers import Ridge
 from ._choice_of_solver import check_solve
 from ._equal_rows import Pairs

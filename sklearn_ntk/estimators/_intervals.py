@@ -9,7 +9,8 @@ from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..dynamics import Training
 from ..dynamics._added import RESOLVED, decays_with_row, residuals_with_row
-from ..gram._operator import chunks, placed
+from ..gram._kernel_operator import placed
+from ..gram._operator import chunks
 from ..solvers._units import scaled
 from ._choice_of_solver import check_solve
 from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked

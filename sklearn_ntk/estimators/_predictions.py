@@ -10,7 +10,7 @@ from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..engines._work import active
-from ..gram._operator import placed
+from ..gram._kernel_operator import placed
 from ..solvers import Ridge
 from ._places import DeterminationScore, device_of, read_new, where_rows_are
 from ._stages import check_exact, check_rows_kept, stages

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..gram._operator import placed
+from ..gram._kernel_operator import placed
 
 
 def stages(model, X, times, name, problem):

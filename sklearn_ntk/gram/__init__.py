@@ -17,8 +17,9 @@ from ..engines._work import engine_for
 from ..engines.packing.tiles import has_series
 from ..engines.rows.tiles import check_overflow
 from ..program import Program
+from ._kernel_operator import KernelOperator
 from ._length_scale import gradient_length_scale
-from ._operator import ArrayOperator, GramOperator, KernelOperator
+from ._operator import ArrayOperator, GramOperator
 from ._results import allocate, names_of, select
 from ._row_gradient import gradient_x
 from ._running import check_pairs, fill, given

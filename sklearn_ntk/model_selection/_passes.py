@@ -5,7 +5,7 @@ from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
 from ..estimators._checks import mixes_columns
 from ..estimators._features import project
 from ..gram import gram
-from ..gram._operator import placed
+from ..gram._kernel_operator import placed
 from ..layers import Dense, Output, lower
 
 PASS_BYTES = 2**28

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.metrics import r2_score
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
@@ -29,6 +30,7 @@ from sklearn_ntk.dask import (  # noqa: E402
 )
 from sklearn_ntk.gram import KernelOperator  # noqa: E402
 from sklearn_ntk.solvers import _nystroem  # noqa: E402
+from sklearn_ntk.solvers._preconditioner import Preconditioner  # noqa: E402
 
 pytestmark = pytest.mark.slow
 IMPORTED = ["distributed", "sklearn_ntk.dask", "sklearn_ntk.engines.numba"]
@@ -104,38 +106,54 @@ def small_parts(n):
     return [slice(start, start + 5) for start in range(0, n, 5)]
 
 
-@SOLVERS
-def test_a_worker_is_lost(client, solver, monkeypatch):
-    """In the middle of the products, of the leaves, and of the sums."""
+LOST = {
+    "factor": ("cg", _operator.ClusterParts, "update"),
+    "products": ("cg", _operator.Panels, "__matmul__"),
+    "leaves": ("local", _operator, "delayed"),
+    "sums": ("nystroem", _operator, "wait"),
+}
+
+
+@pytest.mark.parametrize("place", LOST)
+def test_a_worker_is_lost(client, place, monkeypatch):
+    """In the middle of the work, of which parts wait as many as there are workers."""
     monkeypatch.setattr(_nystroem, "chunks", lambda n, _: small_parts(n))
     X, y, new = data(200)
+    solver, owner, name = LOST[place]
     model = DaskNTKRegressor(client=client, **PLAIN, **SMALL, solver=solver).fit(X, y)
-    expected, killed = model.predict(new), []
+    expected, killed, method = model.predict(new), [], getattr(owner, name)
 
-    def then_kill(method):
-        def wrapped(*arguments):
-            killed.append(len(killed))
-            if len(killed) == 2:
-                kill_one(client)
-            return method(*arguments)
+    def then_kill(*arguments):
+        killed.append(len(killed))
+        if len(killed) == 2:
+            kill_one(client)
+        return method(*arguments)
 
-        return wrapped
-
-    if solver == "cg":
-        product = _operator.Panels.__matmul__
-        monkeypatch.setattr(_operator.Panels, "__matmul__", then_kill(product))
-    elif solver == "nystroem":
-        monkeypatch.setattr(_operator, "wait", then_kill(_operator.wait))
-    else:
-        monkeypatch.setattr(_operator, "delayed", then_kill(_operator.delayed))
+    monkeypatch.setattr(owner, name, then_kill)
     found = clone(model).fit(X, y).predict(new)
-    assert len(killed) >= 2  # parts wait as many as there are workers
+    assert len(killed) >= 2
     assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_preconditioner_is_that_of_one_process(client):
+    """Its columns are where the workers are, and rounding errors those of sums over parts."""
+    X = data()[0]
+    rng, kernel = np.random.default_rng(0), NTKKernel() + WhiteKernel(0.1)
+    root, R = rng.uniform(0.5, 2.0, len(X)), rng.normal(size=(len(X), 3))
+    here, there = (
+        Preconditioner(operator, root, 50, np.random.default_rng(1))
+        for operator in (KernelOperator(kernel, X), ClusterOperator(kernel, X, client))
+    )
+    assert [len(each._parts) for each in (here, there)] == [1, 2]
+    assert (here.rank, there.rank) == (50, 50)
+    assert_allclose(there.damping, here.damping, rtol=1e-9)
+    assert_allclose(there(R, 0.1), here(R, 0.1), atol=1e-5 * np.abs(here(R, 0.1)).max())
+    assert_allclose(there.diagonal(0.1), here.diagonal(0.1), rtol=1e-5)
 
 
 def test_products_take_no_tasks(client, monkeypatch):
     X = data()[0]
-    panels = _operator.Panels(NTKKernel(), X, np.float64, client)
+    panels = _operator.Panels(ClusterOperator(NTKKernel(), X, client), np.dtype(float))
     V = np.random.default_rng(0).normal(size=(len(X), 3))
     expected = NTKKernel()(X) @ V
     assert_allclose(panels @ V, expected, rtol=1e-10)
@@ -145,7 +163,7 @@ def test_products_take_no_tasks(client, monkeypatch):
         patch.setattr(_operator, "SMALL", 1e7)  # on the client, no workers are asked
         patch.setattr(client, "run", None)
         assert_allclose(ClusterOperator(NTKKernel(), X, client).stored(False, 0, "K") @ V, expected)
-    monkeypatch.setattr(_operator, "_products", None)  # a worker does not answer
+    monkeypatch.setattr(_operator, "_answers", None)  # a worker does not answer
     assert_allclose(panels @ V, expected, rtol=1e-10)
     with pytest.raises(ValueError, match="matmul"):
         panels @ V[1:]

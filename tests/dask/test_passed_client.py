@@ -138,15 +138,23 @@ def test_gram_matrices_in_the_precision_of_the_kernel(client):
     assert client.compute(gram(single + single, lazy)).result().dtype == np.float64
 
 
-def test_memory_of_the_client_counts(client, monkeypatch):
-    """It has the preconditioner, 12 GB for a million rows, however much the workers have."""
-    monkeypatch.setattr(_base, "memory_of", lambda _: np.inf)
-    monkeypatch.setattr(_base, "free_memory", lambda: 2e9)
-    monkeypatch.setattr(memory, "free_memory", lambda: 2e9)
+def test_memory_of_workers_and_client_counts(client, monkeypatch):
+    """Workers have the matrix and its preconditioner, the client the columns of targets."""
     model = DaskNTKRegressor(client=client, **PLAIN)
+    for place in (_base, _operator):
+        monkeypatch.setattr(place, "memory_of", lambda _: 1e9)
+    assert [model._solver_for(n, None) for n in (5000, 10_000)] == ["cg", "local"]
+    model.set_params(solver="cg")
+    with pytest.raises(MemoryError, match=r"20000 distinct rows .* needs 2\.0\d GB .* have 1 GB"):
+        model._solver_for(20_000, None)
+    for place in (_base, _operator):
+        monkeypatch.setattr(place, "memory_of", lambda _: np.inf)
+    monkeypatch.setattr(_base, "free_memory", lambda: 1e9)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1e9)
+    with pytest.raises(MemoryError, match=r"on the client, needs 1\.1\d GB .* and 1 GB are free"):
+        model._solver_for(1_000_000, None)
+    model.set_params(solver="auto")
     assert [model._solver_for(n, None) for n in (10_000, 1_000_000)] == ["cg", "local"]
-    with pytest.raises(MemoryError, match=r"on the client, needs 9\.\d+ GB .* and 2 GB are free"):
-        model.set_params(solver="cg")._solver_for(1_000_000, None)
 
 
 def test_clients_that_are_none(client):
@@ -250,20 +258,23 @@ def test_unknown_numbers_of_columns_are_refused(client):
         assert_allclose(model.predict(known).compute(), model.predict(X), rtol=1e-9)
 
 
-def test_a_task_takes_one_thread_and_each_thread_has_a_panel(client):
+def test_a_task_takes_one_thread_and_each_thread_has_a_panel(client, monkeypatch):
+    monkeypatch.setattr(_operator, "SMALL", 0)
     with _operator.limit_threads(2):
         assert on_worker(count_threads) == 1
     X, _ = data()
-    panels = Panels(NTKKernel(), X, np.float64, client)
-    assert len(panels._panels) == 2
+    panels = Panels(ClusterOperator(NTKKernel(), X, client), np.dtype(float))
+    assert len(panels._parts) == 2
     assert_allclose(panels @ np.ones(120), NTKKernel()(X).sum(axis=1))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_panels_and_products_have_the_noise_of_single_rows(client, dtype, monkeypatch):
     monkeypatch.setattr(_operator, "ENTRIES", 1000)
+    monkeypatch.setattr(_operator, "SMALL", 0)
     X, kernel = data()[0], NTKKernel() + WhiteKernel(0.5)
     expected, V = kernel(X), np.eye(120)
-    panels, operator = Panels(kernel, X, dtype, client), ClusterOperator(kernel, X, client)
+    operator = ClusterOperator(kernel, X, client)
+    panels = Panels(operator, np.dtype(dtype))
     assert_allclose(panels @ V.astype(dtype), expected, rtol=1e-6)
     assert_allclose(operator @ V, expected, rtol=1e-12)

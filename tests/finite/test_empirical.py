@@ -252,7 +252,7 @@ def test_many_functions():
         all_functions.seeds()
 
 
-@pytest.mark.parametrize("n_outputs, formula", [(700, "sgd"), (60, "asymmetric_signgd")])
+@pytest.mark.parametrize("n_outputs, formula", [(700, "sgd"), (200, "asymmetric_signgd")])
 def test_budget_is_kept_with_many_outputs(n_outputs, formula):
     """Some functions at a time, as all of them would not fit into it for a single row."""
     targets = np.random.default_rng(2).standard_normal((12, n_outputs))

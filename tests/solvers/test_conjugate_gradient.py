@@ -153,7 +153,8 @@ def test_preconditioner_is_damped_and_saves_iterations():
 def test_pivoted_cholesky_leaves_a_positive_matrix(rank):
     operator, _, weights = rows_of(n=80)
     root = np.sqrt(weights)
-    F, left, pivots = pivoted_cholesky(operator, root, rank, np.random.default_rng(0))
+    factors, left, pivots = pivoted_cholesky(operator, root, rank, np.random.default_rng(0))
+    (F,) = factors.ask(lambda factor: factor.known())
     rest = root[:, None] * operator.dense() * root - F.T @ F
     assert F.shape == (rank, 80) and len(set(pivots)) == rank
     assert_allclose(rest.diagonal(), left, atol=1e-12)
@@ -163,7 +164,8 @@ def test_pivoted_cholesky_leaves_a_positive_matrix(rank):
 
 def test_pivots_end_at_the_numerical_rank():
     A = np.random.default_rng(0).normal(size=(50, 4))
-    F, _, _ = pivoted_cholesky(ArrayOperator(A @ A.T), np.ones(50), 20, np.random.default_rng(0))
+    operator, rng = ArrayOperator(A @ A.T), np.random.default_rng(0)
+    (F,) = pivoted_cholesky(operator, np.ones(50), 20, rng)[0].ask(lambda factor: factor.known())
     assert 4 <= len(F) <= 5
     assert_allclose(F.T @ F, A @ A.T, atol=1e-12)
 
