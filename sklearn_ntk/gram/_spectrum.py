@@ -4,6 +4,7 @@ import numpy as np
 from scipy import linalg
 
 from .._runtime.device import is_on_device
+from .._runtime.lapack import syevd
 from ..engines._work import linear_algebra
 
 NOISE = 1e-7
@@ -18,7 +19,7 @@ def eigenvectors(A, overwrite=False):
     """
     if is_on_device(A):
         return linear_algebra(A).eigenvectors(A)
-    return linalg.eigh(A, driver="evd", overwrite_a=overwrite, check_finite=False)
+    return syevd(A if overwrite else A.copy(order="F"))
 
 
 def weighted_spectrum(K, root):

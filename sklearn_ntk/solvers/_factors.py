@@ -6,6 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from .._runtime.device import is_on_device, product
+from .._runtime.lapack import potrf, trtri
 from ..engines._work import linear_algebra
 from ..gram._spectrum import eigenvectors
 
@@ -53,9 +54,8 @@ def try_cholesky(A, progress=None):
     if len(A) > LARGEST:
         factor = _factorise(A.T, progress)
         return None if factor is None else Cholesky(factor)
-    (potrf,) = linalg.get_lapack_funcs(("potrf",), (A,))
-    factor, failed = potrf(A.T, lower=1, overwrite_a=1, clean=1)
-    return None if failed else Cholesky(factor)
+    factor = potrf(A.T)
+    return None if factor is None else Cholesky(factor)
 
 
 def _factorise(F, progress):
@@ -64,13 +64,12 @@ def _factorise(F, progress):
     OpenBLAS 0.3.30 on two threads ends the process when it factorises 16,000 rows at once.
     """
     n = len(F)
-    (potrf,) = linalg.get_lapack_funcs(("potrf",), (F,))
     (trsm,) = linalg.get_blas_funcs(("trsm",), (F,))
     for start in range(0, n, PANEL):
         end = min(start + PANEL, n)
         own = slice(start, end)
-        L, failed = potrf(F[own, own], lower=1, clean=1)
-        if failed:
+        L = potrf(F[own, own].copy(order="F"))
+        if L is None:
             return None
         F[own, own], F[:start, own] = L, 0.0
         if end < n:
@@ -161,8 +160,7 @@ class Cholesky:
         if n > LARGEST:
             parts = [self._squares(start) for start in range(0, n, PANEL)]
             return np.concatenate(parts)
-        (trtri,) = linalg.get_lapack_funcs(("trtri",), (self.factor,))
-        inverse, _ = trtri(self.factor, lower=1)
+        inverse = trtri(self.factor.copy(order="F"))
         return np.einsum("ij,ij->j", inverse, inverse, dtype=np.float64)
 
     def _squares(self, start):

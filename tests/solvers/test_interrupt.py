@@ -10,21 +10,21 @@ import pytest
 
 from sklearn_ntk import NTKKernel
 from sklearn_ntk.gram import KernelOperator
-from sklearn_ntk.solvers import ConjugateGradient, Local, Nystroem
+from sklearn_ntk.solvers import ConjugateGradient, Local, Nystroem, Ridge
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize(
     "solver",
-    # the factorisation of a leaf cannot be interrupted: of 4000 rows it takes a second of one core
-    [ConjugateGradient(tol=1e-9), Local(leaf_size=2500), Nystroem()],
-    ids=repr,
+    [Ridge(), ConjugateGradient(tol=1e-9), Local(), Nystroem()],
+    ids=lambda solver: type(solver).__name__,
 )
 def test_interrupt_stops_within_a_second(solver, request):
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
-    X = np.random.default_rng(0).standard_normal((12_000, 4))
+    n = 5000 if isinstance(solver, Ridge) else 12_000
+    X = np.random.default_rng(0).standard_normal((n, 4))
     operator, y = KernelOperator(NTKKernel(), X), np.sin(X[:, 0])
     solver.fit(operator.take(np.arange(100)), y[:100])  # nothing is compiled below
     sent, ended = [], []
@@ -33,7 +33,7 @@ def test_interrupt_stops_within_a_second(solver, request):
         sent.append(time.process_time())
         os.kill(os.getpid(), signal.SIGINT)
 
-    for delay in (0.1, 0.3):
+    for delay in (0.1, 0.3, 0.6):
         timer = threading.Timer(delay, interrupt)
         with pytest.raises(KeyboardInterrupt):
             timer.start()
