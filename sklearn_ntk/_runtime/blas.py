@@ -2,7 +2,9 @@
 
 import os
 import threading
+from contextlib import nullcontext
 
+from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
 
@@ -57,3 +59,18 @@ def _run_apart(function):
 
 
 single_threaded_blas = _SingleThreadedBlas()
+
+LEAST, MOST = 150, 1200
+"""Rows from which on a fit is limited, and rows times processors up to which it is: it takes longer
+with threads of BLAS than without."""
+
+
+def blas_for(n_rows):
+    """Context for work on matrices of so many rows: with one thread of BLAS where they are few.
+
+    For some 25 milliseconds after each product, threads of OpenBLAS wait actively for the next one,
+    and take processors from the compiled loops that follow.
+    """
+    n_cpus = cpu_count()
+    is_slower = n_cpus > 1 and n_rows >= LEAST and n_rows * n_cpus <= MOST
+    return single_threaded_blas if is_slower else nullcontext()

@@ -16,7 +16,7 @@ from scipy.linalg import cython_lapack
 
 from .threads import run_apart
 
-LONG = 1000
+LONG = 2000
 """Rows from which on a factorisation is run apart: it takes longer than the start of a thread."""
 
 _api = ctypes.pythonapi

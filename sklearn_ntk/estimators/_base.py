@@ -10,6 +10,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
+from .._runtime.blas import blas_for
 from .._runtime.device import is_on_device, on_host
 from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
@@ -248,7 +249,8 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         if self._leaves is not None:
             X = on_host(self._rows(read_new(self, X)))
             return self._leaves.values(quiet_kernel(self.kernel_), self.X_fit_, X)
-        blocks = [product(K, dual) for K in self._gram_blocks(X)]
+        with blas_for(len(dual)):
+            blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
 
 
@@ -266,6 +268,18 @@ def all_or_nothing(fit):
             raise
 
     return whole
+
+
+def with_blas_for_rows(fit):
+    """Decorator of a method that fits to rows: threads of BLAS are those of `blas_for`."""
+
+    @wraps(fit)
+    def limited(self, X, *arguments, **keywords):
+        n_rows = X.shape[0] if getattr(X, "shape", ()) else len(X) if hasattr(X, "__len__") else 0
+        with blas_for(n_rows):
+            return fit(self, X, *arguments, **keywords)
+
+    return limited
 
 
 def is_on_columns(model, kernel):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.notices import one_notice
-from ._base import NetworkEstimator, all_or_nothing
+from ._base import NetworkEstimator, all_or_nothing, with_blas_for_rows
 from ._classes import ScoreClassifier
 from ._gradients import ClassifierGradients
 from ._influence import ClassifierInfluence
@@ -290,6 +290,7 @@ class NTKClassifier(
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @with_blas_for_rows
     @on_device_of_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.

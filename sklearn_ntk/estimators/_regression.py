@@ -6,7 +6,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
-from ._base import NetworkEstimator, all_or_nothing
+from ._base import NetworkEstimator, all_or_nothing, with_blas_for_rows
 from ._gradients import RegressorGradients
 from ._influence import RegressorInfluence
 from ._intervals import Intervals
@@ -307,6 +307,7 @@ class NTKRegressor(
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @with_blas_for_rows
     @on_device_of_fit
     def fit(self, X, y, sample_weight=None):
         """Fit the network to data.

@@ -12,7 +12,7 @@ from .._runtime.notices import one_notice
 from ..solvers._repeats import error_of
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
-from ._base import all_or_nothing
+from ._base import all_or_nothing, with_blas_for_rows
 from ._checks import check_weights
 from ._choice import choose, choose_by_squares, kernels_of, tries_columns
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
@@ -36,6 +36,7 @@ class RegressorStreams:
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @with_blas_for_rows
     def partial_fit(self, X, y, sample_weight=None):
         """Fit the network to a part of the data, and to all parts before.
 
@@ -145,6 +146,7 @@ class ClassifierStreams:
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @with_blas_for_rows
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Fit the network to a part of the data, and to all parts before.
 

@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._compat import StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ..estimators._base import all_or_nothing
+from ..estimators._base import all_or_nothing, with_blas_for_rows
 from ..estimators._checks import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
 from ..estimators._classification import NTKClassifier
@@ -191,6 +191,7 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @with_blas_for_rows
     @on_device_of_fit
     def fit(self, X, y, sample_weight=None, groups=None):
         """Score all candidates, and fit the best one or those that are combined.

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._compat import StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ..estimators._base import all_or_nothing
+from ..estimators._base import all_or_nothing, with_blas_for_rows
 from ..estimators._checks import check_weights
 from ..estimators._places import (
     DeterminationScore,
@@ -166,6 +166,7 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
     @all_or_nothing
+    @with_blas_for_rows
     @on_device_of_fit
     def fit(self, X, y, sample_weight=None, groups=None):
         """Score all candidates, and fit the best one or those that are combined.

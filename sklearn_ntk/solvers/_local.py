@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime.blas import blas_for
 from .._runtime.check import read_count, read_number
 from .._runtime.progress import Progress
 from .._values import value
@@ -28,10 +29,11 @@ SAMPLE = 1000
 """Rows of a node by whose model its direction is found, at most."""
 
 FEW, CHOOSING = 8, 10_000
-"""Leaves that choose the ridge of many, at least, and rows in them."""
+"""Leaves that choose the ridge of many, at least, and rows in them; a third of the leaves and a
+fourth of the rows where these are less."""
 
-CLOSE = 1.25
-"""Ratio of the error of all leaves to that of those that chose up to which these spoke for all."""
+CLOSE = 1.5
+"""Ratio of the error of all rows to that of those that chose up to which these spoke for all."""
 
 COPIES = 4.2
 """Peak memory of the fit of a leaf in units of its Gram matrix."""
@@ -51,9 +53,10 @@ class Local(NamedTuple):
     ----------
     ridges : float, array-like or None, default=None
         As for `Ridge`; all leaves have the same one. Several are searched by the leave-one-out
-        errors of the blended predictions, which are exact for the given tree. Of many leaves some,
-        drawn by chance, choose by their rows, 10,000 or more, if their error is that of all leaves
-        but for a fourth; errors of other ridges are then estimates.
+        errors of the blended predictions, which are exact for the given tree. Of six leaves and
+        more some, drawn by chance, choose by their rows, a fourth of all or 10,000 and more, if
+        the error of these is that of all but for a half; errors of other ridges are then
+        estimates.
     leaf_size : int, default=5000
         Most rows of a leaf.
     overlap : float, default=0.1
@@ -125,7 +128,8 @@ class Local(NamedTuple):
         def directions(rows):
             if len(rows) > SAMPLE:
                 rows = np.sort(rng_of_tree.choice(rows, SAMPLE, replace=False))
-            return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
+            with blas_for(len(rows)):
+                return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
@@ -176,7 +180,8 @@ class _Trials:
         if sample is not self:
             self.fit([best], ridges)
             error, some = self.errors[best], sample.errors
-            are_close = some[best] <= CLOSE * error and error <= CLOSE * some[best]
+            own = self._error(best, sample._judges)
+            are_close = own <= CLOSE * error and error <= CLOSE * own
             if are_close and np.isfinite(error):
                 ratio = error / some[best] if some[best] > 0.0 else 1.0
                 self.errors = {place: ratio * each for place, each in some.items()}
@@ -187,19 +192,21 @@ class _Trials:
         return best
 
     def _some(self, rng):
-        """Trials of leaves drawn by chance, `FEW` or more, with `CHOOSING` judges or more.
+        """Trials of leaves drawn by chance, as many and with as many judges as `FEW` says.
 
         These have half of their shares in these leaves, or more; shares are scaled so that they sum
         to one. If it took more than half of the leaves, trials of all.
         """
         is_judge = np.zeros(len(self._Y), dtype=bool)
         is_judge[slice(None) if self._judges is None else self._judges] = True
+        few = max(3, min(FEW, len(self.leaves) // 3))
+        enough = min(CHOOSING, np.count_nonzero(is_judge) // 4)
         some, total, rows = [], np.zeros(len(self._Y)), []
         for number in rng.permutation(len(self.leaves))[: len(self.leaves) // 2]:
             some.append(number)
             total[self.leaves[number]] += self._shares[number]
             rows = np.flatnonzero(is_judge & (total >= 0.5))
-            if len(some) >= FEW and len(rows) >= CHOOSING:
+            if len(some) >= few and len(rows) >= enough:
                 break
         else:
             return self
@@ -236,12 +243,15 @@ class _Trials:
             training = dict(zip(("training_residuals", "leverages"), training, strict=True))
             solution = Solution(None, None, residuals, None, precision, **training)
             self.solutions[place] = solution, fitted
-            if is_given:
-                continue
-            solution = solution.among(self._judges)
-            is_finite = np.all(np.isfinite(residuals))
-            error = self._solver.error(solution, self._Y, self._weights) if is_finite else np.inf
-            self.errors[place] = error
+            if not is_given:
+                self.errors[place] = self._error(place, self._judges)
+
+    def _error(self, place, judges):
+        """Error of the judges for a ridge that was tried; infinite if not all rows have one."""
+        solution = self.solutions[place][0]
+        if not np.all(np.isfinite(solution.residuals)):
+            return np.inf
+        return self._solver.error(solution.among(judges), self._Y, self._weights)
 
     def _part(self, rows):
         """Operator, targets and weights of a leaf."""

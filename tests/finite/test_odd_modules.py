@@ -233,6 +233,7 @@ def test_transforms_and_unusual_tensors(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
 def test_compiled_in_place():
     """A module, and a block of it, that are compiled where they are."""
     model = Calling(lambda model, x: model.net(x))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from blas import limits, set_limit
 
-from sklearn_ntk._runtime.blas import single_threaded_blas
+from sklearn_ntk import NTKClassifierCV, NTKKernel, NTKRegressor
+from sklearn_ntk._runtime import blas
+from sklearn_ntk._runtime.blas import blas_for, single_threaded_blas
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +101,32 @@ def test_fork_while_in_use():
         assert child.exitcode == 0
     finally:
         child.kill()
+
+
+def test_few_rows_have_one_thread(monkeypatch):
+    """Very few start none, and more gain by them, of many processors sooner."""
+    for n_cpus, expected in ((2, [False, True, True, False]), (8, [False, True, False, False])):
+        monkeypatch.setattr(blas, "cpu_count", lambda n=n_cpus: n)
+        found = []
+        for n_rows in (10, 150, 500, 1000):
+            with blas_for(n_rows):
+                found.append(all_single())
+        assert found == expected
+    assert not all_single()
+
+
+@pytest.mark.parametrize("model", [NTKRegressor(), NTKClassifierCV()])
+def test_fits_of_few_rows_do(model, monkeypatch):
+    """Fits, whose rows may be a list, and predictions."""
+    seen, gram = [], NTKKernel.__call__
+
+    def watched(self, *rows, **options):
+        seen.append(all_single())
+        return gram(self, *rows, **options)
+
+    monkeypatch.setattr(NTKKernel, "__call__", watched)
+    monkeypatch.setattr(blas, "cpu_count", lambda: 2)
+    X = np.random.default_rng(0).normal(size=(160, 2))
+    model.fit(X.tolist(), X[:, 0] > 0.0).predict(X)
+    assert seen and all(seen)
+    assert not all_single()

@@ -92,7 +92,7 @@ def test_an_interrupt_ends_the_wait(request):
     """Of a factorisation that takes longer than the test may."""
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, usual))
-    A, done = positive(2000), []
+    A, done = positive(2500), []
     timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
     start = time.process_time()
     with pytest.raises(KeyboardInterrupt):
