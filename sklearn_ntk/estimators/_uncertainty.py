@@ -12,8 +12,8 @@ from .._runtime.device import is_on_device, on_host, place_together, product
 from .._runtime.memory import check_memory
 from ..dynamics import Flow, Training
 from ..gram._operator import chunks
+from ..solvers._exact import precision_of, scale
 from ..solvers._factors import Cholesky, cholesky, shift, variances
-from ..solvers._ridge import precision_of, scale
 from ..solvers._units import scaled
 from ._choice_of_solver import SPECTRAL_COPIES
 

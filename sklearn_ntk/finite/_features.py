@@ -6,7 +6,7 @@ import numpy as np
 
 from .._runtime.check import read_count
 from .._runtime.memory import read_memory
-from ._kernels import functions_for
+from ._outputs import functions_for
 from ._readers import reader_for, restarted
 from ._signals import as_numpy
 

@@ -4,7 +4,8 @@ import numpy as np
 from scipy import linalg
 
 from .._runtime.check import read_number
-from ._kernels import SINGLE, functions_for, ntk, signs_for
+from ._kernels import ntk
+from ._outputs import SINGLE, functions_for, signs_for
 from ._readers import no_solution, read_in_double, targets_and_outputs
 
 

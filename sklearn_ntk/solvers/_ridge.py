@@ -9,6 +9,7 @@ from .._runtime.check import read_flag, read_number
 from .._runtime.device import on_host
 from .._values import value
 from ..gram import ArrayOperator
+from ._exact import coefficients, factorisations, is_spectral, scale, solve
 from ._factors import Spectrum, cholesky, shift, try_cholesky
 from ._solution import (
     Path,
@@ -26,10 +27,6 @@ from ._solution import (
 
 RELATIVE_RIDGES = 10.0 ** np.arange(-6.0, 1.01, 0.5)
 """Default ridges, in units of the mean of weight times diagonal of the Gram matrix."""
-
-SPECTRAL_LIMIT = 500
-"""Number of rows up to which all ridges share an eigendecomposition; beyond, ridges are searched
-with a Cholesky factorisation each."""
 
 SUBSET_ROWS, SUBSET_SHARE = 250, 0.5
 """Least number, and share, of the rows in the subset whose best ridge is the start of a search."""
@@ -110,7 +107,7 @@ class Ridge(NamedTuple):
         others = [_Blind(read_problem(each, Y, None)[0], root, rows) for each, rows in blind]
         if self.ridges is not None and np.ndim(self.ridges) == 0:
             ridge = read_number(self.ridges, "ridges")
-            solution = _solve(cholesky(shift(scale(K, root), ridge)), Y, root, ridge)
+            solution = solve(cholesky(shift(scale(K, root), ridge)), Y, root, ridge)
             for other in others:
                 solution = other.judge(solution, cholesky(other.shifted(ridge)), Y, ridge)
             return Path(np.array([ridge]), np.empty(0), 0, solution)
@@ -124,7 +121,7 @@ class Ridge(NamedTuple):
         solution = trials.solutions[best]
         if solution is None:  # no ridge makes the matrix positive definite
             best = tried[-1]
-            solution = _solve(cholesky(shift(K, ridges[best])), Y, root, ridges[best])
+            solution = solve(cholesky(shift(K, ridges[best])), Y, root, ridges[best])
         errors = np.array([trials.errors[place] for place in tried])
         return Path(ridges[tried], errors, tried.index(best), solution, *start)
 
@@ -136,13 +133,13 @@ class Ridge(NamedTuple):
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)
-        for ridge, factor in zip(ridges, _factorisations(scale(K, root), ridges), strict=True):
+        for ridge, factor in zip(ridges, factorisations(scale(K, root), ridges), strict=True):
             if factor is None:
                 yield None
             elif is_whole:
-                yield _solve(factor, Y, root, ridge)
+                yield solve(factor, Y, root, ridge)
             else:
-                yield Solution(*_coefficients(factor, Y, root)[:2])
+                yield Solution(*coefficients(factor, Y, root)[:2])
 
     def _values(self, K, weights):
         """Increasing ridges to try."""
@@ -170,7 +167,7 @@ def read_ridges(ridges, operator, weights):
 
 def is_searched(n, n_ridges, is_smooth):
     """Whether a search tries only some of the ridges for ``n`` rows."""
-    return is_smooth and n > SPECTRAL_LIMIT and n_ridges > 1
+    return is_smooth and not is_spectral(n) and n_ridges > 1
 
 
 class _Trials:
@@ -187,7 +184,7 @@ class _Trials:
 
     def try_all(self):
         """Try all ridges; index of the best one."""
-        for place, factor in enumerate(_factorisations(self._K, self._ridges)):
+        for place, factor in enumerate(factorisations(self._K, self._ridges)):
             self._add(place, factor)
         return best_of(self.errors)
 
@@ -241,7 +238,7 @@ class _Trials:
         self.errors[place], self.solutions[place] = np.inf, None
         ridge = self._ridges[place]
         if factor is not None:
-            solution = _solve(factor, self._Y, self._root, ridge)
+            solution = solve(factor, self._Y, self._root, ridge)
             for other in self._blind:
                 solution = other.judge(solution, other.factor(ridge), self._Y, ridge)
                 if solution is None:
@@ -264,7 +261,7 @@ class _Blind:
 
     def factor(self, ridge):
         """A factorisation of it, None if it is not positive definite."""
-        if len(self._K) > SPECTRAL_LIMIT:
+        if not is_spectral(len(self._K)):
             return try_cholesky(self.shifted(ridge))
         self._spectrum = self._spectrum or Spectrum(self._K)
         return self._spectrum.shifted(ridge)
@@ -273,64 +270,4 @@ class _Blind:
         """A solution with what belongs to the rows from this one, or None without a factor."""
         if factor is None:
             return None
-        return solution.judged(_solve(factor, Y, self._root, ridge), self._rows)
-
-
-def _factorisations(K, ridges):
-    """Yield a factorisation of ``K + ridge I`` for each ridge, None if not positive definite."""
-    if len(K) <= SPECTRAL_LIMIT:
-        yield from map(Spectrum(K).shifted, ridges)
-    else:
-        for ridge in ridges:
-            yield try_cholesky(shift(K.copy(), ridge))
-
-
-def scale(K, root):
-    """``W^1/2 K W^1/2``, in place."""
-    if np.any(root != 1.0):
-        root = np.asarray(root, like=K)
-        K *= root[:, None]
-        K *= root
-    return K
-
-
-def _coefficients(factor, Y, root):
-    """Dual coefficients (n, k), intercept (k,), and ``A^-1 sqrt(w)`` (n,).
-
-    ``factor`` is that of ``A = W^1/2 K W^1/2 + ridge I``.
-    """
-    columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
-    ones = columns[:, -1]
-    intercept = root @ columns[:, :-1] / (root @ ones)
-    return root[:, None] * (columns[:, :-1] - ones[:, None] * intercept), intercept, ones
-
-
-def _solve(factor, Y, root, ridge):
-    """`Solution` by a factorisation of ``W^1/2 K W^1/2 + ridge I``.
-
-    With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``, the
-    coefficients are ``c = M y`` and the leave-one-out residuals ``c_i / M_ii``.
-    """
-    dual, intercept, ones = _coefficients(factor, Y, root)
-    precision = precision_of(factor.inverse_diagonal(), ones, root)
-    log_determinant = factor.log_determinant() + np.log(root @ ones) - 2.0 * np.log(root).sum()
-    gcv = np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)
-    parts = dual, intercept, dual / precision[:, None], gcv, precision, log_determinant
-    return Solution(*parts, **training_of(dual, precision, ridge, root))
-
-
-def training_of(dual, precision, ridge, root):
-    """Training residuals and leverages of a `Solution` for a ridge, ``root`` is ``sqrt(w)``."""
-    weights = root**2
-    with np.errstate(over="ignore", invalid="ignore"):
-        training = ridge * dual / weights[:, None]
-        leverages = 1.0 - ridge * precision / weights
-    least = weights / weights.sum()  # that of the constant
-    return {"training_residuals": training, "leverages": np.clip(leverages, least, 1.0)}
-
-
-def precision_of(diagonal, ones, root):
-    """`Solution.precision` (n,) from the diagonal of ``A^-1`` and ``A^-1 sqrt(w)``."""
-    precision = diagonal - ones * (ones / (root @ ones))  # no squares: K may be tiny
-    floor = np.maximum(np.finfo(float).eps * diagonal, np.finfo(float).tiny)  # less is rounding
-    return root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)
+        return solution.judged(solve(factor, Y, self._root, ridge), self._rows)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ._diagonal import estimate_diagonal
+from ._exact import precision_of, training_of
 from ._iterations import WRONG
-from ._ridge import precision_of, training_of
 from ._solution import Solution
 
 PROBES = 8, 32

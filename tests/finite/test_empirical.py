@@ -21,7 +21,7 @@ from sklearn_ntk.finite import (
     empirical_ntk_diagonal,
     tangent_features,
 )
-from sklearn_ntk.finite._kernels import functions_for
+from sklearn_ntk.finite._outputs import functions_for
 
 X = np.random.default_rng(0).standard_normal((12, 5))
 Y = np.random.default_rng(1).standard_normal((12, 3))

@@ -18,6 +18,7 @@ from sklearn_ntk import (
 from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.estimators import _choice_of_solver
 from sklearn_ntk.model_selection import _search
+from sklearn_ntk.solvers import _exact
 from sklearn_ntk.solvers import _ridge as solvers
 from sklearn_ntk.solvers._scoring import SCORES
 
@@ -77,7 +78,7 @@ def test_many_rows_are_searched(monkeypatch):
     """Beyond the limit only ridges near the best are tried, and the choice is the same."""
     X, y = numbers(60)
     whole = NTKRegressorCV(GRID).fit(X, y)
-    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
+    monkeypatch.setattr(_exact, "SPECTRAL_LIMIT", 20)
     some = NTKRegressorCV(GRID).fit(X, y)
     assert len(some.cv_results_["params"]) < 0.5 * len(whole.cv_results_["params"])
     assert some.best_params_ == whole.best_params_
@@ -110,7 +111,7 @@ def test_few_ridges_are_enough_for_members_that_differ(monkeypatch, seed, scorin
     X = rng.normal(size=(300, 4))
     y = np.sin(X[:, 0]) + rng.normal(size=300)
     whole = NTKRegressorCV(MIXED, scoring=scoring).fit(X, y).cv_results_
-    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 100)
+    monkeypatch.setattr(_exact, "SPECTRAL_LIMIT", 100)
     monkeypatch.setattr(solvers, "SUBSET_ROWS", 50)
     search = NTKRegressorCV(MIXED, scoring=scoring).fit(X, y)
     best, found = (best_of_each(results) for results in (whole, search.cv_results_))
@@ -123,9 +124,9 @@ def test_few_ridges_are_enough_for_members_that_differ(monkeypatch, seed, scorin
 
 def test_search_of_one_ridge_is_no_search(monkeypatch):
     X, y = numbers(60)
-    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
-    count, factorise = [], solvers.try_cholesky
-    monkeypatch.setattr(solvers, "try_cholesky", lambda A: count.append(len(A)) or factorise(A))
+    monkeypatch.setattr(_exact, "SPECTRAL_LIMIT", 20)
+    count, factorise = [], _exact.try_cholesky
+    monkeypatch.setattr(_exact, "try_cholesky", lambda A: count.append(len(A)) or factorise(A))
     NTKRegressorCV({"depth": [1, 2, 3]}, alphas=[0.1], combine=None).fit(X, y)
     assert count == [60] * 3
 

@@ -8,7 +8,7 @@ from scipy.linalg import LinAlgWarning
 
 from sklearn_ntk.dynamics import Descent, HeavyBall, Training
 from sklearn_ntk.gram import ArrayOperator
-from sklearn_ntk.solvers import ConjugateGradient, EarlyStopping, Ridge, loo_errors
+from sklearn_ntk.solvers import ConjugateGradient, EarlyStopping, Ridge, _exact, loo_errors
 from sklearn_ntk.solvers import _ridge as solvers
 
 SOLVERS = [
@@ -46,7 +46,7 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"])
 def test_same_paths(gpu, monkeypatch, solver, limit):
     """With unequal weights, and all alike."""
-    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", limit)
+    monkeypatch.setattr(_exact, "SPECTRAL_LIMIT", limit)
     monkeypatch.setattr(solvers, "SUBSET_ROWS", 6)
     K, Y, weights = problem(n_outputs=2)
     for some in (weights, None):

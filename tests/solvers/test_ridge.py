@@ -9,7 +9,7 @@ from ridge_problems import bordered, left_out, mean_error, problem, smooth_probl
 from scipy.linalg import LinAlgWarning
 
 from sklearn_ntk.gram import ArrayOperator
-from sklearn_ntk.solvers import RELATIVE_RIDGES, EarlyStopping, Path, Ridge
+from sklearn_ntk.solvers import RELATIVE_RIDGES, EarlyStopping, Path, Ridge, _exact
 from sklearn_ntk.solvers import _ridge as solvers
 from sklearn_ntk.solvers._solution import relative_error
 
@@ -18,7 +18,7 @@ ROUTES = pytest.mark.parametrize("limit", [1000, 0], ids=["spectrum", "cholesky"
 
 def use_route(monkeypatch, limit):
     """Search along one of the routes; beyond the limit it begins from very few rows."""
-    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", limit)
+    monkeypatch.setattr(_exact, "SPECTRAL_LIMIT", limit)
     monkeypatch.setattr(solvers, "SUBSET_ROWS", 6)
 
 
@@ -184,7 +184,7 @@ def test_selection_returns_the_solution_of_its_ridge(monkeypatch, limit):
 def test_descent_tries_few_candidates(monkeypatch):
     K, Y, weights = smooth_problem()
     whole = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
-    monkeypatch.setattr(solvers, "SPECTRAL_LIMIT", 20)
+    monkeypatch.setattr(_exact, "SPECTRAL_LIMIT", 20)
     monkeypatch.setattr(solvers, "SUBSET_ROWS", 20)  # of 25: they point to the neighbourhood
     some = select_ridge(K.copy(), Y, weights, RELATIVE_RIDGES)
     assert len(whole.values) == len(RELATIVE_RIDGES) == 15

@@ -1,0 +1,75 @@
+"""The solution of ridge regression for one ridge, by a factorisation of the Gram matrix."""
+
+import numpy as np
+
+from ._factors import Spectrum, shift, try_cholesky
+from ._solution import Solution
+
+SPECTRAL_LIMIT = 500
+"""Number of rows up to which all ridges share an eigendecomposition; beyond, ridges are searched
+with a Cholesky factorisation each."""
+
+
+def is_spectral(n):
+    """Whether all ridges of n rows share an eigendecomposition."""
+    return n <= SPECTRAL_LIMIT
+
+
+def factorisations(K, ridges):
+    """Yield a factorisation of ``K + ridge I`` for each ridge, None if not positive definite."""
+    if is_spectral(len(K)):
+        yield from map(Spectrum(K).shifted, ridges)
+    else:
+        for ridge in ridges:
+            yield try_cholesky(shift(K.copy(), ridge))
+
+
+def scale(K, root):
+    """``W^1/2 K W^1/2``, in place."""
+    if np.any(root != 1.0):
+        root = np.asarray(root, like=K)
+        K *= root[:, None]
+        K *= root
+    return K
+
+
+def coefficients(factor, Y, root):
+    """Dual coefficients (n, k), intercept (k,), and ``A^-1 sqrt(w)`` (n,).
+
+    ``factor`` is that of ``A = W^1/2 K W^1/2 + ridge I``.
+    """
+    columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
+    ones = columns[:, -1]
+    intercept = root @ columns[:, :-1] / (root @ ones)
+    return root[:, None] * (columns[:, :-1] - ones[:, None] * intercept), intercept, ones
+
+
+def solve(factor, Y, root, ridge):
+    """`Solution` by a factorisation of ``W^1/2 K W^1/2 + ridge I``.
+
+    With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``, the
+    coefficients are ``c = M y`` and the leave-one-out residuals ``c_i / M_ii``.
+    """
+    dual, intercept, ones = coefficients(factor, Y, root)
+    precision = precision_of(factor.inverse_diagonal(), ones, root)
+    log_determinant = factor.log_determinant() + np.log(root @ ones) - 2.0 * np.log(root).sum()
+    gcv = np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)
+    parts = dual, intercept, dual / precision[:, None], gcv, precision, log_determinant
+    return Solution(*parts, **training_of(dual, precision, ridge, root))
+
+
+def training_of(dual, precision, ridge, root):
+    """Training residuals and leverages of a `Solution` for a ridge, ``root`` is ``sqrt(w)``."""
+    weights = root**2
+    with np.errstate(over="ignore", invalid="ignore"):
+        training = ridge * dual / weights[:, None]
+        leverages = 1.0 - ridge * precision / weights
+    least = weights / weights.sum()  # that of the constant
+    return {"training_residuals": training, "leverages": np.clip(leverages, least, 1.0)}
+
+
+def precision_of(diagonal, ones, root):
+    """`Solution.precision` (n,) from the diagonal of ``A^-1`` and ``A^-1 sqrt(w)``."""
+    precision = diagonal - ones * (ones / (root @ ones))  # no squares: K may be tiny
+    floor = np.maximum(np.finfo(float).eps * diagonal, np.finfo(float).tiny)  # less is rounding
+    return root**2 * np.maximum(precision, floor if len(root) > 1 else 1.0)
