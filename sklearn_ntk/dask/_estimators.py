@@ -1,7 +1,7 @@
 """Regression and classification on a Dask cluster."""
 
 from ..estimators import NTKClassifier, NTKRegressor
-from ..estimators._predictions import read_flags
+from ..estimators._checks import read_flags
 from ._base import DaskEstimator
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._compat import _check_sample_weight
-from .._runtime.check import skewness
+from .._runtime.check import read_count, read_flag, skewness
 from .._runtime.device import check_library, is_on_device, on_host, place_together
 
 
@@ -57,3 +57,36 @@ def is_auto(value):
 def mixes_columns(kernel):
     """Whether the first layer of a network sees all columns, so that features may turn them."""
     return not getattr(kernel, "is_by_column", False)
+
+
+def read_flags(return_std, return_cov, include_noise):
+    """Arguments of `predict`, of which at most one asks for an uncertainty."""
+    flags = {"return_std": return_std, "return_cov": return_cov, "include_noise": include_noise}
+    asked = [read_flag(value, name) for name, value in flags.items()]
+    if asked[0] and asked[1]:
+        raise ValueError("At most one of return_std and return_cov can be requested.")
+    return asked
+
+
+def read_draws(n_samples, include_noise):
+    """Arguments of `sample_y`."""
+    return read_count(n_samples, "n_samples", 1), read_flag(include_noise, "include_noise")
+
+
+def check_finite(spread, mean, advice=""):
+    """Raise ValueError if an uncertainty is not finite."""
+    if not np.all(np.isfinite(spread)):
+        raise ValueError(
+            f"The uncertainty of predictions that reach {np.max(np.abs(mean)):.3g} overflows: "
+            f"scale the data{advice}."
+        )
+
+
+def check_normal(found, cov):
+    """Raise ValueError if covariances (m, m, k) are too small, ``cov`` in standardised units."""
+    largest, standard = (np.abs(each).max(axis=(0, 1), initial=0.0) for each in (found, cov))
+    if np.any((largest < np.finfo(float).tiny) & (standard > 0.0)):
+        raise ValueError(
+            "The covariance of predictions whose standard deviations are less than 1e-153 "
+            "underflows: scale the data, or take return_std=True."
+        )

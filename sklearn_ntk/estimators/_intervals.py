@@ -12,10 +12,10 @@ from ..dynamics._added import RESOLVED, decays_with_row, residuals_with_row
 from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
 from ..solvers._units import scaled
+from ._checks import check_finite
 from ._choice_of_solver import check_solve
 from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked
 from ._places import read_new, where_rows_are
-from ._predictions import check_finite
 
 BLOCK, LEAVES_BLOCK = 2**20, 2**24
 """Weights of targets in predictions that are held at a time; the same where factors of leaves may

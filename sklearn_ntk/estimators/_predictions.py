@@ -5,13 +5,13 @@ from scipy import linalg
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._runtime.check import read_count, read_flag
 from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..engines._work import active
 from ..gram._kernel_operator import placed
 from ..solvers import Ridge
+from ._checks import check_finite, check_normal, read_draws, read_flags
 from ._places import DeterminationScore, device_of, read_new, where_rows_are
 from ._stages import check_exact, check_rows_kept, stages
 
@@ -285,36 +285,3 @@ class Predictions(DeterminationScore):
         Functions of wide networks, and thus what is unknown of them, grow in proportion.
         """
         return np.ones(len(X)) if self._columns is None else self._columns.lengthening(X)
-
-
-def read_flags(return_std, return_cov, include_noise):
-    """Arguments of `predict`, of which at most one asks for an uncertainty."""
-    flags = {"return_std": return_std, "return_cov": return_cov, "include_noise": include_noise}
-    asked = [read_flag(value, name) for name, value in flags.items()]
-    if asked[0] and asked[1]:
-        raise ValueError("At most one of return_std and return_cov can be requested.")
-    return asked
-
-
-def read_draws(n_samples, include_noise):
-    """Arguments of `sample_y`."""
-    return read_count(n_samples, "n_samples", 1), read_flag(include_noise, "include_noise")
-
-
-def check_finite(spread, mean, advice=""):
-    """Raise ValueError if an uncertainty is not finite."""
-    if not np.all(np.isfinite(spread)):
-        raise ValueError(
-            f"The uncertainty of predictions that reach {np.max(np.abs(mean)):.3g} overflows: "
-            f"scale the data{advice}."
-        )
-
-
-def check_normal(found, cov):
-    """Raise ValueError if covariances (m, m, k) are too small, ``cov`` in standardised units."""
-    largest, standard = (np.abs(each).max(axis=(0, 1), initial=0.0) for each in (found, cov))
-    if np.any((largest < np.finfo(float).tiny) & (standard > 0.0)):
-        raise ValueError(
-            "The covariance of predictions whose standard deviations are less than 1e-153 "
-            "underflows: scale the data, or take return_std=True."
-        )

@@ -11,7 +11,7 @@ from .._compat import StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..estimators._base import all_or_nothing, with_blas_for_rows
-from ..estimators._checks import check_weights
+from ..estimators._checks import check_finite, check_weights, read_draws, read_flags
 from ..estimators._places import (
     DeterminationScore,
     on_device_of_fit,
@@ -19,7 +19,6 @@ from ..estimators._places import (
     read_new,
     where_rows_are,
 )
-from ..estimators._predictions import check_finite, read_draws, read_flags
 from ..estimators._regression import NTKRegressor
 from ..solvers._scoring import OF_CLASSES, SCORES
 from ..solvers._units import in_common_units, standardise

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.blas import blas_for
+from .._runtime.blas import single_threaded_blas
 from .._runtime.check import read_count, read_number
 from .._runtime.progress import Progress
 from .._values import value
@@ -128,7 +128,7 @@ class Local(NamedTuple):
         def directions(rows):
             if len(rows) > SAMPLE:
                 rows = np.sort(rng_of_tree.choice(rows, SAMPLE, replace=False))
-            with blas_for(len(rows)):
+            with single_threaded_blas:  # whose threads would slow down the loops of the next node
                 return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
