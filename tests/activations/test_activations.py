@@ -155,7 +155,6 @@ def test_equal_rows_have_no_gap(act):
     assert np.all(np.isfinite(slope)) and np.all(slope >= 0.0)
 
 
-@pytest.mark.slow
 @few_terms
 @each_version
 def test_dual_of_any_two_rows(act):

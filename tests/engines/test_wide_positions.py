@@ -69,7 +69,7 @@ VOLUME = make("input", shape=(2, 3, 2, 2))
 DENSE, FROZEN = (make("dense", weight_var=1.6, bias_var=0.2, frozen=x) for x in (False, True))
 RELU, ERF, NOTHING = (make("activation", name=name) for name in ("relu", "erf", "identity"))
 MEAN, TOTAL, FLAT = make("global_avg_pool"), make("global_sum_pool"), make("flatten")
-NORM = make("layer_norm")
+NORM, DROPOUT = make("layer_norm"), variant("dropout", rate=0.3)
 
 
 def residual(*body, shortcut=()):
@@ -81,6 +81,14 @@ WIDER = residual(RELU, DENSE, shortcut=[DENSE])
 SMOOTH, SCORES = {"length_scale": 1.0}, {"mechanism": "identity", "scaling": "sqrt"}
 ALL, TWO = {"return_sequences": True}, {"return_sequences": True, "activation": "relu"}
 CASES = {
+    "dropout": Case(
+        [IMAGE, conv(2), RELU, DROPOUT(), conv((3, 2)), RELU, DROPOUT(rate=0.2), MEAN, DENSE],
+        {
+            "none": Mistake(3, NOTHING),
+            "other rate": Mistake(6, DROPOUT(rate=0.5)),
+            "behind the mean": Mistake(6, NOTHING),
+        },
+    ),
     "same padding": Case(
         [IMAGE, conv((3, 2)), RELU, conv((2, 3)), RELU, FLAT, DENSE],
         {
@@ -311,7 +319,7 @@ def limit_of(name):
     """NNGP and NTK of infinitely wide networks."""
     network = CASES[name].network
     X = rows_for(network)
-    return np.array(gram(layers.lower(to_layers(network)), X, X.copy(), ("nngp", "ntk")))
+    return np.array(gram(layers.lower(to_layers(network)), X, None, ("nngp", "ntk")))
 
 
 def is_near(name, network, narrow=1, share=1.0):

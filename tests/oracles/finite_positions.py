@@ -150,6 +150,13 @@ def layer_norm(rows, rng, width):
     return outputs, backward
 
 
+def dropout(rows, rng, width, rate):
+    """Keep each entry of each row by chance, and divide it by the probability."""
+    kept = 1.0 - rate
+    mask = (rng.random(rows.shape) < kept) / kept
+    return rows * mask, lambda delta: (delta * mask, 0.0)
+
+
 def residual(rows, rng, width, body, shortcut=()):
     """Add two branches."""
     left, left_step = sequence(rows, rng, width, body)
@@ -270,6 +277,7 @@ LAYERS = {
     "conv": conv,
     "conv_transpose": partial(conv, windows=spread),
     "dense": dense,
+    "dropout": dropout,
     "flatten": flatten,
     "global_avg_pool": global_pool,
     "global_sum_pool": partial(global_pool, average=False),

@@ -56,6 +56,10 @@ REFERENCES = sorted(path.stem for path in (Path(__file__).parents[1] / "data").g
 X = np.array([[0.3, -1.2, 0.8, 0.1], [1.5, 0.4, -0.2, -0.9], [0.2, -1.0, 1.1, 0.3]])
 
 
+def test_every_dual_is_compared():
+    assert {name for name, _ in ACTIVATIONS + SLOW + SMOOTH} == set(oracle_duals.ALL)
+
+
 @pytest.fixture(autouse=True)
 def many_digits():
     """Compare with more digits than the oracle gives."""
