@@ -3,6 +3,7 @@
 import os
 import threading
 from contextlib import nullcontext
+from functools import cache
 
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
@@ -71,6 +72,11 @@ def blas_for(n_rows):
     For some 25 milliseconds after each product, threads of OpenBLAS wait actively for the next one,
     and take processors from the compiled loops that follow.
     """
-    n_cpus = cpu_count()
+    n_cpus = _n_cpus()
     is_slower = n_cpus > 1 and n_rows >= LEAST and n_rows * n_cpus <= MOST
     return single_threaded_blas if is_slower else nullcontext()
+
+
+@cache
+def _n_cpus():
+    return cpu_count()

@@ -12,6 +12,7 @@ import ctypes
 from functools import cache
 
 import numpy as np
+from scipy import linalg
 from scipy.linalg import cython_lapack
 
 from .threads import run_apart
@@ -19,11 +20,12 @@ from .threads import run_apart
 LONG = 2000
 """Rows from which on a factorisation is run apart: it takes longer than the start of a thread."""
 
-_api = ctypes.pythonapi
-_api.PyCapsule_GetName.restype = ctypes.c_char_p
-_api.PyCapsule_GetName.argtypes = [ctypes.py_object]
-_api.PyCapsule_GetPointer.restype = ctypes.c_void_p
-_api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
+    ("PyCapsule_GetName", ctypes.pythonapi)
+)
+_address_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 
 
 def potrf(A):
@@ -32,7 +34,7 @@ def potrf(A):
     Only the lower half is read.
     """
     A = _own(A)
-    if _call("potrf", b"L", len(A), A, len(A)):
+    if _call("potrf", b"L", len(A), A, max(1, len(A))):
         return None
     for column in range(1, len(A)):
         A[:column, column] = 0.0
@@ -42,7 +44,7 @@ def potrf(A):
 def trtri(L):
     """Inverse of a lower triangular matrix; what is above its diagonal stays."""
     L = _own(L)
-    _call("trtri", b"L", b"N", len(L), L, len(L))
+    _call("trtri", b"L", b"N", len(L), L, max(1, len(L)))
     return L
 
 
@@ -52,17 +54,22 @@ def syevd(A):
     Only the lower half is read. Raises LinAlgError if they are not found.
     """
     A = _own(A)
-    n = len(A)
-    values, work = np.empty(n, A.dtype), np.empty(1 + 6 * n + 2 * n * n, A.dtype)
-    integers = np.empty(3 + 5 * n, _function("syevd", A.dtype.char)[1])
-    problem = b"V", b"L", n, A, n, values
+    n, size, integer = len(A), 1 + 6 * len(A) + 2 * len(A) ** 2, _function("syevd", A.dtype.char)[1]
+    if integer(size).value != size:  # about 33,000 rows
+        return linalg.eigh(A, driver="evr", overwrite_a=True, check_finite=False)
+    values, work, integers = (
+        np.empty(*each) for each in ((n, A.dtype), (size, A.dtype), (3 + 5 * n, integer))
+    )
+    problem = b"V", b"L", n, A, max(1, n), values
     if _call("syevd", *problem, work, len(work), integers, len(integers)):
         raise np.linalg.LinAlgError(f"The eigenvalues of a matrix of {n} rows were not found.")
     return values, A
 
 
 def _own(A):
-    """A matrix that LAPACK may overwrite."""
+    """A square matrix that LAPACK may overwrite."""
+    if A.ndim != 2 or A.shape[0] != A.shape[1]:
+        raise ValueError(f"A matrix must be square; got shape {A.shape}.")
     return np.require(A, None if A.dtype in (np.float32, np.float64) else np.float64, "FW")
 
 
@@ -92,7 +99,7 @@ def _reference(value, integer):
 def _function(name, letter):
     """Callable of pointers, for NumPy's "f" or "d", and its integers, which may have 64 bits."""
     capsule = cython_lapack.__pyx_capi__[{"f": "s", "d": "d"}[letter] + name]
-    signature = _api.PyCapsule_GetName(capsule)
-    address = _api.PyCapsule_GetPointer(capsule, signature)
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * signature.count(b"*"))(address)
-    return function, ctypes.c_int if b"int *" in signature else ctypes.c_int64
+    signature = _name_of(capsule)
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * signature.count(b"*"))
+    is_short = b", int *" in signature
+    return prototype(_address_of(capsule, signature)), ctypes.c_int if is_short else ctypes.c_int64

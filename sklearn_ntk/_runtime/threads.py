@@ -1,5 +1,7 @@
 """Runs tasks on several threads, and a function where Ctrl-C can interrupt the wait for it."""
 
+import atexit
+import os
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,8 +65,31 @@ def run_apart(function):
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
-    return future.result()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        return future.result()
+    except BaseException:
+        if thread.is_alive():
+            _abandoned.append(thread)
+        raise
+
+
+_abandoned = []
+"""Threads whose results nobody waits for any more."""
+
+
+def _await_abandoned():
+    """Wait for them: BLAS hangs when a process ends, or forks, in the middle of its work."""
+    while _abandoned:
+        thread = _abandoned.pop()
+        if thread is not threading.current_thread():
+            thread.join()
+
+
+atexit.register(_await_abandoned)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_await_abandoned)
 
 
 def _threads_as_here():

@@ -249,8 +249,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         if self._leaves is not None:
             X = on_host(self._rows(read_new(self, X)))
             return self._leaves.values(quiet_kernel(self.kernel_), self.X_fit_, X)
-        with blas_for(len(dual)):
-            blocks = [product(K, dual) for K in self._gram_blocks(X)]
+        blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
 
 
@@ -275,7 +274,8 @@ def with_blas_for_rows(fit):
 
     @wraps(fit)
     def limited(self, X, *arguments, **keywords):
-        n_rows = X.shape[0] if getattr(X, "shape", ()) else len(X) if hasattr(X, "__len__") else 0
+        first = X.shape[:1] if hasattr(X, "shape") else (len(X),) if hasattr(X, "__len__") else ()
+        n_rows = next((n for n in first if isinstance(n, numbers.Integral)), 0)  # some are lazy
         with blas_for(n_rows):
             return fit(self, X, *arguments, **keywords)
 

@@ -13,6 +13,7 @@ from ._candidates import LEARNERS, MOST_ROWS, Problem, best_of, least
 from ._checks import is_auto, mixes_columns
 from ._features import LEARNING_COPIES, project
 from ._features_of_many import can_learn_more, learn_from_more
+from ._rivals import rivals_of
 
 MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""
@@ -60,8 +61,8 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
 
     Sets ``kernels_``, the kernels that were tried, and ``kernel_errors_``, the `Candidate.error` of
     each before features are learned; ``kernel_``, ``features_`` and ``X_fit_``, which become the
-    rows that the kernel sees; and ``_judges``, the rows that have not taught features, if others
-    have.
+    rows that the kernel sees; ``_judges``, the rows that have not taught features, if others
+    have; and ``_ties``, the `rivals_of` the best kernel.
 
     Parameters
     ----------
@@ -81,6 +82,7 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     tuple
         What the second one returns for the choice.
     """
+    model._ties = []
     modes = modes_of(model, kernels[0], model.n_features_in_)
     X = vars(model).get("X_fit_")  # a precomputed kernel has none
     by_column = X is not None and tries_columns(model, *X.shape)
@@ -99,6 +101,7 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     if features is not None:
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
+        model._ties = rivals_of(best, tried, len(Y))
         return best.fit
     return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error)
 

@@ -13,6 +13,7 @@ from ..gram._kernel_operator import placed
 from ..solvers import Ridge
 from ._checks import check_finite, check_normal, read_draws, read_flags
 from ._places import DeterminationScore, device_of, read_new, where_rows_are
+from ._rivals import Belief, mixed_covariances, mixed_variances
 from ._stages import check_exact, check_rows_kept, stages
 
 
@@ -259,25 +260,22 @@ class Predictions(DeterminationScore):
 
         They are those of standardised targets.
         """
-        arguments = self._arguments(self._rows(X))
-        latent, kernel_variance = self._posterior.variance(*arguments)
-        latent = latent * self._lengthening(X) ** 2
-        variance = latent[:, None] * self._spread.scale(latent, kernel_variance)
-        variance += self._posterior.disagreement(*arguments)
-        return np.sqrt(variance + include_noise * self._spread.observed)
+        return np.sqrt(mixed_variances(*self._mixture(X), include_noise))
 
     def _covariance(self, X, include_noise):
         """Covariances (m, m, k) of new observations, or without noise of the function.
 
         They are those of standardised targets.
         """
-        arguments = self._arguments(self._rows(X))
-        latent, kernel_variance = self._posterior.covariance(*arguments)
-        lengthening = self._lengthening(X)
-        latent = latent * lengthening[:, None] * lengthening
-        root = np.sqrt(self._spread.scale(latent.diagonal(), kernel_variance))
-        noise = np.eye(len(X))[..., None] * (include_noise * self._spread.observed)
-        return latent[..., None] * root[:, None] * root + noise
+        return mixed_covariances(*self._mixture(X), include_noise)
+
+    def _mixture(self, X):
+        """What is believed, first by the kernel of the predictions, and its arguments."""
+        kernel, *rows = self._arguments(self._rows(X))
+        rivals = vars(self).get("_rivals", ())  # pickles of earlier versions have none
+        share = 1.0 - sum(one.share for one in rivals)
+        fitted = self._dual, self._constant, self._posterior, self._spread
+        return (Belief(share, kernel, *fitted), *rivals), *rows, self._lengthening(X)
 
     def _lengthening(self, X):
         """By how much rows (m, d) are farther from the mean than as the kernel sees them, (m,).

@@ -96,9 +96,10 @@ class NTKRegressor(
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
         the ridge that predicts best is often smaller than the noise.
     uncertainty : {"posterior", "ensemble"}, default="posterior"
-        That of the Gaussian process with this kernel, or of an "ensemble" of wide networks that
-        start at random and are trained to the same targets, for the kernels of networks; it takes
-        two Gram matrices from a GPU once, and computes on the CPU.
+        That of the Gaussian process with this kernel, mixed with those of the kernels that are
+        about as good where it was chosen, or of an "ensemble" of wide networks that start at random
+        and are trained to the same targets, for the kernels of networks; it takes two Gram matrices
+        from a GPU once, and computes on the CPU.
     solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
         How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
         matrix in single precision, is faster for more rows. "local" has an exact model in each

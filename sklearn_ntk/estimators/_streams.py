@@ -25,6 +25,7 @@ from ._losses import ClassRows, fitted_scores, loss_of
 from ._many_rows import absorb, fit_whole
 from ._observations import observe
 from ._places import read_data
+from ._rivals import Belief
 from ._squares import fit_squares, fitted_ridges
 from ._uncertainty import find_spread
 
@@ -118,16 +119,31 @@ class RegressorStreams:
         is_local = self._dual is None
         self.dual_coef_ = None if is_local else self._units.differences(self._dual)
         self.intercept_ = None if is_local else self._units.values(self._constant)
-        self._posterior, precision = posterior_for(self, weights, ridge, path.solution)
+        self._posterior, self._spread = self._believe(path, ridge, Y, weights)
+        self._rivals = ()
+        if self.training_time is None and self.uncertainty == "posterior":
+            self._rivals = tuple(
+                self._rival(*pair, Y, weights) for pair in vars(self).pop("_ties", ())
+            )
+        self._targets = Y
+        self.amplitude_ = self._units.variances(self._spread.amplitude)
+        self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
+
+    def _believe(self, path, ridge, Y, weights):
+        """`Posterior` and `Spread` of a fit to merged rows."""
+        posterior, precision = posterior_for(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
         if len(solution.residuals) == len(Y):
             solution = solution._replace(rows=None)
         solution = solution.among(self._judges)
         is_noisy = self.noise == "auto"
-        self._spread = find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
-        self._targets = Y
-        self.amplitude_ = self._units.variances(self._spread.amplitude)
-        self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
+        return posterior, find_spread(solution, Y, weights, ridge, self._scatter, is_noisy)
+
+    def _rival(self, share, candidate, Y, weights):
+        """The `Belief` of a `Candidate`."""
+        path, ridge, _ = candidate.fit
+        fitted = path.solution.dual, path.solution.intercept
+        return Belief(share, candidate.kernel, *fitted, *self._believe(path, ridge, Y, weights))
 
     def _is_spectral(self):
         return super()._is_spectral() or self.uncertainty == "ensemble"

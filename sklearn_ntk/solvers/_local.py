@@ -28,9 +28,9 @@ from ._tree import check_overlap, directions_of, grow, shares
 SAMPLE = 1000
 """Rows of a node by whose model its direction is found, at most."""
 
-FEW, CHOOSING = 8, 10_000
+FEW, CHOOSING, LEAST = 8, 10_000, 300
 """Leaves that choose the ridge of many, at least, and rows in them; a third of the leaves and a
-fourth of the rows where these are less."""
+fourth of the rows, but not less than the last number, where these are less."""
 
 CLOSE = 1.5
 """Ratio of the error of all rows to that of those that chose up to which these spoke for all."""
@@ -200,7 +200,7 @@ class _Trials:
         is_judge = np.zeros(len(self._Y), dtype=bool)
         is_judge[slice(None) if self._judges is None else self._judges] = True
         few = max(3, min(FEW, len(self.leaves) // 3))
-        enough = min(CHOOSING, np.count_nonzero(is_judge) // 4)
+        enough = min(CHOOSING, max(LEAST, np.count_nonzero(is_judge) // 4))
         some, total, rows = [], np.zeros(len(self._Y)), []
         for number in rng.permutation(len(self.leaves))[: len(self.leaves) // 2]:
             some.append(number)

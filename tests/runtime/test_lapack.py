@@ -1,5 +1,6 @@
 """Factorisations of LAPACK: equal to NumPy's, in place, and without the interpreter's lock."""
 
+import ctypes
 import os
 import signal
 import threading
@@ -103,3 +104,26 @@ def test_an_interrupt_ends_the_wait(request):
         time.sleep(0.1)
     waited = time.process_time() - start
     assert not done and waited < 1.0
+
+
+def test_no_rows_and_other_shapes():
+    empty = np.zeros((0, 0))
+    assert lapack.potrf(empty).shape == lapack.trtri(empty).shape == (0, 0)
+    assert [each.shape for each in lapack.syevd(empty)] == [(0,), (0, 0)]
+    for function in (lapack.potrf, lapack.trtri, lapack.syevd):
+        for shape in ((3, 5), (5, 3), (4,)):
+            with pytest.raises(ValueError, match="must be square; got shape"):
+                function(np.ones(shape))
+
+
+def test_eigenvectors_whose_workspace_has_too_many_numbers(monkeypatch):
+    """Their count does not fit into 32 bits: another algorithm takes less."""
+    A, call = positive(30), lapack._function
+
+    def shorter(name, letter):
+        return call(name, letter)[0], ctypes.c_int8
+
+    monkeypatch.setattr(lapack, "_function", shorter)
+    monkeypatch.setattr(lapack, "_call", None)
+    values, vectors = lapack.syevd(A.copy(order="F"))
+    assert_allclose(vectors * values @ vectors.T, A, atol=1e-10)

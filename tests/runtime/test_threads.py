@@ -1,5 +1,8 @@
 """Numbers of threads, which numba has for each thread of Python."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numba
@@ -37,3 +40,42 @@ def test_a_limit_ends():
 def test_work_in_another_thread_takes_as_many():
     numba.set_num_threads(3)
     assert run_apart(count_threads) == 3
+
+
+INTERRUPTED = """
+import os, signal, threading
+import numpy as np
+from sklearn_ntk._runtime.lapack import potrf
+
+A = np.eye(3500, order="F")
+potrf(np.eye(500, order="F"))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    potrf(A)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+if {forks}:
+    if os.fork() == 0:
+        print("child", flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("forks", [False, True])
+def test_a_process_ends_and_forks_after_an_interrupt(forks):
+    """It hung where threads of BLAS were in the middle of a factorisation."""
+    code = INTERRUPTED.replace("{forks}", str(forks))
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120.0,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "interrupted" in found.stdout and ("child" in found.stdout) == forks
