@@ -4,7 +4,7 @@ import atexit
 import os
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import partial
 
@@ -66,25 +66,25 @@ def run_apart(function):
             future.set_exception(error)
 
     thread = threading.Thread(target=work, daemon=True)
-    thread.start()
     try:
+        thread.start()
         return future.result()
     except BaseException:
-        if thread.is_alive():
-            _abandoned.append(thread)
+        if not future.done():
+            _abandoned.append((thread, future))
         raise
 
 
 _abandoned = []
-"""Threads whose results nobody waits for any more."""
+"""Threads, and their results, for which nobody waits any more."""
 
 
 def _await_abandoned():
     """Wait for them: BLAS hangs when a process ends, or forks, in the middle of its work."""
-    while _abandoned:
-        thread = _abandoned.pop()
+    for thread, future in list(_abandoned):
         if thread is not threading.current_thread():
-            thread.join()
+            wait([future])
+    _abandoned[:] = [each for each in _abandoned if not each[1].done()]
 
 
 atexit.register(_await_abandoned)

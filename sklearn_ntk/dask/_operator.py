@@ -149,6 +149,14 @@ class ClusterParts(Parts):
             found = self._client.map(on_worker, functions, self._values, *shared, pure=False)
             return self._client.gather(found)
 
+    def total(self, function):
+        sums = [delayed(on_worker)(function, value) for value in self._values]
+        while len(sums) > 1:
+            groups = (sums[start : start + JOINED] for start in range(0, len(sums), JOINED))
+            sums = [delayed(sum)(group) for group in groups]
+        with _quiet():
+            return self._client.compute(sums[0]).result()
+
 
 async def _answers(keys, function, *arguments, dask_worker):
     """Of the values that a worker has, ``function(value, *arguments)``, in the threads of tasks."""

@@ -101,7 +101,7 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     if features is not None:
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
-        model._ties = rivals_of(best, tried, len(Y))
+        model._ties = rivals_of(best, tried, weights)
         return best.fit
     return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error)
 

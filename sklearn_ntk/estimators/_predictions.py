@@ -66,7 +66,8 @@ class Predictions(DeterminationScore):
         check_is_fitted(self)
         if return_cov:
             self._check_covariance(X, "return_cov")
-        mean = self._units.values(self._values(X, self._dual, self._constant))
+        standard = self._values(X, self._dual, self._constant)
+        mean = self._units.values(standard)
         flat = mean[:, 0] if self._is_flat else mean
         if not (return_std or return_cov):
             return flat
@@ -74,11 +75,11 @@ class Predictions(DeterminationScore):
         X = read_new(self, X)
         with np.errstate(over="ignore", invalid="ignore"):
             if return_cov:
-                cov = self._covariance(X, include_noise)
+                cov = self._covariance(X, include_noise, standard)
                 spread = self._units.variances(cov)
                 check_normal(spread, cov)
             else:
-                spread = self._units.differences(self._deviation(X, include_noise))
+                spread = self._units.differences(self._deviation(X, include_noise, standard))
         check_finite(spread, mean, ", or take return_std=True" * return_cov)
         return flat, spread[..., 0] if self._is_flat else spread
 
@@ -118,7 +119,7 @@ class Predictions(DeterminationScore):
         self._check_covariance(X, "sample_y")
         mean, random = self._values(X, self._dual, self._constant), check_random_state(random_state)
         with np.errstate(over="ignore", invalid="ignore"):
-            cov = self._covariance(read_new(self, X), include_noise)
+            cov = self._covariance(read_new(self, X), include_noise, mean)
         check_finite(cov, self._units.values(mean))
         draws = np.empty((n_samples, *mean.shape))
         for k, center in enumerate(mean.T):
@@ -255,27 +256,27 @@ class Predictions(DeterminationScore):
             return self.kernel_, *placed(self.kernel_, *rows)
         return self.kernel_, *map(on_host, rows)
 
-    def _deviation(self, X, include_noise):
+    def _deviation(self, X, include_noise, mean):
         """Standard deviations (m, k) of new observations, or without noise of the function.
 
-        They are those of standardised targets.
+        They are those of standardised targets, about predictions (m, k).
         """
-        return np.sqrt(mixed_variances(*self._mixture(X), include_noise))
+        return np.sqrt(mixed_variances(mean, *self._mixture(X), include_noise))
 
-    def _covariance(self, X, include_noise):
+    def _covariance(self, X, include_noise, mean):
         """Covariances (m, m, k) of new observations, or without noise of the function.
 
-        They are those of standardised targets.
+        They are those of standardised targets, about predictions (m, k).
         """
-        return mixed_covariances(*self._mixture(X), include_noise)
+        return mixed_covariances(mean, *self._mixture(X), include_noise)
 
     def _mixture(self, X):
-        """What is believed, first by the kernel of the predictions, and its arguments."""
+        """The `Belief` of the chosen kernel, those of its rivals, and arguments of methods."""
         kernel, *rows = self._arguments(self._rows(X))
         rivals = vars(self).get("_rivals", ())  # pickles of earlier versions have none
         share = 1.0 - sum(one.share for one in rivals)
-        fitted = self._dual, self._constant, self._posterior, self._spread
-        return (Belief(share, kernel, *fitted), *rivals), *rows, self._lengthening(X)
+        own = Belief(share, kernel, self._dual, self._constant, self._posterior, self._spread)
+        return own, rivals, *rows, self._lengthening(X)
 
     def _lengthening(self, X):
         """By how much rows (m, d) are farther from the mean than as the kernel sees them, (m,).

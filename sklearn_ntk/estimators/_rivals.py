@@ -9,10 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.device import on_host, product
-from ..gram._operator import chunks
 from ._uncertainty import Posterior, Spread
 
-LEAST = 1e-3
+LEAST = 0.02
 """Least share of a kernel that counts."""
 
 
@@ -29,18 +28,24 @@ class Belief(NamedTuple):
     posterior: Posterior
     spread: Spread
 
-    def values(self, X_fit, X):
-        """Predictions (m, k) at new rows."""
-        blocks = (self.kernel(X[rows], X_fit) for rows in chunks(len(X), len(X_fit)))
-        return np.concatenate([on_host(product(K, self.dual)) for K in blocks]) + self.intercept
-
-    def variances(self, X_fit, X, lengthening, include_noise):
+    def variances(self, X_fit, X, lengthening, include_noise, see=None):
         """Variances (m, k) of new observations, or of the function, whose scale is lengthened."""
-        latent, kernel_variance = self.posterior.variance(self.kernel, X_fit, X)
+        options = () if see is None else (see,)
+        latent, kernel_variance = self.posterior.variance(self.kernel, X_fit, X, *options)
         latent = latent * lengthening**2
         found = latent[:, None] * self.spread.scale(latent, kernel_variance)
         found += self.posterior.disagreement(self.kernel, X_fit, X)
         return found + include_noise * self.spread.observed
+
+    def variances_about(self, mean, X_fit, X, lengthening, include_noise):
+        """Mean squares (m, k) about a prediction (m, k), from one pass over the kernel."""
+        values = np.empty_like(mean)
+
+        def see(rows, cross):
+            values[rows] = on_host(product(cross, self.dual)) + self.intercept
+
+        found = self.variances(X_fit, X, lengthening, include_noise, see)
+        return found + (values - mean) ** 2
 
     def covariances(self, X_fit, X, lengthening, include_noise):
         """Covariances (m, m, k) of new observations, or of the function."""
@@ -50,45 +55,36 @@ class Belief(NamedTuple):
         noise = np.eye(len(X))[..., None] * (include_noise * self.spread.observed)
         return latent[..., None] * root[:, None] * root + noise
 
+    def covariances_about(self, mean, X_fit, X, *options):
+        """Mean products (m, m, k) about a prediction (m, k)."""
+        cross = self.kernel(X, X_fit)
+        away = on_host(product(cross, self.dual)) + self.intercept - mean
+        return self.covariances(X_fit, X, *options) + away[:, None] * away
 
-def rivals_of(best, tried, n):
+
+def rivals_of(best, tried, weights):
     """Pairs of a share and a `Candidate` for those beside the best one that are about as good.
 
     By independent Gaussian residuals of leaving out, a kernel whose mean square is larger by a
-    factor ``c`` is less likely by ``c^(-n / 2)`` for n rows. Where features were learned there are
-    none.
+    factor ``c`` is less likely by ``c^(-n / 2)`` for n rows; unequal weights (n,) make these fewer.
+    All outputs have the same shares. Where features were learned there are no rivals.
     """
-    own = best.factor * best.error
-    if best.features is not None or not 0.0 < own < np.inf:
+    errors = np.array([one.error for one in tried])
+    if best.features is not None or not 0.0 < errors.min() < np.inf:
         return []
-    errors = np.array([one.factor * one.error for one in tried])
-    weights = np.minimum(own / errors, 1.0) ** (0.5 * n)
-    shares = weights / weights.sum()
-    others = zip(shares, tried, strict=True)
-    return [(share, one) for share, one in others if one is not best and share >= LEAST]
+    n = weights.sum() ** 2 / np.sum(weights**2)
+    likelihoods = (errors.min() / errors) ** (0.5 * n)
+    shares = zip(likelihoods / likelihoods.sum(), tried, strict=True)
+    return [(share, one) for share, one in shares if one is not best and share >= LEAST]
 
 
-def mixed_variances(beliefs, X_fit, X, *options):
-    """Variances (m, k) of the mixture about the prediction of the first one."""
-    total, mean = 0.0, None
-    for one in beliefs:
-        found = one.variances(X_fit, X, *options)
-        if len(beliefs) > 1:
-            values = one.values(X_fit, X)
-            mean = values if mean is None else mean
-            found += (values - mean) ** 2
-        total = total + one.share * found
-    return total
+def mixed_variances(mean, own, rivals, *arguments):
+    """Variances (m, k) of the mixture about the prediction (m, k) of the chosen one."""
+    others = (one.share * one.variances_about(mean, *arguments) for one in rivals)
+    return sum(others, own.share * own.variances(*arguments))
 
 
-def mixed_covariances(beliefs, X_fit, X, *options):
-    """Covariances (m, m, k) of the mixture about the prediction of the first one."""
-    total, mean = 0.0, None
-    for one in beliefs:
-        found = one.covariances(X_fit, X, *options)
-        if len(beliefs) > 1:
-            values = one.values(X_fit, X)
-            mean = values if mean is None else mean
-            found += (values - mean)[:, None] * (values - mean)
-        total = total + one.share * found
-    return total
+def mixed_covariances(mean, own, rivals, *arguments):
+    """Covariances (m, m, k) of the mixture about the prediction (m, k) of the chosen one."""
+    others = (one.share * one.covariances_about(mean, *arguments) for one in rivals)
+    return sum(others, own.share * own.covariances(*arguments))

@@ -22,7 +22,7 @@ from ._equal_rows import merge, pairs_of
 from ._features import project
 from ._influence import Samples
 from ._losses import ClassRows, fitted_scores, loss_of
-from ._many_rows import absorb, fit_whole
+from ._many_rows import absorb, fit_whole, quiet_kernel
 from ._observations import observe
 from ._places import read_data
 from ._rivals import Belief
@@ -120,11 +120,9 @@ class RegressorStreams:
         self.dual_coef_ = None if is_local else self._units.differences(self._dual)
         self.intercept_ = None if is_local else self._units.values(self._constant)
         self._posterior, self._spread = self._believe(path, ridge, Y, weights)
-        self._rivals = ()
-        if self.training_time is None and self.uncertainty == "posterior":
-            self._rivals = tuple(
-                self._rival(*pair, Y, weights) for pair in vars(self).pop("_ties", ())
-            )
+        ties = vars(self).pop("_ties", ())
+        is_plain = self.training_time is None and self.uncertainty == "posterior"
+        self._rivals = tuple(self._rival(*tie, Y, weights) for tie in ties if is_plain)
         self._targets = Y
         self.amplitude_ = self._units.variances(self._spread.amplitude)
         self.noise_ = scaled(self._units.variances(self._spread.noise), self._unit)
@@ -143,7 +141,8 @@ class RegressorStreams:
         """The `Belief` of a `Candidate`."""
         path, ridge, _ = candidate.fit
         fitted = path.solution.dual, path.solution.intercept
-        return Belief(share, candidate.kernel, *fitted, *self._believe(path, ridge, Y, weights))
+        kernel, believed = quiet_kernel(candidate.kernel), self._believe(path, ridge, Y, weights)
+        return Belief(share, kernel, *fitted, *believed)
 
     def _is_spectral(self):
         return super()._is_spectral() or self.uncertainty == "ensemble"

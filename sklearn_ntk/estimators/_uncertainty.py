@@ -200,12 +200,18 @@ class Posterior:
         shares = self.weights / self.weights.sum()
         return shares @ on_host(K.diagonal()) - shares @ product(K, shares.astype(K.dtype))
 
-    def variance(self, kernel, X_fit, X):
-        """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance."""
+    def variance(self, kernel, X_fit, X, see=None):
+        """Posterior variances (m,) of new rows, infinite on overflow, and the kernel variance.
+
+        ``see(rows, cross)``, if given, is called with the kernel (m_rows, n) of some of the rows.
+        """
         project, kernel_variance = self.prepare(kernel, X_fit)
         variance = on_host(kernel.diag(X))
         for rows in chunks(len(X), len(X_fit)):
-            V, A, B = project(kernel(X[rows], X_fit))
+            cross = kernel(X[rows], X_fit)
+            if see is not None:
+                see(rows, cross)
+            V, A, B = project(cross)
             variance[rows] += (A * B).sum(axis=0) - _squares(V)
         return np.where(np.isfinite(variance), np.maximum(variance, 0.0), np.inf), kernel_variance
 

@@ -139,6 +139,10 @@ class Parts:
         """List of ``function(value, *arguments)``."""
         return [function(value, *arguments) for value in self._values]
 
+    def total(self, function):
+        """Sum of ``function(value)``, of which there is no room for a list."""
+        return sum(map(function, self._values))
+
 
 class Stored:
     """A matrix in memory, for products with columns."""

@@ -169,7 +169,7 @@ class Preconditioner:
     def __init__(self, operator, root, rank, rng):
         self._parts, left, pivots = pivoted_cholesky(operator, root, rank, rng)
         self.rank, self.damping = len(pivots), left.mean()
-        products = sum(self._parts.ask(_Factor.products))
+        products = self._parts.total(_Factor.products)
         squares, vectors = linalg.eigh(products, driver="evd", check_finite=False)
         self._squares = np.maximum(squares, 0.0)[:, None]
         self._size = np.sqrt(max(self._squares.max(initial=0.0), np.finfo(float).tiny))

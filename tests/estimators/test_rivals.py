@@ -27,9 +27,10 @@ def members(model, X, y, weights):
         one = clone(model).set_params(kernel=kernel, activation=f)
         fits.append(one.fit(X, y, weights))
     errors = np.array([one.kernel_errors_[0] for one in fits])
-    shares = (errors / errors.min()) ** (-0.5 * len(X))
+    n = weights.sum() ** 2 / np.sum(weights**2)
+    shares = (errors / errors.min()) ** (-0.5 * n)
     shares /= shares.sum()
-    kept = shares >= 1e-3
+    kept = shares >= 0.02
     shares[np.argmin(errors)] += shares[~kept].sum()
     return [(share, one) for share, one, is_kept in zip(shares, fits, kept, strict=True) if is_kept]
 
@@ -74,7 +75,31 @@ def test_uncertainty_is_that_of_the_mixture(k, include_noise):
 def test_who_has_no_rivals(options):
     X, y = data()
     model = NTKRegressor(**options).fit(X, y)
-    assert model._rivals == ()
+    assert model._rivals == () and "_ties" not in vars(model)
+
+
+def test_rows_of_little_weight_are_no_evidence():
+    X, y = data()
+    rng, weights = np.random.default_rng(0), np.append(np.ones(60), np.full(300, 1e-9))
+    X = np.append(X, rng.uniform(1.0, 3.0, (300, 1)), axis=0)
+    y = np.append(y, np.sin(2.0 * X[60:, 0]) + 0.3 * X[60:, 0])
+    few, all_rows = (
+        NTKRegressor(column_layers=0, features=None, alpha=0.1).fit(X[:n], y[:n], weights[:n])
+        for n in (60, 360)
+    )
+    assert len(few._rivals) == len(all_rows._rivals) > 0
+    shares = ([one.share for one in model._rivals] for model in (few, all_rows))
+    assert_allclose(*shares, rtol=1e-3)
+
+
+def test_a_preference_is_no_evidence():
+    """Networks by column are chosen if they are better by 6 percent, and believed before."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(800, 2))
+    y = np.sin(2 * X[:, 0]) + np.cos(2 * X[:, 1]) + 0.24 * X[:, 0] * X[:, 1]
+    model = NTKRegressor(features=None).fit(X, y + 0.6 * rng.normal(size=800))
+    assert model.kernel_.column_layers == 0
+    assert max(one.share for one in model._rivals if one.kernel.column_layers) > 0.5
 
 
 def test_learned_features_have_none():
