@@ -1,7 +1,6 @@
 """Base class of regressor and classifier: parameters, and Gram matrices of rows."""
 
 import numbers
-from functools import wraps
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +9,6 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
-from .._runtime.blas import blas_for
 from .._runtime.device import is_on_device, on_host
 from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
@@ -251,35 +249,6 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
             return self._leaves.values(quiet_kernel(self.kernel_), self.X_fit_, X)
         blocks = [product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
-
-
-def all_or_nothing(fit):
-    """Decorator of a method that fits: if it raises an error, the model stays as it was."""
-
-    @wraps(fit)
-    def whole(self, *arguments, **keywords):
-        before = dict(vars(self))
-        try:
-            return fit(self, *arguments, **keywords)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    return whole
-
-
-def with_blas_for_rows(fit):
-    """Decorator of a method that fits to rows: threads of BLAS are those of `blas_for`."""
-
-    @wraps(fit)
-    def limited(self, X, *arguments, **keywords):
-        first = X.shape[:1] if hasattr(X, "shape") else (len(X),) if hasattr(X, "__len__") else ()
-        n_rows = next((n for n in first if isinstance(n, numbers.Integral)), 0)  # some are lazy
-        with blas_for(n_rows):
-            return fit(self, X, *arguments, **keywords)
-
-    return limited
 
 
 def is_on_columns(model, kernel):

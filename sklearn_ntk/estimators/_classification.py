@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.notices import one_notice
-from ._base import NetworkEstimator, all_or_nothing, with_blas_for_rows
+from ._base import NetworkEstimator
 from ._classes import ScoreClassifier
+from ._fitting import all_or_nothing, with_blas_for_rows
 from ._gradients import ClassifierGradients
 from ._influence import ClassifierInfluence
 from ._losses import LOSSES

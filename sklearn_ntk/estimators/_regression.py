@@ -6,7 +6,8 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
-from ._base import NetworkEstimator, all_or_nothing, with_blas_for_rows
+from ._base import NetworkEstimator
+from ._fitting import all_or_nothing, with_blas_for_rows
 from ._gradients import RegressorGradients
 from ._influence import RegressorInfluence
 from ._intervals import Intervals

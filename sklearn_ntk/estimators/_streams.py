@@ -12,7 +12,6 @@ from .._runtime.notices import one_notice
 from ..solvers._repeats import error_of
 from ..solvers._units import normalise, scaled, standardise
 from ._approximations import posterior_for
-from ._base import all_or_nothing, with_blas_for_rows
 from ._checks import check_weights
 from ._choice import choose, choose_by_squares, kernels_of, tries_columns
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
@@ -20,6 +19,7 @@ from ._classes import given_classes, indicators, read_classes, targets_of
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
 from ._features import project
+from ._fitting import all_or_nothing, with_blas_for_rows
 from ._influence import Samples
 from ._losses import ClassRows, fitted_scores, loss_of
 from ._many_rows import absorb, fit_whole, quiet_kernel

@@ -8,10 +8,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._compat import StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ..estimators._base import all_or_nothing, with_blas_for_rows
 from ..estimators._checks import check_weights
 from ..estimators._classes import ScoreClassifier, read_classes
 from ..estimators._classification import NTKClassifier
+from ..estimators._fitting import all_or_nothing, with_blas_for_rows
 from ..estimators._places import on_device_of_fit, read_data, take, where_rows_are
 from ..solvers._scoring import OF_NUMBERS, SCORES, fit_temperature
 from ..solvers._stacking import by_log_loss, mix_classes

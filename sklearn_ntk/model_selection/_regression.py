@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._compat import StrOptions, _fit_context
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
-from ..estimators._base import all_or_nothing, with_blas_for_rows
 from ..estimators._checks import check_finite, check_weights, read_draws, read_flags
+from ..estimators._fitting import all_or_nothing, with_blas_for_rows
 from ..estimators._places import (
     DeterminationScore,
     on_device_of_fit,
