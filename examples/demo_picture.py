@@ -62,7 +62,10 @@ def draw_errors(axes, results):
 
 
 def draw_ridges(axes, splits):
-    """Leave-one-out errors of all ridges, which come out of one fit, and errors on test rows."""
+    """Leave-one-out errors of all ridges, which come out of one fit, and errors on test rows.
+
+    Labels of two classes are regressed as the numbers 0 and 1, and the picture says so.
+    """
     for split, colour in zip(splits, (BLUE, ORANGE), strict=True):
         model = network(alpha="auto").fit(split.X, split.y)[-1]
         ridges, errors = model.alphas_, model.loo_errors_
@@ -70,7 +73,8 @@ def draw_ridges(axes, splits):
         axes.plot(ridges, [error_on_test(split, ridge) for ridge in ridges], "--", color=colour)
         axes.plot(model.alpha_, errors.min(), "o", color=colour, ms=8)
         place = {"xytext": (0, -15), "textcoords": "offset points"}
-        axes.annotate(split.name, (ridges[0], errors[0]), color=colour, **place)
+        name = split.name + (", labels 0 and 1 as numbers" if len(np.unique(split.y)) == 2 else "")
+        axes.annotate(name, (ridges[0], errors[0]), color=colour, **place)
     axes.plot([], [], "-o", color="0.3", label="leave one out, and its minimum")
     axes.plot([], [], "--", color="0.3", label="test rows")
     axes.set(xscale="log", ylim=(0, 0.9), title="How the ridge is chosen")
@@ -105,14 +109,16 @@ def draw_bands(axes):
     gpr = GaussianProcessRegressor(RBF() + WhiteKernel()).fit(x[:, None], y)
     mean, std = gpr.predict(grid[:, None], return_std=True)
     axes.plot(grid, mean, color=ORANGE, label="GPR(RBF)")
-    axes.plot(grid, mean - 1.96 * std, ":", grid, mean + 1.96 * std, ":", color=ORANGE, lw=1.4)
+    axes.plot(grid, mean - 1.96 * std, ":", color=ORANGE, lw=1.4, label="its band")
+    axes.plot(grid, mean + 1.96 * std, ":", color=ORANGE, lw=1.4)
 
+    axes.plot(grid, curve(grid), "--", color="black", lw=1, label="true curve", zorder=3)
     ntk = NTKRegressor().fit(x[:, None], y)
     mean, std = ntk.predict(grid[:, None], return_std=True)
     axes.plot(grid, mean, color=BLUE, lw=1.8, label="NTKRegressor")
-    axes.fill_between(grid, mean - 1.96 * std, mean + 1.96 * std, color=BLUE, alpha=0.15, lw=0)
+    style = {"color": BLUE, "alpha": 0.15, "lw": 0, "label": "its band"}
+    axes.fill_between(grid, mean - 1.96 * std, mean + 1.96 * std, **style)
 
-    axes.plot(grid, curve(grid), "--", color="black", lw=1, label="true curve")
     axes.plot(x, y, ".", color="black", ms=5)
-    axes.set(xlabel="x", ylabel="y", title="95 % bands for new observations")
-    axes.legend(loc="upper left")
+    axes.set(xlabel="x", ylabel="y", title="95 % bands for new observations", ylim=(None, 4.3))
+    axes.legend(loc="upper left", ncols=2)

@@ -2,7 +2,8 @@
 
 A network is a tuple of layers, so that parts of others can be joined. Left, the errors on new
 digits of some that are written here, the light ones without a picture; right, what their kernels
-say of digits without a label: how alike each two of them are, sorted by class.
+say of digits without a label: how alike each two of them are, sorted by class. Negative
+correlations are white, as zero is.
 """
 
 import matplotlib.pyplot as plt
@@ -82,12 +83,13 @@ def draw_kernel(axes, name, X, y):
     K = NTKKernel(architecture=NETWORKS[name], bias_var=0.1)(X[order])
     K = KernelCenterer().fit_transform(K)
     scale = np.sqrt(K.diagonal())
-    axes.imshow(K / np.outer(scale, scale), cmap="Blues", vmin=0, vmax=0.8)
+    image = axes.imshow(K / np.outer(scale, scale), cmap="Blues", vmin=0, vmax=0.8)
     axes.set_title(name, fontsize=10)
     middles = np.arange(10) * N_SHOWN + (N_SHOWN - 1) / 2
     axes.set_xticks(middles, range(10))
     axes.set_yticks(middles, range(10))
     axes.tick_params(length=0, labelsize=8)
+    return image
 
 
 def draw():
@@ -98,8 +100,10 @@ def draw():
     figure = plt.figure(figsize=(13, 6.4), layout="constrained")
     left, right = figure.subfigures(1, 2)
     draw_errors(left.subplots(), split)
-    for axes, name in zip(right.subplots(2, 2).flat, SHOWN, strict=True):
-        draw_kernel(axes, name, split[1], split[3])
+    cells = right.subplots(2, 2)
+    for axes, name in zip(cells.flat, SHOWN, strict=True):
+        image = draw_kernel(axes, name, split[1], split[3])
+    right.colorbar(image, ax=cells, shrink=0.6, extend="both", label="correlation")
     return figure
 
 

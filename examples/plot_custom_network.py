@@ -44,7 +44,8 @@ def draw_correlations(axes):
             correlation = kernel(rows[:1], rows)[0] / kernel.diag(rows)
             axes.plot(np.degrees(angles), correlation, style, color=colour, lw=width)
     axes.set(xlabel="angle between two rows, degrees", ylabel="correlation of the outputs")
-    axes.set(xticks=range(0, 181, 45), ylim=(0, 1.02), title="Thicker lines: depth 2, 8, 32")
+    axes.set(xticks=range(0, 181, 45), ylim=(0, 1.02))
+    axes.set_title("Depths 2, 8 and 32: the deeper, the thicker")
 
 
 def draw_accuracies(axes):

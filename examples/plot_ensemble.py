@@ -1,9 +1,9 @@
 """An ensemble of wide networks, trained one by one, beside its closed form.
 
-Eighty networks of one hidden layer start at random and are trained in full batches on six
-points. Their outputs, grey, are normal at each step, with the mean and the covariance of
-`sklearn_ntk.dynamics`: lines and bands are computed from the kernels, dashes are means and 95 % of
-the networks themselves. Below are their standard deviations.
+Eighty networks of one hidden layer start at random and are trained in full batches on six points.
+Their outputs, of which those of 25 are drawn in grey, are normal at each step, with the mean and
+the covariance of `sklearn_ntk.dynamics`: lines and bands are computed from the kernels, dashes are
+means and 95 % of all networks themselves. Below are their standard deviations.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,8 @@ from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.dynamics import Descent
 from sklearn_ntk.plotting import FunctionDisplay
 
-N_NETWORKS, WIDTH = 80, 512
+N_NETWORKS, N_SHOWN, WIDTH = 80, 25, 512
+SEED = 15
 NETWORK = {"depth": 1, "activation": "erf", "weight_var": 4.0, "bias_var": 0.5}
 NTK, NNGP = NTKKernel(**NETWORK), NNGPKernel(**NETWORK)
 X = np.array([-1.7, -1.2, -0.9, 0.2, 0.5, 1.4])[:, None]
@@ -59,7 +60,7 @@ class Networks:
 
 def train(rate):
     """Yield outputs (N_NETWORKS, n_points) on the grid after each number of steps."""
-    networks, done = Networks(np.random.default_rng(0)), 0
+    networks, done = Networks(np.random.default_rng(SEED)), 0
     for steps in STEPS:
         for _ in range(steps - done):
             networks.step(rate)
@@ -74,7 +75,7 @@ def draw():
     layout = {"sharex": True, "layout": "constrained", "height_ratios": [2, 1]}
     figure, axes = plt.subplots(2, len(STEPS), figsize=(12, 6), sharey="row", **layout)
     for (above, below), steps, outputs in zip(axes.T, STEPS, train(rate), strict=True):
-        above.plot(GRID, outputs[:25].T, color="0.8", lw=0.6)
+        above.plot(GRID, outputs[:N_SHOWN].T, color="0.8", lw=0.6)
         display = FunctionDisplay.from_kernel(
             NTK, X, Y, [steps], x=GRID[:, 0], ax=above, color="#0b3c8c", lw=2, **options
         )

@@ -75,7 +75,7 @@ def accuracies(model, X, y, X_new, y_new):
 
 
 def draw():
-    """A group of bars for each number of examples of a class."""
+    """A group of points with bars of error for each number of examples of a class."""
     (X, y), (X_few, y_few) = data()
     model, found = pretrained(X, y), {}
     for n in SHOTS:

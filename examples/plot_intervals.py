@@ -10,11 +10,12 @@ import numpy as np
 from picture import show
 
 from sklearn_ntk import NTKRegressor
+from sklearn_ntk.plotting import CoverageDisplay
 
 N_ROWS, N_NEW, N_DRAWS = 60, 1000, 25
 LEVELS = np.array([0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95])
 COLOURS = {"gaussian": "#d55e00", "jackknife+": "#009e73", "conformal": "#0b3c8c"}
-LINES = {"gaussian": "o-", "jackknife+": "s-", "conformal": ".--"}
+LINES = {"jackknife+": {"marker": "s", "ms": 7}, "conformal": {"ls": "--"}}
 GRID = np.linspace(-2.5, 2.5, 201)[:, None]
 
 
@@ -57,12 +58,10 @@ def draw():
     left.plot(X, y, "o", color="black", ms=3)
     left.set(xlabel="x", ylim=(-3.0, 3.0), title=f"{N_ROWS} rows, outliers among them")
     left.legend(loc="upper left")
-    right.plot([0, 1], [0, 1], color="grey", lw=1)
     for (method, colour), hits in zip(COLOURS.items(), shares_inside(), strict=True):
-        right.plot(LEVELS, hits, LINES[method], color=colour, label=method)
-    right.set(xlabel="coverage asked for", ylabel="share of new targets inside", aspect="equal")
-    right.set(xlim=(0, 1), ylim=(0, 1), title=f"mean over {N_DRAWS} draws")
-    right.legend()
+        display = CoverageDisplay(LEVELS, hits, name=method)
+        display.plot(right, color=colour, **LINES.get(method, {}))
+    right.set(aspect="equal", title=f"new targets, mean over {N_DRAWS} draws")
     return figure
 
 

@@ -3,10 +3,11 @@
 After Lee et al. (NeurIPS 2019), figure 3: gradient descent with all rows on the squared error, for
 images of two classes, of scikit-learn's digits or, where SKLEARN_NTK_DATA names a folder that has
 it, of Fashion-MNIST. Left, the loss of the network, of its linear model, by the kernel that it has
-at the start, and of the infinitely wide network from the same outputs; in the middle, changes;
-right, how far predictions for new images are from both. The kernel at the start is the better
-predictor. ``--width 2048`` is the width of the paper; ``--single 1`` trains in single precision, as
-there, by torch, in less than half of the time.
+at the start, and of the infinitely wide network from the same outputs; in the middle, changes, and
+as a thin line the change of the Jacobian that the linear model foresees; right, how far predictions
+for new images are from both. The kernel at the start is the better predictor. ``--width 2048`` is
+the width of the paper; ``--single 1`` trains in single precision, as there, by torch, which takes
+two thirds of the time at this width, and no less time at width 512.
 """
 
 import matplotlib.pyplot as plt

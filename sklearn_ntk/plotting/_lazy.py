@@ -51,7 +51,8 @@ class LazyTrainingDisplay(Display):
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     lines_ : dict
-        Lines by attribute; those without a number are left out.
+        Lines by attribute; those without a number are left out. Changes and distances begin
+        behind step 0, at which they are zero but for rounding.
     foreseen_line_ : matplotlib Line2D or None
 
     Examples
@@ -117,19 +118,21 @@ class LazyTrainingDisplay(Display):
         """Draw on ``ax_``; one colour for all lines of a display."""
         label, lines = QUANTITIES[self.quantity]
         start, self.lines_, self.foreseen_line_ = "" if name is None else f"{name}, ", {}, None
+        steps = np.asarray(self.steps)
+        shown = (steps > 0) | (self.quantity == "loss")  # others are rounding at the start
         for attribute, (text, dashes) in lines.items():
-            values = self.values[attribute]
+            values = np.asarray(self.values[attribute])[shown]
             if not np.any(np.isfinite(values)):
                 continue
             values = np.where(np.isfinite(values) & (values > 0.0), values, np.nan)
             style = {"ls": dashes, "label": f"{start}{text}", **kwargs}
-            (line,) = self.ax_.plot(self.steps, values, **style)
+            (line,) = self.ax_.plot(steps[shown], values, **style)
             self.lines_[attribute] = line
             kwargs = {"color": line.get_color(), **kwargs}
         if self.foreseen is not None:
-            style = {"lw": 1.0, "alpha": 0.5, **kwargs}
-            self.foreseen_line_ = self.ax_.axhline(self.foreseen, **style)
-        if self.quantity == "loss":  # the only one that has a value at the start
+            style = {"lw": 1.0, "alpha": 0.5, "label": f"{start}Jacobian, foreseen", **kwargs}
+            self.foreseen_line_ = self.ax_.axhline(self.foreseen, **style | {"marker": ""})
+        if self.quantity == "loss":  # the only one that is drawn at step 0
             self.ax_.set_xscale("symlog", linthresh=1.0)
         else:
             self.ax_.set_xscale("log")

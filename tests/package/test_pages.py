@@ -1,11 +1,14 @@
-"""The code of pages in doc/ runs as printed, and their links lead somewhere."""
+"""The code of pages in doc/ runs as printed, their links lead somewhere, and examples are named."""
+
+import re
 
 import pytest
-from pages import check_code, check_links
+from pages import DOC, check_code, check_links
 
 SEARCHES = pytest.param("model_selection", marks=pytest.mark.slow)
 CODE = ["architectures", "dynamics", "large_n", "plotting", "spectrum", SEARCHES]
-LINKS = ["defaults", "dynamics", "large_n", "model_selection", "plotting", "spectrum"]
+LINKS = ["architectures", "defaults", "dynamics", "features", "large_n", "model_selection"]
+LINKS += ["plotting", "spectrum", "uncertainty"]
 
 
 @pytest.mark.slow
@@ -17,3 +20,12 @@ def test_code(name):
 @pytest.mark.parametrize("name", LINKS)
 def test_links(name):
     check_links(name)
+
+
+def test_every_example_is_named():
+    """In the README or in a page, so that readers find it."""
+    root = DOC.parent
+    texts = [path.read_text(encoding="utf-8") for path in (root / "README.md", *DOC.glob("*.md"))]
+    named = set(re.findall(r"\w+\.py", " ".join(texts)))
+    examples = {path.name for path in (root / "examples").glob("*.py")}
+    assert examples and sorted(examples - named) == []

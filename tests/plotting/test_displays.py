@@ -4,7 +4,7 @@ import builtins
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.kernel_ridge import KernelRidge
 
@@ -202,9 +202,9 @@ def test_lazy_training():
         display = LazyTrainingDisplay.from_report(report, quantity, name="erf", color="C2")
         assert len(display.lines_) == n
         for name, line in display.lines_.items():
-            values = np.array([getattr(c, name) for c in report.checkpoints_])
-            values[values == 0.0] = np.nan  # of the start, on a logarithmic scale
-            assert_allclose(line.get_ydata(), values)
+            checkpoints = report.checkpoints_[quantity != "loss" :]  # others are zero at the start
+            assert_allclose(line.get_ydata(), [getattr(c, name) for c in checkpoints])
+            assert_allclose(line.get_xdata(), [c.step for c in checkpoints])
             assert line.get_label().startswith("erf, ") and line.get_color() == "C2"
         assert (display.foreseen_line_ is None) == (quantity != "change")
     display = LazyTrainingDisplay.from_report(LazyTrainingReport(network).fit(rows, rows[:, 0]))
@@ -214,3 +214,15 @@ def test_lazy_training():
         LazyTrainingDisplay.from_report(report, "weights")
     with pytest.raises(ValueError, match="without checkpoints: call its fit first"):
         LazyTrainingDisplay.from_report(LazyTrainingReport(network))
+
+
+@pytest.mark.parametrize("quantity", ["change", "distance"])
+def test_rounding_at_the_start_is_not_drawn(quantity):
+    """In single precision the kernel has changed by 1e-7 before the first step."""
+    rounding = [1.2e-7, 0.1, 0.2]
+    names = ("jacobian_change", "kernel_change", "weight_change", "to_linear", "to_infinite")
+    display = LazyTrainingDisplay([0, 1, 10], dict.fromkeys(names, rounding), quantity).plot()
+    assert display.lines_
+    for line in display.lines_.values():
+        assert_array_equal(line.get_xdata(), [1, 10])
+        assert_array_equal(line.get_ydata(), [0.1, 0.2])
