@@ -9,6 +9,7 @@ from sklearn_ntk import activations
 # --- Exponential linear units ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "covariance",
     [

@@ -141,6 +141,7 @@ ROWS = np.random.default_rng(0).standard_normal((12, 4))
 ROWS = np.vstack([ROWS, ROWS[:2] + 1e-8, ROWS[:1], -ROWS[:2], 1.5 * ROWS[:1], np.zeros(4)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "act, weight_var",
     [

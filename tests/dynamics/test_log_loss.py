@@ -25,6 +25,7 @@ def problem(n=12, k=3, seed=0):
     return kernel[:n, :n], kernel[n:, :n], np.eye(k)[labels], start, rng.uniform(0.2, 4.0, n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", range(5))
 def test_stored_values(case):
     data = stored("cross_entropy")

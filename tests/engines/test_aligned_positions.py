@@ -30,6 +30,7 @@ def check(program, X, expected):
         assert (error <= 1e-12 * sizes).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "act, low, high, degree",
     [

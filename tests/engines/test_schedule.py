@@ -44,6 +44,7 @@ def test_portions(name, portion, monkeypatch):
     np.testing.assert_allclose(run_gram(program, X, X[:2]), expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, gradient",
     [

@@ -238,6 +238,7 @@ def test_parameters_stay():
     assert not hasattr(other, "kernel_")
 
 
+@pytest.mark.slow
 @each_option
 def test_pickles(options):
     X, y = data()

@@ -44,6 +44,7 @@ def test_sums_of_functions_of_columns_get_neurons_of_columns():
     assert NTKRegressor().fit(*rotated()).kernel_.column_layers == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "limits, is_tried", [((120, 4), True), ((119, 4), False), ((120, 3), False)], ids=str
 )

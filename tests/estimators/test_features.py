@@ -243,6 +243,7 @@ def test_too_many_columns_are_refused():
         model(features="diagonal").fit(X, X[:, 0])
 
 
+@pytest.mark.slow
 def test_gradients_of_some_rows_at_a_time(monkeypatch):
     X, y = data(60)
     Y = np.stack([y, X[:, 0]], axis=1)

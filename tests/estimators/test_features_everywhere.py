@@ -167,6 +167,7 @@ def test_weights_of_classes_are_repetitions():
     assert_same_model(weighted, repeated, X, rtol=1e-6)
 
 
+@pytest.mark.slow
 @LOSSES
 def test_importances_of_classifiers(loss):
     X = rows(200)

@@ -77,6 +77,7 @@ def test_they_are_learned_from_all_rows_but_those_that_choose(monkeypatch):
     assert_allclose(model.features_, features, rtol=0.05, atol=0.05 * np.abs(features).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["cholesky", "cg", "local"])
 def test_rows_that_taught_nothing_choose_the_ridge(solver):
     """By their leave-one-out errors in the fit of all rows, or of their part of it."""

@@ -89,6 +89,7 @@ def assert_same(found, expected, kind):
         assert_allclose(part, values, rtol=1e-7, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number, device",
     [
@@ -198,6 +199,7 @@ def test_kernels_of_rows_of_cupy_are_computed_there(gpu, monkeypatch):
     assert isinstance(model.influence(new), gpu.ndarray)
 
 
+@pytest.mark.slow
 def test_memory(gpu):
     """What a fit takes is given back, but for the factor of uncertainties."""
     if not hasattr(gpu, "LOG"):

@@ -242,6 +242,7 @@ def test_hinge_stays_hinge():
     assert not hasattr(model, "predict_proba")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 2])
 def test_ridge_of_the_log_loss_does_not_depend_on_any_order(seed):
     X, y = make_classification(

@@ -107,6 +107,7 @@ def test_bad_weights_are_named(cls, weights, message):
             model.fit(rows, y, sample_weight=weights)
 
 
+@pytest.mark.slow
 @both
 def test_bad_precomputed_matrices_are_named(cls):
     X, y = data()

@@ -70,6 +70,7 @@ def test_one_column_of_targets_keeps_its_shape():
     assert_array_equal(mean[:, 0], NTKRegressor(alpha=0.1).fit(X, y).predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", ["auto", 0.1])
 def test_scale_of_the_targets_scales_the_predictions(alpha):
     X, y = data()

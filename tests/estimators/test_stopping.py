@@ -43,6 +43,7 @@ def scores_of(model, X):
 # --- One network ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both
 def test_ends_of_time(cls):
     X, y = data_of(cls)
@@ -89,6 +90,7 @@ def test_uncertainty_of_trained_networks(time):
     assert 0.85 < np.mean(away < 1.96) and 0.4 < np.mean(away < 1.0) < 0.9
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("time", ["auto", 100.0])
 def test_weights_are_repetitions(cls, time):
@@ -115,6 +117,7 @@ def test_precomputed_equals_the_kernel_route(cls, time):
     assert_allclose(scores_of(found, K), scores_of(direct, X + 0.1), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 @both
 def test_outputs_and_attributes(cls):
     X, y = data_of(cls)
@@ -177,6 +180,7 @@ def test_log_loss_in_time(n_classes):
     assert_allclose(P, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_stages_of_classes_are_fits(loss, n_classes):

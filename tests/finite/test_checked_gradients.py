@@ -155,6 +155,7 @@ def test_what_depends_on_data(name):
     assert_allclose(features @ features.T, own, **tolerance)
 
 
+@pytest.mark.slow
 def test_operations_that_torch_batches_wrongly():
     """Of two rows and two functions of a rectifier with a slope for each unit, in torch 2.13."""
     torch.manual_seed(0)

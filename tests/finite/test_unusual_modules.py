@@ -92,6 +92,7 @@ def test_replaced_buffers():
     assert model.mean is start and not start.any()
 
 
+@pytest.mark.slow
 def test_compiled():
     """By the module inside, whose names stay as they are."""
     model = Network()

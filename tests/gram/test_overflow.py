@@ -164,6 +164,7 @@ STARTS = pytest.mark.parametrize("start", [(), (Input(2, 1), Conv(1), Flatten())
 POWERS = pytest.mark.parametrize("power", [150, 155, 162, 170])
 
 
+@pytest.mark.slow
 @POWERS
 @STARTS
 def test_tiny_rows(start, power, engine):

@@ -65,6 +65,7 @@ def test_the_best_line_is_the_best_network(cls, grid, names):
     assert_allclose(search.predict(X), alone.predict(X))
 
 
+@pytest.mark.slow
 @both
 @pytest.mark.parametrize("cv", [None, 3])
 def test_default_grid(cls, cv):

@@ -130,6 +130,7 @@ def fork(function):
     return child
 
 
+@pytest.mark.slow
 @needs_fork
 @ignores_fork_warning
 def test_children_compute():

@@ -70,6 +70,7 @@ def test_error_inside():
     assert not all_single()
 
 
+@pytest.mark.slow
 def test_many_users():
     def use(seed):
         rng, seen = np.random.default_rng(seed), []

@@ -164,6 +164,7 @@ def test_errors_of_a_search_are_those_of_their_ridges(noise):
     assert_allclose(path.solution.residuals, fits[path.best].residuals, rtol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_judges", [False, True])
 def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
     monkeypatch.setattr(_local, "CHOOSING", 100)
@@ -201,6 +202,7 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
     assert error_of_all < 1.05 * exact.errors.min()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_leaves_that_do_not_speak_for_all_choose_no_ridge(monkeypatch, seed):
     monkeypatch.setattr(_local, "CHOOSING", 80)
@@ -215,6 +217,7 @@ def test_leaves_that_do_not_speak_for_all_choose_no_ridge(monkeypatch, seed):
     assert path.errors[path.best] < 1.05 * exact.errors.min()
 
 
+@pytest.mark.slow
 def test_a_leaf_without_solution_has_a_say_though_it_was_not_drawn(monkeypatch):
     monkeypatch.setattr(_local, "CHOOSING", 200)
     monkeypatch.setattr(_local, "FEW", 2)
@@ -238,6 +241,7 @@ def test_leaves_without_any_solution_get_a_jitter(monkeypatch):
     assert np.all(np.isfinite(path.solution.residuals))
 
 
+@pytest.mark.slow
 def test_few_leaves_choose_all_of_them_and_one_ridge_needs_no_search(monkeypatch):
     operator, Y, weights = rows_of(n=400, noise=0.5)
     for overlap, judges in ((0.1, None), (0.2, np.arange(0, 400, 5))):

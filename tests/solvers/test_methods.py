@@ -96,6 +96,7 @@ def test_bad_input(method, arguments, message):
         method.fit(*arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [60, 520])
 @pytest.mark.parametrize("method", [Ridge, ConjugateGradient, Local])
 def test_some_rows_choose(method, n):
