@@ -54,12 +54,12 @@ def syevd(A):
     Only the lower half is read. Raises LinAlgError if they are not found.
     """
     A = _own(A)
-    n, size, integer = len(A), 1 + 6 * len(A) + 2 * len(A) ** 2, _function("syevd", A.dtype.char)[1]
+    n = len(A)
+    size, integer = 1 + 6 * n + 2 * n * n, _function("syevd", A.dtype.char)[1]
     if integer(size).value != size:  # about 33,000 rows
         return linalg.eigh(A, driver="evr", overwrite_a=True, check_finite=False)
-    values, work, integers = (
-        np.empty(*each) for each in ((n, A.dtype), (size, A.dtype), (3 + 5 * n, integer))
-    )
+    values, work = np.empty(n, A.dtype), np.empty(size, A.dtype)
+    integers = np.empty(3 + 5 * n, integer)
     problem = b"V", b"L", n, A, max(1, n), values
     if _call("syevd", *problem, work, len(work), integers, len(integers)):
         raise np.linalg.LinAlgError(f"The eigenvalues of a matrix of {n} rows were not found.")
