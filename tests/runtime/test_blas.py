@@ -131,3 +131,16 @@ def test_fits_of_few_rows_do(model, monkeypatch):
     model.fit(X.tolist(), X[:, 0] > 0.0)
     assert seen and all(seen)
     assert not all_single()
+
+
+class Lazy:
+    """Rows whose number is not known yet, as those of a data frame of Dask."""
+
+    shape = (object(), 2)
+
+
+@pytest.mark.parametrize("X", [np.array(3.0), None, Lazy(), "rows"], ids=lambda X: type(X).__name__)
+def test_what_has_no_number_of_rows_is_refused_by_the_fit(X):
+    """With the message of scikit-learn, not one of the context around it."""
+    with pytest.raises((ValueError, TypeError), match=r"2D array|NoneType|float\(\)|could not"):
+        NTKRegressor().fit(X, [0.0, 1.0])
