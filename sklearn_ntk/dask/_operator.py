@@ -64,9 +64,10 @@ class ClusterOperator(KernelOperator):
         if self._is_small:
             return super().parts(function, *arguments)
         n, plain = len(self.X), KernelOperator(self.kernel, self.X)
-        shared = [delayed(each) for each in (function, plain, *arguments)]
+        operator, *shared = (delayed(each) for each in (plain, *arguments))
         slices = chunks(n, 1, -(-n // n_threads_of(self._client)))
-        return ClusterParts(self._client, [delayed(_on_part)(part, *shared) for part in slices])
+        tasks = [delayed(on_worker)(function, operator, part, *shared) for part in slices]
+        return ClusterParts(self._client, tasks)
 
     def times(self, B, count=None):
         rows, columns = delayed(self.X), delayed(np.asarray(B, dtype=np.float64))
@@ -174,10 +175,6 @@ class Panels:
 
     def __matmul__(self, V):
         return np.concatenate(self._parts.ask(np.matmul, V))
-
-
-def _on_part(part, function, operator, *arguments):
-    return on_worker(function, operator, part, *arguments)
 
 
 def _panel(operator, part, dtype):

@@ -7,6 +7,7 @@ from scipy import linalg
 
 from ..gram import GramOperator
 from ..gram._operator import chunks
+from ..gram._spectrum import eigenvectors
 
 ROUNDS = 10
 """In how many rounds, about, pivots are proposed; some are rejected, which takes a few more."""
@@ -170,7 +171,7 @@ class Preconditioner:
         self._parts, left, pivots = pivoted_cholesky(operator, root, rank, rng)
         self.rank, self.damping = len(pivots), left.mean()
         products = self._parts.total(_Factor.products)
-        squares, vectors = linalg.eigh(products, driver="evd", check_finite=False)
+        squares, vectors = eigenvectors(products, overwrite=True)
         self._squares = np.maximum(squares, 0.0)[:, None]
         self._size = np.sqrt(max(self._squares.max(initial=0.0), np.finfo(float).tiny))
         is_steep = self._size**2 > STEEP * self.damping
