@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from .._runtime.device import device_name, on_host, product
+from .._runtime.device import device_name, is_on_device, on_host, product
 from .._runtime.threads import run_apart
 from ..engines._work import check_memory_of
 
@@ -145,13 +145,16 @@ class Parts:
 
 
 class Stored:
-    """A matrix in memory, for products with columns."""
+    """A symmetric matrix in memory, for products with columns."""
 
     def __init__(self, K):
         self._K, self.dtype = K, K.dtype
 
     def __matmul__(self, V):
-        return np.concatenate([product(self._K[rows], V) for rows in chunks(*self._K.shape, PANEL)])
+        """``K V`` (n, c), as ``(V'K)'``, for which BLAS takes two thirds of the time, or less."""
+        if is_on_device(self._K):
+            return product(self._K, V)
+        return sum(V[rows].T @ self._K[rows] for rows in chunks(*self._K.shape, PANEL)).T
 
 
 class ArrayOperator(GramOperator):

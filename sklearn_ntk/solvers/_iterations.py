@@ -143,12 +143,14 @@ class System:
     def solve(self, B, ridge, tol, most, start=None):
         """Solutions X (n, c) of ``(A + ridge) x = b``, and estimates (c,) of their residuals.
 
-        A column is left alone when its residual is ``tol``, a number or one for each column, times
-        the norm of its right side, or after ``most`` iterations.
+        ``ridge`` and ``tol`` are numbers, or one for each column; all columns share the products
+        with A. A column is left alone when its residual is ``tol`` times the norm of its right
+        side, or after ``most`` iterations.
         """
-        self._prepare(ridge, B.shape[1])
+        ridge, tol = (np.broadcast_to(each, B.shape[1]) for each in (ridge, tol))
+        self._prepare(ridge.min(), B.shape[1])
         self.n_last = 0
-        norms, tol = _sizes(B), np.broadcast_to(tol, B.shape[1])
+        norms = _sizes(B)
         X, R, residuals = _begin(B, start, lambda X: self.product(X) + ridge * X)
         todo = np.flatnonzero(residuals > tol)
         first = np.max(residuals / tol, initial=0.0)
@@ -157,10 +159,10 @@ class System:
         )
         R, D, gain = R[:, todo], 0.0, 1.0
         while len(todo) and self.n_last < most:
-            Z = self.precondition(R, ridge)
+            Z = self.precondition(R, ridge[todo])
             before, gain = gain, np.sum(R * Z, axis=0)
             D = Z + gain / before * D
-            image = self.product(D) + ridge * D
+            image = self.product(D) + ridge[todo] * D
             curvature = np.sum(D * image, axis=0)
             self.n_iter, self.n_last = self.n_iter + 1, self.n_last + 1
             is_convex = curvature > 0.0
