@@ -10,7 +10,7 @@ from ..solvers._iterations import memory_of
 from ..solvers._local import COPIES as LEAF_COPIES
 from ..solvers._nystroem import MOST_CENTERS
 from ..solvers._part import GUESS_ROWS
-from ..solvers._trials import n_probes
+from ..solvers._trials import n_columns
 from ._places import device_of
 
 COPIES, SPECTRAL_COPIES = 3.2, 4.1
@@ -147,7 +147,7 @@ def bytes_of(model, name, n):
 
 def columns_of(model, n):
     """Columns that conjugate gradients solve for at a time: of targets, of ones, and of signs."""
-    return vars(model).get("_n_outputs", 1) + 1 + n_probes(n)
+    return n_columns(n, vars(model).get("_n_outputs", 1))
 
 
 def memory_beside(model):

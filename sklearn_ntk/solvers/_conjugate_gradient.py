@@ -20,6 +20,10 @@ RANKS, MANY = (2000, 1000), 100_000
 than half of the iterations for twice the rank; rough ones take the same time."""
 
 
+FINE = 1e-4
+"""Residual up to which solutions for neighbouring ridges are told apart."""
+
+
 @value
 class ConjugateGradient(NamedTuple):
     """`Ridge` without a factorisation, from about 7000 rows on the faster way.
@@ -32,7 +36,9 @@ class ConjugateGradient(NamedTuple):
     ----------
     ridges : float, array-like or None, default=None
         As for `Ridge`. Of several it takes the best one for a part of the rows, which carries over
-        to all unscaled.
+        to all unscaled, or its better neighbour, by the errors of all rows, where both at once take
+        little longer than one: few outputs, and a ridge far above rounding errors in single
+        precision.
     tol : float, default=1e-4
         Norm of the residual in units of that of the targets. Predictions are about as exact.
     max_iter : int, default=500
@@ -162,40 +168,59 @@ class ConjugateGradient(NamedTuple):
 
 
 def _try(trials, path, ridges, is_given, arguments):
-    """The last `Trial`, the `Path` of those tried, and what is wrong; maybe nothing.
+    """The `Trial` of the best ridge, the `Path` of those tried, and what is wrong; maybe nothing.
 
-    Begins at the best ridge of ``path``, of some rows, which is that of all: it carries over
-    unscaled. Its errors stay where those of all rows cannot be told. Where there is no solution for
-    it, larger ridges are tried. ``arguments`` are the further ones of `Trials.solve`.
+    Begins at the best ridge of ``path``, of some rows, which carries over unscaled, and at the
+    better one of its neighbours, by the same products. The errors of ``path`` stay where those of
+    all rows cannot be told. Where there is no solution, larger ridges are tried. ``arguments`` are
+    the further ones of `Trials.solve`.
     """
-    ridges, tried = ridges[ridges >= path.value], []
-    for ridge in ridges:
-        tried.append(_solve(trials, ridge, *arguments))
-        if is_given or np.isfinite(tried[-1].error):
-            break
-    if is_given or (len(tried) == 1 and not tried[-1].is_sure and np.isfinite(tried[-1].error)):
-        return tried[-1], path, ""
-    errors = np.array([trial.error for trial in tried])
-    found = Path(ridges[: len(tried)], errors, len(tried) - 1, None)
-    if np.isfinite(errors[0]):
-        return tried[-1], found, ""
-    trouble = (
-        f"The ridge may be too large, as conjugate gradients found no solution for "
-        f"{path.value:.2g}: increase max_iter, or take solver='cholesky' or 'local'."
-    )
-    return tried[-1], found, trouble
+    best, tried = int(np.searchsorted(ridges, path.value)), {}
+
+    def solve(*places):
+        found = _solve(trials, ridges[list(places)], *arguments)
+        tried.update(zip(places, found, strict=True))
+
+    if is_given:
+        solve(best)
+        return tried[best], path, ""
+    solve(best, *_neighbour(trials, path, ridges, best, *arguments))
+    trouble = "" if np.isfinite(tried[best].error) else _no_solution(path.value)
+    while not np.isfinite(tried[best].error) and best + 1 < len(ridges):
+        best += 1
+        if best not in tried:
+            solve(best)
+    if not trouble and not tried[best].is_sure:
+        return tried[best], path, ""
+    if not trouble:
+        sure = (place for place, trial in tried.items() if trial.is_sure)
+        best = min(sure, key=lambda place: tried[place].error)
+    places = sorted(tried)
+    errors = np.array([tried[place].error for place in places])
+    return tried[best], Path(ridges[places], errors, places.index(best), None), trouble
 
 
-def _solve(trials, ridge, goal, most, start):
-    """`Trial` of a ridge.
+def _neighbour(trials, path, ridges, place, goal, most, start):
+    """List of the place of a neighbour of a ridge, the better one on a path, if it costs little.
+
+    Rough solutions do not tell them apart.
+    """
+    near = (place - 1, place + 1) if start is None and goal <= FINE else ()
+    near = [each for each in near if trials.is_cheap(ridges, each, place)]
+    errors = dict(zip(path.values, path.errors, strict=True))
+    return sorted(near, key=lambda each: errors.get(ridges[each], np.inf))[:1]
+
+
+def _solve(trials, ridges, goal, most, start):
+    """List of the `Trial` of each ridge.
 
     A start may be exact beyond what products in single precision know, or that of another problem.
     """
     if start is not None:
-        trial = trials.solve(ridge, np.inf, most, start)
-        if np.isfinite(trial.error):
-            return trial
-    return trials.solve(ridge, goal, most, start)
+        found = trials.solve(ridges, np.inf, most, start)
+        if np.isfinite(found[0].error):
+            return found
+    return trials.solve(ridges, goal, most, start)
 
 
 def rank_of(rank, n):
@@ -203,6 +228,14 @@ def rank_of(rank, n):
     if rank is None:
         return max(1, min(n // 10, RANKS[0] if n < MANY else RANKS[1]))
     return min(read_count(rank, "rank", 1), n)
+
+
+def _no_solution(ridge):
+    """Text of a warning that there is none for the best ridge of some rows."""
+    return (
+        f"The ridge may be too large, as conjugate gradients found no solution for {ridge:.2g}: "
+        f"increase max_iter, or take solver='cholesky' or 'local'."
+    )
 
 
 def _not_converged(residual, tol, most):

@@ -86,6 +86,10 @@ class System:
         """Whether a ridge, or the least eigenvalues of A by a guess, are above rounding errors."""
         return ridge + TAIL * self.precondition.damping >= margin * self._rounding
 
+    def is_stable(self, ridge):
+        """Whether a ridge is far above the rounding errors of single precision."""
+        return self._resolves(ridge, DOUBTFUL)
+
     def _prepare(self, ridge, n_columns):
         """Have the matrix in memory, for this ridge; raises ValueError if it is singular."""
         if ridge + self.precondition.damping <= self._least:

@@ -15,6 +15,10 @@ PROBES = 8, 32
 SIGNS = 160_000
 """Signs of all rows together: errors of estimates for single rows cancel in the mean over many."""
 
+TOGETHER, NEAR = 64, 0.1
+"""Columns up to which a product takes less than twice the time of that of half of them, and the
+least share of a ridge by which another one is near."""
+
 PROBE_TOL = 1e-2
 """Tolerance of solves for signs, which is far below what so few of them leave uncertain."""
 
@@ -26,6 +30,12 @@ nothing: some rows have a leverage close to one."""
 def n_probes(n):
     """Number of random signs of each of n rows."""
     return int(np.clip(SIGNS // n, *PROBES))
+
+
+def n_columns(n, k):
+    """Most columns of n rows that are solved for at a time: of k targets, of ones and of signs."""
+    width = k + 1 + n_probes(n)
+    return 2 * width if 2 * width <= TOGETHER else width
 
 
 class Trial(NamedTuple):
@@ -59,15 +69,34 @@ class Trials:
         self._signs = rng.choice([-1.0, 1.0], (len(Y), n_probes(len(Y))))
         self._B = np.hstack([B, system.root[:, None] * self._signs])
 
-    def solve(self, ridge, tol, most, start=None):
-        """The `Trial` of a ridge, from `Iterations` to go on from, if there are any."""
-        width, k = self._B.shape[1], self._Y.shape[1] + 1
+    def is_cheap(self, ridges, place, tried):
+        """Whether a ridge takes little time beside another one that is tried, by their places.
+
+        Both share products of few columns, with a matrix in single precision.
+        """
+        if not 0 <= place < len(ridges) or 2 * self._B.shape[1] > TOGETHER:
+            return False
+        least = min(ridges[place], ridges[tried])
+        return least >= NEAR * ridges[tried] and self._system.is_stable(least)
+
+    def solve(self, ridges, tol, most, start=None):
+        """List of a `Trial` for each ridge, all by the same products.
+
+        One ridge may have `Iterations` to go on from.
+        """
+        k = self._Y.shape[1] + 1
         if start is not None:
             probes = np.zeros_like(self._signs) if start.probes is None else start.probes
             start = np.hstack([start.columns, probes])
-        tols = np.where(np.arange(width) < k, tol, PROBE_TOL)
-        X, left = self._system.solve(self._B, ridge, tols, most, start)
-        found = self._estimate(ridge, X)
+        tols = np.where(np.arange(self._B.shape[1]) < k, tol, PROBE_TOL)
+        B, tols = (np.tile(each, len(ridges)) for each in (self._B, tols))
+        X, left = self._system.solve(B, np.repeat(ridges, self._B.shape[1]), tols, most, start)
+        parts = (np.split(each, len(ridges), axis=-1) for each in (X, left))
+        return [self._trial(*each) for each in zip(ridges, *parts, strict=True)]
+
+    def _trial(self, ridge, X, left):
+        """`Trial` of the solutions (n, c) for a ridge, and what is left of their residuals (c,)."""
+        found, k = self._estimate(ridge, X), self._Y.shape[1] + 1
         error = found.error if left[:k].max() <= WRONG else np.inf
         return found._replace(error=error, is_sure=found.is_sure and left[k:].max() <= WRONG)
 

@@ -151,7 +151,7 @@ def test_memory_of_workers_and_client_counts(client, monkeypatch):
         monkeypatch.setattr(place, "memory_of", lambda _: np.inf)
     monkeypatch.setattr(_base, "free_memory", lambda: 1e9)
     monkeypatch.setattr(memory, "free_memory", lambda: 1e9)
-    with pytest.raises(MemoryError, match=r"on the client, needs 1\.1\d GB .* and 1 GB are free"):
+    with pytest.raises(MemoryError, match=r"on the client, needs 2\.2\d GB .* and 1 GB are free"):
         model._solver_for(1_000_000, None)
     model.set_params(solver="auto")
     assert [model._solver_for(n, None) for n in (10_000, 1_000_000)] == ["cg", "local"]

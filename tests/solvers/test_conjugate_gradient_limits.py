@@ -15,6 +15,7 @@ from sklearn_ntk.solvers import ConjugateGradient, Ridge, _iterations, _part, _t
 from sklearn_ntk.solvers._conjugate_gradient import rank_of
 from sklearn_ntk.solvers._iterations import memory_of
 from sklearn_ntk.solvers._preconditioner import Preconditioner
+from sklearn_ntk.solvers._ridge import default_ridges
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +86,62 @@ def test_the_best_ridge_of_some_rows_is_that_of_all(monkeypatch, unsure):
         assert path.solution.rows is None and len(path.errors) == 1
         exact = Ridge(path.value).fit(operator, Y, weights).solution
         assert_allclose(path.errors, solver.error(exact, Y, weights), rtol=0.05)
+
+
+def exact_errors(ridges, problem, solver):
+    """Leave-one-out errors of all rows."""
+    solutions = (Ridge(float(ridge)).fit(*problem).solution for ridge in ridges)
+    return [solver.error(each, *problem[1:]) for each in solutions]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_neighbour_is_tried_by_the_same_products(monkeypatch, seed):
+    problem = operator, Y, weights = rows_of(n=600, noise=0.3)
+    solver = ConjugateGradient(seed=seed)
+    rows = _part.part_of(Y, np.random.default_rng([seed, 1]))
+    guess = Ridge(default_ridges(operator, weights, 600)).fit(operator.take(rows), Y[rows], weights[rows]).value
+    alone = solver.fit(*problem)
+    assert_allclose(alone.values, [guess])
+    monkeypatch.setattr(_trials, "TOGETHER", 100)
+    path = solver.fit(*problem)
+    assert len(path.values) == 2 and guess in path.values
+    assert path.values[1] / path.values[0] == pytest.approx(10.0**0.5)
+    assert path.errors[path.best] == path.errors.min()
+    assert_allclose(path.errors, exact_errors(path.values, problem, solver), rtol=0.05)
+    each = [ConjugateGradient(float(value), seed=seed).fit(*problem) for value in path.values]
+    n_apart = [one.solution.details.n_iter for one in each]
+    assert max(n_apart) <= path.solution.details.n_iter < 0.8 * sum(n_apart)
+    assert_allclose(path.solution.dual, each[path.best].solution.dual, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tol": 1e-3}, {"ridges": 0.1}, {"ridges": [1e-3, 0.1, 10.0]}, {"start": True}],
+    ids=["rough", "given", "far", "start"],
+)
+def test_no_neighbour_is_tried(monkeypatch, change):
+    monkeypatch.setattr(_trials, "TOGETHER", 100)
+    problem, is_warm = rows_of(n=300, noise=0.3), change.pop("start", False)
+    solver = ConjugateGradient(**change)
+    start = ConjugateGradient(1e-2).fit(*problem).solution.details if is_warm else None
+    path = solver.fit(*problem, start)
+    assert len(path.values) == 1
+    if "ridges" not in change and not is_warm:
+        assert len(ConjugateGradient().fit(*problem).values) == 2
+
+
+def test_the_better_neighbour_of_the_best_ridge_is_taken(monkeypatch):
+    monkeypatch.setattr(_trials, "TOGETHER", 100)
+    monkeypatch.setattr(_part, "GUESS_ROWS", 40)  # too few to be right
+    problem, gains = rows_of(n=600, noise=0.5), []
+    for seed in range(4):
+        solver = ConjugateGradient(seed=seed)
+        path = solver.fit(*problem)
+        exact = exact_errors(path.values, problem, solver)
+        assert exact[path.best] <= 1.001 * min(exact)
+        guess = solver._replace(tol=1e-3).fit(*problem).value  # has no neighbours
+        gains.append(exact[int(np.argmin(np.abs(path.values - guess)))] / exact[path.best])
+    assert max(gains) > 1.005
 
 
 def test_start_of_another_problem():
