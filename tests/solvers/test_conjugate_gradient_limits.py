@@ -99,7 +99,8 @@ def test_a_neighbour_is_tried_by_the_same_products(monkeypatch, seed):
     problem = operator, Y, weights = rows_of(n=600, noise=0.3)
     solver = ConjugateGradient(seed=seed)
     rows = _part.part_of(Y, np.random.default_rng([seed, 1]))
-    guess = Ridge(default_ridges(operator, weights, 600)).fit(operator.take(rows), Y[rows], weights[rows]).value
+    part = operator.take(rows), Y[rows], weights[rows]
+    guess = Ridge(default_ridges(operator, weights, 600)).fit(*part).value
     alone = solver.fit(*problem)
     assert_allclose(alone.values, [guess])
     monkeypatch.setattr(_trials, "TOGETHER", 100)

@@ -167,10 +167,10 @@ def test_errors_of_a_search_are_those_of_their_ridges(noise):
 @pytest.mark.slow
 @pytest.mark.parametrize("has_judges", [False, True])
 def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
-    monkeypatch.setattr(_local, "CHOOSING", 100)
-    operator, Y, weights = rows_of(n=800, noise=0.5)
+    monkeypatch.setattr(_local, "CHOOSING", 400)
+    operator, Y, weights = rows_of(n=1600, noise=0.5)
     operator = KernelOperator(RBF(2.0), operator.X)  # without gradients trees are the same
-    judges = np.arange(0, 800, 3) if has_judges else None
+    judges = np.arange(0, 1600, 2) if has_judges else None
     some, samples = _local._Trials._some, []
 
     def keep(self, rng):
@@ -181,12 +181,11 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
     solver = Local(leaf_size=50)
     path = solver.fit(operator, Y, weights, judges)
     (sample,) = samples
-    assert len(path.solution.details.leaves) == 64 and 8 <= len(sample.leaves) <= 32
-    enough = 66 if has_judges else 100  # a fourth of them
-    assert len(sample._judges) >= enough and set(sample._judges) <= set(
-        range(800) if judges is None else judges
-    )
-    total = np.zeros(800)
+    assert len(path.solution.details.leaves) == 128 and 8 <= len(sample.leaves) <= 64
+    enough = _local.LEAST if has_judges else 400  # a fourth of them
+    assert len(sample._judges) >= enough
+    assert set(sample._judges) <= set(range(1600) if judges is None else judges)
+    total = np.zeros(1600)
     for leaf, share in zip(sample.leaves, sample._shares, strict=True):
         total[leaf] += share
     assert_allclose(total[sample._judges], 1.0)
@@ -197,7 +196,7 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
     error_of_all = relative_error(whole.among(judges), Y, weights)
     assert_allclose(path.errors[path.best], error_of_all, rtol=1e-8)
     assert path.errors[path.best] == path.errors.min()
-    monkeypatch.setattr(_local, "CHOOSING", 800)
+    monkeypatch.setattr(_local, "CHOOSING", 1600)
     exact = solver.fit(operator, Y, weights, judges)
     assert error_of_all < 1.05 * exact.errors.min()
 
