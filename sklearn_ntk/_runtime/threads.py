@@ -4,7 +4,9 @@ import atexit
 import os
 import sys
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 
@@ -54,25 +56,59 @@ def run_apart(function):
 
     The device that is the current one here is so there, and so is the number of threads of numba.
     """
-    future, context, entered, limit = Future(), copy_context(), as_here(), _threads_as_here()
+    with _apart() as start:
+        return start(function).result()
 
-    def work():
-        try:
-            limit()
-            with entered():
-                found = context.run(function)
-            future.set_result(found)
-        except BaseException as error:
-            future.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    try:
+def map_apart(function, parts, n_threads):
+    """Yield ``function(*part)`` for tuples of arguments, in order, as `run_apart`.
+
+    As many run at a time, and no more of the ``parts`` are taken than are needed for that.
+    """
+    found = deque()
+    with _apart() as start:
+        for part in parts:
+            found.append(start(partial(function, *part)))
+            running = [each for each in found if not each.done()]
+            if len(running) >= n_threads:
+                wait(running, return_when=FIRST_COMPLETED)
+            while found and found[0].done():
+                yield found.popleft().result()
+        for each in found:
+            yield each.result()
+
+
+@contextmanager
+def _apart():
+    """Context with a function that runs another one in a daemon thread, and returns its `Future`.
+
+    Nobody waits at the end for those that are not done.
+    """
+    context, entered, limit, started = copy_context(), as_here(), _threads_as_here(), []
+
+    def start(function):
+        future = Future()
+
+        def work():
+            try:
+                limit()
+                with entered():
+                    found = context.copy().run(function)
+                future.set_result(found)
+            except BaseException as error:
+                future.set_exception(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        started[:] = [each for each in started if not each[1].done()]
+        started.append((thread, future))
         thread.start()
-        return future.result()
-    except BaseException:
-        if not future.done():
-            _abandoned.append((thread, future))
-        raise
+        return future
+
+    try:
+        yield start
+    finally:
+        left = (each for each in started if each[0].is_alive() and not each[1].done())
+        _abandoned.extend(left)
 
 
 _abandoned = []

@@ -6,8 +6,9 @@ import numpy as np
 from dask.delayed import Delayed
 
 from .._runtime.check import check_shape_of_rows, read_dtype, read_rows
+from ..engines._work import on_one_thread
 from ..gram._running import check_widths
-from ._operator import check_connected, on_worker
+from ._operator import check_connected
 
 
 def gram(kernel, X, Y=None):
@@ -51,7 +52,7 @@ def _block(X, Y, i, j, kernel, to, is_same):
     if not all(shape):
         return np.empty(shape, to)
     sides = [X] if is_same and i[0] == j[0] else [X, Y]
-    return on_worker(kernel, *sides).astype(to, copy=False)
+    return on_one_thread(kernel, *sides).astype(to, copy=False)
 
 
 def is_dask(X):

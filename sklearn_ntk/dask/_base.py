@@ -9,6 +9,7 @@ from distributed import Client, default_client
 from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.memory import check_memory, free_memory
+from ..engines._work import on_one_thread
 from ..estimators._choice_of_solver import (
     SHARE,
     bytes_of,
@@ -24,7 +25,6 @@ from ._operator import (
     check_workers,
     memory_of,
     n_threads_of,
-    on_worker,
 )
 
 
@@ -165,7 +165,7 @@ class DaskEstimator:
         shape, model = example.shape[1:], delayed(local, pure=False)
         blocks = [
             da.from_delayed(
-                delayed(on_worker)(_call, model, method, block, example[:0]),
+                delayed(on_one_thread)(_call, model, method, block, example[:0]),
                 (n, *shape),
                 dtype=example.dtype,
                 meta=example[:0],

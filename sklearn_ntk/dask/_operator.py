@@ -9,8 +9,7 @@ import numpy as np
 from dask import delayed
 from distributed import threadpoolexecutor, wait, worker
 
-from .._runtime.blas import single_threaded_blas
-from ..engines._work import limit_threads
+from ..engines._work import on_one_thread
 from ..gram import KernelOperator
 from ..gram._kernel_operator import rows_of
 from ..gram._operator import Parts, chunks
@@ -66,25 +65,26 @@ class ClusterOperator(KernelOperator):
         n, plain = len(self.X), KernelOperator(self.kernel, self.X)
         operator, *shared = (delayed(each) for each in (plain, *arguments))
         slices = chunks(n, 1, -(-n // n_threads_of(self._client)))
-        tasks = [delayed(on_worker)(function, operator, part, *shared) for part in slices]
+        tasks = [delayed(on_one_thread)(function, operator, part, *shared) for part in slices]
         return ClusterParts(self._client, tasks)
 
     def times(self, B, count=None):
         rows, columns = delayed(self.X), delayed(np.asarray(B, dtype=np.float64))
         parts = chunks(len(self.X), len(self.X), ENTRIES)
-        tasks = [delayed(on_worker)(_times, self.kernel, rows, part, columns) for part in parts]
+        tasks = [delayed(on_one_thread)(_times, self.kernel, rows, part, columns) for part in parts]
         return np.concatenate(_gather(self._client, tasks))
 
-    def check_task(self, n_bytes, what, remedy):
+    def check_tasks(self, n_bytes, what, remedy, most=None):
         free = memory_of_task(self._client)
         if n_bytes > free:
             raise MemoryError(
                 f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and a worker has {free / 1e9:.3g} "
                 f"GB for each thread: {remedy}, or fewer threads."
             )
+        return n_threads_of(self._client)
 
-    def map(self, function, parts):
-        tasks = (delayed(on_worker)(function, *part) for part in parts)
+    def map(self, function, parts, n_tasks=1):
+        tasks = (delayed(on_one_thread)(function, *part) for part in parts)
         n_ahead, running = AHEAD * n_threads_of(self._client), []
         for task in tasks:
             with _quiet():
@@ -99,14 +99,14 @@ class ClusterOperator(KernelOperator):
         with _quiet():
             shared = self._client.submit(_itself, function, pure=False)  # is sent once
             while group := list(islice(parts, JOINED)):
-                sums.append(self._client.compute(delayed(on_worker)(shared, group)))
+                sums.append(self._client.compute(delayed(on_one_thread)(shared, group)))
                 if len(sums) > n_ahead:  # the oldest are joined as they come
                     _wait(self._client, sums[:JOINED])
-                    joined = delayed(on_worker)(_join, join, *sums[:JOINED])
+                    joined = delayed(on_one_thread)(_join, join, *sums[:JOINED])
                     sums = [*sums[JOINED:], self._client.compute(joined)]
             if not sums:
                 return function([])
-            return self._client.compute(delayed(on_worker)(_join, join, *sums)).result()
+            return self._client.compute(delayed(on_one_thread)(_join, join, *sums)).result()
 
 
 class ClusterParts(Parts):
@@ -123,7 +123,7 @@ class ClusterParts(Parts):
 
     def update(self, function, *arguments):
         shared = [delayed(each) for each in arguments]
-        self._compute([delayed(on_worker)(function, each, *shared) for each in self._values])
+        self._compute([delayed(on_one_thread)(function, each, *shared) for each in self._values])
 
     def _compute(self, tasks):
         with _quiet():
@@ -147,11 +147,11 @@ class ClusterParts(Parts):
             self._homes = None
         functions, *shared = ([each] * len(keys) for each in (function, *arguments))
         with _quiet():
-            found = self._client.map(on_worker, functions, self._values, *shared, pure=False)
+            found = self._client.map(on_one_thread, functions, self._values, *shared, pure=False)
             return self._client.gather(found)
 
     def total(self, function):
-        sums = [delayed(on_worker)(function, value) for value in self._values]
+        sums = [delayed(on_one_thread)(function, value) for value in self._values]
         while len(sums) > 1:
             groups = (sums[start : start + JOINED] for start in range(0, len(sums), JOINED))
             sums = [delayed(sum)(group) for group in groups]
@@ -163,7 +163,9 @@ async def _answers(keys, function, *arguments, dask_worker):
     """Of the values that a worker has, ``function(value, *arguments)``, in the threads of tasks."""
     compute, executor = get_running_loop().run_in_executor, dask_worker.executors["default"]
     values = {key: dask_worker.data[key] for key in keys if key in dask_worker.data}
-    found = [compute(executor, on_worker, function, each, *arguments) for each in values.values()]
+    found = [
+        compute(executor, on_one_thread, function, each, *arguments) for each in values.values()
+    ]
     return dict(zip(values, await gather(*found), strict=True))
 
 
@@ -201,12 +203,6 @@ def _itself(value):
 
 def _join(join, first, *others):
     return join(first, others)
-
-
-def on_worker(function, *arguments):
-    """``function(*arguments)`` on one thread: a worker runs as many tasks at a time as it has."""
-    with limit_threads(1), single_threaded_blas:
-        return function(*arguments)
 
 
 def _wait(client, futures):

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .._runtime.blas import single_threaded_blas
 from .._runtime.device import is_on_device, place_of, read_device
 from .._runtime.memory import check_memory, free_memory
 
@@ -46,6 +47,12 @@ def limit_threads(n):
 def host_threads():
     """Number of threads that Gram matrices of this thread on the CPU take."""
     return import_module(f"{__package__}.{ENGINES['cpu']}").count_threads()
+
+
+def on_one_thread(function, *arguments):
+    """``function(*arguments)`` without other threads, beside tasks on all processors."""
+    with limit_threads(1), single_threaded_blas:
+        return function(*arguments)
 
 
 def active(rows, device):

@@ -65,10 +65,11 @@ def make_solver(model, alpha, error=relative_error):
     seed = int(check_random_state(model.random_state).randint(2**31 - 1))
     common = {"error": error, "seed": seed, "verbose": int(model.verbose)}
     if model.solver_ == "cg":
-        common["max_memory"] = model.max_memory
-        return ConjugateGradient(alpha, model.tol, model.max_iter, **common)
+        own = alpha, model.tol, model.max_iter
+        return ConjugateGradient(*own, **common, max_memory=model.max_memory)
     if model.solver_ == "local":
-        return Local(alpha, model.leaf_size, model.overlap, **common)
+        own = alpha, model.leaf_size, model.overlap
+        return Local(*own, **common, max_memory=model.max_memory)
     centers = model.centers if isinstance(model.centers, str) else "uniform"
     return Nystroem(alpha, model.n_components, centers, **common)
 

@@ -104,17 +104,18 @@ class NTKRegressor(
     solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
         How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
         matrix in single precision, is faster for more rows. "local" has an exact model in each
-        leaf of a tree, and takes the memory of one leaf. "nystroem" has a function of some of the
-        rows, the centres, and learns from streams, see `partial_fit`. "auto" factorises up to 5000
-        distinct rows, and then takes the first of "cg" and "local" that fits ``max_memory``. Where
-        a parameter needs the whole matrix, "auto" is "cholesky".
+        leaf of a tree, and takes the memory of a leaf for each processor. "nystroem" has a function
+        of some of the rows, the centres, and learns from streams, see `partial_fit`. "auto"
+        factorises up to 5000 distinct rows, and then takes the first of "cg" and "local" that fits
+        ``max_memory``. Where a parameter needs the whole matrix, "auto" is "cholesky".
     tol : float, default=0.0001
         Conjugate gradients end at residuals of this size, in units of the targets, which is about
         the error of predictions.
     max_iter : int, default=500
         Iterations after which they end with a warning.
     max_memory : float, optional
-        Bytes that a fit may take; None lets "auto" use half of the free memory.
+        Bytes that a fit may take; None lets "auto", and leaves side by side, use half of the free
+        memory.
     leaf_size : int, default=5000
         Most rows of a leaf of "local".
     overlap : float, default=0.1

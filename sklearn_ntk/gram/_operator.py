@@ -11,14 +11,17 @@ from functools import partial
 import numpy as np
 
 from .._runtime.device import device_name, is_on_device, on_host, product
-from .._runtime.threads import run_apart
-from ..engines._work import check_memory_of
+from .._runtime.threads import map_apart
+from ..engines._work import check_memory_of, free_memory_of, host_threads, on_one_thread
 
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
 
 ON_DEVICE = 2**26
 """The same in the memory of a GPU: each block computes the series of all its columns anew."""
+
+SHARE = 0.5
+"""Share of the free memory that tasks take which run at a time."""
 
 PANEL = 2**27
 """Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
@@ -85,14 +88,26 @@ class GramOperator(ABC):
         check_memory_of(None, n_bytes + n_more, what, remedy)
         return Stored(self.single() if is_single else self.dense())
 
-    def check_task(self, n_bytes, what, remedy):
-        """Raise MemoryError, as `check_memory_of`, if a task of `map` needs more than there is."""
-        check_memory_of(self.device, n_bytes, what, remedy)
+    def check_tasks(self, n_bytes, what, remedy, most=None):
+        """How many tasks of `map` that take so many bytes each may run at a time.
 
-    def map(self, function, parts):
-        """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait."""
-        for part in parts:
-            yield run_apart(lambda part=part: function(*part))
+        As many as there are threads, and as fit into ``most`` bytes, by default `SHARE` of the free
+        ones. Raises MemoryError, as `check_memory_of`, if there is no room for one.
+        """
+        check_memory_of(self.device, n_bytes, what, remedy)
+        if self.device is not None:
+            return 1
+        most = SHARE * free_memory_of(None) if most is None else most
+        return int(np.clip(most // n_bytes, 1, host_threads()))
+
+    def map(self, function, parts, n_tasks=1):
+        """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait.
+
+        Several tasks at a time have one thread each.
+        """
+        if n_tasks > 1:
+            function = partial(on_one_thread, function)
+        return map_apart(function, parts, n_tasks)
 
     def fold(self, function, parts, join):
         """As `fold_here`, where the operator computes."""

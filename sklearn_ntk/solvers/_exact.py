@@ -3,6 +3,7 @@
 import numpy as np
 
 from ._factors import Spectrum, shift, try_cholesky
+from ._mixed import try_mixed
 from ._solution import Solution
 
 SPECTRAL_LIMIT = 500
@@ -15,13 +16,17 @@ def is_spectral(n):
     return n <= SPECTRAL_LIMIT
 
 
-def factorisations(K, ridges):
-    """Yield a factorisation of ``K + ridge I`` for each ridge, None if not positive definite."""
+def factorisations(K, ridges, is_rough=False):
+    """Yield a factorisation of ``K + ridge I`` for each ridge, None if not positive definite.
+
+    If ``is_rough``, diagonals of inverses may be in single precision.
+    """
     if is_spectral(len(K)):
         yield from map(Spectrum(K).shifted, ridges)
     else:
         for ridge in ridges:
-            yield try_cholesky(shift(K.copy(), ridge))
+            factor = try_mixed(K, ridge) if is_rough else None
+            yield factor or try_cholesky(shift(K.copy(), ridge))
 
 
 def scale(K, root):

@@ -125,15 +125,17 @@ class Ridge(NamedTuple):
         errors = np.array([trials.errors[place] for place in tried])
         return Path(ridges[tried], errors, tried.index(best), solution, *start)
 
-    def solutions(self, operator, Y, weights, is_whole):
+    def solutions(self, operator, Y, weights, is_whole, is_rough=False):
         """Yield the `Solution` for each ridge, None where the matrix is not positive definite.
 
         Ridges increase. Unless ``is_whole``, solutions have dual coefficients and intercept only,
-        which need no inverse.
+        which need no inverse. If ``is_rough``, what belongs to leaving out a row may be wrong by a
+        thousandth, and a hundredth for single rows.
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)
-        for ridge, factor in zip(ridges, factorisations(scale(K, root), ridges), strict=True):
+        factors = factorisations(scale(K, root), ridges, is_rough)
+        for ridge, factor in zip(ridges, factors, strict=True):
             if factor is None:
                 yield None
             elif is_whole:

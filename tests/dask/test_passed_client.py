@@ -25,7 +25,8 @@ from sklearn_ntk.dask import (  # noqa: E402
     gram,
 )
 from sklearn_ntk.dask._arrays import in_memory  # noqa: E402
-from sklearn_ntk.dask._operator import ClusterOperator, Panels, on_worker  # noqa: E402
+from sklearn_ntk.dask._operator import ClusterOperator, Panels  # noqa: E402
+from sklearn_ntk.engines._work import limit_threads, on_one_thread  # noqa: E402
 from sklearn_ntk.engines.numba import count_threads  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -260,8 +261,8 @@ def test_unknown_numbers_of_columns_are_refused(client):
 
 def test_a_task_takes_one_thread_and_each_thread_has_a_panel(client, monkeypatch):
     monkeypatch.setattr(_operator, "SMALL", 0)
-    with _operator.limit_threads(2):
-        assert on_worker(count_threads) == 1
+    with limit_threads(2):
+        assert on_one_thread(count_threads) == 1
     X, _ = data()
     panels = Panels(ClusterOperator(NTKKernel(), X, client), np.dtype(float))
     assert len(panels._parts) == 2

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numba
 import pytest
 
-from sklearn_ntk._runtime.threads import run_apart
+from sklearn_ntk._runtime import threads
+from sklearn_ntk._runtime.threads import map_apart, run_apart
 from sklearn_ntk.engines._work import limit_threads
 from sklearn_ntk.engines.numba import count_threads, tiles
 
@@ -40,6 +42,57 @@ def test_a_limit_ends():
 def test_work_in_another_thread_takes_as_many():
     numba.set_num_threads(3)
     assert run_apart(count_threads) == 3
+
+
+def test_tasks_at_a_time_come_in_order():
+    running, most, lock, taken = set(), [], threading.Lock(), []
+
+    def parts():
+        for place in range(12):
+            taken.append(place)
+            yield place, place
+
+    def task(one, other):
+        with lock:
+            running.add(one)
+            most.append(len(running))
+        time.sleep(0.02 if one % 3 else 0.06)
+        with lock:
+            running.discard(one)
+        return one + other
+
+    found = map_apart(task, parts(), 3)
+    assert next(found) == 0
+    assert len(taken) <= 7  # only some of the parts are taken ahead
+    assert list(found) == list(range(2, 24, 2))
+    assert max(most) == 3
+    assert list(map_apart(task, parts(), 1)) == list(range(0, 24, 2))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_errors_of_tasks_are_raised_and_end_the_others(n_threads):
+    def task(place):
+        if place == 3:
+            raise ZeroDivisionError
+        started.append(place)
+        return place
+
+    started, found = [], []
+    with pytest.raises(ZeroDivisionError):
+        found.extend(map_apart(task, ((place,) for place in range(100)), n_threads))
+    assert len(started) < 10
+
+
+def test_tasks_that_are_not_waited_for_are_known():
+    go_on = threading.Event()
+    found = map_apart(lambda place: place or go_on.wait(), ((place,) for place in (1, 0, 0)), 2)
+    assert next(found) == 1
+    assert not threads._abandoned
+    found.close()
+    assert 1 <= len(threads._abandoned) <= 2
+    go_on.set()
+    threads._await_abandoned()
+    assert not threads._abandoned
 
 
 INTERRUPTED = """
