@@ -87,7 +87,7 @@ def _apart():
     context, entered, limit, started = copy_context(), as_here(), _threads_as_here(), []
 
     def start(function):
-        future = Future()
+        future, end = Future(), threading.Event()
 
         def work():
             try:
@@ -97,30 +97,36 @@ def _apart():
                 future.set_result(found)
             except BaseException as error:
                 future.set_exception(error)
+            finally:
+                end.set()
 
         thread = threading.Thread(target=work, daemon=True)
-        started[:] = [each for each in started if not each[1].done()]
-        started.append((thread, future))
+        started[:] = _at_work([*started, (thread, end)])
         thread.start()
         return future
 
     try:
         yield start
     finally:
-        left = (each for each in started if each[0].is_alive() and not each[1].done())
-        _abandoned.extend(left)
+        left = [each for each in started if each[0].is_alive()]
+        _abandoned[:] = _at_work([*_abandoned, *left])
 
 
 _abandoned = []
-"""Threads, and their results, for which nobody waits any more."""
+"""Threads for which nobody waits any more, each with what is set at its end."""
+
+
+def _at_work(threads):
+    """Those of a list of threads that have not come to their end."""
+    return [each for each in threads if not each[1].is_set()]
 
 
 def _await_abandoned():
     """Wait for them: BLAS hangs when a process ends, or forks, in the middle of its work."""
-    for thread, future in list(_abandoned):
+    for thread, end in list(_abandoned):
         if thread is not threading.current_thread():
-            wait([future])
-    _abandoned[:] = [each for each in _abandoned if not each[1].done()]
+            end.wait()
+    _abandoned[:] = _at_work(_abandoned)
 
 
 atexit.register(_await_abandoned)

@@ -12,7 +12,9 @@ are. The engine for GPUs is a class ``Engine`` that has all of these as methods,
 """
 
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
+from itertools import starmap
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,9 +22,16 @@ import numpy as np
 from .._runtime.blas import single_threaded_blas
 from .._runtime.device import is_on_device, place_of, read_device
 from .._runtime.memory import check_memory, free_memory
+from .._runtime.threads import map_apart
 
 ENGINES = {"cpu": "numba", "cuda": "cupy"}
 """Names of the engines' packages, by kind of device."""
+
+SHARE = 0.5
+"""Share of the free memory that tasks take which run at the same time."""
+
+WORTH = 200
+"""Rows from which on a task is worth a thread of its own."""
 
 
 def engine_for(rows, device=None):
@@ -51,7 +60,35 @@ def host_threads():
 
 def on_one_thread(function, *arguments):
     """``function(*arguments)`` without other threads, beside tasks on all processors."""
-    with limit_threads(1), single_threaded_blas:
+    return _on_threads(1, function, *arguments)
+
+
+def side_by_side(function, parts, n_rows, n_bytes=0.0):
+    """Yield ``function(*part)`` for a list of tuples, tasks for the CPU, in order.
+
+    They run at the same time and share the threads, if they are of `WORTH` rows or more, and as far
+    as there is room for ``n_bytes`` of each.
+    """
+    n_threads = host_threads()
+    n_tasks = tasks_that_fit(n_bytes, min(len(parts), n_threads))
+    if n_tasks < 2 or n_rows < WORTH:
+        return starmap(function, parts)
+    n_each = max(1, n_threads // n_tasks)
+    return map_apart(partial(_on_threads, n_each, function), parts, n_tasks)
+
+
+def tasks_that_fit(n_bytes, most, limit=None):
+    """How many tasks that take so many bytes each, one or more, fit into a limit.
+
+    That is `SHARE` of the memory that is free by default.
+    """
+    limit = SHARE * free_memory() if limit is None else limit
+    return int(min(most, max(1, limit // max(n_bytes, 1.0))))
+
+
+def _on_threads(n_threads, function, *arguments):
+    """``function(*arguments)`` with so many threads for Gram matrices, and one for BLAS."""
+    with limit_threads(n_threads), single_threaded_blas:
         return function(*arguments)
 
 

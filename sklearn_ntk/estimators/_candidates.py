@@ -1,12 +1,13 @@
 """Candidates of a choice: kernels, and features learned on them, with errors of leaving out one."""
 
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
 from .._runtime.device import on_host
+from ..engines._work import side_by_side
 from ..gram import KernelOperator
 from ..solvers._factors import sizes
 from ..solvers._solution import error_for, relative_error, varied
@@ -113,16 +114,26 @@ class Problem(NamedTuple):
 
     def judged(self, one):
         """A candidate with learned features, whose errors are those of folds."""
-        (mode, n_steps), everyone, blind = one.way, np.arange(len(self.Y)), []
+        (mode, n_steps), everyone = one.way, np.arange(len(self.Y))
         keys = np.column_stack([on_host(self.X).sum(axis=1), self.Y])
         order = np.lexsort(np.round(keys / sizes(keys), DIGITS).T)  # folds have alike targets
-        for start in range(min(FOLDS, len(order))):
-            rows = order[start::FOLDS]
+        folds = [np.sort(order[start::FOLDS]) for start in range(min(FOLDS, len(order)))]
+
+        def operator(rows):
             others = self.take(np.setdiff1d(everyone, rows))
             first = others.candidate(one.kernel)
             last = [first, *islice(others.learned(first, mode), n_steps)][-1]
-            blind.append((self.operator(one.kernel, last.features), np.sort(rows)))
+            return self.operator(one.kernel, last.features)
+
+        operators = self.at_a_time(one.kernel, operator, [(rows,) for rows in folds])
+        blind = list(zip(operators, folds, strict=True))
         return self.candidate(one.kernel, one.features, blind=blind)
+
+    def at_a_time(self, kernel, function, parts):
+        """List of ``function(*part)``, side by side if the kernel is computed on the CPU."""
+        if self.operator(kernel, None).device is not None:
+            return [function(*part) for part in parts]
+        return list(side_by_side(function, parts, len(self.Y)))
 
 
 def best_of(problem, kernels, modes, n_steps, by_column):
@@ -145,20 +156,33 @@ def best_of(problem, kernels, modes, n_steps, by_column):
         Whether to try the network of the best kernel with a layer that takes columns one by one.
     """
     problem = problem.take(_drawn(problem.Y, MOST_ROWS))
-    tried = [problem.candidate(kernel) for kernel in kernels]
+    tried = problem.at_a_time(kernels[0], problem.candidate, [(kernel,) for kernel in kernels])
     ranked, (n, d) = sorted(tried, key=lambda one: one.error), problem.X.shape
+    tasks = [(_by_column, problem, least(tried).kernel)] if by_column else []
+    tasks += [(_steps, problem, *each, n_steps) for each in _learners(ranked, modes, n, d)]
+    found = problem.at_a_time(kernels[0], lambda task, *arguments: task(*arguments), tasks)
     if by_column:
-        dense = least(tried).kernel
-        other = clone(dense).set_params(column_layers=1)
-        if n * n * d <= TRIAL or _may_be_better(problem, other, dense):
-            tried.append(problem.candidate(other, factor=RELUCTANCE))
-    learned = []
-    for one, mode in _learners(ranked, modes, n, d):
-        learned += islice(problem.learned(one, mode), n_steps)
-    best = least(tried + learned)
+        tried += found.pop(0)
+    best = least([*tried, *chain(*found)])
     if best.way is not None and n <= BLIND_ROWS:
         best = least([*tried, problem.judged(best)])
     return best, tried
+
+
+def _steps(problem, one, mode, n_steps):
+    """List of candidates whose features were learned on one without."""
+    return list(islice(problem.learned(one, mode), n_steps))
+
+
+def _by_column(problem, dense):
+    """List of the candidate that takes columns one by one, and is a dense kernel otherwise.
+
+    Empty if some of many rows say that it is no better.
+    """
+    other, (n, d) = clone(dense).set_params(column_layers=1), problem.X.shape
+    if n * n * d <= TRIAL or _may_be_better(problem, other, dense):
+        return [problem.candidate(other, factor=RELUCTANCE)]
+    return []
 
 
 def _may_be_better(problem, other, dense):

@@ -12,16 +12,13 @@ import numpy as np
 
 from .._runtime.device import device_name, is_on_device, on_host, product
 from .._runtime.threads import map_apart
-from ..engines._work import check_memory_of, free_memory_of, host_threads, on_one_thread
+from ..engines._work import check_memory_of, host_threads, on_one_thread, tasks_that_fit
 
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
 
 ON_DEVICE = 2**26
 """The same in the memory of a GPU: each block computes the series of all its columns anew."""
-
-SHARE = 0.5
-"""Share of the free memory that tasks take which run at a time."""
 
 PANEL = 2**27
 """Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
@@ -91,14 +88,13 @@ class GramOperator(ABC):
     def check_tasks(self, n_bytes, what, remedy, most=None):
         """How many tasks of `map` that take so many bytes each may run at a time.
 
-        As many as there are threads, and as fit into ``most`` bytes, by default `SHARE` of the free
+        As many as there are threads, and as fit into ``most`` bytes, by default a share of the free
         ones. Raises MemoryError, as `check_memory_of`, if there is no room for one.
         """
         check_memory_of(self.device, n_bytes, what, remedy)
         if self.device is not None:
             return 1
-        most = SHARE * free_memory_of(None) if most is None else most
-        return int(np.clip(most // n_bytes, 1, host_threads()))
+        return tasks_that_fit(n_bytes, host_threads(), most)
 
     def map(self, function, parts, n_tasks=1):
         """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait.

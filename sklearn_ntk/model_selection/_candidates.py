@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.device import on_host, product
+from .._runtime.device import on_host, product, read_device
 from ..engines._work import active, on_device
 from ..estimators._base import NetworkEstimator
 from ..estimators._columns import Columns
@@ -131,6 +131,12 @@ def device_of(settings):
     """Device of the kernel of a candidate; None for kernels of other packages."""
     kernel = NetworkEstimator(**settings)._make_kernel()
     return kernel.device if hasattr(kernel, "on_device") else None
+
+
+def is_on_cpu(settings):
+    """Whether the kernel of a candidate is one of ours, which threads may share, on the CPU."""
+    kernel = NetworkEstimator(**settings)._make_kernel()
+    return hasattr(kernel, "on_device") and read_device(kernel.device)[0] != "cuda"
 
 
 def place_of_best(outcomes):

@@ -13,10 +13,11 @@ from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
+from ..engines._work import side_by_side
 from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
 from ..estimators._checks import is_auto
 from ..estimators._choice import choose_by_squares, kernels_of
-from ..estimators._choice_of_solver import OF_CUPY, check_solve
+from ..estimators._choice_of_solver import OF_CUPY, check_solve, memory_of_solve
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
@@ -25,10 +26,18 @@ from ..solvers._repeats import error_of
 from ..solvers._scoring import outputs_that_vary, restore
 from ..solvers._stacking import by_squares
 from ..solvers._units import normalise, scaled
-from ._candidates import SelectionProblem, combine, complete, device_of, evaluate, place_of_best
+from ._candidates import (
+    SelectionProblem,
+    combine,
+    complete,
+    device_of,
+    evaluate,
+    is_on_cpu,
+    place_of_best,
+)
 from ._folds import folds_of
 from ._grid import COLUMNS, candidates_of, column, paths_of
-from ._passes import families
+from ._passes import PASS_BYTES, families
 
 
 class NetworkCV(DocumentationLink, BaseEstimator):
@@ -168,11 +177,14 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         progress = Progress(
             total, f"Choice among {total} networks", "take a smaller param_grid", self.verbose
         )
-        outcomes = []
-        parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
-        place = device_name(problem.X)
-        tasks = (delayed(heard)(evaluate, f, problem, place) for f in families(settings))
-        for family_outcomes, notices in parallel(tasks):
+        outcomes, n, place = [], len(problem.X), device_name(problem.X)
+        tasks = [(evaluate, family, problem, place) for family in families(settings)]
+        if self.n_jobs is None and place is None and all(map(is_on_cpu, settings)):
+            found = side_by_side(heard, tasks, n, PASS_BYTES + memory_of_solve(n, False))
+        else:
+            parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
+            found = parallel(delayed(heard)(*task) for task in tasks)
+        for family_outcomes, notices in found:
             outcomes += family_outcomes
             for size, text in notices:
                 notice(size, text)

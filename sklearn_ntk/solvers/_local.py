@@ -10,6 +10,7 @@ from .._runtime.blas import single_threaded_blas
 from .._runtime.check import read_count, read_number
 from .._runtime.progress import Progress
 from .._values import value
+from ..engines._work import WORTH
 from ._leaves import Leaf, Leaves
 from ._part import guess_ridge, part_of
 from ._ridge import Ridge, read_ridges
@@ -34,9 +35,6 @@ fourth of the rows, but not less than the last number, where these are less."""
 
 CLOSE = 1.5
 """Ratio of the error of all rows to that of those that chose up to which these spoke for all."""
-
-WORTH = 200
-"""Rows of a leaf from which on it is worth a thread."""
 
 COPIES = 4.2
 """Peak memory of the fit of a leaf in units of its Gram matrix."""

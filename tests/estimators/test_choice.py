@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from large_problems import rare
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import LinAlgWarning
 from sklearn.base import clone
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.activations import ReLU
 from sklearn_ntk.architectures import resmlp
+from sklearn_ntk.engines import _work
 from sklearn_ntk.estimators import _candidates, _choice
 from sklearn_ntk.estimators._candidates import OPTIMISM, RELUCTANCE
 from sklearn_ntk.model_selection import precomputed
@@ -328,3 +331,50 @@ def test_nets_are_chosen_by_rows_whose_targets_vary(monkeypatch):
     X, y = rare(160, order[150:])
     errors = NTKRegressor(features=None).fit(X, y[:, 0]).kernel_errors_
     assert np.all(errors > 1e-6)  # they were rounding errors
+
+
+@pytest.mark.parametrize(
+    "model",
+    [NTKRegressor(), NTKRegressorCV({"depth": [1, 2], "activation": ["relu", "erf", "gelu"]})],
+    ids=["fit", "search"],
+)
+def test_candidates_side_by_side_are_those_one_by_one(model, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(240, 4))
+    y = np.sin(2.0 * X[:, 0]) + 0.3 * rng.normal(size=240)
+    at_a_time, run = [], _work.map_apart
+    monkeypatch.setattr(_work, "map_apart", lambda *args: at_a_time.append(args[2]) or run(*args))
+    found = {}
+    for n_tasks in (1, 3):
+        monkeypatch.setattr(_work, "tasks_that_fit", lambda *_, n=n_tasks: n)
+        found[n_tasks] = clone(model).fit(X, y)
+        assert set(at_a_time) == ({3} if n_tasks == 3 else set())
+    one, many = found.values()
+    assert_allclose(many.predict(X), one.predict(X), rtol=1e-6, atol=1e-8)
+    if isinstance(model, NTKRegressor):
+        assert_allclose(many.kernel_errors_, one.kernel_errors_, rtol=1e-8)
+        assert many.kernels_ == one.kernels_
+    else:
+        scores = (each.cv_results_["mean_test_score"] for each in (many, one))
+        assert_allclose(*scores, rtol=1e-7)
+        assert many.best_params_ == one.best_params_
+    at_a_time.clear()
+    clone(model).fit(X[:150], y[:150])  # few rows are not worth a thread
+    assert not at_a_time
+
+
+def test_kernels_of_others_are_computed_one_by_one(monkeypatch):
+    grid = {"kernel": [RBF(0.5), RBF(2.0)], "activation": ["relu"]}
+    X = np.random.default_rng(0).normal(size=(240, 2))
+    monkeypatch.setattr(_work, "map_apart", None)
+    assert len(NTKRegressorCV(grid).fit(X, X[:, 0]).cv_results_["params"]) >= 2
+    monkeypatch.setattr(_work, "tasks_that_fit", lambda *_: 3)
+    with pytest.raises(TypeError):
+        NTKRegressorCV({"depth": [1], "activation": ["relu", "erf"]}).fit(X, X[:, 0])
+
+
+def test_warnings_of_candidates_are_heard(monkeypatch):
+    monkeypatch.setattr(_work, "tasks_that_fit", lambda *_: 3)
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    with pytest.warns(LinAlgWarning, match="was added to its diagonal"):
+        NTKRegressor(alpha=0.0, features=None).fit(np.hstack([x, x, x]), np.sin(x[:, 0]))

@@ -84,6 +84,7 @@ def test_errors_of_tasks_are_raised_and_end_the_others(n_threads):
 
 
 def test_tasks_that_are_not_waited_for_are_known():
+    threads._await_abandoned()  # those of other tests
     go_on = threading.Event()
 
     def task(place):
