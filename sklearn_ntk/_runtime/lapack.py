@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import cython_lapack
 
-from .threads import run_apart
+from .threads import check_wanted, run_apart
 
 LONG = 2000
 """Rows from which on a factorisation is run apart: it takes longer than the start of a thread."""
@@ -75,6 +75,7 @@ def _own(A):
 
 def _call(name, *arguments):
     """What a function says of its end, zero if it is as it should be; arrays are overwritten."""
+    check_wanted()
     A = next(each for each in arguments if isinstance(each, np.ndarray))
     function, integer = _function(name, A.dtype.char)
     info = integer(0)

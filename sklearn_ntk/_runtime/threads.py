@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 
 from .device import as_here
@@ -39,6 +39,7 @@ def _drain(compute, tasks, count):
     """Take tasks from the deque until it is empty."""
     try:
         while True:
+            check_wanted()
             try:
                 task = tasks.popleft()
             except IndexError:
@@ -63,28 +64,59 @@ def run_apart(function):
 def map_apart(function, parts, n_threads):
     """Yield ``function(*part)`` for tuples of arguments, in order, as `run_apart`.
 
-    As many run at a time, and no more of the ``parts`` are taken than are needed for that.
+    As many run at a time, and the ``parts`` are taken when they begin.
     """
     found = deque()
     with _apart() as start:
         for part in parts:
             found.append(start(partial(function, *part)))
-            running = [each for each in found if not each.done()]
-            if len(running) >= n_threads:
-                wait(running, return_when=FIRST_COMPLETED)
+            if sum(not each.done() for each in found) >= n_threads:
+                _wait_for_one(found)
             while found and found[0].done():
                 yield found.popleft().result()
-        for each in found:
-            yield each.result()
+        while found:
+            _wait_for_one(found)
+            while found and found[0].done():
+                yield found.popleft().result()
+
+
+def _wait_for_one(found):
+    """Wait until one of those at work is done; raise the error of any that has failed."""
+    running = [each for each in found if not each.done()]
+    if not any(each.exception() for each in found if each.done()):
+        wait(running, return_when=FIRST_COMPLETED)
+    for each in found:
+        if each.done():
+            each.result()
+
+
+class _Unwanted(BaseException):
+    """Ends a thread whose result nobody waits for."""
+
+
+_ends = ContextVar("_ends", default=())
+"""What is set when results of this thread, and of those that wait for it, are no longer wanted."""
+
+
+def check_wanted():
+    """End a thread that was started here if nobody waits for its result any more.
+
+    Is called before each piece of long work.
+    """
+    if any(end.is_set() for end in _ends.get()):
+        raise _Unwanted
 
 
 @contextmanager
 def _apart():
     """Context with a function that runs another one in a daemon thread, and returns its `Future`.
 
-    Nobody waits at the end for those that are not done.
+    If it is left by an error, those that are at work end at their next `check_wanted`. That is
+    waited for, unless by Ctrl-C.
     """
     context, entered, limit, started = copy_context(), as_here(), _threads_as_here(), []
+    unwanted = threading.Event()
+    context.run(_ends.set, (*_ends.get(), unwanted))
 
     def start(function):
         future, end = Future(), threading.Event()
@@ -101,32 +133,37 @@ def _apart():
                 end.set()
 
         thread = threading.Thread(target=work, daemon=True)
-        started[:] = _at_work([*started, (thread, end)])
+        started[:] = [each for each in started if not each[1].is_set()]
+        started.append((thread, end))
         thread.start()
         return future
 
     try:
         yield start
+    except Exception:
+        unwanted.set()
+        for thread, end in started:
+            if thread.is_alive():  # or it could not be started
+                end.wait()
+        raise
     finally:
-        left = [each for each in started if each[0].is_alive()]
-        _abandoned[:] = _at_work([*_abandoned, *left])
+        unwanted.set()
+        ended = [each for each in list(_abandoned) if each[1].is_set()]
+        _abandoned.difference_update(ended)
+        _abandoned.update(each for each in started if each[0].is_alive())
 
 
-_abandoned = []
+_abandoned = set()
 """Threads for which nobody waits any more, each with what is set at its end."""
-
-
-def _at_work(threads):
-    """Those of a list of threads that have not come to their end."""
-    return [each for each in threads if not each[1].is_set()]
 
 
 def _await_abandoned():
     """Wait for them: BLAS hangs when a process ends, or forks, in the middle of its work."""
-    for thread, end in list(_abandoned):
-        if thread is not threading.current_thread():
-            end.wait()
-    _abandoned[:] = _at_work(_abandoned)
+    if _ends.get():  # one of them, for which another one may wait
+        return
+    for each in list(_abandoned):
+        each[1].wait()
+        _abandoned.discard(each)
 
 
 atexit.register(_await_abandoned)

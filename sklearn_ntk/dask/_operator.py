@@ -74,16 +74,15 @@ class ClusterOperator(KernelOperator):
         tasks = [delayed(on_one_thread)(_times, self.kernel, rows, part, columns) for part in parts]
         return np.concatenate(_gather(self._client, tasks))
 
-    def check_tasks(self, n_bytes, what, remedy, most=None):
+    def check_task(self, n_bytes, what, remedy):
         free = memory_of_task(self._client)
         if n_bytes > free:
             raise MemoryError(
                 f"{what} needs {n_bytes / 1e9:.3g} GB of memory, and a worker has {free / 1e9:.3g} "
                 f"GB for each thread: {remedy}, or fewer threads."
             )
-        return n_threads_of(self._client)
 
-    def map(self, function, parts, n_tasks=1):
+    def map(self, function, parts, tasks):
         tasks = (delayed(on_one_thread)(function, *part) for part in parts)
         n_ahead, running = AHEAD * n_threads_of(self._client), []
         for task in tasks:

@@ -14,7 +14,6 @@ are. The engine for GPUs is a class ``Engine`` that has all of these as methods,
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
-from itertools import starmap
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -63,27 +62,36 @@ def on_one_thread(function, *arguments):
     return _on_threads(1, function, *arguments)
 
 
-def side_by_side(function, parts, n_rows, n_bytes=0.0):
-    """Yield ``function(*part)`` for a list of tuples, tasks for the CPU, in order.
+class Tasks(NamedTuple):
+    """What some tasks for the CPU need: their number, and rows and bytes of each.
 
-    They run at the same time and share the threads, if they are of `WORTH` rows or more, and as far
-    as there is room for ``n_bytes`` of each.
+    Together, those that run at the same time take at most ``limit`` bytes, by default `SHARE` of
+    those that are free.
     """
-    n_threads = host_threads()
-    n_tasks = tasks_that_fit(n_bytes, min(len(parts), n_threads))
-    if n_tasks < 2 or n_rows < WORTH:
-        return starmap(function, parts)
-    n_each = max(1, n_threads // n_tasks)
-    return map_apart(partial(_on_threads, n_each, function), parts, n_tasks)
+
+    number: int
+    n_rows: int
+    n_bytes: float = 0.0
+    limit: float | None = None
+
+    def at_a_time(self):
+        """How many of them may run at the same time, one or more."""
+        if self.n_rows < WORTH:
+            return 1
+        free = free_memory()
+        limit = SHARE * free if self.limit is None else min(self.limit, free)
+        return max(1, min(self.number, host_threads(), int(limit // max(self.n_bytes, 1.0))))
 
 
-def tasks_that_fit(n_bytes, most, limit=None):
-    """How many tasks that take so many bytes each, one or more, fit into a limit.
+def side_by_side(function, parts, tasks):
+    """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait.
 
-    That is `SHARE` of the memory that is free by default.
+    Several run at the same time, and share the threads, as `Tasks` say.
     """
-    limit = SHARE * free_memory() if limit is None else limit
-    return int(min(most, max(1, limit // max(n_bytes, 1.0))))
+    n_tasks = tasks.at_a_time()
+    if n_tasks > 1:
+        function = partial(_on_threads, max(1, host_threads() // n_tasks), function)
+    return map_apart(function, parts, n_tasks)
 
 
 def _on_threads(n_threads, function, *arguments):

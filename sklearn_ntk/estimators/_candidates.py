@@ -7,11 +7,12 @@ import numpy as np
 from sklearn.base import clone
 
 from .._runtime.device import on_host
-from ..engines._work import side_by_side
+from ..engines._work import Tasks
 from ..gram import KernelOperator
 from ..solvers._factors import sizes
 from ..solvers._solution import error_for, relative_error, varied
 from ._features import learn, project
+from ._fitting import at_the_same_time
 from ._places import take
 
 MOST_ROWS = 1500
@@ -133,7 +134,7 @@ class Problem(NamedTuple):
         """List of ``function(*part)``, side by side if the kernel is computed on the CPU."""
         if self.operator(kernel, None).device is not None:
             return [function(*part) for part in parts]
-        return list(side_by_side(function, parts, len(self.Y)))
+        return list(at_the_same_time(function, parts, Tasks(len(parts), len(self.Y))))
 
 
 def best_of(problem, kernels, modes, n_steps, by_column):

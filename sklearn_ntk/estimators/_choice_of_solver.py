@@ -7,7 +7,7 @@ from ..engines._work import check_memory_of, free_memory_of
 from ..gram._operator import CHUNK
 from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
-from ..solvers._local import COPIES as LEAF_COPIES
+from ..solvers._local import bytes_of as bytes_of_leaf
 from ..solvers._nystroem import MOST_CENTERS
 from ..solvers._part import GUESS_ROWS
 from ..solvers._trials import n_columns
@@ -137,7 +137,7 @@ def bytes_of(model, name, n):
         guess = memory_of_solve(min(n, GUESS_ROWS), False) + 8.0 * min(n * n, CHUNK)
         return max(guess, solving)
     if name == "local":
-        return LEAF_COPIES * 8.0 * min(n, model.leaf_size) ** 2
+        return bytes_of_leaf(min(n, model.leaf_size))
     if name == "nystroem":
         is_given = not isinstance(model.centers, str)
         m = len(model.centers) if is_given else min(n, model.n_components or MOST_CENTERS)

@@ -1,9 +1,12 @@
-"""Decorators of methods that fit."""
+"""Decorators of methods that fit, and tasks of a fit that run at the same time."""
 
 import numbers
-from functools import wraps
+from functools import partial, wraps
+
+from sklearn import config_context, get_config
 
 from .._runtime.blas import blas_for
+from ..engines._work import side_by_side
 
 
 def all_or_nothing(fit):
@@ -33,3 +36,13 @@ def with_blas_for_rows(fit):
             return fit(self, X, *arguments, **keywords)
 
     return limited
+
+
+def at_the_same_time(function, parts, tasks):
+    """As `side_by_side`, with the configuration of scikit-learn, which other threads lack."""
+    return side_by_side(partial(_configured, get_config(), function), parts, tasks)
+
+
+def _configured(config, function, *arguments):
+    with config_context(**config):
+        return function(*arguments)

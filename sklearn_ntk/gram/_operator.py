@@ -12,7 +12,7 @@ import numpy as np
 
 from .._runtime.device import device_name, is_on_device, on_host, product
 from .._runtime.threads import map_apart
-from ..engines._work import check_memory_of, host_threads, on_one_thread, tasks_that_fit
+from ..engines._work import check_memory_of, side_by_side
 
 CHUNK = 2**23
 """Entries of a Gram matrix that are held at a time."""
@@ -85,25 +85,18 @@ class GramOperator(ABC):
         check_memory_of(None, n_bytes + n_more, what, remedy)
         return Stored(self.single() if is_single else self.dense())
 
-    def check_tasks(self, n_bytes, what, remedy, most=None):
-        """How many tasks of `map` that take so many bytes each may run at a time.
-
-        As many as there are threads, and as fit into ``most`` bytes, by default a share of the free
-        ones. Raises MemoryError, as `check_memory_of`, if there is no room for one.
-        """
+    def check_task(self, n_bytes, what, remedy):
+        """Raise MemoryError, as `check_memory_of`, if a task of `map` needs more than there is."""
         check_memory_of(self.device, n_bytes, what, remedy)
-        if self.device is not None:
-            return 1
-        return tasks_that_fit(n_bytes, host_threads(), most)
 
-    def map(self, function, parts, n_tasks=1):
+    def map(self, function, parts, tasks):
         """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait.
 
-        Several tasks at a time have one thread each.
+        Several at the same time as `Tasks` say, if K is computed on the CPU.
         """
-        if n_tasks > 1:
-            function = partial(on_one_thread, function)
-        return map_apart(function, parts, n_tasks)
+        if self.device is not None:
+            return map_apart(function, parts, 1)
+        return side_by_side(function, parts, tasks)
 
     def fold(self, function, parts, join):
         """As `fold_here`, where the operator computes."""

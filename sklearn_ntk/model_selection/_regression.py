@@ -76,7 +76,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         `NTKRegressor`.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
-        layers or kernel only stay together. Each Gram matrix uses several threads anyway.
+        layers or kernel only stay together. With None and no context of joblib, threads of this
+        process do.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
         Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
         stay. None is where the rows are, and results are of their kind. A kernel object has a

@@ -4,6 +4,7 @@ import numbers
 from typing import ClassVar
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
@@ -13,7 +14,7 @@ from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
-from ..engines._work import side_by_side
+from ..engines._work import Tasks
 from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
 from ..estimators._checks import is_auto
 from ..estimators._choice import choose_by_squares, kernels_of
@@ -21,6 +22,7 @@ from ..estimators._choice_of_solver import OF_CUPY, check_solve, memory_of_solve
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
+from ..estimators._fitting import at_the_same_time
 from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._repeats import error_of
 from ..solvers._scoring import outputs_that_vary, restore
@@ -179,8 +181,10 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         )
         outcomes, n, place = [], len(problem.X), device_name(problem.X)
         tasks = [(evaluate, family, problem, place) for family in families(settings)]
-        if self.n_jobs is None and place is None and all(map(is_on_cpu, settings)):
-            found = side_by_side(heard, tasks, n, PASS_BYTES + memory_of_solve(n, False))
+        is_free = self.n_jobs is None and effective_n_jobs(None) == 1  # nor a context of joblib
+        if is_free and place is None and all(map(is_on_cpu, settings)):
+            needs = Tasks(len(tasks), n, PASS_BYTES + memory_of_solve(n, False))
+            found = at_the_same_time(heard, tasks, needs)
         else:
             parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
             found = parallel(delayed(heard)(*task) for task in tasks)

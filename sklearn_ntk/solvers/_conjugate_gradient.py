@@ -19,7 +19,6 @@ RANKS, MANY = (2000, 1000), 100_000
 """Largest rank of a preconditioner, of less than `MANY` rows and of more. Smooth kernels need less
 than half of the iterations for twice the rank; rough ones take the same time."""
 
-
 FINE = 1e-4
 """Residual up to which solutions for neighbouring ridges are told apart."""
 

@@ -10,7 +10,7 @@ from .._runtime.blas import single_threaded_blas
 from .._runtime.check import read_count, read_number
 from .._runtime.progress import Progress
 from .._values import value
-from ..engines._work import WORTH
+from ..engines._work import Tasks
 from ._leaves import Leaf, Leaves
 from ._part import guess_ridge, part_of
 from ._ridge import Ridge, read_ridges
@@ -51,8 +51,8 @@ class Local(NamedTuple):
     at a time; memory is that of one leaf for each processor.
 
     Leaves of 1000 rows and more have a factor in single precision, wherever solutions by it alone
-    are right to a hundredth. They are refined to nine digits; what belongs to leaving out a row is
-    right to about a thousandth, and for single rows to a hundredth.
+    are right to half a hundredth. They are refined to nine digits; what belongs to leaving out a
+    row is right to about a thousandth, and for single rows to a few hundredths.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ class Local(NamedTuple):
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
     max_memory : float, optional
-        Bytes that leaves may take together which are fitted at a time, by default half of what is
-        free. One always may.
+        Bytes that leaves may take together which are fitted at the same time, by default half of
+        what is free. On a cluster it is one for each thread.
 
     Examples
     --------
@@ -143,11 +143,9 @@ class Local(NamedTuple):
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
         what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
-        n_bytes = COPIES * 8.0 * most**2
-        n_tasks = operator.check_tasks(n_bytes, what, remedy, self.max_memory)
-        n_tasks = n_tasks if most >= WORTH else 1
+        operator.check_task(bytes_of(most), what, remedy)
         own = _shares_of(tree, operator.X, leaves)
-        trials = _Trials(problem, self, leaves, own, n_tasks, judges)
+        trials = _Trials(problem, self, leaves, own, judges)
         if is_given:
             best = 0
             trials.fit([best], ridges, is_given)
@@ -170,9 +168,9 @@ class _Trials:
     so are its training residual and its leverage.
     """
 
-    def __init__(self, problem, solver, leaves, leaf_shares, n_tasks=1, judges=None):
+    def __init__(self, problem, solver, leaves, leaf_shares, judges=None):
         self._problem = self._operator, self._Y, self._weights = problem
-        self._solver, self._n_tasks, self._judges = solver, n_tasks, judges
+        self._solver, self._judges = solver, judges
         self.leaves, self._shares = leaves, leaf_shares
         self.errors, self.solutions = {}, {}
 
@@ -223,7 +221,7 @@ class _Trials:
             return self
         leaves = [self.leaves[number] for number in some]
         own = [self._shares[number] / _or_one(total[self.leaves[number]]) for number in some]
-        return _Trials(self._problem, self._solver, leaves, own, self._n_tasks, rows)
+        return _Trials(self._problem, self._solver, leaves, own, rows)
 
     def _guess(self, ridges, rng):
         """Index of the best ridge for rows of one of the leaves."""
@@ -244,7 +242,7 @@ class _Trials:
         what = f"{len(self.leaves)} local models"
         progress = Progress(sum(work), what, "take a smaller leaf_size", self._solver.verbose)
         fit = partial(_fit_leaf, ridges=ridges[places], is_given=is_given)
-        fits = self._operator.map(fit, map(self._part, self.leaves), self._n_tasks)
+        fits = self._operator.map(fit, map(self._part, self.leaves), self._tasks())
         for rows, share, units, found in zip(self.leaves, self._shares, work, fits, strict=True):
             for blend, solution in zip(blends, found, strict=True):
                 _add(blend, rows, share, solution)
@@ -257,6 +255,11 @@ class _Trials:
             if not is_given:
                 self.errors[place] = self._error(place, self._judges)
 
+    def _tasks(self):
+        """What the fits of the leaves need."""
+        most = max(map(len, self.leaves))
+        return Tasks(len(self.leaves), most, bytes_of(most), self._solver.max_memory)
+
     def _error(self, place, judges):
         """Error of the judges for a ridge that was tried; infinite if not all rows have one."""
         solution = self.solutions[place][0]
@@ -267,6 +270,11 @@ class _Trials:
     def _part(self, rows):
         """Operator, targets and weights of a leaf."""
         return self._operator.take(rows), self._Y[rows], self._weights[rows]
+
+
+def bytes_of(n):
+    """Bytes that the fit of a leaf of n rows takes at its peak."""
+    return COPIES * 8.0 * n * n
 
 
 def _fit_leaf(*problem, ridges, is_given):

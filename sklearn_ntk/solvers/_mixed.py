@@ -15,9 +15,9 @@ LEAST_PIVOT = 1e-5
 Below, rounding errors matter nearly always.
 """
 
-ROUGH = 0.01
+ROUGH = 0.005
 """Share of a solution by the factor alone that may be wrong. Entries of the inverse's diagonal are
-then wrong by about as much at most, and by a tenth of it or less in the mean."""
+then wrong by a few times as much at most, and by a tenth of it or less in the mean."""
 
 EXACT, STEPS = 1e-9, 10
 """Share of a refined solution that may be wrong, and refinements at most."""

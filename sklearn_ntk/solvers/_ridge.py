@@ -130,7 +130,7 @@ class Ridge(NamedTuple):
 
         Ridges increase. Unless ``is_whole``, solutions have dual coefficients and intercept only,
         which need no inverse. If ``is_rough``, what belongs to leaving out a row may be wrong by a
-        thousandth, and a hundredth for single rows.
+        thousandth, and a few hundredths for single rows.
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)

@@ -17,7 +17,7 @@ SIGNS = 160_000
 
 TOGETHER, NEAR = 64, 0.1
 """Columns up to which a product takes less than twice the time of that of half of them, and the
-least share of a ridge by which another one is near."""
+least ratio of ridges that are near each other."""
 
 PROBE_TOL = 1e-2
 """Tolerance of solves for signs, which is far below what so few of them leave uncertain."""
@@ -76,8 +76,8 @@ class Trials:
         """
         if not 0 <= place < len(ridges) or 2 * self._B.shape[1] > TOGETHER:
             return False
-        least = min(ridges[place], ridges[tried])
-        return least >= NEAR * ridges[tried] and self._system.is_stable(least)
+        least, largest = sorted((ridges[place], ridges[tried]))
+        return least >= NEAR * largest and self._system.is_stable(least)
 
     def solve(self, ridges, tol, most, start=None):
         """List of a `Trial` for each ridge, all by the same products.

@@ -5,9 +5,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from large_problems import rare
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import LinAlgWarning
+from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV
@@ -18,7 +20,7 @@ from sklearn_ntk.architectures import resmlp
 from sklearn_ntk.engines import _work
 from sklearn_ntk.estimators import _candidates, _choice
 from sklearn_ntk.estimators._candidates import OPTIMISM, RELUCTANCE
-from sklearn_ntk.model_selection import precomputed
+from sklearn_ntk.model_selection import _search, precomputed
 
 PAIRS = list(product(("ntk", "nngp"), ("relu", "gelu")))
 FOUR = [kind(2, activation) for kind in (NTKKernel, NNGPKernel) for activation in ("relu", "gelu")]
@@ -346,9 +348,10 @@ def test_candidates_side_by_side_are_those_one_by_one(model, monkeypatch):
     monkeypatch.setattr(_work, "map_apart", lambda *args: at_a_time.append(args[2]) or run(*args))
     found = {}
     for n_tasks in (1, 3):
-        monkeypatch.setattr(_work, "tasks_that_fit", lambda *_, n=n_tasks: n)
+        monkeypatch.setattr(_work.Tasks, "at_a_time", lambda _, n=n_tasks: n)
         found[n_tasks] = clone(model).fit(X, y)
-        assert set(at_a_time) == ({3} if n_tasks == 3 else set())
+        assert set(at_a_time) == {n_tasks}
+        at_a_time.clear()
     one, many = found.values()
     assert_allclose(many.predict(X), one.predict(X), rtol=1e-6, atol=1e-8)
     if isinstance(model, NTKRegressor):
@@ -358,23 +361,66 @@ def test_candidates_side_by_side_are_those_one_by_one(model, monkeypatch):
         scores = (each.cv_results_["mean_test_score"] for each in (many, one))
         assert_allclose(*scores, rtol=1e-7)
         assert many.best_params_ == one.best_params_
-    at_a_time.clear()
-    clone(model).fit(X[:150], y[:150])  # few rows are not worth a thread
-    assert not at_a_time
 
 
-def test_kernels_of_others_are_computed_one_by_one(monkeypatch):
+def test_tasks_at_a_time(monkeypatch):
+    monkeypatch.setattr(_work, "host_threads", lambda: 4)
+    monkeypatch.setattr(_work, "free_memory", lambda: 8e9)
+    for tasks, expected in (
+        (_work.Tasks(9, 1000), 4),
+        (_work.Tasks(3, 1000), 3),
+        (_work.Tasks(9, 100), 1),  # few rows are not worth a thread
+        (_work.Tasks(9, 1000, 1e9), 4),
+        (_work.Tasks(9, 1000, 2e9), 2),
+        (_work.Tasks(9, 1000, 9e9), 1),
+        (_work.Tasks(9, 1000, 1e9, 3e9), 3),
+        (_work.Tasks(9, 1000, 3e9, 1e12), 2),  # there is no more than what is free
+        (_work.Tasks(9, 1000, 1e6, np.inf), 4),
+        (_work.Tasks(9, 1000, 1e9, 1.0), 1),
+        (_work.Tasks(0, 1000), 1),
+    ):
+        assert tasks.at_a_time() == expected
+
+
+@pytest.mark.parametrize("n_tasks", [1, 3])
+def test_the_configuration_of_scikit_learn_reaches_all_tasks(n_tasks, monkeypatch):
+    monkeypatch.setattr(_work.Tasks, "at_a_time", lambda _: n_tasks)
+    found, evaluate = [], _search.evaluate
+
+    def ask(*arguments):
+        found.append(get_config()["assume_finite"])
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(_search, "evaluate", ask)
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    with config_context(assume_finite=True):
+        NTKRegressorCV({"activation": ["relu", "erf", "gelu"]}).fit(X, X[:, 0])
+    assert found == [True] * 3
+
+
+def test_a_context_of_joblib_is_asked(monkeypatch):
+    asked, run = [], _search.Parallel
+    monkeypatch.setattr(_search, "Parallel", lambda **how: asked.append(how) or run(**how))
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    search = NTKRegressorCV({"activation": ["relu", "erf"]})
+    search.fit(X, X[:, 0])
+    assert not asked
+    with parallel_config("threading", n_jobs=2):
+        search.fit(X, X[:, 0])
+    assert len(asked) == 1
+
+
+def test_kernels_of_others_are_not_shared_by_threads(monkeypatch):
+    asked, run = [], _search.Parallel
+    monkeypatch.setattr(_search, "Parallel", lambda **how: asked.append(how) or run(**how))
     grid = {"kernel": [RBF(0.5), RBF(2.0)], "activation": ["relu"]}
-    X = np.random.default_rng(0).normal(size=(240, 2))
-    monkeypatch.setattr(_work, "map_apart", None)
-    assert len(NTKRegressorCV(grid).fit(X, X[:, 0]).cv_results_["params"]) >= 2
-    monkeypatch.setattr(_work, "tasks_that_fit", lambda *_: 3)
-    with pytest.raises(TypeError):
-        NTKRegressorCV({"depth": [1], "activation": ["relu", "erf"]}).fit(X, X[:, 0])
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    NTKRegressorCV(grid).fit(X, X[:, 0])
+    assert len(asked) == 1
 
 
 def test_warnings_of_candidates_are_heard(monkeypatch):
-    monkeypatch.setattr(_work, "tasks_that_fit", lambda *_: 3)
+    monkeypatch.setattr(_work.Tasks, "at_a_time", lambda _: 3)
     x = np.random.default_rng(0).normal(size=(300, 1))
     with pytest.warns(LinAlgWarning, match="was added to its diagonal"):
         NTKRegressor(alpha=0.0, features=None).fit(np.hstack([x, x, x]), np.sin(x[:, 0]))

@@ -75,12 +75,62 @@ def test_errors_of_tasks_are_raised_and_end_the_others(n_threads):
         if place == 3:
             raise ZeroDivisionError
         started.append(place)
+        try:
+            for _ in range(2 if place < 3 else 5000):
+                threads.check_wanted()
+                time.sleep(0.001)
+        finally:
+            started.remove(place)
         return place
 
     started, found = [], []
     with pytest.raises(ZeroDivisionError):
         found.extend(map_apart(task, ((place,) for place in range(100)), n_threads))
-    assert len(started) < 10
+    assert not started  # all have ended
+
+
+def test_an_error_ends_tasks_before_it_and_in_them():
+    begun, ended = threading.Event(), threading.Event()
+
+    def inner():
+        begun.set()
+        try:
+            while True:
+                threads.check_wanted()
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    def task(place):
+        if place == 0:
+            return run_apart(inner)
+        begun.wait()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(map_apart(task, ((place,) for place in (0, 1)), 2))
+    assert ended.wait(5.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks of POSIX")
+def test_tasks_may_fork():
+    """Threads that nobody waits for did not wait for each other before a fork."""
+    go_on = threading.Event()
+
+    def task(place):
+        if place == 0:
+            return 0
+        go_on.wait()
+        return subprocess.run([sys.executable, "-c", ""], preexec_fn=int, check=True).returncode
+
+    found = map_apart(task, ((place,) for place in (0, 1, 2)), 3)
+    assert next(found) == 0
+    found.close()
+    go_on.set()
+    waiting = threading.Thread(target=threads._await_abandoned, daemon=True)
+    waiting.start()
+    waiting.join(20.0)
+    assert not waiting.is_alive()
 
 
 def test_tasks_that_are_not_waited_for_are_known():
