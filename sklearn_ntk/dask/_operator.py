@@ -248,7 +248,8 @@ def workers_of(client):
     Raises ValueError if the client is closed or has none.
     """
     check_connected(client)
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    # `scheduler_info` may return what the client asks for regularly, which is without workers
+    workers = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
     if not workers:
         raise ValueError("client must have workers; got none: start some, or wait for them.")
     return workers

@@ -184,16 +184,18 @@ def _try(trials, path, ridges, is_given, arguments):
         solve(best)
         return tried[best], path, ""
     solve(best, *_neighbour(trials, path, ridges, best, *arguments))
-    trouble = "" if np.isfinite(tried[best].error) else _no_solution(path.value)
+    trouble = ""
+    if np.isfinite(tried[best].error):
+        if not tried[best].is_sure:
+            return tried[best], path, trouble
+        sure = (place for place, trial in tried.items() if trial.is_sure)
+        best = min(sure, key=lambda place: tried[place].error)
+    else:
+        trouble = _no_solution(path.value)
     while not np.isfinite(tried[best].error) and best + 1 < len(ridges):
         best += 1
         if best not in tried:
             solve(best)
-    if not trouble and not tried[best].is_sure:
-        return tried[best], path, ""
-    if not trouble:
-        sure = (place for place, trial in tried.items() if trial.is_sure)
-        best = min(sure, key=lambda place: tried[place].error)
     places = sorted(tried)
     errors = np.array([tried[place].error for place in places])
     return tried[best], Path(ridges[places], errors, places.index(best), None), trouble

@@ -158,6 +158,14 @@ def test_memory_of_workers_and_client_counts(client, monkeypatch):
     assert [model._solver_for(n, None) for n in (10_000, 1_000_000)] == ["cg", "local"]
 
 
+def test_workers_are_known_whatever_the_client_asks_for_regularly(client, monkeypatch):
+    async def regular(n_workers=0):
+        client._scheduler_identity = {"workers": {}}
+
+    monkeypatch.setattr(client, "_update_scheduler_info", regular)
+    assert len(_operator.workers_of(client)) == 1
+
+
 def test_clients_that_are_none(client):
     X, y = data()
     for fit in (DaskNTKRegressor.fit, DaskNTKRegressor.partial_fit):
