@@ -16,17 +16,22 @@ def is_spectral(n):
     return n <= SPECTRAL_LIMIT
 
 
-def factorisations(K, ridges, is_rough=False):
+def factorisations(K, ridges, refused=None):
     """Yield a factorisation of ``K + ridge I`` for each ridge, None if not positive definite.
 
-    If ``is_rough``, diagonals of inverses may be in single precision.
+    With a set of ridges, diagonals of inverses may be in single precision for larger ones. Those
+    for which that is not exact enough join the set, for matrices that are alike.
     """
     if is_spectral(len(K)):
         yield from map(Spectrum(K).shifted, ridges)
-    else:
-        for ridge in ridges:
-            factor = try_mixed(K, ridge) if is_rough else None
-            yield factor or try_cholesky(shift(K.copy(), ridge))
+        return
+    for ridge in ridges:
+        factor = None
+        if refused is not None and ridge > max(refused, default=-1.0):
+            factor = try_mixed(K, ridge)
+            if factor is None:
+                refused.add(float(ridge))
+        yield factor or try_cholesky(shift(K.copy(), ridge))
 
 
 def scale(K, root):

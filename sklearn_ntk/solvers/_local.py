@@ -173,6 +173,7 @@ class _Trials:
         self._solver, self._judges = solver, judges
         self.leaves, self._shares = leaves, leaf_shares
         self.errors, self.solutions = {}, {}
+        self._refused = set()  # leaves are alike
 
     def search(self, ridges, start, rng):
         """Index of the best ridge, with errors of those that were tried.
@@ -241,7 +242,8 @@ class _Trials:
         work = [len(rows) ** 3 // 1000 + 1 for rows in self.leaves]
         what = f"{len(self.leaves)} local models"
         progress = Progress(sum(work), what, "take a smaller leaf_size", self._solver.verbose)
-        fit = partial(_fit_leaf, ridges=ridges[places], is_given=is_given)
+        how = {"is_given": is_given, "refused": self._refused}
+        fit = partial(_fit_leaf, ridges=ridges[places], **how)
         fits = self._operator.map(fit, map(self._part, self.leaves), self._tasks())
         for rows, share, units, found in zip(self.leaves, self._shares, work, fits, strict=True):
             for blend, solution in zip(blends, found, strict=True):
@@ -277,9 +279,12 @@ def bytes_of(n):
     return COPIES * 8.0 * n * n
 
 
-def _fit_leaf(*problem, ridges, is_given):
-    """`Solution` of a leaf for each ridge, None where its matrix is not positive definite."""
-    found = list(Ridge(ridges).solutions(*problem, is_whole=True, is_rough=True))
+def _fit_leaf(*problem, ridges, is_given, refused):
+    """`Solution` of a leaf for each ridge, None where its matrix is not positive definite.
+
+    ``refused`` is the set of `factorisations`.
+    """
+    found = list(Ridge(ridges).solutions(*problem, is_whole=True, refused=refused))
     if is_given and found[0] is None:
         return [Ridge(float(ridge)).fit(*problem).solution for ridge in ridges]
     return found

@@ -4,10 +4,13 @@ import numpy as np
 
 from .._runtime.device import is_on_device
 from .._runtime.lapack import potrf, trtri
-from ._factors import shift
+from ._factors import Cholesky, shift
 
 LEAST_ROWS = 1000
 """Rows from which on single precision saves time."""
+
+SAMPLE = 500
+"""Rows, about, of the part of a matrix that says whether single precision may do."""
 
 LEAST_PIVOT = 1e-5
 """Least square of a factor's diagonal, in units of that of the matrix, from which on it is tried.
@@ -30,18 +33,35 @@ FEW = 3
 
 
 def try_mixed(K, ridge):
-    """`Mixed` of ``K + ridge I``, or None if it would not be exact enough, or not be faster."""
-    n = len(K)
+    """`Mixed` of ``K + ridge I``, or None if it would not be exact enough, or not be faster.
+
+    A part of the rows says first whether it may be; errors grow with their number.
+    """
+    n, step = len(K), max(1, len(K) // SAMPLE)
     if n < LEAST_ROWS or is_on_device(K):
         return None
+    few = _factor(np.ascontiguousarray(K[::step, ::step]), ridge)
+    if few is None or step * few[1] > ROUGH:
+        return None
+    found = few if step == 1 else _factor(K, ridge)
+    return None if found is None or found[1] > ROUGH else Mixed(K, ridge, *found)
+
+
+def _factor(K, ridge):
+    """Lower factor of ``K + ridge I``, and the share of a solution by it that is wrong.
+
+    The right side has random signs. None if there is no factor, or it would be wrong nearly always.
+    """
     size = K.diagonal().mean() + ridge
     if not SINGLE[0] < size < SINGLE[1]:
         return None
     factor = potrf(shift(K.astype(np.float32), ridge).T)
     if factor is None or factor.diagonal().min() ** 2 < LEAST_PIVOT * size:
         return None
-    mixed = Mixed(K, ridge, factor)
-    return mixed if mixed.error <= ROUGH else None
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], len(K))
+    rough = Cholesky(factor).solve(signs).astype(np.float64)
+    wrong = Cholesky(factor).solve(signs - K @ rough - ridge * rough).astype(np.float64)
+    return factor, np.linalg.norm(wrong) / np.linalg.norm(rough)
 
 
 class Mixed:
@@ -49,16 +69,13 @@ class Mixed:
 
     ``factor`` is the lower one in single precision; it is overwritten by its inverse, by which
     solutions are refined until they are those of A. ``K`` must not be changed. ``error`` is the
-    share of rough solutions that is wrong, for random signs.
+    share of rough solutions that is wrong.
     """
 
-    def __init__(self, K, ridge, factor):
-        self._K, self._ridge = K, ridge
+    def __init__(self, K, ridge, factor, error):
+        self._K, self._ridge, self.error = K, ridge, error
         self._log_determinant = 2.0 * np.log(factor.diagonal().astype(np.float64)).sum()
         self._inverse = trtri(factor)
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (len(K), 1))
-        rough = self._rough(signs)
-        self.error = _norms(self._rough(signs - self._times(rough)))[0] / _norms(rough)[0]
 
     def solve(self, B):
         """``A^-1 B`` (n, c)."""

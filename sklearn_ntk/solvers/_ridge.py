@@ -125,16 +125,16 @@ class Ridge(NamedTuple):
         errors = np.array([trials.errors[place] for place in tried])
         return Path(ridges[tried], errors, tried.index(best), solution, *start)
 
-    def solutions(self, operator, Y, weights, is_whole, is_rough=False):
+    def solutions(self, operator, Y, weights, is_whole, refused=None):
         """Yield the `Solution` for each ridge, None where the matrix is not positive definite.
 
         Ridges increase. Unless ``is_whole``, solutions have dual coefficients and intercept only,
-        which need no inverse. If ``is_rough``, what belongs to leaving out a row may be wrong by a
-        thousandth, and a few hundredths for single rows.
+        which need no inverse. With the set of `factorisations`, what belongs to leaving out a row
+        may be wrong by a thousandth, and a few hundredths for single rows.
         """
         K, root = operator.dense(), np.sqrt(weights)
         ridges = self._values(K, weights)
-        factors = factorisations(scale(K, root), ridges, is_rough)
+        factors = factorisations(scale(K, root), ridges, refused)
         for ridge, factor in zip(ridges, factors, strict=True):
             if factor is None:
                 yield None

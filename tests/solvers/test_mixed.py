@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 
 from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.gram import KernelOperator
-from sklearn_ntk.solvers import Local, Ridge, _local, _mixed
-from sklearn_ntk.solvers._factors import shift, try_cholesky
+from sklearn_ntk.solvers import Local, Ridge, _exact, _local, _mixed
+from sklearn_ntk.solvers._factors import Cholesky, shift, try_cholesky
 from sklearn_ntk.solvers._mixed import Mixed, try_mixed
 
 
@@ -100,7 +100,23 @@ def test_a_given_ridge_that_needs_a_jitter_gets_it():
     X = np.repeat(np.random.default_rng(0).normal(size=(150, 2)), 4, axis=0)
     problem = KernelOperator(NNGPKernel(), X), np.sin(X[:, :1]), np.ones(600)
     with pytest.warns(Warning, match="was added to its diagonal"):
-        (found,) = _local._fit_leaf(*problem, ridges=np.array([0.0]), is_given=True)
+        (found,) = _local._fit_leaf(*problem, ridges=np.array([0.0]), is_given=True, refused=set())
     with pytest.warns(Warning, match="was added to its diagonal"):
         expected = Ridge(0.0).fit(*problem).solution
     assert_allclose(found.dual, expected.dual)
+
+
+def test_what_was_refused_is_not_tried_for_smaller_ridges(monkeypatch):
+    K, tried = gram(NNGPKernel(activation="erf"))[1], []
+    first = _exact.try_mixed
+    monkeypatch.setattr(
+        _exact, "try_mixed", lambda K, ridge: tried.append(float(ridge)) or first(K, ridge)
+    )
+    ridges = np.array([1e-8, 1e-7, 1.0]) * K.diagonal().mean()
+    refused = set()
+    for expected in (ridges, ridges[2:]):
+        found = list(_exact.factorisations(K, ridges, refused))
+        assert tried == expected.tolist() and refused == set(ridges[:2])
+        assert [type(each) for each in found[1:]] == [Cholesky, Mixed]
+        tried.clear()
+    assert [type(each) for each in _exact.factorisations(K, ridges[1:])] == [Cholesky] * 2
