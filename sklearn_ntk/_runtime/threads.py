@@ -72,12 +72,16 @@ def map_apart(function, parts, n_threads):
             found.append(start(partial(function, *part)))
             if sum(not each.done() for each in found) >= n_threads:
                 _wait_for_one(found)
-            while found and found[0].done():
-                yield found.popleft().result()
+            yield from _first_done(found)
         while found:
             _wait_for_one(found)
-            while found and found[0].done():
-                yield found.popleft().result()
+            yield from _first_done(found)
+
+
+def _first_done(found):
+    """Take those at the beginning that are done, and yield their results."""
+    while found and found[0].done():
+        yield found.popleft().result()
 
 
 def _wait_for_one(found):

@@ -9,9 +9,8 @@ from distributed import Client, default_client
 from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.memory import check_memory, free_memory
-from ..engines._work import on_one_thread
+from ..engines._work import SHARE, on_one_thread
 from ..estimators._choice_of_solver import (
-    SHARE,
     bytes_of,
     check_limit,
     columns_of,

@@ -27,7 +27,7 @@ ENGINES = {"cpu": "numba", "cuda": "cupy"}
 """Names of the engines' packages, by kind of device."""
 
 SHARE = 0.5
-"""Share of the free memory that tasks take which run at the same time."""
+"""Of the free memory, what "auto" takes at most, and tasks that run at the same time."""
 
 WORTH = 200
 """Rows from which on a task is worth a thread of its own."""

@@ -3,7 +3,7 @@
 import warnings
 
 from .._runtime.device import device_name, is_on_device, read_device
-from ..engines._work import check_memory_of, free_memory_of
+from ..engines._work import SHARE, check_memory_of, free_memory_of
 from ..gram._operator import CHUNK
 from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
@@ -21,9 +21,6 @@ WORKSPACE = 2.5
 
 FEW_ROWS = 5000
 """Rows up to which "auto" factorises on the CPU: conjugate gradients are no faster."""
-
-SHARE = 0.5
-"""Of the free memory, what "auto" takes at most."""
 
 OF_CUPY = "take fewer rows, or copy the rows by cupy.asnumpy"
 """What to do if a factorisation of rows of CuPy does not fit into the memory."""

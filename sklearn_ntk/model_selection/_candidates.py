@@ -129,14 +129,18 @@ def evaluate(family, problem, place=None):
 
 def device_of(settings):
     """Device of the kernel of a candidate; None for kernels of other packages."""
-    kernel = NetworkEstimator(**settings)._make_kernel()
+    kernel = _kernel_of(settings)
     return kernel.device if hasattr(kernel, "on_device") else None
 
 
 def is_on_cpu(settings):
     """Whether the kernel of a candidate is one of ours, which threads may share, on the CPU."""
-    kernel = NetworkEstimator(**settings)._make_kernel()
+    kernel = _kernel_of(settings)
     return hasattr(kernel, "on_device") and read_device(kernel.device)[0] != "cuda"
+
+
+def _kernel_of(settings):
+    return NetworkEstimator(**settings)._make_kernel()
 
 
 def place_of_best(outcomes):

@@ -175,7 +175,7 @@ class System:
             step = np.where(is_convex, gain / np.where(is_convex, curvature, 1.0), 0.0)
             X[:, todo] += step * D
             R = R - step * image
-            residuals[todo] = _norms(R) / norms[todo]
+            residuals[todo] = column_norms(R) / norms[todo]
             going = (residuals[todo] > tol[todo]) & is_convex
             todo, R, D, gain = todo[going], R[:, going], D[:, going], gain[going]
             share = _share(first, np.max(residuals[todo] / tol[todo], initial=0.0))
@@ -208,7 +208,7 @@ class System:
             left -= self.n_last
             better = X[:, worst] + step
             R_better = B[:, worst] - self.exact(better, ridge)
-            new = _norms(R_better) / sizes[worst]
+            new = column_norms(R_better) / sizes[worst]
             kept = new < residuals[worst]
             places = worst[kept]
             X[:, places], R[:, places] = better[:, kept], R_better[:, kept]
@@ -236,24 +236,24 @@ def _begin(B, start, image):
     ``image(X)`` is the matrix times X.
     """
     sizes = _sizes(B)
-    X, R, residuals = np.zeros_like(B), B.copy(), _norms(B) / sizes
+    X, R, residuals = np.zeros_like(B), B.copy(), column_norms(B) / sizes
     if start is not None:
         R_start = B - image(start)
-        new = _norms(R_start) / sizes
+        new = column_norms(R_start) / sizes
         better = new < residuals
         X[:, better], R[:, better] = start[:, better], R_start[:, better]
         residuals[better] = new[better]
     return X, R, residuals
 
 
-def _norms(B):
+def column_norms(B):
     """Norms (c,) of columns."""
     return np.sqrt(np.sum(B * B, axis=0))
 
 
 def _sizes(B):
     """Norms (c,) of columns, one for those of zeros."""
-    norms = _norms(B)
+    norms = column_norms(B)
     return np.where(norms > 0.0, norms, 1.0)
 
 

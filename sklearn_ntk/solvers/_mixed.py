@@ -4,7 +4,8 @@ import numpy as np
 
 from .._runtime.device import is_on_device
 from .._runtime.lapack import potrf, trtri
-from ._factors import Cholesky, shift
+from ._factors import Cholesky, shift, sizes
+from ._iterations import SINGLE, column_norms
 
 LEAST_ROWS = 1000
 """Rows from which on single precision saves time."""
@@ -24,9 +25,6 @@ then wrong by a few times as much at most, and by a tenth of it or less in the m
 
 EXACT, STEPS = 1e-9, 10
 """Share of a refined solution that may be wrong, and refinements at most."""
-
-SINGLE = (1e-30, 1e30)
-"""Least and largest mean diagonal of a matrix that is rounded to single precision."""
 
 FEW = 3
 """Columns up to which products are faster one by one."""
@@ -83,7 +81,7 @@ class Mixed:
         for _ in range(STEPS):
             step = self._rough(B - self._times(X))
             X += step
-            if np.all(self.error * _norms(step) <= EXACT * _norms(X)):
+            if np.all(self.error * column_norms(step) <= EXACT * column_norms(X)):
                 break
         return X
 
@@ -93,8 +91,7 @@ class Mixed:
 
     def _rough(self, B):
         """``A^-1 B`` (n, c) by the factor alone."""
-        size = np.abs(B).max(axis=0)
-        size = np.where(size > 0.0, size, 1.0)
+        size = sizes(B)
         X = _product(self._inverse, (B / size).astype(np.float32))
         return _product(self._inverse.T, X) * size
 
@@ -112,8 +109,3 @@ def _product(A, X):
     if X.shape[1] > FEW:
         return A @ X
     return np.column_stack([A @ np.ascontiguousarray(column) for column in X.T])
-
-
-def _norms(X):
-    """Norms (c,) of columns."""
-    return np.sqrt(np.einsum("ij,ij->j", X, X))
