@@ -6,12 +6,19 @@ import numpy as np
 
 from .._runtime.check import read_count
 from .._runtime.memory import read_memory
+from ._kernels import at_a_time
 from ._outputs import functions_for
 from ._readers import reader_for, restarted
 from ._signals import as_numpy
 
 PROBED = 200
 """Rows on which the standard error is measured."""
+
+TOGETHER = 256
+"""Rows that are worth more runs of the model, as each part of the rows draws its matrices anew."""
+
+DRAWN = 4096
+"""Rows of a Gaussian matrix that are drawn at a time."""
 
 
 class TangentFeatures(NamedTuple):
@@ -76,47 +83,82 @@ def tangent_features(
     reader = reader_for(model, layers, check)
     X = reader.prepare(X)
     functions = functions_for(outputs, reader.n_outputs)
-    seeds = functions.seeds()
     random_state = None if random_state is None else read_count(random_state, "random_state")
     entropy = np.random.SeedSequence(random_state).entropy
-    halves = _halves(reader, X, seeds, size, entropy, read_memory(memory))
+    halves = _halves(reader, X, functions, size, entropy, read_memory(memory))
     halves /= np.sqrt(2.0 * functions.divisor)
     return TangentFeatures(np.hstack(list(halves)), _standard_error(halves[:, :PROBED]))
 
 
 @restarted
-def _halves(reader, X, seeds, size, entropy, memory):
+def _halves(reader, X, functions, size, entropy, memory):
     """Features (2, n, d) of prepared rows, from two sets of matrices."""
-    step, parts = max(1, int(0.5 * memory / reader.row_bytes(X, seeds))), []
+    number, step = at_a_time(reader, X, functions, 0.7 * memory, min(len(X), TOGETHER))
+    parts, step = [], max(1, step)
     for start in range(0, len(X), step):
-        signals = reader.signals(X[start : start + step], seeds)[1]
-        halves = [
-            np.hstack(
-                [_features(s.merged(), size, (entropy, half, k)) for k, s in enumerate(signals)]
-            )
-            for half in range(2)
-        ]
-        parts.append(np.stack(halves))
+        halves = []
+        for seeds in functions.parts(number):
+            signals = reader.signals(X[start : start + step], seeds)[1]
+            halves = halves or [
+                [
+                    _Layer(s, functions.number, size, (entropy, half, k))
+                    for k, s in enumerate(signals)
+                ]
+                for half in range(2)
+            ]
+            for layers in halves:
+                for layer, signal in zip(layers, signals, strict=True):
+                    layer.add(signal)
+        found = [np.hstack([layer.features() for layer in layers]) for layers in halves]
+        parts.append(np.stack(found))
     return np.concatenate(parts, axis=1)
 
 
-def _features(signal, size, seed):
-    """Features (n, up to size^2) of a layer: products of projected inputs and gradients."""
-    a, g = as_numpy(signal.inputs), as_numpy(signal.gradients[:, :, 0])
-    if signal.is_tokens:
-        a = _normal((a.max() + 1, size), (*seed, 0))[a].astype(g.dtype)
-    a, g = (_projected(x, size, (*seed, side)) for side, x in enumerate((a, g)))
-    return (a.swapaxes(1, 2) @ g).reshape(len(a), -1)
+class _Layer:
+    """Features of a layer: products of projected inputs and gradients, of all functions in turn."""
+
+    def __init__(self, signal, n_functions, size, seed):
+        a, n_gradients = as_numpy(signal.inputs), n_functions * signal.gradients.shape[-1]
+        if signal.is_tokens:
+            a = _normal(np.random.default_rng((*seed, 0)), a.max() + 1, size)[a]
+        self._inputs = _Projection(a.shape[-1], size, (*seed, 0))
+        self._inputs.add(a)
+        self._gradients = _Projection(n_gradients, size, (*seed, 1))
+
+    def add(self, signal):
+        """Add the signals of the next functions."""
+        self._gradients.add(as_numpy(signal.merged().gradients[:, :, 0]))
+
+    def features(self):
+        """Features (n, up to size^2)."""
+        a, g = self._inputs.found, self._gradients.found
+        return (a.swapaxes(1, 2).astype(g.dtype, copy=False) @ g).reshape(len(a), -1)
 
 
-def _projected(x, size, seed):
-    """Entries (n, T, p) times a Gaussian matrix (p, size), or as they are if there are few."""
-    return x if x.shape[-1] <= size else x @ _normal((x.shape[-1], size), seed).astype(x.dtype)
+class _Projection:
+    """Entries (n, T, p), some after the other, times a Gaussian matrix (p, size).
+
+    Few entries are taken as they are. ``found`` is what comes of those that were added.
+    """
+
+    def __init__(self, p, size, seed):
+        self._size, self._rng, self.found = size, np.random.default_rng(seed), None
+        self._is_few = p <= size
+
+    def add(self, x):
+        """Add the next entries."""
+        if self._is_few:
+            self.found = x if self.found is None else np.concatenate([self.found, x], axis=-1)
+            return
+        for start in range(0, x.shape[-1], DRAWN):
+            part = x[..., start : start + DRAWN]
+            product = part @ _normal(self._rng, part.shape[-1], self._size).astype(x.dtype)
+            self.found = product if self.found is None else self.found + product
 
 
-def _normal(shape, seed):
-    """Gaussian matrix that keeps inner products on average; its first rows are always the same."""
-    return np.random.default_rng(seed).standard_normal(shape) / np.sqrt(shape[1])
+def _normal(rng, p, size):
+    """The next p rows of a Gaussian matrix that keeps inner products on average."""
+    return rng.standard_normal((p, size)) / np.sqrt(size)
 
 
 def _standard_error(halves):

@@ -130,9 +130,9 @@ def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB", othe
     """
     functions = functions_for(outputs, reader.n_outputs, SINGLE)
     signs, budget, found = signs_for(formula), read_memory(memory), np.zeros(len(X))
-    fitting, n_sides = _fitting(reader, X, functions, budget), 1 if other is None else 2
-    number = next(r for r in functions.numbers() if r == 1 or fitting(r) >= n_sides)
-    step = max(1, fitting(number) // n_sides)
+    n_sides = 1 if other is None else 2
+    number, n_rows = at_a_time(reader, X, functions, budget, n_sides)
+    step = max(1, n_rows // n_sides)
     for seeds in functions.parts(number):
         for start in range(0, len(X), step):
             rows = slice(start, start + step)
@@ -183,6 +183,13 @@ def _tiles(reader, X, Y, functions, is_blocks, budget, is_same, is_symmetric):
                 is_own = is_same and first == start
                 right = left if is_own else reader.signals(Y[columns], seeds)[1]
                 yield rows, columns, left, right
+
+
+def at_a_time(reader, X, functions, budget, n_rows):
+    """How many functions to take, as many as fit for ``n_rows``, and of how many rows, if any."""
+    fitting = _fitting(reader, X, functions, budget)
+    number = next(r for r in functions.numbers() if r == 1 or fitting(r) >= n_rows)
+    return number, fitting(number)
 
 
 def _fitting(reader, X, functions, budget):

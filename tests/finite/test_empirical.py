@@ -269,3 +269,17 @@ def test_budget_is_kept_with_many_outputs(n_outputs, formula):
     assert peak < 1.1 * budget
     assert_allclose(found, whole, rtol=1e-12)
     assert_allclose(own, diagonal, rtol=1e-12)
+
+
+def test_features_of_many_outputs_keep_the_budget():
+    targets = np.random.default_rng(2).standard_normal((12, 700))
+    model = fitted(MLPRegressor, targets, hidden_layer_sizes=(30,))
+    whole = tangent_features(model, X, 8, random_state=0)
+    budget = 16 * 700**2 // 4  # a quarter of what the gradients of a row take
+    tracemalloc.start()
+    found = tangent_features(model, X, 8, random_state=0, memory=budget)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.1 * budget
+    assert_allclose(found.features, whole.features, rtol=1e-12, atol=1e-12)
+    assert_allclose(found.standard_error, whole.standard_error)
