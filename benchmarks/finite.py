@@ -1,6 +1,6 @@
 """Empirical kernels of networks of torch beside other ways, and neural-tangents' three.
 
-    python benchmarks/finite.py [--neural-tangents PYTHON] [--rows 50]
+    python benchmarks/finite.py [--neural-tangents PYTHON] [--rows 50] [--networks NAME]
 
 A perceptron of width 1000 with three hidden layers on 100 columns, one output and ten, a
 convolutional network, a residual one of five convolutions, and an encoder of two blocks of
@@ -220,6 +220,7 @@ def main():
     theirs_at = os.environ.get("NEURAL_TANGENTS_PYTHON")
     parser.add_argument("--neural-tangents", metavar="PYTHON", default=theirs_at)
     parser.add_argument("--rows", type=int, default=50)
+    parser.add_argument("--networks", default="", metavar="NAME", help="those whose name has it")
     options = parser.parse_args()
     import torch
 
@@ -231,6 +232,8 @@ def main():
     print("| network | way | seconds | times ours |")
     print("|---|---|---|---|")
     for name, (make, shape) in NETWORKS.items():
+        if options.networks not in name:
+            continue
         model, X = make(), torch.randn(n, *shape)
         k = model(X[:1]).shape[1]
         ours = least(partial(empirical_ntk, model, X), 5)
