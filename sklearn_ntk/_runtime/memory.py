@@ -98,8 +98,7 @@ def read_memory(value, name="memory"):
     unit = 1.0
     try:
         if isinstance(value, str):
-            number, unit = value.split()
-            value, unit = float(number), _UNITS[unit]
+            value, unit = float(value[:-2]), _UNITS[value[-2:]]
         return unit * read_number(value, name, is_positive=True)
     except (KeyError, ValueError):
         raise ValueError(

@@ -148,6 +148,10 @@ class LazyTrainingReport:
         """
         n_steps = read_count(self.n_steps, "n_steps", 1)
         n_checkpoints = read_count(self.n_checkpoints, "n_checkpoints", 2)
+        if self.kernel is not None and not callable(self.kernel):
+            raise TypeError(
+                f"kernel must be a callable such as NTKKernel(), or None; got {self.kernel!r}."
+            )
         before = reader_for(self.model, self.layers, self.check)
         if not hasattr(before, "move"):
             raise TypeError(

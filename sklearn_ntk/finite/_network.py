@@ -252,6 +252,4 @@ class Reader:
         found = []
         back = self.model.run(X)[1]
         back(np.zeros((len(X), 1, self.n_outputs)), lambda place, a, g: found.append((place, a)))
-        inputs = dict(found)[self._last.place][:, 0]
-        inputs = inputs[:, :-1] if self._last.bias_var else inputs
-        return inputs * (inputs.shape[1] / (self._last.weight_var or 1.0)) ** 0.5
+        return self._last.features(dict(found)[self._last.place][:, 0])

@@ -36,6 +36,11 @@ class Affine(NamedTuple):
         ones = space.ones(x, (*x.shape[:-1], 1))
         return space.concat([x, self.bias_var**0.5 * ones], -1)
 
+    def features(self, inputs):
+        """The x of these `inputs`."""
+        x = inputs[..., :-1] if self.bias_var else inputs
+        return (self.divisor / (self.weight_var or 1.0)) ** 0.5 * x
+
     def run(self, x, space):
         inputs, n_channels = self.inputs(x, space), x.shape[-1]
 

@@ -1,6 +1,7 @@
 """Modules that branch on the mode, have hooks or other names for a weight, or change their rows."""
 
 import threading
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch_models import X, Y, expected_kernel, gradients  # noqa: E402
 from sklearn_ntk.finite import (  # noqa: E402
     LazyTrainingReport,
     Linearized,
+    TaskVector,
     empirical_nngp,
     empirical_ntk,
     empirical_regression,
@@ -91,6 +93,98 @@ def test_layers_that_are_called_otherwise(is_pair):
     assert_allclose(empirical_nngp(model, X), h @ h.T / 5, rtol=1e-12)
 
 
+# --- Modules with two names ----------------------------------------------------------------------
+
+
+def _alias(net):
+    """A module that holds others by two names each."""
+    model = Calling(lambda model, x: model.second_net(x))
+    model.net, model.second_net = net, net
+    return model.double()
+
+
+def _slope_twice():
+    slope = nn.PReLU()
+    return nn.Sequential(nn.Linear(4, 5), slope, nn.Linear(5, 5), slope, nn.Linear(5, 2))
+
+
+def _block_three_times():
+    block = nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
+    return nn.Sequential(block, nn.Tanh(), block, nn.Tanh(), block)
+
+
+class _Cell(nn.Module):
+    """A recurrent cell that runs twice, once by each name."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.last = nn.GRUCell(4, 4), nn.Linear(4, 2)
+        self.again = self.cell
+
+    def forward(self, x):
+        return self.last(self.again(x, self.cell(x)))
+
+
+class _Tokens(nn.Module):
+    """A parameter of its own beside an encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = nn.Parameter(torch.randn(2, 2))
+        self.encoder = nn.TransformerEncoderLayer(2, 1, 4, dropout=0.0, batch_first=True)
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.last(self.encoder(x.reshape(-1, 2, 2) + self.places).flatten(1))
+
+
+TWICE = {
+    "activation": _slope_twice,
+    "block": _block_three_times,
+    "cell": _Cell,
+    "wrapper": lambda: _alias(_Tokens()),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_modules_with_two_names(name):
+    """Kernels and linear models are right, and leave the module its parameters."""
+    torch.manual_seed(0)
+    model = TWICE[name]().double().eval()
+    own = [(key, id(each)) for key, each in model.named_parameters(remove_duplicate=False)]
+    for check in (True, False):
+        assert_allclose(empirical_ntk(model, X, check=check), expected_kernel(model, X), rtol=1e-12)
+        names = model.named_parameters(remove_duplicate=False)
+        assert [(key, id(each)) for key, each in names] == own
+    linear = Linearized(model)
+    for each in linear.differences.parameters():
+        nn.init.normal_(each)
+    outputs = linear(X)
+    J = gradients(model, X)
+    w = torch.cat([each.flatten() for each in linear.differences.parameters()]).detach().numpy()
+    assert_allclose(outputs.detach().numpy(), model(X).detach().numpy() + J @ w, rtol=1e-10)
+    assert torch.equal(deepcopy(linear)(X), outputs)
+    vector = TaskVector(linear)
+    assert torch.equal(vector.apply_to(Linearized(model))(X), outputs)
+
+
+def test_gradients_that_no_route_finds_are_refused(monkeypatch):
+    model = TWICE["activation"]().double()
+    for route in ("jacobians", "by_rows"):
+        monkeypatch.setattr(
+            f"sklearn_ntk.finite._torch._reader.{route}",
+            lambda model, rows, seeds, parameters, *_: torch.zeros(len(rows), len(seeds), 1),
+        )
+    with pytest.raises(ValueError, match=r"to those of all rows; got others for .*1\.weight:"):
+        empirical_ntk(model, X)
+
+
+def test_outputs_without_gradients_are_refused():
+    model = Calling(lambda model, x: model.net(x).detach())
+    with pytest.raises(ValueError, match="got Calling, whose outputs have no gradients: leave"):
+        empirical_ntk(model, X)
+
+
 # --- Parameters ----------------------------------------------------------------------------------
 
 
@@ -159,8 +253,13 @@ def test_rows_of_other_kinds():
 def test_rows_that_are_refused():
     model = Calling(lambda model, x: model.net(x))
     for rows in (np.arange(8).reshape(2, 4), [[1, 2, 3, 4]], torch.ones(2, 4, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match=r"torch.u?int\d+ \(mat1 and mat2 .*real numbers\."):
+        with pytest.raises(ValueError, match=r"torch.u?int\d+ of.*\(mat1 and .*real numbers\."):
             empirical_ntk(model, rows)
+    with pytest.raises(ValueError, match=r"shape \(6, 3\) \(mat1 and mat2 .*: the first axis has"):
+        empirical_ntk(model, X[:, :3])
+    for several in ((X, X), torch.utils.data.TensorDataset(X, X)):
+        with pytest.raises(ValueError, match="wrap a model of several inputs in a module"):
+            empirical_ntk(model, several)
     means = Calling(lambda model, x: model.net(x).mean(0))
     with pytest.raises(ValueError, match="many outputs for 2 rows as for one, 2; got 1: put the"):
         empirical_ntk(means, X[:2])

@@ -169,6 +169,8 @@ def test_hidden_layer():
     close(found, hidden @ hidden[:2].T / 4 + 0.5)
     named = Returning(lambda y: y.squeeze(), nn.Linear(6, 1)).double().requires_grad_(False)
     close(empirical_nngp(named, X), (X @ X.T / 6).numpy())
+    shaped = nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Linear(6, 2), nn.Flatten()).double()
+    close(empirical_nngp(shaped, X), (X @ X.T / 6).numpy())
     pair = nn.Linear(6, 2), nn.Linear(2, 3)
     for model, rows in (
         (nn.Sequential(*pair, nn.Flatten()), torch.randn(4, 5, 6)),

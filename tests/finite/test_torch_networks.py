@@ -64,6 +64,8 @@ def test_same_network(name):
     assert trained == network.trained
     hidden = empirical_nngp(network, X, weight_var=1.0, bias_var=0.0)
     assert hidden.shape == (4, 4)
+    found = empirical_nngp(module, X)
+    assert_allclose(found, empirical_nngp(network, X), rtol=0, atol=1e-12 * np.abs(found).max())
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS.keys() - {"exp_normalized"}))

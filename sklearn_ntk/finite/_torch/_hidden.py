@@ -13,8 +13,9 @@ def hidden(model, rows, check):
 
     def keep(module, arguments, named, put_out):
         pair = first_of(arguments, named), put_out
-        if all(isinstance(each, torch.Tensor) for each in pair) and pair[0].ndim == 2:
-            seen.append([each.detach().clone() for each in pair])  # what comes may be in place
+        if all(isinstance(each, torch.Tensor) for each in pair):
+            if pair[0].numel() == len(rows) * module.in_features:  # others may come in place
+                seen.append([each.detach().clone().reshape(len(rows), -1) for each in pair])
 
     linear = [each for each in model.modules() if isinstance(each, nn.Linear)]
     handles = [each.register_forward_hook(keep, with_kwargs=True) for each in linear]
@@ -30,7 +31,7 @@ def hidden(model, rows, check):
         if torch.equal(put_out, outputs):
             return taken
     raise ValueError(
-        f"The kernel of the last hidden layer needs a model that ends in a Linear module for "
-        f"inputs (n, p); got {type(model).__name__}, whose outputs are others: pass a part of it "
-        f"that ends so."
+        f"The kernel of the last hidden layer needs a model that ends in a Linear module with one "
+        f"input (p,) for each row; got {type(model).__name__}, whose outputs are others: pass a "
+        f"part of it that ends so."
     )

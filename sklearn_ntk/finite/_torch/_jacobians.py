@@ -3,11 +3,11 @@
 import warnings
 
 import torch
-from torch.func import functional_call, jacrev, vmap
+from torch.func import jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ._record import called, read_outputs
-from ._state import eager
+from ._state import called_with, eager
 
 
 def jacobians(model, rows, seeds, parameters, chunk):
@@ -18,18 +18,24 @@ def jacobians(model, rows, seeds, parameters, chunk):
     """
 
     def functions(chosen, row):
-        outputs = functional_call(model, chosen, (row[None].clone(),))
+        outputs = called_with(model, chosen, row[None].clone())
         return seeds @ read_outputs(outputs, 1)[0]
 
-    detached = {name: each.detach() for name, each in parameters.items()}
+    detached, parts = {name: each.detach() for name, each in parameters.items()}, rows.split(chunk)
+    size = sum(real(each).numel() for each in detached.values())
+    J, start = seeds.new_empty((len(rows), len(seeds), size)), 0
     try:
         with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), eager():
             warnings.filterwarnings("ignore", "There is a performance drop")
-            found = vmap(jacrev(functions), (None, 0), chunk_size=chunk)(detached, rows)
+            for part in parts:
+                found = vmap(jacrev(functions), (None, 0))(detached, part)
+                own = J[start : start + len(part)]
+                flat = [real(found[name]).reshape(*own.shape[:2], -1) for name in parameters]
+                torch.cat(flat, 2, out=own)
+                start += len(part)
     except (RuntimeError, NotImplementedError):
         return by_rows(model, rows, seeds, parameters)
-    shape = (len(rows), len(seeds), -1)
-    return torch.cat([real(found[name]).reshape(shape) for name in parameters], 2)
+    return J
 
 
 def by_rows(model, rows, seeds, parameters):

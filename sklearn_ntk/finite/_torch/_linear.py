@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import nn
-from torch.func import functional_call, jvp
+from torch.func import jvp
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from ._jacobians import gradients
 from ._refusals import refuse_hooks
-from ._state import copied, eager, in_short, plain, put_back, tensors
+from ._state import called_with, copied, eager, in_short, plain, put_back, tensors
 
 with warnings.catch_warnings():  # torch loads what it needs at the first use, by deprecated means
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -98,8 +98,8 @@ class Linearized(nn.Module):
         start = {name: start[name] for name in rates}
 
         def outputs(parameters):
-            own = tree_map_only(torch.Tensor, torch.clone, (inputs, named))
-            found = functional_call(self.base, parameters, *own)
+            own, own_named = tree_map_only(torch.Tensor, torch.clone, (inputs, named))
+            found = called_with(self.base, parameters, *own, **own_named)
             if not isinstance(found, torch.Tensor):
                 raise TypeError(
                     f"Linearized needs a module that returns a tensor; got {type(found).__name__}: "

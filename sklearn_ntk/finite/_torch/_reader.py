@@ -6,6 +6,7 @@ import torch
 from .._readers import OtherRoutes, chosen, with_rows
 from .._signals import Signal, as_numpy
 from ._check import are_right, weighted_gradients, wrong_parameters
+from ._drawn import Drawn
 from ._graph import is_chain
 from ._hidden import hidden
 from ._jacobians import by_rows, gradients, jacobians, real
@@ -13,13 +14,15 @@ from ._join import join
 from ._record import called, differentiate, measured, run
 from ._refusals import (
     refuse,
+    refuse_constant,
     refuse_dependent,
     refuse_hooks,
     refuse_infinite,
     refuse_moved,
     refuse_width,
+    refuse_wrong,
 )
-from ._rows import read_rows, tells_of_whole_numbers
+from ._rows import read_rows, tells_of_rows
 from ._state import copied, forget, leaves_model, plain
 
 
@@ -48,7 +51,10 @@ class Reader:
         self.model, self.layers, self._check = model, list(dict.fromkeys(names)), check
         self._trained = {name: trained[name] for name in self.layers}
         refuse_hooks(self._trained)
-        self._routes = None
+        self._routes, self._last = None, None
+        if isinstance(model, Drawn):
+            self._last = model.operations[-1]
+            self.weight_var, self.bias_var = self._last.weight_var, self._last.bias_var
 
     def prepare(self, X):
         """Rows as a tensor on the model's device: see `read_rows`."""
@@ -56,7 +62,7 @@ class Reader:
             raise RuntimeError("A kernel needs gradients: leave torch.inference_mode() for it.")
         rows = with_rows(read_rows(X, list(self.model.parameters())))
         if self._routes is None:
-            with tells_of_whole_numbers(rows):
+            with tells_of_rows(rows):
                 self._measure(rows[:1])
         return rows
 
@@ -72,6 +78,8 @@ class Reader:
         outputs, seen, saved = measured(self.model, row, names)
         refuse_moved(self.model, buffers)
         refuse_infinite(outputs)
+        if names:
+            refuse_constant(self.model, outputs)
         self.n_outputs, self._like = outputs.shape[1], outputs.detach()[:0]
         uses, unread = differentiate(outputs, seen, None)
         entries = join(uses, names)
@@ -108,6 +116,8 @@ class Reader:
             J = jacobians(self.model, rows, seeds, general, self._chunk(len(seeds)))
             if expected is not None and not are_right(J, general.values(), *expected):
                 J = by_rows(self.model, rows, seeds, general)
+                if not are_right(J, general.values(), *expected):
+                    refuse_wrong(general)
             ones = J.new_ones((len(rows), 1, 1))
             found.append(Signal("others", _array(ones), _array(J[:, None])))
         return _array(outputs), found
@@ -148,9 +158,9 @@ class Reader:
         return float(inputs + 2 * saved + len(seeds) * (2 * gradients + 2 * general) + 64)
 
     def _chunk(self, r):
-        """Rows that the general route takes at a time: what it keeps has about 16 MB."""
+        """Rows that the general route takes at a time: what it keeps has about 4 MB."""
         (_, gradients, saved), general = self._sizes, self._general_bytes()
-        return int(np.clip(2**24 / (r * (saved + gradients + general) + 1), 1, 256))
+        return int(np.clip(2**22 / (r * (saved + gradients + general) + 1), 1, 256))
 
     def _general_bytes(self):
         return sum(each.nbytes for each in self.general.values())
@@ -206,7 +216,8 @@ class Reader:
         """Inputs (n, p) of the linear module whose outputs are those of the model."""
         with torch.enable_grad():  # as above
             parts = [hidden(self.model, part, self._check) for part in self._parts(rows)]
-        return _array(torch.cat(parts))
+        found = torch.cat(parts)
+        return _array(found if self._last is None else self._last.features(found))
 
 
 class _Routes:

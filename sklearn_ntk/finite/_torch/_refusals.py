@@ -20,11 +20,11 @@ N_FEW, N_CALLS = 8, 64
 
 def refuse(model):
     """Raise ValueError that names the modules to put into evaluation mode, or to use first."""
-    lazy = [name for name, m in model.named_modules() if _is_lazy(m)]
+    lazy = [name or type(m).__name__ for name, m in model.named_modules() if _is_lazy(m)]
     if lazy:
         raise ValueError(
             f"A kernel needs parameters, and modules are not initialised: {_list(lazy)}; call the "
-            f"model on some rows first."
+            f"model on some rows first, or load what is on the meta device."
         )
     for reason, is_refused in _REASONS:
         names = [name or type(m).__name__ for name, m in model.named_modules() if is_refused(m)]
@@ -77,6 +77,25 @@ def refuse_width(outputs, k):
         )
 
 
+def refuse_constant(model, outputs):
+    """Raise ValueError if outputs are not in the graph of autograd, though parameters are."""
+    if not outputs.requires_grad:
+        raise ValueError(
+            f"A kernel needs outputs that autograd follows back to trained parameters; got "
+            f"{type(model).__name__}, whose outputs have no gradients: leave torch.no_grad(), "
+            f"detach() and the like out of its forward()."
+        )
+
+
+def refuse_wrong(parameters):
+    """Raise ValueError that names the parameters whose gradients by rows are not autograd's."""
+    raise ValueError(
+        f"A kernel needs gradients of single rows that add up to those of all rows; got others for "
+        f"the parameters {_list(list(parameters))}: freeze them, or write the model so that each "
+        f"row can run alone."
+    )
+
+
 def refuse_infinite(outputs):
     """Raise ValueError where outputs are NaN or infinite."""
     is_finite = outputs.isfinite().all(1)
@@ -126,6 +145,9 @@ def _list(names):
 
 
 def _is_lazy(module):
+    """Whether this has no parameters yet."""
+    if any(each.is_meta for each in module.parameters(recurse=False)):
+        return True
     return isinstance(module, LazyModuleMixin) and module.has_uninitialized_params()
 
 

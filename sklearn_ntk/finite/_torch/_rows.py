@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from ._state import in_short
 
@@ -34,8 +35,11 @@ def _is_of_numbers(tensor):
 
 
 def _of_array(X):
-    """Tensor of an array of numbers; raises ValueError."""
+    """Tensor of an array of numbers; raises ValueError, also for several inputs."""
+    is_several = isinstance(X, tuple) and any(isinstance(each, torch.Tensor) for each in X)
     try:
+        if is_several or isinstance(X, Dataset):
+            raise TypeError
         array = np.array(X)
         kind = np.float64 if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
         return torch.from_numpy(array.astype(kind, copy=False))
@@ -48,14 +52,17 @@ def _of_array(X):
 
 
 @contextmanager
-def tells_of_whole_numbers(rows):
-    """Where an error of a model tells that it was given whole numbers, if it was."""
+def tells_of_rows(rows):
+    """Where an error of a model tells which rows it was given."""
     try:
         yield
     except RuntimeError as error:
-        if _is_of_numbers(rows) or isinstance(error, torch.cuda.OutOfMemoryError):
+        if isinstance(error, torch.cuda.OutOfMemoryError):
             raise
+        remedy = "if they are no tokens, make them real numbers."
+        if _is_of_numbers(rows):
+            remedy = "the first axis has the rows; torch.nn.Unflatten gives flat ones a shape."
         raise ValueError(
-            f"X must be rows that the model takes; got {rows.dtype} ({in_short(error)}): if they "
-            f"are no tokens, make them real numbers."
+            f"X must be rows that the model takes; got {rows.dtype} of shape {tuple(rows.shape)} "
+            f"({in_short(error)}): {remedy}"
         ) from error

@@ -7,6 +7,7 @@ from functools import wraps
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 
 def plain(model):
@@ -21,6 +22,23 @@ def eager():
     may_be = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
     may_be = may_be and not torch.compiler.is_compiling()
     return torch.compiler.set_stance("force_eager") if may_be else nullcontext()
+
+
+def called_with(model, parameters, *inputs, **named):
+    """What a module returns with tensors in place of some of its parameters, given by name.
+
+    Each parameter has one name for each module that holds it. By more names, of modules that others
+    hold twice, torch would leave the tensors in the module.
+    """
+    own = dict(model.named_parameters(remove_duplicate=False))
+    tensors = {id(own[name]): each for name, each in parameters.items()}
+    places = {
+        f"{path}.{name}" if path else name: tensors[id(each)]
+        for path, module in model.named_modules()
+        for name, each in module._parameters.items()
+        if id(each) in tensors
+    }
+    return functional_call(model, places, inputs, named, tie_weights=False)
 
 
 def copied(model):
@@ -71,8 +89,12 @@ def tensors(held):
 
 @contextmanager
 def put_back(model):
-    """Put back all attributes and buffers of modules that are replaced meanwhile."""
-    holders = [each for module in model.modules() for each in (vars(module), module._buffers)]
+    """Put back all attributes, buffers and parameters of modules that are replaced meanwhile."""
+    holders = [
+        each
+        for module in model.modules()
+        for each in (vars(module), module._buffers, module._parameters)
+    ]
     before = [dict(each) for each in holders]
     try:
         yield

@@ -1,8 +1,12 @@
 """Task vectors of torch modules: what training changed, as a value to add and to scale."""
 
+import numbers
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import nn
 
 from ..._runtime.check import read_array
 from ._state import copied, plain
@@ -63,6 +67,9 @@ class TaskVector:
             each.data += scale * self.tensors[name].to(each)
         return moved
 
+    def __repr__(self):
+        return f"TaskVector({len(self.tensors)} parameters, norm {self.norm():.3g})"
+
     def norm(self):
         """Euclidean norm of all parameters together."""
         return float(sum(float((each.abs() ** 2).sum()) for each in self.tensors.values()) ** 0.5)
@@ -93,6 +100,8 @@ class TaskVector:
         return self._map(lambda one, two: one - two, other)
 
     def __mul__(self, factor):
+        if not isinstance(factor, numbers.Real | torch.Tensor) or np.ndim(factor):
+            return NotImplemented
         return self._map(lambda one: factor * one)
 
     __rmul__ = __mul__
@@ -105,7 +114,12 @@ class TaskVector:
 
 
 def _parameters(model):
-    """Parameters by name; of a linearised module, its differences."""
+    """Parameters by name; of a linearised module, its differences. Raises TypeError."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"Task vectors need a torch.nn.Module; got {type(model).__name__}: load states by the "
+            f"load_state_dict of a module."
+        )
     return dict(plain(getattr(model, "differences", model)).named_parameters())
 
 
@@ -175,6 +189,11 @@ def normalized_accuracy(base, vectors, score, scale=1.0, *, validate=None):
                  scale=1.0, validated=None)
     """
     scales = read_array(np.atleast_1d(scale), "scale", "a number or several", "give one", [1])
+    if not isinstance(vectors, Mapping):
+        raise TypeError(
+            f"vectors must be a dict of TaskVector by name of the task; got "
+            f"{type(vectors).__name__}: give each a name."
+        )
     if not vectors or not len(scales):
         empty = "scale" if vectors else "vectors"
         raise ValueError(f"{empty} must have at least one entry; got none.")
