@@ -1,5 +1,8 @@
 """Empirical kernels of torch modules against a gradient for each row and output."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -196,6 +199,41 @@ def test_features():
         close(one[0], features[1], 1e-12)
         parts, _ = tangent_features(model, X, 6, random_state=0, memory=1000)
         close(parts, features, 1e-12)
+
+
+PEAK = """
+import resource
+import torch
+from torch import nn
+from sklearn_ntk.finite import empirical_ntk
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.last = nn.LSTM(16, 64, batch_first=True), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.last(self.lstm(x)[0][:, -1])
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model, X = Recurrent(), torch.randn(100, 10, 16)
+empirical_ntk(model, X[:2])
+before = peak()
+empirical_ntk(model, X, memory="200 MB")
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count peaks otherwise")
+def test_general_route_keeps_the_budget():
+    """Gradients of all rows take 84 MB, of which there are copies on the way."""
+    run = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    assert 84e6 < int(run.stdout) < 220e6
 
 
 # --- Refusals ------------------------------------------------------------------------------------
