@@ -220,10 +220,10 @@ def peak():
 
 torch.manual_seed(0)
 torch.set_num_threads(1)
-model, X = Recurrent(), torch.randn(100, 10, 16)
+model, X = Recurrent(), torch.randn(200, 10, 16)
 empirical_ntk(model, X[:2])
 before = peak()
-empirical_ntk(model, X, memory="200 MB")
+empirical_ntk(model, X, memory="512 MB")
 print(peak() - before)
 """
 
@@ -231,9 +231,9 @@ print(peak() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count peaks otherwise")
 def test_general_route_keeps_the_budget():
-    """Gradients of all rows take 84 MB, of which there are copies on the way."""
+    """Gradients of all rows take 168 MB, of which there are copies on the way."""
     run = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
-    assert 84e6 < int(run.stdout) < 220e6
+    assert 168e6 < int(run.stdout) < 560e6
 
 
 # --- Refusals ------------------------------------------------------------------------------------
