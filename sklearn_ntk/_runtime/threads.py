@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -50,6 +51,22 @@ def _drain(compute, tasks, count):
     except BaseException:  # KeyboardInterrupt included: no thread takes another task
         tasks.clear()
         raise
+
+
+@contextmanager
+def uninterrupted():
+    """A context in which Ctrl-C waits until its end."""
+    before, caught = signal.getsignal(signal.SIGINT), []
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # signals are for the main thread
+        return
+    signal.signal(signal.SIGINT, lambda *arguments: caught.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        before(*caught[0])
 
 
 def run_apart(function):

@@ -11,6 +11,7 @@ are. The engine for GPUs is a class ``Engine`` that has all of these as methods,
 ``scan_blocks`` and ``set_threads``.
 """
 
+import sys
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
@@ -21,7 +22,7 @@ import numpy as np
 from .._runtime.blas import single_threaded_blas
 from .._runtime.device import is_on_device, place_of, read_device
 from .._runtime.memory import check_memory, free_memory
-from .._runtime.threads import map_apart
+from .._runtime.threads import map_apart, uninterrupted
 
 ENGINES = {"cpu": "numba", "cuda": "cupy"}
 """Names of the engines' packages, by kind of device."""
@@ -37,14 +38,23 @@ def engine_for(rows, device=None):
     """Engine for a list of arrays of rows; None is the device in whose memory they are."""
     kind, number = place_of(rows, device)
     if kind == "cpu":
-        return Host(import_module(f"{__package__}.{ENGINES[kind]}"))
+        return Host(_on_cpu())
     return _on_gpu(number, not is_on_device(rows[0]))
+
+
+def _on_cpu():
+    """The engine for the CPU. Ctrl-C waits for its import, as numba cannot be imported again."""
+    name = f"{__package__}.{ENGINES['cpu']}"
+    if name not in sys.modules:
+        with uninterrupted():
+            import_module(name)
+    return import_module(name)
 
 
 @contextmanager
 def limit_threads(n):
     """Context in which Gram matrices of this thread on the CPU take at most ``n`` threads."""
-    engine, before = import_module(f"{__package__}.{ENGINES['cpu']}"), host_threads()
+    engine, before = _on_cpu(), host_threads()
     engine.set_threads(min(n, before))
     try:
         yield
@@ -54,7 +64,7 @@ def limit_threads(n):
 
 def host_threads():
     """Number of threads that Gram matrices of this thread on the CPU take."""
-    return import_module(f"{__package__}.{ENGINES['cpu']}").count_threads()
+    return _on_cpu().count_threads()
 
 
 def on_one_thread(function, *arguments):

@@ -28,6 +28,33 @@ def eight(monkeypatch):
     monkeypatch.setattr(tiles, "get_num_threads", get)
 
 
+FIRST_FIT = """
+import os, signal, sys
+import numpy as np
+from sklearn_ntk import NTKKernel
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numba.core.types":  # numba is imported in part
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+X = np.eye(3)
+try:
+    NTKKernel()(X)
+except KeyboardInterrupt:
+    print("interrupted", NTKKernel()(X).shape)
+"""
+
+
+def test_ctrl_c_waits_for_the_import_of_numba():
+    """It cannot be imported again, and so the process would be of no use."""
+    command = [sys.executable, "-c", FIRST_FIT]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "interrupted (3, 3)\n"
+
+
 def test_a_limit_ends():
     with limit_threads(2):
         assert count_threads() == 2
