@@ -7,7 +7,7 @@ from .._runtime.check import read_array
 from .._runtime.device import on_host
 from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
-from ..solvers._factors import variances
+from ..solvers._moments import variances
 from ._columns import deviations
 from ._equal_rows import distinct
 from ._places import take

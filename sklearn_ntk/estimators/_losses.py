@@ -9,7 +9,7 @@ from .._runtime.memory import check_memory
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers import Path, Solution
-from ..solvers._factors import sizes
+from ..solvers._moments import sizes
 from ..solvers._repeats import error_of, left_out
 from ..solvers._ridge import default_ridges
 from ..solvers._scoring import fit_temperature, ranks_of, shares_of

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._runtime.progress import Progress
 from ..gram._operator import CHUNK
+from ._moments import norms, norms_or_one
 from ._preconditioner import Preconditioner
 
 SINGLE, FEW = (1e-30, 1e30), 2500
@@ -134,7 +135,7 @@ class System:
         """Estimates (c,) of the true residuals of solutions, by rows drawn as errors are likely."""
         rows, root = self._sample, self.root[:, None]
         R = B[rows] - root[rows] * (self.operator.rows(rows) @ (root * X)) - ridge * X[rows]
-        return np.sqrt(np.mean(R**2 / self._chances, axis=0)) / _sizes(B)
+        return np.sqrt(np.mean(R**2 / self._chances, axis=0)) / norms_or_one(B)
 
     def product(self, V):
         """``A V`` from the matrix in memory."""
@@ -154,7 +155,7 @@ class System:
         ridge, tol = (np.broadcast_to(each, B.shape[1]) for each in (ridge, tol))
         self._prepare(ridge.min(), B.shape[1])
         self.n_last = 0
-        norms = _sizes(B)
+        units = norms_or_one(B)
         X, R, residuals = _begin(B, start, lambda X: self.product(X) + ridge * X)
         todo = np.flatnonzero(residuals > tol)
         first = np.max(residuals / tol, initial=0.0)
@@ -175,7 +176,7 @@ class System:
             step = np.where(is_convex, gain / np.where(is_convex, curvature, 1.0), 0.0)
             X[:, todo] += step * D
             R = R - step * image
-            residuals[todo] = column_norms(R) / norms[todo]
+            residuals[todo] = norms(R) / units[todo]
             going = (residuals[todo] > tol[todo]) & is_convex
             todo, R, D, gain = todo[going], R[:, going], D[:, going], gain[going]
             share = _share(first, np.max(residuals[todo] / tol[todo], initial=0.0))
@@ -197,7 +198,7 @@ class System:
         column is worse than zeros.
         """
         X, R, residuals = _begin(B, start, lambda X: self.exact(X, ridge))
-        sizes, left = _sizes(B), most
+        units, left = norms_or_one(B), most
         for _ in range(1 + AGAIN):
             worst = np.flatnonzero(residuals > tol)
             if not len(worst) or left <= 0:
@@ -208,7 +209,7 @@ class System:
             left -= self.n_last
             better = X[:, worst] + step
             R_better = B[:, worst] - self.exact(better, ridge)
-            new = column_norms(R_better) / sizes[worst]
+            new = norms(R_better) / units[worst]
             kept = new < residuals[worst]
             places = worst[kept]
             X[:, places], R[:, places] = better[:, kept], R_better[:, kept]
@@ -235,26 +236,15 @@ def _begin(B, start, image):
 
     ``image(X)`` is the matrix times X.
     """
-    sizes = _sizes(B)
-    X, R, residuals = np.zeros_like(B), B.copy(), column_norms(B) / sizes
+    units = norms_or_one(B)
+    X, R, residuals = np.zeros_like(B), B.copy(), norms(B) / units
     if start is not None:
         R_start = B - image(start)
-        new = column_norms(R_start) / sizes
+        new = norms(R_start) / units
         better = new < residuals
         X[:, better], R[:, better] = start[:, better], R_start[:, better]
         residuals[better] = new[better]
     return X, R, residuals
-
-
-def column_norms(B):
-    """Norms (c,) of columns."""
-    return np.sqrt(np.sum(B * B, axis=0))
-
-
-def _sizes(B):
-    """Norms (c,) of columns, one for those of zeros."""
-    norms = column_norms(B)
-    return np.where(norms > 0.0, norms, 1.0)
 
 
 def _share(first, now):

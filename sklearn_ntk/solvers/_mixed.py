@@ -4,8 +4,9 @@ import numpy as np
 
 from .._runtime.device import is_on_device
 from .._runtime.lapack import potrf, trtri
-from ._factors import Cholesky, shift, sizes
-from ._iterations import SINGLE, column_norms
+from ._factors import Cholesky, shift
+from ._iterations import SINGLE
+from ._moments import norms, sizes
 
 LEAST_ROWS = 1000
 """Rows from which on single precision saves time."""
@@ -81,7 +82,7 @@ class Mixed:
         for _ in range(STEPS):
             step = self._rough(B - self._times(X))
             X += step
-            if np.all(self.error * column_norms(step) <= EXACT * column_norms(X)):
+            if np.all(self.error * norms(step) <= EXACT * norms(X)):
                 break
         return X
 

@@ -11,7 +11,7 @@ from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
 from ..gram._operator import chunks, fold_here
-from ._factors import moments
+from ._moments import moments
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
 from ._solution import (

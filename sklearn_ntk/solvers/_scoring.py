@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from ..dynamics._logistic import log_losses as log_losses_of
 from ..dynamics._logistic import probabilities
-from ._factors import sizes, variances
+from ._moments import sizes, variances
 from ._repeats import left_out
 from ._units import scaled
 

@@ -10,7 +10,7 @@ import numpy as np
 from .._runtime.check import read_gram, read_number, read_targets, read_weights
 from .._runtime.device import on_host
 from ..gram import ArrayOperator, GramOperator
-from ._factors import sizes, variances
+from ._moments import sizes, variances
 
 UNLIKE = 2
 """Rows that `varied` adds for a column, at most."""

@@ -7,7 +7,7 @@ Predictions of m candidates for n rows that they were not fitted to have shape (
 import numpy as np
 from scipy.optimize import minimize, nnls
 
-from ._factors import sizes, variances
+from ._moments import sizes, variances
 from ._scoring import class_folds, log_losses, logits, ranks_of, shares_of, softmax_loss, spread
 
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0)

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from .._runtime.memory import check_memory
 from ..gram._operator import chunks
-from ._factors import moments, variances
+from ._moments import moments, variances
 from ._ridge import Ridge
 
 TIED = 0.05

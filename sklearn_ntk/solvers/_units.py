@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime import device
-from ._factors import moments
+from ._moments import moments
 
 LEAST = 2.0**-1000
 """The least weight in units of the largest."""

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressor, NTKRegressorCV
-from sklearn_ntk.solvers._factors import moments
+from sklearn_ntk.solvers._moments import moments
 from sklearn_ntk.solvers._units import normalise, product, standardise
 
 GRID = {"depth": [1, 2]}

@@ -1,0 +1,35 @@
+"""What columns are centred and divided by: weighted means and variances, sizes and norms."""
+
+import numpy as np
+
+
+def variances(Y, weights):
+    """Weighted variances (k,) of columns, exactly zero if they are constant but for rounding."""
+    return moments(Y, weights)[1]
+
+
+def moments(Y, weights):
+    """Weighted means (k,) of columns, and their `variances`."""
+    shares, first = np.asarray(weights / weights.sum(), like=Y), Y[int(weights.argmax())]
+    Y = Y - first  # sums over many equal entries would have rounding errors
+    shift = np.einsum("i,i...->...", shares, Y)
+    variance = np.einsum("i,i...->...", shares, (Y - shift) ** 2)
+    mean = first + shift
+    return mean, np.where(variance <= (1e-13 * mean) ** 2, 0.0, variance)
+
+
+def sizes(Y):
+    """Largest absolute value (k,) of each column, one where that is zero."""
+    largest = np.abs(Y).max(axis=0)
+    return np.where(largest > 0.0, largest, 1.0)
+
+
+def norms(Y):
+    """Euclidean norms (k,) of columns."""
+    return np.sqrt(np.sum(Y * Y, axis=0))
+
+
+def norms_or_one(Y):
+    """`norms` (k,) of columns, one for those of zeros."""
+    found = norms(Y)
+    return np.where(found > 0.0, found, 1.0)
