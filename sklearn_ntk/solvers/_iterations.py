@@ -6,7 +6,7 @@ import numpy as np
 
 from .._runtime.progress import Progress
 from ..gram._operator import CHUNK
-from ._moments import norms, norms_or_one
+from ._moments import norms, norms_or_one, or_one, sizes
 from ._preconditioner import Preconditioner
 
 SINGLE, FEW = (1e-30, 1e30), 2500
@@ -141,8 +141,8 @@ class System:
         """``A V`` from the matrix in memory."""
         root = self.root[:, None]
         V = root * V
-        size = np.abs(V).max(axis=0)
-        V = (V / np.where(size > 0.0, size, 1.0)).astype(self._K.dtype)
+        size = sizes(V)
+        V = (V / size).astype(self._K.dtype)
         return root * (size * (self._K @ V))
 
     def solve(self, B, ridge, tol, most, start=None):
@@ -173,7 +173,7 @@ class System:
             is_convex = curvature > 0.0
             if not is_convex.all() and self._widen(B.shape[1]):
                 return self.solve(B, ridge, tol, most, X)
-            step = np.where(is_convex, gain / np.where(is_convex, curvature, 1.0), 0.0)
+            step = np.where(is_convex, gain / or_one(curvature), 0.0)
             X[:, todo] += step * D
             R = R - step * image
             residuals[todo] = norms(R) / units[todo]

@@ -12,6 +12,7 @@ from .._runtime.progress import Progress
 from .._values import value
 from ..engines._work import Tasks
 from ._leaves import Leaf, Leaves
+from ._moments import or_one
 from ._part import guess_ridge, part_of
 from ._ridge import Ridge, read_ridges
 from ._solution import (
@@ -221,7 +222,7 @@ class _Trials:
         else:
             return self
         leaves = [self.leaves[number] for number in some]
-        own = [self._shares[number] / _or_one(total[self.leaves[number]]) for number in some]
+        own = [self._shares[number] / or_one(total[self.leaves[number]]) for number in some]
         return _Trials(self._problem, self._solver, leaves, own, rows)
 
     def _guess(self, ridges, rng):
@@ -312,10 +313,5 @@ def _shares_of(tree, X, leaves):
         own = leaves[number][places] == rows  # where rows tie, a leaf lacks some of those it serves
         found[number][places[own]] = share[own]
         total[rows[own]] += share[own]
-    total = _or_one(total)
+    total = or_one(total)
     return [share / total[rows] for share, rows in zip(found, leaves, strict=True)]
-
-
-def _or_one(total):
-    """Sums of shares by which to divide, where there are any."""
-    return np.where(total > 0.0, total, 1.0)

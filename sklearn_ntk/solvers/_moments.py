@@ -20,8 +20,7 @@ def moments(Y, weights):
 
 def sizes(Y):
     """Largest absolute value (k,) of each column, one where that is zero."""
-    largest = np.abs(Y).max(axis=0)
-    return np.where(largest > 0.0, largest, 1.0)
+    return or_one(np.abs(Y).max(axis=0))
 
 
 def norms(Y):
@@ -31,5 +30,9 @@ def norms(Y):
 
 def norms_or_one(Y):
     """`norms` (k,) of columns, one for those of zeros."""
-    found = norms(Y)
-    return np.where(found > 0.0, found, 1.0)
+    return or_one(norms(Y))
+
+
+def or_one(sizes):
+    """Sizes to divide by: those above zero, and ones in place of the others."""
+    return np.where(sizes > 0.0, sizes, 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 from .._runtime.check import read_gram, read_number, read_targets, read_weights
 from .._runtime.device import on_host
 from ..gram import ArrayOperator, GramOperator
-from ._moments import sizes, variances
+from ._moments import or_one, sizes, variances
 
 UNLIKE = 2
 """Rows that `varied` adds for a column, at most."""
@@ -208,7 +208,7 @@ def relative_squares(residuals, Y, weights, known):
     variance = variances(Y / size, weights)
     shares = known / known.sum()
     errors = np.einsum("i,...ik->...k", shares, (residuals / size) ** 2)
-    return np.mean(errors / np.where(variance > 0.0, variance, 1.0), axis=-1)
+    return np.mean(errors / or_one(variance), axis=-1)
 
 
 def descend(errors, try_all, n, best):

@@ -7,6 +7,7 @@ import numpy as np
 from ._diagonal import estimate_diagonal
 from ._exact import precision_of, training_of
 from ._iterations import WRONG
+from ._moments import sizes
 from ._solution import Solution
 
 PROBES = 8, 32
@@ -119,8 +120,7 @@ class Trials:
         # the mean of an inverse square is larger than that of the mean: to second order, as if by
         precision = np.hypot(rough, np.sqrt(3.0) * error)
         residuals = dual / precision[:, None]
-        size, least = np.abs(dual).max(axis=0), rough.min()
-        shares = root[:, None] * dual / np.where(size > 0.0, size, 1.0)
+        shares, least = root[:, None] * dual / sizes(dual), rough.min()
         before, after = (
             np.sum((shares * (least / each)[:, None]) ** 2, axis=0) for each in (rough, precision)
         )
