@@ -9,11 +9,12 @@ import numpy as np
 from .._runtime.check import read_count, read_number
 from .._runtime.errors import NotConverged
 from .._values import value
+from ._exact import split_constant, with_constant
 from ._iterations import FIRST, Iterations, System
 from ._part import fit_part, part_of
 from ._ridge import read_ridges
 from ._solution import Path, Solution, read_judges, read_problem, relative_error
-from ._trials import Trials, coefficients
+from ._trials import Trials
 
 RANKS, MANY = (2000, 1000), 100_000
 """Largest rank of a preconditioner, of less than `MANY` rows and of more. Smooth kernels need less
@@ -131,7 +132,7 @@ class ConjugateGradient(NamedTuple):
         else:
             path = fit_part(ridges, *part, self.error, judges)  # while there is room
         system = System(operator, weights, rank, self.seed, self.verbose, self.max_memory)
-        B = np.column_stack([system.root[:, None] * Y, system.root])
+        B = with_constant(Y, system.root)
         left, trouble, trial = most, "", None
         columns = None if start is None else start.columns
         if len(rows) < n:
@@ -150,7 +151,7 @@ class ConjugateGradient(NamedTuple):
             warnings.warn(trouble, NotConverged, stacklevel=2)
         probes = None if trial is None else trial.probes
         details = Iterations(system.n_iter, residual, X, probes, trouble)
-        dual, intercept = coefficients(X, system.root)
+        dual, intercept = split_constant(X, system.root)
         solution = Solution(dual, intercept + mean, details=details)
         if trial is not None and trial.is_sure:
             residuals = dual / trial.precision[:, None]

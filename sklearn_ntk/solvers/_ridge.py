@@ -9,7 +9,7 @@ from .._runtime.check import read_flag, read_number
 from .._runtime.device import on_host
 from .._values import value
 from ..gram import ArrayOperator
-from ._exact import coefficients, factorisations, is_spectral, scale, solve
+from ._exact import factorisations, is_spectral, scale, solve, split_constant, with_constant
 from ._factors import Spectrum, cholesky, shift, try_cholesky
 from ._solution import (
     Path,
@@ -141,7 +141,7 @@ class Ridge(NamedTuple):
             elif is_whole:
                 yield solve(factor, Y, root, ridge)
             else:
-                yield Solution(*coefficients(factor, Y, root)[:2])
+                yield Solution(*split_constant(factor.solve(with_constant(Y, root)), root))
 
     def _values(self, K, weights):
         """Increasing ridges to try."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._diagonal import estimate_diagonal
-from ._exact import precision_of, training_of
+from ._exact import gcv_of, precision_of, split_constant, training_of
 from ._iterations import WRONG
 from ._moments import sizes
 from ._solution import Solution
@@ -106,7 +106,7 @@ class Trials:
         k = self._Y.shape[1] + 1
         columns, precondition, root = X[:, :k], self._system.precondition, self._system.root
         weights = root**2
-        dual, intercept = coefficients(columns, root)
+        dual, intercept = split_constant(columns, root)
         known = precondition(self._B[:, k:], ridge)
         diagonal, error = estimate_diagonal(
             self._signs,
@@ -116,7 +116,7 @@ class Trials:
         )
         diagonal = np.maximum(diagonal / weights, 1.0 / (self._system.diagonal + ridge))
         rough = precision_of(diagonal, columns[:, -1], root)
-        gcv = float(np.mean((dual / root[:, None] / np.mean(rough / weights)) ** 2))
+        gcv = gcv_of(dual, rough, root)
         # the mean of an inverse square is larger than that of the mean: to second order, as if by
         precision = np.hypot(rough, np.sqrt(3.0) * error)
         residuals = dual / precision[:, None]
@@ -129,11 +129,3 @@ class Trials:
         solution = Solution(dual, intercept, residuals, gcv, precision, **training)
         error = self._error(solution.among(self._judges), self._Y, weights)
         return Trial(columns, X[:, k:], error, gcv, precision, is_sure, training)
-
-
-def coefficients(columns, root):
-    """Dual coefficients (n, k) and intercept (k,) from ``A^-1 [W^1/2 Y, sqrt(w)]`` (n, k + 1)."""
-    ones = columns[:, -1]
-    total = root @ ones
-    intercept = root @ columns[:, :-1] / total if total > 0.0 else np.zeros(columns.shape[1] - 1)
-    return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept
