@@ -250,10 +250,16 @@ class _Trials:
             for blend, solution in zip(blends, found, strict=True):
                 _add(blend, rows, share, solution)
             progress.add(units)
-        for place, ((residuals, variance, *training), fitted) in zip(places, blends, strict=True):
-            precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
-            training = dict(zip(("training_residuals", "leverages"), training, strict=True))
-            solution = Solution(None, None, residuals, None, precision, **training)
+        for place, (sums, fitted) in zip(places, blends, strict=True):
+            residuals, variance, training, leverages = sums
+            solution = Solution(
+                dual=None,
+                intercept=None,
+                residuals=residuals,
+                precision=1.0 / np.maximum(variance, np.finfo(float).tiny),
+                training_residuals=training,
+                leverages=leverages,
+            )
             self.solutions[place] = solution, fitted
             if not is_given:
                 self.errors[place] = self._error(place, self._judges)

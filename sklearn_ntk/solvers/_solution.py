@@ -12,6 +12,9 @@ from .._runtime.device import on_host
 from ..gram import ArrayOperator, GramOperator
 from ._moments import or_one, sizes, variances
 
+BY_ROW = ("residuals", "precision", "training_residuals", "leverages")
+"""Fields of a `Solution` that have an entry for each row: what belongs to leaving it out."""
+
 UNLIKE = 2
 """Rows that `varied` adds for a column, at most."""
 
@@ -67,19 +70,20 @@ class Solution(NamedTuple):
             return self
         own = np.arange(len(self.residuals)) if self.rows is None else self.rows
         kept = np.flatnonzero(np.isin(own, rows))
-        names = "residuals", "precision", "training_residuals", "leverages"
-        parts = {name: getattr(self, name) for name in names}
-        parts = {name: None if part is None else part[kept] for name, part in parts.items()}
+        parts = {name: part[kept] for name, part in self._by_row().items()}
         return self._replace(**parts, rows=own[kept])
 
     def judged(self, other, rows):
         """The solution with residuals, and what goes with them, of these rows from another one."""
-        parts = {}
-        for name in ("residuals", "precision", "training_residuals", "leverages"):
-            if getattr(self, name) is not None:
-                parts[name] = getattr(self, name).copy()
-                parts[name][rows] = getattr(other, name)[rows]
+        parts = {name: part.copy() for name, part in self._by_row().items()}
+        for name, part in parts.items():
+            part[rows] = getattr(other, name)[rows]
         return self._replace(**parts)
+
+    def _by_row(self):
+        """The fields `BY_ROW` by their names, those that were computed."""
+        parts = ((name, getattr(self, name)) for name in BY_ROW)
+        return {name: part for name, part in parts if part is not None}
 
     def known(self, Y, weights):
         """Targets and weights of the rows that ``residuals`` belong to."""

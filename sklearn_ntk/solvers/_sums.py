@@ -213,9 +213,13 @@ class Fit(NamedTuple):
         leverages = np.minimum(held.weights * self.doubt(held.Z), 1.0)
         left = np.maximum(1.0 - leverages, np.finfo(float).eps)
         training = held.Y - held.Z @ self.coef - self.intercept
-        residuals = training / left[:, None]
         variance = self.ridge / held.weights / left + np.maximum(held.unseen, 0.0)
-        precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
-        dual = basis.dual(self.coef)
-        parts = {"rows": held.rows, "training_residuals": training, "leverages": leverages}
-        return Solution(dual, self.intercept, residuals, None, precision, **parts)
+        return Solution(
+            basis.dual(self.coef),
+            self.intercept,
+            residuals=training / left[:, None],
+            precision=1.0 / np.maximum(variance, np.finfo(float).tiny),
+            rows=held.rows,
+            training_residuals=training,
+            leverages=leverages,
+        )
