@@ -43,18 +43,14 @@ class Trial(NamedTuple):
     """A solution by conjugate gradients, and estimates of what leaving out one row does to it.
 
     ``columns`` (n, k + 1) and ``probes`` (n, p) are as in `Iterations`. ``error`` is infinite where
-    they have not converged, and ``is_sure`` tells whether estimates say much; ``gcv`` and
-    ``precision`` are those of a `Solution`, and ``training`` has its training residuals and
-    leverages.
+    they have not converged, and ``is_sure`` tells whether the estimates of ``solution`` say much.
     """
 
     columns: np.ndarray
     probes: np.ndarray
     error: float
-    gcv: float
-    precision: np.ndarray
     is_sure: bool
-    training: dict
+    solution: Solution
 
 
 class Trials:
@@ -116,16 +112,20 @@ class Trials:
         )
         diagonal = np.maximum(diagonal / weights, 1.0 / (self._system.diagonal + ridge))
         rough = precision_of(diagonal, columns[:, -1], root)
-        gcv = gcv_of(dual, rough, root)
         # the mean of an inverse square is larger than that of the mean: to second order, as if by
         precision = np.hypot(rough, np.sqrt(3.0) * error)
-        residuals = dual / precision[:, None]
         shares, least = root[:, None] * dual / sizes(dual), rough.min()
         before, after = (
             np.sum((shares * (least / each)[:, None]) ** 2, axis=0) for each in (rough, precision)
         )
         is_sure = bool(np.all(before - after <= UNSURE * before))
-        training = training_of(dual, precision, ridge, root)
-        solution = Solution(dual, intercept, residuals, gcv, precision, **training)
+        solution = Solution(
+            dual,
+            intercept,
+            residuals=dual / precision[:, None],
+            gcv=gcv_of(dual, rough, root),
+            precision=precision,
+            **training_of(dual, precision, ridge, root),
+        )
         error = self._error(solution.among(self._judges), self._Y, weights)
-        return Trial(columns, X[:, k:], error, gcv, precision, is_sure, training)
+        return Trial(columns, X[:, k:], error, is_sure, solution)
