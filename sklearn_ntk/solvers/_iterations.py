@@ -107,7 +107,7 @@ class System:
         """Have the matrix in memory, with room for columns."""
         n = len(self.root)
         what = f"A fit of {n} rows by conjugate gradients"
-        self._K = self.operator.stored(self._is_single, bytes_of_columns(n, n_columns), what)
+        self._K = self.operator.stored(self._is_single, memory_of_columns(n, n_columns), what)
 
     def _widen(self, n_columns):
         """Have the matrix in double precision, if there is memory for it; whether that is new."""
@@ -222,11 +222,11 @@ class System:
 def memory_of(n, rank, n_columns, is_single=True):
     """Bytes of a system of n rows at their peak: as the factor of this rank is made, or later."""
     n_bytes, block = 4.0 if is_single and n > FEW else 8.0, 8.0 * min(n * n, CHUNK)
-    solving = n_bytes * n * n + 8.0 * n * rank + bytes_of_columns(n, n_columns)
+    solving = n_bytes * n * n + 8.0 * n * rank + memory_of_columns(n, n_columns)
     return block + max(12.0 * n * rank, solving)
 
 
-def bytes_of_columns(n, n_columns):
+def memory_of_columns(n, n_columns):
     """Bytes that a solve for some columns takes."""
     return 8.0 * ARRAYS * n * n_columns
 

@@ -144,7 +144,7 @@ class Local(NamedTuple):
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
         what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
-        operator.check_task(bytes_of(most), what, remedy)
+        operator.check_task(memory_of(most), what, remedy)
         own = _shares_of(tree, operator.X, leaves)
         trials = _Trials(problem, self, leaves, own, judges)
         if is_given:
@@ -267,7 +267,7 @@ class _Trials:
     def _tasks(self):
         """What the fits of the leaves need."""
         most = max(map(len, self.leaves))
-        return Tasks(len(self.leaves), most, bytes_of(most), self._solver.max_memory)
+        return Tasks(len(self.leaves), most, memory_of(most), self._solver.max_memory)
 
     def _error(self, place, judges):
         """Error of the judges for a ridge that was tried; infinite if not all rows have one."""
@@ -281,7 +281,7 @@ class _Trials:
         return self._operator.take(rows), self._Y[rows], self._weights[rows]
 
 
-def bytes_of(n):
+def memory_of(n):
     """Bytes that the fit of a leaf of n rows takes at its peak."""
     return COPIES * 8.0 * n * n
 

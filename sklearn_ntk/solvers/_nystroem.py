@@ -10,7 +10,7 @@ from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
-from ..gram._operator import chunks, fold_here
+from ..gram._operator import CHUNK, chunks, fold_here
 from ._moments import moments
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
@@ -120,11 +120,8 @@ class Nystroem(NamedTuple):
         n, rng = len(Y), np.random.default_rng(self.seed)
         m, held_rows, candidates = self._plan(Y, rng)
         is_all = m == n and isinstance(self.centers, str)
-        check_memory(
-            8.0 * m * (4.0 * m + len(held_rows)) + 16.0 * 2**23,
-            f"A Nystroem fit with {m} centres",
-            "take fewer centres",
-        )
+        what = f"A Nystroem fit with {m} centres"
+        check_memory(memory_of(n, m), what, "take fewer centres")
         index = np.arange(n) if is_all else self._choose(operator, m, candidates, rng)
         basis = Basis(operator.block(index, index), may_be_late=not is_all)
         empty = Centers(index, basis, ridges)
@@ -229,6 +226,11 @@ class Nystroem(NamedTuple):
         rows = np.sort(rng.choice(rows, min(len(rows), max(SAMPLE, m)), replace=False))
         pivots = pivoted_cholesky(operator.take(rows), np.ones(len(rows)), m, rng)[-1]
         return rows[np.sort(pivots)]
+
+
+def memory_of(n, m):
+    """Bytes of a fit of n rows by m centres: kernels, sums and factors, held rows, and blocks."""
+    return 8.0 * m * (5.0 * m + min(n, HELD)) + 16.0 * min(n * m, CHUNK)
 
 
 def _rows_to_hold(held, apart, Y):
