@@ -31,6 +31,11 @@ def shares_of(targets):
     return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
 
 
+def scored(shares):
+    """Shares (n, k) of the classes that have a score of their own: only the second one of two."""
+    return shares[:, 1:] if shares.shape[1] == 2 else shares
+
+
 def spread(shares, n=None):
     """Smoothed shares ``(n shares + 1 / n_classes) / (n + 1)``: one row in n + 1 has any class.
 
