@@ -105,13 +105,13 @@ class Ridge(NamedTuple):
         judges, is_smooth = read_judges(judges, len(Y)), read_flag(self.is_smooth, "is_smooth")
         K, root = operator.dense(), np.sqrt(weights)
         others = [_Blind(read_problem(each, Y, None)[0], root, rows) for each, rows in blind]
-        if self.ridges is not None and np.ndim(self.ridges) == 0:
-            ridge = read_number(self.ridges, "ridges")
+        ridges, is_given = read_ridges(self.ridges, K, weights)
+        if is_given:
+            ridge = float(ridges[0])
             solution = solve(cholesky(shift(scale(K, root), ridge)), Y, root, ridge)
             for other in others:
                 solution = other.judge(solution, cholesky(other.shifted(ridge)), Y, ridge)
-            return Path(np.array([ridge]), np.empty(0), 0, solution)
-        ridges = self._values(K, weights)
+            return Path(ridges, np.empty(0), 0, solution)
         trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges, others)
         if is_searched(len(K), len(ridges), is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
@@ -133,7 +133,7 @@ class Ridge(NamedTuple):
         may be wrong by a thousandth, and a few hundredths for single rows.
         """
         K, root = operator.dense(), np.sqrt(weights)
-        ridges = self._values(K, weights)
+        ridges, _ = read_ridges(self.ridges, K, weights)
         factors = factorisations(scale(K, root), ridges, refused)
         for ridge, factor in zip(ridges, factors, strict=True):
             if factor is None:
@@ -142,12 +142,6 @@ class Ridge(NamedTuple):
                 yield solve(factor, Y, root, ridge)
             else:
                 yield Solution(*split_constant(factor.solve(with_constant(Y, root)), root))
-
-    def _values(self, K, weights):
-        """Increasing ridges to try."""
-        if self.ridges is None:
-            return default_ridges(K, weights, len(K))
-        return read_values(self.ridges, "ridges")
 
 
 def default_ridges(K, weights, n):
