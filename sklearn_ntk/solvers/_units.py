@@ -89,7 +89,7 @@ def _exponents(Y):
     return np.frexp(np.abs(Y).max(axis=0))[1]
 
 
-def product(K, B):
+def safe_product(K, B):
     """``K @ B`` without overflow of partial sums; entries too large become the largest numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
         result = device.product(K, B)
