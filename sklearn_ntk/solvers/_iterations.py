@@ -9,7 +9,7 @@ from ..gram._operator import CHUNK
 from ._moments import norms, norms_or_one, or_one, sizes
 from ._preconditioner import Preconditioner
 
-SINGLE, FEW = (1e-30, 1e30), 2500
+SINGLE, DOUBLE_ROWS = (1e-30, 1e30), 2500
 """Least and largest diagonal of a matrix that is stored in single precision, and rows up to which
 it is not: it takes little memory anyway."""
 
@@ -20,7 +20,7 @@ most, a solution is refined by its true residual."""
 STUCK = 0.5
 """Share of a true residual that a refinement leaves from which on rounding errors allow no less."""
 
-WRONG, SAMPLE = 3e-2, 128
+WRONG, SAMPLED_ROWS = 3e-2, 128
 """True residual from which on a solution is none, and number of rows by which it is estimated."""
 
 TAIL, DOUBTFUL = 0.01, 10.0
@@ -66,7 +66,7 @@ class System:
         diagonal, rng = operator.diagonal(), np.random.default_rng(seed)
         self.diagonal = weights * diagonal
         in_range = SINGLE[0] < diagonal.min() and diagonal.max() < SINGLE[1]
-        self._is_single = self._is_open = len(weights) > FEW and in_range
+        self._is_single = self._is_open = len(weights) > DOUBLE_ROWS and in_range
         total, eps = self.diagonal.sum(), np.finfo(np.float32).eps
         self._least = np.finfo(float).eps * total
         self.n_iter, self.n_last, self._K = 0, 0, None
@@ -75,7 +75,7 @@ class System:
         self._rounding = eps * largest
         if self._is_single:
             chances = self.diagonal / total
-            self._sample = rng.choice(len(weights), SAMPLE, p=chances)
+            self._sample = rng.choice(len(weights), SAMPLED_ROWS, p=chances)
             self._chances = chances[self._sample, None]
 
     @property
@@ -221,7 +221,7 @@ class System:
 
 def memory_of(n, rank, n_columns, is_single=True):
     """Bytes of a system of n rows at their peak: as the factor of this rank is made, or later."""
-    n_bytes, block = 4.0 if is_single and n > FEW else 8.0, 8.0 * min(n * n, CHUNK)
+    n_bytes, block = 4.0 if is_single and n > DOUBLE_ROWS else 8.0, 8.0 * min(n * n, CHUNK)
     solving = n_bytes * n * n + 8.0 * n * rank + memory_of_columns(n, n_columns)
     return block + max(12.0 * n * rank, solving)
 

@@ -31,7 +31,7 @@ MOST_CENTERS = 2000
 HELD, HELD_SHARE = 4000, 8
 """Rows that are no candidates for centres, at most, and one of how many."""
 
-SAMPLE = 20_000
+PIVOT_ROWS = 20_000
 """Rows among which pivots are sought, at most."""
 
 
@@ -268,7 +268,7 @@ class Nystroem(NamedTuple):
             return read_index(self.centers, operator.shape[0], "centers")
         if self.centers == "uniform":
             return np.sort(rng.choice(rows, m, replace=False))
-        rows = np.sort(rng.choice(rows, min(len(rows), max(SAMPLE, m)), replace=False))
+        rows = np.sort(rng.choice(rows, min(len(rows), max(PIVOT_ROWS, m)), replace=False))
         pivots = pivoted_cholesky(operator.take(rows), np.ones(len(rows)), m, rng)[-1]
         return rows[np.sort(pivots)]
 

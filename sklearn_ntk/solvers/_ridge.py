@@ -14,7 +14,7 @@ from ._factors import Spectrum, cholesky, shift, try_cholesky
 from ._solution import (
     Path,
     Solution,
-    best_of,
+    best_tried,
     descend,
     error_for,
     places,
@@ -112,7 +112,7 @@ class Ridge(NamedTuple):
             for other in others:
                 solution = other.judge(solution, cholesky(other.shifted(ridge)), Y, ridge)
             return Path(ridges, np.empty(0), 0, solution)
-        trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges, others)
+        trials = _ExactTrials(scale(K, root), Y, root, ridges, self.error, judges, others)
         if is_searched(len(K), len(ridges), is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
@@ -166,7 +166,7 @@ def is_searched(n, n_ridges, is_smooth):
     return is_smooth and not is_spectral(n) and n_ridges > 1
 
 
-class _Trials:
+class _ExactTrials:
     """Errors and solutions of the ridges tried so far, dictionaries by the index of the ridge.
 
     ``K`` is ``W^1/2 K W^1/2``, ``root`` is ``sqrt(w)``, errors are those of the ``judges``, and
@@ -182,7 +182,7 @@ class _Trials:
         """Try all ridges; index of the best one."""
         for place, factor in enumerate(factorisations(self._K, self._ridges)):
             self._add(place, factor)
-        return best_of(self.errors)
+        return best_tried(self.errors)
 
     def search(self, like):
         """Try some ridges; index of the best, `Path.guess`, `Path.shift` and `Path.ratio`."""
@@ -210,7 +210,7 @@ class _Trials:
         K = ArrayOperator(self._K).block(rows, rows)
         block = (K, self._Y[rows], self._root[rows])
         error = error_for(self._error, rows)
-        subset = _Trials(*block, self._ridges, error, places(rows, self._judges))
+        subset = _ExactTrials(*block, self._ridges, error, places(rows, self._judges))
         if start is None and n_rows <= SUBSET_ROWS:
             best = subset.try_all()
         else:

@@ -226,13 +226,13 @@ def descend(errors, try_all, n, best):
         new = [place for place in near if 0 <= place < n and place not in errors]
         if new:
             try_all(new)
-        lowest = best_of(errors)
+        lowest = best_tried(errors)
         if lowest == best:
             return best
         best = lowest
 
 
-def best_of(errors):
+def best_tried(errors):
     """Index of the best value of a dictionary of errors."""
     places = sorted(errors)
     return places[best_place([errors[place] for place in places])]

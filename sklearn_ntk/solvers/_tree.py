@@ -22,7 +22,7 @@ ALL, CANDIDATES = 200, 8
 TOL = 1e-3
 """Relative tolerance of their eigenvalues, which need not be exact."""
 
-LEAST = 1e-7
+LEAST_COMPONENT = 1e-7
 """Least principal component, in units of the first."""
 
 MOST_ROWS = 20
@@ -174,7 +174,7 @@ def directions_of(operator, Y, weights, ridge):
         return _leading(centred.T @ centred)
     vectors = centred.T @ _leading(centred @ centred.T)
     sizes = linalg.norm(vectors, axis=0)
-    kept = sizes > LEAST * sizes[0]
+    kept = sizes > LEAST_COMPONENT * sizes[0]
     return vectors[:, kept] / sizes[kept] if np.any(kept) else np.eye(X.shape[1], 1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .._runtime import device
 from ._moments import moments
 
-LEAST = 2.0**-1000
+LEAST_WEIGHT = 2.0**-1000
 """The least weight in units of the largest."""
 
 LEAST_EXPONENT = -900
@@ -77,11 +77,11 @@ def normalise(weights):
     """``weights * 2**-exponent``, the largest about one, and the exponent.
 
     It is even, so that square roots of weights are divided by a power of two, too. Weights below
-    `LEAST`, whose inverse would overflow, become zero.
+    `LEAST_WEIGHT`, whose inverse would overflow, become zero.
     """
     exponent = 2 * (int(np.frexp(weights.max())[1]) // 2)
     weights = scaled(weights, -exponent)
-    return np.where(weights < LEAST, 0.0, weights), exponent
+    return np.where(weights < LEAST_WEIGHT, 0.0, weights), exponent
 
 
 def _exponents(Y):

@@ -22,7 +22,7 @@ from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
 def precision(request, monkeypatch):
     """Few rows, too, have their matrix in single precision."""
     if request.param == "single":
-        monkeypatch.setattr(_iterations, "FEW", 0)
+        monkeypatch.setattr(_iterations, "DOUBLE_ROWS", 0)
     return request.param
 
 

@@ -21,7 +21,7 @@ from sklearn_ntk.solvers._ridge import default_ridges
 @pytest.fixture(autouse=True)
 def single(monkeypatch):
     """Few rows, too, begin with a matrix in single precision, and a search with part of them."""
-    monkeypatch.setattr(_iterations, "FEW", 0)
+    monkeypatch.setattr(_iterations, "DOUBLE_ROWS", 0)
     monkeypatch.setattr(_part, "GUESS_ROWS", 150)
 
 
