@@ -106,10 +106,10 @@ class Centers(NamedTuple):
         It begins at the ridge so far, which carries over to more rows, or in the middle.
         """
         ridges, whitened = self.ridges, self.basis.whitened(self.sums)
-        errors, fits, solutions = {}, {}, {}
+        errors, solutions = {}, {}
 
         def solve(place):
-            fit = fits[place] = Fit.solve(whitened, ridges[place], self.shift)
+            fit = Fit.solve(whitened, ridges[place], self.shift)
             solutions[place] = None if fit is None else fit.solution(self.basis, self.held)
 
         def try_each(places):
@@ -127,14 +127,15 @@ class Centers(NamedTuple):
             best = descend(errors, try_each, len(ridges), best)
         else:
             solve(best)
-        if fits[best] is None:
+        if solutions[best] is None:
             raise ValueError(
                 f"The equations of the centres are singular to working precision for the ridge "
                 f"{ridges[best]:.3g}: increase alpha, or take fewer centres."
             )
-        tried = sorted(fits)
+        tried = sorted(solutions)
         found = np.array([errors[place] for place in tried if errors])
-        solution = solutions[best]._replace(details=self._replace(fit=fits[best]))
+        fit = Fit.solve(whitened, ridges[best], self.shift)  # none is kept: each has m^2 numbers
+        solution = solutions[best]._replace(details=self._replace(fit=fit))
         return Path(ridges[tried], found, tried.index(best), solution)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from large_problems import rows_of, values_of
+from memory import peak
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
@@ -12,6 +13,7 @@ from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.gram import ArrayOperator, KernelOperator
 from sklearn_ntk.layers import Dense, Dropout
 from sklearn_ntk.solvers import Nystroem, Ridge, _sums
+from sklearn_ntk.solvers._nystroem import memory_of
 from sklearn_ntk.solvers._sums import Fit, Sums, basis_of
 
 NOISY = (Dense(), "relu", Dropout(0.3), Dense())
@@ -123,6 +125,15 @@ def test_sums_of_parts_are_joined(kernel):
     for found in (Sums.over(pieces, basis, 2), first.joined([second])):
         for one, other in zip(found, whole, strict=True):
             assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n, m", [(2000, 400), (800, 800)])
+def test_memory_is_not_more_than_the_estimate(n, m):
+    """However many ridges are tried."""
+    fit = partial(Nystroem(n_components=m).fit, *rows_of(n=n))
+    fit()  # which loads the loops of the kernel
+    assert peak(fit) < memory_of(n, m)
 
 
 def test_weights_are_repetitions():
