@@ -16,7 +16,7 @@ from ..estimators._choice_of_solver import (
     columns_of,
     wanted_solver,
 )
-from ..solvers._iterations import bytes_of_columns
+from ..solvers._iterations import memory_of_columns
 from ._arrays import example_of, in_memory, is_dask, parts_of
 from ._operator import (
     ClusterOperator,
@@ -184,7 +184,7 @@ class DaskEstimator:
                 f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
                 f"{reason or f'{solver=}'}: take {self._local.__name__}."
             )
-        whole, own = bytes_of(self, "cg", n), bytes_of_columns(n, columns_of(self, n))
+        whole, own = bytes_of(self, "cg", n), memory_of_columns(n, columns_of(self, n))
         if solver == "auto":
             limit = self.max_memory or SHARE * memory_of(self.client_)
             fits = whole <= limit and own <= SHARE * free_memory()

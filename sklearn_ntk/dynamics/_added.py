@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._contours import product
-from ._row_contours import N_HALVINGS
+from ._row_contours import largest_root
 
 RESOLVED = 1e-6
 """Derivatives that are a smaller part of what is integrated, on average along the contour, count as
@@ -81,12 +81,11 @@ def _increase(training, projected, centred, weight):
     own = weight / (1.0 + weight * training._shares.sum() / training._total)
     top = np.max(values, initial=0.0)
     low, high = np.maximum(top, own * centred), top + own * np.maximum(centred, 0.0)
-    for _ in range(N_HALVINGS):
-        middle = 0.5 * (low + high)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            is_below = middle < own * (centred + np.sum(squares / (middle - values), axis=0))
-        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-    return float(high.max() - top)
+
+    def is_below(middle):
+        return middle < own * (centred + np.sum(squares / (middle - values), axis=0))
+
+    return float(largest_root(is_below, low, high) - top)
 
 
 def _real_outer(A, B):

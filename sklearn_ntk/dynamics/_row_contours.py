@@ -93,13 +93,11 @@ class RowContours:
         squares = rows_of(self._squares, rows)
         values = np.asarray(self._values, like=squares)
         low, high = np.zeros((2, len(squares)), like=squares)
-        low, high = low + values[-2:][0], high + values[-1]
-        for _ in range(N_HALVINGS):
-            middle = 0.5 * (low + high)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                is_below = np.sum(squares / (values - middle[:, None]), axis=1) < 0.0
-            low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-        return float(high.max())
+
+        def is_below(middle):
+            return np.sum(squares / (values - middle[:, None]), axis=1) < 0.0
+
+        return largest_root(is_below, low + values[-2:][0], high + values[-1])
 
     def _time(self, time):
         """A single time, or number of steps."""
@@ -111,6 +109,19 @@ class RowContours:
         time = read_number(time, "time", may_be_infinite=True)
         self._gains(time)  # raises an error where training diverges
         return time
+
+
+def largest_root(is_below, low, high):
+    """The largest of some roots between ``low`` and ``high`` (m,), by halving, from above.
+
+    ``is_below(middle)`` (m,) tells which numbers are below their root; it may divide by zero.
+    """
+    for _ in range(N_HALVINGS):
+        middle = 0.5 * (low + high)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            below = is_below(middle)
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return float(high.max())
 
 
 def rows_of(matrix, rows):

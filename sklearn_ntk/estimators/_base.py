@@ -15,7 +15,7 @@ from ..gram import ArrayOperator, KernelOperator
 from ..gram._kernel_operator import placed
 from ..gram._operator import ON_DEVICE, chunks
 from ..kernels import NNGPKernel, NTKKernel
-from ..solvers._units import product
+from ..solvers._units import safe_product
 from ._checks import check_symmetric, check_takes, is_auto, mixes_columns
 from ._choice_of_solver import forget, pick_solver
 from ._columns import Columns, deviations
@@ -247,7 +247,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         if self._leaves is not None:
             X = on_host(self._rows(read_new(self, X)))
             return self._leaves.values(quiet_kernel(self.kernel_), self.X_fit_, X)
-        blocks = [product(K, dual) for K in self._gram_blocks(X)]
+        blocks = [safe_product(K, dual) for K in self._gram_blocks(X)]
         return np.concatenate(blocks) + intercept
 
 

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from .._runtime.device import on_host
 from ..engines._work import Tasks
 from ..gram import KernelOperator
-from ..solvers._factors import sizes
+from ..solvers._moments import sizes
 from ..solvers._solution import error_for, relative_error, varied
 from ._features import learn, project
 from ._fitting import at_the_same_time

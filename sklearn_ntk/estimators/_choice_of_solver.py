@@ -7,8 +7,9 @@ from ..engines._work import SHARE, check_memory_of, free_memory_of
 from ..gram._operator import CHUNK
 from ..solvers._conjugate_gradient import rank_of
 from ..solvers._iterations import memory_of
-from ..solvers._local import bytes_of as bytes_of_leaf
+from ..solvers._local import memory_of as bytes_of_leaf
 from ..solvers._nystroem import MOST_CENTERS
+from ..solvers._nystroem import memory_of as memory_of_centers
 from ..solvers._part import GUESS_ROWS
 from ..solvers._trials import n_columns
 from ._places import device_of
@@ -138,7 +139,7 @@ def bytes_of(model, name, n):
     if name == "nystroem":
         is_given = not isinstance(model.centers, str)
         m = len(model.centers) if is_given else min(n, model.n_components or MOST_CENTERS)
-        return 8.0 * m * (5.0 * m + min(n, 4000.0))
+        return memory_of_centers(n, m)
     return memory_of_solve(n, model._is_spectral())
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.device import is_on_device, on_host
-from ..solvers._factors import variances
+from ..solvers._moments import variances
 from ..solvers._units import Units, scaled, standardise
 
 

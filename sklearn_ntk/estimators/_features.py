@@ -7,7 +7,7 @@ from .._runtime.check import read_array
 from .._runtime.device import on_host
 from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
-from ..solvers._factors import variances
+from ..solvers._moments import or_one, variances
 from ._columns import deviations
 from ._equal_rows import distinct
 from ._places import take
@@ -86,7 +86,7 @@ def gradients(kernel, X, features, stds, targets, weights, dual, places=None):
     over the functions. They are where the rows are.
     """
     weights, at = (weights, X) if places is None else (weights[places], take(X, places))
-    shares = weights[:, None] / weights.sum() / np.where(targets > 0.0, targets, 1.0)
+    shares = weights[:, None] / weights.sum() / or_one(targets)
     shares, stds = (np.asarray(each, like=X) for each in (np.sqrt(shares), stds))
     for rows in chunks(len(at), dual.shape[1] * len(stds)):
         found = kernel.gradient_x(at[rows], X, dual)  # (m, k, d)

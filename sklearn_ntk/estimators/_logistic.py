@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..dynamics import _logistic as newton
 from ..gram._spectrum import eigenvectors
-from ..solvers._scoring import class_folds, ranks_of, shares_of
+from ..solvers._scoring import class_folds, ranks_of, scored, shares_of
 
 TOLERANCE, ROUGH = 1e-10, 1e-6
 """Size of the gradient, relative to that at zero, at which Newton's method ends: of the final fit,
@@ -30,7 +30,7 @@ class KernelRoot(NamedTuple):
     @property
     def targets(self):
         """Shares of the second of two classes (n, 1), or of all of more (n, n_classes)."""
-        return self.shares[:, 1:] if self.shares.shape[1] == 2 else self.shares
+        return scored(self.shares)
 
 
 def make_root(K, shares, weights):
@@ -151,14 +151,10 @@ class NewtonSteps:
         self._of_constants = np.linalg.solve(ones, apart.T)  # (q, nq)
         own = (own + apart @ self._of_constants).reshape(n, q, n, q)
         own, d = own[np.arange(n), :, np.arange(n)], samples.group
-        pull = samples.weights[:, None] * ((self._targets(samples, k) - P[d]) @ self._basis)
+        away = scored(shares_of(samples.targets)) - P[d]
+        pull = samples.weights[:, None] * (away @ self._basis)
         kept = np.eye(q) - samples.weights[:, None, None] * W[d] @ own[d]
         self._steps, self._group = np.linalg.solve(kept, pull[:, :, None])[:, :, 0], d
-
-    @staticmethod
-    def _targets(samples, k):
-        shares = shares_of(samples.targets)
-        return shares if k > 1 else shares[:, 1:]
 
     def _inverse(self, cross):
         """``x' H^-1 x_j`` (m q, n q) for kernels (m, n), but for the constants; what they add."""

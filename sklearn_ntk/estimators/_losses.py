@@ -9,10 +9,10 @@ from .._runtime.memory import check_memory
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers import Path, Solution
-from ..solvers._factors import sizes
+from ..solvers._moments import sizes
 from ..solvers._repeats import error_of, left_out
 from ..solvers._ridge import default_ridges
-from ..solvers._scoring import fit_temperature, ranks_of, shares_of
+from ..solvers._scoring import fit_temperature, ranks_of, scored, shares_of
 from ..solvers._units import scaled
 from . import _logistic
 from ._equal_rows import merge
@@ -161,7 +161,7 @@ class LogLoss(Loss):
         Y, weights, _, repeats = rows.merged()
         K, alpha = rows.matrix(), given_alpha(model.alpha, rows.unit)
         shares, time = shares_of(Y), model.training_time
-        Y = shares[:, 1:] if shares.shape[1] == 2 else shares
+        Y = scored(shares)
         ridges, errors, best = np.array([alpha or 0.0]), np.empty(0), 0
         if time is not None:
             training = LogLossTraining(K, weights, ridges[0], model.learning_rate)

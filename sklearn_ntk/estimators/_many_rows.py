@@ -12,10 +12,10 @@ from sklearn.utils import check_random_state
 from .._runtime.check import read_array
 from .._runtime.errors import NotConverged
 from ..solvers import ConjugateGradient, Local, Nystroem
-from ..solvers._nystroem import Centers
+from ..solvers._nystroem import Centers, NewRows
 from ..solvers._ridge import read_ridges
 from ..solvers._solution import relative_error
-from ..solvers._sums import Basis
+from ..solvers._sums import basis_of
 from ._equal_rows import distinct
 from ._squares import fit_squares, fitted_ridges, given_alpha
 
@@ -92,8 +92,8 @@ def absorb(model, X, Y, weights):
     def blocks(rows):
         return partial(kernel, X[rows], centers)
 
-    problem = blocks, kernel.diag(X), Y, weights
-    return solver.absorb(model._centers, *problem, apart=_apart(X, centers))
+    new = NewRows(blocks, kernel.diag(X), Y, weights, _apart(X, centers))
+    return solver.absorb(model._centers, new)
 
 
 def _apart(X, centers):
@@ -127,14 +127,14 @@ def _given_centers(model):
 def _fit_to_given(solver, given, operator, Y, weights):
     """`Path` of a fit by centres (m, d) that are given."""
     kernel, X = operator.kernel, operator.X
-    basis, ridges = Basis(kernel(given)), read_ridges(solver.ridges, operator, weights)[0]
+    basis, ridges = basis_of(kernel(given)), read_ridges(solver.ridges, operator, weights)[0]
     empty = Centers(None, basis, ridges)
 
     def blocks(rows):
         return partial(kernel, X[rows], given)
 
-    problem = blocks, operator.diagonal(), Y, weights
-    return solver.absorb(empty, *problem, apart=_apart(X, given), fold=operator.fold)
+    new = NewRows(blocks, operator.diagonal(), Y, weights, _apart(X, given))
+    return solver.absorb(empty, new, fold=operator.fold)
 
 
 def _keep_centers(model, details, given):

@@ -13,7 +13,8 @@ from .._runtime.memory import check_memory
 from ..dynamics import Flow, Training
 from ..gram._operator import chunks
 from ..solvers._exact import precision_of, scale
-from ..solvers._factors import Cholesky, cholesky, shift, variances
+from ..solvers._factors import Cholesky, cholesky, shift
+from ..solvers._moments import variances
 from ..solvers._units import scaled
 from ._choice_of_solver import SPECTRAL_COPIES
 

@@ -3,6 +3,7 @@
 A layer of one's own needs nothing more than its ``lower``.
 """
 
+from collections import deque
 from functools import singledispatchmethod
 
 import numpy as np
@@ -11,7 +12,6 @@ from .. import program
 from ..activations import Identity, as_activation, is_activation
 from ..layers._lowering import Context
 from . import _operations as operations
-from . import _running as running
 from ._functions import check_activation
 
 HEAD_WIDTH = 4
@@ -40,13 +40,15 @@ class Draft:
     """The network up to an instruction: its operations and the shapes of its matrices.
 
     ``channels`` and ``positions`` are those of the signal. ``divisor`` is the number by which the
-    sum of squares of all channels at a position has to be divided to give the variance.
+    sum of squares of all channels at a position has to be divided to give the variance. ``left``
+    are the instructions that are still to be drawn; the last one is a layer with weights, which
+    gives ``n_outputs`` channels.
     """
 
-    def __init__(self, drawing, width, n_channels, n_positions):
-        self.drawing, self.width = drawing, width
+    def __init__(self, drawing, width, n_outputs, n_channels, n_positions):
+        self.drawing, self.width, self.n_outputs = drawing, width, n_outputs
         self.channels = self.divisor = n_channels
-        self.positions, self.stack = n_positions, []
+        self.positions, self.stack, self.left = n_positions, [], deque()
         self.operations, self.shapes, self.trained = [], [], []
 
     def matrix(self, n_inputs, n_outputs, trained):
@@ -67,90 +69,99 @@ class Draft:
         self.divisor = divisor or channels or self.divisor
         self.positions = positions or self.positions
 
-    def add(self, step, following, width):
-        """Draw an instruction, and return how many of the following ones are drawn with it."""
-        return self._of(step, following, width) or 0
+    def draw(self, steps):
+        """Draw all instructions."""
+        self.left.extend(steps)
+        while self.left:
+            self._of(self.left.popleft())
 
     @singledispatchmethod
-    def _of(self, step, following, width):
+    def _of(self, step):
+        """Draw an instruction, with those that are ``left`` and belong to it."""
         self.drawing.fail(f"{step!r} cannot be drawn", "Take another layer")
 
     @_of.register
-    def _(self, step: operations.Activate, following, width):
+    def _(self, step: operations.Activate):
         self.put(step)
 
     @_of.register
-    def _(self, step: program.Pointwise, following, width):
+    def _(self, step: program.Pointwise):
         if step.activation != Identity():
             self.put(self.drawing.drawn(step.activation))
         if step.activation == Identity() or not step.is_bare:
+            width = self.width if self.left else self.n_outputs
             affine = self.affine(step.weight_var, step.bias_var, step.trained, width)
             self.put(affine, channels=width)
 
     @_of.register
-    def _(self, step: program.Convolve, following, width):
+    def _(self, step: program.Convolve):
         table, divisor = step.windows.table, self.divisor
         self.put(operations.Gather(table), self.channels * table.shape[1], len(table), divisor)
 
     @_of.register
-    def _(self, step: program.Pool, following, width):
+    def _(self, step: program.Pool):
         table = step.windows.table
         self.put(operations.Pool(table, step.scale**0.5), positions=len(table))
 
     @_of.register
-    def _(self, step: program.Flatten, following, width):
+    def _(self, step: program.Flatten):
         n, divisor = self.positions, self.divisor * self.positions
         self.put(operations.Flatten(), self.channels * n, 1, divisor)
 
     @_of.register
-    def _(self, step: program.Embed, following, width):
+    def _(self, step: program.Embed):
         values, vectors = np.linalg.eigh(step.covariances)
         place = self.matrix(self.positions, self.channels, step.trained)
         self.put(operations.Embed(place, vectors * np.sqrt(values.clip(min=0.0))))
 
     @_of.register
-    def _(self, step: program.Normalize, following, width):
+    def _(self, step: program.Normalize):
         self.put(operations.Normalize())
 
     @_of.register
-    def _(self, step: program.Drop, following, width):
+    def _(self, step: program.Drop):
         self.put(operations.Drop(step.kept))
 
     @_of.register
-    def _(self, step: program.Attend, following, width):
-        values, is_tied = following[0], step.scaling == "linear"
+    def _(self, step: program.Attend):
+        values, is_tied = self.left.popleft(), step.scaling == "linear"
         n_heads = 1 if is_tied else max(1, self.width // HEAD_WIDTH)
         inner = self.width if is_tied else n_heads * HEAD_WIDTH
         queries = self.affine(1.0, 0.0, step.trained, inner)
         keys = None if is_tied else self.affine(1.0, 0.0, step.trained, inner)
         values = self.affine(values.weight_var, values.bias_var, values.trained, inner)
-        parts = (queries, keys, values, n_heads, step.mechanism, step.score_scale)
-        self.put(operations.Attention(*parts), channels=inner)
-        return 1
+        attention = operations.Attention(
+            queries,
+            keys,
+            values,
+            n_heads=n_heads,
+            mechanism=step.mechanism,
+            score_scale=step.score_scale,
+        )
+        self.put(attention, channels=inner)
 
     @_of.register
-    def _(self, step: program.Recur, following, width):
-        activation = self.drawing.drawn(following[0].activation).activation
+    def _(self, step: program.Recur):
+        activation = self.drawing.drawn(self.left.popleft().activation).activation
         n_inputs = self.width + self.channels + (step.bias_var > 0.0)
         place = self.matrix(n_inputs, self.width, step.trained)
         entry = operations.Affine(place, step.weight_var, step.bias_var, self.divisor)
         recurrence = operations.Recurrence(activation, step.recurrent_var, self.width, entry)
         self.put(recurrence, channels=self.width)
-        return 1
 
     @_of.register
-    def _(self, step: program.Save, following, width):
+    def _(self, step: program.Save):
         self.stack.append((self.channels, self.positions, self.divisor))
-        self.put(running.Save())
+        self.put(operations.Save())
 
     @_of.register
-    def _(self, step: program.Swap, following, width):
+    def _(self, step: program.Swap):
         here = (self.channels, self.positions, self.divisor)
         (self.channels, self.positions, self.divisor), self.stack[-1] = self.stack[-1], here
-        self.put(running.Swap())
+        self.put(operations.Swap())
 
     @_of.register
-    def _(self, step: program.Add, following, width):
+    def _(self, step: program.Add):
         channels, _, divisor = self.stack.pop()
         if (channels, divisor) != (self.channels, self.divisor):
             self.drawing.path = ["architecture"]
@@ -158,4 +169,4 @@ class Draft:
                 f"the paths of a Residual end with {self.channels} and {channels} channels",
                 "Put Dense() or Conv() before it",
             )
-        self.put(running.Add())
+        self.put(operations.Add())

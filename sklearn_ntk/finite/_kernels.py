@@ -106,9 +106,9 @@ def ntk(reader, X, Y, outputs="mean", formula="sgd", memory="512 MB"):
     shape = (len(X), r, len(Y), r)
     check_memory(8.0 * np.prod(shape), f"A kernel of shape {shape}", "take fewer rows")
     K = np.zeros(shape)
-    is_same, is_symmetric = Y is X, Y is X and signs[0] == signs[1]
-    problem = reader, X, Y, functions, is_blocks, budget, is_same, is_symmetric
-    for rows, columns, left, right in _tiles(*problem):
+    is_symmetric = Y is X and signs[0] == signs[1]
+    tiles = _tiles(reader, X, Y, functions, budget, is_blocks=is_blocks, is_symmetric=is_symmetric)
+    for rows, columns, left, right in tiles:
         if not is_blocks:
             is_own, left = right is left, [signal.merged() for signal in left]
             right = left if is_own else [signal.merged() for signal in right]
@@ -145,12 +145,13 @@ def ntk_diagonal(reader, X, outputs="mean", formula="sgd", memory="512 MB", othe
     return found / functions.divisor
 
 
-def _tiles(reader, X, Y, functions, is_blocks, budget, is_same, is_symmetric):
+def _tiles(reader, X, Y, functions, budget, *, is_blocks, is_symmetric):
     """Yield slices of rows and of columns, and the signals of both, that fit into the budget.
 
     Of a symmetric matrix these are the tiles on and above the diagonal. Unless ``is_blocks``, they
     may come several times, each time with some of the functions.
     """
+    is_same = Y is X
     n, m, fitting = len(X), 0 if is_same else len(Y), _fitting(reader, X, functions, budget)
 
     def step_of(number):

@@ -70,13 +70,8 @@ def sample_network(
     if not isinstance(steps[-1], program.Pointwise):
         drawing.fail("a finite network must end in a layer with weights", "Append Dense()")
     n_inputs, n_positions = _read_inputs(whole.shape, n_inputs)
-    draft = Draft(drawing, width, n_inputs // n_positions, n_positions)
-    skipped = 0
-    for k, step in enumerate(steps):
-        if skipped:
-            skipped -= 1
-        else:
-            skipped = draft.add(step, steps[k + 1 :], width if k < len(steps) - 1 else n_outputs)
+    draft = Draft(drawing, width, n_outputs, n_inputs // n_positions, n_positions)
+    draft.draw(steps)
     n_bytes = 8.0 * sum(n * m for n, m in draft.shapes)
     check_memory(n_bytes, f"A network of width {width}", "take a smaller width")
     rng = np.random.default_rng(random_state)

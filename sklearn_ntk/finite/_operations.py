@@ -5,6 +5,9 @@ out and a function ``back(delta, record)``. From gradients ``delta`` (n, positio
 r functions of the outputs, that returns those with respect to x, and calls ``record(place, inputs,
 gradients)`` for the matrix number ``place``. ``space`` has what differs between NumPy and torch:
 see `_running.NumPySpace`.
+
+Operations that change the stack of branches, `Save`, `Swap` and `Add`, have ``run_stack(x, stack)``
+instead, and ``back_stack(delta, stack)`` for gradients on the way back.
 """
 
 from functools import partial
@@ -242,3 +245,32 @@ class Recurrence(NamedTuple):
             return scale * times(by_gains, W[self.width : self.width + x.shape[2]].T)
 
         return space.concat(states, 1), back
+
+
+class Save(NamedTuple):
+    """Push a copy onto the stack."""
+
+    def run_stack(self, x, stack):
+        return x, [*stack, x]
+
+    def back_stack(self, delta, stack):
+        return delta + stack[-1], stack[:-1]
+
+
+class Swap(NamedTuple):
+    """Exchange the signal with the top of the stack."""
+
+    def run_stack(self, x, stack):
+        return stack[-1], [*stack[:-1], x]
+
+    back_stack = run_stack
+
+
+class Add(NamedTuple):
+    """Pop a signal from the stack and add it."""
+
+    def run_stack(self, x, stack):
+        return x + stack[-1], stack[:-1]
+
+    def back_stack(self, delta, stack):
+        return delta, [*stack, delta]

@@ -1,10 +1,4 @@
-"""How a drawn network runs: a sequence of operations with a stack for branches.
-
-Operations that change the stack have ``run_stack(x, stack)``, and ``back_stack(delta, stack)`` for
-gradients on the way back.
-"""
-
-from typing import NamedTuple
+"""How a drawn network runs: a sequence of `_operations` with a stack for branches."""
 
 import numpy as np
 
@@ -54,35 +48,6 @@ class NumPySpace:
         """Softmax over the last axis."""
         x = np.exp(x - x.max(-1, keepdims=True))
         return x / x.sum(-1, keepdims=True)
-
-
-class Save(NamedTuple):
-    """Push a copy onto the stack."""
-
-    def run_stack(self, x, stack):
-        return x, [*stack, x]
-
-    def back_stack(self, delta, stack):
-        return delta + stack[-1], stack[:-1]
-
-
-class Swap(NamedTuple):
-    """Exchange the signal with the top of the stack."""
-
-    def run_stack(self, x, stack):
-        return stack[-1], [*stack[:-1], x]
-
-    back_stack = run_stack
-
-
-class Add(NamedTuple):
-    """Pop a signal from the stack and add it."""
-
-    def run_stack(self, x, stack):
-        return x + stack[-1], stack[:-1]
-
-    def back_stack(self, delta, stack):
-        return delta, [*stack, delta]
 
 
 def run(operations, x, space):

@@ -7,8 +7,8 @@ solvers, `_grid` errors of all ridges at all times, `_part` the ridge of some ro
 results and the checks of arguments, `_factors` factorisations, `_iterations` and `_preconditioner`
 conjugate gradients, `_trials` their search for a ridge, `_diagonal` diagonals by random signs,
 `_sums` what is left of rows that are not kept, `_tree` splits of rows, `_leaves` the models in its
-leaves, `_units` units of targets and weights, `_stacking` combinations of candidates, `_scoring`
-scores and the temperature of probabilities.
+leaves, `_units` units of targets and weights, `_moments` what columns are centred and divided
+by, `_stacking` combinations of candidates, `_scoring` scores and the temperature of probabilities.
 """
 
 from ._conjugate_gradient import ConjugateGradient

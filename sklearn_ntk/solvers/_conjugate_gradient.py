@@ -9,11 +9,12 @@ import numpy as np
 from .._runtime.check import read_count, read_number
 from .._runtime.errors import NotConverged
 from .._values import value
+from ._exact import split_constant, with_constant
 from ._iterations import FIRST, Iterations, System
 from ._part import fit_part, part_of
 from ._ridge import read_ridges
-from ._solution import Path, Solution, read_judges, read_problem, relative_error
-from ._trials import Trials, coefficients
+from ._solution import Path, read_judges, read_problem, relative_error
+from ._trials import Trials
 
 RANKS, MANY = (2000, 1000), 100_000
 """Largest rank of a preconditioner, of less than `MANY` rows and of more. Smooth kernels need less
@@ -131,97 +132,110 @@ class ConjugateGradient(NamedTuple):
         else:
             path = fit_part(ridges, *part, self.error, judges)  # while there is room
         system = System(operator, weights, rank, self.seed, self.verbose, self.max_memory)
-        B = np.column_stack([system.root[:, None] * Y, system.root])
-        left, trouble, trial = most, "", None
-        columns = None if start is None else start.columns
+        B, trial, trouble, left = with_constant(Y, system.root), None, "", most
         if len(rows) < n:
             trials = Trials(self.error, system, Y, B, rng, judges)
-            goal = 0.5 * max(tol, FIRST)
-            trial, path, trouble = _try(trials, path, ridges, is_given, (goal, most, start))
-            columns = trial.columns
+            search = _Search(trials, ridges, 0.5 * max(tol, FIRST), most, start)
+            trial, path, trouble = search.best(path, is_given)
             left -= system.n_last if start is None else 0
-            del trials
-        X, residuals, is_short = system.refine(B, path.value, tol, left, columns)
-        residual = float(residuals.max())
-        if residual > tol:
-            is_short &= not system.is_limited
-            trouble = _not_converged(residual, tol, most if is_short else None)
-        if trouble:
-            warnings.warn(trouble, NotConverged, stacklevel=2)
+            del trials, search
+        details = _refined(system, B, path.value, tol, most, left, trial or start)
         probes = None if trial is None else trial.probes
-        details = Iterations(system.n_iter, residual, X, probes, trouble)
-        dual, intercept = coefficients(X, system.root)
-        solution = Solution(dual, intercept + mean, details=details)
-        if trial is not None and trial.is_sure:
-            residuals = dual / trial.precision[:, None]
-            left_out = {"residuals": residuals, "gcv": trial.gcv, "precision": trial.precision}
-            left_out |= trial.training
-        else:
-            del system  # room for the exact ones
-            exact = path.solution or fit_part(path.value, *part).solution
-            names = "residuals", "gcv", "precision", "training_residuals", "leverages"
-            left_out = {name: getattr(exact, name) for name in names}
-            left_out["rows"] = rows if len(rows) < n else None
-        solution = solution._replace(**left_out)
+        details = details._replace(probes=probes, trouble=details.trouble or trouble)
+        if details.trouble:
+            warnings.warn(details.trouble, NotConverged, stacklevel=2)
+        dual, intercept = split_constant(details.columns, system.root)
+        del system  # room for the exact ones of some rows
+        solution = _left_out(trial, dual, path, part)
+        solution = solution._replace(dual=dual, intercept=intercept + mean, details=details)
         return path._replace(solution=solution, guess=None, shift=None, ratio=None)
 
 
-def _try(trials, path, ridges, is_given, arguments):
-    """The `Trial` of the best ridge, the `Path` of those tried, and what is wrong; maybe nothing.
+class _Search(NamedTuple):
+    """A search among ridges by `Trials`; the other fields are those of `Trials.solve`."""
 
-    Begins at the best ridge of ``path``, of some rows, which carries over unscaled, and at the
-    better one of its neighbours, by the same products. The errors of ``path`` stay where those of
-    all rows cannot be told. Where there is no solution, larger ridges are tried. ``arguments`` are
-    the further ones of `Trials.solve`.
-    """
-    best, tried = int(np.searchsorted(ridges, path.value)), {}
+    trials: Trials
+    ridges: np.ndarray
+    goal: float
+    most: int
+    start: Iterations | None
 
-    def solve(*places):
-        found = _solve(trials, ridges[list(places)], *arguments)
-        tried.update(zip(places, found, strict=True))
+    def best(self, path, is_given):
+        """The `Trial` of the best ridge, the `Path` of those tried, and what is wrong, or "".
 
-    if is_given:
-        solve(best)
-        return tried[best], path, ""
-    solve(best, *_neighbour(trials, path, ridges, best, *arguments))
-    trouble = ""
-    if np.isfinite(tried[best].error):
-        if not tried[best].is_sure:
+        Begins at the best ridge of ``path``, of some rows, which carries over unscaled, and at the
+        better one of its neighbours, by the same products. The errors of ``path`` stay where those
+        of all rows cannot be told. Where there is no solution, larger ridges are tried.
+        """
+        best, trouble = int(np.searchsorted(self.ridges, path.value)), ""
+        places = [best] if is_given else [best, *self.neighbour(path, best)]
+        tried = dict(zip(places, self.solve(places), strict=True))
+        if is_given:
             return tried[best], path, trouble
-        sure = (place for place, trial in tried.items() if trial.is_sure)
-        best = min(sure, key=lambda place: tried[place].error)
-    else:
-        trouble = _no_solution(path.value)
-    while not np.isfinite(tried[best].error) and best + 1 < len(ridges):
-        best += 1
-        if best not in tried:
-            solve(best)
-    places = sorted(tried)
-    errors = np.array([tried[place].error for place in places])
-    return tried[best], Path(ridges[places], errors, places.index(best), None), trouble
+        if not np.isfinite(tried[best].error):
+            trouble = _no_solution(path.value)
+            while not np.isfinite(tried[best].error) and best + 1 < len(self.ridges):
+                best += 1
+                if best not in tried:
+                    (tried[best],) = self.solve([best])
+        elif not tried[best].is_sure:
+            return tried[best], path, trouble
+        else:
+            sure = (place for place, trial in tried.items() if trial.is_sure)
+            best = min(sure, key=lambda place: tried[place].error)
+        places = sorted(tried)
+        errors = np.array([tried[place].error for place in places])
+        return tried[best], Path(self.ridges[places], errors, places.index(best), None), trouble
+
+    def neighbour(self, path, place):
+        """List of the place of one neighbour, the better one on a path, if it costs little.
+
+        Rough solutions do not tell it from the ridge itself.
+        """
+        is_exact = self.start is None and self.goal <= FINE
+        near = (place - 1, place + 1) if is_exact else ()
+        near = [each for each in near if self.trials.is_cheap(self.ridges, each, place)]
+        errors = dict(zip(path.values, path.errors, strict=True))
+        return sorted(near, key=lambda each: errors.get(self.ridges[each], np.inf))[:1]
+
+    def solve(self, places):
+        """List of the `Trial` of the ridge at each place.
+
+        A start may be exact beyond what products in single precision know, or that of another
+        problem.
+        """
+        ridges = self.ridges[places]
+        if self.start is not None:
+            found = self.trials.solve(ridges, np.inf, self.most, self.start)
+            if np.isfinite(found[0].error):
+                return found
+        return self.trials.solve(ridges, self.goal, self.most, self.start)
 
 
-def _neighbour(trials, path, ridges, place, goal, most, start):
-    """List of the place of a neighbour of a ridge, the better one on a path, if it costs little.
+def _left_out(trial, dual, path, part):
+    """`Solution` with what leaving out one row does: estimates, or the exact one of some rows.
 
-    Rough solutions do not tell them apart.
+    ``trial`` may be None, and ``part`` are the arguments of `fit_part` for these rows.
     """
-    near = (place - 1, place + 1) if start is None and goal <= FINE else ()
-    near = [each for each in near if trials.is_cheap(ridges, each, place)]
-    errors = dict(zip(path.values, path.errors, strict=True))
-    return sorted(near, key=lambda each: errors.get(ridges[each], np.inf))[:1]
+    if trial is not None and trial.is_sure:
+        return trial.solution._replace(residuals=dual / trial.solution.precision[:, None])
+    exact = path.solution or fit_part(path.value, *part).solution
+    rows = part[-1] if len(part[-1]) < len(dual) else None
+    return exact._replace(log_determinant=None, rows=rows)
 
 
-def _solve(trials, ridges, goal, most, start):
-    """List of the `Trial` of each ridge.
+def _refined(system, B, ridge, tol, most, left, start):
+    """`Iterations` to the true residual ``tol``, or until none of ``most`` iterations is ``left``.
 
-    A start may be exact beyond what products in single precision know, or that of another problem.
+    ``start`` has ``columns``, or is None.
     """
-    if start is not None:
-        found = trials.solve(ridges, np.inf, most, start)
-        if np.isfinite(found[0].error):
-            return found
-    return trials.solve(ridges, goal, most, start)
+    columns = None if start is None else start.columns
+    X, residuals, is_short = system.refine(B, ridge, tol, left, columns)
+    residual, trouble = float(residuals.max()), ""
+    if residual > tol:
+        is_short &= not system.is_limited
+        trouble = _not_converged(residual, tol, most if is_short else None)
+    return Iterations(system.n_iter, residual, X, trouble=trouble)
 
 
 def rank_of(rank, n):

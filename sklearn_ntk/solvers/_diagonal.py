@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ._moments import or_one
+
 
 def estimate_diagonal(signs, images, known, diagonal):
     """Estimates (n,) of the diagonal of a matrix H, and their standard errors (n,).
@@ -19,7 +21,7 @@ def estimate_diagonal(signs, images, known, diagonal):
     errors -= error[:, None]
     squares = np.einsum("ij,ij->i", errors, errors)
     products = np.einsum("ij,ij->i", samples, errors)
-    slope = np.clip(products / np.where(squares > 0.0, squares, 1.0), 0.0, 1.0)
+    slope = np.clip(products / or_one(squares), 0.0, 1.0)
     samples -= slope[:, None] * errors
     c = signs.shape[1]
     variance = np.einsum("ij,ij->i", samples, samples) / (c * (c - 2.0))

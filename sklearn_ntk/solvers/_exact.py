@@ -43,29 +43,42 @@ def scale(K, root):
     return K
 
 
-def coefficients(factor, Y, root):
-    """Dual coefficients (n, k), intercept (k,), and ``A^-1 sqrt(w)`` (n,).
+def with_constant(Y, root):
+    """Right sides ``W^1/2 [Y, 1]`` (n, k + 1) for targets (n, k); ``root`` is ``sqrt(w)``."""
+    return np.column_stack([root[:, None] * Y, root])
 
-    ``factor`` is that of ``A = W^1/2 K W^1/2 + ridge I``.
-    """
-    columns = factor.solve(np.column_stack([root[:, None] * Y, root]))
+
+def split_constant(columns, root):
+    """Dual coefficients (n, k) and intercept (k,) from ``A^-1 W^1/2 [Y, 1]`` (n, k + 1)."""
     ones = columns[:, -1]
-    intercept = root @ columns[:, :-1] / (root @ ones)
-    return root[:, None] * (columns[:, :-1] - ones[:, None] * intercept), intercept, ones
+    total = root @ ones
+    intercept = root @ columns[:, :-1] / total if total > 0.0 else np.zeros(columns.shape[1] - 1)
+    return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept
 
 
 def solve(factor, Y, root, ridge):
-    """`Solution` by a factorisation of ``W^1/2 K W^1/2 + ridge I``.
+    """`Solution` by a factorisation of ``A = W^1/2 K W^1/2 + ridge I``.
 
     With ``G = (K + ridge W^-1)^-1`` and the constant eliminated, ``M = G - G 1 1'G / 1'G 1``, the
     coefficients are ``c = M y`` and the leave-one-out residuals ``c_i / M_ii``.
     """
-    dual, intercept, ones = coefficients(factor, Y, root)
+    columns = factor.solve(with_constant(Y, root))
+    (dual, intercept), ones = split_constant(columns, root), columns[:, -1]
     precision = precision_of(factor.inverse_diagonal(), ones, root)
-    log_determinant = factor.log_determinant() + np.log(root @ ones) - 2.0 * np.log(root).sum()
-    gcv = np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)
-    parts = dual, intercept, dual / precision[:, None], gcv, precision, log_determinant
-    return Solution(*parts, **training_of(dual, precision, ridge, root))
+    return Solution(
+        dual,
+        intercept,
+        residuals=dual / precision[:, None],
+        gcv=gcv_of(dual, precision, root),
+        precision=precision,
+        log_determinant=(factor.log_determinant() + np.log(root @ ones) - 2.0 * np.log(root).sum()),
+        **training_of(dual, precision, ridge, root),
+    )
+
+
+def gcv_of(dual, precision, root):
+    """`Solution.gcv` from dual coefficients (n, k) and precisions (n,); ``root`` is ``sqrt(w)``."""
+    return np.mean((dual / root[:, None] / np.mean(precision / root**2)) ** 2)
 
 
 def training_of(dual, precision, ridge, root):

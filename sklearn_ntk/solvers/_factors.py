@@ -1,4 +1,4 @@
-"""Factorisations of symmetric matrices, and weighted variances of columns."""
+"""Factorisations of symmetric matrices."""
 
 import warnings
 
@@ -12,27 +12,6 @@ from ..gram._spectrum import eigenvectors
 
 LARGEST, PANEL = 10_000, 1024
 """Rows up to which LAPACK factorises at once, and columns at a time beyond."""
-
-
-def variances(Y, weights):
-    """Weighted variances (k,) of columns, exactly zero if they are constant but for rounding."""
-    return moments(Y, weights)[1]
-
-
-def moments(Y, weights):
-    """Weighted means (k,) of columns, and their `variances`."""
-    shares, first = np.asarray(weights / weights.sum(), like=Y), Y[int(weights.argmax())]
-    Y = Y - first  # sums over many equal entries would have rounding errors
-    shift = np.einsum("i,i...->...", shares, Y)
-    variance = np.einsum("i,i...->...", shares, (Y - shift) ** 2)
-    mean = first + shift
-    return mean, np.where(variance <= (1e-13 * mean) ** 2, 0.0, variance)
-
-
-def sizes(Y):
-    """Largest absolute value (k,) of each column, one where that is zero."""
-    largest = np.abs(Y).max(axis=0)
-    return np.where(largest > 0.0, largest, 1.0)
 
 
 def shift(A, ridge):

@@ -6,9 +6,10 @@ import numpy as np
 
 from .._runtime.progress import Progress
 from ..gram._operator import CHUNK
+from ._moments import norms, norms_or_one, or_one, sizes
 from ._preconditioner import Preconditioner
 
-SINGLE, FEW = (1e-30, 1e30), 2500
+SINGLE, DOUBLE_ROWS = (1e-30, 1e30), 2500
 """Least and largest diagonal of a matrix that is stored in single precision, and rows up to which
 it is not: it takes little memory anyway."""
 
@@ -19,7 +20,7 @@ most, a solution is refined by its true residual."""
 STUCK = 0.5
 """Share of a true residual that a refinement leaves from which on rounding errors allow no less."""
 
-WRONG, SAMPLE = 3e-2, 128
+WRONG, SAMPLED_ROWS = 3e-2, 128
 """True residual from which on a solution is none, and number of rows by which it is estimated."""
 
 TAIL, DOUBTFUL = 0.01, 10.0
@@ -65,7 +66,7 @@ class System:
         diagonal, rng = operator.diagonal(), np.random.default_rng(seed)
         self.diagonal = weights * diagonal
         in_range = SINGLE[0] < diagonal.min() and diagonal.max() < SINGLE[1]
-        self._is_single = self._is_open = len(weights) > FEW and in_range
+        self._is_single = self._is_open = len(weights) > DOUBLE_ROWS and in_range
         total, eps = self.diagonal.sum(), np.finfo(np.float32).eps
         self._least = np.finfo(float).eps * total
         self.n_iter, self.n_last, self._K = 0, 0, None
@@ -74,7 +75,7 @@ class System:
         self._rounding = eps * largest
         if self._is_single:
             chances = self.diagonal / total
-            self._sample = rng.choice(len(weights), SAMPLE, p=chances)
+            self._sample = rng.choice(len(weights), SAMPLED_ROWS, p=chances)
             self._chances = chances[self._sample, None]
 
     @property
@@ -106,7 +107,7 @@ class System:
         """Have the matrix in memory, with room for columns."""
         n = len(self.root)
         what = f"A fit of {n} rows by conjugate gradients"
-        self._K = self.operator.stored(self._is_single, bytes_of_columns(n, n_columns), what)
+        self._K = self.operator.stored(self._is_single, memory_of_columns(n, n_columns), what)
 
     def _widen(self, n_columns):
         """Have the matrix in double precision, if there is memory for it; whether that is new."""
@@ -134,14 +135,14 @@ class System:
         """Estimates (c,) of the true residuals of solutions, by rows drawn as errors are likely."""
         rows, root = self._sample, self.root[:, None]
         R = B[rows] - root[rows] * (self.operator.rows(rows) @ (root * X)) - ridge * X[rows]
-        return np.sqrt(np.mean(R**2 / self._chances, axis=0)) / _sizes(B)
+        return np.sqrt(np.mean(R**2 / self._chances, axis=0)) / norms_or_one(B)
 
     def product(self, V):
         """``A V`` from the matrix in memory."""
         root = self.root[:, None]
         V = root * V
-        size = np.abs(V).max(axis=0)
-        V = (V / np.where(size > 0.0, size, 1.0)).astype(self._K.dtype)
+        size = sizes(V)
+        V = (V / size).astype(self._K.dtype)
         return root * (size * (self._K @ V))
 
     def solve(self, B, ridge, tol, most, start=None):
@@ -154,7 +155,7 @@ class System:
         ridge, tol = (np.broadcast_to(each, B.shape[1]) for each in (ridge, tol))
         self._prepare(ridge.min(), B.shape[1])
         self.n_last = 0
-        norms = _sizes(B)
+        units = norms_or_one(B)
         X, R, residuals = _begin(B, start, lambda X: self.product(X) + ridge * X)
         todo = np.flatnonzero(residuals > tol)
         first = np.max(residuals / tol, initial=0.0)
@@ -172,10 +173,10 @@ class System:
             is_convex = curvature > 0.0
             if not is_convex.all() and self._widen(B.shape[1]):
                 return self.solve(B, ridge, tol, most, X)
-            step = np.where(is_convex, gain / np.where(is_convex, curvature, 1.0), 0.0)
+            step = np.where(is_convex, gain / or_one(curvature), 0.0)
             X[:, todo] += step * D
             R = R - step * image
-            residuals[todo] = column_norms(R) / norms[todo]
+            residuals[todo] = norms(R) / units[todo]
             going = (residuals[todo] > tol[todo]) & is_convex
             todo, R, D, gain = todo[going], R[:, going], D[:, going], gain[going]
             share = _share(first, np.max(residuals[todo] / tol[todo], initial=0.0))
@@ -197,7 +198,7 @@ class System:
         column is worse than zeros.
         """
         X, R, residuals = _begin(B, start, lambda X: self.exact(X, ridge))
-        sizes, left = _sizes(B), most
+        units, left = norms_or_one(B), most
         for _ in range(1 + AGAIN):
             worst = np.flatnonzero(residuals > tol)
             if not len(worst) or left <= 0:
@@ -208,7 +209,7 @@ class System:
             left -= self.n_last
             better = X[:, worst] + step
             R_better = B[:, worst] - self.exact(better, ridge)
-            new = column_norms(R_better) / sizes[worst]
+            new = norms(R_better) / units[worst]
             kept = new < residuals[worst]
             places = worst[kept]
             X[:, places], R[:, places] = better[:, kept], R_better[:, kept]
@@ -220,12 +221,12 @@ class System:
 
 def memory_of(n, rank, n_columns, is_single=True):
     """Bytes of a system of n rows at their peak: as the factor of this rank is made, or later."""
-    n_bytes, block = 4.0 if is_single and n > FEW else 8.0, 8.0 * min(n * n, CHUNK)
-    solving = n_bytes * n * n + 8.0 * n * rank + bytes_of_columns(n, n_columns)
+    n_bytes, block = 4.0 if is_single and n > DOUBLE_ROWS else 8.0, 8.0 * min(n * n, CHUNK)
+    solving = n_bytes * n * n + 8.0 * n * rank + memory_of_columns(n, n_columns)
     return block + max(12.0 * n * rank, solving)
 
 
-def bytes_of_columns(n, n_columns):
+def memory_of_columns(n, n_columns):
     """Bytes that a solve for some columns takes."""
     return 8.0 * ARRAYS * n * n_columns
 
@@ -235,26 +236,15 @@ def _begin(B, start, image):
 
     ``image(X)`` is the matrix times X.
     """
-    sizes = _sizes(B)
-    X, R, residuals = np.zeros_like(B), B.copy(), column_norms(B) / sizes
+    units = norms_or_one(B)
+    X, R, residuals = np.zeros_like(B), B.copy(), norms(B) / units
     if start is not None:
         R_start = B - image(start)
-        new = column_norms(R_start) / sizes
+        new = norms(R_start) / units
         better = new < residuals
         X[:, better], R[:, better] = start[:, better], R_start[:, better]
         residuals[better] = new[better]
     return X, R, residuals
-
-
-def column_norms(B):
-    """Norms (c,) of columns."""
-    return np.sqrt(np.sum(B * B, axis=0))
-
-
-def _sizes(B):
-    """Norms (c,) of columns, one for those of zeros."""
-    norms = column_norms(B)
-    return np.where(norms > 0.0, norms, 1.0)
 
 
 def _share(first, now):

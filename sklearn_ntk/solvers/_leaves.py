@@ -6,7 +6,7 @@ import numpy as np
 
 from ..gram._operator import chunks
 from ._tree import shares, slopes
-from ._units import product
+from ._units import safe_product
 
 
 class Leaf(NamedTuple):
@@ -43,7 +43,7 @@ class Leaves(NamedTuple):
         """Values (m, k) at new rows, blended, and the blended squares of those of the leaves."""
         found = np.zeros((2, len(X), len(self.leaves[0].intercept)))
         for leaf, _, rows, share in self.blocks(X):
-            local = product(kernel(X[rows], X_fit[leaf.rows]), leaf.dual) + leaf.intercept
+            local = safe_product(kernel(X[rows], X_fit[leaf.rows]), leaf.dual) + leaf.intercept
             found[0, rows] += share[:, None] * local
             found[1, rows] += share[:, None] * local**2
         return found
@@ -62,6 +62,6 @@ class Leaves(NamedTuple):
             leaf, moving = self.leaves[number], slope.any(axis=1)
             rows, slope = rows[moving], slope[moving]
             for some in chunks(len(rows), len(leaf.rows)):
-                local = product(kernel(X[rows[some]], X_fit[leaf.rows]), leaf.dual)
+                local = safe_product(kernel(X[rows[some]], X_fit[leaf.rows]), leaf.dual)
                 found[rows[some]] += (local + leaf.intercept)[..., None] * slope[some, None]
         return found

@@ -12,12 +12,13 @@ from .._runtime.progress import Progress
 from .._values import value
 from ..engines._work import Tasks
 from ._leaves import Leaf, Leaves
+from ._moments import or_one
 from ._part import guess_ridge, part_of
 from ._ridge import Ridge, read_ridges
 from ._solution import (
     Path,
     Solution,
-    best_of,
+    best_tried,
     descend,
     places,
     read_judges,
@@ -26,10 +27,10 @@ from ._solution import (
 )
 from ._tree import check_overlap, directions_of, grow, shares
 
-SAMPLE = 1000
+SPLITTING_ROWS = 1000
 """Rows of a node by whose model its direction is found, at most."""
 
-FEW, CHOOSING, LEAST = 8, 10_000, 300
+CHOOSING_LEAVES, CHOOSING_ROWS, LEAST_CHOOSING = 8, 10_000, 300
 """Leaves that choose the ridge of many, at least, and rows in them; a third of the leaves and a
 fourth of the rows, but not less than the last number, where these are less."""
 
@@ -135,17 +136,17 @@ class Local(NamedTuple):
             guess = guess_ridge(ridges, *problem, part_of(Y, rng, judges), self.error, judges)
 
         def directions(rows):
-            if len(rows) > SAMPLE:
-                rows = np.sort(rng_of_tree.choice(rows, SAMPLE, replace=False))
+            if len(rows) > SPLITTING_ROWS:
+                rows = np.sort(rng_of_tree.choice(rows, SPLITTING_ROWS, replace=False))
             with single_threaded_blas:  # whose threads would slow down the loops of the next node
                 return directions_of(operator.take(rows), Y[rows], weights[rows], ridges[guess])
 
         tree, leaves = grow(operator.X, leaf_size, self.overlap, directions)
         most = max(map(len, leaves))
         what, remedy = f"A leaf of {most} rows", "take a smaller leaf_size"
-        operator.check_task(bytes_of(most), what, remedy)
+        operator.check_task(memory_of(most), what, remedy)
         own = _shares_of(tree, operator.X, leaves)
-        trials = _Trials(problem, self, leaves, own, judges)
+        trials = _BlendedTrials(problem, self, leaves, own, judges)
         if is_given:
             best = 0
             trials.fit([best], ridges, is_given)
@@ -160,7 +161,7 @@ class Local(NamedTuple):
         return Path(ridges[tried], errors, tried.index(best), solution)
 
 
-class _Trials:
+class _BlendedTrials:
     """Blended leave-one-out residuals, and errors of the judges, of ridges by their index.
 
     A solution is a `Solution` without coefficients, and of each leaf dual coefficients, intercept
@@ -185,7 +186,7 @@ class _Trials:
             guess = sample._guess(ridges, rng)
             if guess != start:
                 sample.fit(sorted([guess, start]), ridges)
-                start = best_of(sample.errors)
+                start = best_tried(sample.errors)
         best = sample._descend(ridges, start)
         if sample is not self:
             self.fit([best], ridges)
@@ -202,15 +203,15 @@ class _Trials:
         return best
 
     def _some(self, rng):
-        """Trials of leaves drawn by chance, as many and with as many judges as `FEW` says.
+        """Trials of leaves drawn by chance; `CHOOSING_LEAVES` says of how many, and their judges.
 
         These have half of their shares in these leaves, or more; shares are scaled so that they sum
         to one. If it took more than half of the leaves, trials of all.
         """
         is_judge = np.zeros(len(self._Y), dtype=bool)
         is_judge[slice(None) if self._judges is None else self._judges] = True
-        few = max(3, min(FEW, len(self.leaves) // 3))
-        enough = min(CHOOSING, max(LEAST, np.count_nonzero(is_judge) // 4))
+        few = max(3, min(CHOOSING_LEAVES, len(self.leaves) // 3))
+        enough = min(CHOOSING_ROWS, max(LEAST_CHOOSING, np.count_nonzero(is_judge) // 4))
         some, total, rows = [], np.zeros(len(self._Y)), []
         for number in rng.permutation(len(self.leaves))[: len(self.leaves) // 2]:
             some.append(number)
@@ -221,8 +222,8 @@ class _Trials:
         else:
             return self
         leaves = [self.leaves[number] for number in some]
-        own = [self._shares[number] / _or_one(total[self.leaves[number]]) for number in some]
-        return _Trials(self._problem, self._solver, leaves, own, rows)
+        own = [self._shares[number] / or_one(total[self.leaves[number]]) for number in some]
+        return _BlendedTrials(self._problem, self._solver, leaves, own, rows)
 
     def _guess(self, ridges, rng):
         """Index of the best ridge for rows of one of the leaves."""
@@ -249,10 +250,16 @@ class _Trials:
             for blend, solution in zip(blends, found, strict=True):
                 _add(blend, rows, share, solution)
             progress.add(units)
-        for place, ((residuals, variance, *training), fitted) in zip(places, blends, strict=True):
-            precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
-            training = dict(zip(("training_residuals", "leverages"), training, strict=True))
-            solution = Solution(None, None, residuals, None, precision, **training)
+        for place, (sums, fitted) in zip(places, blends, strict=True):
+            residuals, variance, training, leverages = sums
+            solution = Solution(
+                dual=None,
+                intercept=None,
+                residuals=residuals,
+                precision=1.0 / np.maximum(variance, np.finfo(float).tiny),
+                training_residuals=training,
+                leverages=leverages,
+            )
             self.solutions[place] = solution, fitted
             if not is_given:
                 self.errors[place] = self._error(place, self._judges)
@@ -260,7 +267,7 @@ class _Trials:
     def _tasks(self):
         """What the fits of the leaves need."""
         most = max(map(len, self.leaves))
-        return Tasks(len(self.leaves), most, bytes_of(most), self._solver.max_memory)
+        return Tasks(len(self.leaves), most, memory_of(most), self._solver.max_memory)
 
     def _error(self, place, judges):
         """Error of the judges for a ridge that was tried; infinite if not all rows have one."""
@@ -274,7 +281,7 @@ class _Trials:
         return self._operator.take(rows), self._Y[rows], self._weights[rows]
 
 
-def bytes_of(n):
+def memory_of(n):
     """Bytes that the fit of a leaf of n rows takes at its peak."""
     return COPIES * 8.0 * n * n
 
@@ -312,10 +319,5 @@ def _shares_of(tree, X, leaves):
         own = leaves[number][places] == rows  # where rows tie, a leaf lacks some of those it serves
         found[number][places[own]] = share[own]
         total[rows[own]] += share[own]
-    total = _or_one(total)
+    total = or_one(total)
     return [share / total[rows] for share, rows in zip(found, leaves, strict=True)]
-
-
-def _or_one(total):
-    """Sums of shares by which to divide, where there are any."""
-    return np.where(total > 0.0, total, 1.0)

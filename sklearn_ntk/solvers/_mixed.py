@@ -4,13 +4,14 @@ import numpy as np
 
 from .._runtime.device import is_on_device
 from .._runtime.lapack import potrf, trtri
-from ._factors import Cholesky, shift, sizes
-from ._iterations import SINGLE, column_norms
+from ._factors import Cholesky, shift
+from ._iterations import SINGLE
+from ._moments import norms, sizes
 
 LEAST_ROWS = 1000
 """Rows from which on single precision saves time."""
 
-SAMPLE = 500
+PART_ROWS = 500
 """Rows, about, of the part of a matrix that says whether single precision may do."""
 
 LEAST_PIVOT = 1e-5
@@ -26,7 +27,7 @@ then wrong by a few times as much at most, and by a tenth of it or less in the m
 EXACT, STEPS = 1e-9, 10
 """Share of a refined solution that may be wrong, and refinements at most."""
 
-FEW = 3
+FEW_COLUMNS = 3
 """Columns up to which products are faster one by one."""
 
 
@@ -35,7 +36,7 @@ def try_mixed(K, ridge):
 
     A part of the rows says first whether it may be; errors grow with their number.
     """
-    n, step = len(K), max(1, len(K) // SAMPLE)
+    n, step = len(K), max(1, len(K) // PART_ROWS)
     if n < LEAST_ROWS or is_on_device(K):
         return None
     few = _factor(np.ascontiguousarray(K[::step, ::step]), ridge)
@@ -81,7 +82,7 @@ class Mixed:
         for _ in range(STEPS):
             step = self._rough(B - self._times(X))
             X += step
-            if np.all(self.error * column_norms(step) <= EXACT * column_norms(X)):
+            if np.all(self.error * norms(step) <= EXACT * norms(X)):
                 break
         return X
 
@@ -106,6 +107,6 @@ class Mixed:
 
 def _product(A, X):
     """``A X`` (n, c)."""
-    if X.shape[1] > FEW:
+    if X.shape[1] > FEW_COLUMNS:
         return A @ X
     return np.column_stack([A @ np.ascontiguousarray(column) for column in X.T])

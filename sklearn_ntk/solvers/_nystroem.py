@@ -10,8 +10,8 @@ from .._runtime.check import read_count
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
-from ..gram._operator import chunks, fold_here
-from ._factors import moments
+from ..gram._operator import CHUNK, chunks, fold_here
+from ._moments import moments
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges
 from ._solution import (
@@ -23,7 +23,7 @@ from ._solution import (
     relative_error,
     varied,
 )
-from ._sums import Basis, Fit, Held, Sums
+from ._sums import Factored, Fit, Held, Mapped, Sums, basis_of
 
 MOST_CENTERS = 2000
 """Number of centres by default."""
@@ -31,8 +31,23 @@ MOST_CENTERS = 2000
 HELD, HELD_SHARE = 4000, 8
 """Rows that are no candidates for centres, at most, and one of how many."""
 
-SAMPLE = 20_000
+PIVOT_ROWS = 20_000
 """Rows among which pivots are sought, at most."""
+
+
+class NewRows(NamedTuple):
+    """Rows that a fit takes in, as its centres see them.
+
+    ``blocks(rows)`` is a function without arguments that returns the kernel (b, m) of some of the n
+    rows with the centres, ``diagonal`` (n,) is the kernel of the rows with themselves. ``Y`` (n, k)
+    and ``weights`` (n,) are theirs, and ``apart`` the indices of those that are no centres.
+    """
+
+    blocks: Callable
+    diagonal: np.ndarray
+    Y: np.ndarray
+    weights: np.ndarray
+    apart: np.ndarray
 
 
 class Centers(NamedTuple):
@@ -40,17 +55,88 @@ class Centers(NamedTuple):
 
     ``rows`` (m,) are those that are centres, or None if they are other ones. ``basis`` are their
     functions, and ``fit`` has the coefficients of these, for one of the ``ridges``. ``sums`` are
-    those of all rows so far, see `Basis.summands`, with targets minus ``shift`` (k,), and ``held``
-    are rows that choose the ridge; all four are None before the first rows.
+    those of all rows so far, see `Sums`, with targets minus ``shift`` (k,), and ``held`` are rows
+    that choose the ridge; all four are None before the first rows.
     """
 
     rows: np.ndarray | None
-    basis: Basis
+    basis: Factored | Mapped
     ridges: np.ndarray
     sums: Sums | None = None
     held: Held | None = None
     fit: Fit | None = None
     shift: np.ndarray | None = None
+
+    def with_sums(self, new, fold=fold_here, verbose=0):
+        """With the sums over `NewRows`, where `GramOperator.fold` computes them."""
+        shift = moments(new.Y, new.weights)[0] if self.shift is None else self.shift
+        n = len(new.Y)
+        progress = Progress(n, "Nystroem sums", "take fewer centres", verbose)
+
+        def pieces():
+            for rows in chunks(n, self.basis.n_centers):
+                rows = np.arange(n)[rows]
+                yield new.blocks(rows), new.Y[rows] - shift, new.weights[rows]
+                progress.add(len(rows))
+
+        sums = fold(partial(Sums.over, basis=self.basis, k=new.Y.shape[1]), pieces(), Sums.joined)
+        sums = sums if self.sums is None else self.sums.joined([sums])
+        return self._replace(sums=sums, shift=shift)
+
+    def with_held(self, new, rows):
+        """With some of the `NewRows` among those that choose the ridge."""
+        if self.held is not None and not len(rows):
+            return self
+        Z = self.basis.values(new.blocks(rows)())
+        held = Held(
+            rows,
+            Z,
+            new.Y[rows],
+            new.weights[rows],
+            unseen=new.diagonal[rows] - np.einsum("ij,ij->i", Z, Z),
+            are_centers=~np.isin(rows, new.apart),
+        )
+        if self.held is not None:
+            held = self.held.plus(held).apart(HELD_SHARE)
+        return self._replace(held=held)
+
+    def path(self, error):
+        """`Path` over the ridges by an error of the held rows.
+
+        It begins at the ridge so far, which carries over to more rows, or in the middle.
+        """
+        ridges, whitened = self.ridges, self.basis.whitened(self.sums)
+        errors, solutions = {}, {}
+
+        def solve(place):
+            fit = Fit.solve(whitened, ridges[place], self.shift)
+            solutions[place] = None if fit is None else fit.solution(self.basis, self.held)
+
+        def try_each(places):
+            for place in places:
+                solve(place)
+                errors[place] = np.inf
+                if solutions[place] is not None:
+                    solution = solutions[place]._replace(rows=None)
+                    errors[place] = error(solution, self.held.Y, self.held.weights)
+
+        best = len(ridges) // 2
+        if self.fit is not None:
+            best = int(np.searchsorted(ridges, self.fit.ridge))
+        if len(ridges) > 1:
+            best = descend(errors, try_each, len(ridges), best)
+        else:
+            solve(best)
+        if solutions[best] is None:
+            raise ValueError(
+                f"The equations of the centres are singular to working precision for the ridge "
+                f"{ridges[best]:.3g}: increase alpha, or take fewer centres."
+            )
+        tried = sorted(solutions)
+        found = np.array([errors[place] for place in tried if errors])
+        fit = Fit.solve(whitened, ridges[best], self.shift)  # none is kept: each has m^2 numbers
+        solution = solutions[best]._replace(details=self._replace(fit=fit))
+        return Path(ridges[tried], found, tried.index(best), solution)
 
 
 @value
@@ -120,75 +206,32 @@ class Nystroem(NamedTuple):
         n, rng = len(Y), np.random.default_rng(self.seed)
         m, held_rows, candidates = self._plan(Y, rng)
         is_all = m == n and isinstance(self.centers, str)
-        check_memory(
-            8.0 * m * (4.0 * m + len(held_rows)) + 16.0 * 2**23,
-            f"A Nystroem fit with {m} centres",
-            "take fewer centres",
-        )
+        what = f"A Nystroem fit with {m} centres"
+        check_memory(memory_of(n, m), what, "take fewer centres")
         index = np.arange(n) if is_all else self._choose(operator, m, candidates, rng)
-        basis = Basis(operator.block(index, index), may_be_late=not is_all)
-        empty = Centers(index, basis, ridges)
+        basis = basis_of(operator.block(index, index), may_be_late=not is_all)
         blocks = partial(operator.between, columns=index)
-        problem = blocks, operator.diagonal(), Y, weights
-        rows = {"apart": np.setdiff1d(np.arange(n), index), "held_rows": held_rows}
-        return self.absorb(empty, *problem, **rows, fold=operator.fold)
+        apart = np.setdiff1d(np.arange(n), index)
+        new = NewRows(blocks, operator.diagonal(), Y, weights, apart)
+        return self.absorb(Centers(index, basis, ridges), new, held_rows, operator.fold)
 
-    def absorb(
-        self, centers, blocks, diagonal, Y, weights, *, apart=None, held_rows=None, fold=fold_here
-    ):
+    def absorb(self, centers, new, held_rows=None, fold=fold_here):
         """The `Path` after more rows; ``centers`` stay as they are, also if an error is raised.
 
         Parameters
         ----------
         centers : Centers
-        blocks : callable
-            ``blocks(rows)`` is a function without arguments that returns the kernel (b, m) of some
-            of the rows with the centres.
-        diagonal : array of shape (n,)
-            The kernel of the rows with themselves.
-        Y, weights : arrays of shape (n, k) and (n,)
-        apart : array of int, optional
-            The rows that are no centres, by default all.
+        new : NewRows
         held_rows : array of int, optional
             The rows that also choose the ridge. By default, of those that are no centres, half of
             the places that are left.
         fold : callable, optional
             `GramOperator.fold` of where sums are computed.
         """
-        basis, n = centers.basis, len(Y)
-        apart = np.arange(n) if apart is None else apart
         if held_rows is None:
-            held_rows = _rows_to_hold(centers.held, apart, Y)
-        if centers.sums is None:
-            shift = moments(Y, weights)[0]
-        else:
-            shift = 0.0 if centers.shift is None else centers.shift  # of fits saved before it was
-        progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
-
-        def pieces():
-            for rows in chunks(n, basis.n_centers):
-                rows = np.arange(n)[rows]
-                yield blocks(rows), Y[rows] - shift, weights[rows]
-                progress.add(len(rows))
-
-        sums = fold(partial(Sums.over, basis=basis, k=Y.shape[1]), pieces(), Sums.joined)
-        sums = sums if centers.sums is None else centers.sums.joined([sums])
-        held, error = centers.held, self.error
-        if held is None:
-            error = error_for(error, held_rows)
-        if held is None or len(held_rows):
-            Z = basis.values(blocks(held_rows)())
-            unseen = diagonal[held_rows] - np.einsum("ij,ij->i", Z, Z)
-            are_centers = ~np.isin(held_rows, apart)
-            new = Held(held_rows, Z, Y[held_rows], weights[held_rows], unseen, are_centers)
-            held = new if held is None else held.plus(new).apart(HELD_SHARE)
-        first = len(centers.ridges) // 2  # or that of the rows before, which carries over
-        if centers.fit is not None:
-            first = int(np.searchsorted(centers.ridges, centers.fit.ridge))
-        problem = basis.whitened(sums), shift, basis, held, error
-        path, fit = _choose_ridge(centers.ridges, *problem, first)
-        details = centers._replace(sums=sums, held=held, fit=fit, shift=shift)
-        return path._replace(solution=path.solution._replace(details=details))
+            held_rows = _rows_to_hold(centers.held, new.apart, new.Y)
+        error = error_for(self.error, held_rows) if centers.held is None else self.error
+        return centers.with_sums(new, fold, self.verbose).with_held(new, held_rows).path(error)
 
     def _plan(self, Y, rng):
         """Number of centres, rows by which to choose a ridge, and the candidates for centres."""
@@ -226,9 +269,14 @@ class Nystroem(NamedTuple):
             return read_index(self.centers, operator.shape[0], "centers")
         if self.centers == "uniform":
             return np.sort(rng.choice(rows, m, replace=False))
-        rows = np.sort(rng.choice(rows, min(len(rows), max(SAMPLE, m)), replace=False))
+        rows = np.sort(rng.choice(rows, min(len(rows), max(PIVOT_ROWS, m)), replace=False))
         pivots = pivoted_cholesky(operator.take(rows), np.ones(len(rows)), m, rng)[-1]
         return rows[np.sort(pivots)]
+
+
+def memory_of(n, m):
+    """Bytes of a fit of n rows by m centres: kernels, sums and factors, held rows, and blocks."""
+    return 8.0 * m * (5.0 * m + min(n, HELD)) + 16.0 * min(n * m, CHUNK)
 
 
 def _rows_to_hold(held, apart, Y):
@@ -240,34 +288,3 @@ def _rows_to_hold(held, apart, Y):
     places = np.linspace(0, len(apart) - 1, min(len(apart), (n_left + 1) // 2)).astype(int)
     rows = apart[places]
     return rows if held is not None else np.sort(varied(rows, np.delete(apart, places), Y))
-
-
-def _choose_ridge(ridges, sums, shift, basis, held, error, first):
-    """`Path` over ridges by the error of `Held` rows, from the first one, and the best `Fit`."""
-    errors, fits, solutions = {}, {}, {}
-
-    def solve(place):
-        fit = fits[place] = Fit.solve(sums, ridges[place], shift)
-        solutions[place] = None if fit is None else fit.solution(basis, held)
-
-    def try_each(places):
-        for place in places:
-            solve(place)
-            errors[place] = np.inf
-            if solutions[place] is not None:
-                solution = solutions[place]._replace(rows=None)
-                errors[place] = error(solution, held.Y, held.weights)
-
-    if len(ridges) > 1:
-        best = descend(errors, try_each, len(ridges), first)
-    else:
-        best = 0
-        solve(best)
-    if fits[best] is None:
-        raise ValueError(
-            f"The equations of the centres are singular to working precision for the ridge "
-            f"{ridges[best]:.3g}: increase alpha, or take fewer centres."
-        )
-    tried = sorted(fits)
-    found = np.array([errors[place] for place in tried if errors])
-    return Path(ridges[tried], found, tried.index(best), solutions[best]), fits[best]

@@ -8,6 +8,7 @@ from scipy import linalg
 from ..gram import GramOperator
 from ..gram._operator import chunks
 from ..gram._spectrum import eigenvectors
+from ._moments import sizes
 
 ROUNDS = 10
 """In how many rounds, about, pivots are proposed; some are rejected, which takes a few more."""
@@ -187,8 +188,7 @@ class Preconditioner:
     def __call__(self, R, ridge):
         """``P^-1 R`` (n, c)."""
         rho = self.damping + ridge
-        scale = np.abs(R).max(axis=0)
-        scale = np.where(scale > 0.0, scale, 1.0)
+        scale = sizes(R)
         shares = self._parts.ask(_Columns.inner, (R / scale).astype(self._dtype))
         inner = np.sum(shares, axis=0, dtype=np.float64)
         inner *= self._size**2 / (self._squares + rho)

@@ -9,12 +9,12 @@ from .._runtime.check import read_flag, read_number
 from .._runtime.device import on_host
 from .._values import value
 from ..gram import ArrayOperator
-from ._exact import coefficients, factorisations, is_spectral, scale, solve
+from ._exact import factorisations, is_spectral, scale, solve, split_constant, with_constant
 from ._factors import Spectrum, cholesky, shift, try_cholesky
 from ._solution import (
     Path,
     Solution,
-    best_of,
+    best_tried,
     descend,
     error_for,
     places,
@@ -105,14 +105,14 @@ class Ridge(NamedTuple):
         judges, is_smooth = read_judges(judges, len(Y)), read_flag(self.is_smooth, "is_smooth")
         K, root = operator.dense(), np.sqrt(weights)
         others = [_Blind(read_problem(each, Y, None)[0], root, rows) for each, rows in blind]
-        if self.ridges is not None and np.ndim(self.ridges) == 0:
-            ridge = read_number(self.ridges, "ridges")
+        ridges, is_given = read_ridges(self.ridges, K, weights)
+        if is_given:
+            ridge = float(ridges[0])
             solution = solve(cholesky(shift(scale(K, root), ridge)), Y, root, ridge)
             for other in others:
                 solution = other.judge(solution, cholesky(other.shifted(ridge)), Y, ridge)
-            return Path(np.array([ridge]), np.empty(0), 0, solution)
-        ridges = self._values(K, weights)
-        trials = _Trials(scale(K, root), Y, root, ridges, self.error, judges, others)
+            return Path(ridges, np.empty(0), 0, solution)
+        trials = _ExactTrials(scale(K, root), Y, root, ridges, self.error, judges, others)
         if is_searched(len(K), len(ridges), is_smooth):
             best, *start = trials.search(like)  # start: guess, shift, ratio
         else:
@@ -133,7 +133,7 @@ class Ridge(NamedTuple):
         may be wrong by a thousandth, and a few hundredths for single rows.
         """
         K, root = operator.dense(), np.sqrt(weights)
-        ridges = self._values(K, weights)
+        ridges, _ = read_ridges(self.ridges, K, weights)
         factors = factorisations(scale(K, root), ridges, refused)
         for ridge, factor in zip(ridges, factors, strict=True):
             if factor is None:
@@ -141,13 +141,7 @@ class Ridge(NamedTuple):
             elif is_whole:
                 yield solve(factor, Y, root, ridge)
             else:
-                yield Solution(*coefficients(factor, Y, root)[:2])
-
-    def _values(self, K, weights):
-        """Increasing ridges to try."""
-        if self.ridges is None:
-            return default_ridges(K, weights, len(K))
-        return read_values(self.ridges, "ridges")
+                yield Solution(*split_constant(factor.solve(with_constant(Y, root)), root))
 
 
 def default_ridges(K, weights, n):
@@ -172,7 +166,7 @@ def is_searched(n, n_ridges, is_smooth):
     return is_smooth and not is_spectral(n) and n_ridges > 1
 
 
-class _Trials:
+class _ExactTrials:
     """Errors and solutions of the ridges tried so far, dictionaries by the index of the ridge.
 
     ``K`` is ``W^1/2 K W^1/2``, ``root`` is ``sqrt(w)``, errors are those of the ``judges``, and
@@ -188,7 +182,7 @@ class _Trials:
         """Try all ridges; index of the best one."""
         for place, factor in enumerate(factorisations(self._K, self._ridges)):
             self._add(place, factor)
-        return best_of(self.errors)
+        return best_tried(self.errors)
 
     def search(self, like):
         """Try some ridges; index of the best, `Path.guess`, `Path.shift` and `Path.ratio`."""
@@ -216,7 +210,7 @@ class _Trials:
         K = ArrayOperator(self._K).block(rows, rows)
         block = (K, self._Y[rows], self._root[rows])
         error = error_for(self._error, rows)
-        subset = _Trials(*block, self._ridges, error, places(rows, self._judges))
+        subset = _ExactTrials(*block, self._ridges, error, places(rows, self._judges))
         if start is None and n_rows <= SUBSET_ROWS:
             best = subset.try_all()
         else:

@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from ..dynamics._logistic import log_losses as log_losses_of
 from ..dynamics._logistic import probabilities
-from ._factors import sizes, variances
+from ._moments import or_one, sizes, variances
 from ._repeats import left_out
 from ._units import scaled
 
@@ -29,6 +29,11 @@ def shares_of(targets):
     if targets.shape[1] > 1:
         return targets
     return np.hstack([0.5 - 0.5 * targets, 0.5 + 0.5 * targets])
+
+
+def scored(shares):
+    """Shares (n, k) of the classes that have a score of their own: only the second one of two."""
+    return shares[:, 1:] if shares.shape[1] == 2 else shares
 
 
 def spread(shares, n=None):
@@ -98,7 +103,7 @@ def r2(scores, targets, weights, fit):
     targets, scores = targets / size, scores / size
     total = variances(targets, weights)
     rest = np.average((targets - scores) ** 2, axis=0, weights=weights)
-    return np.mean(np.where(total > 0.0, 1.0 - rest / np.where(total > 0.0, total, 1.0), 0.0))
+    return np.mean(np.where(total > 0.0, 1.0 - rest / or_one(total), 0.0))
 
 
 def accuracy(scores, targets, weights, fit):

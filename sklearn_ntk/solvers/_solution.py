@@ -10,7 +10,10 @@ import numpy as np
 from .._runtime.check import read_gram, read_number, read_targets, read_weights
 from .._runtime.device import on_host
 from ..gram import ArrayOperator, GramOperator
-from ._factors import sizes, variances
+from ._moments import or_one, sizes, variances
+
+BY_ROW = ("residuals", "precision", "training_residuals", "leverages")
+"""Fields of a `Solution` that have an entry for each row: what belongs to leaving it out."""
 
 UNLIKE = 2
 """Rows that `varied` adds for a column, at most."""
@@ -67,19 +70,20 @@ class Solution(NamedTuple):
             return self
         own = np.arange(len(self.residuals)) if self.rows is None else self.rows
         kept = np.flatnonzero(np.isin(own, rows))
-        names = "residuals", "precision", "training_residuals", "leverages"
-        parts = {name: getattr(self, name) for name in names}
-        parts = {name: None if part is None else part[kept] for name, part in parts.items()}
+        parts = {name: part[kept] for name, part in self._by_row().items()}
         return self._replace(**parts, rows=own[kept])
 
     def judged(self, other, rows):
         """The solution with residuals, and what goes with them, of these rows from another one."""
-        parts = {}
-        for name in ("residuals", "precision", "training_residuals", "leverages"):
-            if getattr(self, name) is not None:
-                parts[name] = getattr(self, name).copy()
-                parts[name][rows] = getattr(other, name)[rows]
+        parts = {name: part.copy() for name, part in self._by_row().items()}
+        for name, part in parts.items():
+            part[rows] = getattr(other, name)[rows]
         return self._replace(**parts)
+
+    def _by_row(self):
+        """The fields `BY_ROW` by their names, those that were computed."""
+        parts = ((name, getattr(self, name)) for name in BY_ROW)
+        return {name: part for name, part in parts if part is not None}
 
     def known(self, Y, weights):
         """Targets and weights of the rows that ``residuals`` belong to."""
@@ -208,7 +212,7 @@ def relative_squares(residuals, Y, weights, known):
     variance = variances(Y / size, weights)
     shares = known / known.sum()
     errors = np.einsum("i,...ik->...k", shares, (residuals / size) ** 2)
-    return np.mean(errors / np.where(variance > 0.0, variance, 1.0), axis=-1)
+    return np.mean(errors / or_one(variance), axis=-1)
 
 
 def descend(errors, try_all, n, best):
@@ -222,13 +226,13 @@ def descend(errors, try_all, n, best):
         new = [place for place in near if 0 <= place < n and place not in errors]
         if new:
             try_all(new)
-        lowest = best_of(errors)
+        lowest = best_tried(errors)
         if lowest == best:
             return best
         best = lowest
 
 
-def best_of(errors):
+def best_tried(errors):
     """Index of the best value of a dictionary of errors."""
     places = sorted(errors)
     return places[best_place([errors[place] for place in places])]

@@ -7,7 +7,7 @@ Predictions of m candidates for n rows that they were not fitted to have shape (
 import numpy as np
 from scipy.optimize import minimize, nnls
 
-from ._factors import sizes, variances
+from ._moments import or_one, sizes, variances
 from ._scoring import class_folds, log_losses, logits, ranks_of, shares_of, softmax_loss, spread
 
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0)
@@ -25,7 +25,7 @@ def by_squares(predictions, Y, weights):
     size = sizes(Y)
     predictions, Y = predictions / size, Y / size
     variance = variances(Y, weights)
-    scale = np.sqrt(weights)[:, None] / np.sqrt(np.where(variance > 0.0, variance, 1.0))
+    scale = np.sqrt(weights)[:, None] / np.sqrt(or_one(variance))
     residuals = ((predictions - Y) * scale).reshape(len(predictions), -1)
     G = residuals @ residuals.T
     if not G.trace() > 0.0:

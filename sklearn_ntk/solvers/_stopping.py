@@ -127,7 +127,12 @@ def _solution(training, Y, time, is_whole=True):
     dual, intercept = training.coefficients(Y, time)
     if not is_whole:
         return Solution(dual, intercept)
-    gcv = np.mean(np.sum(training.rotated(Y, time) ** 2, axis=0)) / len(Y)
     residuals, leverages = training.training_residuals(Y, time)
-    parts = {"training_residuals": residuals, "leverages": leverages}
-    return Solution(dual, intercept, training.residuals(Y, time), gcv, **parts)
+    return Solution(
+        dual,
+        intercept,
+        residuals=training.residuals(Y, time),
+        gcv=np.mean(np.sum(training.rotated(Y, time) ** 2, axis=0)) / len(Y),
+        training_residuals=residuals,
+        leverages=leverages,
+    )

@@ -30,45 +30,48 @@ SINGULAR = 1e15
 no ridge, a constant is one of the functions, and may be factorised by rounding."""
 
 
-class Basis:
-    """Orthonormal functions of the centres, from their kernel ``K_mm`` (m, m).
+def basis_of(K, may_be_late=True):
+    """Orthonormal functions of the centres, from their kernel ``K_mm`` (m, m): the basis of a fit.
 
-    Sums are never whitened late unless they ``may_be_late``. All is computed in double precision,
-    whatever that of the kernel: sums of its squares lose twice the digits.
+    It is `Factored`, or `Mapped` for a singular kernel. Sums are never whitened late unless they
+    ``may_be_late``. All is computed in double precision, whatever that of the kernel: sums of its
+    squares lose twice the digits.
+    """
+    is_single, K = K.dtype == np.float32, K.astype(np.float64, copy=False)
+    factor, condition = try_cholesky(K.copy()), np.inf
+    if factor is not None:
+        condition = factor.condition(linalg.norm(K, 1, check_finite=False))
+    if condition < (ILL_SINGLE if is_single else ILL):
+        return Factored(factor, may_be_late and condition < WELL)
+    values, vectors = np.linalg.eigh(K)
+    kept = values > (NEGLIGIBLE_SINGLE if is_single else NEGLIGIBLE) * values[-1]
+    if not np.any(kept):
+        raise ValueError(
+            f"The kernel of the centres must not vanish; its largest eigenvalue is "
+            f"{values[-1]:.3g}: use another kernel."
+        )
+    return Mapped(vectors[:, kept] / np.sqrt(values[kept]))
+
+
+class Factored(NamedTuple):
+    """As many functions as centres, by the Cholesky factor of their kernel.
+
+    Sums are of the kernel itself, and whitened at the end, if the basis ``is_late``.
     """
 
-    def __init__(self, K, may_be_late=True):
-        is_single, K = K.dtype == np.float32, K.astype(np.float64, copy=False)
-        factor, condition = try_cholesky(K.copy()), np.inf
-        if factor is not None:
-            condition = factor.condition(linalg.norm(K, 1, check_finite=False))
-            factor = factor if condition < (ILL_SINGLE if is_single else ILL) else None
-        self.factor, self._map = factor, None
-        self.is_late = may_be_late and factor is not None and condition < WELL
-        if factor is None:
-            values, vectors = np.linalg.eigh(K)
-            kept = values > (NEGLIGIBLE_SINGLE if is_single else NEGLIGIBLE) * values[-1]
-            if not np.any(kept):
-                raise ValueError(
-                    f"The kernel of the centres must not vanish; its largest eigenvalue is "
-                    f"{values[-1]:.3g}: use another kernel."
-                )
-            self._map = vectors[:, kept] / np.sqrt(values[kept])
+    factor: Cholesky
+    is_late: bool
 
     @property
     def size(self):
         """Number of the functions."""
-        return len(self.factor.factor) if self._map is None else self._map.shape[1]
+        return len(self.factor.factor)
 
-    @property
-    def n_centers(self):
-        """Number of the centres."""
-        return len(self.factor.factor if self._map is None else self._map)
+    n_centers = size
 
     def values(self, K):
         """Values (n, p) of the functions at rows, from the kernel (n, m) with the centres."""
-        K = K.astype(np.float64, copy=False)
-        return self.factor.half_solve(K.T).T if self._map is None else K @ self._map
+        return self.factor.half_solve(K.astype(np.float64, copy=False).T).T
 
     def summands(self, K):
         """What is summed over rows: `values`, or the kernel itself if sums are whitened late."""
@@ -84,11 +87,37 @@ class Basis:
 
     def dual(self, coef):
         """Coefficients (m, k) of the kernel from those of the functions (p, k)."""
-        return self.factor.back_solve(coef) if self._map is None else self._map @ coef
+        return self.factor.back_solve(coef)
+
+
+class Mapped(NamedTuple):
+    """Fewer functions than centres, by a map (m, p) from the kernel; methods of `Factored`."""
+
+    map: np.ndarray
+    is_late = False
+
+    @property
+    def size(self):
+        return self.map.shape[1]
+
+    @property
+    def n_centers(self):
+        return len(self.map)
+
+    def values(self, K):
+        return K.astype(np.float64, copy=False) @ self.map
+
+    summands = values
+
+    def whitened(self, sums):
+        return sums
+
+    def dual(self, coef):
+        return self.map @ coef
 
 
 class Sums(NamedTuple):
-    """Weighted sums over rows ``z`` with targets ``y`` (k,), see `Basis.summands`.
+    """Weighted sums over rows ``z`` with targets ``y`` (k,), see `Factored.summands`.
 
     ``outer`` (p, p) of ``z z'``, ``cross`` (p, k) of ``z y'``, ``ones`` (p,) of z, ``targets`` (k,)
     of y, and the total ``weight``.
@@ -213,9 +242,13 @@ class Fit(NamedTuple):
         leverages = np.minimum(held.weights * self.doubt(held.Z), 1.0)
         left = np.maximum(1.0 - leverages, np.finfo(float).eps)
         training = held.Y - held.Z @ self.coef - self.intercept
-        residuals = training / left[:, None]
         variance = self.ridge / held.weights / left + np.maximum(held.unseen, 0.0)
-        precision = 1.0 / np.maximum(variance, np.finfo(float).tiny)
-        dual = basis.dual(self.coef)
-        parts = {"rows": held.rows, "training_residuals": training, "leverages": leverages}
-        return Solution(dual, self.intercept, residuals, None, precision, **parts)
+        return Solution(
+            basis.dual(self.coef),
+            self.intercept,
+            residuals=training / left[:, None],
+            precision=1.0 / np.maximum(variance, np.finfo(float).tiny),
+            rows=held.rows,
+            training_residuals=training,
+            leverages=leverages,
+        )

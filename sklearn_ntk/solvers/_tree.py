@@ -9,7 +9,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from .._runtime.memory import check_memory
 from ..gram._operator import chunks
-from ._factors import moments, variances
+from ._moments import moments, or_one, variances
 from ._ridge import Ridge
 
 TIED = 0.05
@@ -22,7 +22,7 @@ ALL, CANDIDATES = 200, 8
 TOL = 1e-3
 """Relative tolerance of their eigenvalues, which need not be exact."""
 
-LEAST = 1e-7
+LEAST_COMPONENT = 1e-7
 """Least principal component, in units of the first."""
 
 MOST_ROWS = 20
@@ -165,8 +165,7 @@ def directions_of(operator, Y, weights, ridge):
     principal components of the rows.
     """
     X = operator.X
-    stds = np.sqrt(variances(X, weights))
-    stds = np.where(stds > 0.0, stds, 1.0)
+    stds = or_one(np.sqrt(variances(X, weights)))
     M = _outer_gradients(operator, Y, weights, ridge, stds)
     if M is not None and np.any(M):
         return _leading(M) / stds[:, None]
@@ -175,7 +174,7 @@ def directions_of(operator, Y, weights, ridge):
         return _leading(centred.T @ centred)
     vectors = centred.T @ _leading(centred @ centred.T)
     sizes = linalg.norm(vectors, axis=0)
-    kept = sizes > LEAST * sizes[0]
+    kept = sizes > LEAST_COMPONENT * sizes[0]
     return vectors[:, kept] / sizes[kept] if np.any(kept) else np.eye(X.shape[1], 1)
 
 
@@ -206,7 +205,7 @@ def _outer_gradients(operator, Y, weights, ridge, stds):
     d = X.shape[1]
     check_memory(16.0 * d * d, f"Splitting rows of {d} columns", "take fewer columns")
     mean, spread = moments(Y, weights)
-    Y = np.where(spread > 0.0, Y - mean, 0.0) / np.sqrt(np.where(spread > 0.0, spread, 1.0))
+    Y = np.where(spread > 0.0, Y - mean, 0.0) / np.sqrt(or_one(spread))
     dual = _dual(operator, Y, weights, float(ridge))
     M = np.zeros((d, d))
     for rows in chunks(len(X), dual.size // len(X) * d):

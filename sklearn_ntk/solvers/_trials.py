@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ._diagonal import estimate_diagonal
-from ._exact import precision_of, training_of
+from ._exact import gcv_of, precision_of, split_constant, training_of
 from ._iterations import WRONG
+from ._moments import sizes
 from ._solution import Solution
 
 PROBES = 8, 32
@@ -42,18 +43,14 @@ class Trial(NamedTuple):
     """A solution by conjugate gradients, and estimates of what leaving out one row does to it.
 
     ``columns`` (n, k + 1) and ``probes`` (n, p) are as in `Iterations`. ``error`` is infinite where
-    they have not converged, and ``is_sure`` tells whether estimates say much; ``gcv`` and
-    ``precision`` are those of a `Solution`, and ``training`` has its training residuals and
-    leverages.
+    they have not converged, and ``is_sure`` tells whether the estimates of ``solution`` say much.
     """
 
     columns: np.ndarray
     probes: np.ndarray
     error: float
-    gcv: float
-    precision: np.ndarray
     is_sure: bool
-    training: dict
+    solution: Solution
 
 
 class Trials:
@@ -105,7 +102,7 @@ class Trials:
         k = self._Y.shape[1] + 1
         columns, precondition, root = X[:, :k], self._system.precondition, self._system.root
         weights = root**2
-        dual, intercept = coefficients(columns, root)
+        dual, intercept = split_constant(columns, root)
         known = precondition(self._B[:, k:], ridge)
         diagonal, error = estimate_diagonal(
             self._signs,
@@ -115,25 +112,20 @@ class Trials:
         )
         diagonal = np.maximum(diagonal / weights, 1.0 / (self._system.diagonal + ridge))
         rough = precision_of(diagonal, columns[:, -1], root)
-        gcv = float(np.mean((dual / root[:, None] / np.mean(rough / weights)) ** 2))
         # the mean of an inverse square is larger than that of the mean: to second order, as if by
         precision = np.hypot(rough, np.sqrt(3.0) * error)
-        residuals = dual / precision[:, None]
-        size, least = np.abs(dual).max(axis=0), rough.min()
-        shares = root[:, None] * dual / np.where(size > 0.0, size, 1.0)
+        shares, least = root[:, None] * dual / sizes(dual), rough.min()
         before, after = (
             np.sum((shares * (least / each)[:, None]) ** 2, axis=0) for each in (rough, precision)
         )
         is_sure = bool(np.all(before - after <= UNSURE * before))
-        training = training_of(dual, precision, ridge, root)
-        solution = Solution(dual, intercept, residuals, gcv, precision, **training)
+        solution = Solution(
+            dual,
+            intercept,
+            residuals=dual / precision[:, None],
+            gcv=gcv_of(dual, rough, root),
+            precision=precision,
+            **training_of(dual, precision, ridge, root),
+        )
         error = self._error(solution.among(self._judges), self._Y, weights)
-        return Trial(columns, X[:, k:], error, gcv, precision, is_sure, training)
-
-
-def coefficients(columns, root):
-    """Dual coefficients (n, k) and intercept (k,) from ``A^-1 [W^1/2 Y, sqrt(w)]`` (n, k + 1)."""
-    ones = columns[:, -1]
-    total = root @ ones
-    intercept = root @ columns[:, :-1] / total if total > 0.0 else np.zeros(columns.shape[1] - 1)
-    return root[:, None] * (columns[:, :-1] - np.outer(ones, intercept)), intercept
+        return Trial(columns, X[:, k:], error, is_sure, solution)

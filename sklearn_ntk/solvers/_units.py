@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime import device
-from ._factors import moments
+from ._moments import moments
 
-LEAST = 2.0**-1000
+LEAST_WEIGHT = 2.0**-1000
 """The least weight in units of the largest."""
 
 LEAST_EXPONENT = -900
@@ -77,11 +77,11 @@ def normalise(weights):
     """``weights * 2**-exponent``, the largest about one, and the exponent.
 
     It is even, so that square roots of weights are divided by a power of two, too. Weights below
-    `LEAST`, whose inverse would overflow, become zero.
+    `LEAST_WEIGHT`, whose inverse would overflow, become zero.
     """
     exponent = 2 * (int(np.frexp(weights.max())[1]) // 2)
     weights = scaled(weights, -exponent)
-    return np.where(weights < LEAST, 0.0, weights), exponent
+    return np.where(weights < LEAST_WEIGHT, 0.0, weights), exponent
 
 
 def _exponents(Y):
@@ -89,7 +89,7 @@ def _exponents(Y):
     return np.frexp(np.abs(Y).max(axis=0))[1]
 
 
-def product(K, B):
+def safe_product(K, B):
     """``K @ B`` without overflow of partial sums; entries too large become the largest numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
         result = device.product(K, B)

@@ -269,7 +269,7 @@ def test_intervals_of_approximations_cover(solver, method):
 
 
 def test_automatic_choice_tells_why(capsys, monkeypatch):
-    monkeypatch.setattr(_iterations, "FEW", 0)
+    monkeypatch.setattr(_iterations, "DOUBLE_ROWS", 0)
     monkeypatch.setattr(_choice_of_solver, "FEW_ROWS", 300)
     assert fitted(NTKRegressor, "auto", verbose=1).solver_ == "cg"
     printed = capsys.readouterr().out
@@ -425,7 +425,7 @@ def test_two_rows_have_the_same_uncertainty_by_all_solvers(alpha):
 @pytest.mark.parametrize("kernel, activation", [("nngp", "erf"), ("ntk", "gelu")])
 def test_smooth_targets_without_noise(kernel, activation, monkeypatch):
     """Single precision is not enough for the ridge, and is not used."""
-    monkeypatch.setattr(_iterations, "FEW", 600)
+    monkeypatch.setattr(_iterations, "DOUBLE_ROWS", 600)
     X = np.random.default_rng(0).normal(size=(750, 2))
     y = np.sin(X[:, 0]) + 0.5 * X[:, 1]
     model = NTKRegressor(kernel, activation=activation, features=None, solver="cg")

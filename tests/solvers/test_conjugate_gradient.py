@@ -14,7 +14,7 @@ from sklearn_ntk._runtime.errors import NotConverged
 from sklearn_ntk.gram import ArrayOperator, KernelOperator, _operator
 from sklearn_ntk.layers import Dense, Dropout
 from sklearn_ntk.solvers import ConjugateGradient, Nystroem, Ridge, _iterations
-from sklearn_ntk.solvers._iterations import System, bytes_of_columns
+from sklearn_ntk.solvers._iterations import System, memory_of_columns
 from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
 
 
@@ -22,7 +22,7 @@ from sklearn_ntk.solvers._preconditioner import pivoted_cholesky
 def precision(request, monkeypatch):
     """Few rows, too, have their matrix in single precision."""
     if request.param == "single":
-        monkeypatch.setattr(_iterations, "FEW", 0)
+        monkeypatch.setattr(_iterations, "DOUBLE_ROWS", 0)
     return request.param
 
 
@@ -220,7 +220,7 @@ def test_memory_is_asked_for_before_the_matrix(monkeypatch, precision):
     monkeypatch.setattr(operator, "dense", pytest.fail)
     with pytest.raises(MemoryError, match="100 rows by conjugate gradients"):
         ConjugateGradient(0.1).fit(operator, Y, weights)
-    matrix, columns = (4.0 if precision == "single" else 8.0) * 100**2, bytes_of_columns(100, 3)
+    matrix, columns = (4.0 if precision == "single" else 8.0) * 100**2, memory_of_columns(100, 3)
     assert asked == [matrix + columns]
 
 

@@ -1,11 +1,11 @@
 """Conjugate gradients where rounding errors, weights, means or outputs are large."""
 
-import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
 from large_problems import rows_of, values_of
+from memory import peak
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NNGPKernel, NTKKernel
@@ -21,7 +21,7 @@ from sklearn_ntk.solvers._ridge import default_ridges
 @pytest.fixture(autouse=True)
 def single(monkeypatch):
     """Few rows, too, begin with a matrix in single precision, and a search with part of them."""
-    monkeypatch.setattr(_iterations, "FEW", 0)
+    monkeypatch.setattr(_iterations, "DOUBLE_ROWS", 0)
     monkeypatch.setattr(_part, "GUESS_ROWS", 150)
 
 
@@ -204,13 +204,3 @@ def test_memory_is_not_more_than_the_estimate(k):
     assert peak(lambda: solver.fit(operator, Y, weights)) < 1.1 * estimate + 8.0 * Y.size
     n_bytes = peak(lambda: Preconditioner(operator, weights, 400, np.random.default_rng(0)))
     assert n_bytes < 1.15 * memory_of(800, 400, 0)
-
-
-def peak(work):
-    """Bytes that are allocated at most."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()

@@ -168,22 +168,22 @@ def test_errors_of_a_search_are_those_of_their_ridges(noise):
 @pytest.mark.slow
 @pytest.mark.parametrize("has_judges", [False, True])
 def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
-    monkeypatch.setattr(_local, "CHOOSING", 400)
+    monkeypatch.setattr(_local, "CHOOSING_ROWS", 400)
     operator, Y, weights = rows_of(n=1600, noise=0.5)
     operator = KernelOperator(RBF(2.0), operator.X)  # without gradients trees are the same
     judges = np.arange(0, 1600, 2) if has_judges else None
-    some, samples = _local._Trials._some, []
+    some, samples = _local._BlendedTrials._some, []
 
     def keep(self, rng):
         samples.append(some(self, rng))
         return samples[-1]
 
-    monkeypatch.setattr(_local._Trials, "_some", keep)
+    monkeypatch.setattr(_local._BlendedTrials, "_some", keep)
     solver = Local(leaf_size=50)
     path = solver.fit(operator, Y, weights, judges)
     (sample,) = samples
     assert len(path.solution.details.leaves) == 128 and 8 <= len(sample.leaves) <= 64
-    enough = _local.LEAST if has_judges else 400  # a fourth of them
+    enough = _local.LEAST_CHOOSING if has_judges else 400  # a fourth of them
     assert len(sample._judges) >= enough
     assert set(sample._judges) <= set(range(1600) if judges is None else judges)
     total = np.zeros(1600)
@@ -197,7 +197,7 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
     error_of_all = relative_error(whole.among(judges), Y, weights)
     assert_allclose(path.errors[path.best], error_of_all, rtol=1e-8)
     assert path.errors[path.best] == path.errors.min()
-    monkeypatch.setattr(_local, "CHOOSING", 1600)
+    monkeypatch.setattr(_local, "CHOOSING_ROWS", 1600)
     exact = solver.fit(operator, Y, weights, judges)
     assert error_of_all < 1.05 * exact.errors.min()
 
@@ -205,22 +205,22 @@ def test_some_leaves_choose_the_ridge_of_many_rows(monkeypatch, has_judges):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_leaves_that_do_not_speak_for_all_choose_no_ridge(monkeypatch, seed):
-    monkeypatch.setattr(_local, "CHOOSING", 80)
-    monkeypatch.setattr(_local, "FEW", 3)
+    monkeypatch.setattr(_local, "CHOOSING_ROWS", 80)
+    monkeypatch.setattr(_local, "CHOOSING_LEAVES", 3)
     X = np.random.default_rng(0).uniform(-1.0, 1.0, (500, 2))  # targets vary in a corner
     y = np.where(X[:, 0] > 0.8, np.sin(40.0 * X[:, 0]) * np.cos(5.0 * X[:, 1]), 0.0)
     operator = KernelOperator(RBF(0.2), X)
     solver = Local(leaf_size=40, seed=seed)
     path = solver.fit(operator, y)
-    monkeypatch.setattr(_local, "CHOOSING", 500)
+    monkeypatch.setattr(_local, "CHOOSING_ROWS", 500)
     exact = solver.fit(operator, y)
     assert path.errors[path.best] < 1.05 * exact.errors.min()
 
 
 @pytest.mark.slow
 def test_a_leaf_without_solution_has_a_say_though_it_was_not_drawn(monkeypatch):
-    monkeypatch.setattr(_local, "CHOOSING", 200)
-    monkeypatch.setattr(_local, "FEW", 2)
+    monkeypatch.setattr(_local, "CHOOSING_ROWS", 200)
+    monkeypatch.setattr(_local, "CHOOSING_LEAVES", 2)
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.uniform(-30.0, 30.0, 1900), rng.uniform(-0.01, 0.01, 100)])
     y = np.sin(x) + rng.normal(size=len(x))
@@ -232,8 +232,8 @@ def test_a_leaf_without_solution_has_a_say_though_it_was_not_drawn(monkeypatch):
 
 
 def test_leaves_without_any_solution_get_a_jitter(monkeypatch):
-    monkeypatch.setattr(_local, "CHOOSING", 50)
-    monkeypatch.setattr(_local, "FEW", 2)
+    monkeypatch.setattr(_local, "CHOOSING_ROWS", 50)
+    monkeypatch.setattr(_local, "CHOOSING_LEAVES", 2)
     x = np.linspace(-1.0, 1.0, 400)[:, None]
     operator = KernelOperator(RBF(100.0), x)
     with pytest.warns(linalg.LinAlgWarning, match="singular to working precision"):

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from large_problems import rows_of, values_of
+from memory import peak
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
@@ -12,7 +13,8 @@ from sklearn_ntk import NNGPKernel, NTKKernel
 from sklearn_ntk.gram import ArrayOperator, KernelOperator
 from sklearn_ntk.layers import Dense, Dropout
 from sklearn_ntk.solvers import Nystroem, Ridge, _sums
-from sklearn_ntk.solvers._sums import Basis, Fit, Sums
+from sklearn_ntk.solvers._nystroem import memory_of
+from sklearn_ntk.solvers._sums import Fit, Sums, basis_of
 
 NOISY = (Dense(), "relu", Dropout(0.3), Dense())
 
@@ -71,7 +73,7 @@ def test_it_is_least_squares_on_functions_of_the_centres(name, centers):
 
 def test_singular_kernel_of_the_centres_and_late_whitening():
     X = rows_of(n=300)[0].X
-    rough, smooth = (Basis(kernel(X[:100])) for kernel in (NTKKernel(), RBF(20.0)))
+    rough, smooth = (basis_of(kernel(X[:100])) for kernel in (NTKKernel(), RBF(20.0)))
     assert rough.is_late and rough.size == 100
     assert not smooth.is_late and smooth.size < 100
     for basis, kernel in ((rough, NTKKernel()), (smooth, RBF(20.0))):
@@ -86,8 +88,8 @@ def test_sums_are_whitened_late_only_where_no_digits_are_missed(kernel, monkeypa
     operator, Y, weights = rows_of(n=500, d=2)
     operator, centers = KernelOperator(kernel, operator.X), range(300)
     solver = Nystroem(1e-4 * operator.diagonal().mean(), centers=centers)
-    few = Basis(kernel(operator.X[:20]))
-    assert few.is_late and not Basis(kernel(operator.X[:300])).is_late
+    few = basis_of(kernel(operator.X[:20]))
+    assert few.is_late and not basis_of(kernel(operator.X[:300])).is_late
     found = values_of(solver.fit(operator, Y, weights), operator, operator.X)
     monkeypatch.setattr(_sums, "WELL", 0.0)
     expected = values_of(solver.fit(operator, Y, weights), operator, operator.X)
@@ -114,7 +116,7 @@ def test_kernels_in_single_precision(activation):
 def test_sums_of_parts_are_joined(kernel):
     operator, Y, weights = rows_of(n=300)
     X = operator.X
-    basis = Basis(kernel(X[:40]))
+    basis = basis_of(kernel(X[:40]))
     pieces = [
         (partial(kernel, X[s], X[:40]), Y[s], weights[s]) for s in (slice(120), slice(120, 300))
     ]
@@ -123,6 +125,15 @@ def test_sums_of_parts_are_joined(kernel):
     for found in (Sums.over(pieces, basis, 2), first.joined([second])):
         for one, other in zip(found, whole, strict=True):
             assert_allclose(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n, m", [(2000, 400), (800, 800)])
+def test_memory_is_not_more_than_the_estimate(n, m):
+    """However many ridges are tried."""
+    fit = partial(Nystroem(n_components=m).fit, *rows_of(n=n))
+    fit()  # which loads the loops of the kernel
+    assert peak(fit) < memory_of(n, m)
 
 
 def test_weights_are_repetitions():

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKRegressor, NTKRegressorCV
-from sklearn_ntk.solvers._factors import moments
-from sklearn_ntk.solvers._units import normalise, product, standardise
+from sklearn_ntk.solvers._moments import moments
+from sklearn_ntk.solvers._units import normalise, safe_product, standardise
 
 GRID = {"depth": [1, 2]}
 REGRESSORS = {
@@ -270,7 +270,9 @@ def test_product_beyond_all_numbers():
     K, one = np.ldexp([[1.0, 1.0], [0.0, 2.0], [1.0, 0.0]], [[1000], [0], [1000]]), 2.0**50
     B = np.array([[one, -one], [-one, 0.0]])
     largest = np.finfo(float).max
-    assert_array_equal(product(K, B), [[0.0, -largest], [-2.0 * one, 0.0], [largest, -largest]])
+    assert_array_equal(
+        safe_product(K, B), [[0.0, -largest], [-2.0 * one, 0.0], [largest, -largest]]
+    )
 
 
 @pytest.mark.slow

@@ -46,26 +46,29 @@ class Launches(NamedTuple):
 
 
 class _Writer:
-    """Writes the launches of a schedule; ``first`` is the next line that can hold a partial sum."""
+    """Writes the launches of a schedule.
+
+    ``first`` is the next line that can hold a partial sum, ``before`` the operation before.
+    """
 
     def __init__(self, program, schedule):
         self.program, self.schedule = program, schedule
         self.cases, self.fields, self.spans, self.field_cases = [], [], [], []
         self.tables, self.places, self.n_entries = [], {}, 0
         self.first = self.end = schedule.n_lines
+        self.before = None
 
     def write(self):
         """The `Launches`."""
-        before = stop = None
-        first, last_step = 0, -1
+        stop, first, last_step = None, 0, -1
         for op in self.schedule.operations:
             if needs_pairs(op, self.program):
                 self.spans.append((stop, first, len(self.cases), last_step))
                 stop, first = op, len(self.cases)
             last_step = max(last_step, op.step) if op.reads_rows else last_step
             self.first = self.schedule.n_lines
-            _OPERATIONS[type(op)](self, op, before)
-            before = op
+            _OPERATIONS[type(op)](self, op)
+            self.before = op
         self.spans.append((stop, first, len(self.cases), last_step))
         zero, end = np.zeros(1, np.int32), len(self.program.steps)
         self.add("finish", end, self.schedule.result, 1, zero, zero)
@@ -92,25 +95,25 @@ class _Writer:
             self.n_entries += len(table)
         return self.places[key]
 
-    def _clear(self, op, before):
+    def _clear(self, op):
         self.add("clear", op.step, op.out, op.n_lines)
 
-    def _begin(self, op, before):
+    def _begin(self, op):
         self.add("begin", op.step, op.out, op.n_lines, op.left, op.right)
 
-    def _extend(self, op, before):
+    def _extend(self, op):
         self.add("extend", op.step, op.out, op.n_lines, op.is_right, op.positions)
 
-    def _gather(self, op, before):
+    def _gather(self, op):
         self.add("gather", op.step, op.out, op.n_lines, 0, 0, op.sources, op.argument)
 
-    def _blend(self, op, before):
+    def _blend(self, op):
         tables = op.left, op.right, op.previous
         self.add(("recur", None), op.step, op.out, op.n_lines, *tables, 1, op.inputs)
 
-    def _map(self, op, before):
+    def _map(self, op):
         """A launch that takes the place of an affine map, or of sums, of the same lines before."""
-        case, sources, terms = self._case(op.step), 0, 0
+        before, case, sources, terms = self.before, self._case(op.step), 0, 0
         is_same = isinstance(before, (Map, Gather)) and before.out == op.out
         if op.n_lines and is_same and before.n_lines == op.n_lines:
             is_sum = isinstance(before, Gather)
@@ -132,7 +135,7 @@ class _Writer:
             return "joined", type(step.activation)
         return None
 
-    def _field(self, op, before):
+    def _field(self, op):
         """A launch over differences; its table is a head and then, for each code, 15 numbers.
 
         The head is the number of codes, whether the grid is a ring, whether there are sources and
@@ -183,7 +186,7 @@ class _Writer:
     def _step(self, op):
         return self.program.steps[op.step]
 
-    def _mix(self, op, before):
+    def _mix(self, op):
         step, n, covariance = op.step, op.n_lines, ("covariance", None)
         first, tables = op.source + np.arange(n), (op.left, op.right)
         if self._step(op).rule == "attend_linear":
@@ -197,7 +200,7 @@ class _Writer:
         self._sum("squares", step, op.out + np.arange(n), np.full(n, total), 0)
         self.add(("attend_sqrt", None), step, op.out, n, *tables, others=total)
 
-    def _scatter(self, op, before):
+    def _scatter(self, op):
         self._sum("scatter", op.step, op.sources, op.targets, 1)
 
     def _sum(self, kernel, step, sources, targets, adds):
@@ -242,7 +245,7 @@ _OPERATIONS = {
     Mix: _Writer._mix,
     Field: _Writer._field,
 }
-"""Methods that write the launches of an operation; they take it and the operation before it."""
+"""Methods that write the launches of an operation."""
 
 
 def launches(program, schedule):
