@@ -208,8 +208,6 @@ class NTKClassifier(
     0.98
     """
 
-    __module__ = "sklearn_ntk"  # the public module, which pickles name
-
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
         "loss": [StrOptions(set(LOSSES))],

@@ -232,8 +232,6 @@ class NTKRegressor(
     0.4
     """
 
-    __module__ = "sklearn_ntk"  # the public module, which pickles name
-
     _parameter_constraints: ClassVar[dict] = {
         **NetworkEstimator._parameter_constraints,
         "noise": [StrOptions({"auto", "ridge"})],

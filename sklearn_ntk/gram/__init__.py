@@ -13,6 +13,7 @@ import numpy as np
 from .._runtime.blas import single_threaded_blas
 from .._runtime.check import read_dtype, read_flag
 from .._runtime.notices import one_notice
+from .._values import publish
 from ..engines._work import engine_for
 from ..engines.packing.tiles import has_series
 from ..engines.rows.tiles import check_overflow
@@ -33,6 +34,8 @@ __all__ = [
     "gradient_x",
     "gram",
 ]
+
+publish(__name__, globals())
 
 
 @one_notice()

@@ -30,8 +30,6 @@ class KernelOperator(GramOperator):
     array([2., 3.])
     """
 
-    __module__ = "sklearn_ntk.gram"
-
     _instead = "local"
 
     def __init__(self, kernel, X, whole=None):

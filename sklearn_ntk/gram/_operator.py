@@ -27,8 +27,6 @@ PANEL = 2**27
 class GramOperator(ABC):
     """A symmetric matrix K of shape (n, n), by its rows."""
 
-    __module__ = "sklearn_ntk.gram"
-
     device = None
     """Name of the GPU in whose memory `dense` is; None for the memory of the machine."""
 
@@ -177,8 +175,6 @@ class ArrayOperator(GramOperator):
     >>> ArrayOperator(np.array([[2.0, 1.0], [1.0, 2.0]])) @ np.array([1.0, -1.0])
     array([ 1., -1.])
     """
-
-    __module__ = "sklearn_ntk.gram"
 
     def __init__(self, K, overwrite=False):
         self._K = K

@@ -46,8 +46,6 @@ class EmpiricalNTKKernel(Kernel):
     array([4.])
     """
 
-    __module__ = "sklearn_ntk"
-
     def __init__(
         self, model, outputs="mean", formula="sgd", *, layers=None, memory="512 MB", check=True
     ):

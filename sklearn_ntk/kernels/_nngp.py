@@ -81,7 +81,6 @@ class NNGPKernel(NetworkKernel):
            [0.3183, 1.    ]])
     """
 
-    __module__ = "sklearn_ntk"
     _get = "nngp"
 
     __init__ = without(NetworkKernel.__init__, "n_frozen")

@@ -73,5 +73,4 @@ class NTKKernel(NetworkKernel):
     0.65
     """
 
-    __module__ = "sklearn_ntk"  # the public module, which pickles name
     _get = "ntk"

@@ -93,8 +93,6 @@ class NTKRandomFeatures(
     True
     """
 
-    __module__ = "sklearn_ntk"
-
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
         "kernel": [StrOptions({"nngp", "ntk"})],

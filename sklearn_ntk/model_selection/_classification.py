@@ -138,7 +138,6 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     np.float64(1.0)
     """
 
-    __module__ = "sklearn_ntk"
     _base = NTKClassifier
     _grid = (
         {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},

@@ -137,7 +137,6 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     np.True_
     """
 
-    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
     _base = NTKRegressor
     _grid = (
         {"kernel": BOTH, "depth": [1, 2, 3], "bias_var": [0.0, 0.1, 1.0]},

@@ -116,14 +116,15 @@ def members(module):
 
 
 @pytest.mark.parametrize("name", sklearn_ntk.__all__)
-def test_classes_say_where_they_are(name):
+def test_classes_and_functions_say_where_they_are(name):
     """Pickles look there, `help` and `repr` print it."""
     found = getattr(sklearn_ntk, name)
     assert name in dir(sklearn_ntk)
     values = [found, *members(found)]
-    for cls in filter(inspect.isclass, values):
-        assert "._" not in cls.__module__
-        assert resolve(f"{cls.__module__}.{cls.__qualname__}") is cls
+    for each in values:
+        if inspect.isclass(each) or inspect.isroutine(each):
+            assert "._" not in each.__module__
+            assert resolve(f"{each.__module__}.{each.__qualname__}") is each
 
 
 @pytest.mark.slow
