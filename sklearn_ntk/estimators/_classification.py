@@ -45,9 +45,9 @@ class NTKClassifier(
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
-        Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
+        Variance of the biases; 0 is allowed.
     n_frozen : int, default=0
-        Number of layers, counted from the input, that are not trained (NTK only).
+        Number of layers, counted from the input, that are not trained; only for the NTK.
     column_layers : "auto" or int, default="auto"
         Number of hidden layers, counted from the input, that take columns one by one: their neurons
         see one column each (see `architectures.column_mlp`), and the kernel takes as many times
@@ -87,9 +87,8 @@ class NTKClassifier(
         (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
-        How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error; see the notes of
-        `NTKRegressor`.
+        How often features are learned at most, each time with the kernel on the features before.
+        They are kept only if they lower the mean squared leave-one-out error; see the notes.
     loss : {"squared_error", "hinge", "log_loss"}, default="squared_error"
         What is minimised: the squared error of class indicators in closed form; the margins of a
         support vector machine, one class against another (`sklearn.svm.SVC`), without
@@ -99,8 +98,8 @@ class NTKClassifier(
         Weight of the rows in a support vector machine, infinite for classes that can be separated;
         only for ``loss="hinge"``, which ignores ``alpha``.
     class_weight : dict or "balanced", optional
-        Weights of the classes, factors of the weights of their rows; "balanced" gives all classes
-        the same sum of weights.
+        Weights of the classes, by which the weights of their rows are multiplied. "balanced" gives
+        all classes the same sum of weights.
     solver : {"auto", "cholesky", "cg", "local", "nystroem"}, default="auto"
         How the equations are solved. "cholesky" is exact. "cg", conjugate gradients on the Gram
         matrix in single precision, is faster for more rows. "local" has an exact model in each
@@ -131,9 +130,9 @@ class NTKClassifier(
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
-        stay. None is where the rows are, and results are of their kind. A kernel object has a
-        ``device`` of its own.
+        Where the kernel is computed: on the CPU, or on a GPU by CuPy. Gram matrices of fits stay
+        there. With None it is computed where the rows are. Arrays of NumPy give arrays of NumPy,
+        arrays of CuPy arrays of CuPy. A kernel object has its own ``device``.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

@@ -50,9 +50,9 @@ class NTKRegressor(
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
-        Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
+        Variance of the biases; 0 is allowed.
     n_frozen : int, default=0
-        Number of layers, counted from the input, that are not trained (NTK only).
+        Number of layers, counted from the input, that are not trained; only for the NTK.
     column_layers : "auto" or int, default="auto"
         Number of hidden layers, counted from the input, that take columns one by one: their neurons
         see one column each (see `architectures.column_mlp`), and the kernel takes as many times
@@ -89,9 +89,8 @@ class NTKRegressor(
         (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
-        How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error; see the notes of
-        `NTKRegressor`.
+        How often features are learned at most, each time with the kernel on the features before.
+        They are kept only if they lower the mean squared leave-one-out error; see the notes.
     noise : {"auto", "ridge"}, default="auto"
         Noise of the observations, for the uncertainty of `predict`. "ridge" is ``alpha_`` times the
         amplitude. "auto" adds the noise at which the leave-one-out residuals are most likely, since
@@ -131,9 +130,9 @@ class NTKRegressor(
     random_state : int, RandomState instance or None, default=0
         Of rows that solvers draw.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
-        stay. None is where the rows are, and results are of their kind. A kernel object has a
-        ``device`` of its own.
+        Where the kernel is computed: on the CPU, or on a GPU by CuPy. Gram matrices of fits stay
+        there. With None it is computed where the rows are. Arrays of NumPy give arrays of NumPy,
+        arrays of CuPy arrays of CuPy. A kernel object has its own ``device``.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

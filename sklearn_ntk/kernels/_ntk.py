@@ -21,7 +21,7 @@ class NTKKernel(NetworkKernel):
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     n_frozen : int, default=0
-        Number of layers, counted from the input, that are not trained (NTK only).
+        Number of layers, counted from the input, that are not trained.
     column_layers : int, default=0
         Number of hidden layers, counted from the input, that take columns one by one: their neurons
         see one column each, in the same number for every column (see `architectures.column_mlp`),
@@ -42,11 +42,10 @@ class NTKKernel(NetworkKernel):
         count as very unlikely, and end no fit; a fit without noise, of which all likelihoods are
         lower, may end there, and then keeps the kernel as given, with a warning.
     dtype : {"float64", "float32"}, default="float64"
-        Precision of the matrices; single precision takes half of the memory and of the time.
+        Precision of the results; single precision takes half the memory and half the time.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
-        stay. None is where the rows are, and results are of their kind. A kernel object has a
-        ``device`` of its own.
+        Where the kernel is computed: on the CPU, or on a GPU by CuPy. With None it is computed
+        where the rows are. Arrays of NumPy give arrays of NumPy, arrays of CuPy arrays of CuPy.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 

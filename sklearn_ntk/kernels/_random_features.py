@@ -46,9 +46,9 @@ class NTKRandomFeatures(
     weight_var : float, default=2.0
         Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
     bias_var : float, default=1.0
-        Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
+        Variance of the biases; 0 is allowed.
     dtype : {"float64", "float32"}, default="float64"
-        Precision of the matrices; single precision takes half of the memory and of the time.
+        Precision of the results; single precision takes half the memory and half the time.
     random_state : int, RandomState instance or None, default=None
         Of the random network.
 

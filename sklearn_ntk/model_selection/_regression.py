@@ -71,17 +71,17 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
         that also turns the columns, "full"; see the notes, also for "auto".
     n_feature_steps : int, default=2
-        How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error; see the notes of
+        How often features are learned at most, each time with the kernel on the features before.
+        They are kept only if they lower the mean squared leave-one-out error; see the notes of
         `NTKRegressor`.
     n_jobs : int, optional
         Processes, as of joblib, that share the candidates; those that differ in depth, frozen
         layers or kernel only stay together. With None and no context of joblib, threads of this
         process do.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
-        stay. None is where the rows are, and results are of their kind. A kernel object has a
-        ``device`` of its own.
+        Where the kernel is computed: on the CPU, or on a GPU by CuPy. Gram matrices of fits stay
+        there. With None it is computed where the rows are. Arrays of NumPy give arrays of NumPy,
+        arrays of CuPy arrays of CuPy. A kernel object has its own ``device``.
     verbose : int, default=0
         Whether to print how far the computation is and how long it will take.
 
