@@ -22,8 +22,8 @@ BLOCK, LEAVES_BLOCK = 2**20, 2**24
 have to be made anew each time."""
 
 ROUNDING, TIMES_RESIDUAL = 1e-9, 10.0
-"""By how much intervals are wider where rows have copies, in units of the targets, and of the
-residual of conjugate gradients: the target of one more copy is just at an end of many of them."""
+"""Slack at both ends if rows have copies, in units of the targets, and of the residual of conjugate
+gradients: the exact end often equals the target of a copy, which rounding must not exclude."""
 
 
 class Intervals:

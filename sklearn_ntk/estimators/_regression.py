@@ -319,13 +319,18 @@ class NTKRegressor(
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights; an integer weight is the same as a repetition of the row, of one that comes
-            less than ten times (more are categories, and each an observation by itself; with a
-            precomputed kernel, whose equal rows cannot be told, only if ``alpha`` is given).
+            Weights of the rows.
 
         Returns
         -------
         self
+
+        Notes
+        -----
+        A weight of k equals k copies of a row if the row occurs fewer than ten times; from ten on,
+        each copy is an observation. A precomputed kernel does not tell which rows are equal, so
+        that leave-one-out errors leave out one copy: predictions are the same for a weight and for
+        copies only if ``alpha`` is given.
         """
         self._is_stream = False
         return self._fit(X, y, sample_weight)

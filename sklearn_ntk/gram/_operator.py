@@ -205,7 +205,7 @@ class ArrayOperator(GramOperator):
 def fold_here(function, parts, join):
     """``function(parts)``, which sums over parts of rows.
 
-    ``join(one, others)`` is the sum of sums over some of the parts each.
+    ``join(first, others)`` adds partial sums; unused here, cluster operators need it.
     """
     return function(parts)
 

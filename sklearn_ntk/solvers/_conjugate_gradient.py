@@ -34,10 +34,9 @@ class ConjugateGradient(NamedTuple):
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        As for `Ridge`. Of several it takes the best one for a part of the rows, which carries over
-        to all unscaled, or its better neighbour, by the errors of all rows, where both at once take
-        little longer than one: few outputs, and a ridge far above rounding errors in single
-        precision.
+        As for `Ridge`. Several are compared on a sample of the rows, and the best is used for all,
+        unscaled. Where it is cheap (few outputs, a ridge well above rounding in single precision),
+        its better neighbour is solved at the same time, and the errors of all rows decide.
     tol : float, default=1e-4
         Norm of the residual in units of that of the targets. Predictions are about as exact.
     max_iter : int, default=500

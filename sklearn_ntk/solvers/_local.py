@@ -30,11 +30,11 @@ SAMPLE = 1000
 """Rows of a node by whose model its direction is found, at most."""
 
 FEW, CHOOSING, LEAST = 8, 10_000, 300
-"""Leaves that choose the ridge of many, at least, and rows in them; a third of the leaves and a
-fourth of the rows, but not less than the last number, where these are less."""
+"""Leaves in the sample that chooses the ridge (or a third of all, if less); rows in it (or a
+quarter of all, if less), but never fewer than the last number."""
 
 CLOSE = 1.5
-"""Ratio of the error of all rows to that of those that chose up to which these spoke for all."""
+"""The sample is trusted if its error and that of all rows differ by at most this factor."""
 
 COPIES = 4.2
 """Peak memory of the fit of a leaf in units of its Gram matrix."""
@@ -57,11 +57,11 @@ class Local(NamedTuple):
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        As for `Ridge`; all leaves have the same one. Several are searched by the leave-one-out
-        errors of the blended predictions, which are exact for the given tree. Of six leaves and
-        more some, drawn by chance, choose by their rows, a fourth of all or 10,000 and more, if
-        the error of these is that of all but for a half; errors of other ridges are then
-        estimates.
+        As for `Ridge`; all leaves have the same one. Several are compared by the leave-one-out
+        errors of the blended predictions, which are exact for the given tree. With six or more
+        leaves, a random sample chooses: a third of the leaves or eight, and more until they hold a
+        quarter of the rows or 10,000. It is trusted if its error is within a factor of 1.5 of that
+        of all rows, and errors of other ridges are then estimates; else all leaves search on.
     leaf_size : int, default=5000
         Most rows of a leaf.
     overlap : float, default=0.1
