@@ -33,7 +33,7 @@ class NNGPKernel(NetworkKernel):
     activation : str or object of `sklearn_ntk.activations`, default="relu"
         Activation of all hidden layers.
     weight_var : float, default=2.0
-        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+        Variance of the weights; 2 preserves the variance of signals in a ReLU network of any depth.
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     column_layers : int, default=0
@@ -42,8 +42,8 @@ class NNGPKernel(NetworkKernel):
         and the time grows with the number of columns. With all of them the network is a sum of
         functions of the columns.
     architecture : tuple of layers, optional
-        Any network, in place of ``depth``, ``activation`` and ``column_layers``; layers that leave
-        their variances at None take the ones above.
+        Any network, in place of ``depth``, ``activation`` and ``column_layers``. Layers whose
+        variances are None take ``weight_var`` and ``bias_var``.
     length_scale : float or array of shape (d,), optional
         What rows are divided by before the network sees them, so that they enter with covariance
         ``sum_j x_j y_j / (d length_scale_j^2)``: one number, or one for each column, which
@@ -61,7 +61,7 @@ class NNGPKernel(NetworkKernel):
         Where the kernel is computed: on the CPU, or on a GPU by CuPy. With None it is computed
         where the rows are. Arrays of NumPy give arrays of NumPy, arrays of CuPy arrays of CuPy.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
 
     See Also
     --------

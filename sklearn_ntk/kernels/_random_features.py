@@ -44,7 +44,7 @@ class NTKRandomFeatures(
     activation : str or object of `sklearn_ntk.activations`, default="relu"
         Activation of all hidden layers.
     weight_var : float, default=2.0
-        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+        Variance of the weights; 2 preserves the variance of signals in a ReLU network of any depth.
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed.
     dtype : {"float64", "float32"}, default="float64"

@@ -266,10 +266,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
 
         Notes
         -----
-        Exact for a model whose choice stays: the networks of ``estimators_``, their ridges or
-        times, the features, the means and standard deviations of columns by which ``squash`` moves
-        rows, the weights of classes, ``weights_`` and what a stack does to classes are those of the
-        fit, and do not learn that the row has gone.
+        Exact if everything that the fit chose stays: the networks of ``estimators_``, their ridges
+        or times, the features, the means and standard deviations that ``squash`` uses, the weights
+        of classes, ``weights_``, and the ``class_map_`` of a stack.
         """
         return self._mean("influence", X)
 
