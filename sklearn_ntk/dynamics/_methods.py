@@ -37,7 +37,7 @@ class _Method:
         Returns
         -------
         array of the shape of ``x``, or of shape (n_times, ...)
-            One minus the residual. Infinite where training does not settle after infinite time,
+            One minus the residual. Infinite where training does not settle in infinite time,
             or overflows.
 
         Raises
@@ -58,7 +58,7 @@ class _Method:
         return shares[places.reshape(times.shape)]
 
     def rate(self, x):
-        """Rate at which the residual decays at last, as ``exp(-rate(x) time)``.
+        """Asymptotic rate of decay: the residual finally falls as ``exp(-rate(x) time)``.
 
         Parameters
         ----------

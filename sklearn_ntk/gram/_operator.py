@@ -25,7 +25,7 @@ PANEL = 2**27
 
 
 class GramOperator(ABC):
-    """A symmetric matrix K of shape (n, n), by its rows."""
+    """A symmetric matrix K of shape (n, n) that is accessed by rows."""
 
     device = None
     """Name of the GPU in whose memory `dense` is; None for the memory of the machine."""

@@ -6,9 +6,9 @@ from ._network import NetworkKernel
 class NTKKernel(NetworkKernel):
     """Neural tangent kernel of an infinitely wide network.
 
-    Gradient descent on a wide network is kernel regression with this kernel. A dense layer is
-    ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b`` with standard normal entries, and rows
-    of length ``d`` enter with covariance ``x.y / d``.
+    Training a wide network by gradient descent is kernel regression with this kernel. A dense layer
+    is ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b`` with standard normal entries of ``W``
+    and ``b``; rows of length ``d`` enter with covariance ``x.y / d``.
 
     Parameters
     ----------
@@ -23,24 +23,24 @@ class NTKKernel(NetworkKernel):
     n_frozen : int, default=0
         Number of layers, counted from the input, that are not trained.
     column_layers : int, default=0
-        Number of hidden layers, counted from the input, that take columns one by one: their neurons
-        see one column each, in the same number for every column (see `architectures.column_mlp`),
-        and the time grows with the number of columns. With all of them the network is a sum of
-        functions of the columns.
+        Number of hidden layers, counted from the input, that take columns one by one: each of their
+        neurons sees a single column, and each column has the same number of neurons (see
+        `architectures.column_mlp`). The time of the kernel is multiplied by the number of columns.
+        If all hidden layers do this, the network is a sum of functions of single columns.
     architecture : tuple of layers, optional
         Any network, in place of ``depth``, ``activation`` and ``column_layers``. Layers whose
         variances are None take ``weight_var`` and ``bias_var``.
     length_scale : float or array of shape (d,), optional
-        What rows are divided by before the network sees them, so that they enter with covariance
-        ``sum_j x_j y_j / (d length_scale_j^2)``: one number, or one for each column, which
-        Gaussian processes then learn. With ``length_scale_bounds="fixed"`` they stay; they have to
-        with images, where it is one number, with ``column_layers``, and with activations that jump,
+        One number, or one for each column, by which rows are divided before the network sees them:
+        the input covariance is ``sum_j x_j y_j / (d length_scale_j^2)``. Gaussian processes learn
+        length scales unless ``length_scale_bounds="fixed"``, which is required for images (where
+        the length scale is one number), with ``column_layers``, and with activations that jump,
         such as "step".
     weight_var_bounds, bias_var_bounds, length_scale_bounds : pair of floats or "fixed"
-        Bounds for the optimisation of hyperparameters by Gaussian-process estimators, by default
-        (1e-3, 1e3), (1e-5, 1e2) and (1e-5, 1e5). Trials within them at which the kernel overflows
-        count as very unlikely, and end no fit; a fit without noise, of which all likelihoods are
-        lower, may end there, and then keeps the kernel as given, with a warning.
+        Bounds for hyperparameters that Gaussian processes optimise; the defaults are (1e-3, 1e3),
+        (1e-5, 1e2) and (1e-5, 1e5). Trials at which the kernel overflows count as very unlikely and
+        do not end the fit. A fit without noise, for which all likelihoods are lower than that, may
+        still end there; it then keeps the kernel as given, with a warning.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the results; single precision takes half the memory and half the time.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None

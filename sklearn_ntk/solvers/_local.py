@@ -44,15 +44,16 @@ COPIES = 4.2
 class Local(NamedTuple):
     """Kernel ridge regression in each leaf of a tree, for any number of rows.
 
-    Rows are split at medians, across the direction in which targets change most: the leading
+    Rows are split at medians, along the direction in which targets change most: the leading
     eigenvector of the mean outer product of the gradients of a model of some of the rows, or, for
     kernels without gradients, the first principal component. Leaves overlap, and predictions are
-    blended linearly there, so that they are continuous. Each leaf has an exact solution, several
-    at a time; memory is that of one leaf for each processor.
+    blended linearly there, so that they are continuous. Leaves are solved exactly, several at a
+    time; each processor needs the memory of one leaf.
 
-    Leaves of 1000 rows and more have a factor in single precision, wherever solutions by it alone
-    are right to half a hundredth. They are refined to nine digits; what belongs to leaving out a
-    row is right to about a thousandth, and for single rows to a few hundredths.
+    Leaves of 1000 or more rows are factorised in single precision, wherever the solution by the
+    factor alone is accurate to half a hundredth. Solutions are refined to nine digits;
+    leave-one-out quantities are accurate to about a thousandth, and for single rows to a few
+    hundredths.
 
     Parameters
     ----------
@@ -63,19 +64,19 @@ class Local(NamedTuple):
         quarter of the rows or 10,000. It is trusted if its error is within a factor of 1.5 of that
         of all rows, and errors of other ridges are then estimates; else all leaves search on.
     leaf_size : int, default=5000
-        Most rows of a leaf.
+        Maximum number of rows in a leaf.
     overlap : float, default=0.1
-        Share of the rows of a node, on either side of its median, that both sides have; at most
-        0.4, and so that all leaves together have at most 20 times the rows.
+        Share of the rows of a node, on either side of its median, that goes to both sides; at most
+        0.4. All leaves together may hold at most 20 times the number of rows.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     seed : int, default=0
-        Of the rows that split.
+        Seed of the rows by which splits are found.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
     max_memory : float, optional
-        Bytes that leaves may take together which are fitted at the same time, by default half of
-        what is free. On a cluster it is one for each thread.
+        Bytes that leaves fitted at the same time may take together, by default half of the free
+        memory. On a cluster, one leaf is fitted by each thread.
 
     Examples
     --------
@@ -114,7 +115,8 @@ class Local(NamedTuple):
         Returns
         -------
         Path
-            The solution has no dual coefficients and intercept: ``details``, `Leaves`, have them.
+            The solution has no dual coefficients and no intercept; its ``details``, `Leaves`, have
+            those of each leaf.
         """
         operator, Y, weights = read_problem(operator, Y, weights)
         if not hasattr(operator, "X"):
