@@ -87,7 +87,7 @@ class LeakyReLU(NamedTuple):
 
 @activation("ab_relu")
 class ABReLU(NamedTuple):
-    """Rectifier with any two slopes, ``low * min(x, 0) + high * max(x, 0)`` (Tsuchida et al., 2018).
+    """Rectifier with two slopes, ``low * min(x, 0) + high * max(x, 0)`` (Tsuchida et al., 2018).
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ class Softplus(NamedTuple):
 
 @activation("silu")
 class SiLU(NamedTuple):
-    """Sigmoid linear unit or swish, ``gain * x / (1 + exp(-x))``, exact at any variance, like `Tanh`.
+    """Sigmoid linear unit or swish, ``gain * x / (1 + exp(-x))``; exact at any variance, as `Tanh`.
 
     Parameters
     ----------
