@@ -70,7 +70,7 @@ def transformer(
     Parameters
     ----------
     shape : tuple of int
-        Of the rows.
+        Shape of the rows.
     n_blocks : int
         Number of blocks.
     activation : str or activation

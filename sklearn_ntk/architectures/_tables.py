@@ -12,7 +12,7 @@ def mlp(depth=3, activation="relu"):
     depth : int
         Number of hidden layers.
     activation : str or activation
-        Of all hidden layers.
+        Activation of all hidden layers.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def column_mlp(n_columns, depth=2, activation="relu", column_layers=1):
     depth : int
         Number of hidden layers.
     activation : str or activation
-        Of all hidden layers.
+        Activation of all hidden layers.
     column_layers : int
         Number of hidden layers that take columns one by one, at least one.
 

@@ -47,7 +47,7 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         ----------
         X : array-like, dask array or data frame of shape (n_samples, n_features)
         return_std, return_cov, include_noise : bool
-            As of `NTKRegressor`, computed on the machine of the client.
+            As for `NTKRegressor`, computed on the machine of the client.
 
         Returns
         -------
@@ -65,9 +65,9 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         Parameters
         ----------
         X : array-like, dask array or data frame of shape (n_samples, n_features)
-            Those of Dask are loaded by the cluster.
+            Dask arrays are loaded by the cluster.
         coverage, method
-            As of `NTKRegressor.predict_interval`.
+            As for `NTKRegressor.predict_interval`.
 
         Returns
         -------
@@ -81,9 +81,9 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         Parameters
         ----------
         X : array-like, dask array or data frame of shape (n_samples_X, n_features)
-            Those of Dask are loaded by the cluster.
+            Dask arrays are loaded by the cluster.
         n_samples, random_state, include_noise
-            As of `NTKRegressor.sample_y`.
+            As for `NTKRegressor.sample_y`.
 
         Returns
         -------

@@ -33,8 +33,8 @@ class Predictions(DeterminationScore):
         return_cov : bool
             Also return the covariance of new observations.
         include_noise : bool
-            Whether they include the noise of an observation; if not, they are those of the
-            function.
+            Whether uncertainties include the noise of a new observation; if not, they are those of
+            the function alone.
 
         Returns
         -------
@@ -59,7 +59,7 @@ class Predictions(DeterminationScore):
         start as draws of this Gaussian process and are trained for this time (J. Lee et al.,
         NeurIPS 2019); it tends to the posterior. With ``uncertainty="ensemble"``, networks start as
         random networks do, as draws of the Gaussian process of the NNGP, and are trained by
-        ``kernel_``; ``amplitude_`` multiplies the NNGP. In both cases the fit computes
+        ``kernel_``; ``amplitude_`` multiplies the NNGP. The fit of an ensemble computes
         eigenvectors, and the model keeps two matrices.
         """
         return_std, return_cov, include_noise = read_flags(return_std, return_cov, include_noise)

@@ -42,7 +42,7 @@ def influence(
         "blocks" uses the kernels between all outputs, a matrix (n k, n k); "mean" uses the mean of
         the kernels of the outputs for all of them.
     layers, memory, check
-        As in `empirical_ntk`.
+        As for `empirical_ntk`.
 
     Returns
     -------

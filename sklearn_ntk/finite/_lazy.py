@@ -44,7 +44,7 @@ class LazyTrainingReport:
     memory : str or float, default="512 MB"
         Memory that kernels may use besides their results.
     check : bool, default=True
-        As in `empirical_ntk`.
+        As for `empirical_ntk`.
 
     Attributes
     ----------

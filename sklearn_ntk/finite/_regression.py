@@ -33,7 +33,7 @@ def empirical_regression(
     Parameters
     ----------
     model, X, X_new, formula, layers, memory, check
-        As in `empirical_ntk`; ``X`` are the training rows.
+        As for `empirical_ntk`; ``X`` are the training rows.
     y : array of shape (n,) or (n, k)
         Targets; for classes, their indicators or signs.
     alpha : float

@@ -210,8 +210,8 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
             mixture of the Gaussian processes of ``estimators_``. Each of these keeps a matrix, see
             `NTKRegressor.predict`.
         include_noise : bool
-            Whether they include the noise of an observation; if not, they are those of the
-            function.
+            Whether uncertainties include the noise of a new observation; if not, they are those of
+            the function alone.
 
         Returns
         -------

@@ -261,8 +261,9 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Returns
         -------
         array of shape (n_samples, n_train) or (n_samples, n_train, n_outputs)
-            Entry (i, j) is the prediction at the row i, of `predict` for numbers and of
-            `decision_function` for classes, minus that of the model without the training row j.
+            Entry (i, j) is the prediction at row i (of `predict` for regression, of
+            `decision_function` for classification), minus the prediction of the model without
+            training row j.
 
         Notes
         -----

@@ -87,7 +87,7 @@ class CoverageDisplay(Display):
         name : str, optional
             By default the method.
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class CoverageDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------

@@ -107,12 +107,12 @@ class FunctionDisplay(Display):
         x : array of shape (n_points,), optional
             Where functions are drawn, by default a little beyond the rows.
         alpha, learning_rate, method, fit_intercept
-            As of `dynamics.Training`.
+            As for `dynamics.Training`.
         ax : matplotlib Axes, optional
         name : str, optional
-            Begins the labels of the lines.
+            Beginning of the labels of the lines.
         **kwargs : dict
-            For ``ax.plot`` of the means.
+            Passed to ``ax.plot`` for the means.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class FunctionDisplay(Display):
             Label of the line, by default the name of the estimator's class; with ``times``, the
             beginning of the labels, by default empty.
         **kwargs : dict
-            For ``ax.plot`` of the means.
+            Passed to ``ax.plot`` for the means.
 
         Returns
         -------

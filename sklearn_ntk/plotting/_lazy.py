@@ -44,7 +44,7 @@ class LazyTrainingDisplay(Display):
     foreseen : float, optional
         Change of the Jacobian predicted before training, drawn for "change".
     name : str, optional
-        Begins the labels of the lines.
+        Beginning of the labels of the lines.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class LazyTrainingDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------

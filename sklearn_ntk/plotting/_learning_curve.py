@@ -94,7 +94,7 @@ class LearningCurveDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot`` of the prediction.
+            Passed to ``ax.plot`` for the prediction.
 
         Returns
         -------

@@ -86,11 +86,11 @@ class LeaveOneOutDisplay(Display):
         y : array of shape (n,) or (n, k)
             Targets, or labels.
         ridges, times, ax
-            As of `from_kernel`.
+            As for `from_kernel`.
         name : str, optional
             By default the name of the estimator's class.
         **kwargs : dict
-            For ``ax.pcolormesh``.
+            Passed to ``ax.pcolormesh``.
 
         Returns
         -------
@@ -135,7 +135,7 @@ class LeaveOneOutDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.pcolormesh``.
+            Passed to ``ax.pcolormesh``.
 
         Returns
         -------

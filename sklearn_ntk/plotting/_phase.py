@@ -69,7 +69,7 @@ class PhaseDisplay(Display):
         name : str, optional
             By default the name of the activation.
         **kwargs : dict
-            For ``ax.pcolormesh``.
+            Passed to ``ax.pcolormesh``.
 
         Returns
         -------

@@ -69,7 +69,7 @@ class SpectrumDisplay(Display):
         name : str, optional
             By default the name of the estimator's class.
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -95,7 +95,7 @@ class SpectrumDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class SpectrumDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------

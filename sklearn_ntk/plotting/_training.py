@@ -108,7 +108,7 @@ class TrainingDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -170,7 +170,7 @@ class TrainingDisplay(Display):
         name : str, optional
             By default the name of the estimator's class.
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
