@@ -32,7 +32,7 @@ class _Method:
             Eigenvalues of the loss times the learning rate, ``learning_rate L / n`` for eigenvalues
             ``L`` of a Gram matrix of ``n`` rows, at least zero.
         time : float or array of shape (n_times,)
-            Time of a flow, or whole number of steps; at least zero, maybe infinite.
+            Time of a flow, or whole number of steps; at least zero, possibly infinite.
 
         Returns
         -------
