@@ -60,7 +60,7 @@ class Local(NamedTuple):
     ridges : float, array-like or None, default=None
         As for `Ridge`; all leaves have the same one. Several are compared by the leave-one-out
         errors of the blended predictions, which are exact for the given tree. With six or more
-        leaves, a random sample chooses: a third of the leaves or eight, and more until they hold a
+        leaves, a random sample chooses: 3 to 8 leaves (a third of all), or more until they hold a
         quarter of the rows or 10,000. It is trusted if its error is within a factor of 1.5 of that
         of all rows, and errors of other ridges are then estimates; else all leaves search on.
     leaf_size : int, default=5000
