@@ -65,10 +65,11 @@ class LazyTrainingReport:
     regime_ : {"lazy", "in between", "feature learning", "not trained", "unstable"}
         "lazy" if the Jacobian has changed by less than 10 %, and predictions are within 0.1
         standard deviations of the targets from those of the linear model. "feature learning" if the
-        kernel has changed by more than 50 %. "not trained" if it has not, and the losses of the
-        network and of its linear model are both still more than half the initial loss: few steps
-        change any network little, so take more. "unstable" if training did not reach its end, or if
-        the rate is not stable for one of the kernels; the comparison then means nothing.
+        kernel has changed by more than 50 %. "not trained" if the kernel has changed less, and the
+        losses of the network and of its linear model are both still more than half the initial
+        loss: few steps change any network little, so take more. "unstable" if training did not
+        reach its end, or if the rate is not stable for one of the kernels; the comparison then
+        means nothing.
     verdict_ : str
         The regime in a sentence, with the numbers.
 
