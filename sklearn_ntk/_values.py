@@ -1,8 +1,11 @@
 """Immutable values: NamedTuples that compare by type and fields, and print non-default fields.
 
 As plain tuples, ``ReLU(1.0)`` and ``Abs(1.0)`` would be equal; as values they are not. Layers,
-activations and instructions are values.
+activations and instructions are values. `publish` gives public names the module from which users
+import them.
 """
+
+import sys
 
 import numpy as np
 
@@ -17,9 +20,19 @@ def value(cls):
     cls.__hash__ = lambda self: hash(_key(self))
     if cls.__repr__.__module__ == "collections":  # the class does not define a repr
         cls.__repr__ = _represented
-    if cls.__module__.startswith(f"{__package__}."):  # the public module, also for pickles
-        cls.__module__ = cls.__module__.partition("._")[0]
     return cls
+
+
+def publish(home, namespace):
+    """Set ``__module__`` to ``home`` for the classes and functions that this module exports.
+
+    They are looked up in ``namespace``, and left alone if they are not there. Pickles, `help` and
+    `repr` then name the module from which users import them.
+    """
+    for name in sys.modules[home].__all__:
+        member = namespace.get(name)
+        if hasattr(member, "__qualname__"):  # a class or a function
+            member.__module__ = home
 
 
 def _plain(field):

@@ -45,6 +45,7 @@ ICML 2018 (leaky rectifiers); R. Tsuchida et al., arXiv:2002.08517 (GELU, ELU).
 A. Rahimi and B. Recht, "Random features for large-scale kernel machines", NeurIPS 2007 (RBF).
 """
 
+from .._values import publish
 from ._arcsine import GELU, Erf, SigmoidLike
 from ._elementwise import Elementwise
 from ._elu import ELU, SELU
@@ -114,3 +115,5 @@ __all__ = [
     "degrees",
     "is_activation",
 ]
+
+publish(__name__, globals())

@@ -80,7 +80,7 @@ class Erf(NamedTuple):
     scale, rate : float
         Factors of the value and of the argument.
     constant : float
-        Adds to the kernel, and not to distances.
+        Adds to the kernel but not to distances.
 
     Examples
     --------

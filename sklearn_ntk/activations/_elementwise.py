@@ -26,30 +26,30 @@ def _or_none(domain):
 
 @activation("elementwise", fn=_or_none(FUNCTION), nngp_fn=DUAL, d_nngp_fn=_or_none(DUAL))
 class Elementwise(NamedTuple):
-    """An activation of your own, given by its dual kernel; arguments as in neural-tangents.
+    """Your own activation, given by its dual kernel, with the arguments of neural-tangents.
 
-    The kernel is a formula as those of the package: arithmetic, integer powers up to 4, comparisons
-    in place of branches, and the NumPy functions sqrt, exp, expm1, log, cos, sin, arctan2, arctan,
-    arcsin, arccos, abs, square, maximum and minimum. It is traced, differentiated and compiled,
-    once for each function object; where only the function ``f`` is known, `Numerical` finds its
-    kernel.
+    The kernel must be a formula like those of the package: arithmetic, integer powers up to 4,
+    comparisons in place of branches, and the NumPy functions sqrt, exp, expm1, log, cos, sin,
+    arctan2, arctan, arcsin, arccos, abs, square, maximum and minimum. It is traced, differentiated
+    and compiled once for each function object. If only the function ``f`` is known, `Numerical`
+    finds its kernel.
 
-    The distance of two rows behind the activation is a difference of kernels, which loses digits to
-    rounding; for rows so close that all digits are lost, it is the distance before times the
-    derivative. A square root of a difference that rounding may turn negative needs
-    ``np.maximum(..., 0.0)``. Where the derivative of ``nngp_fn`` is unbounded for equal rows, give
-    ``d_nngp_fn``, which is more accurate.
+    The distance of two rows after the activation is a difference of kernels, which loses digits to
+    rounding. For rows so close that all digits would be lost, it is the distance before, times the
+    derivative. Use ``np.maximum(..., 0.0)`` under a square root that rounding may make negative. If
+    the derivative of ``nngp_fn`` is unbounded for equal rows, give ``d_nngp_fn``, which is more
+    accurate.
 
     Parameters
     ----------
     fn : callable, optional
         The function f itself; kernels do not need it.
     nngp_fn : callable
-        ``nngp_fn(cov12, var1, var2)`` is ``E[f(u) f(v)]`` for normal u and v with mean zero, these
-        variances and this covariance. Values are equal if their functions are the same objects; to
-        be pickled, functions must have a name in a module.
+        ``nngp_fn(cov12, var1, var2)`` is ``E[f(u) f(v)]`` for normal u and v with mean zero and
+        these variances and covariance. Values are equal if their functions are the same objects;
+        for pickling, functions must have a name in a module.
     d_nngp_fn : callable, optional
-        ``E[f'(u) f'(v)]``, by default the derivative of ``nngp_fn`` by the covariance.
+        ``E[f'(u) f'(v)]``, by default the derivative of ``nngp_fn`` with respect to the covariance.
 
     Examples
     --------

@@ -75,7 +75,7 @@ def _elu_dual(scale, alpha, q, left, right):
 
 @activation("elu")
 class ELU(NamedTuple):
-    """Exponential linear unit, x where it is positive and else ``alpha * (exp(x) - 1)``.
+    """Exponential linear unit, ``x`` if positive, else ``alpha * (exp(x) - 1)``.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class ELU(NamedTuple):
 class SELU(NamedTuple):
     """Scaled exponential linear unit, ``scale`` times an `ELU` (Klambauer et al., NeurIPS 2017).
 
-    With the default parameters, rows of unit variance keep it.
+    With the default parameters, unit variance of rows is preserved.
 
     Parameters
     ----------

@@ -110,7 +110,7 @@ class ExpNormalized(NamedTuple):
     gamma : float
         Factor of the correlation, positive.
     shift : float
-        What is added to the correlation; -1 keeps the variance of rows.
+        Number added to the correlation; -1 preserves the variance of rows.
 
     Examples
     --------
@@ -146,8 +146,9 @@ class ExpNormalized(NamedTuple):
 class Gabor(NamedTuple):
     """Wave under a bell curve, ``scale * exp(rate * x^2) * sin(frequency * x)``.
 
-    Its kernel is that of a sine under the normal density that the bell curve makes of the rows' own
-    (formulas of Han et al., "Fast neural kernel embeddings for general activations", NeurIPS 2022).
+    Its kernel is that of a sine, under the normal density that results from multiplying the density
+    of the rows by the bell curve (formulas of Han et al., "Fast neural kernel embeddings for
+    general activations", NeurIPS 2022).
 
     Parameters
     ----------

@@ -111,8 +111,8 @@ class Sign(NamedTuple):
     """Sign, ``gain * sign(x)``, with dual ``gain^2 (1 - 2 theta / pi)`` at the angle theta.
 
     Its derivative vanishes almost everywhere, and that is what gradient descent sees: the NTK is
-    that of the layers behind it. (In the sense of distributions it would be infinite on the
-    diagonal.)
+    that of the layers after it. (As a distribution, the derivative would make the NTK infinite on
+    the diagonal.)
 
     Parameters
     ----------

@@ -17,10 +17,11 @@ CONVERGED = 1e-11
 
 @activation("numerical", fn=FUNCTION)
 class Numerical(NamedTuple):
-    """Any smooth function of real numbers, by a Hermite series as `Tanh`.
+    """Any smooth function of real numbers, by a Hermite series as for `Tanh`.
 
-    The coefficients are integrated with a step that is halved until they stay the same. A function
-    with a kink or a jump never gets there and is refused: those of the package have closed forms.
+    The coefficients are integrated with a step that is halved until they no longer change. For
+    functions with a kink or a jump this never happens, so they are refused; the package has such
+    functions in closed form.
 
     Parameters
     ----------

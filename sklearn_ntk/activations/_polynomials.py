@@ -81,7 +81,7 @@ class Monomial(NamedTuple):
 
 @activation("polynomial", coefficients=COEFFICIENTS)
 class Polynomial(NamedTuple):
-    """Polynomial, ``sum(c * x**k for k, c in enumerate(coefficients))``, as sum of `Monomial`.
+    """Polynomial, ``sum(c * x**k for k, c in enumerate(coefficients))``, as a sum of `Monomial`.
 
     Parameters
     ----------

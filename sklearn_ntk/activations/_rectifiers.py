@@ -87,7 +87,7 @@ class LeakyReLU(NamedTuple):
 
 @activation("ab_relu")
 class ABReLU(NamedTuple):
-    """Rectifier of any two slopes, ``low * min(x, 0) + high * max(x, 0)`` (Tsuchida et al., 2018).
+    """Rectifier with two slopes, ``low * min(x, 0) + high * max(x, 0)`` (Tsuchida et al., 2018).
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class ABReLU(NamedTuple):
 
 @activation("abs")
 class Abs(NamedTuple):
-    """Absolute value, ``gain * |x|``, a rectifier of slopes -1 and 1.
+    """Absolute value, ``gain * |x|``, a rectifier with slopes -1 and 1.
 
     Parameters
     ----------

@@ -61,18 +61,18 @@ ACTIVATIONS = {}
 def activation(name, **domains):
     """Register a class under ``name``; ``domains`` are those of fields, `FINITE` by default.
 
-    Its formulas may use arithmetic, integer powers up to 4, comparisons, the ufuncs sqrt, exp,
-    expm1, log, cos, sin, arctan2, arctan, arcsin, arccos, abs, square, maximum and minimum, and the
-    functions of `formulas.special`. A comparison times a number selects it; a sum of comparisons
-    alone is "or", a product "and", as in NumPy.
+    Formulas of the class may use arithmetic, integer powers up to 4, comparisons, the ufuncs sqrt,
+    exp, expm1, log, cos, sin, arctan2, arctan, arcsin, arccos, abs, square, maximum and minimum,
+    and the functions of `formulas.special`. A comparison times a number selects it. A sum of
+    comparisons alone is "or", a product "and", as in NumPy.
 
-    A class whose function has a jump says so by ``jumps = True``: its kernels have no gradients
-    with respect to rows.
+    A class whose function has a jump sets ``jumps = True``: its kernels have no gradients with
+    respect to rows.
 
     Programs hold activations whose fields are all numbers. A class with other fields, such as
-    functions, has a method ``traced()`` that returns an equivalent activation of another class,
-    without these fields. A special case of another class may return one of that class, so that
-    both share compiled code.
+    functions, has a method ``traced()`` that returns an equivalent activation of another class
+    without these fields. A special case of another class may return an instance of that class, so
+    that both share compiled code.
     """
 
     def register(cls):

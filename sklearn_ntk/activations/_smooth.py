@@ -57,7 +57,7 @@ class Tanh(NamedTuple):
 
 @activation("sigmoid")
 class Sigmoid(NamedTuple):
-    """Logistic sigmoid, ``gain / (1 + exp(-x))``, exact at any variance as `Tanh`.
+    """Logistic sigmoid, ``gain / (1 + exp(-x))``, exact at any variance, like `Tanh`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class Sigmoid(NamedTuple):
 
 @activation("softplus")
 class Softplus(NamedTuple):
-    """Smooth rectifier, ``gain * log(1 + exp(x))``, exact at any variance as `Tanh`.
+    """Smooth rectifier, ``gain * log(1 + exp(x))``, exact at any variance, like `Tanh`.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class Softplus(NamedTuple):
 
 @activation("silu")
 class SiLU(NamedTuple):
-    """Sigmoid linear unit or swish, ``gain * x / (1 + exp(-x))``, exact at any variance as `Tanh`.
+    """Sigmoid linear unit or swish, ``gain * x / (1 + exp(-x))``; exact at any variance, as `Tanh`.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ class Mish(NamedTuple):
     """Mish, ``gain * x * tanh(log(1 + exp(x)))`` (Misra, BMVC 2020).
 
     Its kernel is a Hermite series of at most 256 terms, enough for pre-activations with standard
-    deviations up to 2; beyond, a warning says how large errors may be.
+    deviations up to 2; beyond that, a warning gives the possible error.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ class RBF(NamedTuple):
     Parameters
     ----------
     gamma : float
-        As that of the kernel, positive.
+        As in the RBF kernel, positive.
 
     Examples
     --------

@@ -13,17 +13,17 @@ def cnn(shape, depth=3, readout="pool", activation="relu", filter_size=3):
 
     R. Novak et al., "Bayesian deep convolutional networks with many channels are Gaussian
     processes", ICLR 2019; S. Arora et al., "On exact computation with an infinitely wide neural
-    net", NeurIPS 2019, who count the last layer as well: their depth is one more.
+    net", NeurIPS 2019, whose depth also counts the last layer and is one more.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the rows.
+        Shape of the rows.
     depth : int
         Number of convolutions.
     readout : {"pool", "flatten"}
-        The mean over all positions, or weights for each position. Pooling takes as many times
-        longer as there are positions.
+        The mean over all positions, or weights for each position. Pooling multiplies the time by
+        the number of positions.
     activation : str or activation
     filter_size : int or tuple of int
 
@@ -50,14 +50,14 @@ def cnn(shape, depth=3, readout="pool", activation="relu", filter_size=3):
 def myrtle(shape, n_layers=5, activation="relu"):
     """Myrtle network: convolutions over 3 x 3 pixels, and poolings over 2 x 2 in between.
 
-    V. Shankar et al., "Neural kernels without tangents", ICML 2020. Four, six or nine convolutions
-    in three groups, with an average pooling behind the first and the second group, then a global
-    one, and a dense layer.
+    V. Shankar et al., "Neural kernels without tangents", ICML 2020. The network has four, six or
+    nine convolutions in three groups, with average pooling after the first and second group, global
+    average pooling after the third, and a dense layer.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the rows; at least 4 pixels along each axis.
+        Shape of the rows, with at least 4 pixels along each axis.
     n_layers : {5, 7, 10}
         Number of layers with weights.
     activation : str or activation
@@ -87,7 +87,7 @@ def resnet(shape, n_blocks=1, n_stages=3, activation="relu", residual_var=None):
     Parameters
     ----------
     shape : tuple of int
-        Of the rows.
+        Shape of the rows.
     n_blocks : int
         Number of blocks of a stage.
     n_stages : int

@@ -29,7 +29,7 @@ def recurrent(shape, depth=1, activation="relu", readout="last", recurrent_var=N
         The last state, or the mean of all states.
     recurrent_var : float, optional
         Variance of the weights from one state to the next; None takes the kernel's ``weight_var``.
-        With smaller ones the state forgets faster.
+        With smaller values, the state forgets faster.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def transformer(
     Parameters
     ----------
     shape : tuple of int
-        Of the rows.
+        Shape of the rows.
     n_blocks : int
         Number of blocks.
     activation : str or activation
@@ -78,9 +78,9 @@ def transformer(
     mechanism : {"softmax", "identity", "relu", "abs"}
         Function that maps scores to attention weights, as in `SelfAttention`.
     score_var : float
-        Variance of the weights of queries and keys; greater ones focus the attention.
+        Variance of the weights of queries and keys; larger values focus the attention.
     position_var : float
-        Variance of the positional embedding; with zero the order of positions has no effect.
+        Variance of the positional embedding; with zero, the order of positions has no effect.
     length_scale : float, optional
         Length scale of the correlations of positions; None makes them independent.
 

@@ -12,7 +12,7 @@ def mlp(depth=3, activation="relu"):
     depth : int
         Number of hidden layers.
     activation : str or activation
-        Of all hidden layers.
+        Activation of all hidden layers.
 
     Returns
     -------
@@ -30,24 +30,25 @@ def mlp(depth=3, activation="relu"):
 
 
 def column_mlp(n_columns, depth=2, activation="relu", column_layers=1):
-    """Perceptron on tables, whose first hidden layers take columns one by one.
+    """Perceptron for tables whose first hidden layers take columns one by one.
 
-    Every column has infinitely many neurons of its own there, with the same distribution; the next
-    layer, or the output, sees the neurons of all columns. Such layers are an embedding of the
-    columns in Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical features in
-    tabular deep learning", NeurIPS 2022. Where all hidden layers are such, the network is a sum of
-    functions of the columns, as in R. Agarwal et al., "Neural additive models", NeurIPS 2021.
+    In these layers, every column has infinitely many neurons of its own, with the same
+    distribution; the next layer, or the output, sees the neurons of all columns. Such layers embed
+    the columns, as in Y. Gorishniy, I. Rubachev and A. Babenko, "On embeddings for numerical
+    features in tabular deep learning", NeurIPS 2022. If all hidden layers are of this kind, the
+    network is a sum of functions of the columns, as in R. Agarwal et al., "Neural additive models",
+    NeurIPS 2021.
 
     Parameters
     ----------
     n_columns : int
-        Of the rows.
+        Number of columns of the rows.
     depth : int
         Number of hidden layers.
     activation : str or activation
-        Of all hidden layers.
+        Activation of all hidden layers.
     column_layers : int
-        How many of them take columns one by one, at least one.
+        Number of hidden layers that take columns one by one, at least one.
 
     Returns
     -------

@@ -13,11 +13,11 @@ except ImportError as error:
         'sklearn_ntk.dask needs the extra dask: run pip install "sklearn_ntk[dask]".'
     ) from error
 
+from .._values import publish
 from ._arrays import gram
 from ._estimators import DaskNTKClassifier, DaskNTKRegressor
 from ._operator import ClusterOperator
 
 __all__ = ["ClusterOperator", "DaskNTKClassifier", "DaskNTKRegressor", "gram"]
 
-for _cls in (ClusterOperator, DaskNTKClassifier, DaskNTKRegressor, gram):
-    _cls.__module__ = __name__  # the public module, which pickles name
+publish(__name__, globals())

@@ -17,10 +17,10 @@ def gram(kernel, X, Y=None):
     Parameters
     ----------
     kernel : Kernel
-        Such as `NTKKernel`.
+        A kernel such as `NTKKernel`.
     X : dask array or data frame of shape (n, d)
     Y : dask array or data frame of shape (m, d), optional
-        ``X`` by default. One of both may be an array in memory, which is a block then.
+        ``X`` by default. One of ``X`` and ``Y`` may be an array in memory, which is then one block.
 
     Returns
     -------

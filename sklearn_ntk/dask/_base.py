@@ -98,7 +98,7 @@ class DaskEstimator:
         return in_memory(self.client_, *parts) if any(map(is_dask, parts)) else parts
 
     def score(self, X, y, sample_weight=None):
-        """Score of the predictions, as of the estimator that `to_local` returns.
+        """Score of the predictions, as by the estimator that `to_local` returns.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class DaskEstimator:
 
         Returns
         -------
-        array or dask array, as of the estimator that `to_local` returns
+        array or dask array, as by the estimator that `to_local` returns
         """
         return self._apply("predict", X)
 
@@ -151,7 +151,7 @@ class DaskEstimator:
 
         Returns
         -------
-        array or dask array, as of the estimator that `to_local` returns
+        array or dask array, as by the estimator that `to_local` returns
         """
         return self._apply("predict_gradient", X)
 

@@ -8,18 +8,18 @@ from ._base import DaskEstimator
 class DaskNTKRegressor(DaskEstimator, NTKRegressor):
     """`NTKRegressor` on a Dask cluster.
 
-    The Gram matrix and its preconditioner are in the memory of the workers ("cg"), or of a leaf of
-    it at a time in that of one ("local"), or sums over it are ("nystroem"). The machine of the
-    client holds the rows. A worker that is lost is replaced, and what it had is computed again.
+    The workers hold the Gram matrix and its preconditioner ("cg"), the Gram matrix of one leaf at a
+    time ("local"), or sums over it ("nystroem"). The machine of the client holds the rows. If a
+    worker is lost, its part is computed again elsewhere.
 
     Parameters
     ----------
     kernel : {"auto", "ntk", "nngp"} or Kernel, default="auto"
     client : distributed.Client, optional
-        The cluster; by default that of the client that was made last.
+        The cluster; by default that of the client created last.
     **parameters
-        All others of `NTKRegressor`; ``solver`` may not be "cholesky", nor may one ask for what
-        needs the whole Gram matrix, such as a ``training_time``.
+        All other parameters of `NTKRegressor`, except ``solver="cholesky"`` and options that need
+        the whole Gram matrix, such as a ``training_time``.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         ----------
         X : array-like, dask array or data frame of shape (n_samples, n_features)
         return_std, return_cov, include_noise : bool
-            As of `NTKRegressor`, computed on the machine of the client.
+            As for `NTKRegressor`, computed on the machine of the client.
 
         Returns
         -------
@@ -65,9 +65,9 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         Parameters
         ----------
         X : array-like, dask array or data frame of shape (n_samples, n_features)
-            Those of Dask are loaded by the cluster.
+            Dask arrays are loaded by the cluster.
         coverage, method
-            As of `NTKRegressor.predict_interval`.
+            As for `NTKRegressor.predict_interval`.
 
         Returns
         -------
@@ -81,9 +81,9 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
         Parameters
         ----------
         X : array-like, dask array or data frame of shape (n_samples_X, n_features)
-            Those of Dask are loaded by the cluster.
+            Dask arrays are loaded by the cluster.
         n_samples, random_state, include_noise
-            As of `NTKRegressor.sample_y`.
+            As for `NTKRegressor.sample_y`.
 
         Returns
         -------
@@ -100,9 +100,9 @@ class DaskNTKClassifier(DaskEstimator, NTKClassifier):
     ----------
     kernel : {"auto", "ntk", "nngp"} or Kernel, default="auto"
     client : distributed.Client, optional
-        The cluster; by default that of the client that was made last.
+        The cluster; by default that of the client created last.
     **parameters
-        All others of `NTKClassifier`, for the squared error.
+        All other parameters of `NTKClassifier`, with the squared error.
 
     Attributes
     ----------

@@ -35,8 +35,8 @@ class ClusterOperator(KernelOperator):
     ----------
     kernel : callable
     X : array of shape (n, d)
-        The rows go to the workers, with the graph of the tasks, so that a worker that is lost takes
-        nothing with it.
+        The rows, which are sent to the workers with the task graph, so that losing a worker loses
+        nothing.
     client : distributed.Client
     """
 

@@ -8,6 +8,7 @@ the time to a loss, `_log_loss` training on the log loss, `_stiff` its late time
 its limit, `_trained` predictions for both losses, `_arguments` checks.
 """
 
+from .._values import publish
 from ._covariance import covariance
 from ._log_loss import LogLossTraining
 from ._methods import Descent, Flow, HeavyBall, MomentumFlow, Nesterov
@@ -24,5 +25,4 @@ __all__ = [
     "covariance",
 ]
 
-for _cls in (LogLossTraining, Training, covariance):
-    _cls.__module__ = __name__  # the public module, which pickles name
+publish(__name__, globals())

@@ -9,44 +9,44 @@ from ._arguments import read_shaped
 def covariance(training, cross, new, times, start=None, noise=0.0):
     """Covariances, or variances, of trained networks over their initial parameters.
 
-    At the start, outputs are a Gaussian process with mean zero and the kernel of the start. Trained
-    to the same targets, networks have the mean ``training.predict(cross, Y, times)`` and this
-    covariance at new rows:
+    Initial outputs are a Gaussian process with mean zero and the kernel of the start. After
+    training on the same targets, networks have the mean ``training.predict(cross, Y, times)`` and
+    this covariance at new rows:
 
-    - an ensemble of networks of which all layers are trained: the NTK trains and the NNGP starts;
-    - networks of which the last layer is trained: the NNGP does both. After infinite time this is
+    - networks with all layers trained: the training has the NTK, the start the NNGP;
+    - networks with only the last layer trained: both have the NNGP. After infinite time, this is
       the posterior of the Gaussian process of the NNGP;
-    - NTKGP, the posterior of the Gaussian process of the NTK: the NTK does both. Its networks get
-      random functions added at the start (He et al., 2020).
+    - NTKGP, the posterior of the Gaussian process of the NTK: both have the NTK. It belongs to
+      networks with random functions added at the start (He et al., 2020).
 
     Parameters
     ----------
     training : Training
-        Of the kernel by which networks are trained.
+        Training with the kernel by which networks are trained.
     cross : array of shape (m, n)
         This kernel between new rows and training rows.
     new : array of shape (m, m) or (m,)
         Kernel of the start between new rows, or its diagonal for variances alone.
     times : float or array of shape (n_times,)
-        Times, or numbers of steps; at least zero, maybe infinite.
+        Times, or numbers of steps; at least zero, possibly infinite.
     start : tuple of arrays of shape (n, n) and (m, n), optional
-        Kernel of the start between training rows, and between new rows and training rows. By
-        default the kernel of the start is that of the training.
+        Kernel of the start between training rows, and between new rows and training rows; by
+        default the kernel of the training.
     noise : float, default=0.0
-        Variance of the targets, divided by the weights of the rows: each network gets targets with
-        other noise. With ``training.alpha`` and one kernel the limit is the posterior of a Gaussian
-        process with this noise.
+        Variance of the targets, divided by the weights of the rows, if each network is trained on
+        targets with different noise. With ``training.alpha`` and a single kernel, the limit is the
+        posterior of a Gaussian process with this noise.
 
     Returns
     -------
     array of the shape of ``new``, or with an axis (n_times,) before that
-        In units of the kernel, the same for all outputs. Not the noise of a new observation.
+        In units of the kernel, the same for all outputs, without the noise of new observations.
 
     Raises
     ------
     ValueError
-        If an array has another shape or has entries that are no finite numbers, or a time or the
-        noise is not a number in its range.
+        If an array has a wrong shape or entries that are not finite, or if a time or the noise is
+        not a number in its range.
 
     Notes
     -----

@@ -38,7 +38,7 @@ class LeaveOneOut(RowContours):
         return residuals[:, 0] if is_flat else residuals
 
     def training_residuals(self, Y, time):
-        """Residuals of the fit to all rows, and derivatives of its values by their own targets.
+        """Residuals of the fit to all rows, and derivatives of fitted values by their own targets.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class LeaveOneOut(RowContours):
         return outputs[:, :, 0] if is_flat else outputs
 
     def variances(self, time):
-        """Predictive variance of each target by networks that are trained without its row.
+        """Predictive variance of each target under networks trained without its row.
 
         The networks start as draws of the Gaussian process with this kernel and are trained for the
         same time; the noise ``alpha / w_i`` of the target is part of the variance.
@@ -188,7 +188,7 @@ class LeaveOneOut(RowContours):
             Targets.
         ridges : array of shape (n_ridges,)
         times : array of shape (n_times,)
-            Increasing, maybe infinite at the end.
+            Increasing, possibly infinite at the end.
 
         Yields
         ------

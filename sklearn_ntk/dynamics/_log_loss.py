@@ -15,26 +15,26 @@ from ._trained import Trained
 class LogLossTraining(Trained):
     """Training of a wide network on the log loss of classes, by integration in time.
 
-    Scores are ``f + c``, where ``f`` starts at given scores, zero by default, and follows the
-    negative gradient, times ``learning_rate``, of ``(sum_i w_i loss(y_i, f(x_i) + c) + alpha |f -
-    f_0|^2 / 2) / n``, where ``n`` is the sum of the weights, and ``|f - f_0|`` the distance of the
-    parameters of the network from their initial values. ``c`` are the constants of the least loss
-    at each time, or zero.
+    Scores are ``f + c``. ``f`` starts at given scores, zero by default, and follows the negative
+    gradient, times ``learning_rate``, of ``(sum_i w_i loss(y_i, f(x_i) + c) + alpha |f - f_0|^2 /
+    2) / n``. Here ``n`` is the sum of the weights, and ``|f - f_0|`` is the distance of the
+    parameters of the network from their initial values. ``c`` are the constants with the smallest
+    loss at each time, or zero.
 
     Parameters
     ----------
     K : array of shape (n, n)
-        Gram matrix, with the NTK that of a network of which all layers are trained.
+        Gram matrix: the NTK for a network with all layers trained.
     weights : array of shape (n,), optional
         Positive weights of the rows, ones by default.
     alpha : float, default=0.0
-        Weight decay toward the initial parameters: a ridge.
+        Weight decay toward the initial parameters, that is, a ridge.
     learning_rate : float, default=1.0
         Factor of the time.
     method : value, default=Flow()
         `Flow` or `MomentumFlow`: there is no closed form for steps.
     fit_intercept : bool, default=True
-        Whether to fit the constants ``c``. Without them scores are those of the network alone.
+        Whether to fit the constants ``c``. Without them, scores are those of the network alone.
     tol : float, default=1e-8
         Relative tolerance of the integrator.
 
@@ -47,22 +47,22 @@ class LogLossTraining(Trained):
     Notes
     -----
     Targets ``Y`` are the shares (n, k) of the classes in each row, such as ``np.eye(k)[labels]``,
-    with the probabilities ``softmax(f + c)``; or of two classes the share (n,) or (n, 1) of the
-    second one, with the probability ``1 / (1 + exp(-f - c))``. The difference of two scores is
-    trained twice as fast as the single score, and has half of its ridge: at the time t of `Flow`
-    with ``alpha`` it is the single score at the time 2t with ``alpha / 2``.
+    with the probabilities ``softmax(f + c)``; or, for two classes, the share (n,) or (n, 1) of the
+    second class, with the probability ``1 / (1 + exp(-f - c))``. The difference of two scores
+    trains twice as fast as the single score, and has half of its ridge: with `Flow` and ``alpha``,
+    it is at the time t what the single score is at the time 2t with ``alpha / 2``.
 
     The state ``A`` of the flow has the shape of the targets: ``dA/dt = learning_rate / n (W (Y -
     P(f_0 + K A + c)) - alpha A)``. Without a ridge, scores grow like the logarithm of the time, and
     there is no limit where classes can be separated. With one, the limit is kernel logistic
     regression, found by Newton's method.
 
-    An explicit method of order eight (Dormand and Prince) takes few steps, as probabilities near 0
-    and 1 switch the loss off: some 3000 products with ``K`` for 500 rows, ten classes and a time of
-    a million. Where classes cannot be separated, or with a ridge, its steps stay as short as they
-    are, and an implicit method (Radau) of the coefficients along the eigenvectors takes over, once
-    it is faster, for tolerances of at least 1e-9. Then the dual coefficients of equal rows may
-    differ from those of the flow, by what the kernel does not see. With a ridge, scores settle.
+    An explicit method of order eight (Dormand and Prince) takes few steps, because probabilities
+    near 0 and 1 switch the loss off: some 3000 products with ``K`` for 500 rows, ten classes and a
+    time of a million. Where classes cannot be separated, or with a ridge, its steps remain short.
+    Then, for tolerances of at least 1e-9, an implicit method (Radau) for the coefficients along the
+    eigenvectors takes over once it is faster. Dual coefficients of equal rows may then differ from
+    those of the flow, in directions that the kernel does not see. With a ridge, scores settle.
 
     References
     ----------
@@ -123,7 +123,7 @@ class LogLossTraining(Trained):
         times : float or array of shape (n_times,)
             At least zero; infinite only with a ridge.
         start : array of the shape of ``Y``, optional
-            Initial scores, zero by default, of which the result is the change.
+            Initial scores, zero by default; the result is the change from them.
 
         Returns
         -------

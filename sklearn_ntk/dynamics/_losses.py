@@ -10,7 +10,7 @@ class Losses:
     """Mixin of `Training`: losses of the rows in time."""
 
     def losses(self, Y, times, start=None):
-        """Half the mean squared error of the rows, by weight, summed over outputs, without decay.
+        """Half the weighted mean squared error at the rows, summed over outputs, without decay.
 
         Parameters
         ----------
@@ -25,9 +25,9 @@ class Losses:
         return self._residuals(times) ** 2 @ self._losses_at_start(Y, start)
 
     def loss_bounds(self, times):
-        """Least and greatest ratio of `losses` to their initial value, whatever the targets.
+        """Least and greatest ratio of `losses` to their initial value, for any targets.
 
-        For gradient flow these are ``exp(-2 learning_rate L t / n)`` of the largest and of the
+        For gradient flow these are ``exp(-2 learning_rate L t / n)`` for the largest and the
         smallest eigenvalue ``L``.
 
         Parameters
@@ -60,14 +60,14 @@ class Losses:
         Raises
         ------
         ValueError
-            If the learning rate is so near ``max_learning_rate``, or beyond, that losses rise and
-            fall for a million steps.
+            If the learning rate is so close to ``max_learning_rate``, or beyond it, that losses
+            rise and fall for a million steps.
 
         Notes
         -----
-        With momentum, or large steps, losses rise and fall. Of steps all are looked at until that
-        has ended; of `MomentumFlow` 16 instants in the shortest period, and a dip between two may
-        be missed.
+        With momentum, or large steps, losses rise and fall. All steps are examined until that has
+        ended; `MomentumFlow` is examined at 16 instants in the shortest period, and a dip between
+        two of them may be missed.
         """
         loss = read_number(loss, "loss")
         return first_time(self, self._losses_at_start(Y, start), loss)

@@ -32,12 +32,12 @@ class _Method:
             Eigenvalues of the loss times the learning rate, ``learning_rate L / n`` for eigenvalues
             ``L`` of a Gram matrix of ``n`` rows, at least zero.
         time : float or array of shape (n_times,)
-            Time of a flow, or whole number of steps; at least zero, maybe infinite.
+            Time of a flow, or whole number of steps; at least zero, possibly infinite.
 
         Returns
         -------
         array of the shape of ``x``, or of shape (n_times, ...)
-            One minus the residual. Infinite where training does not settle after infinite time,
+            One minus the residual. Infinite where training does not settle in infinite time,
             or overflows.
 
         Raises
@@ -58,7 +58,7 @@ class _Method:
         return shares[places.reshape(times.shape)]
 
     def rate(self, x):
-        """Rate at which the residual decays at last, as ``exp(-rate(x) time)``.
+        """Asymptotic rate of decay: the residual finally falls as ``exp(-rate(x) time)``.
 
         Parameters
         ----------

@@ -15,7 +15,7 @@ class Trained:
         Parameters
         ----------
         cross : array of shape (m, n)
-            Kernel between these rows and the training rows; ``K`` itself for the latter.
+            Kernel between these rows and the training rows; ``K`` itself for the training rows.
         Y : array of shape (n,) or (n, k)
             Targets.
         times : float or array of shape (n_times,)

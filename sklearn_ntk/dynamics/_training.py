@@ -21,33 +21,33 @@ LARGEST = 1e100
 class Training(Losses, LeaveOneOut, Trained):
     """Training of a wide network on the squared error, solved in closed form.
 
-    Outputs are ``f + c``, where ``f`` starts at given outputs, zero by default. ``f`` is moved by a
-    method of training along the negative gradient, times ``learning_rate``, of ``(sum_i w_i |y_i -
-    f(x_i) - c|^2 + alpha |f - f_0|^2) / (2 n)``, where ``n`` is the sum of the weights, and ``|f -
-    f_0|`` the distance of the parameters of the network from their initial values. ``c`` is the
-    constant of the least loss at each time, or zero.
+    Outputs are ``f + c``. ``f`` starts at given outputs, zero by default, and a method of training
+    moves it along the negative gradient, times ``learning_rate``, of ``(sum_i w_i |y_i - f(x_i) -
+    c|^2 + alpha |f - f_0|^2) / (2 n)``. Here ``n`` is the sum of the weights, and ``|f - f_0|`` is
+    the distance of the parameters of the network from their initial values. ``c`` is the constant
+    with the smallest loss at each time, or zero.
 
     Parameters
     ----------
     K : array of shape (n, n)
-        Gram matrix, with the NTK that of a network of which all layers are trained, with the NNGP
-        that of one of which the last layer is trained. The eigenvectors of one in the memory of a
-        GPU, an array of CuPy, stay there; what has a few numbers for each row is of NumPy.
+        Gram matrix: the NTK for a network with all layers trained, the NNGP for one with only the
+        last layer trained. Eigenvectors of a matrix in the memory of a GPU, an array of CuPy, stay
+        there; arrays with a few numbers for each row are of NumPy.
     weights : array of shape (n,), optional
         Positive weights of the rows, ones by default.
     alpha : float, default=0.0
-        Weight decay toward the initial parameters: a ridge.
+        Weight decay toward the initial parameters, that is, a ridge.
     learning_rate : float, default=1.0
         Step size, or factor of the time.
     method : value, default=Flow()
         `Flow`, `Descent`, `HeavyBall`, `Nesterov` or `MomentumFlow`.
     fit_intercept : bool, default=True
-        Whether to fit the constant ``c``. Without it outputs are those of the network alone.
+        Whether to fit the constant ``c``. Without it, outputs are those of the network alone.
 
     Attributes
     ----------
     max_learning_rate : float
-        Training is stable for smaller learning rates.
+        Training is stable for learning rates below this.
 
     Raises
     ------
@@ -63,15 +63,15 @@ class Training(Losses, LeaveOneOut, Trained):
     Notes
     -----
     With the eigenvalues ``L`` and eigenvectors ``U`` of ``W^1/2 K W^1/2``, the coefficients are
-    ``W^1/2 U s / (L + alpha) U' W^1/2 (y - f_0)``, where ``s`` are the filter factors of the
-    method at ``x = learning_rate (L + alpha) / n``. With the constant, eigenvectors are those in
-    the complement of ``sqrt(w)``. All times take the same eigenvectors.
+    ``W^1/2 U s / (L + alpha) U' W^1/2 (y - f_0)``, where ``s`` are the filter factors of the method
+    at ``x = learning_rate (L + alpha) / n``. With the constant, eigenvectors are taken in the
+    complement of ``sqrt(w)``. All times share the eigenvectors.
 
     ``s`` is an integral of filter factors of ridge regression along a contour in the complex plane
     (for gradient flow, the inverse Laplace transform of J. Weideman and L. Trefethen, "Parabolic
     and hyperbolic contours for computing the Bromwich integral", Mathematics of Computation 76,
-    2007). For a ridge, the residuals of leaving out one row have a closed form, and thus they have
-    one at every time.
+    2007). As leave-one-out residuals have a closed form for each ridge, they have one at every
+    time.
 
     References
     ----------
@@ -130,9 +130,9 @@ class Training(Losses, LeaveOneOut, Trained):
         Y : array of shape (n,) or (n, k)
             Targets.
         times : float or array of shape (n_times,)
-            Times, or numbers of steps; at least zero, maybe infinite.
+            Times, or numbers of steps; at least zero, possibly infinite.
         start : array of the shape of ``Y``, optional
-            Initial outputs, zero by default, of which the result is the change.
+            Initial outputs, zero by default; the result is the change from them.
 
         Returns
         -------
@@ -157,7 +157,7 @@ class Training(Losses, LeaveOneOut, Trained):
         Parameters
         ----------
         learning_rate : float
-            Compare it with ``max_learning_rate``: there is no warning.
+            There is no warning if it exceeds ``max_learning_rate``.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class Training(Losses, LeaveOneOut, Trained):
     def learning_times(self):
         """Time, or number of steps, in which the residual of each eigenvector falls by a factor e.
 
-        At last, for methods with momentum; infinite where it does not fall.
+        For methods with momentum this holds asymptotically. Infinite where it does not fall.
 
         Returns
         -------

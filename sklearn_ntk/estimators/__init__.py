@@ -7,7 +7,10 @@ its posterior, `_ensemble` networks that start at random, `_intervals` predictio
 `_classes` labels and probabilities.
 """
 
+from .._values import publish
 from ._classification import NTKClassifier
 from ._regression import NTKRegressor
 
 __all__ = ["NTKClassifier", "NTKRegressor"]
+
+publish("sklearn_ntk", globals())

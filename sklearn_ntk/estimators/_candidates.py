@@ -37,8 +37,8 @@ RELUCTANCE = 1.06
 many rows."""
 
 LEARNERS, SURE = 2, 1.125
-"""Features are learned on that many of the best kernels; on more of them, no better ones come. Of
-two ways to learn them, both on the best kernel, unless the `_optimism` of the first is small."""
+"""The first mode of features is tried on the `LEARNERS` best kernels; more find no better ones. If
+it has more than n/8 numbers for n rows (`SURE`), all modes are tried on the best kernel instead."""
 
 
 DIGITS = 10

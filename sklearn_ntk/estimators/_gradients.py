@@ -101,14 +101,14 @@ class RegressorGradients(Gradients):
         Returns
         -------
         array of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
-            By how much `predict` changes per unit of each column, in units of the targets.
+            Change of `predict` per unit of each column, in units of the targets.
 
         Notes
         -----
-        For the networks of `NTKKernel` and `NNGPKernel` whose activations do not jump. Those of
-        images are by pixels, in the order of the columns. The NTK of an activation with a kink,
-        such as "relu", has a kink at each training row: there the gradient is the mean of those on
-        both sides.
+        For networks of `NTKKernel` and `NNGPKernel` whose activations do not jump. Gradients of
+        images are with respect to pixels, in the order of the columns. The NTK of an activation
+        with a kink, such as "relu", has a kink at each training row: there, the gradient is the
+        mean of the gradients on both sides.
 
         Examples
         --------
@@ -144,9 +144,9 @@ class ClassifierGradients(Gradients):
         Returns
         -------
         array of shape (n_samples, n_features) or (n_samples, n_classes, n_features)
-            For two classes those of the one score, per unit of each column, for the networks of
-            `NTKRegressor.predict_gradient`. The hinge loss has none for more than two classes,
-            whose scores are counts.
+            Change of the scores per unit of each column; two classes have one score. Networks are
+            limited as in `NTKRegressor.predict_gradient`. The hinge loss has no gradients for more
+            than two classes, whose scores are counts.
         """
         check_is_fitted(self)
         found = self._gradients(X, fitted_loss(self).coefficients(self))

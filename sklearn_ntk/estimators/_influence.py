@@ -52,33 +52,34 @@ class Influence:
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows at which predictions are made; the training rows, too.
+            Rows at which predictions are made; training rows are allowed.
 
         Returns
         -------
         array of shape (n_samples, n_train) or (n_samples, n_train, n_outputs)
-            Entry (i, j) is the prediction at the row i, of `predict` for numbers and of
-            `decision_function` for classes, minus that of the model without the training row j;
-            zero for training rows of weight zero.
+            Entry (i, j) is the prediction at row i (of `predict` for regression, of
+            `decision_function` for classification), minus the prediction of the model without
+            training row j; zero for training rows of weight zero.
 
         Notes
         -----
         Exact for the squared error, without a refit: leaving out a row of kernel ridge regression
-        moves a prediction by the weight of its target in it, times the leave-one-out residual;
-        after a ``training_time`` by a sum of such terms with complex ridges. Kernel, features,
-        ridge, time, the weights of classes, and the means and standard deviations of columns by
-        which ``squash`` moves rows stay those of the fit. Of copies of a row one is left out. Each
-        call factorises the Gram matrix, as a fit does, and the solver must be "cholesky".
+        moves a prediction by the weight of its target in that prediction, times the leave-one-out
+        residual; after a ``training_time``, by a sum of such terms with complex ridges. Kernel,
+        features, ridge, time, weights of classes, and the means and standard deviations that
+        ``squash`` uses, stay as they are in the fit. If a row has copies, one copy is left out.
+        Each call factorises the Gram matrix, as a fit does; the solver must be "cholesky".
 
-        For the log loss an estimate: one step of Newton's method from the scores of the fit, on the
-        log loss of the other rows, which is that of ridge regression on working targets (K. Rad and
-        A. Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
-        leave-one-out cross-validation", JRSS B 2020). It is too small for a row that alone holds
-        scores down, as the only one of its class. The hinge loss has no second derivatives, and so
-        no such formula.
+        For the log loss, this is an estimate: one step of Newton's method from the scores of the
+        fit, on the log loss of the other rows, which is ridge regression on working targets (K. Rad
+        and A. Maleki, "A scalable estimate of the out-of-sample prediction error via approximate
+        leave-one-out cross-validation", JRSS B 2020). It is too small for a row that alone keeps
+        scores bounded, such as the only one of its class. The hinge loss has no second derivatives,
+        and so no such formula.
 
         The influence of a row on itself, ``model.influence(X_train).diagonal()`` for one output, is
-        large where a target is not what the other rows say: among the largest are wrong labels.
+        large where its target disagrees with the other rows: wrong labels are among the largest
+        values.
 
         Examples
         --------

@@ -22,8 +22,8 @@ BLOCK, LEAVES_BLOCK = 2**20, 2**24
 have to be made anew each time."""
 
 ROUNDING, TIMES_RESIDUAL = 1e-9, 10.0
-"""By how much intervals are wider where rows have copies, in units of the targets, and of the
-residual of conjugate gradients: the target of one more copy is just at an end of many of them."""
+"""Slack at both ends if rows have copies, in units of the targets, and of the residual of conjugate
+gradients: the exact end often equals the target of a copy, which rounding must not exclude."""
 
 
 class Intervals:
@@ -38,7 +38,7 @@ class Intervals:
         ----------
         X : array-like of shape (n_samples, n_features)
         coverage : float, default=0.9
-            Share of the targets of new rows that are to be in their intervals, between 0 and 1.
+            Share of new targets that should lie in their intervals, between 0 and 1.
         method : {"conformal", "jackknife+", "gaussian"}, default="conformal"
             How the ends are found, see the notes.
 
@@ -50,35 +50,36 @@ class Intervals:
         Raises
         ------
         ValueError
-            If there are too few training rows for the coverage, n of which reach at most ``n / (n +
-            1)``, or if the kernel is precomputed; for "conformal" also after steps that oscillate,
-            those with momentum or of a learning rate larger than half of the largest stable one,
-            which is smaller with a new row far away, and after a ``training_time`` that leaves of
-            the residuals of a row, or of a new one, no more than rounding.
+            If there are too few training rows for the coverage, which with n rows is at most ``n /
+            (n + 1)``, or if the kernel is precomputed. For "conformal", also if steps of training
+            oscillate (with momentum, or with a learning rate above half of the largest stable one,
+            which is smaller if a new row is far away), and if the ``training_time`` is so long that
+            the residual of a training or new row is mere rounding.
 
         Notes
         -----
         - "conformal": full conformal prediction. A target is in the interval if, in the fit to the
-          training rows and this one, its residual in units of its standard deviation is not among
-          the largest ones (studentised). If training and new rows are drawn from one distribution,
-          whichever, targets are in the interval with at least this probability, for a network that
+          training rows and this one, its studentised residual (in units of its standard deviation)
+          is not among the largest. If training and new rows come from one distribution, whatever it
+          is, targets are in the interval with at least the given probability, for a network that
           was not chosen by the same rows.
-        - "jackknife+": from the predictions and the residuals of leaving out one row each. Coverage
-          is that asked for in practice; what is guaranteed is ``1 - 2 (1 - coverage)``.
+        - "jackknife+": from leave-one-out predictions and residuals. In practice the coverage is
+          close to ``coverage``; the guarantee is ``1 - 2 (1 - coverage)``.
         - "gaussian": quantiles of the normal distribution with the mean and standard deviation of
-          `predict`. Nothing is guaranteed.
+          `predict`. There is no guarantee.
 
         The first two follow from one factorisation without a refit (with a ``training_time``, from
-        eigenvectors at each call), and need no distribution of the noise. They are for a given
-        network and ridge: on real sets of 200 rows 0.9 became 0.898 where both were chosen with the
-        same targets, and 0.899 where features were learned, too. With the solver "local" there is
-        no "conformal", and with "nystroem" both are by the rows that were no candidates for
-        centres. Where many rows teach features, all are by the other rows. Copies of a row and its
-        targets count once, as an integer weight does, but each where the row comes ten times or
-        more. A new row has the mean weight of these, and guarantees are for equal ones. Several
-        outputs have intervals for each. With ``alpha=0`` no residual is as large as those of equal
-        rows of different targets: where more of them are such than the coverage leaves out,
-        conformal intervals are as good as unbounded.
+        eigenvectors at each call), and assume no distribution of the noise. Their guarantees hold
+        for a given network and ridge: on real sets of 200 rows, 0.9 became 0.898 where both were
+        chosen with the same targets, and 0.899 where features were learned, too. "conformal" is not
+        available with the solver "local"; with "nystroem", both methods use only rows that were no
+        candidates for centres. Where many rows learn features, all methods use only the other rows.
+        Copies of a row with the same targets count once, as an integer weight does; if the row
+        occurs ten times or more, each copy counts. A new row has the mean weight of the
+        observations; guarantees are for equal weights. With several outputs, each has its own
+        intervals. With ``alpha=0``, no residual is as large as those of equal rows with different
+        targets: if more rows have these than the coverage leaves out, conformal intervals are
+        practically unbounded.
 
         References
         ----------

@@ -33,8 +33,8 @@ class Predictions(DeterminationScore):
         return_cov : bool
             Also return the covariance of new observations.
         include_noise : bool
-            Whether these are uncertain by the noise of an observation, too; without, they are those
-            of the function.
+            Whether uncertainties include the noise of a new observation; if not, they are those of
+            the function alone.
 
         Returns
         -------
@@ -47,20 +47,20 @@ class Predictions(DeterminationScore):
         -----
         The covariance is ``amplitude_`` times that of the posterior of the Gaussian process with
         this kernel and the noise variance ``alpha_`` (with the NNGP, a Bayesian network), plus
-        ``noise_``. Amplitude and noise are those at which the leave-one-out residuals, and the
-        scatter of the targets of equal rows, are most likely. Farther from the data than training
+        ``noise_``. Amplitude and noise maximise the likelihood of the leave-one-out residuals, and
+        of the scatter of the targets of equal rows. At rows farther from the data than training
         rows are from each other, the amplitude rises, if needed, until functions vary as much as
-        the targets do. A new observation has the mean weight of the training rows, where copies of
-        a row with the same target count as one row, unless it comes ten times or more. The first
-        call computes a factorisation; the model keeps it, a matrix (n_distinct, n_distinct), until
-        the next fit, but not in pickles and copies.
+        the targets do. A new observation has the mean weight of the training rows; copies of a row
+        with the same target count as one, unless the row occurs ten times or more. The first call
+        computes a factorisation, a matrix (n_distinct, n_distinct). The model keeps it until the
+        next fit, but not in pickles and copies.
 
-        With a ``training_time`` the posterior is replaced by the distribution of networks that
+        With a ``training_time``, the posterior is replaced by the distribution of networks that
         start as draws of this Gaussian process and are trained for this time (J. Lee et al.,
-        NeurIPS 2019), which tends to the posterior. With ``uncertainty="ensemble"`` networks start
-        as they do, as draws of the Gaussian process of the NNGP, and are trained by ``kernel_``;
-        ``amplitude_`` multiplies the NNGP. Then the fit computes eigenvectors, and the model keeps
-        two matrices.
+        NeurIPS 2019); it tends to the posterior. With ``uncertainty="ensemble"``, networks start as
+        random networks do, as draws of the Gaussian process of the NNGP, and are trained by
+        ``kernel_``; ``amplitude_`` multiplies the NNGP. The fit of an ensemble computes
+        eigenvectors, and the model keeps two matrices.
         """
         return_std, return_cov, include_noise = read_flags(return_std, return_cov, include_noise)
         check_is_fitted(self)
@@ -86,7 +86,7 @@ class Predictions(DeterminationScore):
     @one_notice()
     @where_rows_are
     def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
-        """Draw targets of new rows, or functions, from the distribution of `predict`.
+        """Draw targets, or functions, at new rows from the distribution of `predict`.
 
         Parameters
         ----------
@@ -94,9 +94,9 @@ class Predictions(DeterminationScore):
         n_samples : int
             Number of draws.
         random_state : int, RandomState instance or None
-            None draws others at each call.
+            None gives different draws at each call.
         include_noise : bool
-            Whether to draw new observations; without, functions.
+            Whether to draw new observations; if not, functions are drawn.
 
         Returns
         -------
@@ -138,17 +138,18 @@ class Predictions(DeterminationScore):
         Returns
         -------
         float
-            Logarithm of their density under the Gaussian process with the covariance
+            Logarithm of the density of the targets under the Gaussian process with the covariance
             ``amplitude_ k(x, y)`` and the noise ``amplitude_ alpha_ + noise_``, divided by the
             weight of the row. Infinite for constant targets.
 
         Notes
         -----
-        "Restricted": the constant, which has a flat prior of density one, is integrated over (C.
-        Rasmussen and C. Williams, "Gaussian processes for machine learning", 2006, section 2.7).
-        Equal rows enter with the mean of their targets. Values compare models of the same targets.
-        Amplitude and noise are fitted to leave-one-out residuals, so that the likelihood is not the
-        largest one. Each call computes the Gram matrix and a factorisation for each output.
+        "Restricted" means that the constant is integrated over, with a flat prior of density one
+        (C. Rasmussen and C. Williams, "Gaussian processes for machine learning", 2006, section
+        2.7). Equal rows enter with the mean of their targets. Compare values only between models of
+        the same targets. Amplitude and noise are fitted to leave-one-out residuals, so they do not
+        maximise this likelihood. Each call computes the Gram matrix, and a factorisation for each
+        output.
         """
         check_is_fitted(self)
         check_rows_kept(self, "log_marginal_likelihood")
@@ -181,13 +182,13 @@ class Predictions(DeterminationScore):
     @one_notice()
     @where_rows_are
     def staged_predict(self, X, times):
-        """Predict targets at several times of the training.
+        """Predict targets after several training times.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         times : array-like of shape (n_times,)
-            Times as ``training_time``, in any order; ``np.inf`` is the end.
+            Times, as ``training_time``, in any order; ``np.inf`` is the end of training.
 
         Yields
         ------
@@ -196,8 +197,8 @@ class Predictions(DeterminationScore):
 
         Notes
         -----
-        All times share one eigendecomposition and one pass over the rows. `dynamics.Training` has
-        other methods of training, losses and learning times.
+        All times share one eigendecomposition and one pass over the rows. `dynamics.Training`
+        offers other methods of training, other losses and learning times.
 
         Examples
         --------

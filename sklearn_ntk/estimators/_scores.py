@@ -26,11 +26,11 @@ class Scores:
         Returns
         -------
         array of shape (n_samples,) or (n_samples, n_classes)
-            For two classes one score, positive for the second class. For more, the scores of the
-            squared error sum to one (to zero if only two have weight); those of the hinge loss are,
-            up to a fraction, the numbers of classes that each wins against, as in
-            `sklearn.svm.SVC`. After ``fit``, a class whose rows all have weight zero has the score
-            0, and is never predicted.
+            For two classes, one score, positive for the second class. For more classes, the scores
+            of the squared error sum to one (to zero if only two classes have weight); for the
+            hinge loss, the score of a class is the number of classes that it wins against, up to a
+            fraction, as in `sklearn.svm.SVC`. After ``fit``, a class whose rows all have weight
+            zero has the score 0, and is never predicted.
         """
         check_is_fitted(self)
         return self._of_all(fitted_loss(self).scores(self, X))
@@ -38,14 +38,14 @@ class Scores:
     @one_notice()
     @where_rows_are
     def staged_decision_function(self, X, times):
-        """Scores of the classes at several times of the training.
+        """Scores of the classes after several training times.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         times : array-like of shape (n_times,)
-            Times as ``training_time``, in any order; ``np.inf`` is the end, which the log loss has
-            only with a ridge.
+            Times, as ``training_time``, in any order; ``np.inf`` is the end of training, which the
+            log loss reaches only with a ridge.
 
         Yields
         ------
@@ -73,7 +73,7 @@ class Scores:
 
     @where_rows_are
     def staged_predict(self, X, times):
-        """Predict labels at several times of the training.
+        """Predict labels after several training times.
 
         Parameters
         ----------

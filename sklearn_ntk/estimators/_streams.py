@@ -39,18 +39,18 @@ class RegressorStreams:
     @all_or_nothing
     @with_blas_for_rows
     def partial_fit(self, X, y, sample_weight=None):
-        """Fit the network to a part of the data, and to all parts before.
+        """Fit the network to a part of the data, in addition to all parts before.
 
-        The first call chooses the network, its features, the centres, and the ridges to try, one
-        if ``alpha`` is given, as `fit` does by ``solver="nystroem"``; the rows of later calls are
-        added to sums, in memory that stays the same. For ridge regression with the kernel of rows;
+        The first call chooses the network, its features, the centres, and the ridges to try (one if
+        ``alpha`` is given), as `fit` does with ``solver="nystroem"``. Later calls add their rows to
+        sums, whose memory does not grow. This is ridge regression with the kernel of rows;
         ``solver`` must be "nystroem" or "auto". A fit by another solver is replaced, with a
         warning.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; the first ones should be a sample of all, from which the centres are drawn.
+            Rows. The first part should be a sample of all, because the centres are drawn from it.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
@@ -163,18 +163,18 @@ class ClassifierStreams:
     @all_or_nothing
     @with_blas_for_rows
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Fit the network to a part of the data, and to all parts before.
+        """Fit the network to a part of the data, in addition to all parts before.
 
         As `NTKRegressor.partial_fit`, for ``loss="squared_error"``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; the first ones should be a sample of all, from which the centres are drawn.
+            Rows. The first part should be a sample of all, because the centres are drawn from it.
         y : array-like of shape (n_samples,)
             Labels.
         classes : array-like of shape (n_classes,), optional
-            All classes, if not all of them are in the first part; for the first call.
+            All classes; needed at the first call if its part lacks some of them.
         sample_weight : array-like of shape (n_samples,), optional
             Weights.
 

@@ -11,6 +11,7 @@ training, and `_lazy_start` what it compares. Only `_torch` imports torch, the e
 
 from importlib import import_module
 
+from .._values import publish
 from ._features import TangentFeatures, tangent_features
 from ._influence import influence
 from ._kernels import empirical_nngp, empirical_ntk, empirical_ntk_diagonal
@@ -48,9 +49,7 @@ _HOMES = {
 }
 """Modules imported at the first use: of scikit-learn, which nothing here knows, and of torch."""
 
-for _name in __all__:
-    if _name not in _HOMES:
-        globals()[_name].__module__ = __name__  # the public module
+publish(__name__, globals())
 
 
 def __getattr__(name):

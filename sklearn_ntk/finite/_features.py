@@ -45,20 +45,20 @@ def tangent_features(
     """Random features of the tangent kernel of a finite network.
 
     For each layer, inputs and gradients are multiplied by Gaussian matrices with ``n_components``
-    columns, and their products, summed over positions, are the features: gradients are never
-    formed. On average over the matrices, ``features @ features.T`` is `empirical_ntk`; the error
-    falls as ``1 / sqrt(n_components)``. They serve linear models on many rows; a kernel matrix that
-    fits into memory is exact and takes less time.
+    columns; the features are their products, summed over positions, so that gradients are never
+    formed. Averaged over the matrices, ``features @ features.T`` is `empirical_ntk`; the error
+    falls as ``1 / sqrt(n_components)``. Use them for linear models on many rows; a kernel matrix
+    that fits into memory is exact and takes less time.
 
     Parameters
     ----------
     model, X, outputs, layers, memory, check
-        As in `empirical_ntk`, for outputs other than "blocks".
+        As for `empirical_ntk`; ``outputs`` may not be "blocks".
     n_components : int
-        Even number of columns of the matrices; a layer has up to half the square of it features.
+        Even number of columns of the matrices. A layer has at most half its square as features.
     random_state : int, optional
-        Equal numbers give equal matrices, as new rows need. Where layers see some rows only
-        (experts, early exits), features of two calls do not go together: pass all rows at once.
+        Equal numbers give equal matrices, which new rows need. If layers see only some of the rows
+        (experts, early exits), features from two calls do not match: pass all rows at once.
 
     Returns
     -------

@@ -14,17 +14,18 @@ def influence(
 ):
     """How much each training row moves each prediction of a trained network.
 
-    The network is replaced by the linear model at its trained parameters, whose training on the
-    squared error without a row has a closed form: with ``R = (K + alpha)^-1`` for the empirical
-    kernel ``K`` of the training rows, and residuals ``r = y - f(X)``, row i moves the prediction at
-    x by ``k(x, X) R_i (alpha R_ii)^-1 r_i``. This is exact for a linear model that was trained to
-    the end with this ridge on all its parameters, and for others an estimate: where training moves
-    on from another basin, or stopped early, no formula near the trained parameters knows of it.
+    The network is replaced by the linear model at its trained parameters, for which leaving out a
+    row, with training on the squared error, has a closed form. With ``R = (K + alpha)^-1`` for the
+    empirical kernel ``K`` of the training rows, and residuals ``r = y - f(X)``, row i moves the
+    prediction at x by ``k(x, X) R_i (alpha R_ii)^-1 r_i``. This is exact for a linear model that
+    was trained to the end with this ridge on all its parameters. For other models it is an
+    estimate: no formula near the trained parameters knows that training would end in another basin,
+    or that it stopped early.
 
     Parameters
     ----------
     model : torch.nn.Module, MLPRegressor or network of `sample_network`
-        Trained; modules in evaluation mode.
+        A trained network; modules in evaluation mode.
     X : array of shape (n, ...)
         Training rows.
     y : array of shape (n,) or (n, k)
@@ -32,21 +33,21 @@ def influence(
     X_new : array of shape (m, ...)
         Rows at which predictions are made.
     alpha : float
-        Ridge, positive: for training on the sum of squares ``1/2 |y - f|^2 + alpha / 2 |w|^2``. For
-        torch's optimisers with ``weight_decay`` and ``MSELoss`` over n rows and k outputs it is ``n
-        k weight_decay / 2``. Of `MLPRegressor` it is about its own ``alpha``, which leaves out the
-        biases: the smaller it is, the less that matters. Descent that stopped after t steps at the
-        rate of `LazyTrainingReport` is about a ridge of ``n / (learning_rate t)``.
+        Positive ridge, for training on the sum of squares ``1/2 |y - f|^2 + alpha / 2 |w|^2``. For
+        optimisers of torch with ``weight_decay`` and ``MSELoss`` over n rows and k outputs, it is
+        ``n k weight_decay / 2``. For `MLPRegressor` it is about its own ``alpha``, which excludes
+        the biases; the smaller it is, the less that matters. Descent stopped after t steps at the
+        rate of `LazyTrainingReport` is like a ridge of about ``n / (learning_rate t)``.
     outputs : {"blocks", "mean"}
-        "blocks" has the kernels between all outputs, a matrix (n k, n k); "mean" takes the mean of
+        "blocks" uses the kernels between all outputs, a matrix (n k, n k); "mean" uses the mean of
         the kernels of the outputs for all of them.
     layers, memory, check
-        As in `empirical_ntk`.
+        As for `empirical_ntk`.
 
     Returns
     -------
     array of shape (m, n, k)
-        Entry (i, j) has the outputs at the new row i minus those without the training row j.
+        Entry (i, j) is the outputs at the new row i minus the outputs without training row j.
 
     References
     ----------

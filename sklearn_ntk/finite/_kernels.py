@@ -12,42 +12,43 @@ from ._signals import as_numpy, diagonal, product
 def empirical_ntk(
     model, X, Y=None, *, outputs="mean", formula="sgd", layers=None, memory="512 MB", check=True
 ):
-    """Neural tangent kernel of a finite network with the parameters that it has.
+    """Neural tangent kernel of a finite network at its current parameters.
 
-    ``K(x, x') = <J(x), J(x')>`` for the gradients ``J`` of its outputs with respect to all trained
-    parameters. It is computed from what the layers see and from the gradients with respect to what
-    they put out, without a gradient for each row, as far as the layers have such a rule (R. Novak
-    et al., "Fast finite width neural tangent kernel", ICML 2022); other parameters take the general
+    ``K(x, x') = <J(x), J(x')>``, where ``J`` are the gradients of the outputs with respect to all
+    trained parameters. It is computed from the inputs of the layers and the gradients with respect
+    to their outputs, without a gradient for each row, for layers that have such a rule (R. Novak et
+    al., "Fast finite width neural tangent kernel", ICML 2022). Other parameters take the general
     route, a gradient for each row and output.
 
     Parameters
     ----------
     model : torch.nn.Module, MLPRegressor, MLPClassifier or network of `sample_network`
-        Modules in evaluation mode. Networks of scikit-learn must be fitted; their outputs are the
-        values before the last function, which for classes are the logits.
+        Modules must be in evaluation mode. Networks of scikit-learn must be fitted; their outputs
+        are the values before the output function, for classes the logits.
     X : array of shape (n, ...)
-        Rows as the model takes them, its first axis being the rows; tensors, too. For modules,
-        arrays are cast to the precision of the first parameter, tensors if no parameter has theirs.
+        Rows in the form that the model takes, along the first axis; tensors are allowed. For
+        modules, arrays are cast to the precision of the first parameter, tensors only if no
+        parameter has their precision.
     Y : array of shape (m, ...), optional
-        Defaults to ``X``; the result is then symmetric to the bit.
+        ``X`` by default; the result is then exactly symmetric.
     outputs : {"mean", "trace", "sum", "blocks"} or int
-        The mean over outputs of their kernels, which for wide networks tends to `NTKKernel`, or
-        their sum; the kernel of the sum of outputs; all kernels between two outputs; or that of one
-        output.
+        "mean" and "trace" are the mean and the sum of the kernels of all outputs; for wide networks
+        the mean tends to `NTKKernel`. "sum" is the kernel of the sum of all outputs, "blocks" are
+        all kernels between two outputs, and a number is the kernel of that output.
     formula : {"sgd", "signgd", "asymmetric_signgd"}
-        The kernel of training by gradient descent, of the signs of gradients for both rows, or for
-        the rows ``Y``, which are those of training (S. Malladi et al., "A kernel-based view of
-        language model fine-tuning", ICML 2023).
+        Kernel of training by gradient descent ("sgd"), or by the signs of gradients, taken for both
+        rows ("signgd") or only for the rows ``Y``, the training rows ("asymmetric_signgd"; S.
+        Malladi et al., "A kernel-based view of language model fine-tuning", ICML 2023).
     layers : str or list of str, optional
-        Names of the layers or parameters that are trained, all by default; a name of a block
-        stands for all in it. Layers of scikit-learn's networks are called "0", "1", ...
+        Names of the layers or parameters that are trained, all by default; the name of a block
+        stands for everything in it. Layers of networks of scikit-learn are called "0", "1", ...
     memory : str or float
-        What may be taken beside the result, such as "512 MB", or in bytes; larger problems are
-        computed in parts.
+        Memory that may be used besides the result, such as "512 MB", or in bytes; larger problems
+        are computed in parts.
     check : bool
-        Whether to compare the gradients of all parameters with those of autograd, on all rows, in
-        one more pass; multilayer perceptrons do without. What differs takes the general route, and
-        models whose outputs depend on other rows or on chance are refused.
+        Whether to compare the gradients of all parameters with autograd, on all rows, in one more
+        pass; multilayer perceptrons need no check. Parameters that differ take the general route.
+        Models whose outputs depend on other rows or on chance are refused.
 
     Returns
     -------
@@ -80,9 +81,9 @@ def empirical_ntk(
 def empirical_ntk_diagonal(
     model, X, *, outputs="mean", formula="sgd", layers=None, memory="512 MB", check=True
 ):
-    """Diagonal (n,) of `empirical_ntk`, whose parameters these are, in linear time.
+    """Diagonal (n,) of `empirical_ntk`, in linear time.
 
-    Outputs are others than "blocks".
+    Parameters are as for `empirical_ntk`; ``outputs`` may not be "blocks".
 
     Examples
     --------
@@ -211,17 +212,17 @@ def _mirror(K, step=64):
 def empirical_nngp(model, X, Y=None, *, weight_var=None, bias_var=None):
     """Kernel of the last hidden layer: the covariance of outputs over draws of the last layer.
 
-    ``weight_var / p h.h' + bias_var`` for the p inputs h of the last layer with weights. For wide
-    random networks it tends to `NNGPKernel`.
+    It is ``weight_var / p h.h' + bias_var`` for the p inputs h of the last layer with weights. For
+    wide random networks it tends to `NNGPKernel`.
 
     Parameters
     ----------
     model, X, Y
-        As in `empirical_ntk`; no parameter needs to be trained. Modules put out what a ``Linear``
-        module in them does.
+        As for `empirical_ntk`; no parameter needs to be trained. Modules must return the output of
+        a ``Linear`` module in them.
     weight_var, bias_var : float, optional
-        Variances of the last layer in units of the NTK parametrisation; by default those of the
-        network, if it is drawn by `sample_network`, else 1 and 0.
+        Variances of the last layer in the NTK parametrisation; by default those of the network if
+        it comes from `sample_network`, else 1 and 0.
 
     Returns
     -------

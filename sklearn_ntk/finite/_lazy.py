@@ -21,30 +21,30 @@ TRAINED = 0.5
 class LazyTrainingReport:
     """Train a finite network by gradient descent, and tell whether it stays near its linear model.
 
-    All rows are in each step, and the loss is half the mean squared error of the rows, summed over
-    outputs. (For ``torch.nn.MSELoss``, which is the mean over k outputs, without the half, the same
-    steps have the rate ``learning_rate k / 2``.) The network is copied: that of the caller stays as
-    it is.
+    Each step uses all rows, and the loss is half the mean squared error over rows, summed over
+    outputs. (For ``torch.nn.MSELoss``, which averages over k outputs and has no factor of one half,
+    the same steps have the rate ``learning_rate k / 2``.) The report trains a copy of the network;
+    the original is left alone.
 
     Parameters
     ----------
     model : torch.nn.Module or network of `sample_network`
-        Modules in evaluation mode.
+        Modules must be in evaluation mode.
     kernel : callable, optional
-        Kernel of the infinitely wide network, in the parametrisation of the model, such as
-        `NTKKernel`: ``kernel(X)`` and ``kernel(X_new, X)`` are called with flat rows. Without it
-        what concerns the infinite width is NaN.
+        Kernel of the infinitely wide network, such as `NTKKernel`, in the parametrisation of the
+        model. ``kernel(X)`` and ``kernel(X_new, X)`` are called with flat rows. Without it, results
+        for infinite width are NaN.
     n_steps : int, default=200
     learning_rate : "auto" or float, default="auto"
         "auto" is half of the largest rate that is stable for both kernels.
     n_checkpoints : int, default=8
-        The start and the end, and steps between them at equal ratios.
+        Number of checkpoints: the start, the end, and steps between them in geometric progression.
     layers : str or list of str, optional
         Names of the layers or parameters that are trained, all by default.
     memory : str or float, default="512 MB"
-        What kernels may take beside their results.
+        Memory that kernels may use besides their results.
     check : bool, default=True
-        As in `empirical_ntk`.
+        As for `empirical_ntk`.
 
     Attributes
     ----------
@@ -53,30 +53,31 @@ class LazyTrainingReport:
     model_ : torch.nn.Module or FiniteNetwork
         The trained copy.
     kappa_ : float
-        ``|J(w) - J(w_0)| / |J(w_0)|`` for the parameters ``w`` of the linear model after the same
-        steps, which are known before training: the change of the Jacobian that lazy training would
-        lead to.
+        Change of the Jacobian that lazy training would lead to: ``|J(w) - J(w_0)| / |J(w_0)|``,
+        where ``w`` are the parameters of the linear model after the same steps. It is known before
+        training.
     learning_rate_ : float
     max_learning_rates_ : dict
-        Largest stable rate of the linear model, "linear", and of the infinitely wide one,
-        "infinite", if there is a kernel.
+        Largest stable rates: "linear" for the linear model, and "infinite" for the infinitely wide
+        network, if there is a kernel.
     kernel_to_infinite_ : float
         ``|K_0 - K| / |K|`` for the kernel ``K`` of the infinitely wide network.
     regime_ : {"lazy", "in between", "feature learning", "not trained", "unstable"}
-        Lazy if the Jacobian has changed by less than 10 %, and predictions are less than 0.1
-        standard deviations of the targets from those of the linear model; feature learning if the
-        kernel has changed by more than 50 %; not trained if it has not, and the losses of both the
-        network and its linear model are still more than half of that at the start: a few steps
-        change little of any network, so take more; unstable if training did not reach its end, or
-        the rate is not stable for one of the kernels: then the comparison means nothing.
+        "lazy" if the Jacobian has changed by less than 10 %, and predictions are within 0.1
+        standard deviations of the targets from those of the linear model. "feature learning" if the
+        kernel has changed by more than 50 %. "not trained" if the kernel has changed less, and the
+        losses of the network and of its linear model are both still more than half the initial
+        loss: few steps change any network little, so take more. "unstable" if training did not
+        reach its end, or if the rate is not stable for one of the kernels; the comparison then
+        means nothing.
     verdict_ : str
-        The same in a sentence, with the numbers.
+        The regime in a sentence, with the numbers.
 
     Warns
     -----
     RuntimeWarning
-        Before training, if the rate is beyond what is stable for one of the kernels. A network may
-        train where its linear model diverges, and the other way round.
+        Before training, if the rate is not stable for one of the kernels. A network may train where
+        its linear model diverges, and vice versa.
 
     See Also
     --------
@@ -135,9 +136,9 @@ class LazyTrainingReport:
         Parameters
         ----------
         X : array of shape (n, ...)
-            Training rows as the model takes them.
+            Training rows, in the form that the model takes.
         y : array of shape (n,) or (n, k)
-            Targets; for classes their indicators.
+            Targets; for classes, their indicators.
         X_new : array of shape (m, ...), optional
             Rows at which predictions are compared, by default the training rows.
 

@@ -12,25 +12,26 @@ from ._kernels import ntk, ntk_diagonal
 
 
 class Checkpoint(NamedTuple):
-    """What a `LazyTrainingReport` finds after some steps; norms are those of Frobenius.
+    """Findings of a `LazyTrainingReport` after some steps; norms are Frobenius norms.
 
     Attributes
     ----------
     step : int
     loss, linear_loss, infinite_loss : float
-        Half the mean squared error of the training rows, summed over outputs: of the network, of
-        its linear model, and of the infinitely wide network started at the same outputs.
+        Half the mean squared error at the training rows, summed over outputs: of the network, of
+        its linear model, and of the infinitely wide network with the same initial outputs.
     weight_change : float
-        ``|w_t - w_0| / |w_0|``; of one layer each in ``layer_changes``, a dict by name.
+        ``|w_t - w_0| / |w_0|``; ``layer_changes`` is a dict with the change of each layer by name.
     kernel_change : float
         ``|K_t - K_0| / |K_0|`` of the mean over outputs of the empirical kernels.
     jacobian_change : float
         ``|J_t - J_0| / |J_0|``.
     alignment : float
-        Cosine of the kernel and that of the targets, both centred.
+        Cosine between the kernel and the kernel of the targets, both centred.
     to_linear, to_infinite : float
-        Root mean square distance of the outputs from these two predictions at new rows, or if none
-        are given at the training rows, in units of the standard deviation of the targets.
+        Root mean square distance of the outputs from the predictions of these two models, in units
+        of the standard deviation of the targets; at new rows, or at the training rows if none are
+        given.
     """
 
     step: int

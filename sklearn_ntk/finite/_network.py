@@ -22,23 +22,25 @@ def sample_network(
     *,
     n_inputs=None,
 ):
-    """Draw a finite network in the NTK parametrisation, whose kernels tend to those of its layers.
+    """Draw a finite network in the NTK parametrisation; its kernels tend to those of its layers.
 
-    All entries of its matrices are standard normal; the standard deviations of weights and biases
-    are factors, ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b``.
+    All entries of its matrices are standard normal; standard deviations of weights and biases are
+    factors in the forward pass, ``y = sqrt(weight_var / n_in) W x + sqrt(bias_var) b``.
 
     Parameters
     ----------
     architecture : tuple of layers
-        As kernels take it; it ends in a layer with weights.
+        As for kernels; it must end in a layer with weights.
     width : int
-        Channels of all hidden layers. Attention with random scores has heads of four channels.
+        Number of channels of all hidden layers. Attention with random scores has heads of four
+        channels.
     n_outputs : int
     weight_var, bias_var : float
-        Of the layers that leave theirs at None.
+        Variances for layers whose own are None.
     random_state : int, Generator or None
     n_inputs : int, optional
-        Columns of the rows; only for networks that do not begin with `Input`, which need it.
+        Number of columns of the rows; needed for networks that do not begin with `Input`, and only
+        for these.
 
     Returns
     -------
@@ -101,11 +103,11 @@ class FiniteNetwork:
     Attributes
     ----------
     matrices : list of arrays
-        Of shape (n_in, n_out), in the order of the layers, the last row being the bias if there is
-        one. Recurrences have one for state and inputs; attention has those of queries, keys if they
-        differ, and values.
+        Matrices of shape (n_in, n_out), in the order of the layers; the last row is the bias, if
+        there is one. Recurrences have one matrix for state and inputs; attention has matrices for
+        queries, for keys if they differ, and for values.
     trained : list of bool
-        Whether each is trained, that is, of no frozen layer.
+        Whether each matrix is trained, that is, belongs to no frozen layer.
     n_inputs, n_outputs : int
 
     Examples
@@ -168,7 +170,7 @@ class FiniteNetwork:
     def to_torch(self):
         """The same network as a ``torch.nn.Module`` in float64, with its matrices as parameters.
 
-        Those of frozen layers do not require gradients. It takes flat rows, too.
+        Parameters of frozen layers do not require gradients. The module also takes flat rows.
         """
         try:
             from ._torch import Drawn

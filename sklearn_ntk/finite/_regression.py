@@ -22,24 +22,25 @@ def empirical_regression(
     memory="512 MB",
     check=True,
 ):
-    """Outputs that fine-tuning of a network would lead to, if its kernel stayed as it is.
+    """Outputs after fine-tuning a network, if its kernel stayed as it is.
 
-    ``f(x) + k(x, X) (K + alpha)^-1 (y - f(X))`` for the outputs f of the network and its empirical
-    kernel; the constant is that of the network. For the asymmetric kernel of the signs of gradients
-    the training rows are the second argument, ``K = J sign(J)'``, and the equations are solved by
-    LU factorisation; they may have no solution that is better than chance, as eigenvalues may be
-    near ``-alpha``.
+    These are ``f(x) + k(x, X) (K + alpha)^-1 (y - f(X))`` for the outputs f of the network and its
+    empirical kernel; the constant is that of the network. For the asymmetric kernel of the signs of
+    gradients, training rows are the second argument, ``K = J sign(J)'``, and the equations are
+    solved by LU factorisation. Their solution may be no better than chance, because eigenvalues may
+    be near ``-alpha``.
 
     Parameters
     ----------
     model, X, X_new, formula, layers, memory, check
-        As in `empirical_ntk`; ``X`` are the training rows.
+        As for `empirical_ntk`; ``X`` are the training rows.
     y : array of shape (n,) or (n, k)
-        Targets; for classes their indicators, or signs.
+        Targets; for classes, their indicators or signs.
     alpha : float
-        Ridge, at least zero, in units of the mean diagonal of the kernel: of ``J sign(J)'``, too.
+        Ridge, at least zero, in units of the mean diagonal of the kernel, also for ``J sign(J)'``.
     outputs : {"mean"} or int
-        Which kernel serves all outputs: the mean of those of the outputs, or that of one.
+        The kernel used for all outputs: the mean of the kernels of all outputs, or the kernel of
+        one.
 
     Returns
     -------

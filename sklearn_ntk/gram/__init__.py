@@ -13,6 +13,7 @@ import numpy as np
 from .._runtime.blas import single_threaded_blas
 from .._runtime.check import read_dtype, read_flag
 from .._runtime.notices import one_notice
+from .._values import publish
 from ..engines._work import engine_for
 from ..engines.packing.tiles import has_series
 from ..engines.rows.tiles import check_overflow
@@ -34,6 +35,8 @@ __all__ = [
     "gram",
 ]
 
+publish(__name__, globals())
+
 
 @one_notice()
 def gram(
@@ -54,36 +57,37 @@ def gram(
     program : Program
     X : array of shape (n, d)
     Y : array of shape (m, d), optional
-        Defaults to ``X``; then, or if it is the same object, half of the pairs are computed, the
-        result is symmetric to the bit, and its diagonal is that of `diagonal`.
+        ``X`` by default. Then, or if it is the same object, only half of the pairs are computed;
+        the result is exactly symmetric, and its diagonal is that of `diagonal`.
     get : {"ntk", "nngp"} or a tuple of them
-        The kernels wanted; all come out of one pass.
+        The kernels to compute; all come from one pass.
     gradient : bool
-        Also return the derivatives with respect to the logarithms of ``weight_var`` and
-        ``bias_var``, through all layers that leave theirs at None.
+        Whether to return also the derivatives with respect to the logarithms of ``weight_var`` and
+        ``bias_var``, through all layers whose own variances are None.
     dtype : {"float64", "float32"}
-        Precision of the pairs and of the result; single rows are always in double precision.
+        Precision of the pairs and of the result; single rows are always computed in double
+        precision.
     verbose : int
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
     out : array, or tuple of them, optional
-        Arrays to fill, with the nesting, shapes and ``dtype`` of the return value. They spare
-        fresh memory, which the system has to clear: a good part of the time of shallow networks.
+        Arrays to fill, with the nesting, shapes and ``dtype`` of the return value. This avoids
+        fresh memory, whose clearing by the system is a good part of the time for shallow networks.
     device : {None, "cpu", "cuda"} or "cuda:" and a number
         Where to compute. None is where the rows are: on a GPU for arrays of CuPy, else on the CPU.
-        The result is of the same kind as the rows, an array of NumPy or of CuPy.
+        The result is of the same kind as the rows.
 
     Returns
     -------
-    array of shape (n, m), or a tuple of them as ``get`` is
-        With an axis in front for the outputs if the program has several, and for NTKs one before
-        that if the program has several numbers of frozen layers.
+    array of shape (n, m), or a tuple of them if ``get`` is one
+        If the program has several outputs, there is a first axis for them; if it has several
+        numbers of frozen layers, NTKs have another axis before that.
     array of shape (n, m, 2), or a tuple of them, if ``gradient``
 
     Raises
     ------
     ValueError
-        If the kernel overflows, if derivatives of several NTKs are wanted, if ``out`` does not
-        fit the result, or if rows are not where ``device`` can take them.
+        If the kernel overflows, if derivatives of several NTKs are requested, if ``out`` does not
+        fit the result, or if ``device`` cannot take the rows from where they are.
     MemoryError
         If the result would not fit into the free memory; nothing is computed then.
     ImportError, RuntimeError
@@ -121,7 +125,7 @@ def gram(
 def diagonal(program, X, get="ntk", gradient=False, dtype="float64", device=None):
     """Diagonal of the Gram matrices of ``X``, in time linear in its rows.
 
-    Parameters and returns are those of `gram`, with one axis less.
+    Parameters and results are as for `gram`, with one axis less.
 
     Examples
     --------

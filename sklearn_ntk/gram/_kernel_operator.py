@@ -9,17 +9,18 @@ from ._operator import GramOperator, sides
 
 
 class KernelOperator(GramOperator):
-    """The Gram matrix of a kernel on rows, computed at each use and not kept.
+    """The Gram matrix of a kernel on rows, computed at each use and never stored.
 
     Parameters
     ----------
     kernel : callable
-        ``kernel(X, Y)`` and ``kernel(X)`` give Gram matrices, and ``kernel.diag(X)`` a diagonal.
-        A kernel with a method ``on_device`` says where `dense` computes and leaves the matrix.
+        ``kernel(X, Y)`` and ``kernel(X)`` return Gram matrices, and ``kernel.diag(X)`` a diagonal.
+        If the kernel has a method ``on_device``, it decides where `dense` computes and leaves the
+        matrix.
     X : array of shape (n, d)
     whole : callable, optional
-        The kernel that computes all of the matrix, by default the same: one that tells how far it
-        is, where ``kernel`` would do so for each block.
+        The kernel that computes the whole matrix, by default ``kernel``. Use it if the kernel
+        prints progress, so that ``kernel`` does not do so for each block.
 
     Examples
     --------
@@ -29,8 +30,6 @@ class KernelOperator(GramOperator):
     >>> K @ [1.0, 1.0]
     array([2., 3.])
     """
-
-    __module__ = "sklearn_ntk.gram"
 
     _instead = "local"
 

@@ -38,22 +38,23 @@ ON_DEVICE = 2**24
 def gradient_length_scale(
     program, X, get="ntk", isotropic=False, dtype="float64", verbose=0, out=None, device=None
 ):
-    """Derivatives of a Gram matrix by the logarithms of length scales, which divide the columns.
+    """Derivatives of a Gram matrix with respect to the logarithms of length scales of the columns.
 
     Parameters
     ----------
     program : Program
-        Of a network for rows without positions, with continuous activations and one output.
+        Program of a network with one output and continuous activations, for rows without positions.
     X : array of shape (n, d)
-        The rows, divided by their length scales.
+        Rows, already divided by their length scales.
     get : {"ntk", "nngp"}
         The kernel.
     isotropic : bool
-        Whether all columns share one length scale, whose derivative is the sum of all.
+        Whether all columns share one length scale; its derivative is the sum of the derivatives of
+        all columns.
     dtype : {"float64", "float32"}
         Precision of the pairs and of the result.
     verbose : int
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
     out : array, optional
         Array of the shape and ``dtype`` of the result to fill, which may be a part of another.
     device : {None, "cpu", "cuda"} or "cuda:" and a number
@@ -62,8 +63,8 @@ def gradient_length_scale(
     Returns
     -------
     array of shape (n, n, d), or (n, n, 1) if ``isotropic``
-        Symmetric to the bit, and of the same kind as the rows; it takes three more Gram matrices
-        of memory while it is computed, four in single precision, all in double precision.
+        Exactly symmetric, and of the same kind as the rows. The computation needs memory for three
+        more Gram matrices (four in single precision), all in double precision.
 
     Raises
     ------

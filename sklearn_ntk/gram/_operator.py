@@ -25,9 +25,7 @@ PANEL = 2**27
 
 
 class GramOperator(ABC):
-    """A symmetric matrix K of shape (n, n), by its rows."""
-
-    __module__ = "sklearn_ntk.gram"
+    """A symmetric matrix K of shape (n, n) that is accessed by rows."""
 
     device = None
     """Name of the GPU in whose memory `dense` is; None for the memory of the machine."""
@@ -178,8 +176,6 @@ class ArrayOperator(GramOperator):
     array([ 1., -1.])
     """
 
-    __module__ = "sklearn_ntk.gram"
-
     def __init__(self, K, overwrite=False):
         self._K = K
         self._overwrite = overwrite
@@ -209,7 +205,7 @@ class ArrayOperator(GramOperator):
 def fold_here(function, parts, join):
     """``function(parts)``, which sums over parts of rows.
 
-    ``join(one, others)`` is the sum of sums over some of the parts each.
+    ``join(first, others)`` adds partial sums; unused here, cluster operators need it.
     """
     return function(parts)
 

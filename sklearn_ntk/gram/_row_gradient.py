@@ -49,20 +49,21 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
     Parameters
     ----------
     program : Program
-        Of a network with continuous activations and one output.
+        Program of a network with one output and continuous activations.
     X : array of shape (n, d)
-        Where the gradients are wanted.
+        Rows at which gradients are taken.
     Y : array of shape (m, d), optional
-        The other rows, which stay where they are; defaults to ``X``.
+        The other rows, which are held fixed; ``X`` by default.
     coef : array of shape (m,) or (m, k), optional
-        Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)``, whose gradients are wanted.
+        Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)`` whose gradients are returned
+        instead.
     get : {"ntk", "nngp"}
         The kernel.
     dtype : {"float64", "float32"}
         Precision of the pairs, and of the result without ``coef``. Pairs of rows with positions are
         in double precision.
     verbose : int
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
     device : {None, "cpu", "cuda"} or "cuda:" and a number
         Where to compute, as for `gram`; rows with positions are computed on the CPU.
 
@@ -81,16 +82,16 @@ def gradient_x(program, X, Y=None, coef=None, get="ntk", dtype="float64", verbos
 
     Notes
     -----
-    Where a kernel has a kink its gradient is the one in the middle. The NTK of an activation with a
-    kink behaves as the distance of two rows that are nearly equal: at ``y`` itself that part has
-    the gradient zero, and ``t |x|`` away from it this direction is known to ``1e-16 / t``. Networks
-    without biases may have no gradient at the origin; there, a row of zeros counts as a tiny one at
-    right angles to all others, and so does a position without a signal. Noise of a `Dropout` in
-    ``x`` is independent of that in ``y``, also where the two are equal.
+    Where a kernel has a kink, its gradient is the mean of the gradients on both sides. The NTK of
+    an activation with a kink behaves like the distance of two nearly equal rows: at ``y`` itself,
+    that part has gradient zero; at a distance of ``t |x|``, its direction is accurate to ``1e-16 /
+    t``. Networks without biases may have no gradient at the origin: a row of zeros counts as a tiny
+    row at right angles to all others, and so does a position without a signal. The noise of a
+    `Dropout` in ``x`` is independent of that in ``y``, even where the two are equal.
 
-    Gradients of rows with positions go backwards through the network, for all pairs of positions
-    that the kernel depends on, and take about twenty times as long as the kernel. Sums of up to a
-    few functions take no longer than one.
+    Gradients of rows with positions are propagated backwards through the network, for all pairs of
+    positions on which the kernel depends, and take about twenty times as long as the kernel. Sums
+    of a few functions take no longer than one.
 
     Examples
     --------

@@ -7,26 +7,26 @@ from ..finite import empirical_ntk, empirical_ntk_diagonal
 
 
 class EmpiricalNTKKernel(Kernel):
-    """Neural tangent kernel of a finite network with the parameters that it has.
+    """Neural tangent kernel of a finite network at its current parameters.
 
-    For all estimators and Gaussian processes that take a kernel. It has no hyperparameters. The
-    network is kept by reference: copies of the kernel made by scikit-learn have the same network,
-    trained as it is, and see it change.
+    It works with all estimators and Gaussian processes that take a kernel, and has no
+    hyperparameters. The network is kept by reference: copies of the kernel made by scikit-learn
+    share the network, and see it change when it is trained.
 
     Parameters
     ----------
     model : torch.nn.Module, MLPRegressor, MLPClassifier or drawn network
-        As in `sklearn_ntk.finite.empirical_ntk`. Rows are flat here: a network on images begins
-        with ``torch.nn.Unflatten(1, shape)``.
+        The network, as in `sklearn_ntk.finite.empirical_ntk`. Rows are flat here, so that a network
+        on images begins with ``torch.nn.Unflatten(1, shape)``.
     outputs : {"mean", "trace", "sum"} or int, default="mean"
-        The mean over outputs of their kernels, or their sum; the kernel of the sum of outputs; or
-        that of one output.
+        "mean" and "trace" are the mean and the sum of the kernels of all outputs, "sum" is the
+        kernel of the sum of all outputs, and a number is the kernel of that output.
     formula : {"sgd", "signgd"}, default="sgd"
-        The kernel of training by gradient descent, or by the signs of gradients.
+        Kernel of training by gradient descent, or by the signs of gradients.
     layers : str or list of str, optional
         Names of the layers or parameters that are trained.
     memory : str or float, default="512 MB"
-        What may be taken beside the matrix.
+        Memory that may be used besides the matrix, in bytes or as a string.
     check : bool, default=True
         As in `sklearn_ntk.finite.empirical_ntk`.
 
@@ -45,8 +45,6 @@ class EmpiricalNTKKernel(Kernel):
     >>> process.predict([[4.0]]).round(3)
     array([4.])
     """
-
-    __module__ = "sklearn_ntk"
 
     def __init__(
         self, model, outputs="mean", formula="sgd", *, layers=None, memory="512 MB", check=True

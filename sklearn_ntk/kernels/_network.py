@@ -67,17 +67,17 @@ class NetworkKernel(TrialKernel):
 
     @property
     def hyperparameter_weight_var(self):
-        """The variance of all weights that the architecture leaves to the kernel."""
+        """Variance of the weights in all layers that have none of their own."""
         return self._hyperparameter("weight_var")
 
     @property
     def hyperparameter_bias_var(self):
-        """The variance of all biases that the architecture leaves to the kernel."""
+        """Variance of the biases in all layers that have none of their own."""
         return self._hyperparameter("bias_var")
 
     @property
     def hyperparameter_length_scale(self):
-        """What divides the columns: one number for all, or one for each; fixed if it is None."""
+        """Divisor of the columns: one number for all, or one for each; fixed if it is None."""
         self._check_parameters()
         bounds, n = self.length_scale_bounds, np.size(self.length_scale)
         is_fixed = self.length_scale is None
@@ -260,13 +260,13 @@ class NetworkKernel(TrialKernel):
         Parameters
         ----------
         X : array-like of shape (n, d)
-            Where the gradients are wanted.
+            Rows at which gradients are taken.
         Y : array-like of shape (m, d), optional
-            The other rows, which stay where they are; defaults to ``X``.
+            The other rows, which are held fixed; ``X`` by default.
         coef : array-like of shape (m,) or (m, k), optional
-            Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)``, whose gradients are
-            wanted; without positions these cost a few products of matrices beside the kernel's
-            derivatives.
+            Coefficients of functions ``f(x) = sum_j coef[j] k(x, y_j)`` whose gradients are
+            returned instead. Without positions, these cost only a few matrix products besides the
+            derivatives of the kernel.
 
         Returns
         -------
@@ -275,9 +275,9 @@ class NetworkKernel(TrialKernel):
 
         Notes
         -----
-        For networks whose activations do not jump; those of images are by pixels, in the order of
-        the columns. What counts as the gradient where the kernel has a kink, and how long the
-        gradients of images take, is said in `sklearn_ntk.gram.gradient_x`.
+        For networks whose activations do not jump. Gradients of images are with respect to pixels,
+        in the order of the columns. See `sklearn_ntk.gram.gradient_x` for gradients where the
+        kernel has a kink, and for the time that gradients of images take.
 
         Examples
         --------

@@ -23,7 +23,7 @@ def without(init, name):
 class NNGPKernel(NetworkKernel):
     """Neural network Gaussian-process kernel: the prior of an infinitely wide random network.
 
-    The covariance of the outputs of a network whose weights are drawn at random. A Gaussian
+    It is the covariance of the outputs of a network whose weights are drawn at random. A Gaussian
     process with this kernel is the exact Bayesian posterior of the infinitely wide network.
 
     Parameters
@@ -33,36 +33,35 @@ class NNGPKernel(NetworkKernel):
     activation : str or object of `sklearn_ntk.activations`, default="relu"
         Activation of all hidden layers.
     weight_var : float, default=2.0
-        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+        Variance of the weights; 2 preserves the variance of signals in a ReLU network of any depth.
     bias_var : float, default=1.0
         Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
     column_layers : int, default=0
-        Number of hidden layers, counted from the input, that take columns one by one: their neurons
-        see one column each, in the same number for every column (see `architectures.column_mlp`),
-        and the time grows with the number of columns. With all of them the network is a sum of
-        functions of the columns.
+        Number of hidden layers, counted from the input, that take columns one by one: each of their
+        neurons sees a single column, and each column has the same number of neurons (see
+        `architectures.column_mlp`). The time of the kernel is multiplied by the number of columns.
+        If all hidden layers do this, the network is a sum of functions of single columns.
     architecture : tuple of layers, optional
-        Any network, in place of ``depth``, ``activation`` and ``column_layers``; layers that leave
-        their variances at None take the ones above.
+        Any network, in place of ``depth``, ``activation`` and ``column_layers``. Layers whose
+        variances are None take ``weight_var`` and ``bias_var``.
     length_scale : float or array of shape (d,), optional
-        What rows are divided by before the network sees them, so that they enter with covariance
-        ``sum_j x_j y_j / (d length_scale_j^2)``: one number, or one for each column, which
-        Gaussian processes then learn. With ``length_scale_bounds="fixed"`` they stay; they have to
-        with images, where it is one number, with ``column_layers``, and with activations that jump,
+        One number, or one for each column, by which rows are divided before the network sees them:
+        the input covariance is ``sum_j x_j y_j / (d length_scale_j^2)``. Gaussian processes learn
+        length scales unless ``length_scale_bounds="fixed"``, which is required for images (where
+        the length scale is one number), with ``column_layers``, and with activations that jump,
         such as "step".
     weight_var_bounds, bias_var_bounds, length_scale_bounds : pair of floats or "fixed"
-        Bounds for the optimisation of hyperparameters by Gaussian-process estimators, by default
-        (1e-3, 1e3), (1e-5, 1e2) and (1e-5, 1e5). Trials within them at which the kernel overflows
-        count as very unlikely, and end no fit; a fit without noise, of which all likelihoods are
-        lower, may end there, and then keeps the kernel as given, with a warning.
+        Bounds for hyperparameters that Gaussian processes optimise; the defaults are (1e-3, 1e3),
+        (1e-5, 1e2) and (1e-5, 1e5). Trials at which the kernel overflows count as very unlikely and
+        do not end the fit. A fit without noise, for which all likelihoods are lower than that, may
+        still end there; it then keeps the kernel as given, with a warning.
     dtype : {"float64", "float32"}, default="float64"
-        Precision of the matrices; single precision takes half of the memory and of the time.
+        Precision of the results; single precision takes half the memory and half the time.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
-        stay. None is where the rows are, and results are of their kind. A kernel object has a
-        ``device`` of its own.
+        Where the kernel is computed: on the CPU, or on a GPU by CuPy. With None it is computed
+        where the rows are. Arrays of NumPy give arrays of NumPy, arrays of CuPy arrays of CuPy.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
 
     See Also
     --------
@@ -81,7 +80,6 @@ class NNGPKernel(NetworkKernel):
            [0.3183, 1.    ]])
     """
 
-    __module__ = "sklearn_ntk"
     _get = "nngp"
 
     __init__ = without(NetworkKernel.__init__, "n_frozen")

@@ -24,33 +24,34 @@ class NTKRandomFeatures(
 ):
     """Features whose inner products approximate the kernel of an infinitely wide perceptron.
 
-    A random network of the kernel's parameters turns rows into features ``F``, and ``F @ F.T``
-    tends to the Gram matrix of `NNGPKernel` or `NTKKernel`, with errors that fall as ``1 /
-    sqrt(n_components)``. Nothing is learned: `fit` needs the number of columns alone, and equal
-    seeds give equal features of any rows, in any process. Use them for streams, and where rows must
-    not leave their place. Where some rows are at hand, scikit-learn's `Nystroem` and
-    ``NTKRegressor(solver="nystroem")`` are closer to the kernel, and predict better, at equal cost.
+    A random network with the kernel's parameters turns rows into features ``F``, and ``F @ F.T``
+    tends to the Gram matrix of `NNGPKernel` or `NTKKernel`, with errors of order ``1 /
+    sqrt(n_components)``. Nothing is learned: `fit` only needs the number of columns, and equal
+    seeds give equal features in any process. Use it for streams, and where rows must not leave
+    their place. If some rows are at hand, scikit-learn's `Nystroem` and
+    ``NTKRegressor(solver="nystroem")`` approximate the kernel better, and predict better, at equal
+    cost.
 
     Parameters
     ----------
     n_components : int, default=1000
-        Number of random features, which is also the width of the hidden layers. If ``bias_var`` is
-        positive, there is a constant feature besides.
+        Number of random features, and width of the hidden layers. A constant feature is added if
+        ``bias_var`` is positive.
     kernel : {"nngp", "ntk"}, default="nngp"
-        The kernel that is approximated. Features of the NNGP take half of the time of those of the
-        NTK, and are closer to their kernel.
+        The kernel to approximate. Features of the NNGP take half the time of features of the NTK,
+        and are closer to their kernel.
     depth : int, default=2
         Number of hidden layers, at least 1.
     activation : str or object of `sklearn_ntk.activations`, default="relu"
         Activation of all hidden layers.
     weight_var : float, default=2.0
-        Variance of the weights; 2 keeps the variance of a ReLU network at any depth.
+        Variance of the weights; 2 preserves the variance of signals in a ReLU network of any depth.
     bias_var : float, default=1.0
-        Variance of the biases; 0 is allowed, and Gaussian processes then do not optimise it.
+        Variance of the biases; 0 is allowed.
     dtype : {"float64", "float32"}, default="float64"
-        Precision of the matrices; single precision takes half of the memory and of the time.
+        Precision of the results; single precision takes half the memory and half the time.
     random_state : int, RandomState instance or None, default=None
-        Of the random network.
+        Controls the random network.
 
     Attributes
     ----------
@@ -64,21 +65,21 @@ class NTKRandomFeatures(
 
     Notes
     -----
-    For perceptrons whose activation is given as a function of known derivative. A layer of n units
-    with the weights ``W`` turns features ``z`` of the NNGP, at first the rows themselves, into
-    ``sqrt(weight_var / n) f(z W)`` and ``sqrt(bias_var)``. Columns of ``W`` are standard normal
-    each, and orthogonal in blocks, which lowers the error (F. X. Yu et al., "Orthogonal random
-    features", NeurIPS 2016). Features ``t`` of the NTK become ``sqrt(weight_var / n) (f(z W) +
-    f'(z W) (t G))`` and ``sqrt(bias_var)``, with a random matrix ``G``, entry by entry: products of
-    both terms vanish on average. These are sketches of products of features, as of A. Zandieh,
-    I. Han et al. ("Scaling neural tangent kernels via sketching and random features", NeurIPS
-    2021), that share their units with the derivatives, so that one column serves both terms of the
-    kernel.
+    For perceptrons whose activation is given as a function with a known derivative. A layer of n
+    units with the weights ``W`` turns features ``z`` of the NNGP, at first the rows themselves,
+    into ``sqrt(weight_var / n) f(z W)`` and ``sqrt(bias_var)``. Each column of ``W`` is standard
+    normal; columns are orthogonal in blocks, which lowers the error (F. X. Yu et al., "Orthogonal
+    random features", NeurIPS 2016). Features ``t`` of the NTK become ``sqrt(weight_var / n) (f(z W)
+    + f'(z W) (t G))`` and ``sqrt(bias_var)``, with a random matrix ``G`` and entrywise products;
+    products of the two terms vanish on average. These are sketches of products of features, as in
+    A. Zandieh, I. Han et al. ("Scaling neural tangent kernels via sketching and random features",
+    NeurIPS 2021); they share their units with the derivatives, so that one column serves both
+    terms of the kernel.
 
-    On average over ``W`` and ``G`` of the last layer, inner products are exactly what this layer,
-    if infinitely wide, would make of the inner products of the features before. With one hidden
-    layer they are therefore unbiased; with more, there is a bias of order ``1 / n_components``, as
-    those of the layers before are not exact.
+    Averaged over ``W`` and ``G`` of the last layer, inner products are exactly what this layer, if
+    infinitely wide, would make of the inner products of the features before it. With one hidden
+    layer they are therefore unbiased; with more, the errors of the layers before cause a bias of
+    order ``1 / n_components``.
 
     Examples
     --------
@@ -92,8 +93,6 @@ class NTKRandomFeatures(
     >>> bool(np.linalg.norm(F @ F.T - K) < 0.1 * np.linalg.norm(K))
     True
     """
-
-    __module__ = "sklearn_ntk"
 
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
@@ -135,7 +134,7 @@ class NTKRandomFeatures(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Any rows, of which only the number of columns counts.
+            Any rows; only their number of columns matters.
         y : None
 
         Returns

@@ -10,6 +10,7 @@ Examples
 Dense(weight_var=1.0, bias_var=0.0)
 """
 
+from .._values import publish
 from ._attention import PositionalEmbedding, SelfAttention
 from ._conv import Conv
 from ._conv_transpose import ConvTranspose
@@ -41,3 +42,5 @@ __all__ = [
     "SumPool",
     "lower",
 ]
+
+publish(__name__, globals())

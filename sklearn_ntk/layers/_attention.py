@@ -19,10 +19,10 @@ class SelfAttention(NamedTuple):
     """Self-attention over all positions with infinitely many heads.
 
     J. Hron et al., "Infinite attention: NNGP and NTK for deep attention networks", ICML 2020. With
-    linear scaling, queries and keys have the same weights, and the scores of a row are a multiple
-    of its own covariances, ``sqrt(query_var key_var) K(x, x)``. With the scaling "sqrt" the scores
-    stay random, and only the identity has a closed form. As `Dense` and `Conv` it may stand on the
-    rows themselves and behind an activation.
+    linear scaling, queries and keys share their weights, and the scores of a row are
+    ``sqrt(query_var key_var) K(x, x)``, a multiple of its own covariances. With the scaling "sqrt",
+    scores stay random, and only the identity has a closed form. Like `Dense` and `Conv`, the layer
+    may follow the input or an activation.
 
     Parameters
     ----------

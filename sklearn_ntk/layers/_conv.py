@@ -17,13 +17,13 @@ class Conv(NamedTuple):
     Parameters
     ----------
     filter_size : int or tuple of int
-        Positions that the filter spans along each axis; more than there are if it is padded.
+        Positions that the filter spans along each axis; with padding, possibly more than there are.
     strides : int or tuple of int
-        Steps of the filter; greater ones leave fewer positions.
+        Steps of the filter; larger steps leave fewer positions.
     padding : {"same", "valid", "circular"}
-        Zeros outside the grid; no outputs whose filter leaves the grid; or positions of the
-        opposite end, where a filter longer than the grid covers some positions more than once, with
-        different weights.
+        "same" pads with zeros outside the grid. "valid" drops outputs whose filter leaves the grid.
+        "circular" wraps around to the opposite end; a filter longer than the grid then covers some
+        positions more than once, with different weights.
     weight_var, bias_var : float or None
         Variances of weights and biases; None takes the kernel's.
     frozen : bool

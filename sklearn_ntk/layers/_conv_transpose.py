@@ -13,19 +13,19 @@ class ConvTranspose(NamedTuple):
 
     ``y_p = sqrt(weight_var / (n |S|)) sum W_s x_q + sqrt(bias_var) b``, summed over all ``q`` and
     ``s`` with ``strides q + s = p``, up to an offset that the padding sets. The divisor is the size
-    of the filter for all outputs, however many inputs they have: as at the borders of a `Conv`,
-    their variances differ.
+    of the filter for all outputs, however many inputs contribute; as at the borders of a `Conv`,
+    variances of outputs therefore differ.
 
     Parameters
     ----------
     filter_size : int or tuple of int
         Positions that the filter spans along each axis of the output.
     strides : int or tuple of int
-        Outputs for each input along each axis.
+        Number of outputs for each input along each axis.
     padding : {"same", "valid", "circular"}
-        Outputs beyond ``strides`` times the number of inputs, of which there are ``filter_size -
-        strides``: they are cut off, half of them at each end, kept, or added to the outputs of the
-        opposite end.
+        What happens to the ``filter_size - strides`` outputs beyond ``strides`` times the number of
+        inputs: "same" cuts half of them off at each end, "valid" keeps them, and "circular" adds
+        them to the outputs at the opposite end.
     weight_var, bias_var : float or None
         Variances of weights and biases; None takes the kernel's.
     frozen : bool

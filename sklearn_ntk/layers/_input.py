@@ -7,7 +7,7 @@ from .._values import value
 
 @value
 class Input(tuple):
-    """Shape of the rows, first in a network that looks at positions.
+    """Shape of the rows; the first entry of a network on images or sequences.
 
     Rows stay flat, as scikit-learn wants them, in the order of ``image.ravel()``.
 

@@ -132,20 +132,20 @@ class Context:
 
 
 def lower(layers, weight_var=2.0, bias_var=0.1, n_frozen=0):
-    """Lower a network to a `Program`, checking it on the way.
+    """Check a network, and lower it to a `Program`.
 
     Parameters
     ----------
     layers : tuple of layers and activations
-        The network from input to output. If it ends without weights, its last features take the
-        place of outputs: the NNGP kernel is the mean over features of their products, the NTK that
-        of the inner products of their gradients.
+        The network, from input to output. If it does not end in a layer with weights, its last
+        features replace the outputs: the NNGP kernel is then the mean of their products, and the
+        NTK the mean of the inner products of their gradients.
     weight_var, bias_var : float
-        Variances of the layers that leave theirs at None.
+        Variances for layers whose own are None.
     n_frozen : int or tuple of int
         Number of layers with weights, counted from the input, that are not trained. A tuple gives
-        an NTK for each of its numbers, along the first axis of results; rows must not have
-        positions then.
+        one NTK for each number, along the first axis of the results; it needs rows without
+        positions.
 
     Returns
     -------

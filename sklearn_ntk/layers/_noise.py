@@ -11,7 +11,7 @@ from .._values import value
 class LayerNorm(NamedTuple):
     """Layer normalisation over the channels of each position (J. Ba et al., 2016).
 
-    In the limit of infinite width a division by the standard deviation: all variances become one.
+    In the limit of infinite width, it divides by the standard deviation: all variances become one.
 
     Examples
     --------
@@ -36,10 +36,10 @@ class LayerNorm(NamedTuple):
 class Dropout(NamedTuple):
     """Dropout: each entry is zero with probability ``rate``, else it is divided by ``1 - rate``.
 
-    The noise of different rows is independent and adds to the diagonal of a Gram matrix only (S.
-    Schoenholz et al., ICLR 2017). In a Gram matrix between two sets of rows all noise is
-    independent, even of equal rows. On the rows themselves, over whose few entries it does not
-    average out, it counts as if there were infinitely many.
+    The noise of different rows is independent, so it only adds to the diagonal of a Gram matrix (S.
+    Schoenholz et al., ICLR 2017). In a Gram matrix between two sets of rows, all noise is
+    independent, even for equal rows. Dropout of the rows themselves is treated as if they had
+    infinitely many entries, although noise does not average out over a few.
 
     Parameters
     ----------

@@ -8,10 +8,10 @@ from .._values import value
 
 @value
 class Output(NamedTuple):
-    """Make the kernels of the network up to here results, beside those of the whole network.
+    """Return the kernels of the network up to here, in addition to those of the whole network.
 
     `sklearn_ntk.gram.gram` computes the kernels of all outputs in one pass. Kernels and estimators
-    take networks without `Output`, whose only result is that of the whole network.
+    need networks without `Output`, which have a single result.
 
     Examples
     --------

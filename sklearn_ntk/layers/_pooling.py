@@ -43,10 +43,10 @@ class AvgPool(NamedTuple):
     window : int or tuple of int
         Positions that the window spans along each axis.
     strides : int or tuple of int, optional
-        Steps of the window; by default it does not overlap itself.
+        Steps of the window; by default, windows do not overlap.
     padding : {"valid", "same", "circular"}
-        As in `Conv`; zeros outside the grid count as entries of the mean, and a position that the
-        window covers twice counts twice.
+        As in `Conv`. Zeros outside the grid count in the mean, and a position that the window
+        covers twice counts twice.
 
     Examples
     --------

@@ -20,10 +20,10 @@ class Recurrent(NamedTuple):
     ----------
     activation : str or activation
     weight_var, recurrent_var, bias_var : float or None
-        Variances of the weights from the input, of those from the state before, and of the biases;
-        None takes the kernel's, for both kinds of weights its ``weight_var``.
+        Variances of the weights of the input, of the weights of the previous state, and of the
+        biases. None takes the kernel's variances: ``weight_var`` for both kinds of weights.
     return_sequences : bool
-        Whether the output is the state at all times or the last one.
+        Whether to return the states at all times, or only the last one.
     frozen : bool
         A frozen layer is not trained and adds nothing to the NTK.
 

@@ -13,10 +13,11 @@ class Residual(NamedTuple):
     Parameters
     ----------
     body : tuple of layers
-        Ends in a layer with weights, unless the shortcut does: the two summands must be
-        uncorrelated. For that one of the paths must have weights, and one of them mean zero.
+        Layers of the residual path. The two summands must be uncorrelated: ``body`` or ``shortcut``
+        must have weights, and one of them must have mean zero. ``body`` ends in a layer with
+        weights, unless ``shortcut`` does.
     shortcut : tuple of layers
-        Layers of the other path.
+        Layers of the other path; the identity if empty.
 
     Examples
     --------

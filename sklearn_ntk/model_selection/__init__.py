@@ -4,8 +4,12 @@
 candidates, `_passes` their Gram matrices, `_candidates` their scores, and `_folds` the folds.
 """
 
+from .._values import publish
 from ._classification import NTKClassifierCV
 from ._precomputed import precomputed
 from ._regression import NTKRegressorCV
 
 __all__ = ["NTKClassifierCV", "NTKRegressorCV", "precomputed"]
+
+publish(__name__, globals())
+publish("sklearn_ntk", globals())

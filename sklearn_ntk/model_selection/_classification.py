@@ -20,110 +20,117 @@ from ._search import NetworkCV
 
 
 class NTKClassifierCV(ScoreClassifier, NetworkCV):
-    """Classification with infinitely wide networks that leave-one-out errors choose.
+    """Classification with infinitely wide networks, chosen by leave-one-out errors.
 
-    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
-    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
-    ridge. Classes are regressed on as by `NTKClassifier`. Scale the columns of ``X`` beforehand.
+    All candidates are scored in one fit: one pass over pairs of rows gives the kernels of several
+    depths and numbers of frozen layers, and leave-one-out errors have a closed form for each ridge.
+    As in `NTKClassifier`, this is regression on class indicators. Scale the columns of ``X``
+    beforehand.
 
     Parameters
     ----------
     param_grid : dict, or list of dicts, optional
-        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
-        ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKClassifier`, as
-        for `sklearn.model_selection.GridSearchCV`; the default is in the notes. What it does not
-        name is ``kernel="ntk"``, ``activation="relu"``, ``column_layers=0``, and the default of
-        `NTKClassifier` otherwise. Perceptrons with fewer hidden layers than ``n_frozen`` or
-        ``column_layers``, and those that are the same, are left out.
+        Values to try for the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKClassifier`, in
+        the format of `sklearn.model_selection.GridSearchCV`. The default is in the notes.
+        Parameters that the grid does not name are ``kernel="ntk"``, ``activation="relu"``,
+        ``column_layers=0``, and otherwise the defaults of `NTKClassifier`. Duplicates, and
+        perceptrons with fewer hidden layers than ``n_frozen`` or ``column_layers``, are left out.
     alphas : "auto", array-like or None, default="auto"
-        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
-        of each Gram matrix; None tries only ``training_times``.
+        Ridges to try. "auto" takes `solvers.RELATIVE_RIDGES` times the mean of weight times
+        diagonal of each Gram matrix; None tries only ``training_times``.
     training_times : "auto", array-like or None, default=None
-        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKClassifier`.
+        Training times to try besides the ridges, each without a ridge; see ``training_time`` of
+        `NTKClassifier`.
     scoring : str, default="neg_mean_squared_error"
-        By what to choose, the larger the better: "neg_mean_squared_error", "accuracy",
+        Score by which to choose; larger is better: "neg_mean_squared_error", "accuracy",
         "neg_log_loss", "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood"
-        (restricted, of the Gaussian process at its best amplitude); the last two are scores of all
-        rows, without ``cv``.
+        (restricted, of the Gaussian process at its best amplitude). The last two are scores of all
+        rows and need ``cv=None``.
     cv : int, splitter or iterable, optional
-        Folds in the manner of scikit-learn; by default each observation is left out. Either way
+        Folds, as in scikit-learn; by default, each observation is left out in turn. Either way,
         each Gram matrix is computed once.
     combine : {"stack", "average"} or None, default="stack"
-        What predicts: the best candidate (None); or several, each with its best ridge, with the
-        weights for which their joint scores of the rows left out have the smallest log loss, or
-        with the weights ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At
-        most ten have more than a hundredth of the largest weight and count.
+        What predicts: the best candidate (None), or a weighted mean of several, each with its best
+        ridge. "stack" takes the weights for which the mean of their scores for left-out rows has
+        the smallest log loss; "average" takes weights of ``(least error / error) **
+        sqrt(n_samples)``, of squared errors. At most ten candidates are kept, those with more than
+        a hundredth of the largest weight.
     squash : float or None, default=10.0
-        Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
-        ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
-        and so do networks on positions, kernel objects and precomputed kernels.
+        Limits heavy tails of columns: ``z = (x - mean) / std``, with the mean and standard
+        deviation of the training rows, becomes ``z / sqrt(1 + (z / squash)^2)``, which is then
+        scaled back to the units of the column. None leaves rows unchanged. Images and sequences,
+        and rows for kernel objects and precomputed kernels, are never squashed.
     features : {"auto", "diagonal", "full"}, array or None, default="auto"
-        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
-        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
-        that also turns the columns, "full"; see the notes, also for "auto".
+        Matrix by which squashed rows are multiplied before the network sees them. An array of shape
+        (n_features, m) is used as given; "diagonal" learns a scale for each column, "full" learns a
+        full matrix. See the notes, also for "auto".
     n_feature_steps : int, default=2
-        How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error; see the notes of
-        `NTKRegressor`.
+        Maximum number of steps in which features are learned, each with the kernel on the features
+        of the step before. They are kept only if they lower the mean squared leave-one-out error;
+        see the notes of `NTKRegressor`.
     class_weight : dict or "balanced", optional
-        Weights of the classes, in fits and in scores, as in `NTKClassifier`. With "balanced", which
-        is over all rows, the accuracy is the balanced accuracy.
+        Weights of the classes, by which the weights of their rows are multiplied. They count in
+        fits and in scores. "balanced" gives all classes the same sum of weights over all rows; the
+        accuracy is then the balanced accuracy.
     n_jobs : int, optional
-        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
-        layers or kernel only stay together. With None and no context of joblib, threads of this
-        process do.
+        Number of processes, as in joblib, that share the candidates; candidates that differ only in
+        depth, frozen layers or kernel stay together. With None, outside a context of joblib,
+        threads of this process share them.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
-        stay. None is where the rows are, and results are of their kind. A kernel object has a
-        ``device`` of its own.
+        Where the kernel is computed: on the CPU, or on a GPU by CuPy. Gram matrices of fits stay
+        there. With None it is computed where the rows are. Arrays of NumPy give arrays of NumPy,
+        arrays of CuPy arrays of CuPy. A kernel object has its own ``device``.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
 
     Attributes
     ----------
     cv_results_ : dict
-        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
-        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
-        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
+        A dictionary that converts to a data frame, with the columns ``params``, ``param_...``,
+        ``mean_test_score``, ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and
+        ``std_test_score``. Each line is a candidate with one ridge or time; with many rows, only
+        ridges near the best one are tried.
     best_index_, best_params_, best_score_ : int, dict and float
-        The line with the largest score, its parameters and its score. Perceptrons have their
-        ``kernel``, ``activation`` and ``column_layers`` there in any case, so that
-        ``NTKClassifier(**best_params_, squash=squash, features=features_)`` is the best
-        network, with the same ``class_weight``; one that takes no learned features (see the notes)
-        has ``features=None``.
+        The line with the largest score, its parameters and its score. For perceptrons, the
+        parameters always include ``kernel``, ``activation`` and ``column_layers``, so that
+        ``NTKClassifier(**best_params_, squash=squash, features=features_)`` is the best network,
+        with the same ``class_weight``; if it takes no learned features (see the notes),
+        ``features`` is None.
     estimators_ : list of `NTKClassifier`
-        What predicts, fitted to all rows.
+        The estimators that predict, fitted to all rows.
     features_ : array of shape (n_features, m) or None
-        Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
+        Matrix by which squashed rows are multiplied; None if none was learned, or if none helped.
     feature_importances_ : array of shape (n_features,)
-        Weighted mean of those of ``estimators_``, see `NTKClassifier`.
+        Weighted mean of the importances of ``estimators_``, see `NTKClassifier`.
     weights_ : array of shape (n_estimators,)
-        Their weights, in decreasing order, which sum to one.
+        Weights of ``estimators_``, in decreasing order; they sum to one.
     classes_ : array of shape (n_classes,)
     temperature_ : float
-        Scores are divided by it before the softmax: it gives the joint scores of the rows left out
-        the smallest log loss.
+        Number by which scores are divided before the softmax; it minimises the log loss of the
+        combined scores of left-out rows.
     class_map_ : array of shape (n_classes, n_classes) or None
-        Scores of a stack of more than two classes are multiplied by it, see the notes.
+        Matrix by which the scores of a stack of more than two classes are multiplied, see the
+        notes.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
     See Also
     --------
-    NTKClassifier : One network, of which the ridge and the first layer are chosen.
+    NTKClassifier : One network; only its ridge, first layer and features are chosen.
 
     Notes
     -----
-    By default the NTK of rectifiers, without and with biases, the first layer frozen or not, and
-    of erf networks, up to four hidden layers; for 2 to 100 columns and at most 5000 rows also those
-    of rectifiers whose first layer takes columns one by one. Squared errors choose better than
-    accuracies, which many candidates share. Regression on indicators hides classes that lie between
-    others: a stack finds them by logistic regression on the scores of rows left out, if that helps
-    in five folds.
+    The default grid has the NTK of ReLU networks, with and without biases and with the first layer
+    frozen or not, and of erf networks, with up to four hidden layers. For 2 to 100 columns and at
+    most 5000 rows, it also has ReLU networks whose first layer takes columns one by one. Squared
+    errors choose better than accuracies, in which many candidates tie. Regression on indicators
+    hides classes that lie between others; a stack recovers them by logistic regression on the
+    scores of left-out rows, if that helps in five folds.
 
-    Features are learned first, as by `NTKClassifier`, and all networks on columns but those with
-    ``column_layers`` are then scored on them: scores are of features learned on all rows.
-    ``features="auto"`` learns none.
+    If ``features`` asks for it, features are learned first, as by `NTKClassifier`; "auto" learns
+    none. All networks on columns, except those with ``column_layers``, are then scored on these
+    features, which were learned from all rows.
 
     Examples
     --------
@@ -138,7 +145,6 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
     np.float64(1.0)
     """
 
-    __module__ = "sklearn_ntk"
     _base = NTKClassifier
     _grid = (
         {"depth": [1, 2, 4], "bias_var": [0.0, 1.0], "n_frozen": [0, 1]},
@@ -203,11 +209,11 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
         y : array-like of shape (n_samples,)
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights, also of the errors; without ``cv`` an integer weight is the same as a
-            repetition of a row that comes less than ten times, but for precomputed kernels, whose
-            equal rows cannot be told.
+            Weights of the rows, which count in fits and in errors. Without ``cv``, a weight of k
+            equals k copies of a row that occurs fewer than ten times, except for precomputed
+            kernels, which do not tell which rows are equal.
         groups : array-like of shape (n_samples,), optional
-            Groups of rows, for a splitter that takes them.
+            Groups of rows, for a splitter that uses them.
 
         Returns
         -------

@@ -13,15 +13,16 @@ from ..estimators._features import given_features, project
 def precomputed(estimator, X):
     """An estimator for a precomputed kernel, and the Gram matrix that takes the place of ``X``.
 
-    Scikit-learn's functions that fit the same rows again and again, such as `cross_validate` and
-    `cross_val_predict`, then compute no kernel. Columns must be scaled beforehand, by all rows, and
-    are squashed by all rows.
+    Functions of scikit-learn that fit the same rows again and again, such as `cross_validate` and
+    `cross_val_predict`, then compute no kernel. Scale the columns beforehand, using all rows;
+    squashing uses all rows, too.
 
     Parameters
     ----------
     estimator : NTKRegressor or NTKClassifier
-        One that leaves no choice among kernels and learns no features: it names its kernel, an
-        NTKRegressor also its activation, or sets ``column_layers`` if one of both is "auto".
+        An estimator that has no choice among kernels and learns no features: its kernel, and for an
+        NTKRegressor its activation, is named; or ``column_layers`` is set if one of these is
+        "auto".
     X : array-like of shape (n_samples, n_features)
 
     Returns

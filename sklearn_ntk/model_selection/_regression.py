@@ -28,101 +28,103 @@ BOTH = ["ntk", "nngp"]
 
 
 class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, NetworkCV):
-    """Regression with infinitely wide networks that leave-one-out errors choose.
+    """Regression with infinitely wide networks, chosen by leave-one-out errors.
 
-    All candidates are scored in one fit: the kernels of several depths and numbers of frozen layers
-    come out of one pass over pairs of rows, and leaving out one row has a closed form for each
-    ridge. Scale the columns of ``X`` beforehand.
+    All candidates are scored in one fit: one pass over pairs of rows gives the kernels of several
+    depths and numbers of frozen layers, and leave-one-out errors have a closed form for each ridge.
+    Scale the columns of ``X`` beforehand.
 
     Parameters
     ----------
     param_grid : dict, or list of dicts, optional
-        Values to try of the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
-        ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKRegressor`, as
-        for `sklearn.model_selection.GridSearchCV`; the default is in the notes. What it does not
-        name is ``kernel="ntk"``, ``activation="relu"``, ``column_layers=0``, and the default of
-        `NTKRegressor` otherwise. Perceptrons with fewer hidden layers than ``n_frozen`` or
-        ``column_layers``, and those that are the same, are left out.
+        Values to try for the parameters ``kernel``, ``depth``, ``activation``, ``weight_var``,
+        ``bias_var``, ``n_frozen``, ``column_layers`` and ``architecture`` of `NTKRegressor`, in the
+        format of `sklearn.model_selection.GridSearchCV`. The default is in the notes. Parameters
+        that the grid does not name are ``kernel="ntk"``, ``activation="relu"``,
+        ``column_layers=0``, and otherwise the defaults of `NTKRegressor`. Duplicates, and
+        perceptrons with fewer hidden layers than ``n_frozen`` or ``column_layers``, are left out.
     alphas : "auto", array-like or None, default="auto"
-        Ridges to try; "auto" are `solvers.RELATIVE_RIDGES` times the mean of weight times diagonal
-        of each Gram matrix; None tries only ``training_times``.
+        Ridges to try. "auto" takes `solvers.RELATIVE_RIDGES` times the mean of weight times
+        diagonal of each Gram matrix; None tries only ``training_times``.
     training_times : "auto", array-like or None, default=None
-        Times to try beside the ridges, without a ridge: see ``training_time`` of `NTKRegressor`.
+        Training times to try besides the ridges, each without a ridge; see ``training_time`` of
+        `NTKRegressor`.
     scoring : str, default="neg_mean_squared_error"
-        By what to choose, the larger the better: "neg_mean_squared_error", "r2",
-        "neg_gcv" (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the
-        Gaussian process at its best amplitude); the last two are scores of all rows, without
-        ``cv``.
+        Score by which to choose; larger is better: "neg_mean_squared_error", "r2", "neg_gcv"
+        (generalised cross-validation) or "log_marginal_likelihood" (restricted, of the Gaussian
+        process at its best amplitude). The last two are scores of all rows and need ``cv=None``.
     cv : int, splitter or iterable, optional
-        Folds in the manner of scikit-learn; by default each observation is left out. Either way
+        Folds, as in scikit-learn; by default, each observation is left out in turn. Either way,
         each Gram matrix is computed once.
     combine : {"stack", "average"} or None, default="stack"
-        What predicts: the best candidate (None); or several, each with its best ridge, with the
-        weights for which their joint predictions of the rows left out have the smallest squared
-        error (L. Breiman, "Stacked regressions", 1996), or with the weights
-        ``(least error / error) ** sqrt(n_samples)`` of their squared errors. At most ten have more
-        than a hundredth of the largest weight and count.
+        What predicts: the best candidate (None), or a weighted mean of several, each with its best
+        ridge. "stack" takes the weights for which the mean of their predictions for left-out rows
+        has the smallest squared error (L. Breiman, "Stacked regressions", 1996); "average" takes
+        weights of ``(least error / error) ** sqrt(n_samples)``. At most ten candidates are kept,
+        those with more than a hundredth of the largest weight.
     squash : float or None, default=10.0
-        Columns lose heavy tails: ``z = (x - mean) / std`` of the training rows becomes
-        ``z / sqrt(1 + (z / squash)^2)``, in the units of the column; None leaves rows as they are,
-        and so do networks on positions, kernel objects and precomputed kernels.
+        Limits heavy tails of columns: ``z = (x - mean) / std``, with the mean and standard
+        deviation of the training rows, becomes ``z / sqrt(1 + (z / squash)^2)``, which is then
+        scaled back to the units of the column. None leaves rows unchanged. Images and sequences,
+        and rows for kernel objects and precomputed kernels, are never squashed.
     features : {"auto", "diagonal", "full"}, array or None, default="auto"
-        A matrix that squashed rows are multiplied by before a network sees them: given, of shape
-        (n_features, m), or learned on the kernel, as a scale of each column, "diagonal", or as one
-        that also turns the columns, "full"; see the notes, also for "auto".
+        Matrix by which squashed rows are multiplied before the network sees them. An array of shape
+        (n_features, m) is used as given; "diagonal" learns a scale for each column, "full" learns a
+        full matrix. See the notes, also for "auto".
     n_feature_steps : int, default=2
-        How often features are learned at most, each time on the kernel of those before. They are
-        taken only if they lower the mean squared leave-one-out error; see the notes of
-        `NTKRegressor`.
+        Maximum number of steps in which features are learned, each with the kernel on the features
+        of the step before. They are kept only if they lower the mean squared leave-one-out error;
+        see the notes of `NTKRegressor`.
     n_jobs : int, optional
-        Processes, as of joblib, that share the candidates; those that differ in depth, frozen
-        layers or kernel only stay together. With None and no context of joblib, threads of this
-        process do.
+        Number of processes, as in joblib, that share the candidates; candidates that differ only in
+        depth, frozen layers or kernel stay together. With None, outside a context of joblib,
+        threads of this process share them.
     device : {None, "cpu", "cuda"} or "cuda:" and a number, default=None
-        Where kernels are computed: on the CPU, or on a GPU by CuPy, where the Gram matrices of fits
-        stay. None is where the rows are, and results are of their kind. A kernel object has a
-        ``device`` of its own.
+        Where the kernel is computed: on the CPU, or on a GPU by CuPy. Gram matrices of fits stay
+        there. With None it is computed where the rows are. Arrays of NumPy give arrays of NumPy,
+        arrays of CuPy arrays of CuPy. A kernel object has its own ``device``.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
 
     Attributes
     ----------
     cv_results_ : dict
-        A column of a data frame each: ``params``, ``param_...``, ``mean_test_score``,
-        ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and ``std_test_score``.
-        A line is a candidate with a ridge, of many rows only ridges near the best, or a time.
+        A dictionary that converts to a data frame, with the columns ``params``, ``param_...``,
+        ``mean_test_score``, ``rank_test_score``, and with ``cv`` also ``split0_test_score`` ... and
+        ``std_test_score``. Each line is a candidate with one ridge or time; with many rows, only
+        ridges near the best one are tried.
     best_index_, best_params_, best_score_ : int, dict and float
-        The line with the largest score, its parameters and its score. Perceptrons have their
-        ``kernel``, ``activation`` and ``column_layers`` there in any case, so that
-        ``NTKRegressor(**best_params_, squash=squash, features=features_)`` is the best
-        network; one that takes no learned features (see the notes) has
-        ``features=None``.
+        The line with the largest score, its parameters and its score. For perceptrons, the
+        parameters always include ``kernel``, ``activation`` and ``column_layers``, so that
+        ``NTKRegressor(**best_params_, squash=squash, features=features_)`` is the best network; if
+        it takes no learned features (see the notes), ``features`` is None.
     estimators_ : list of `NTKRegressor`
-        What predicts, fitted to all rows.
+        The estimators that predict, fitted to all rows.
     features_ : array of shape (n_features, m) or None
-        Matrix that squashed rows are multiplied by; None if none is learned, or if none helps.
+        Matrix by which squashed rows are multiplied; None if none was learned, or if none helped.
     feature_importances_ : array of shape (n_features,)
-        Weighted mean of those of ``estimators_``, see `NTKRegressor`.
+        Weighted mean of the importances of ``estimators_``, see `NTKRegressor`.
     weights_ : array of shape (n_estimators,)
-        Their weights, in decreasing order, which sum to one.
+        Weights of ``estimators_``, in decreasing order; they sum to one.
     n_features_in_ : int
     feature_names_in_ : array of shape (n_features_in_,)
 
     See Also
     --------
-    NTKRegressor : One network, the best of a few, with learned features.
+    NTKRegressor : The best one of a few networks, with learned features.
 
     Notes
     -----
-    By default both kernels of rectifiers, without and with biases, of erf networks from smooth to
-    rough, and of GELU and sine networks, up to three hidden layers; for 2 to 100 columns and at
-    most 5000 rows also those of rectifiers and GELU whose first layers, up to five, take columns
-    one by one.
+    The default grid has both kernels of ReLU networks with and without biases, of erf networks from
+    smooth to rough, and of GELU networks, and the NTK of sine networks, with up to three hidden
+    layers. For 2 to 100 columns and at most 5000 rows, it also has ReLU and GELU networks whose
+    first layers, up to five, take columns one by one.
 
-    Features are learned first, as by `NTKRegressor()` of few rows, and all networks on columns but
-    those with ``column_layers`` are then scored on them: scores are of features learned on all
-    rows, and too good, the more so the fewer rows there are for each column. ``features="auto"`` is
-    "full" for the default grid and leave-one-out, up to 500 columns, else None.
+    Features are learned first, as by `NTKRegressor()` with few rows. All networks on columns,
+    except those with ``column_layers``, are then scored on these features. Because the features
+    were learned from all rows, scores are too good, the more so the fewer rows there are for each
+    column. ``features="auto"`` is "full" for the default grid without ``cv``, up to 500 columns;
+    otherwise it is None.
 
     Examples
     --------
@@ -137,7 +139,6 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     np.True_
     """
 
-    __module__ = "sklearn_ntk"  # where users find it, and pickles of later versions
     _base = NTKRegressor
     _grid = (
         {"kernel": BOTH, "depth": [1, 2, 3], "bias_var": [0.0, 0.1, 1.0]},
@@ -177,11 +178,11 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights, also of the errors; without ``cv`` an integer weight is the same as a
-            repetition of a row that comes less than ten times, but for precomputed kernels, whose
-            equal rows cannot be told.
+            Weights of the rows, which count in fits and in errors. Without ``cv``, a weight of k
+            equals k copies of a row that occurs fewer than ten times, except for precomputed
+            kernels, which do not tell which rows are equal.
         groups : array-like of shape (n_samples,), optional
-            Groups of rows, for a splitter that takes them.
+            Groups of rows, for a splitter that uses them.
 
         Returns
         -------
@@ -205,12 +206,12 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
         ----------
         X : array-like of shape (n_samples, n_features)
         return_std, return_cov : bool
-            Also return the standard deviation or the covariance of new observations: of the mixture
-            of the Gaussian processes of ``estimators_``, each of which keeps a matrix, see
+            Also return the standard deviation or the covariance of new observations, under the
+            mixture of the Gaussian processes of ``estimators_``. Each of these keeps a matrix, see
             `NTKRegressor.predict`.
         include_noise : bool
-            Whether these are uncertain by the noise of an observation, too; without, they are those
-            of the function.
+            Whether uncertainties include the noise of a new observation; if not, they are those of
+            the function alone.
 
         Returns
         -------
@@ -238,17 +239,18 @@ class NTKRegressorCV(DeterminationScore, MultiOutputMixin, RegressorMixin, Netwo
     @one_notice()
     @where_rows_are
     def sample_y(self, X, n_samples=1, random_state=None, include_noise=True):
-        """Draw targets of new rows, or functions, from the mixture of `predict`.
+        """Draw targets, or functions, at new rows from the mixture of `predict`.
 
         Parameters
         ----------
         X : array-like of shape (n_samples_X, n_features)
         n_samples : int
-            Number of draws, each from one of ``estimators_``, by ``weights_``.
+            Number of draws, each from one of ``estimators_``, chosen with the probabilities
+            ``weights_``.
         random_state : int, RandomState instance or None
-            None draws others at each call.
+            None gives different draws at each call.
         include_noise : bool
-            Whether to draw new observations; without, functions.
+            Whether to draw new observations; if not, functions are drawn.
 
         Returns
         -------

@@ -261,15 +261,15 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         Returns
         -------
         array of shape (n_samples, n_train) or (n_samples, n_train, n_outputs)
-            Entry (i, j) is the prediction at the row i, of `predict` for numbers and of
-            `decision_function` for classes, minus that of the model without the training row j.
+            Entry (i, j) is the prediction at row i (of `predict` for regression, of
+            `decision_function` for classification), minus the prediction of the model without
+            training row j.
 
         Notes
         -----
-        Exact for a model whose choice stays: the networks of ``estimators_``, their ridges or
-        times, the features, the means and standard deviations of columns by which ``squash`` moves
-        rows, the weights of classes, ``weights_`` and what a stack does to classes are those of the
-        fit, and do not learn that the row has gone.
+        Exact if everything that the fit chose stays: the networks of ``estimators_``, their ridges
+        or times, the features, the means and standard deviations that ``squash`` uses, the weights
+        of classes, ``weights_``, and the ``class_map_`` of a stack.
         """
         return self._mean("influence", X)
 

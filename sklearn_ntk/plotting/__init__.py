@@ -7,6 +7,7 @@ training of a finite network beside what is predicted of it, `_phase` the phase 
 `_display` what all share. They need matplotlib, the extra ``plot``, and import it when they draw.
 """
 
+from .._values import publish
 from ._coverage import CoverageDisplay
 from ._function import FunctionDisplay
 from ._lazy import LazyTrainingDisplay
@@ -27,5 +28,4 @@ __all__ = [
     "TrainingDisplay",
 ]
 
-for _each in map(globals().get, __all__):
-    _each.__module__ = __name__  # the public module
+publish(__name__, globals())

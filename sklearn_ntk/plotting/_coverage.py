@@ -13,10 +13,10 @@ LEVELS_ARE = "an array of numbers", "pass a list", [1]
 
 
 class CoverageDisplay(Display):
-    """Share of targets inside prediction intervals by the coverage asked for, and widths.
+    """Share of targets inside prediction intervals against the nominal coverage, and widths.
 
-    Above the diagonal intervals are too wide, below it too narrow. A second display on the same
-    axes takes the same scale of the widths. For the probabilities of classifiers there is
+    Above the diagonal, intervals are too wide; below, too narrow. A second display on the same
+    axes shares the scale of the widths. For the probabilities of classifiers, use
     `sklearn.calibration.CalibrationDisplay`.
 
     Make one by `from_estimator` or `from_predictions`.
@@ -24,7 +24,7 @@ class CoverageDisplay(Display):
     Parameters
     ----------
     levels : array of shape (n_levels,)
-        Coverages asked for, between 0 and 1.
+        Nominal coverages, between 0 and 1.
     coverage : array of shape (n_levels,)
         Shares of targets inside.
     widths : array of shape (n_levels,), optional
@@ -35,9 +35,9 @@ class CoverageDisplay(Display):
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Of the coverage.
+        Axes of the coverage.
     width_ax_ : matplotlib Axes or None
-        Of the widths, with its scale on the right.
+        Axes of the widths, with the scale on the right.
     figure_ : matplotlib Figure
     line_ : matplotlib Line2D
         The coverage, solid.
@@ -73,21 +73,21 @@ class CoverageDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            Fitted, with ``predict_interval(X, coverage, method)``, such as `NTKRegressor`, or a
-            pipeline with one.
+            A fitted estimator with ``predict_interval(X, coverage, method)``, such as
+            `NTKRegressor`, or a pipeline with one.
         X : array of shape (m, d)
-            Rows that it was not fitted to.
+            Rows to which it was not fitted.
         y : array of shape (m,) or (m, k)
             Their targets.
         levels : array of shape (n_levels,), default=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-            Coverages asked for.
+            Nominal coverages.
         method : str, default="conformal"
             Method of the intervals.
         ax : matplotlib Axes, optional
         name : str, optional
             By default the method.
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -115,16 +115,16 @@ class CoverageDisplay(Display):
         intervals : array of shape (n_levels, m, 2) or (n_levels, m, 2, k)
             Lower and upper ends.
         levels : array of shape (n_levels,), default=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-            Coverages asked for.
+            Nominal coverages.
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
         CoverageDisplay
-            Widths are medians over rows, and means of these over outputs.
+            Widths are medians over rows, averaged over outputs.
         """
         y, intervals = np.asarray(y), np.asarray(intervals, dtype=float)
         levels = read_array(levels, "levels", *LEVELS_ARE)

@@ -18,7 +18,7 @@ REACH = 1.96
 
 
 class FunctionDisplay(Display):
-    """Functions of one variable at several times of training, with bands for 95 % of networks.
+    """Functions of one variable at several training times, with bands that hold 95 % of networks.
 
     Make one by `from_kernel` or `from_estimator`.
 
@@ -33,7 +33,7 @@ class FunctionDisplay(Display):
     rows : tuple of two arrays of shape (n,), optional
         Training rows and their targets.
     name : str, optional
-        Label of the functions, or what begins their ``labels``.
+        Label of the functions, or the beginning of their ``labels``.
 
     Attributes
     ----------
@@ -90,29 +90,29 @@ class FunctionDisplay(Display):
         name=None,
         **kwargs,
     ):
-        """Train wide networks, and draw them at several times.
+        """Train wide networks, and draw their functions at several times.
 
         Parameters
         ----------
         kernel : Kernel
-            By which networks are trained, such as `NTKKernel`.
+            Kernel of the training, such as `NTKKernel`.
         X : array of shape (n, 1)
         y : array of shape (n,)
             Targets.
         times : array of shape (n_times,)
-            Times, or numbers of steps; maybe infinite.
+            Times, or numbers of steps; possibly infinite.
         start : Kernel, optional
-            Of networks before training, such as `NNGPKernel`; by default that of the training. See
-            `dynamics.covariance`.
+            Kernel of networks before training, such as `NNGPKernel`; by default the kernel of the
+            training. See `dynamics.covariance`.
         x : array of shape (n_points,), optional
             Where functions are drawn, by default a little beyond the rows.
         alpha, learning_rate, method, fit_intercept
-            As of `dynamics.Training`.
+            As for `dynamics.Training`.
         ax : matplotlib Axes, optional
         name : str, optional
-            Begins the labels of the lines.
+            Beginning of the labels of the lines.
         **kwargs : dict
-            For ``ax.plot`` of the means.
+            Passed to ``ax.plot`` for the means.
 
         Returns
         -------
@@ -145,12 +145,12 @@ class FunctionDisplay(Display):
         name=None,
         **kwargs,
     ):
-        """Draw the function of a fitted estimator with its band, or at several times without.
+        """Draw the function of a fitted estimator with its band, or at several times without one.
 
         Parameters
         ----------
         estimator : NTKRegressor
-            Fitted to one column and one output; or a pipeline with one.
+            An estimator, or a pipeline with one, fitted to one column and one output.
         X : array of shape (n, 1)
             Training rows.
         y : array of shape (n,)
@@ -159,13 +159,13 @@ class FunctionDisplay(Display):
         x : array of shape (n_points,), optional
             Where functions are drawn, by default a little beyond the rows.
         include_noise : bool, default=False
-            Whether the band is that of new observations.
+            Whether the band is for new observations.
         ax : matplotlib Axes, optional
         name : str, optional
-            Label of the line, by default the name of the estimator's class; with ``times`` what
-            begins the labels, by default nothing.
+            Label of the line, by default the name of the estimator's class; with ``times``, the
+            beginning of the labels, by default empty.
         **kwargs : dict
-            For ``ax.plot`` of the means.
+            Passed to ``ax.plot`` for the means.
 
         Returns
         -------

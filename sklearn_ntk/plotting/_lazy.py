@@ -30,7 +30,7 @@ QUANTITIES = {
 
 
 class LazyTrainingDisplay(Display):
-    """How a finite network trains, in steps: losses, changes, or distances of predictions.
+    """Training of a finite network by steps: losses, changes, or distances of predictions.
 
     Make one by `from_report`.
 
@@ -40,19 +40,19 @@ class LazyTrainingDisplay(Display):
     values : dict
         Arrays (n_checkpoints,) by attribute of `sklearn_ntk.finite.Checkpoint`.
     quantity : {"loss", "change", "distance"}, default="loss"
-        Which of them are drawn.
+        Which quantities are drawn.
     foreseen : float, optional
-        The change of the Jacobian that was foreseen before training, drawn for "change".
+        Change of the Jacobian predicted before training, drawn for "change".
     name : str, optional
-        Begins the labels of the lines.
+        Beginning of the labels of the lines.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     lines_ : dict
-        Lines by attribute; those without a number are left out. Changes and distances begin
-        behind step 0, at which they are zero but for rounding.
+        Lines by attribute, without those that have no numbers. Changes and distances begin after
+        step 0, where they are zero up to rounding.
     foreseen_line_ : matplotlib Line2D or None
 
     Examples
@@ -80,18 +80,19 @@ class LazyTrainingDisplay(Display):
 
     @classmethod
     def from_report(cls, report, quantity="loss", *, ax=None, name=None, **kwargs):
-        """Draw what a report has found.
+        """Draw the results of a report.
 
         Parameters
         ----------
         report : LazyTrainingReport
-            Fitted.
+            A fitted report.
         quantity : {"loss", "change", "distance"}, default="loss"
-            Of the training rows; distances are at new rows, in standard deviations of the targets.
+            Losses and changes are those at the training rows; distances are at new rows, in
+            standard deviations of the targets.
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------

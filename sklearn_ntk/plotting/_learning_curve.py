@@ -12,7 +12,7 @@ N_SIZES = 60
 
 
 class LearningCurveDisplay(Display):
-    """Test errors of ridge regression by the number of rows: a prediction, and fits to subsets.
+    """Test errors of ridge regression by number of rows: the prediction, and fits to subsets.
 
     Make one by `from_kernel`.
 
@@ -74,7 +74,7 @@ class LearningCurveDisplay(Display):
     ):
         """Predict errors from the spectrum of all rows, and fit random subsets of them.
 
-        There is no constant in fits; the mean of all targets is taken first.
+        Fits have no constant; the mean of all targets is subtracted first.
 
         Parameters
         ----------
@@ -90,11 +90,11 @@ class LearningCurveDisplay(Display):
         n_splits : int, default=20
             Number of subsets of each size.
         random_state : int, RandomState instance or None, default=None
-            Decides on the subsets.
+            Controls the random subsets.
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot`` of the prediction.
+            Passed to ``ax.plot`` for the prediction.
 
         Returns
         -------

@@ -14,10 +14,10 @@ NEAR = (1.01, 1.1)
 
 
 class LeaveOneOutDisplay(Display):
-    """Map of leave-one-out errors, by the ridge and by the time of training.
+    """Map of leave-one-out errors by ridge and training time.
 
-    Without a ridge it takes the right time, after long times the right ridge; the lines show how
-    far from these errors are 1 % and 10 % above the least one, which has a star.
+    Without a ridge, the right time matters; after long times, the right ridge. A star marks the
+    smallest error; the lines show where errors are 1 % and 10 % above it.
 
     Make one by `from_estimator` or `from_kernel`.
 
@@ -37,7 +37,7 @@ class LeaveOneOutDisplay(Display):
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     mesh_ : matplotlib QuadMesh
-        Errors of positive ridges at positive finite times, up to one.
+        Errors at positive ridges and positive finite times; colours end at an error of one.
     contours_ : matplotlib ContourSet
     best_ : matplotlib Line2D
         The star.
@@ -75,21 +75,22 @@ class LeaveOneOutDisplay(Display):
         name=None,
         **kwargs,
     ):
-        """Draw errors with the kernel of a fitted estimator, and its factor of the times.
+        """Draw errors for the kernel and the learning rate of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted, with a kernel ``kernel_``, such as `NTKRegressor`, or a pipeline with one.
+            A fitted estimator with a kernel ``kernel_``, such as `NTKRegressor`, or a pipeline with
+            one.
         X : array of shape (n, d)
         y : array of shape (n,) or (n, k)
             Targets, or labels.
         ridges, times, ax
-            As of `from_kernel`.
+            As for `from_kernel`.
         name : str, optional
             By default the name of the estimator's class.
         **kwargs : dict
-            For ``ax.pcolormesh``.
+            Passed to ``ax.pcolormesh``.
 
         Returns
         -------
@@ -116,7 +117,7 @@ class LeaveOneOutDisplay(Display):
         name=None,
         **kwargs,
     ):
-        """Draw errors of each row, left out, with a kernel.
+        """Draw leave-one-out errors for a kernel.
 
         Parameters
         ----------
@@ -128,13 +129,13 @@ class LeaveOneOutDisplay(Display):
         ridges : array of shape (n_ridges,), optional
             By default 40 values in the range of `solvers.RELATIVE_RIDGES`.
         times : array of shape (n_times,), optional
-            By default 40 times that damp as much.
+            By default 40 times that regularise about as much.
         learning_rate : float, default=1.0
             Factor of the times.
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.pcolormesh``.
+            Passed to ``ax.pcolormesh``.
 
         Returns
         -------

@@ -10,7 +10,7 @@ DEEPEST = 100.0
 
 
 class PhaseDisplay(Display):
-    """Phase diagram: layers in which correlations settle, and the edge between order and chaos.
+    """Phase diagram: layers until correlations settle, and the edge between order and chaos.
 
     Make one by `from_activation`.
 
@@ -21,9 +21,9 @@ class PhaseDisplay(Display):
     bias_var : array of shape (m,)
         Variances of the biases, increasing, positive.
     depths : array of shape (n, m)
-        Numbers of layers in which correlations settle.
+        Numbers of layers until correlations settle.
     critical : array of shape (m,)
-        Variances of the weights at the edge of chaos, NaN where there are none.
+        Variances of the weights at the edge of chaos, NaN where there is none.
     name : str, optional
         Title.
 
@@ -67,9 +67,9 @@ class PhaseDisplay(Display):
             By default 80 values from 0.001 to 3.
         ax : matplotlib Axes, optional
         name : str, optional
-            By default that of the activation.
+            By default the name of the activation.
         **kwargs : dict
-            For ``ax.pcolormesh``.
+            Passed to ``ax.pcolormesh``.
 
         Returns
         -------

@@ -9,25 +9,25 @@ from ._display import Display, kernel_and_rows, name_of, targets_of, twin_of
 class SpectrumDisplay(Display):
     """Eigenvalues of a kernel, and the share of the targets along the first eigenvectors.
 
-    A second display on the same axes takes the same scale of the shares.
+    A second display on the same axes shares the scale of the alignment.
 
     Make one by `from_estimator`, `from_kernel` or `from_spectrum`.
 
     Parameters
     ----------
     eigenvalues : array of shape (n,)
-        From the largest on.
+        In decreasing order.
     alignment : array of shape (n,), optional
-        Share of the squared targets, less their mean, along the first eigenvectors.
+        Share of the squared centred targets along the first eigenvectors.
     name : str, optional
         Label of the lines.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Of the eigenvalues.
+        Axes of the eigenvalues.
     alignment_ax_ : matplotlib Axes or None
-        Of the alignment, with its scale on the right.
+        Axes of the alignment, with the scale on the right.
     figure_ : matplotlib Figure
     line_ : matplotlib Line2D
         Eigenvalues as shares of their sum, dotted.
@@ -60,7 +60,8 @@ class SpectrumDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            Fitted, with a kernel ``kernel_``, such as `NTKRegressor`, or a pipeline with one.
+            A fitted estimator with a kernel ``kernel_``, such as `NTKRegressor`, or a pipeline with
+            one.
         X : array of shape (n, d)
         y : array of shape (n,) or (n, k), optional
             Targets, or classes.
@@ -68,7 +69,7 @@ class SpectrumDisplay(Display):
         name : str, optional
             By default the name of the estimator's class.
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -94,7 +95,7 @@ class SpectrumDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -105,7 +106,7 @@ class SpectrumDisplay(Display):
 
     @classmethod
     def from_spectrum(cls, spectrum, y=None, *, ax=None, name=None, **kwargs):
-        """Draw a spectrum that is there.
+        """Draw a given spectrum.
 
         Parameters
         ----------
@@ -115,7 +116,7 @@ class SpectrumDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------

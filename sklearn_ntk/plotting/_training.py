@@ -21,7 +21,7 @@ SQUARES = "mean squared error"
 
 
 class TrainingDisplay(Display):
-    """Errors in time, at training rows and at new ones, with the learning times of eigenvectors.
+    """Errors over time, at training and new rows, with the learning times of eigenvectors.
 
     Make one by `from_training` or `from_estimator`.
 
@@ -38,7 +38,7 @@ class TrainingDisplay(Display):
     name : str, optional
         Label of the lines.
     labels : tuple of two str, default=("time", "mean squared error")
-        Of the axes.
+        Labels of the axes.
 
     Attributes
     ----------
@@ -99,8 +99,8 @@ class TrainingDisplay(Display):
         Y : array of shape (n,) or (n, k)
             Targets.
         times : array of shape (n_times,), optional
-            By default from a tenth of the shortest learning time to ten times the longest, or to
-            ``1e8`` times the first.
+            By default from a tenth of the shortest learning time to ten times the longest, but at
+            most ``1e8`` times the start.
         cross : array of shape (m, n), optional
             Kernel between new rows and training rows.
         Y_test : array of shape (m,) or (m, k), optional
@@ -108,7 +108,7 @@ class TrainingDisplay(Display):
         ax : matplotlib Axes, optional
         name : str, optional
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -150,12 +150,12 @@ class TrainingDisplay(Display):
         name=None,
         **kwargs,
     ):
-        """Draw errors of a fitted estimator by the time of its training.
+        """Draw errors of a fitted estimator over its training time.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted, with ``staged_predict(X, times)``, such as `NTKRegressor`, or a
+            A fitted estimator with ``staged_predict(X, times)``, such as `NTKRegressor`, or a
             pipeline with one.
         X : array of shape (n, d)
             Training rows.
@@ -165,12 +165,12 @@ class TrainingDisplay(Display):
             New rows.
         y_test : array of shape (m,) or (m, k), optional
         times : array of shape (n_times,), optional
-            By default times that damp as much as the default ridges do.
+            By default times that regularise about as much as the default ridges.
         ax : matplotlib Axes, optional
         name : str, optional
             By default the name of the estimator's class.
         **kwargs : dict
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------

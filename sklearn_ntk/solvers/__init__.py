@@ -11,6 +11,7 @@ leaves, `_units` units of targets and weights, `_moments` what columns are centr
 by, `_stacking` combinations of candidates, `_scoring` scores and the temperature of probabilities.
 """
 
+from .._values import publish
 from ._conjugate_gradient import ConjugateGradient
 from ._grid import loo_errors
 from ._local import Local
@@ -31,5 +32,4 @@ __all__ = [
     "loo_errors",
 ]
 
-for _cls in (ConjugateGradient, EarlyStopping, Local, Nystroem, Path, Ridge, Solution, loo_errors):
-    _cls.__module__ = __name__  # the public module, which pickles name
+publish(__name__, globals())

@@ -26,41 +26,40 @@ FINE = 1e-4
 
 @value
 class ConjugateGradient(NamedTuple):
-    """`Ridge` without a factorisation, from about 7000 rows on the faster way.
+    """`Ridge` without a factorisation, which is faster from about 7000 rows on.
 
-    The Gram matrix is kept in single precision, ``4 n^2`` bytes; all else is in double precision,
-    and the residual that is reported is computed anew from the kernel. All outputs share the
+    The Gram matrix is kept in single precision, in ``4 n^2`` bytes. Everything else is in double
+    precision, and the reported residual is computed anew from the kernel. All outputs share the
     products with the matrix.
 
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        As for `Ridge`. Of several it takes the best one for a part of the rows, which carries over
-        to all unscaled, or its better neighbour, by the errors of all rows, where both at once take
-        little longer than one: few outputs, and a ridge far above rounding errors in single
-        precision.
+        As for `Ridge`. Several are compared on a sample of the rows, and the best is used for all,
+        unscaled. Where it is cheap (few outputs, a ridge well above rounding in single precision),
+        its better neighbour is solved at the same time, and the errors of all rows decide.
     tol : float, default=1e-4
-        Norm of the residual in units of that of the targets. Predictions are about as exact.
+        Norm of the residual relative to the norm of the targets. Predictions are about as exact.
     max_iter : int, default=500
-        Most iterations.
+        Maximum number of iterations.
     rank : int, optional
-        Of the preconditioner; by default a tenth of the rows, at most 2000, or 1000 of 100,000
-        rows and more.
+        Rank of the preconditioner; by default a tenth of the rows, but at most 2000, or 1000 for
+        100,000 or more rows.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     seed : int, default=0
-        Of pivots, rows and signs.
+        Seed of pivots, rows and signs.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
     max_memory : float, optional
-        Bytes up to which the Gram matrix is made in double precision, where single precision is
-        not enough; by default what is free.
+        Bytes that the Gram matrix may take in double precision, which is used where single
+        precision is not enough; by default the free memory.
 
     Warns
     -----
     NotConverged
-        If the true residual is larger than ``tol``, or a better ridge may have been missed. Targets
-        for which zero coefficients are better have these.
+        If the true residual is larger than ``tol``, or a better ridge may have been missed. Where
+        zero coefficients are better, the solution has these.
 
     References
     ----------
@@ -101,8 +100,8 @@ class ConjugateGradient(NamedTuple):
         weights : array of shape (n,), optional
             Positive weights of the rows, ones by default.
         start : Iterations, optional
-            ``solution.details`` of an earlier fit to go on from, such as one that has not
-            converged.
+            ``solution.details`` of an earlier fit from which to continue, for instance one that has
+            not converged.
         judges : array of shape (m,), optional
             The rows that choose, as for `Ridge.fit`.
 
@@ -110,7 +109,7 @@ class ConjugateGradient(NamedTuple):
         -------
         Path
             Residuals and precisions of the solution are estimates, good for means over rows and
-            outputs, or the exact ones of some of the rows where estimates would be too rough.
+            outputs; where these would be too rough, they are exact, for a subset of the rows.
         """
         operator, Y, weights = read_problem(operator, Y, weights)
         tol = read_number(self.tol, "tol", is_positive=True)

@@ -9,7 +9,7 @@ from ._stopping import default_times
 
 
 def loo_errors(operator, Y, ridges=None, times=None, weights=None, learning_rate=1.0):
-    """Leave-one-out errors of gradient flow, for each ridge at each time.
+    """Leave-one-out errors of gradient flow, for each ridge and each time.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def loo_errors(operator, Y, ridges=None, times=None, weights=None, learning_rate
     times : array of shape (n_times,)
         Increasing.
     errors : array of shape (n_ridges, n_times)
-        Mean squared error, by weight, of each row by the network that is trained without it, in
-        units of the variance of each output; the mean over outputs.
+        Weighted mean squared error at each row of the network trained without it, in units of the
+        variance of each output, averaged over outputs.
 
     Raises
     ------
@@ -44,8 +44,9 @@ def loo_errors(operator, Y, ridges=None, times=None, weights=None, learning_rate
 
     Notes
     -----
-    All pairs share one eigendecomposition, and ridges the contour integrals of the times, see
-    `dynamics.Training`: 50 ridges at 50 times take half as long again as the eigenvectors.
+    All pairs share one eigendecomposition, and all ridges share the contour integrals of the times,
+    see `dynamics.Training`: 50 ridges and 50 times take half as long as the eigenvectors, in
+    addition.
 
     Examples
     --------

@@ -24,8 +24,8 @@ WRONG, SAMPLED_ROWS = 3e-2, 128
 """True residual from which on a solution is none, and number of rows by which it is estimated."""
 
 TAIL, DOUBTFUL = 0.01, 10.0
-"""Least eigenvalue in units of the mean of those that the preconditioner leaves, about, and how
-many times rounding errors are to be below it to be no reason why a solve does not converge."""
+"""`TAIL` is a guess of the least eigenvalue, in units of ``damping``. If the ridge plus that guess
+is less than `DOUBTFUL` times the rounding errors, these are blamed for no convergence."""
 
 ARRAYS = 14
 """Arrays of a row for each column that a solve holds at a time."""

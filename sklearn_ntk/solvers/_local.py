@@ -31,11 +31,11 @@ SPLITTING_ROWS = 1000
 """Rows of a node by whose model its direction is found, at most."""
 
 CHOOSING_LEAVES, CHOOSING_ROWS, LEAST_CHOOSING = 8, 10_000, 300
-"""Leaves that choose the ridge of many, at least, and rows in them; a third of the leaves and a
-fourth of the rows, but not less than the last number, where these are less."""
+"""Leaves in the sample that chooses the ridge (or a third of all, if less); rows in it (or a
+quarter of all, if less), but never fewer than the last number."""
 
 CLOSE = 1.5
-"""Ratio of the error of all rows to that of those that chose up to which these spoke for all."""
+"""The sample is trusted if its error and that of all rows differ by at most this factor."""
 
 COPIES = 4.2
 """Peak memory of the fit of a leaf in units of its Gram matrix."""
@@ -45,38 +45,39 @@ COPIES = 4.2
 class Local(NamedTuple):
     """Kernel ridge regression in each leaf of a tree, for any number of rows.
 
-    Rows are split at medians, across the direction in which targets change most: the leading
+    Rows are split at medians, along the direction in which targets change most: the leading
     eigenvector of the mean outer product of the gradients of a model of some of the rows, or, for
     kernels without gradients, the first principal component. Leaves overlap, and predictions are
-    blended linearly there, so that they are continuous. Each leaf has an exact solution, several
-    at a time; memory is that of one leaf for each processor.
+    blended linearly there, so that they are continuous. Leaves are solved exactly, several at a
+    time; each processor needs the memory of one leaf.
 
-    Leaves of 1000 rows and more have a factor in single precision, wherever solutions by it alone
-    are right to half a hundredth. They are refined to nine digits; what belongs to leaving out a
-    row is right to about a thousandth, and for single rows to a few hundredths.
+    Leaves of 1000 or more rows are factorised in single precision, wherever the solution by the
+    factor alone is accurate to half a hundredth. Solutions are refined to nine digits;
+    leave-one-out quantities are accurate to about a thousandth, and for single rows to a few
+    hundredths.
 
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        As for `Ridge`; all leaves have the same one. Several are searched by the leave-one-out
-        errors of the blended predictions, which are exact for the given tree. Of six leaves and
-        more some, drawn by chance, choose by their rows, a fourth of all or 10,000 and more, if
-        the error of these is that of all but for a half; errors of other ridges are then
-        estimates.
+        As for `Ridge`; all leaves have the same one. Several are compared by the leave-one-out
+        errors of the blended predictions, which are exact for the given tree. With six or more
+        leaves, a random sample chooses: 3 to 8 leaves (a third of all), or more until they hold a
+        quarter of the rows or 10,000. It is trusted if its error is within a factor of 1.5 of that
+        of all rows, and errors of other ridges are then estimates; else all leaves search on.
     leaf_size : int, default=5000
-        Most rows of a leaf.
+        Maximum number of rows in a leaf.
     overlap : float, default=0.1
-        Share of the rows of a node, on either side of its median, that both sides have; at most
-        0.4, and so that all leaves together have at most 20 times the rows.
+        Share of the rows of a node, on either side of its median, that goes to both sides; at most
+        0.4. All leaves together may hold at most 20 times the number of rows.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     seed : int, default=0
-        Of the rows that split.
+        Seed of the rows by which splits are found.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
     max_memory : float, optional
-        Bytes that leaves may take together which are fitted at the same time, by default half of
-        what is free. On a cluster it is one for each thread.
+        Bytes that leaves fitted at the same time may take together, by default half of the free
+        memory. On a cluster, one leaf is fitted by each thread.
 
     Examples
     --------
@@ -115,7 +116,8 @@ class Local(NamedTuple):
         Returns
         -------
         Path
-            The solution has no dual coefficients and intercept: ``details``, `Leaves`, have them.
+            The solution has no dual coefficients and no intercept; its ``details``, `Leaves`, have
+            those of each leaf.
         """
         operator, Y, weights = read_problem(operator, Y, weights)
         if not hasattr(operator, "X"):

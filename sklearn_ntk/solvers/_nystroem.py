@@ -143,26 +143,26 @@ class Centers(NamedTuple):
 class Nystroem(NamedTuple):
     """`Ridge` on functions ``sum_j a_j k(x, c_j)`` of m centres, in time ``n m^2``.
 
-    One pass over the rows, in memory that does not grow with them. Kernels of rough functions, such
-    as those of ReLU networks, need many centres: conjugate gradients and local models predict
-    better where they fit.
+    It takes one pass over the rows, in memory that does not grow with them. Kernels of rough
+    functions, such as those of ReLU networks, need many centres: conjugate gradients and local
+    models predict better if they fit into memory.
 
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        As for `Ridge`. Several are searched, by leave-one-out errors of rows that were no
-        candidates for centres: those of centres would choose ridges that are too large.
+        As for `Ridge`. Several are compared by leave-one-out errors of rows that were no candidates
+        for centres, because the errors of centres would favour ridges that are too large.
     n_components : int, optional
-        Number of centres; by default 2000, or all rows.
+        Number of centres; by default 2000, or all rows if there are fewer.
     centers : {"uniform", "rpcholesky"} or array of int, default="uniform"
         Random rows, pivots of a randomly pivoted Cholesky factorisation, which are better for
         smooth kernels, or indices of rows.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     seed : int, default=0
-        Of centres and rows.
+        Seed of centres and rows.
     verbose : int, default=0
-        Whether to print how far the computation is and how long it will take.
+        Whether to print progress and an estimate of the remaining time.
 
     Examples
     --------
@@ -198,8 +198,8 @@ class Nystroem(NamedTuple):
         Returns
         -------
         Path
-            The dual coefficients of the solution are those of the centres, ``details.rows``.
-            Residuals belong to its ``rows``.
+            The dual coefficients of the solution belong to the centres, ``details.rows``, and its
+            residuals to its ``rows``.
         """
         operator, Y, weights = read_problem(operator, Y, weights)
         ridges, _ = read_ridges(self.ridges, operator, weights)

@@ -46,15 +46,16 @@ class Ridge(NamedTuple):
     Parameters
     ----------
     ridges : float, array-like or None, default=None
-        The ridge, or ridges among which the one of the least error is chosen. None takes
+        The ridge, or several from which the one with the smallest error is chosen. None takes
         `RELATIVE_RIDGES` times the mean of weight times diagonal.
     error : callable, optional
         The error to minimise, a function ``error(solution, Y, weights)`` of a `Solution`, targets
-        (n, k) and weights; by default the mean squared leave-one-out error, divided by the variance
-        of each output. If it has a method ``take``, ``take(rows)`` is the one for some of the rows.
+        (n, k) and weights. The default is the mean squared leave-one-out error, divided by the
+        variance of each output. If it has a method ``take``, ``take(rows)`` is the error for a
+        subset of the rows.
     is_smooth : bool, default=True
-        Whether the error is a smooth function of the ridge. Then, for more than 500 rows, only
-        some ridges are tried: a descent begins at the best one for a subset of the rows.
+        Whether the error is a smooth function of the ridge. If so, only some ridges are tried for
+        more than 500 rows, by a descent from the best one for a subset of the rows.
 
     References
     ----------
@@ -81,7 +82,7 @@ class Ridge(NamedTuple):
         Parameters
         ----------
         operator : array of shape (n, n) or GramOperator
-            Gram matrix. One in the memory of a GPU, an array of CuPy, is factorised there, while
+            Gram matrix. A matrix in the memory of a GPU, an array of CuPy, is factorised there;
             targets and the solution are arrays of NumPy.
         Y : array of shape (n,) or (n, k)
             Targets.
@@ -91,11 +92,11 @@ class Ridge(NamedTuple):
             Result for a similar problem with as many ridges. The search begins near its best ridge,
             and ends there if the error is as expected from its ``ratio``.
         judges : array of shape (m,), optional
-            Indices of the rows whose leave-one-out residuals choose among ridges, where others,
-            that the kernel was learned from, know too much. All rows by default.
+            Indices of the rows whose leave-one-out residuals choose the ridge, by default all. The
+            kernel may have been learned from the others, whose residuals are then too small.
         blind : list of pairs (array of shape (n, n) or GramOperator, array of shape (m,))
-            Kernels that were learned without the rows of these indices: leave-one-out residuals of
-            these rows, and what goes with them, are those of the fit with this kernel.
+            Kernels learned without the rows of these indices. Leave-one-out residuals of these
+            rows, and what belongs to them, come from the fit with this kernel.
 
         Returns
         -------

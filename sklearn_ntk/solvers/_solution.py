@@ -28,22 +28,23 @@ class Solution(NamedTuple):
         Dual coefficients: values at new rows are ``k(x, X) @ dual + intercept``.
     intercept : array of shape (k,)
     residuals : array of shape (n, k) or None
-        Leave-one-out residuals, of each row for the fit without it. This and all that follows is
-        None if it was not computed.
+        Residual of each row in the fit without it (leave-one-out). This and all fields below are
+        None if they were not computed.
     gcv : float or None
         Error of generalised cross-validation (Golub, Heath and Wahba, 1979).
     precision : array of shape (n,) or None
         Inverse variances of ``residuals`` under the Gaussian process with this kernel and ridge.
     log_determinant : float or None
-        Log determinant of its covariance with the constant eliminated; only of `Ridge`.
+        Log determinant of the covariance of this Gaussian process, with the constant eliminated;
+        only from `Ridge`.
     rows : array of shape (m,) or None
-        The rows that ``residuals`` and ``precision`` belong to, if these are not all of them.
+        The rows to which ``residuals`` and ``precision`` belong, if not all.
     details : object
-        What else the solver says: `Iterations`, `Centers` or `Leaves`. With centres, ``dual``
-        belongs to them, in place of the training rows; leaves have coefficients of their own.
+        Further results of the solver: `Iterations`, `Centers` or `Leaves`. With centres, ``dual``
+        belongs to these instead of the training rows; leaves have coefficients of their own.
     training_residuals, leverages : arrays of shape (n, k) and (n,), or None
-        Residuals in the fit to all rows, and the derivatives of its values by their own targets, of
-        the rows that have ``residuals``.
+        For the rows of ``residuals``: residuals in the fit to all rows, and derivatives of the
+        fitted values with respect to their own targets.
 
     Examples
     --------
@@ -91,7 +92,7 @@ class Solution(NamedTuple):
 
 
 class Path(NamedTuple):
-    """The values of its parameter that a solver has tried, and the solution for the best one.
+    """The parameter values that a solver has tried, and the solution for the best one.
 
     Parameters
     ----------
@@ -104,9 +105,9 @@ class Path(NamedTuple):
     solution : Solution
         Solution for the best value.
     guess, shift, ratio : int, int and float, optional
-        Of a search among many ridges, for the search in a similar problem: the index of the best
-        ridge for a subset of the rows, the index of the best one for all rows minus that, and the
-        ratio of the error for all rows to that for the subset.
+        From a search among many ridges, to start the search in a similar problem: the index of the
+        best ridge for a subset of the rows; the index of the best ridge for all rows, minus that;
+        and the ratio of the error for all rows to the error for the subset.
 
     Examples
     --------

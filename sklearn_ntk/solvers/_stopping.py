@@ -14,18 +14,18 @@ from ._solution import Path, Solution, best_place, read_problem, read_values, re
 
 @value
 class EarlyStopping(NamedTuple):
-    """Training, `dynamics.Training`, that ends at a given time or at the best one.
+    """Training in time (`dynamics.Training`) that stops at a given time, or at the best one.
 
     Parameters
     ----------
     times : float, array-like or None, default=None
-        The time, or number of steps, or several among which the one of the least error is chosen.
-        None takes ``sum_i w_i (1 - momentum) / (learning_rate ridge)`` for the default ridges of
-        `Ridge`, which damp about as much.
+        The time, or number of steps, or several from which the one with the smallest error is
+        chosen. None takes ``sum_i w_i (1 - momentum) / (learning_rate ridge)`` for the default
+        ridges of `Ridge`, which regularise about as much.
     alpha : float, default=0.0
-        Ridge, the weight decay.
+        Ridge, as weight decay.
     learning_rate : float, default=1.0
-        Factor of the times, or size of the steps.
+        Factor of the times, or step size.
     error : callable, optional
         The error to minimise, as for `Ridge`.
     method : value, default=dynamics.Flow()

@@ -24,8 +24,8 @@ PROBE_TOL = 1e-2
 """Tolerance of solves for signs, which is far below what so few of them leave uncertain."""
 
 UNSURE = 0.25
-"""Share of squared leave-one-out errors that errors of their diagonals add from which on they say
-nothing: some rows have a leverage close to one."""
+"""Estimates are discarded if the uncertainty of the diagonal accounts for more than this share of
+the squared errors: some rows then have a leverage close to one."""
 
 
 def n_probes(n):

@@ -6,6 +6,7 @@ deep networks take variances and correlations, `_critical` variances of weights 
 `_moments` what both need of an activation.
 """
 
+from .._values import publish
 from ._critical import critical_weight_var, recommended_weight_var, weight_var_range
 from ._eigenlearning import LearningCurve, learning_curve
 from ._phase import Phase, phase
@@ -22,5 +23,4 @@ __all__ = [
     "weight_var_range",
 ]
 
-for _each in map(globals().get, __all__):
-    _each.__module__ = __name__  # the public module, which pickles name
+publish(__name__, globals())

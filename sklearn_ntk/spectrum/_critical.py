@@ -41,10 +41,10 @@ def critical_weight_var(activation, bias_var):
     Returns
     -------
     float or array of the shape of ``bias_var``
-        NaN where there is none: activations that are proportional to the scale of their arguments,
-        such as ReLU, have one for ``bias_var=0`` only, and softplus has none. Of several values,
-        the one for the smallest variance of signals. That variance may be unstable (GELU and SiLU
-        at small ``bias_var``); see `phase`.
+        NaN where there is none: homogeneous activations, such as ReLU, have one only for
+        ``bias_var=0``, and softplus has none. If there are several, the one with the smallest
+        variance of signals is returned. That variance may be unstable (GELU and SiLU at small
+        ``bias_var``); see `phase`.
 
     Raises
     ------
@@ -53,8 +53,9 @@ def critical_weight_var(activation, bias_var):
 
     Notes
     -----
-    A curve in the variance q of the signals, without iteration: ``weight_var = 1 / E f'(u)^2``,
-    ``bias_var = q - weight_var E f(u)^2``. For erf it is ``weight_var = pi / 4 sqrt(1 + 4 q)``.
+    The edge is a curve in the variance q of the signals, computed without iteration: ``weight_var =
+    1 / E f'(u)^2``, ``bias_var = q - weight_var E f(u)^2``. For erf it is ``weight_var = pi / 4
+    sqrt(1 + 4 q)``.
 
     References
     ----------
@@ -84,10 +85,10 @@ def critical_weight_var(activation, bias_var):
 
 @one_notice()
 def weight_var_range(activation, bias_var, depth):
-    """Least and greatest variance of the weights that a finite network of some depth can train at.
+    """Least and greatest variance of the weights at which a finite network of this depth can train.
 
-    Between them correlations of rows settle in at least ``depth`` layers: further down, rows cannot
-    be told apart behind the last layer, and further up, close rows are as far apart as others.
+    Between them, correlations of rows take at least ``depth`` layers to settle. Below, rows cannot
+    be told apart after the last layer; above, close rows are as far apart as any others.
 
     Parameters
     ----------
@@ -125,10 +126,10 @@ def weight_var_range(activation, bias_var, depth):
 
 @one_notice()
 def recommended_weight_var(activation, bias_var, depth):
-    """Variance of the weights for kernels: half of where chaos begins, or more for great depths.
+    """Variance of the weights for kernels: half the critical one, or more for great depths.
 
-    Kernels predict best on the ordered side, unlike finite networks (`weight_var_range`). At great
-    depths this is the variance for which the entries of a Gram matrix still differ by more than
+    Kernels predict best in the ordered phase, unlike finite networks (`weight_var_range`). At great
+    depths, this is the variance at which the entries of a Gram matrix still differ by more than
     rounding.
 
     Parameters

@@ -16,11 +16,12 @@ class LearningCurve(NamedTuple):
     sizes : array of shape (n_sizes,)
         Numbers of training rows.
     test : array of shape (n_sizes,)
-        Mean squared errors at rows that are not trained on.
+        Mean squared errors at new rows.
     train : array of shape (n_sizes,)
         Mean squared errors at the training rows.
     effective_ridge : array of shape (n_sizes,)
-        What the eigenvalues of the kernel as an operator compete with.
+        The ridge, including the effect of unlearned modes, with which the eigenvalues of the kernel
+        operator compete.
     learned : array of shape (n_sizes, n_modes)
         Share of each component of the target that is learned on average, from 0 to 1.
     """
@@ -38,17 +39,17 @@ def learning_curve(eigenvalues, powers, sizes, alpha=0.0, noise=0.0):
     Parameters
     ----------
     eigenvalues : array of shape (n_modes,)
-        Those of the kernel as an operator over the population, ``L phi(x) = E[k(x, x') phi(x')]``,
-        each as often as it occurs. The sum of those that are left out adds to ``alpha``.
+        Eigenvalues of the kernel as an operator over the population, ``L phi(x) = E[k(x, x')
+        phi(x')]``, repeated by multiplicity. The sum of omitted eigenvalues adds to ``alpha``.
     powers : array of shape (n_modes,)
-        Mean squares of the components of the target along the eigenfunctions. What lies outside of
-        all of them adds to ``noise``.
+        Mean squares of the components of the target along the eigenfunctions. What lies outside
+        their span adds to ``noise``.
     sizes : array of shape (n_sizes,)
         Numbers of training rows.
     alpha : float, default=0.0
         Ridge, added to the diagonal of the Gram matrix.
     noise : float, default=0.0
-        Variance of the noise of observations, which is part of the errors.
+        Variance of the noise of observations; it is part of the errors.
 
     Returns
     -------
@@ -62,9 +63,9 @@ def learning_curve(eigenvalues, powers, sizes, alpha=0.0, noise=0.0):
     Notes
     -----
     With eigenvalues ``m`` and powers ``p``, the effective ridge ``r`` solves ``n = sum m / (m + r)
-    + alpha / r``. The share ``s = m / (m + r)`` of a component is learned, and the error is ``n /
-    (n - sum s^2) (sum (1 - s)^2 p + noise)`` at new rows, times ``(alpha / (n r))^2`` at training
-    rows. Means over Gaussian eigenfunctions; on spheres within about 10 %.
+    + alpha / r``. The share ``s = m / (m + r)`` of a component is learned. The error is ``n / (n -
+    sum s^2) (sum (1 - s)^2 p + noise)`` at new rows, times ``(alpha / (n r))^2`` at training rows.
+    These are means for Gaussian eigenfunctions; on spheres they hold within about 10 %.
 
     References
     ----------

@@ -23,21 +23,24 @@ MOST_STEPS = 200
 
 
 class Phase(NamedTuple):
-    """Where a deep network takes variances and correlations of rows, and in how many layers.
+    """Limits of the variances and correlations of rows in a deep network, and how fast they come.
 
     Attributes
     ----------
     variance : float or array
-        Of the signals in deep layers, if that of the rows is one; infinite if it grows for ever.
+        Variance of the signals in deep layers, for rows of variance one; infinite if it grows
+        forever.
     correlation : float or array
-        Of two different rows in deep layers, from 0 to 1; NaN if the variance is infinite.
+        Correlation of two different rows in deep layers, from 0 to 1; NaN if the variance is
+        infinite.
     growth : float or array
-        Factor by which the squared distance of two close rows, and that of gradients, grows in each
-        layer, in deep layers: ``chi_1``. Less than one in the ordered phase, greater in chaos.
+        Factor per layer, in deep layers, by which the squared distance of two close rows grows, and
+        that of gradients: ``chi_1``. It is less than one in the ordered phase, and greater in the
+        chaotic phase.
     variance_depth, correlation_depth : float or array
-        Numbers of layers in which variance and correlation come nearer to these by a factor e.
-        Zero if at once, infinite at the critical values; if the variance is infinite, the number
-        of layers in which gradients grow by that factor.
+        Numbers of layers in which the distances of variance and correlation from these limits fall
+        by a factor e: zero if the limit is reached at once, infinite at the critical values. If the
+        variance is infinite, the number of layers in which gradients grow by that factor.
     """
 
     variance: Any
@@ -54,7 +57,7 @@ class Phase(NamedTuple):
 
 @one_notice()
 def phase(activation, weight_var, bias_var):
-    """Phase of deep dense networks: order, in which all rows become alike, or chaos.
+    """Phase of deep dense networks: ordered, where all rows become alike, or chaotic.
 
     Parameters
     ----------
@@ -67,19 +70,20 @@ def phase(activation, weight_var, bias_var):
     Returns
     -------
     Phase
-        Its fields are floats, or arrays of the shape of both.
+        Its fields are floats, or arrays of the broadcast shape.
 
     Raises
     ------
     ValueError
-        If a variance is not a number in its range, or if signals grow to where the function of a
-        `Numerical` activation grows too fast.
+        If a variance is not a number in its range, or if signals become so large that the function
+        of a `Numerical` activation grows too fast.
 
     Notes
     -----
-    Variances ``q`` of the signals go to ``weight_var E f(u)^2 + bias_var`` for u normal of variance
-    q, and ``growth`` is ``weight_var E f'(u)^2`` where they settle. In chaos correlations settle
-    where their map meets the diagonal, with the slope ``weight_var E f'(u) f'(v)``, less than one.
+    A layer maps the variance ``q`` of the signals to ``weight_var E f(u)^2 + bias_var``, for u
+    normal with variance q; ``growth`` is ``weight_var E f'(u)^2`` at the limit. In the chaotic
+    phase, correlations tend to the fixed point of their map, where its slope ``weight_var E f'(u)
+    f'(v)`` is less than one.
 
     References
     ----------

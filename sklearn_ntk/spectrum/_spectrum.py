@@ -14,7 +14,7 @@ NEGLIGIBLE = 1e-8
 class Spectrum:
     """Eigenvalues and eigenfunctions of a kernel on n rows.
 
-    `from_kernel` makes one of a kernel and rows; then eigenfunctions are known everywhere.
+    `from_kernel` makes one from a kernel and rows; its eigenfunctions are defined everywhere.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class Spectrum:
     Attributes
     ----------
     eigenvalues : array of shape (n,)
-        Those of ``K``, from the largest on; those below rounding are zero. Divided by n they are
-        estimates for the kernel as an operator over the distribution of the rows.
+        Eigenvalues of ``K``, in decreasing order; those below rounding are zero. Divided by n, they
+        estimate the eigenvalues of the kernel as an operator over the distribution of the rows.
     eigenvectors : array of shape (n, n)
         Columns of unit length, in the order of the eigenvalues. The largest entry of each is
         positive.
@@ -42,9 +42,9 @@ class Spectrum:
     Notes
     -----
     The eigenfunction of ``K u = L u`` is ``phi(x) = sqrt(n) k(x, X) u / L`` (Nystroem's extension).
-    On the rows it is ``sqrt(n) u``, of mean square one. Ridge regression multiplies the component
-    of the targets along it by ``L / (L + alpha)``, gradient flow by ``1 - exp(-L t / n)``: what has
-    large eigenvalues is learned first.
+    On the rows it is ``sqrt(n) u``, with mean square one. Ridge regression multiplies the component
+    of the targets along it by ``L / (L + alpha)``, gradient flow by ``1 - exp(-L t / n)``:
+    components with large eigenvalues are learned first.
 
     Examples
     --------
@@ -103,10 +103,10 @@ class Spectrum:
         Parameters
         ----------
         X : array of shape (m, d) or (m, n)
-            New rows; for a spectrum of a matrix, the kernel between new rows and its rows.
+            New rows; for a spectrum made from a matrix, the kernel between new rows and its rows.
         n_functions : int, optional
-            How many, from the largest eigenvalue on; by default those of all eigenvalues that are
-            not zero. Values of later ones are divided by smaller eigenvalues, and errors with them.
+            Number of eigenfunctions, from the largest eigenvalue on; by default all with non-zero
+            eigenvalues. Values of later ones, and their errors, are divided by smaller eigenvalues.
 
         Returns
         -------
@@ -126,14 +126,15 @@ class Spectrum:
     def local_energy(self, X, n_functions=10):
         """Mean square of the first eigenfunctions at each of the new rows.
 
-        On the rows of the spectrum the mean is one. To see whether a kernel is specialised to a
+        Over the rows of the spectrum, the mean is one. To see whether a kernel is specialised to a
         task (Ortiz-Jimenez et al., NeurIPS 2023), make the spectrum of rows of the task, and
-        compare other rows of the task with control rows. Take few functions, and say how many.
+        compare other rows of the task with control rows. Use few functions, and report their
+        number.
 
         Parameters
         ----------
         X : array of shape (m, d) or (m, n)
-            New rows, as those of `eigenfunctions`.
+            New rows, as for `eigenfunctions`.
         n_functions : int, default=10
 
         Returns
@@ -174,15 +175,15 @@ class Spectrum:
         return _plain(np.sum(values / (values + _read_ridges(alpha)[..., None]), axis=-1))
 
     def alignment(self, y, centred=False):
-        """Cosine between the kernel and that of the targets, ``<K, yy'> / (|K| |yy'|)``.
+        """Cosine between the kernel and the kernel of the targets, ``<K, yy'> / (|K| |yy'|)``.
 
         Parameters
         ----------
         y : array of shape (n,) or (n, k)
             Targets.
         centred : bool, default=False
-            Whether to take the means from kernel and targets first (Cortes, Mohri and Rostamizadeh,
-            JMLR 2012), as for models with a constant. Without it the constant may dominate.
+            Whether to centre kernel and targets first (Cortes, Mohri and Rostamizadeh, JMLR 2012),
+            as for models with a constant. Otherwise the constant may dominate.
 
         Returns
         -------
@@ -197,7 +198,7 @@ class Spectrum:
         Parameters
         ----------
         y : array of shape (n,) or (n, k)
-            Targets, of which the mean is often taken first.
+            Targets, often centred first.
 
         Returns
         -------
@@ -225,10 +226,11 @@ class Spectrum:
         return unit * float(np.sqrt(np.sum(powers[: self.rank] / self.eigenvalues[: self.rank])))
 
     def generalization_bound(self, y):
-        """``sqrt(y' K^-1 y tr(K)) / n``, whatever the scale of the kernel.
+        """``sqrt(y' K^-1 y tr(K)) / n``, which does not depend on the scale of the kernel.
 
-        This is the Rademacher complexity of the functions with the `norm` of the one through the
-        targets (Bartlett and Mendelson, JMLR 2002). It compares kernels; as a bound it is loose.
+        This is the Rademacher complexity of the functions whose `norm` is that of the function
+        through the targets (Bartlett and Mendelson, JMLR 2002). Use it to compare kernels; as a
+        bound it is loose.
 
         Parameters
         ----------
@@ -243,14 +245,14 @@ class Spectrum:
     def learning_curve(self, y, sizes, alpha=0.0, noise=0.0):
         """Predicted errors of ridge regression on random subsets of the rows, without a constant.
 
-        Errors are for ``K + alpha`` of the subset. The rows are taken for the whole distribution,
-        and test errors are those at the rows that are not in the subset. That holds up to about a
-        quarter of the rows; beyond all of them the spectrum predicts nothing.
+        Errors are for ``K + alpha`` of the subset. The rows stand for the whole distribution; test
+        errors are those at the rows outside the subset. The prediction holds up to about a quarter
+        of the rows; for more rows than there are, the spectrum predicts nothing.
 
         Parameters
         ----------
         y : array of shape (n,) or (n, k)
-            Targets, with their noise. Take their mean first.
+            Targets, with their noise. Centre them first.
         sizes : array of shape (n_sizes,)
             Numbers of training rows, each less than n.
         alpha : float, default=0.0

@@ -8,6 +8,7 @@ outputs are not finite, `_state` has copies of modules and leaves them as they w
 drawn networks as modules, `_linear` linear models of modules, `_tasks` task vectors.
 """
 
+from ..._values import publish
 from ._drawn import Drawn
 from ._linear import Linearized
 from ._reader import Reader
@@ -15,5 +16,4 @@ from ._tasks import TaskAddition, TaskVector, normalized_accuracy
 
 __all__ = ["Drawn", "Linearized", "Reader", "TaskAddition", "TaskVector", "normalized_accuracy"]
 
-for _each in (Linearized, TaskAddition, TaskVector, normalized_accuracy):
-    _each.__module__ = "sklearn_ntk.finite"  # the public module
+publish("sklearn_ntk.finite", globals())

@@ -23,17 +23,17 @@ with warnings.catch_warnings():  # torch loads what it needs at the first use, b
 class Linearized(nn.Module):
     """First-order expansion ``f(x; w0) + J(x) (w - w0)`` of a module in its parameters.
 
-    Its parameters are the differences ``w - w0``, zero at the start, for any optimiser of torch:
-    weight decay pulls to w0, and the trained parameters are the task vector. Parameters that do not
-    require gradients stay out, and so do buffers. A training step takes about half as long again
-    as one of the network (G. Ortiz-Jimenez, A. Favero and P. Frossard, "Task arithmetic in the
-    tangent space", NeurIPS 2023).
+    Its parameters are the differences ``w - w0``, zero at the start, and any optimiser of torch can
+    train them: weight decay pulls towards w0, and the trained parameters are the task vector.
+    Buffers, and parameters that do not require gradients, are not included. A training step takes
+    about half as long again as a step of the network (G. Ortiz-Jimenez, A. Favero and P. Frossard,
+    "Task arithmetic in the tangent space", NeurIPS 2023).
 
     Parameters
     ----------
     module : torch.nn.Module
-        Copied, and expanded in evaluation mode, in which it stays: later changes of the module have
-        no effect.
+        The module is copied, and expanded in evaluation mode, in which the copy stays; later
+        changes of the module have no effect.
 
     Attributes
     ----------
@@ -44,12 +44,12 @@ class Linearized(nn.Module):
 
     Notes
     -----
-    The first call compares the derivative in forward mode, which passes by ``torch.no_grad``, with
-    that of backward passes, and takes the latter from then on if they differ. Under
-    ``torch.no_grad``, too, the module runs as in training.
+    Forward-mode derivatives ignore a ``torch.no_grad`` inside the module. The first call therefore
+    compares them with derivatives by backward passes, which are used from then on if the two
+    differ. When the model is called under ``torch.no_grad``, the module still runs as in training.
 
-    To linearise a network after its training, apply its `TaskVector` to this:
-    ``TaskVector(trained, module).apply_to(Linearized(module))``.
+    To linearise a network after training, apply its `TaskVector`: ``TaskVector(trained,
+    module).apply_to(Linearized(module))``.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from ._state import copied, plain
 
 
 class TaskVector:
-    """What training changed in the parameters of a module, ``w - w0``.
+    """Change of the parameters of a module by training, ``w - w0``.
 
     Task vectors add up, and can be subtracted, multiplied by numbers, and applied to a module (G.
     Ilharco et al., "Editing models with task arithmetic", ICLR 2023). Buffers, such as the averages
@@ -22,10 +22,10 @@ class TaskVector:
     Parameters
     ----------
     model : torch.nn.Module or Linearized
-        After training.
+        The module after training.
     base : torch.nn.Module, optional
-        Before training, with the same parameters; for `Linearized`, whose parameters are
-        differences, there is none.
+        The module before training, with the same parameters. A `Linearized` model has none, because
+        its parameters are differences.
 
     Attributes
     ----------
@@ -135,11 +135,11 @@ def _check_same(first, other):
 
 
 class TaskAddition(NamedTuple):
-    """Accuracies of a model for several tasks beside those of models for one task each.
+    """Accuracies of a model for several tasks, and of models for one task each.
 
     ``normalized`` is the mean of their ratios, ``combined`` and ``single`` are dicts by task, and
-    ``scale`` is the multiple of the vectors that was added; ``validated`` has the mean normalised
-    accuracy by scale on which it was chosen, or is None if it was given.
+    ``scale`` is the multiple of the vectors that was added. ``validated`` is the mean normalised
+    accuracy for each scale, by which the scale was chosen; None if the scale was given.
     """
 
     normalized: float
@@ -150,9 +150,9 @@ class TaskAddition(NamedTuple):
 
 
 def normalized_accuracy(base, vectors, score, scale=1.0, *, validate=None):
-    """Accuracy after adding task vectors, relative to that of each alone.
+    """Accuracy after adding task vectors, relative to the accuracy of each vector alone.
 
-    ``mean_t score_t(w0 + scale sum_s v_s) / score_t(w0 + v_t)``.
+    It is ``mean_t score_t(w0 + scale sum_s v_s) / score_t(w0 + v_t)``.
 
     Parameters
     ----------
@@ -162,14 +162,15 @@ def normalized_accuracy(base, vectors, score, scale=1.0, *, validate=None):
     score : callable
         ``score(model, name)`` is the accuracy of a model on the test rows of a task.
     scale : float or list of float
-        Multiple of the sum; of several, the best is chosen by ``validate``.
+        Multiple of the sum, or several from which ``validate`` chooses the best.
     validate : callable, optional
-        ``validate(model, name)`` is the accuracy on rows of the task kept for this choice.
+        ``validate(model, name)`` is the accuracy on rows of the task that are held out for this
+        choice.
 
     Returns
     -------
     TaskAddition
-        With the scale, and what it was chosen by.
+        With the scale, and the accuracies by which it was chosen.
 
     Examples
     --------
