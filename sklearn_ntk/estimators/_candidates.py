@@ -10,6 +10,7 @@ from .._runtime.device import on_host
 from ..engines._work import Tasks
 from ..gram import KernelOperator
 from ..solvers._moments import sizes
+from ..solvers._scoring import DIGITS, dealt, ranks_of
 from ..solvers._solution import error_for, relative_error, varied
 from ._features import learn, project
 from ._fitting import at_the_same_time
@@ -39,10 +40,6 @@ many rows."""
 LEARNERS, SURE = 2, 1.125
 """The first mode of features is tried on the `LEARNERS` best kernels; more find no better ones. If
 it has more than n/8 numbers for n rows (`SURE`), all modes are tried on the best kernel instead."""
-
-
-DIGITS = 10
-"""Digits by which rows are dealt into folds, so that rounding does not."""
 
 
 class Candidate(NamedTuple):
@@ -115,10 +112,10 @@ class Problem(NamedTuple):
 
     def judged(self, one):
         """A candidate with learned features, whose errors are those of folds."""
-        (mode, n_steps), everyone = one.way, np.arange(len(self.Y))
-        keys = np.column_stack([on_host(self.X).sum(axis=1), self.Y])
-        order = np.lexsort(np.round(keys / sizes(keys), DIGITS).T)  # folds have alike targets
-        folds = [np.sort(order[start::FOLDS]) for start in range(min(FOLDS, len(order)))]
+        (mode, n_steps), everyone, X = one.way, np.arange(len(self.Y)), on_host(self.X)
+        sums = X.sum(axis=1)[:, None]  # the same in any order of the columns, but for rounding
+        ranks = ranks_of(np.column_stack([X, np.round(sums / sizes(sums), DIGITS)]))
+        folds = dealt(self.Y, ranks, FOLDS)
 
         def operator(rows):
             others = self.take(np.setdiff1d(everyone, rows))

@@ -16,6 +16,9 @@ from ._units import scaled
 N_FOLDS = 5
 """Folds of `class_folds`, for choices by log loss."""
 
+DIGITS = 10
+"""Digits by which rows are dealt into folds, so that rounding does not."""
+
 
 def logits(scores):
     """Scores (..., n_classes) from (..., k); a single score of two classes is their difference."""
@@ -52,13 +55,27 @@ def ranks_of(X):
 
 
 def class_folds(shares, ranks):
-    """Index arrays of up to `N_FOLDS` stratified folds; the fold of a row depends on its rank."""
-    n = len(shares)
-    order = np.argsort(ranks)[np.random.RandomState(0).permutation(n)]
-    order = order[np.argsort(shares[order].argmax(axis=1), kind="stable")]
-    fold = np.empty(n, dtype=int)
-    fold[order] = np.arange(n) % min(N_FOLDS, n)
-    return [np.flatnonzero(fold == k) for k in range(fold.max() + 1)]
+    """Index arrays of up to `N_FOLDS` stratified folds, by `dealt` with ranks that are shuffled."""
+    order = np.argsort(ranks)[np.random.RandomState(0).permutation(len(ranks))]
+    return dealt(shares, np.argsort(order), N_FOLDS)
+
+
+def dealt(targets, ranks, n_folds):
+    """Index arrays of up to so many folds, into which rows with alike targets are dealt in turn.
+
+    Targets (n, k) are alike if they are equal, or about as far from their mean. Which rows are in a
+    fold together depends on their ranks (n,), but neither on their order nor on that of targets,
+    nor on signs of these: so not on the names of classes either.
+    """
+    n = len(ranks)
+    _, group = np.unique(targets, axis=0, return_inverse=True)
+    first = np.full(n, n)
+    np.minimum.at(first, group.ravel(), ranks)
+    centred = targets - targets.mean(axis=0)
+    distances = np.sum(centred**2 / or_one(np.mean(centred**2, axis=0)), axis=1)
+    distances = np.round(distances / or_one(distances.max()), DIGITS)
+    order = np.lexsort([ranks, first[group.ravel()], distances])
+    return [np.sort(order[start::n_folds]) for start in range(min(n_folds, n))]
 
 
 def fit_temperature(scores, targets, weights, n=None):

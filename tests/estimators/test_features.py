@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import make_friedman1
 
-from sklearn_ntk import NNGPKernel, NTKRegressor
+from sklearn_ntk import NNGPKernel, NTKClassifier, NTKRegressor
 from sklearn_ntk.estimators import _candidates, _choice
 from sklearn_ntk.estimators._candidates import OPTIMISM
 from sklearn_ntk.estimators._features import learn
@@ -104,6 +104,30 @@ def test_few_rows_judge_features_by_folds():
         covered.append(np.mean((low <= y[60:]) & (y[60:] <= high)))
     assert 0.8 < np.mean(ratios) < 1.6
     assert np.mean(covered) > 0.84
+
+
+@pytest.mark.parametrize("n", [101, 102, 103])
+@pytest.mark.parametrize("is_binary", [False, True], ids=["numbers", "binary"])
+def test_folds_depend_on_rows_alone(n, is_binary):
+    """Not on the names of classes, the sign or the order of targets, nor on the order of rows."""
+    rng = np.random.default_rng(n)
+    X, new = rng.standard_normal((n, 5)), rng.standard_normal((50, 5))
+    if is_binary:  # some rows come several times, and many have equal sums
+        X, new = X > 0.0, new > 0.0
+    y = X[:, 0] + 2.0 * X[:, 1] * X[:, 2] + 0.3 * rng.standard_normal(n)
+    order, y_class = rng.permutation(n), np.digitize(y, [0.0, 1.0])
+    names, close = np.array(["c", "a", "b"]), {"rtol": 1e-7, "atol": 1e-9}
+    first = NTKClassifier(features="full").fit(X, y_class)
+    for labels, rows in ((names[y_class], slice(None)), (y_class, order)):
+        found = NTKClassifier(features="full").fit(X[rows], labels[rows])
+        places = np.argsort(names) if rows is not order else slice(None)
+        assert_allclose(found.predict_proba(new), first.predict_proba(new)[:, places], **close)
+    Y = np.column_stack([y, y**2])
+    first = NTKRegressor(features="full").fit(X, Y)
+    for targets, rows in ((Y, order), (-Y[:, ::-1], slice(None))):
+        found = NTKRegressor(features="full").fit(X[rows], targets[rows]).predict(new)
+        found = found if rows is order else -found[:, ::-1]
+        assert_allclose(found, first.predict(new), **close)
 
 
 def test_constant_targets_teach_nothing():
