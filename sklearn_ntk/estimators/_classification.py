@@ -317,8 +317,8 @@ class NTKClassifier(
 
         Notes
         -----
-        A weight of k equals k copies of a row if the row occurs fewer than ten times; from ten on,
-        each copy is an observation. A precomputed kernel does not tell which rows are equal, so
+        A weight of k equals k copies of a row, unless rows are categories, each copy of which is an
+        observation (see the notes of `NTKRegressor`). A precomputed kernel does not tell which rows are equal, so
         that leave-one-out errors leave out one copy: scores and labels are the same for a weight
         and for copies only if ``alpha`` is given, and the temperature of probabilities differs.
         """

@@ -11,6 +11,13 @@ OFTEN = 10
 """Rows that come so often are categories, no accidental copies: each is an observation."""
 
 
+MIXED = 0.1
+"""Share of the rows that come several times from which on different targets are no accident."""
+
+ROWS_OF_TARGET = 5
+"""Rows for each value of the targets from which on equal targets of equal rows are no copies."""
+
+
 def distinct(X):
     """Indices of the first of each set of equal rows, and for each row the number of its set.
 
@@ -57,8 +64,8 @@ class Scatter(NamedTuple):
 class Pairs(NamedTuple):
     """Distinct pairs of a row and its targets, N of them, and their observations.
 
-    Copies of a pair are one observation, as an integer weight is, unless the row comes `OFTEN`:
-    then each of them is one. ``group`` (N,) is the number of the distinct row, ``unit`` (N,) is the
+    Copies of a pair are one observation, as an integer weight is, unless rows are categories: come
+    `OFTEN`, or with other targets too often for an accident. Then each of them is one. ``group`` (N,) is the number of the distinct row, ``unit`` (N,) is the
     weight of one observation, the mean of all, ``targets`` has shape (N, k), and ``counts`` (N,)
     are numbers of observations.
     """
@@ -77,8 +84,20 @@ def pairs_of(Y, weights, group):
         np.column_stack([group, Y]), axis=0, return_inverse=True, return_counts=True
     )
     own = pairs[:, 0].astype(int)
-    counts = np.where(np.bincount(group)[own] >= OFTEN, n_copies, 1.0)
+    are_categories = (np.bincount(group)[own] >= OFTEN) | _differ_by_chance(own, n_copies, pairs)
+    counts = np.where(are_categories, n_copies, 1.0)
     return Pairs(own, np.bincount(place.ravel(), weights) / counts, pairs[:, 1:], counts)
+
+
+def _differ_by_chance(own, n_copies, pairs):
+    """Whether equal rows often have other targets, of a few: then equal ones are no copies.
+
+    ``pairs`` (N, 1 + k) are distinct pairs of a row, whose number is ``own`` (N,), and targets.
+    """
+    n, n_targets = n_copies.sum(), len(np.unique(pairs[:, 1:], axis=0))
+    n_of_row, n_different = np.bincount(own, n_copies), np.bincount(own)
+    is_often_other = np.mean(n_different[n_of_row > 1] > 1) >= MIXED
+    return is_often_other and n >= ROWS_OF_TARGET * n_targets
 
 
 def observations_of(Y, weights, group, mean):
@@ -107,7 +126,8 @@ def merge(Y, weights, group):
     """`Merged` rows; ``group`` is the number of the distinct row of each row, as of `distinct`.
 
     Solutions stay the same. What is left out is an observation, see `Pairs`, so that an
-    integer weight is the same as a repetition in everything that is fitted, up to `OFTEN`.
+    integer weight is the same as a repetition in everything that is fitted, but of
+    categories.
     """
     if group[-1] == len(group) - 1:
         return Merged(Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean()), None)

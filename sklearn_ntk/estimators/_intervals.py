@@ -74,9 +74,9 @@ class Intervals:
         chosen with the same targets, and 0.899 where features were learned, too. "conformal" is not
         available with the solver "local"; with "nystroem", both methods use only rows that were no
         candidates for centres. Where many rows learn features, all methods use only the other rows.
-        Copies of a row with the same targets count once, as an integer weight does; if the row
-        occurs ten times or more, each copy counts. A new row has the mean weight of the
-        observations; guarantees are for equal weights. With several outputs, each has its own
+        Copies of a row with the same targets count once, as an integer weight does; if rows are
+        categories (see the notes of the class), each copy counts. A new row has the mean weight of
+        the observations; guarantees are for equal weights. With several outputs, each has its own
         intervals. With ``alpha=0``, no residual is as large as those of equal rows with different
         targets: if more rows have these than the coverage leaves out, conformal intervals are
         practically unbounded.

@@ -51,7 +51,7 @@ class Predictions(DeterminationScore):
         of the scatter of the targets of equal rows. At rows farther from the data than training
         rows are from each other, the amplitude rises, if needed, until functions vary as much as
         the targets do. A new observation has the mean weight of the training rows; copies of a row
-        with the same target count as one, unless the row occurs ten times or more. The first call
+        with the same target count as one, unless rows are categories (see above). The first call
         computes a factorisation, a matrix (n_distinct, n_distinct). The model keeps it until the
         next fit, but not in pickles and copies.
 

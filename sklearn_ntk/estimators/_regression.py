@@ -222,7 +222,9 @@ class NTKRegressor(
     features are learned from at most half of these, and at most 5000.
 
     Equal rows are merged. Leave-one-out leaves out one observation: all copies of a row with the
-    same targets together, or, if the row occurs ten times or more, as categories do, a single copy.
+    same targets together, or a single copy if rows are categories. They are if a row occurs ten
+    times or more, or if a tenth of the rows that occur several times have different targets, with
+    at least five rows for each value of the targets.
 
     Examples
     --------
@@ -334,8 +336,8 @@ class NTKRegressor(
 
         Notes
         -----
-        A weight of k equals k copies of a row if the row occurs fewer than ten times; from ten on,
-        each copy is an observation. A precomputed kernel does not tell which rows are equal, so
+        A weight of k equals k copies of a row, unless rows are categories, each copy of which is an
+        observation (see the notes of the class). A precomputed kernel does not tell which rows are equal, so
         that leave-one-out errors leave out one copy: predictions are the same for a weight and for
         copies only if ``alpha`` is given.
         """

@@ -210,8 +210,8 @@ class NTKClassifierCV(ScoreClassifier, NetworkCV):
             Labels, numbers or strings.
         sample_weight : array-like of shape (n_samples,), optional
             Weights of the rows, which count in fits and in errors. Without ``cv``, a weight of k
-            equals k copies of a row that occurs fewer than ten times, except for precomputed
-            kernels, which do not tell which rows are equal.
+            equals k copies of a row, except for categories (see the notes of `NTKRegressor`) and
+            for precomputed kernels, which do not tell which rows are equal.
         groups : array-like of shape (n_samples,), optional
             Groups of rows, for a splitter that uses them.
 

@@ -1,5 +1,7 @@
 """Few distinct rows, of categories or repeated measurements, teach as much as many."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -114,20 +116,47 @@ def test_ridge_of_repeated_measurements(n_each):
 @pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
 @pytest.mark.parametrize("options", [{}, {"training_time": "auto"}], ids=str)
 def test_weights_are_repetitions_of_rows_with_several_targets(cls, options):
-    """Below ten rows, also where equal rows have other targets."""
+    """Where equal rows have other targets as repeated measurements do, or a label by accident."""
     rng = np.random.default_rng(0)
     X = rng.integers(0, 4, (24, 2)).astype(float)
-    y = (X.sum(axis=1) + rng.normal(size=24) > 3.0).astype(int)
+    y = X.sum(axis=1) + rng.normal(size=24)
+    if cls is NTKClassifier:
+        X[2:] += rng.normal(size=(22, 2))
+        X[1], y = X[0], X.sum(axis=1) > 3.0
+        y[1] = ~y[0]
     _, group = np.unique(X, axis=0, return_inverse=True)
     kept = np.bincount(group.ravel())[group.ravel()] < 4
     X, y = X[kept], y[kept]
-    counts = rng.integers(1, 3, len(X))
+    counts = 1 + (np.arange(len(X)) % 3 > 0)
     weighted = cls(KERNEL, **options).fit(X, y, counts)
     repeated = cls(KERNEL, **options).fit(np.repeat(X, counts, axis=0), np.repeat(y, counts))
+    assert len(weighted.X_fit_) < len(X)
     assert_allclose(repeated.loo_errors_, weighted.loo_errors_, rtol=1e-7)
     assert_allclose(repeated.predict(X), weighted.predict(X), rtol=1e-7)
     if cls is NTKClassifier:
         assert_allclose(repeated.temperature_, weighted.temperature_, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_each", [3, 6, 9])
+@pytest.mark.parametrize(
+    "cls", [NTKClassifier, partial(NTKClassifier, loss="log_loss"), NTKClassifierCV]
+)
+def test_few_copies_of_categories(cls, n_each):
+    """Probabilities are about those of rows that differ by as good as nothing."""
+    losses = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        rows = rng.integers(0, 2, (8 * n_each + 1000, 3)).astype(float)
+        P = 1.0 / (1.0 + np.exp(4.5 - 3.0 * rows.sum(axis=1)))
+        y = (rng.random(len(rows)) < P).astype(int)
+        different = rows + 1e-6 * rng.normal(size=rows.shape)
+        for X in (rows, different):
+            new, labels = X[-1000:], y[-1000:]
+            model = cls().fit(X[:-1000], y[:-1000])
+            losses.append(log_loss(labels, model.predict_proba(new)))
+    own, others = np.reshape(losses, (4, 2)).mean(axis=0)
+    assert own < others + 0.02
 
 
 def test_folds_of_observations():
