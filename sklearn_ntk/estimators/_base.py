@@ -73,8 +73,6 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     _learns_more = True
     """Whether many rows teach features anew; see `_features_of_many`."""
 
-    column_layers = 0  # of estimators saved before it was
-
     _judges = None
     """Indices of the distinct rows that have taught no features, if others have; else None."""
 

@@ -185,7 +185,7 @@ class ClassifierInfluence(Influence):
         if not loss.is_curved or self.training_time_ is not None:
             raise ValueError(
                 f"influence needs loss='squared_error', for which it is exact, or 'log_loss' "
-                f"without a training_time; got loss={self._loss or self.loss!r} and "
+                f"without a training_time; got loss={self._loss!r} and "
                 f"training_time={self.training_time!r}: take one of these."
             )
         return _of_log_loss(self, X)

@@ -171,7 +171,7 @@ class Intervals:
         Of each pair that has copies, one is a row, and all others together are another one.
         """
         posterior, seen = self._posterior, self._observations
-        counts = np.ones(len(seen.group)) if seen.counts is None else seen.counts
+        counts = seen.counts
         rank, others = rank_of(coverage, counts), np.flatnonzero(counts > 1.0)
         places = np.append(np.arange(len(counts)), others)
         group, targets = seen.group[places], seen.targets[places]
@@ -195,7 +195,7 @@ class Intervals:
 
     def _widened(self, ends, counts):
         """Ends (2, m, k) by rows of so many copies each, wider by what rounding may take."""
-        if counts is None or np.all(counts == 1.0):
+        if np.all(counts == 1.0):
             return ends
         slack = max(ROUNDING, TIMES_RESIDUAL * (self.residual_ or 0.0))
         return ends + np.array([-slack, slack])[:, None, None]

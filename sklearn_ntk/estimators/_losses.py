@@ -79,7 +79,7 @@ class Loss:
         """What trains on the Gram matrix of the training rows, and the targets (n, k)."""
         raise ValueError(
             f"Stages of the training need loss='squared_error' or 'log_loss'; got "
-            f"loss={model._loss or model.loss!r}."
+            f"loss={model._loss!r}."
         )
 
     def scores(self, model, X):

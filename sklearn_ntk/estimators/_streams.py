@@ -155,8 +155,6 @@ class RegressorStreams:
 class ClassifierStreams:
     """Mixin: fits of `NTKClassifier`."""
 
-    _loss = None  # of classifiers saved before it was
-
     @available_if(can_stream)
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()

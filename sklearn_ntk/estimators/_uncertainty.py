@@ -10,7 +10,8 @@ from scipy.optimize import minimize_scalar
 
 from .._runtime.device import is_on_device, on_host, place_together, product
 from .._runtime.memory import check_memory
-from ..dynamics import Flow, Training
+from ..dynamics import Training
+from ..dynamics._methods import FLOW
 from ..gram._operator import chunks
 from ..solvers._exact import precision_of, scale
 from ..solvers._factors import Cholesky, cholesky, shift, variances
@@ -138,9 +139,7 @@ class Posterior:
 
     _names = ("weights", "ridge", "time", "learning_rate", "method")
 
-    method = Flow()  # of pickles of earlier versions
-
-    def __init__(self, weights, ridge, time=None, learning_rate=1.0, method=method):
+    def __init__(self, weights, ridge, time=None, learning_rate=1.0, method=FLOW):
         self.weights, self.ridge = weights, ridge
         self.time, self.learning_rate, self.method = time, learning_rate, method
         self.__setstate__({})

@@ -159,10 +159,7 @@ class Nystroem(NamedTuple):
         apart = np.arange(n) if apart is None else apart
         if held_rows is None:
             held_rows = _rows_to_hold(centers.held, apart, Y)
-        if centers.sums is None:
-            shift = moments(Y, weights)[0]
-        else:
-            shift = 0.0 if centers.shift is None else centers.shift  # of fits saved before it was
+        shift = moments(Y, weights)[0] if centers.sums is None else centers.shift
         progress = Progress(n, "Nystroem sums", "take fewer centres", self.verbose)
 
         def pieces():
