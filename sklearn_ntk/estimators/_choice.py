@@ -154,13 +154,18 @@ def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=rela
     rows, is_only = (X, Y, weights), len(kernels) == 1 and not by_column
     if is_only and can_learn_more(model, kernels[0], len(X)):
         return kernels[0], *learn_from_more(model, kernels[0], modes[0], *rows), ()
+    options = modes, model.n_feature_steps, by_column
+    best, tried = best_by_squares(kernels, *rows, error, *options)
+    return *_of_more_rows(model, best, tried, modes, *rows), best.blind
+
+
+def best_by_squares(kernels, X, Y, weights, error, *options):
+    """What `best_of` returns for these options, by ridge regression on distinct rows (n, d)."""
 
     def fit(*problem, error, blind=()):
         return (Ridge(error=error).fit(*problem, blind=blind),)
 
-    options = modes, model.n_feature_steps, by_column
-    best, tried = best_of(Problem(fit, *rows, error), kernels, *options)
-    return *_of_more_rows(model, best, tried, modes, *rows), best.blind
+    return best_of(Problem(fit, X, Y, weights, error), kernels, *options)
 
 
 def _of_more_rows(model, best, tried, modes, X, Y, weights):
