@@ -10,13 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.memory import check_memory, free_memory
 from ..engines._work import SHARE, on_one_thread
-from ..estimators._choice_of_solver import (
-    bytes_of,
-    check_limit,
-    columns_of,
-    wanted_solver,
-)
+from ..estimators._choice_of_solver import bytes_of, check_limit
 from ..solvers._iterations import bytes_of_columns
+from ..solvers._trials import n_columns
 from ._arrays import example_of, in_memory, is_dask, parts_of
 from ._operator import (
     ClusterOperator,
@@ -176,20 +172,20 @@ class DaskEstimator:
     def _operator(self, kernel, X):
         return ClusterOperator(kernel, X, self.client_)
 
-    def _solver_for(self, n, X, is_precomputed=False):
-        reason = "kernel='precomputed'" if is_precomputed else self._needs_matrix()
-        solver = wanted_solver(self)
+    def _solver_for(self, solver, size):
+        reason = "kernel='precomputed'" if size.is_precomputed else self._needs_matrix()
         if solver == "cholesky" or reason:
             raise ValueError(
                 f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
                 f"{reason or f'{solver=}'}: take {self._local.__name__}."
             )
-        whole, own = bytes_of(self, "cg", n), bytes_of_columns(n, columns_of(self, n))
+        n, k = size.n, size.k
+        whole, own = bytes_of(self, "cg", size), bytes_of_columns(n, n_columns(n, k))
         if solver == "auto":
             limit = self.max_memory or SHARE * memory_of(self.client_)
             fits = whole <= limit and own <= SHARE * free_memory()
             solver = "cg" if fits else "local"
-        check_limit(self, solver, n)
+        check_limit(self, solver, size)
         if solver == "cg":
             what = f"A fit of {n} distinct rows by conjugate gradients"
             check_workers(self.client_, whole, what)

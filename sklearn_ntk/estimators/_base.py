@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
-from .._runtime.device import is_on_device, on_host
+from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._kernel_operator import placed
@@ -17,7 +17,7 @@ from ..gram._operator import ON_DEVICE, chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import product
 from ._checks import check_symmetric, check_takes, is_auto, mixes_columns
-from ._choice_of_solver import forget, pick_solver
+from ._choice_of_solver import Size, forget, pick_solver
 from ._columns import Columns, deviations
 from ._features import distinct_behind, given_features, project
 from ._gradients import Gradients
@@ -72,6 +72,9 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
 
     _learns_more = True
     """Whether many rows teach features anew; see `_features_of_many`."""
+
+    _centers = _iterations = None
+    """What a fit goes on from: the `Centers` of the rows before, or solutions to begin with."""
 
     _judges = None
     """Indices of the distinct rows that have taught no features, if others have; else None."""
@@ -174,8 +177,8 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
             return f"training_time={self.training_time!r}"
         return None
 
-    def _gram(self, kernel, X, weights):
-        """`GramOperator` of the distinct rows, ``kept`` and ``group``.
+    def _gram(self, kernel, X, weights, solver, k):
+        """`GramOperator` of the distinct rows, ``kept`` and ``group``, for a fit to k outputs.
 
         ``kept`` (n_kept,) are the indices of the rows of positive weight, and ``group`` (n_kept,)
         is the index of each among the distinct rows. All rows of a precomputed Gram matrix count as
@@ -189,7 +192,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         if self.kernel_ is None:
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
-            forget(self, self._solver_for(len(kept), X, is_precomputed=True))
+            forget(self, self._solver_for(solver, Size(len(kept), k, device_name(X), True)))
             check_symmetric(X)
             self._weights = weights[kept]
             self._kept, K = kept, ArrayOperator(X).block(kept, kept)
@@ -202,16 +205,16 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         first, group = distinct_behind(self.features_, X)
         self.X_fit_ = project(take(X, first), self.features_) + 0.0
         self._weights = np.bincount(group, weights)
-        forget(self, self._solver_for(len(first), X))
+        forget(self, self._solver_for(solver, Size(len(first), k, device_name(X))))
         return self._operator(self.kernel_, self.X_fit_), kept, group
 
     def _operator(self, kernel, X):
         """`GramOperator` of rows."""
         return KernelOperator(kernel, X)
 
-    def _solver_for(self, n, X, is_precomputed=False):
-        """Name of the solver for n distinct rows, those of X."""
-        return pick_solver(self, n, X, is_precomputed)
+    def _solver_for(self, solver, size):
+        """Name of the solver for a `Size`; ``solver`` is what is asked for."""
+        return pick_solver(self, solver, size)
 
     def _rows(self, X):
         """Rows as the kernel sees them."""

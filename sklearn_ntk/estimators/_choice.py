@@ -61,8 +61,8 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
 
     Sets ``kernels_``, the kernels that were tried, and ``kernel_errors_``, the `Candidate.error` of
     each before features are learned; ``kernel_``, ``features_`` and ``X_fit_``, which become the
-    rows that the kernel sees; ``_judges``, the rows that have not taught features, if others
-    have; and ``_ties``, the `rivals_of` the best kernel.
+    rows that the kernel sees; and ``_judges``, the rows that have not taught features, if others
+    have.
 
     Parameters
     ----------
@@ -79,19 +79,20 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
 
     Returns
     -------
-    tuple
+    found : tuple
         What the second one returns for the choice.
+    ties : list of pairs
+        The `rivals_of` the best kernel.
     """
-    model._ties = []
     modes = modes_of(model, kernels[0], model.n_features_in_)
-    X = vars(model).get("X_fit_")  # a precomputed kernel has none
+    X = None if model.kernel_ is None else model.X_fit_
     by_column = X is not None and tries_columns(model, *X.shape)
     exact, whole = fits
     model.kernels_ = kernels
     if len(kernels) == 1 and not modes and not by_column:
         found = whole(operator, Y, weights, error=error)
         model.kernel_errors_ = np.array([error(found[0].solution, Y, weights)])
-        return found
+        return found, []
     rows = X, Y, weights
     options = modes, model.n_feature_steps, by_column
     best, tried = best_of(Problem(exact, *rows, error), kernels, *options)
@@ -101,9 +102,8 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     if features is not None:
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
     if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
-        model._ties = rivals_of(best, tried, weights)
-        return best.fit
-    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error)
+        return best.fit, rivals_of(best, tried, weights)
+    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error), []
 
 
 def modes_of(model, kernel, d):
@@ -152,7 +152,7 @@ def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=rela
     if not modes and not by_column:
         return kernels[0], None, None, ()
     rows, is_only = (X, Y, weights), len(kernels) == 1 and not by_column
-    if is_only and can_learn_more(model, kernels[0], len(X)):
+    if is_only and can_learn_more(model, kernels[0], *Y.shape):
         return kernels[0], *learn_from_more(model, kernels[0], modes[0], *rows), ()
     options = modes, model.n_feature_steps, by_column
     best, tried = best_by_squares(kernels, *rows, error, *options)
@@ -173,7 +173,7 @@ def _of_more_rows(model, best, tried, modes, X, Y, weights):
 
     The kernel is the best one of those ``tried`` without features if these learn none.
     """
-    if not modes or not can_learn_more(model, best.kernel, len(Y)):
+    if not modes or not can_learn_more(model, best.kernel, *Y.shape):
         return best.kernel, best.features, None
     mode = modes[0] if best.way is None else best.way[0]
     features, judges = learn_from_more(model, best.kernel, mode, X, Y, weights)

@@ -313,5 +313,4 @@ class NTKClassifier(
         -------
         self
         """
-        self._is_stream = False
         return self._fit(X, y, sample_weight)

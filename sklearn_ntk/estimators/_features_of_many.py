@@ -32,8 +32,8 @@ TOL = 1e-3
 """Tolerance of conjugate gradients for features."""
 
 
-def can_learn_more(model, kernel, n):
-    """Whether an estimator learns features of n rows on a kernel by `learn_from_more`.
+def can_learn_more(model, kernel, n, k):
+    """Whether an estimator of k outputs learns features of n rows by `learn_from_more`.
 
     Searches do not, which compare errors of all rows, nor clusters, whose client has few, nor fits
     with a time of training, which cost more, or to centres, which cost less. Networks that take
@@ -41,7 +41,7 @@ def can_learn_more(model, kernel, n):
     """
     if not model._learns_more or model.training_time is not None or model.solver_ == "nystroem":
         return False
-    return mixes_columns(kernel) and _split(model, n)[0] >= LEAST_ROWS
+    return mixes_columns(kernel) and _split(model, n, k)[0] >= LEAST_ROWS
 
 
 def learn_from_more(model, kernel, mode, X, Y, weights):
@@ -67,7 +67,7 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
     rows : array of shape (m,) or None
         Increasing indices of those by which the fit is to be judged; None for all.
     """
-    rows, test, others = _draw(*_split(model, len(X)), Y)
+    rows, test, others = _draw(*_split(model, *Y.shape), Y)
     if is_auto(model.features) and X.shape[1] ** 2 <= len(rows):
         mode = "full"
     problem = take(X, rows), Y[rows], weights[rows]
@@ -94,11 +94,11 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
     return features, None if is_blind else others
 
 
-def _split(model, n):
-    """How many of n rows teach features, and how many others choose among them."""
+def _split(model, n, k):
+    """How many of n rows, with k outputs, teach features, and how many others choose among them."""
     n_test = min(TEST_ROWS, n // 4)
     most = min(BLIND_ROWS, n // 2) if model._needs_matrix() else min(MOST_ROWS, n - n_test)
-    return rows_that_fit(model, most), n_test
+    return rows_that_fit(model, most, k), n_test
 
 
 def _draw(n_rows, n_test, Y):

@@ -34,7 +34,7 @@ def fit_whole(model, operator, Y, weights, unit, error=relative_error, blind=())
     if model.solver_ != "nystroem":
         more["judges"] = model._judges
     if model.warm_start and model.solver_ == "cg":
-        start = vars(model).get("_iterations")
+        start = model._iterations
         is_alike = start is not None and start.columns.shape == (len(Y), Y.shape[1] + 1)
         more["start"] = start if is_alike else None
     given = None

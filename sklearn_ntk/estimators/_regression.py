@@ -330,5 +330,4 @@ class NTKRegressor(
         -------
         self
         """
-        self._is_stream = False
         return self._fit(X, y, sample_weight)

@@ -61,10 +61,9 @@ class RegressorStreams:
         self
         """
         check_host([X, y, sample_weight], "Fits to parts of the data")
-        self._is_stream = True
         if not is_streaming(self):
             warn_if_fitted(self)
-            return self._fit(X, y, sample_weight)
+            return self._fit(X, y, sample_weight, is_stream=True)
         X, targets, weights = self._read(X, y, sample_weight, reset=False)
         if targets.shape[1] != len(self._units.shift):
             raise ValueError(
@@ -74,7 +73,7 @@ class RegressorStreams:
         targets = scaled(targets, -self._units.exponents) - self._units.shift
         path = absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
-        attributes = fitted_ridges(self, path, None, self._unit)
+        self._is_stream, attributes = True, fitted_ridges(self, path, None, self._unit)
         self._finish((path, path.value, attributes), held.Y, held.weights)
         return self
 
@@ -86,22 +85,22 @@ class RegressorStreams:
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         return X, targets, check_weights(sample_weight, X)
 
-    def _fit(self, X, y, sample_weight):
-        """Fit to data, or to the first part of them."""
+    def _fit(self, X, y, sample_weight, is_stream=False):
+        """Fit to data, or to the first part of a stream."""
         X, targets, weights = self._read(X, y, sample_weight)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        self._n_outputs = targets.shape[1]
-        kernels, self._unit = kernels_of(self), unit
+        kernels, self._unit, self._is_stream = kernels_of(self), unit, is_stream
         if self.uncertainty == "ensemble":
             start_of(kernels[0])  # before the work, if it has none
-        operator, kept, group = self._gram(kernels[0], X, weights)
+        solver = "nystroem" if is_stream else self.solver
+        operator, kept, group = self._gram(kernels[0], X, weights, solver, targets.shape[1])
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
         Y, weights, self._scatter, repeats = merge(targets[kept], weights[kept], group)
         self._new_weight = self._scatter.unit
         fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
-        found = choose(self, kernels, fits, operator, Y, weights, error_of(repeats))
-        self._finish(found, Y, weights)
+        found, ties = choose(self, kernels, fits, operator, Y, weights, error_of(repeats))
+        self._finish(found, Y, weights, ties)
         self._observations = None
         if self.solver_ == "cholesky":
             pairs = pairs_of(self._samples.targets, self._samples.weights, group)
@@ -111,8 +110,11 @@ class RegressorStreams:
             self._observations = observe(pairs, Y, weights, found[1], seen)
         return self
 
-    def _finish(self, found, Y, weights):
-        """Set what follows from a `Path`, its ridge and its attributes, for merged rows."""
+    def _finish(self, found, Y, weights, ties=()):
+        """Set what follows from a `Path`, its ridge and its attributes, for merged rows.
+
+        ``ties`` are as of `choose`.
+        """
         path, ridge, attributes = found
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
@@ -120,7 +122,6 @@ class RegressorStreams:
         self.dual_coef_ = None if is_local else self._units.differences(self._dual)
         self.intercept_ = None if is_local else self._units.values(self._constant)
         self._posterior, self._spread = self._believe(path, ridge, Y, weights)
-        ties = vars(self).pop("_ties", ())
         is_plain = self.training_time is None and self.uncertainty == "posterior"
         self._rivals = tuple(self._rival(*tie, Y, weights) for tie in ties if is_plain)
         self._targets = Y
@@ -155,6 +156,9 @@ class RegressorStreams:
 class ClassifierStreams:
     """Mixin: fits of `NTKClassifier`."""
 
+    _of_loss = ()
+    """Names of the attributes that the loss of the last fit has set."""
+
     @available_if(can_stream)
     @_fit_context(prefer_skip_nested_validation=True)
     @one_notice()
@@ -186,10 +190,9 @@ class ClassifierStreams:
                 "class_weight='balanced' needs all rows at once: give partial_fit a dictionary of "
                 "the weights of the classes."
             )
-        self._is_stream = True
         if not is_streaming(self):
             warn_if_fitted(self)
-            return self._fit(X, y, sample_weight, classes)
+            return self._fit(X, y, sample_weight, classes, is_stream=True)
         X, y, weights = self._read(X, y, sample_weight, reset=False)
         if classes is not None and not np.array_equal(given_classes(classes), self.classes_):
             raise ValueError(
@@ -210,30 +213,31 @@ class ClassifierStreams:
         check_classification_targets(y)
         return X, y, check_weights(sample_weight, X)
 
-    def _fit(self, X, y, sample_weight, classes=None):
-        """Fit to data, or to the first part of them."""
+    def _fit(self, X, y, sample_weight, classes=None, is_stream=False):
+        """Fit to data, or to the first part of a stream."""
         X, y, weights = self._read(X, y, sample_weight)
         if classes is None:
             name = type(self).__name__
             classes, known, targets, weights = read_classes(y, weights, self.class_weight, name)
-            if self._is_stream:  # later parts may give the others weight
+            if is_stream:  # later parts may give the others weight
                 known, targets = classes, indicators(y, classes)
             self._set_classes(classes, known)
         else:
             classes = given_classes(classes)
             self._set_classes(classes, classes)
             targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
-        for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
+        for name in self._of_loss:
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        self._unit, self._n_outputs = unit, targets.shape[1]
-        operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
+        self._unit, kernel = unit, kernels_of(self)[0]
+        solver = "nystroem" if is_stream else self.solver
+        operator, kept, group = self._gram(kernel, X, weights, solver, targets.shape[1])
         self._check_leaves()
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
-        X = vars(self).get("X_fit_")  # a precomputed kernel has none
+        X = None if self.kernel_ is None else self.X_fit_
         Y, weights, _, repeats = rows.merged()
         by_column = X is not None and tries_columns(self, *X.shape)
         problem = X, Y, weights, by_column, error_of(repeats)

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor
 from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _streams
-from sklearn_ntk.estimators._choice_of_solver import bytes_of, memory_beside
+from sklearn_ntk.estimators._choice_of_solver import Size, bytes_of, memory_beside
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
 from sklearn_ntk.estimators._uncertainty import find_spread
@@ -190,20 +190,21 @@ def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     assert n == 250  # at least as many as a leaf has
     for leaf_size, most in ((2000, 2000), (3000, 3000), (4000, 8748), (5000, 12_000)):
         local.set_params(leaf_size=leaf_size)
-        assert _features_of_many._split(local, 20_000) == (most, 100)
-        is_little = bytes_of(local, "cg", most) <= bytes_of(local, "local", leaf_size)
+        assert _features_of_many._split(local, 20_000, 1) == (most, 100)
+        of_leaf = bytes_of(local, "local", Size(leaf_size, 1))
+        is_little = bytes_of(local, "cg", Size(most, 1)) <= of_leaf
         assert is_little or most == leaf_size
-    assert memory_beside(local) == bytes_of(local, "local", 5000)
+    assert memory_beside(local) == bytes_of(local, "local", Size(5000, 1))
     assert memory_beside(local.set_params(max_memory=1e5)) == 1e5
     limited = NTKRegressor(solver="cg", **RELU)
     limited.solver_ = "cg"
-    limited.set_params(max_memory=bytes_of(limited, "cg", 400))
-    assert _features_of_many._split(limited, 500) == (400, 100)
+    limited.set_params(max_memory=bytes_of(limited, "cg", Size(400, 1)))
+    assert _features_of_many._split(limited, 500, 1) == (400, 100)
     limited.set_params(max_memory=limited.max_memory - 1.0)
-    assert _features_of_many._split(limited, 500) == (360, 100)
-    assert _features_of_many._split(limited, 300) == (225, 75)
+    assert _features_of_many._split(limited, 500, 1) == (360, 100)
+    assert _features_of_many._split(limited, 300, 1) == (225, 75)
     limited.set_params(max_memory=1.0)
-    assert not can_learn_more(limited, NTKKernel(), 500)
+    assert not can_learn_more(limited, NTKKernel(), 500, 1)
 
 
 @pytest.mark.parametrize(
