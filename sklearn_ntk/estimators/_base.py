@@ -177,36 +177,51 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
             return f"training_time={self.training_time!r}"
         return None
 
-    def _gram(self, kernel, X, weights, solver, k):
-        """`GramOperator` of the distinct rows, ``kept`` and ``group``, for a fit to k outputs.
+    def _keep_rows(self, kernel, X, weights):
+        """Set ``kernel_`` and the distinct training rows, as it sees them; ``kept`` and ``group``.
 
         ``kept`` (n_kept,) are the indices of the rows of positive weight, and ``group`` (n_kept,)
-        is the index of each among the distinct rows. All rows of a precomputed Gram matrix count as
-        distinct.
+        is the index of each among the distinct rows. All rows of a precomputed Gram matrix, which
+        ``kernel`` is None for, count as distinct.
+
+        Sets ``X_fit_``, the distinct rows, and ``_weights``, those of each; ``features_`` if they
+        are given, ``_columns`` and ``_stds``, what rows go through before the kernel and the
+        deviations of columns there. Of a precomputed matrix it sets ``_kept`` in place of rows.
         """
         self.kernel_, kept = kernel, np.flatnonzero(weights)
         self._columns, self.features_ = None, given_features(self.features, X.shape[1])
         self._judges = None
         vars(self).pop("X_fit_", None)  # of the last fit
         check_device(self, kernel, X)
-        if self.kernel_ is None:
+        if kernel is None:
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
-            forget(self, self._solver_for(solver, Size(len(kept), k, device_name(X), True)))
-            check_symmetric(X)
-            self._weights = weights[kept]
-            self._kept, K = kept, ArrayOperator(X).block(kept, kept)
-            return ArrayOperator(K, overwrite=True), kept, np.arange(len(kept))
+            self._kept, self._weights = kept, weights[kept]
+            return kept, np.arange(len(kept))
         check_takes(kernel, X)
         X, weights = take(X, kept), weights[kept]
-        self._columns = fit_columns(self, self.kernel_, X, weights)
+        self._columns = fit_columns(self, kernel, X, weights)
         X = X if self._columns is None else self._columns.apply(X)
         self._stds = deviations(X, weights)
         first, group = distinct_behind(self.features_, X)
         self.X_fit_ = project(take(X, first), self.features_) + 0.0
         self._weights = np.bincount(group, weights)
-        forget(self, self._solver_for(solver, Size(len(first), k, device_name(X))))
-        return self._operator(self.kernel_, self.X_fit_), kept, group
+        return kept, group
+
+    def _begin(self, X, k, is_stream):
+        """Set ``solver_`` for a fit to k outputs, and forget what the last one has kept.
+
+        ``X`` are the rows, of which `_keep_rows` has kept the distinct ones, or the precomputed
+        matrix. Returns the `GramOperator` of the distinct rows.
+        """
+        is_precomputed = self.kernel_ is None
+        size = Size(len(self._weights), k, device_name(X), is_precomputed)
+        forget(self, self._solver_for("nystroem" if is_stream else self.solver, size))
+        if not is_precomputed:
+            return self._operator(self.kernel_, self.X_fit_)
+        check_symmetric(X)
+        K = ArrayOperator(X).block(self._kept, self._kept)
+        return ArrayOperator(K, overwrite=True)
 
     def _operator(self, kernel, X):
         """`GramOperator` of rows."""

@@ -93,8 +93,8 @@ class RegressorStreams:
         kernels, self._unit, self._is_stream = kernels_of(self), unit, is_stream
         if self.uncertainty == "ensemble":
             start_of(kernels[0])  # before the work, if it has none
-        solver = "nystroem" if is_stream else self.solver
-        operator, kept, group = self._gram(kernels[0], X, weights, solver, targets.shape[1])
+        kept, group = self._keep_rows(kernels[0], X, weights)
+        operator = self._begin(X, targets.shape[1], is_stream)
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
         Y, weights, self._scatter, repeats = merge(targets[kept], weights[kept], group)
         self._new_weight = self._scatter.unit
@@ -231,9 +231,9 @@ class ClassifierStreams:
         loss = loss_of(self)
         loss.check(self)
         weights, unit = normalise(weights)
-        self._unit, kernel = unit, kernels_of(self)[0]
-        solver = "nystroem" if is_stream else self.solver
-        operator, kept, group = self._gram(kernel, X, weights, solver, targets.shape[1])
+        self._unit = unit
+        kept, group = self._keep_rows(kernels_of(self)[0], X, weights)
+        operator = self._begin(X, targets.shape[1], is_stream)
         self._check_leaves()
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
