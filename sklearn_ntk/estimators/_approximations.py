@@ -9,14 +9,8 @@ from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from ..gram import KernelOperator
 from ..gram._operator import chunks
-from ..solvers._factors import LARGEST, try_cholesky, work
-from ._ensemble import posterior_of
+from ..solvers._factors import try_cholesky, work
 from ._uncertainty import Posterior, projection
-
-FACTORISED = LARGEST
-"""Rows of a fit by conjugate gradients up to which variances are by a factor in double precision.
-Factors serve more rows, too: one takes the time of conjugate gradients for some hundred new rows,
-and then each of these costs a product."""
 
 LEAST = 1e-5
 """Least pivot of a factor in single precision, in units of the mean diagonal of the kernel."""
@@ -29,24 +23,6 @@ WHOLE = 2**62
 
 KEPT = 2**30
 """Bytes of the factors of leaves that a model keeps after the first call, at most."""
-
-
-def posterior_for(model, weights, ridge, solution):
-    """The posterior of a fitted regressor, and inverse variances of leave-one-out residuals.
-
-    The latter belong to the rows of the `Solution`.
-    """
-    if model.solver_ == "cholesky":
-        return posterior_of(model, weights, ridge, solution)
-    if model.solver_ == "cg" and len(weights) <= FACTORISED:
-        posterior = Posterior(weights, ridge)
-    elif model.solver_ == "cg":
-        posterior = SinglePosterior(weights, ridge, int(model.verbose))
-    elif model.solver_ == "local":
-        posterior = LeavesPosterior(weights, ridge, model._leaves)
-    else:
-        posterior = CentersPosterior(model._weights, ridge, model._centers)
-    return posterior, solution.precision
 
 
 class SinglePosterior(Posterior):

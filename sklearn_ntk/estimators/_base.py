@@ -17,12 +17,13 @@ from ..gram._operator import ON_DEVICE, chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import product
 from ._checks import check_symmetric, check_takes, is_auto, mixes_columns
-from ._choice_of_solver import Size, forget, pick_solver
+from ._choice_of_solver import pick_solver
 from ._columns import Columns, deviations
 from ._features import distinct_behind, given_features, project
 from ._gradients import Gradients
-from ._many_rows import quiet_kernel, verbose_of
 from ._places import check_device, read_new, take
+from ._quiet import quiet_kernel, verbose_of
+from ._solvers import SOLVERS, Size
 from ._squares import OPTIMIZERS
 
 
@@ -50,7 +51,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         "squash": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "features": [StrOptions({"auto", "diagonal", "full"}), "array-like", None],
         "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
-        "solver": [StrOptions({"auto", "cholesky", "cg", "local", "nystroem"})],
+        "solver": [StrOptions({"auto", *SOLVERS})],
         "tol": [Interval(numbers.Real, 0, None, closed="neither")],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
         "max_memory": [Interval(numbers.Real, 0, None, closed="neither"), None],
@@ -216,7 +217,11 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         """
         is_precomputed = self.kernel_ is None
         size = Size(len(self._weights), k, device_name(X), is_precomputed)
-        forget(self, self._solver_for("nystroem" if is_stream else self.solver, size))
+        solver = self._solver_for("nystroem" if is_stream else self.solver, size)
+        self.solver_, self.n_iter_, self.residual_ = solver.name, 1, None
+        self.leaves_ = self.centers_ = self._leaves = self._centers = None
+        if not solver.goes_on:
+            self._iterations = None
         if not is_precomputed:
             return self._operator(self.kernel_, self.X_fit_)
         check_symmetric(X)
@@ -227,9 +232,9 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         """`GramOperator` of rows."""
         return KernelOperator(kernel, X)
 
-    def _solver_for(self, solver, size):
-        """Name of the solver for a `Size`; ``solver`` is what is asked for."""
-        return pick_solver(self, solver, size)
+    def _solver_for(self, name, size):
+        """`Solver` for a `Size`; ``name`` is that of the one that is asked for, or "auto"."""
+        return pick_solver(self, name, size)
 
     def _rows(self, X):
         """Rows as the kernel sees them."""

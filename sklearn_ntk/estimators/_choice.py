@@ -14,6 +14,7 @@ from ._checks import is_auto, mixes_columns
 from ._features import LEARNING_COPIES, project
 from ._features_of_many import can_learn_more, learn_from_more
 from ._rivals import rivals_of
+from ._solvers import solver_of
 
 MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""
@@ -101,7 +102,7 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     model.kernel_, features, model._judges = _of_more_rows(model, best, tried, modes, *rows)
     if features is not None:
         model.features_, model.X_fit_ = features, project(model.X_fit_, features)
-    if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
+    if len(model.X_fit_) <= MOST_ROWS and solver_of(model).is_exact:
         return best.fit, rivals_of(best, tried, weights)
     return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error), []
 

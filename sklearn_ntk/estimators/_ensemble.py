@@ -9,7 +9,7 @@ from ..dynamics._covariance import influences
 from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
-from ._choice_of_solver import SPECTRAL_COPIES
+from ._memory import SPECTRAL_COPIES
 from ._squares import method_of
 from ._uncertainty import Posterior, check_factor
 

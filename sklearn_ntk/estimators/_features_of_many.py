@@ -12,8 +12,9 @@ from ..solvers._solution import relative_squares, varied
 from ._checks import is_auto, mixes_columns
 from ._choice_of_solver import memory_beside, rows_that_fit
 from ._features import learn, project
-from ._many_rows import quiet_kernel
 from ._places import take
+from ._quiet import quiet_kernel
+from ._solvers import solver_of
 
 LEAST_ROWS, MOST_ROWS = 3000, 12_000
 """Rows that teach features of many rows."""
@@ -39,7 +40,7 @@ def can_learn_more(model, kernel, n, k):
     with a time of training, which cost more, or to centres, which cost less. Networks that take
     columns one by one have gradients that take long.
     """
-    if not model._learns_more or model.training_time is not None or model.solver_ == "nystroem":
+    if not model._learns_more or model.training_time is not None or not solver_of(model).teaches:
         return False
     return mixes_columns(kernel) and _split(model, n, k)[0] >= LEAST_ROWS
 

@@ -12,10 +12,10 @@ from ..dynamics import Training
 from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
 from ..solvers import Ridge
-from ._choice_of_solver import check_solve
 from ._equal_rows import Pairs
 from ._logistic import NewtonSteps
 from ._losses import fitted_loss
+from ._memory import check_solve
 from ._observations import observe
 from ._places import read_new, where_rows_are
 from ._stages import check_exact, check_rows_kept

@@ -13,7 +13,7 @@ from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
 from ..solvers._units import scaled
 from ._checks import check_finite
-from ._choice_of_solver import check_solve
+from ._memory import check_solve
 from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked
 from ._places import read_new, where_rows_are
 

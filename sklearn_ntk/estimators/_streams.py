@@ -11,7 +11,6 @@ from .._runtime.device import check_host
 from .._runtime.notices import one_notice
 from ..solvers._repeats import error_of
 from ..solvers._units import normalise, scaled, standardise
-from ._approximations import posterior_for
 from ._checks import check_weights
 from ._choice import choose, choose_by_squares, kernels_of, tries_columns
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
@@ -22,10 +21,11 @@ from ._features import project
 from ._fitting import all_or_nothing, with_blas_for_rows
 from ._influence import Samples
 from ._losses import ClassRows, fitted_scores, loss_of
-from ._many_rows import absorb, fit_whole, quiet_kernel
 from ._observations import observe
 from ._places import read_data
+from ._quiet import quiet_kernel
 from ._rivals import Belief
+from ._solvers import solver_of
 from ._squares import fit_squares, fitted_ridges
 from ._uncertainty import find_spread
 
@@ -71,7 +71,7 @@ class RegressorStreams:
                 f"got {targets.shape[1]}."
             )
         targets = scaled(targets, -self._units.exponents) - self._units.shift
-        path = absorb(self, X, targets, scaled(weights, -self._unit))
+        path = solver_of(self).absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         self._is_stream, attributes = True, fitted_ridges(self, path, None, self._unit)
         self._finish((path, path.value, attributes), held.Y, held.weights)
@@ -98,11 +98,11 @@ class RegressorStreams:
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
         Y, weights, self._scatter, repeats = merge(targets[kept], weights[kept], group)
         self._new_weight = self._scatter.unit
-        fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
+        fits = [partial(one, self, unit=unit) for one in (fit_squares, solver_of(self).fit)]
         found, ties = choose(self, kernels, fits, operator, Y, weights, error_of(repeats))
         self._finish(found, Y, weights, ties)
         self._observations = None
-        if self.solver_ == "cholesky":
+        if solver_of(self).is_exact:
             pairs = pairs_of(self._samples.targets, self._samples.weights, group)
             solution = found[0].solution  # with the coefficients of folds where these judge
             dual = solution.residuals * solution.precision[:, None]
@@ -130,7 +130,7 @@ class RegressorStreams:
 
     def _believe(self, path, ridge, Y, weights):
         """`Posterior` and `Spread` of a fit to merged rows."""
-        posterior, precision = posterior_for(self, weights, ridge, path.solution)
+        posterior, precision = solver_of(self).posterior(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
         if len(solution.residuals) == len(Y):
             solution = solution._replace(rows=None)
@@ -200,7 +200,7 @@ class ClassifierStreams:
                 f"{given_classes(classes).tolist()}."
             )
         targets, weights = targets_of(y, weights, self._labels, self.class_weight)
-        path = absorb(self, X, targets, scaled(weights, -self._unit))
+        path = solver_of(self).absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         path = path._replace(solution=path.solution._replace(rows=None))
         attributes = fitted_ridges(self, path, None, self._unit)
@@ -234,7 +234,7 @@ class ClassifierStreams:
         self._unit = unit
         kept, group = self._keep_rows(kernels_of(self)[0], X, weights)
         operator = self._begin(X, targets.shape[1], is_stream)
-        self._check_leaves()
+        solver_of(self).check_classes(self, len(self._labels))
         rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
         self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
         X = None if self.kernel_ is None else self.X_fit_
@@ -252,15 +252,6 @@ class ClassifierStreams:
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes), _loss=self.loss)
         return self
-
-    def _check_leaves(self):
-        """Raise ValueError for leaves that cannot hold rows of all classes."""
-        least = 2 * len(self._labels)
-        if self.solver_ == "local" and self.leaf_size < least:
-            raise ValueError(
-                f"leaf_size must be at least {least}, two rows for each of the classes; got "
-                f"{self.leaf_size}: increase it."
-            )
 
     def _is_spectral(self):
         return super()._is_spectral() or loss_of(self).is_spectral

@@ -16,7 +16,7 @@ from ..gram._operator import chunks
 from ..solvers._exact import precision_of, scale
 from ..solvers._factors import Cholesky, cholesky, shift, variances
 from ..solvers._units import scaled
-from ._choice_of_solver import SPECTRAL_COPIES
+from ._memory import SPECTRAL_COPIES
 
 ROUNDING = 1e-9
 """Gain in twice the log likelihood, for each residual, up to which noise explains nothing more: of

@@ -18,11 +18,11 @@ from ..engines._work import Tasks
 from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
 from ..estimators._checks import is_auto
 from ..estimators._choice import best_by_squares, kernels_of, modes_of
-from ..estimators._choice_of_solver import OF_CUPY, check_solve, memory_of_solve
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
 from ..estimators._fitting import at_the_same_time
+from ..estimators._memory import OF_CUPY, check_solve, memory_of_solve
 from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._repeats import error_of
 from ..solvers._scoring import outputs_that_vary, restore

@@ -6,9 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor
 from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _streams
-from sklearn_ntk.estimators._choice_of_solver import Size, bytes_of, memory_beside
+from sklearn_ntk.estimators._choice_of_solver import memory_beside
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
+from sklearn_ntk.estimators._solvers import SOLVERS, Size
 from sklearn_ntk.estimators._uncertainty import find_spread
 from sklearn_ntk.gram import KernelOperator
 from sklearn_ntk.solvers import Ridge, _part, _trials
@@ -191,14 +192,14 @@ def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     for leaf_size, most in ((2000, 2000), (3000, 3000), (4000, 8748), (5000, 12_000)):
         local.set_params(leaf_size=leaf_size)
         assert _features_of_many._split(local, 20_000, 1) == (most, 100)
-        of_leaf = bytes_of(local, "local", Size(leaf_size, 1))
-        is_little = bytes_of(local, "cg", Size(most, 1)) <= of_leaf
+        of_leaf = SOLVERS["local"].n_bytes(local, Size(leaf_size, 1))
+        is_little = SOLVERS["cg"].n_bytes(local, Size(most, 1)) <= of_leaf
         assert is_little or most == leaf_size
-    assert memory_beside(local) == bytes_of(local, "local", Size(5000, 1))
+    assert memory_beside(local) == SOLVERS["local"].n_bytes(local, Size(5000, 1))
     assert memory_beside(local.set_params(max_memory=1e5)) == 1e5
     limited = NTKRegressor(solver="cg", **RELU)
     limited.solver_ = "cg"
-    limited.set_params(max_memory=bytes_of(limited, "cg", Size(400, 1)))
+    limited.set_params(max_memory=SOLVERS["cg"].n_bytes(limited, Size(400, 1)))
     assert _features_of_many._split(limited, 500, 1) == (400, 100)
     limited.set_params(max_memory=limited.max_memory - 1.0)
     assert _features_of_many._split(limited, 500, 1) == (360, 100)
