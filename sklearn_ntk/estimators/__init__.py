@@ -1,6 +1,6 @@
 """The scikit-learn estimators of one network: regression and classification.
 
-`_base` has what both share, `_streams` their fits, `_solvers` each solver, `_choice_of_solver` the
+`_base` has what both share, `_fits` their fits, `_solvers` each solver, `_choice_of_solver` the
 choice of one, `_squares` exact fits, `_gradients` what follows from gradients, `_predictions` what
 a regressor predicts, `_uncertainty` its posterior, `_approximations` posteriors of many rows,
 `_ensemble` networks that start at random, `_intervals` prediction intervals, `_losses` the fit for

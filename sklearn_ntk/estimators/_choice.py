@@ -99,9 +99,7 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
     best, tried = best_of(Problem(exact, *rows, error), kernels, *options)
     model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
     model.kernel_errors_ = np.array(errors)
-    model.kernel_, features, model._judges = _of_more_rows(model, best, tried, modes, *rows)
-    if features is not None:
-        model.features_, model.X_fit_ = features, project(model.X_fit_, features)
+    _set_choice(model, *_of_more_rows(model, best, tried, modes, *rows))
     if len(model.X_fit_) <= MOST_ROWS and solver_of(model).is_exact:
         return best.fit, rivals_of(best, tried, weights)
     return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error), []
@@ -141,23 +139,26 @@ def modes_of(model, kernel, d):
     return (features,)
 
 
-def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=relative_error):
-    """The kernel and the features (d, d) or None of the least squared error, and what judges.
+def choose_by_squares(model, Y, weights, error):
+    """Set the network and the features of the least squared error, for an estimator of any loss.
 
-    What `choose` does for estimators of any loss, by ridge regression. ``X`` (n, d) are distinct
-    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` and
-    ``error`` are as for `best_of` and its `Problem`. Last come the rows that have not taught
-    features, or None, as of `learn_from_more`, and `Candidate.blind`.
+    What `choose` does, by ridge regression and without a fit, for the one kernel of the estimator
+    and a layer of single columns. Returns the `Candidate.blind` of the choice.
     """
-    modes = () if X is None else modes_of(model, kernels[0], X.shape[1])
+    if model.kernel_ is None:
+        return ()
+    kernel, X = model.kernel_, model.X_fit_
+    rows, modes = (X, Y, weights), modes_of(model, kernel, X.shape[1])
+    by_column = tries_columns(model, *X.shape)
     if not modes and not by_column:
-        return kernels[0], None, None, ()
-    rows, is_only = (X, Y, weights), len(kernels) == 1 and not by_column
-    if is_only and can_learn_more(model, kernels[0], *Y.shape):
-        return kernels[0], *learn_from_more(model, kernels[0], modes[0], *rows), ()
+        return ()
+    if not by_column and can_learn_more(model, kernel, *Y.shape):
+        _set_choice(model, kernel, *learn_from_more(model, kernel, modes[0], *rows))
+        return ()
     options = modes, model.n_feature_steps, by_column
-    best, tried = best_by_squares(kernels, *rows, error, *options)
-    return *_of_more_rows(model, best, tried, modes, *rows), best.blind
+    best, tried = best_by_squares([kernel], *rows, error, *options)
+    _set_choice(model, *_of_more_rows(model, best, tried, modes, *rows))
+    return best.blind
 
 
 def best_by_squares(kernels, X, Y, weights, error, *options):
@@ -167,6 +168,13 @@ def best_by_squares(kernels, X, Y, weights, error, *options):
         return (Ridge(error=error).fit(*problem, blind=blind),)
 
     return best_of(Problem(fit, X, Y, weights, error), kernels, *options)
+
+
+def _set_choice(model, kernel, features, judges):
+    """Set what `choose` has chosen."""
+    model.kernel_, model._judges = kernel, judges
+    if features is not None:
+        model.features_, model.X_fit_ = features, project(model.X_fit_, features)
 
 
 def _of_more_rows(model, best, tried, modes, X, Y, weights):

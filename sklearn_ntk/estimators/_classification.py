@@ -7,13 +7,13 @@ from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ._base import NetworkEstimator
 from ._classes import ScoreClassifier
+from ._fits import ClassifierFits
 from ._fitting import all_or_nothing, with_blas_for_rows
 from ._gradients import ClassifierGradients
 from ._influence import ClassifierInfluence
 from ._losses import LOSSES
 from ._places import on_device_of_fit
 from ._scores import Scores
-from ._streams import ClassifierStreams
 
 
 class NTKClassifier(
@@ -21,7 +21,7 @@ class NTKClassifier(
     ScoreClassifier,
     Scores,
     ClassifierGradients,
-    ClassifierStreams,
+    ClassifierFits,
     NetworkEstimator,
 ):
     """Classifier with the kernel of an infinitely wide network.

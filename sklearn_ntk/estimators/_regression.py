@@ -7,13 +7,13 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ._base import NetworkEstimator
+from ._fits import RegressorFits
 from ._fitting import all_or_nothing, with_blas_for_rows
 from ._gradients import RegressorGradients
 from ._influence import RegressorInfluence
 from ._intervals import Intervals
 from ._places import on_device_of_fit
 from ._predictions import Predictions
-from ._streams import RegressorStreams
 
 
 class NTKRegressor(
@@ -21,7 +21,7 @@ class NTKRegressor(
     RegressorInfluence,
     Predictions,
     RegressorGradients,
-    RegressorStreams,
+    RegressorFits,
     MultiOutputMixin,
     RegressorMixin,
     NetworkEstimator,

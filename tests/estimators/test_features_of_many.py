@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor
-from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _streams
+from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _fits
 from sklearn_ntk.estimators._choice_of_solver import memory_beside
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
@@ -121,7 +121,7 @@ def test_noise_is_by_rows_that_taught_nothing_also_by_some_of_all(monkeypatch):
         seen.append(solution.rows)
         return find_spread(solution, *arguments)
 
-    monkeypatch.setattr(_streams, "find_spread", keep)
+    monkeypatch.setattr(_fits, "find_spread", keep)
     model = NTKRegressor(solver="cg", **RELU).fit(X, y)
     assert_array_equal(seen[-1], model._judges)
 

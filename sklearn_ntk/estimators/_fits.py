@@ -12,12 +12,11 @@ from .._runtime.notices import one_notice
 from ..solvers._repeats import error_of
 from ..solvers._units import normalise, scaled, standardise
 from ._checks import check_weights
-from ._choice import choose, choose_by_squares, kernels_of, tries_columns
+from ._choice import choose, choose_by_squares, kernels_of
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import given_classes, indicators, read_classes, targets_of
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
-from ._features import project
 from ._fitting import all_or_nothing, with_blas_for_rows
 from ._influence import Samples
 from ._losses import ClassRows, fitted_scores, loss_of
@@ -30,7 +29,7 @@ from ._squares import fit_squares, fitted_ridges
 from ._uncertainty import find_spread
 
 
-class RegressorStreams:
+class RegressorFits:
     """Mixin: fits of `NTKRegressor`."""
 
     @available_if(can_stream)
@@ -73,7 +72,8 @@ class RegressorStreams:
         targets = scaled(targets, -self._units.exponents) - self._units.shift
         path = solver_of(self).absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
-        self._is_stream, attributes = True, fitted_ridges(self, path, None, self._unit)
+        self._is_stream = True
+        attributes = fitted_ridges(self, path, None, self._unit)
         self._finish((path, path.value, attributes), held.Y, held.weights)
         return self
 
@@ -153,7 +153,7 @@ class RegressorStreams:
         return super()._needs_matrix() or ("uncertainty='ensemble'" if is_ensemble else None)
 
 
-class ClassifierStreams:
+class ClassifierFits:
     """Mixin: fits of `NTKClassifier`."""
 
     _of_loss = ()
@@ -216,42 +216,45 @@ class ClassifierStreams:
     def _fit(self, X, y, sample_weight, classes=None, is_stream=False):
         """Fit to data, or to the first part of a stream."""
         X, y, weights = self._read(X, y, sample_weight)
-        if classes is None:
-            name = type(self).__name__
-            classes, known, targets, weights = read_classes(y, weights, self.class_weight, name)
-            if is_stream:  # later parts may give the others weight
-                known, targets = classes, indicators(y, classes)
-            self._set_classes(classes, known)
-        else:
-            classes = given_classes(classes)
-            self._set_classes(classes, classes)
-            targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
+        targets, weights = self._read_labels(y, weights, classes, is_stream)
         for name in self._of_loss:
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
-        weights, unit = normalise(weights)
-        self._unit = unit
+        weights, self._unit = normalise(weights)
         kept, group = self._keep_rows(kernels_of(self)[0], X, weights)
         operator = self._begin(X, targets.shape[1], is_stream)
         solver_of(self).check_classes(self, len(self._labels))
-        rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
-        self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
-        X = None if self.kernel_ is None else self.X_fit_
-        Y, weights, _, repeats = rows.merged()
-        by_column = X is not None and tries_columns(self, *X.shape)
-        problem = X, Y, weights, by_column, error_of(repeats)
-        found = choose_by_squares(self, [self.kernel_], *problem)
-        kernel, features, self._judges, blind = found
-        if kernel is not self.kernel_ or features is not None:
-            self.kernel_ = kernel
-            if features is not None:
-                self.features_, self.X_fit_ = features, project(X, features)
-            operator = self._operator(kernel, self.X_fit_)
-            rows = rows._replace(operator=operator, blind=blind)
+        targets, weights = targets[kept], weights[kept]
+        self._samples = Samples(len(y), kept, group, weights, targets)
+        rows = self._choose_network(ClassRows(operator, targets, weights, group, self._unit))
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes), _loss=self.loss)
         return self
+
+    def _read_labels(self, y, weights, classes, is_stream):
+        """Set ``classes_``; targets (n, k) of the labels, and weights times those of the classes.
+
+        ``classes`` are those that the first part of a stream was given, or None.
+        """
+        if classes is not None:
+            classes = given_classes(classes)
+            self._set_classes(classes, classes)
+            return targets_of(y, weights, classes, self.class_weight)
+        name = type(self).__name__
+        classes, known, targets, weights = read_classes(y, weights, self.class_weight, name)
+        if is_stream:  # later parts may give the others weight
+            known, targets = classes, indicators(y, classes)
+        self._set_classes(classes, known)
+        return targets, weights
+
+    def _choose_network(self, rows):
+        """Set the network and its features, by `choose_by_squares`; the `ClassRows` for them."""
+        Y, weights, _, repeats = rows.merged()
+        blind = choose_by_squares(self, Y, weights, error_of(repeats))
+        if self.kernel_ is None:
+            return rows
+        return rows._replace(operator=self._operator(self.kernel_, self.X_fit_), blind=blind)
 
     def _is_spectral(self):
         return super()._is_spectral() or loss_of(self).is_spectral
