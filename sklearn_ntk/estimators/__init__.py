@@ -2,10 +2,10 @@
 
 `_base` has what both share, `_fits` their fits, `_solvers` each solver, `_choice_of_solver` the
 choice of one, `_squares` exact fits, `_gradients` what follows from gradients, `_predictions` what
-a regressor predicts, `_uncertainty` its posterior, `_approximations` posteriors of many rows,
-`_ensemble` networks that start at random, `_intervals` prediction intervals, `_losses` the fit for
-each loss of classification, `_scores` what a classifier makes of rows, `_classes` labels and
-probabilities.
+a regressor predicts, `_uncertainty` its amplitude and noise, `_posterior` and `_approximations` its
+posterior, `_ensemble` networks that start at random, `_intervals` prediction intervals, `_losses`
+the fit for each loss of classification, `_scores` what a classifier makes of rows, `_classes`
+labels and probabilities.
 """
 
 from ._classification import NTKClassifier

@@ -18,8 +18,8 @@ from ._losses import fitted_loss
 from ._memory import check_solve
 from ._observations import observe
 from ._places import read_new, where_rows_are
+from ._posterior import WholePosterior
 from ._stages import check_exact, check_rows_kept
-from ._uncertainty import Posterior
 
 
 class Samples(NamedTuple):
@@ -123,7 +123,7 @@ def _of_ridge(model, X, Y, weights, ridge, *_):
     pairs = Pairs(samples.group, samples.weights, samples.targets, np.ones(len(samples.group)))
     seen = observe(pairs, Y, weights, ridge, solution)
     residuals = seen.dual / seen.precision[:, None]
-    posterior, start = Posterior(weights, ridge), 0
+    posterior, start = WholePosterior(weights, ridge), 0
     most = max(1, 2**20 * len(Y) // samples.targets.size)
     for part, _ in posterior.influences(kernel, X_fit, X, most):
         part = part[:, seen.group] * seen.shares

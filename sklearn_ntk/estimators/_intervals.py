@@ -152,7 +152,7 @@ class Intervals:
         found = np.empty((2, len(X), k))
         for many in chunks(len(X), n_leaf * k, LEAVES_BLOCK):
             shifts = [[] for _ in range(len(X[many]))]  # by which predictions without rows differ
-            for number, rows, part in self._posterior.influences(kernel, X_fit, X[many], None):
+            for number, rows, part in self._posterior.influences_in_leaves(kernel, X_fit, X[many]):
                 pairs, place, own, local = of_leaves[number]
                 part = (part[:, place] * own)[:, :, None] * local
                 for row, shift in zip(rows, part, strict=True):

@@ -23,9 +23,9 @@ from ._approximations import CentersPosterior, LeavesPosterior, SinglePosterior
 from ._centers import apart, blocks_of, fit_to_given, given_centers
 from ._ensemble import posterior_of
 from ._memory import OF_CUPY, ON_GPU, check_solve, is_gpu, memory_of_solve
+from ._posterior import WholePosterior
 from ._quiet import quiet_kernel, quiet_operator
 from ._squares import fit_squares, fitted_ridges, given_alpha
-from ._uncertainty import Posterior
 
 FACTORISED = LARGEST
 """Rows of a fit by conjugate gradients up to which variances are by a factor in double precision.
@@ -205,7 +205,7 @@ class Iterative(Solver):
 
     def _posterior(self, model, weights, ridge):
         if len(weights) <= FACTORISED:
-            return Posterior(weights, ridge)
+            return WholePosterior(weights, ridge)
         return SinglePosterior(weights, ridge, int(model.verbose))
 
 
