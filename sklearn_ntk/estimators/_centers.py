@@ -1,4 +1,4 @@
-"""Centres that are given, and fits by them."""
+"""Fits by centres that are there: given ones, and those of the rows before."""
 
 from functools import partial
 
@@ -9,6 +9,7 @@ from ..solvers._nystroem import Centers
 from ..solvers._ridge import read_ridges
 from ..solvers._sums import Basis
 from ._equal_rows import distinct
+from ._quiet import quiet_kernel
 
 
 def given_centers(model):
@@ -38,16 +39,33 @@ def fit_to_given(solver, given, operator, Y, weights):
     kernel, X = operator.kernel, operator.X
     basis, ridges = Basis(kernel(given)), read_ridges(solver.ridges, operator, weights)[0]
     empty = Centers(None, basis, ridges)
-    problem = blocks_of(kernel, X, given), operator.diagonal(), Y, weights
-    return solver.absorb(empty, *problem, apart=apart(X, given), fold=operator.fold)
+    problem = _blocks(kernel, X, given), operator.diagonal(), Y, weights
+    return solver.absorb(empty, *problem, apart=_apart(X, given), fold=operator.fold)
 
 
-def blocks_of(kernel, X, centers):
+def absorb(solver, model, X, Y, weights):
+    """The `Path` of the fit of a model after more rows; see `Nystroem.absorb`.
+
+    ``weights`` are in the unit of those of the first part. Nothing of the model is changed.
+    """
+    kept = np.flatnonzero(weights)
+    if not len(kept):
+        raise ValueError(
+            "sample_weight must not vanish beside that of the first part; all of this part does: "
+            "leave the part out."
+        )
+    X, Y, weights = model._rows(X[kept]), Y[kept], weights[kept]
+    kernel, centers = quiet_kernel(model.kernel_), model.X_fit_
+    problem = _blocks(kernel, X, centers), kernel.diag(X), Y, weights
+    return solver.absorb(model._centers, *problem, apart=_apart(X, centers))
+
+
+def _blocks(kernel, X, centers):
     """Function of some of the rows: a function that returns their kernel (b, m) with centres."""
     return lambda rows: partial(kernel, X[rows], centers)
 
 
-def apart(X, centers):
+def _apart(X, centers):
     """Indices of the rows that are none of the centres, which differ from each other."""
     group = distinct(np.vstack([centers, X]))[1][len(centers) :]
     return np.flatnonzero(group >= len(centers))

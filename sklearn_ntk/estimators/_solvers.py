@@ -20,11 +20,11 @@ from ..solvers._part import GUESS_ROWS
 from ..solvers._solution import relative_error
 from ..solvers._trials import n_columns
 from ._approximations import CentersPosterior, LeavesPosterior, SinglePosterior
-from ._centers import apart, blocks_of, fit_to_given, given_centers
+from ._centers import absorb, fit_to_given, given_centers
 from ._ensemble import posterior_of
 from ._memory import OF_CUPY, ON_GPU, check_solve, is_gpu, memory_of_solve
 from ._posterior import WholePosterior
-from ._quiet import quiet_kernel, quiet_operator
+from ._quiet import quiet_operator
 from ._squares import fit_squares, fitted_ridges, given_alpha
 
 FACTORISED = LARGEST
@@ -282,20 +282,8 @@ class OnCenters(Solver):
         return path
 
     def absorb(self, model, X, Y, weights):
-        """The `Path` of a fit after more rows; see `Nystroem`.
-
-        ``weights`` are in the unit of those of the first part. Nothing of the model is changed.
-        """
-        kept = np.flatnonzero(weights)
-        if not len(kept):
-            raise ValueError(
-                "sample_weight must not vanish beside that of the first part; all of this part "
-                "does: leave the part out."
-            )
-        X, Y, weights = model._rows(X[kept]), Y[kept], weights[kept]
-        kernel, centers = quiet_kernel(model.kernel_), model.X_fit_
-        problem = blocks_of(kernel, X, centers), kernel.diag(X), Y, weights
-        return self.value(model, None).absorb(model._centers, *problem, apart=apart(X, centers))
+        """The `Path` of a fit after more rows, as of `_centers.absorb`."""
+        return absorb(self.value(model, None), model, X, Y, weights)
 
     def _posterior(self, model, weights, ridge):
         return CentersPosterior(model._weights, ridge, model._centers)
