@@ -10,13 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.memory import check_memory, free_memory
 from ..engines._work import SHARE, on_one_thread
-from ..estimators._choice_of_solver import (
-    bytes_of,
-    check_limit,
-    columns_of,
-    wanted_solver,
-)
+from ..estimators._solvers import SOLVERS
 from ..solvers._iterations import memory_of_columns
+from ..solvers._trials import n_columns
 from ._arrays import example_of, in_memory, is_dask, parts_of
 from ._operator import (
     ClusterOperator,
@@ -176,22 +172,23 @@ class DaskEstimator:
     def _operator(self, kernel, X):
         return ClusterOperator(kernel, X, self.client_)
 
-    def _solver_for(self, n, X, is_precomputed=False):
-        reason = "kernel='precomputed'" if is_precomputed else self._needs_matrix()
-        solver = wanted_solver(self)
-        if solver == "cholesky" or reason:
+    def _solver_for(self, name, size):
+        reason = "kernel='precomputed'" if size.is_precomputed else self._needs_matrix()
+        if name == "cholesky" or reason:
             raise ValueError(
                 f"{type(self).__name__} solves without the whole Gram matrix on one machine; got "
-                f"{reason or f'{solver=}'}: take {self._local.__name__}."
+                f"{reason or f'solver={name!r}'}: take {self._local.__name__}."
             )
-        whole, own = bytes_of(self, "cg", n), memory_of_columns(n, columns_of(self, n))
-        if solver == "auto":
+        whole = SOLVERS["cg"].n_bytes(self, size)
+        own = memory_of_columns(size.n, n_columns(size.n, size.k))
+        if name == "auto":
             limit = self.max_memory or SHARE * memory_of(self.client_)
             fits = whole <= limit and own <= SHARE * free_memory()
-            solver = "cg" if fits else "local"
-        check_limit(self, solver, n)
-        if solver == "cg":
-            what = f"A fit of {n} distinct rows by conjugate gradients"
+            name = "cg" if fits else "local"
+        solver = SOLVERS[name]
+        solver.check_limit(self, size)
+        if name == "cg":
+            what = f"A fit of {size.n} distinct rows by conjugate gradients"
             check_workers(self.client_, whole, what)
             check_memory(own, f"{what}, on the client,", "take solver='local'")
         return solver

@@ -9,14 +9,8 @@ from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from ..gram import KernelOperator
 from ..gram._operator import chunks
-from ..solvers._factors import LARGEST, try_cholesky, work
-from ._ensemble import posterior_of
-from ._uncertainty import Posterior, projection
-
-FACTORISED = LARGEST
-"""Rows of a fit by conjugate gradients up to which variances are by a factor in double precision.
-Factors serve more rows, too: one takes the time of conjugate gradients for some hundred new rows,
-and then each of these costs a product."""
+from ..solvers._factors import try_cholesky, work
+from ._posterior import Posterior, WholePosterior, projection
 
 LEAST = 1e-5
 """Least pivot of a factor in single precision, in units of the mean diagonal of the kernel."""
@@ -31,26 +25,8 @@ KEPT = 2**30
 """Bytes of the factors of leaves that a model keeps after the first call, at most."""
 
 
-def posterior_for(model, weights, ridge, solution):
-    """The posterior of a fitted regressor, and inverse variances of leave-one-out residuals.
-
-    The latter belong to the rows of the `Solution`.
-    """
-    if model.solver_ == "cholesky":
-        return posterior_of(model, weights, ridge, solution)
-    if model.solver_ == "cg" and len(weights) <= FACTORISED:
-        posterior = Posterior(weights, ridge)
-    elif model.solver_ == "cg":
-        posterior = SinglePosterior(weights, ridge, int(model.verbose))
-    elif model.solver_ == "local":
-        posterior = LeavesPosterior(weights, ridge, model._leaves)
-    else:
-        posterior = CentersPosterior(model._weights, ridge, model._centers)
-    return posterior, solution.precision
-
-
-class SinglePosterior(Posterior):
-    """`Posterior` whose factor is in single precision, ``4 n^2`` bytes, and made in half the time.
+class SinglePosterior(WholePosterior):
+    """`WholePosterior` by a factor in single precision, ``4 n^2`` bytes, made in half the time.
 
     Variances are exact to a few 1e-6 of the kernel's diagonal. Where the factor shows that this is
     too little, or does not exist, it is made anew in double precision.
@@ -58,12 +34,9 @@ class SinglePosterior(Posterior):
 
     is_on_device = False
 
-    _names = ("weights", "ridge", "verbose")
-    time = None
-
     def __init__(self, weights, ridge, verbose):
-        self.weights, self.ridge, self.verbose = weights, ridge, verbose
-        self.__setstate__({})
+        super().__init__(weights, ridge)
+        self.verbose = verbose
 
     def _make(self, kernel, X_fit):
         n = len(X_fit)
@@ -83,8 +56,6 @@ class SinglePosterior(Posterior):
 class ApproximatePosterior(Posterior):
     """Base class: the variance of draws from the prior is that over some of the rows."""
 
-    is_on_device = False
-
     def _kernel_variance_of(self, kernel, X_fit):
         rows = np.linspace(0, len(X_fit) - 1, min(len(X_fit), SAMPLE)).astype(int)
         shares = self.weights[rows] / self.weights[rows].sum()
@@ -95,14 +66,12 @@ class ApproximatePosterior(Posterior):
 class CentersPosterior(ApproximatePosterior):
     """`Posterior` of functions of the centres, and of those that the centres do not reach."""
 
-    _names = ("weights", "ridge", "centers")
-    time = None
-
     def __init__(self, weights, ridge, centers):
-        self.weights, self.ridge, self.centers = weights, ridge, centers
-        self.__setstate__({})
+        super().__init__(weights, ridge)
+        self.centers = centers
 
     def _make(self, kernel, X_fit):
+        """Values (m, n_held) of `Fit.half` at the held rows, and the kernel variance."""
         return self.centers.fit.half(self.centers.held.Z), self._kernel_variance_of(kernel, X_fit)
 
     def variance(self, kernel, X_fit, X):
@@ -120,7 +89,7 @@ class CentersPosterior(ApproximatePosterior):
         return kernel(X) - Z @ Z.T + self.centers.fit.covariance(Z), kernel_variance
 
     def influences(self, kernel, X_fit, X, most):
-        """As of `Posterior`, for the targets of the held rows and functions of the centres."""
+        """As of `WholePosterior`, for the targets of the held rows and functions of the centres."""
         half_held, _ = self.prepare(kernel, X_fit)
         fit, weights = self.centers.fit, self.centers.held.weights
         for rows in chunks(len(X), len(X_fit), most):
@@ -135,15 +104,15 @@ class LeavesPosterior(ApproximatePosterior):
     Factors of leaves are kept if they are small together, and else made anew in each call.
     """
 
-    _names = ("weights", "ridge", "leaves")
-    time = None
-
     def __init__(self, weights, ridge, leaves):
-        self.weights, self.ridge, self.leaves = weights, ridge, leaves
-        self.__setstate__({})
+        super().__init__(weights, ridge)
+        self.leaves = leaves
 
     def _make(self, kernel, X_fit):
-        of_leaves = [Posterior(self.weights[leaf.rows], self.ridge) for leaf in self.leaves.leaves]
+        """List of the posteriors of leaves, and the kernel variance."""
+        of_leaves = [
+            WholePosterior(self.weights[leaf.rows], self.ridge) for leaf in self.leaves.leaves
+        ]
         return of_leaves, self._kernel_variance_of(kernel, X_fit)
 
     def variance(self, kernel, X_fit, X):
@@ -153,20 +122,20 @@ class LeavesPosterior(ApproximatePosterior):
             found[rows] += share * posterior.variance(kernel, X_fit[leaf.rows], X[rows])[0]
         return found, kernel_variance
 
-    def influences(self, kernel, X_fit, X, most):
+    def influences_in_leaves(self, kernel, X_fit, X):
         """Yield for each leaf its number, new rows (m,), and the weights (m, n_leaf) there."""
         for number, leaf, rows, share, posterior in self._parts(kernel, X_fit, X):
             for weights, _ in posterior.influences(kernel, X_fit[leaf.rows], X[rows], WHOLE):
                 yield number, rows, share[:, None] * weights
 
     def _parts(self, kernel, X_fit, X):
-        """Yield number, `Leaf`, new rows and shares there of each leaf, and its `Posterior`."""
+        """Yield number, `Leaf`, new rows and shares there of each leaf, and its posterior."""
         of_leaves, _ = self.prepare(kernel, X_fit)
         is_kept = sum(8.0 * len(leaf.rows) ** 2 for leaf in self.leaves.leaves) <= KEPT
         for leaf, number, rows, share in self.leaves.blocks(X, WHOLE):
             yield number, leaf, rows, share, of_leaves[number]
             if not is_kept:
-                of_leaves[number].__setstate__({})  # forgets the factor
+                of_leaves[number].forget()
 
     def disagreement(self, kernel, X_fit, X):
         mean, squares = self.leaves.moments(kernel, X_fit, X)

@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
-from .._runtime.device import is_on_device, on_host
+from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._kernel_operator import placed
@@ -17,12 +17,13 @@ from ..gram._operator import ON_DEVICE, chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import safe_product
 from ._checks import check_symmetric, check_takes, is_auto, mixes_columns
-from ._choice_of_solver import forget, pick_solver
+from ._choice_of_solver import pick_solver
 from ._columns import Columns, deviations
 from ._features import distinct_behind, given_features, project
 from ._gradients import Gradients
-from ._many_rows import quiet_kernel, verbose_of
 from ._places import check_device, read_new, take
+from ._quiet import quiet_kernel, verbose_of
+from ._solvers import SOLVERS, Size
 from ._squares import OPTIMIZERS
 
 
@@ -50,7 +51,7 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
         "squash": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "features": [StrOptions({"auto", "diagonal", "full"}), "array-like", None],
         "n_feature_steps": [Interval(numbers.Integral, 1, None, closed="left")],
-        "solver": [StrOptions({"auto", "cholesky", "cg", "local", "nystroem"})],
+        "solver": [StrOptions({"auto", *SOLVERS})],
         "tol": [Interval(numbers.Real, 0, None, closed="neither")],
         "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
         "max_memory": [Interval(numbers.Real, 0, None, closed="neither"), None],
@@ -73,7 +74,8 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
     _learns_more = True
     """Whether many rows teach features anew; see `_features_of_many`."""
 
-    column_layers = 0  # of estimators saved before it was
+    _centers = _iterations = None
+    """What a fit goes on from: the `Centers` of the rows before, or solutions to begin with."""
 
     _judges = None
     """Indices of the distinct rows that have taught no features, if others have; else None."""
@@ -176,44 +178,63 @@ class NetworkEstimator(Gradients, DocumentationLink, BaseEstimator):
             return f"training_time={self.training_time!r}"
         return None
 
-    def _gram(self, kernel, X, weights):
-        """`GramOperator` of the distinct rows, ``kept`` and ``group``.
+    def _keep_rows(self, kernel, X, weights):
+        """Set ``kernel_`` and the distinct training rows, as it sees them; ``kept`` and ``group``.
 
         ``kept`` (n_kept,) are the indices of the rows of positive weight, and ``group`` (n_kept,)
-        is the index of each among the distinct rows. All rows of a precomputed Gram matrix count as
-        distinct.
+        is the index of each among the distinct rows. All rows of a precomputed Gram matrix, which
+        ``kernel`` is None for, count as distinct.
+
+        Sets ``X_fit_``, the distinct rows, and ``_weights``, those of each; ``features_`` if they
+        are given, ``_columns`` and ``_stds``, what rows go through before the kernel and the
+        deviations of columns there. Of a precomputed matrix it sets ``_kept`` in place of rows.
         """
         self.kernel_, kept = kernel, np.flatnonzero(weights)
         self._columns, self.features_ = None, given_features(self.features, X.shape[1])
         self._judges = None
         vars(self).pop("X_fit_", None)  # of the last fit
         check_device(self, kernel, X)
-        if self.kernel_ is None:
+        if kernel is None:
             if self.features_ is not None:
                 raise ValueError("features need rows; got kernel='precomputed': leave it at None.")
-            forget(self, self._solver_for(len(kept), X, is_precomputed=True))
-            check_symmetric(X)
-            self._weights = weights[kept]
-            self._kept, K = kept, ArrayOperator(X).block(kept, kept)
-            return ArrayOperator(K, overwrite=True), kept, np.arange(len(kept))
+            self._kept, self._weights = kept, weights[kept]
+            return kept, np.arange(len(kept))
         check_takes(kernel, X)
         X, weights = take(X, kept), weights[kept]
-        self._columns = fit_columns(self, self.kernel_, X, weights)
+        self._columns = fit_columns(self, kernel, X, weights)
         X = X if self._columns is None else self._columns.apply(X)
         self._stds = deviations(X, weights)
         first, group = distinct_behind(self.features_, X)
         self.X_fit_ = project(take(X, first), self.features_) + 0.0
         self._weights = np.bincount(group, weights)
-        forget(self, self._solver_for(len(first), X))
-        return self._operator(self.kernel_, self.X_fit_), kept, group
+        return kept, group
+
+    def _begin(self, X, k, is_stream):
+        """Set ``solver_`` for a fit to k outputs, and forget what the last one has kept.
+
+        ``X`` are the rows, of which `_keep_rows` has kept the distinct ones, or the precomputed
+        matrix. Returns the `GramOperator` of the distinct rows.
+        """
+        is_precomputed = self.kernel_ is None
+        size = Size(len(self._weights), k, device_name(X), is_precomputed)
+        solver = self._solver_for("nystroem" if is_stream else self.solver, size)
+        self.solver_, self.n_iter_, self.residual_ = solver.name, 1, None
+        self.leaves_ = self.centers_ = self._leaves = self._centers = None
+        if not solver.goes_on:
+            self._iterations = None
+        if not is_precomputed:
+            return self._operator(self.kernel_, self.X_fit_)
+        check_symmetric(X)
+        K = ArrayOperator(X).block(self._kept, self._kept)
+        return ArrayOperator(K, overwrite=True)
 
     def _operator(self, kernel, X):
         """`GramOperator` of rows."""
         return KernelOperator(kernel, X)
 
-    def _solver_for(self, n, X, is_precomputed=False):
-        """Name of the solver for n distinct rows, those of X."""
-        return pick_solver(self, n, X, is_precomputed)
+    def _solver_for(self, name, size):
+        """`Solver` for a `Size`; ``name`` is that of the one that is asked for, or "auto"."""
+        return pick_solver(self, name, size)
 
     def _rows(self, X):
         """Rows as the kernel sees them."""

@@ -14,6 +14,7 @@ from ._checks import is_auto, mixes_columns
 from ._features import LEARNING_COPIES, project
 from ._features_of_many import can_learn_more, learn_from_more
 from ._rivals import rivals_of
+from ._solvers import solver_of
 
 MOST_COLUMNS = 500
 """Columns up to which features are learned by default: their matrices are factorised each time."""
@@ -61,8 +62,8 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
 
     Sets ``kernels_``, the kernels that were tried, and ``kernel_errors_``, the `Candidate.error` of
     each before features are learned; ``kernel_``, ``features_`` and ``X_fit_``, which become the
-    rows that the kernel sees; ``_judges``, the rows that have not taught features, if others
-    have; and ``_ties``, the `rivals_of` the best kernel.
+    rows that the kernel sees; and ``_judges``, the rows that have not taught features, if others
+    have.
 
     Parameters
     ----------
@@ -79,31 +80,29 @@ def choose(model, kernels, fits, operator, Y, weights, error=relative_error):
 
     Returns
     -------
-    tuple
+    found : tuple
         What the second one returns for the choice.
+    ties : list of pairs
+        The `rivals_of` the best kernel.
     """
-    model._ties = []
     modes = modes_of(model, kernels[0], model.n_features_in_)
-    X = vars(model).get("X_fit_")  # a precomputed kernel has none
+    X = None if model.kernel_ is None else model.X_fit_
     by_column = X is not None and tries_columns(model, *X.shape)
     exact, whole = fits
     model.kernels_ = kernels
     if len(kernels) == 1 and not modes and not by_column:
         found = whole(operator, Y, weights, error=error)
         model.kernel_errors_ = np.array([error(found[0].solution, Y, weights)])
-        return found
+        return found, []
     rows = X, Y, weights
     options = modes, model.n_feature_steps, by_column
     best, tried = best_of(Problem(exact, *rows, error), kernels, *options)
     model.kernels_, errors = [one.kernel for one in tried], [one.error for one in tried]
     model.kernel_errors_ = np.array(errors)
-    model.kernel_, features, model._judges = _of_more_rows(model, best, tried, modes, *rows)
-    if features is not None:
-        model.features_, model.X_fit_ = features, project(model.X_fit_, features)
-    if len(model.X_fit_) <= MOST_ROWS and model.solver_ == "cholesky":
-        model._ties = rivals_of(best, tried, weights)
-        return best.fit
-    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error)
+    _set_choice(model, *_of_more_rows(model, best, tried, modes, *rows))
+    if len(model.X_fit_) <= MOST_ROWS and solver_of(model).is_exact:
+        return best.fit, rivals_of(best, tried, weights)
+    return whole(model._operator(model.kernel_, model.X_fit_), Y, weights, error=error), []
 
 
 def modes_of(model, kernel, d):
@@ -140,27 +139,42 @@ def modes_of(model, kernel, d):
     return (features,)
 
 
-def choose_by_squares(model, kernels, X, Y, weights, by_column=False, error=relative_error):
-    """The kernel and the features (d, d) or None of the least squared error, and what judges.
+def choose_by_squares(model, Y, weights, error):
+    """Set the network and the features of the least squared error, for an estimator of any loss.
 
-    What `choose` does for estimators of any loss, by ridge regression. ``X`` (n, d) are distinct
-    rows, ``Y`` (n, k) and ``weights`` (n,) their targets and weights, and ``by_column`` and
-    ``error`` are as for `best_of` and its `Problem`. Last come the rows that have not taught
-    features, or None, as of `learn_from_more`, and `Candidate.blind`.
+    What `choose` does, by ridge regression and without a fit, for the one kernel of the estimator
+    and a layer of single columns. Returns the `Candidate.blind` of the choice.
     """
-    modes = () if X is None else modes_of(model, kernels[0], X.shape[1])
+    if model.kernel_ is None:
+        return ()
+    kernel, X = model.kernel_, model.X_fit_
+    rows, modes = (X, Y, weights), modes_of(model, kernel, X.shape[1])
+    by_column = tries_columns(model, *X.shape)
     if not modes and not by_column:
-        return kernels[0], None, None, ()
-    rows, is_only = (X, Y, weights), len(kernels) == 1 and not by_column
-    if is_only and can_learn_more(model, kernels[0], len(X)):
-        return kernels[0], *learn_from_more(model, kernels[0], modes[0], *rows), ()
+        return ()
+    if not by_column and can_learn_more(model, kernel, *Y.shape):
+        _set_choice(model, kernel, *learn_from_more(model, kernel, modes[0], *rows))
+        return ()
+    options = modes, model.n_feature_steps, by_column
+    best, tried = best_by_squares([kernel], *rows, error, *options)
+    _set_choice(model, *_of_more_rows(model, best, tried, modes, *rows))
+    return best.blind
+
+
+def best_by_squares(kernels, X, Y, weights, error, *options):
+    """What `best_of` returns for these options, by ridge regression on distinct rows (n, d)."""
 
     def fit(*problem, error, blind=()):
         return (Ridge(error=error).fit(*problem, blind=blind),)
 
-    options = modes, model.n_feature_steps, by_column
-    best, tried = best_of(Problem(fit, *rows, error), kernels, *options)
-    return *_of_more_rows(model, best, tried, modes, *rows), best.blind
+    return best_of(Problem(fit, X, Y, weights, error), kernels, *options)
+
+
+def _set_choice(model, kernel, features, judges):
+    """Set what `choose` has chosen."""
+    model.kernel_, model._judges = kernel, judges
+    if features is not None:
+        model.features_, model.X_fit_ = features, project(model.X_fit_, features)
 
 
 def _of_more_rows(model, best, tried, modes, X, Y, weights):
@@ -168,7 +182,7 @@ def _of_more_rows(model, best, tried, modes, X, Y, weights):
 
     The kernel is the best one of those ``tried`` without features if these learn none.
     """
-    if not modes or not can_learn_more(model, best.kernel, len(Y)):
+    if not modes or not can_learn_more(model, best.kernel, *Y.shape):
         return best.kernel, best.features, None
     mode = modes[0] if best.way is None else best.way[0]
     features, judges = learn_from_more(model, best.kernel, mode, X, Y, weights)

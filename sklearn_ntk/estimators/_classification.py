@@ -7,13 +7,13 @@ from .._compat import Interval, StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ._base import NetworkEstimator
 from ._classes import ScoreClassifier
+from ._fits import ClassifierFits
 from ._fitting import all_or_nothing, with_blas_for_rows
 from ._gradients import ClassifierGradients
 from ._influence import ClassifierInfluence
 from ._losses import LOSSES
 from ._places import on_device_of_fit
 from ._scores import Scores
-from ._streams import ClassifierStreams
 
 
 class NTKClassifier(
@@ -21,7 +21,7 @@ class NTKClassifier(
     ScoreClassifier,
     Scores,
     ClassifierGradients,
-    ClassifierStreams,
+    ClassifierFits,
     NetworkEstimator,
 ):
     """Classifier with the kernel of an infinitely wide network.
@@ -318,9 +318,9 @@ class NTKClassifier(
         Notes
         -----
         A weight of k equals k copies of a row, unless rows are categories, each copy of which is an
-        observation (see the notes of `NTKRegressor`). A precomputed kernel does not tell which rows are equal, so
-        that leave-one-out errors leave out one copy: scores and labels are the same for a weight
-        and for copies only if ``alpha`` is given, and the temperature of probabilities differs.
+        observation (see the notes of `NTKRegressor`). A precomputed kernel does not tell which rows
+        are equal, so that leave-one-out errors leave out one copy: scores and labels are the same
+        for a weight and for copies only if ``alpha`` is given, and the temperature of probabilities
+        differs.
         """
-        self._is_stream = False
         return self._fit(X, y, sample_weight)

@@ -9,9 +9,9 @@ from ..dynamics._covariance import influences
 from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
-from ._choice_of_solver import SPECTRAL_COPIES
+from ._memory import SPECTRAL_COPIES
+from ._posterior import Posterior, WholePosterior, check_factor
 from ._squares import method_of
-from ._uncertainty import Posterior, check_factor
 
 
 def start_of(kernel):
@@ -39,11 +39,11 @@ def posterior_of(model, weights, ridge, solution):
     """
     parameters = weights, ridge, model.training_time_, model.learning_rate, method_of(model)
     if model.uncertainty == "posterior":
-        return Posterior(*parameters), solution.precision
+        return WholePosterior(*parameters), solution.precision
     start_of(model.kernel_)  # before the work, if it has none
     ensemble = Ensemble(*parameters)
     rows = placed(model.kernel_, model.X_fit_)
-    return ensemble, ensemble.precision(model.kernel_, *rows, solution)
+    return ensemble, ensemble.residual_precision(model.kernel_, *rows, solution)
 
 
 class Ensemble(Posterior):
@@ -53,9 +53,9 @@ class Ensemble(Posterior):
     Gram matrix, and the other, in the memory of the machine, where those of a GPU are copied.
     """
 
-    has_likelihood = False
+    is_on_device = True
 
-    def precision(self, kernel, X_fit, solution):
+    def residual_precision(self, kernel, X_fit, solution):
         """Inverse variances (n,) of leave-one-out residuals, with the noise of the ridge.
 
         Without its row, a network predicts the residual ``r = R f_0`` of its own initial outputs
@@ -89,7 +89,7 @@ class Ensemble(Posterior):
         return found, kernel_variance
 
     def influences(self, kernel, X_fit, X, most):
-        """As of `Posterior`: of the Gaussian process of the kernel that trains."""
+        """As of `WholePosterior`, of the Gaussian process of the kernel that trains."""
         (training, _), _ = self.prepare(kernel, X_fit)
         for rows in chunks(len(X), len(X_fit), most):
             cross, new = on_host(kernel(X[rows], X_fit)), on_host(kernel.diag(X[rows]))

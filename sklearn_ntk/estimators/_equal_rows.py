@@ -64,10 +64,10 @@ class Scatter(NamedTuple):
 class Pairs(NamedTuple):
     """Distinct pairs of a row and its targets, N of them, and their observations.
 
-    Copies of a pair are one observation, as an integer weight is, unless rows are categories: come
-    `OFTEN`, or with other targets too often for an accident. Then each of them is one. ``group`` (N,) is the number of the distinct row, ``unit`` (N,) is the
-    weight of one observation, the mean of all, ``targets`` has shape (N, k), and ``counts`` (N,)
-    are numbers of observations.
+    Copies of a pair are one observation, as an integer weight is, unless rows are categories, which
+    come `OFTEN`, or with different targets more often than by accident: then each copy is one.
+    ``group`` (N,) is the number of the distinct row, ``unit`` (N,) the weight of one observation,
+    the mean of all, ``targets`` has shape (N, k), and ``counts`` (N,) are numbers of observations.
     """
 
     group: np.ndarray

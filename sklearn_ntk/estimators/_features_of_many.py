@@ -12,8 +12,9 @@ from ..solvers._solution import relative_squares, varied
 from ._checks import is_auto, mixes_columns
 from ._choice_of_solver import memory_beside, rows_that_fit
 from ._features import learn, project
-from ._many_rows import quiet_kernel
 from ._places import take
+from ._quiet import quiet_kernel
+from ._solvers import solver_of
 
 LEAST_ROWS, MOST_ROWS = 3000, 12_000
 """Rows that teach features of many rows."""
@@ -32,16 +33,16 @@ TOL = 1e-3
 """Tolerance of conjugate gradients for features."""
 
 
-def can_learn_more(model, kernel, n):
-    """Whether an estimator learns features of n rows on a kernel by `learn_from_more`.
+def can_learn_more(model, kernel, n, k):
+    """Whether an estimator of k outputs learns features of n rows by `learn_from_more`.
 
     Searches do not, which compare errors of all rows, nor clusters, whose client has few, nor fits
     with a time of training, which cost more, or to centres, which cost less. Networks that take
     columns one by one have gradients that take long.
     """
-    if not model._learns_more or model.training_time is not None or model.solver_ == "nystroem":
+    if not model._learns_more or model.training_time is not None or not solver_of(model).teaches:
         return False
-    return mixes_columns(kernel) and _split(model, n)[0] >= LEAST_ROWS
+    return mixes_columns(kernel) and _split(model, n, k)[0] >= LEAST_ROWS
 
 
 def learn_from_more(model, kernel, mode, X, Y, weights):
@@ -67,7 +68,7 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
     rows : array of shape (m,) or None
         Increasing indices of those by which the fit is to be judged; None for all.
     """
-    rows, test, others = _draw(*_split(model, len(X)), Y)
+    rows, test, others = _draw(*_split(model, *Y.shape), Y)
     if is_auto(model.features) and X.shape[1] ** 2 <= len(rows):
         mode = "full"
     problem = take(X, rows), Y[rows], weights[rows]
@@ -94,11 +95,11 @@ def learn_from_more(model, kernel, mode, X, Y, weights):
     return features, None if is_blind else others
 
 
-def _split(model, n):
-    """How many of n rows teach features, and how many others choose among them."""
+def _split(model, n, k):
+    """How many of n rows, with k outputs, teach features, and how many others choose among them."""
     n_test = min(TEST_ROWS, n // 4)
     most = min(BLIND_ROWS, n // 2) if model._needs_matrix() else min(MOST_ROWS, n - n_test)
-    return rows_that_fit(model, most), n_test
+    return rows_that_fit(model, most, k), n_test
 
 
 def _draw(n_rows, n_test, Y):

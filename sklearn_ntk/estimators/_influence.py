@@ -12,14 +12,14 @@ from ..dynamics import Training
 from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
 from ..solvers import Ridge
-from ._choice_of_solver import check_solve
 from ._equal_rows import Pairs
 from ._logistic import NewtonSteps
 from ._losses import fitted_loss
+from ._memory import check_solve
 from ._observations import observe
 from ._places import read_new, where_rows_are
+from ._posterior import WholePosterior
 from ._stages import check_exact, check_rows_kept
-from ._uncertainty import Posterior
 
 
 class Samples(NamedTuple):
@@ -124,7 +124,7 @@ def _of_ridge(model, X, Y, weights, ridge, *_):
     pairs = Pairs(samples.group, samples.weights, samples.targets, np.ones(len(samples.group)))
     seen = observe(pairs, Y, weights, ridge, solution)
     residuals = seen.dual / seen.precision[:, None]
-    posterior, start = Posterior(weights, ridge), 0
+    posterior, start = WholePosterior(weights, ridge), 0
     most = max(1, 2**20 * len(Y) // samples.targets.size)
     for part, _ in posterior.influences(kernel, X_fit, X, most):
         part = part[:, seen.group] * seen.shares
@@ -186,7 +186,7 @@ class ClassifierInfluence(Influence):
         if not loss.is_curved or self.training_time_ is not None:
             raise ValueError(
                 f"influence needs loss='squared_error', for which it is exact, or 'log_loss' "
-                f"without a training_time; got loss={self._loss or self.loss!r} and "
+                f"without a training_time; got loss={self._loss!r} and "
                 f"training_time={self.training_time!r}: take one of these."
             )
         return _of_log_loss(self, X)

@@ -13,7 +13,7 @@ from ..gram._kernel_operator import placed
 from ..gram._operator import chunks
 from ..solvers._units import scaled
 from ._checks import check_finite
-from ._choice_of_solver import check_solve
+from ._memory import check_solve
 from ._observations import METHODS, left_out_of_leaves, observed, rank_of, ranked
 from ._places import read_new, where_rows_are
 
@@ -153,7 +153,7 @@ class Intervals:
         found = np.empty((2, len(X), k))
         for many in chunks(len(X), n_leaf * k, LEAVES_BLOCK):
             shifts = [[] for _ in range(len(X[many]))]  # by which predictions without rows differ
-            for number, rows, part in self._posterior.influences(kernel, X_fit, X[many], None):
+            for number, rows, part in self._posterior.influences_in_leaves(kernel, X_fit, X[many]):
                 pairs, place, own, local = of_leaves[number]
                 part = (part[:, place] * own)[:, :, None] * local
                 for row, shift in zip(rows, part, strict=True):
@@ -172,7 +172,7 @@ class Intervals:
         Of each pair that has copies, one is a row, and all others together are another one.
         """
         posterior, seen = self._posterior, self._observations
-        counts = np.ones(len(seen.group)) if seen.counts is None else seen.counts
+        counts = seen.counts
         rank, others = rank_of(coverage, counts), np.flatnonzero(counts > 1.0)
         places = np.append(np.arange(len(counts)), others)
         group, targets = seen.group[places], seen.targets[places]
@@ -196,7 +196,7 @@ class Intervals:
 
     def _widened(self, ends, counts):
         """Ends (2, m, k) by rows of so many copies each, wider by what rounding may take."""
-        if counts is None or np.all(counts == 1.0):
+        if np.all(counts == 1.0):
             return ends
         slack = max(ROUNDING, TIMES_RESIDUAL * (self.residual_ or 0.0))
         return ends + np.array([-slack, slack])[:, None, None]

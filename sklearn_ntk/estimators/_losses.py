@@ -16,7 +16,7 @@ from ..solvers._scoring import fit_temperature, ranks_of, scored, shares_of
 from ..solvers._units import scaled
 from . import _logistic
 from ._equal_rows import merge
-from ._many_rows import fit_whole
+from ._solvers import solver_of
 from ._squares import fitted_ridges, given_alpha, method_of
 from ._support_vectors import fit_svc, standardise
 
@@ -79,7 +79,7 @@ class Loss:
         """What trains on the Gram matrix of the training rows, and the targets (n, k)."""
         raise ValueError(
             f"Stages of the training need loss='squared_error' or 'log_loss'; got "
-            f"loss={model._loss or model.loss!r}."
+            f"loss={model._loss!r}."
         )
 
     def scores(self, model, X):
@@ -113,7 +113,7 @@ class SquaredError(Loss):
     def fit(self, model, rows):
         Y, weights, _, repeats = rows.merged()
         whole = rows.operator, Y, weights, rows.unit, error_of(repeats)
-        path, ridge, attributes = fit_whole(model, *whole, rows.blind)
+        path, ridge, attributes = solver_of(model).fit(model, *whole, rows.blind)
         problem = Y, weights, ridge, model.learning_rate, method_of(model)
         path = path._replace(solution=path.solution.among(model._judges))
         return fitted_scores(path, attributes, Y, weights, repeats) | {"_problem": problem}

@@ -23,14 +23,14 @@ class Observations(NamedTuple):
     targets: np.ndarray
     dual: np.ndarray
     precision: np.ndarray
-    counts: np.ndarray | None = None  # of models saved before it was: one each
+    counts: np.ndarray
 
     def among(self, rows):
         """The pairs of some rows, of all for None."""
         if rows is None:
             return self
         kept = np.isin(self.group, rows)
-        return Observations(*(None if each is None else each[kept] for each in self))
+        return Observations(*(each[kept] for each in self))
 
     def ends(self, method, coverage, weights, deviation):
         """Lower and upper ends of intervals, less the prediction, (2, m, k) at m new rows.
@@ -38,10 +38,9 @@ class Observations(NamedTuple):
         ``weights`` (m, n) are those of the targets of distinct rows in the predictions, and
         ``deviation`` (m,) is the standard deviation of a new observation for an amplitude of one.
         """
-        counts = np.ones(len(self.group)) if self.counts is None else self.counts
-        rank = rank_of(coverage, counts)
+        rank = rank_of(coverage, self.counts)
         weights = weights[:, self.group] * self.shares
-        arguments = self.precision, weights, deviation, rank, counts
+        arguments = self.precision, weights, deviation, rank, self.counts
         return np.stack([METHODS[method](c, *arguments) for c in self.dual.T], axis=2)
 
 

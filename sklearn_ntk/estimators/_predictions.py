@@ -274,10 +274,9 @@ class Predictions(DeterminationScore):
     def _mixture(self, X):
         """The `Belief` of the chosen kernel, those of its rivals, and arguments of methods."""
         kernel, *rows = self._arguments(self._rows(X))
-        rivals = vars(self).get("_rivals", ())  # pickles of earlier versions have none
-        share = 1.0 - sum(one.share for one in rivals)
+        share = 1.0 - sum(one.share for one in self._rivals)
         own = Belief(share, kernel, self._dual, self._constant, self._posterior, self._spread)
-        return own, rivals, *rows, self._lengthening(X)
+        return own, self._rivals, *rows, self._lengthening(X)
 
     def _lengthening(self, X):
         """By how much rows (m, d) are farther from the mean than as the kernel sees them, (m,).

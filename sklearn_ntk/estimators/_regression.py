@@ -7,13 +7,13 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from .._compat import StrOptions, _fit_context
 from .._runtime.notices import one_notice
 from ._base import NetworkEstimator
+from ._fits import RegressorFits
 from ._fitting import all_or_nothing, with_blas_for_rows
 from ._gradients import RegressorGradients
 from ._influence import RegressorInfluence
 from ._intervals import Intervals
 from ._places import on_device_of_fit
 from ._predictions import Predictions
-from ._streams import RegressorStreams
 
 
 class NTKRegressor(
@@ -21,7 +21,7 @@ class NTKRegressor(
     RegressorInfluence,
     Predictions,
     RegressorGradients,
-    RegressorStreams,
+    RegressorFits,
     MultiOutputMixin,
     RegressorMixin,
     NetworkEstimator,
@@ -337,9 +337,8 @@ class NTKRegressor(
         Notes
         -----
         A weight of k equals k copies of a row, unless rows are categories, each copy of which is an
-        observation (see the notes of the class). A precomputed kernel does not tell which rows are equal, so
-        that leave-one-out errors leave out one copy: predictions are the same for a weight and for
-        copies only if ``alpha`` is given.
+        observation (see the notes of the class). A precomputed kernel does not tell which rows are
+        equal, so that leave-one-out errors leave out one copy: predictions are the same for a
+        weight and for copies only if ``alpha`` is given.
         """
-        self._is_stream = False
         return self._fit(X, y, sample_weight)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.device import on_host, product
-from ._uncertainty import Posterior, Spread
+from ._posterior import Posterior
+from ._uncertainty import Spread
 
 LEAST = 0.02
 """Least share of a kernel that counts."""

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..gram._kernel_operator import placed
+from ._solvers import solver_of
 
 
 def stages(model, X, times, name, problem):
@@ -35,7 +36,7 @@ def check_rows_kept(model, what):
 
 def check_exact(model, what):
     """Raise ValueError unless the whole Gram matrix was factorised."""
-    if model.solver_ != "cholesky":
+    if not solver_of(model).is_exact:
         raise ValueError(
             f"{what} needs the whole Gram matrix; got a fit by solver={model.solver_!r}: take "
             f"solver='cholesky'."

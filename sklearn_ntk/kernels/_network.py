@@ -28,10 +28,6 @@ _TIED = ("weight_var", "bias_var")
 class NetworkKernel(TrialKernel):
     """Base class of `NTKKernel` and `NNGPKernel`, whose ``_get`` is "ntk" or "nngp"."""
 
-    # of kernels saved before these were
-    length_scale, length_scale_bounds, device = None, (1e-5, 1e5), None
-    column_layers = 0
-
     def __init__(
         self,
         depth=2,

@@ -17,12 +17,12 @@ from .._runtime.progress import Progress
 from ..engines._work import Tasks
 from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
 from ..estimators._checks import is_auto
-from ..estimators._choice import choose_by_squares, kernels_of
-from ..estimators._choice_of_solver import OF_CUPY, check_solve, memory_of_solve
+from ..estimators._choice import best_by_squares, kernels_of, modes_of
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import distinct, merge
 from ..estimators._features import distinct_behind, given_features
 from ..estimators._fitting import at_the_same_time
+from ..estimators._memory import OF_CUPY, check_solve, memory_of_solve
 from ..estimators._places import moved, read_new, take, where_rows_are
 from ..solvers._repeats import error_of
 from ..solvers._scoring import outputs_that_vary, restore
@@ -170,8 +170,12 @@ class NetworkCV(DocumentationLink, BaseEstimator):
         error, X = error_of(own if repeats is None else repeats), take(X, first)
         X = X if columns is None else columns.apply(X)
         model = self._base(device=self.device, **{name: getattr(self, name) for name in COLUMNS})
-        model.n_features_in_, model._learns_more = X.shape[1], False
-        return choose_by_squares(model, kernels_of(model), X, Y, weights, error=error)[1]
+        kernels = kernels_of(model)
+        modes = modes_of(model, kernels[0], X.shape[1])
+        if not modes:
+            return None
+        options = modes, self.n_feature_steps, False
+        return best_by_squares(kernels, X, Y, weights, error, *options)[0].features
 
     def _run(self, settings, problem):
         """`Outcome` of every candidate, in their order."""

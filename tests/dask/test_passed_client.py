@@ -28,6 +28,7 @@ from sklearn_ntk.dask._arrays import in_memory  # noqa: E402
 from sklearn_ntk.dask._operator import ClusterOperator, Panels  # noqa: E402
 from sklearn_ntk.engines._work import limit_threads, on_one_thread  # noqa: E402
 from sklearn_ntk.engines.numba import count_threads  # noqa: E402
+from sklearn_ntk.estimators._solvers import Size  # noqa: E402
 
 pytestmark = pytest.mark.slow
 THREADS = []
@@ -144,18 +145,17 @@ def test_memory_of_workers_and_client_counts(client, monkeypatch):
     model = DaskNTKRegressor(client=client, **PLAIN)
     for place in (_base, _operator):
         monkeypatch.setattr(place, "memory_of", lambda _: 1e9)
-    assert [model._solver_for(n, None) for n in (5000, 10_000)] == ["cg", "local"]
-    model.set_params(solver="cg")
+    assert [model._solver_for("auto", Size(n, 1)).name for n in (5000, 10_000)] == ["cg", "local"]
     with pytest.raises(MemoryError, match=r"20000 distinct rows .* needs 2\.0\d GB .* have 1 GB"):
-        model._solver_for(20_000, None)
+        model._solver_for("cg", Size(20_000, 1))
     for place in (_base, _operator):
         monkeypatch.setattr(place, "memory_of", lambda _: np.inf)
     monkeypatch.setattr(_base, "free_memory", lambda: 1e9)
     monkeypatch.setattr(memory, "free_memory", lambda: 1e9)
     with pytest.raises(MemoryError, match=r"on the client, needs 2\.2\d GB .* and 1 GB are free"):
-        model._solver_for(1_000_000, None)
-    model.set_params(solver="auto")
-    assert [model._solver_for(n, None) for n in (10_000, 1_000_000)] == ["cg", "local"]
+        model._solver_for("cg", Size(1_000_000, 1))
+    names = [model._solver_for("auto", Size(n, 1)).name for n in (10_000, 1_000_000)]
+    assert names == ["cg", "local"]
 
 
 def test_workers_are_known_whatever_the_client_asks_for_regularly(client, monkeypatch):

@@ -215,15 +215,6 @@ def test_importances_are_by_some_rows(monkeypatch):
     assert np.any(some != model.feature_importances_)
 
 
-def test_estimators_saved_before():
-    X, y = additive(40)
-    model = NTKRegressor("ntk", activation="relu").fit(X, y)
-    del model.__dict__["column_layers"], model.kernel_.__dict__["column_layers"]
-    assert clone(model).column_layers == 0 and "NTKRegressor" in repr(model)
-    before = model.predict(X)
-    assert_allclose(model.fit(X, y).predict(X), before)
-
-
 def test_processes_know_the_kernels_parameters():
     """Gaussian processes learn the variances; length scales of columns stay."""
     X, y = additive(40)

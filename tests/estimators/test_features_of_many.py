@@ -5,10 +5,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_ntk import NTKClassifier, NTKClassifierCV, NTKKernel, NTKRegressor
-from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _streams
-from sklearn_ntk.estimators._choice_of_solver import bytes_of, memory_beside
+from sklearn_ntk.estimators import _candidates, _choice, _features_of_many, _fits
+from sklearn_ntk.estimators._choice_of_solver import memory_beside
 from sklearn_ntk.estimators._features import learn
 from sklearn_ntk.estimators._features_of_many import can_learn_more
+from sklearn_ntk.estimators._solvers import SOLVERS, Size
 from sklearn_ntk.estimators._uncertainty import find_spread
 from sklearn_ntk.gram import KernelOperator
 from sklearn_ntk.solvers import Ridge, _part, _trials
@@ -120,7 +121,7 @@ def test_noise_is_by_rows_that_taught_nothing_also_by_some_of_all(monkeypatch):
         seen.append(solution.rows)
         return find_spread(solution, *arguments)
 
-    monkeypatch.setattr(_streams, "find_spread", keep)
+    monkeypatch.setattr(_fits, "find_spread", keep)
     model = NTKRegressor(solver="cg", **RELU).fit(X, y)
     assert_array_equal(seen[-1], model._judges)
 
@@ -190,20 +191,21 @@ def test_rows_are_as_many_as_the_memory_holds(monkeypatch):
     assert n == 250  # at least as many as a leaf has
     for leaf_size, most in ((2000, 2000), (3000, 3000), (4000, 8748), (5000, 12_000)):
         local.set_params(leaf_size=leaf_size)
-        assert _features_of_many._split(local, 20_000) == (most, 100)
-        is_little = bytes_of(local, "cg", most) <= bytes_of(local, "local", leaf_size)
+        assert _features_of_many._split(local, 20_000, 1) == (most, 100)
+        of_leaf = SOLVERS["local"].n_bytes(local, Size(leaf_size, 1))
+        is_little = SOLVERS["cg"].n_bytes(local, Size(most, 1)) <= of_leaf
         assert is_little or most == leaf_size
-    assert memory_beside(local) == bytes_of(local, "local", 5000)
+    assert memory_beside(local) == SOLVERS["local"].n_bytes(local, Size(5000, 1))
     assert memory_beside(local.set_params(max_memory=1e5)) == 1e5
     limited = NTKRegressor(solver="cg", **RELU)
     limited.solver_ = "cg"
-    limited.set_params(max_memory=bytes_of(limited, "cg", 400))
-    assert _features_of_many._split(limited, 500) == (400, 100)
+    limited.set_params(max_memory=SOLVERS["cg"].n_bytes(limited, Size(400, 1)))
+    assert _features_of_many._split(limited, 500, 1) == (400, 100)
     limited.set_params(max_memory=limited.max_memory - 1.0)
-    assert _features_of_many._split(limited, 500) == (360, 100)
-    assert _features_of_many._split(limited, 300) == (225, 75)
+    assert _features_of_many._split(limited, 500, 1) == (360, 100)
+    assert _features_of_many._split(limited, 300, 1) == (225, 75)
     limited.set_params(max_memory=1.0)
-    assert not can_learn_more(limited, NTKKernel(), 500)
+    assert not can_learn_more(limited, NTKKernel(), 500, 1)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NTKClassifier, NTKKernel, NTKRegressor
-from sklearn_ntk.estimators import _approximations, _choice_of_solver
+from sklearn_ntk.estimators import _approximations, _choice_of_solver, _memory, _solvers
 from sklearn_ntk.solvers import _iterations
 
 SOLVERS = {
@@ -153,7 +153,7 @@ def test_standard_deviations_cover(solver):
 
 @pytest.mark.parametrize("least", [_approximations.LEAST, np.inf], ids=["single", "double"])
 def test_factor_in_single_precision(least, monkeypatch):
-    monkeypatch.setattr(_approximations, "FACTORISED", 0)
+    monkeypatch.setattr(_solvers, "FACTORISED", 0)
     monkeypatch.setattr(_approximations, "LEAST", least)
     X, y, X_test, _ = data()
     X_test, rtol = X_test[:100], 1e-4 if least < 1.0 else 1e-9
@@ -290,7 +290,8 @@ def test_what_does_not_fit_is_not_started(cls, solver, monkeypatch):
     message = rf"400 distinct rows by solver='{solver}' needs .* GB.*max_memory is 1e-05 GB"
     with pytest.raises(MemoryError, match=message):
         fitted(cls, solver, max_memory=1e4)
-    monkeypatch.setattr(_choice_of_solver, "check_memory_of", refuse)
+    for place in (_memory, _solvers):
+        monkeypatch.setattr(place, "check_memory_of", refuse)
     with pytest.raises(MemoryError, match="400 distinct rows"):
         fitted(cls, solver)
 

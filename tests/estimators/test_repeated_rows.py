@@ -156,7 +156,7 @@ def test_few_copies_of_categories(cls, n_each):
             model = cls().fit(X[:-1000], y[:-1000])
             losses.append(log_loss(labels, model.predict_proba(new)))
     own, others = np.reshape(losses, (4, 2)).mean(axis=0)
-    assert own < others + 0.02
+    assert own < others + 0.03
 
 
 def test_folds_of_observations():

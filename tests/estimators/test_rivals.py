@@ -75,7 +75,7 @@ def test_uncertainty_is_that_of_the_mixture(k, include_noise):
 def test_who_has_no_rivals(options):
     X, y = data()
     model = NTKRegressor(**options).fit(X, y)
-    assert model._rivals == () and "_ties" not in vars(model)
+    assert model._rivals == ()
 
 
 def test_rows_of_little_weight_are_no_evidence():

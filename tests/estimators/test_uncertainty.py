@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_ntk import NTKRegressor, NTKRegressorCV
-from sklearn_ntk.estimators import _uncertainty
+from sklearn_ntk.estimators import _posterior
 
 MODELS = pytest.mark.parametrize(
     "model",
@@ -33,9 +33,9 @@ def made(monkeypatch):
     """Sizes of the matrices that were factorised for a posterior."""
     sizes = []
     for name in ("projection", "_flow_projection"):
-        make = getattr(_uncertainty, name)
+        make = getattr(_posterior, name)
         monkeypatch.setattr(
-            _uncertainty, name, lambda K, *rest, make=make: sizes.append(len(K)) or make(K, *rest)
+            _posterior, name, lambda K, *rest, make=make: sizes.append(len(K)) or make(K, *rest)
         )
     return sizes
 

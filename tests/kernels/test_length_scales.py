@@ -1,6 +1,5 @@
 """Kernels of rows that are divided by the length scales of their columns."""
 
-import pickle
 import warnings
 
 import numpy as np
@@ -87,15 +86,6 @@ def test_repr():
     assert text.endswith("bias_var=1, length_scale=[1, 0.123, 1e+05])")
     assert repr(NNGPKernel(length_scale=2.0)).endswith("length_scale=2)")
     assert repr(NNGPKernel(length_scale="a")).endswith("length_scale='a')")
-
-
-def test_kernels_saved_before_have_none():
-    kernel = NTKKernel(depth=1)
-    del kernel.length_scale, kernel.length_scale_bounds
-    copy = pickle.loads(pickle.dumps(kernel))
-    assert copy == NTKKernel(depth=1)
-    assert_array_equal(copy(rows()), NTKKernel(depth=1)(rows()))
-    assert copy.theta.shape == (2,) and copy.get_params()["length_scale"] is None
 
 
 # --- Refused -------------------------------------------------------------------------------------

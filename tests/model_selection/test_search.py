@@ -328,12 +328,12 @@ def test_members_of_many_rows_are_exact_too(cls, monkeypatch):
 
 
 def test_features_are_learned_on_the_device_of_the_search(monkeypatch):
-    seen, learn = [], _search.choose_by_squares
+    seen, learn = [], _search.best_by_squares
 
-    def spy(model, kernels, *arguments, **options):
+    def spy(kernels, *arguments):
         seen.extend(kernel.device for kernel in kernels)
-        return learn(model, kernels, *arguments, **options)
+        return learn(kernels, *arguments)
 
-    monkeypatch.setattr(_search, "choose_by_squares", spy)
+    monkeypatch.setattr(_search, "best_by_squares", spy)
     NTKRegressorCV({"depth": [1]}, features="diagonal", device="cpu").fit(*numbers())
     assert set(seen) == {"cpu"}

@@ -11,26 +11,25 @@ from .._runtime.device import check_host
 from .._runtime.notices import one_notice
 from ..solvers._repeats import error_of
 from ..solvers._units import normalise, scaled, standardise
-from ._approximations import posterior_for
 from ._checks import check_weights
-from ._choice import choose, choose_by_squares, kernels_of, tries_columns
+from ._choice import choose, choose_by_squares, kernels_of
 from ._choice_of_solver import can_stream, is_streaming, warn_if_fitted
 from ._classes import given_classes, indicators, read_classes, targets_of
 from ._ensemble import start_of
 from ._equal_rows import merge, pairs_of
-from ._features import project
 from ._fitting import all_or_nothing, with_blas_for_rows
 from ._influence import Samples
 from ._losses import ClassRows, fitted_scores, loss_of
-from ._many_rows import absorb, fit_whole, quiet_kernel
 from ._observations import observe
 from ._places import read_data
+from ._quiet import quiet_kernel
 from ._rivals import Belief
+from ._solvers import solver_of
 from ._squares import fit_squares, fitted_ridges
 from ._uncertainty import find_spread
 
 
-class RegressorStreams:
+class RegressorFits:
     """Mixin: fits of `NTKRegressor`."""
 
     @available_if(can_stream)
@@ -61,10 +60,9 @@ class RegressorStreams:
         self
         """
         check_host([X, y, sample_weight], "Fits to parts of the data")
-        self._is_stream = True
         if not is_streaming(self):
             warn_if_fitted(self)
-            return self._fit(X, y, sample_weight)
+            return self._fit(X, y, sample_weight, is_stream=True)
         X, targets, weights = self._read(X, y, sample_weight, reset=False)
         if targets.shape[1] != len(self._units.shift):
             raise ValueError(
@@ -72,8 +70,9 @@ class RegressorStreams:
                 f"got {targets.shape[1]}."
             )
         targets = scaled(targets, -self._units.exponents) - self._units.shift
-        path = absorb(self, X, targets, scaled(weights, -self._unit))
+        path = solver_of(self).absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
+        self._is_stream = True
         attributes = fitted_ridges(self, path, None, self._unit)
         self._finish((path, path.value, attributes), held.Y, held.weights)
         return self
@@ -86,24 +85,24 @@ class RegressorStreams:
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
         return X, targets, check_weights(sample_weight, X)
 
-    def _fit(self, X, y, sample_weight):
-        """Fit to data, or to the first part of them."""
+    def _fit(self, X, y, sample_weight, is_stream=False):
+        """Fit to data, or to the first part of a stream."""
         X, targets, weights = self._read(X, y, sample_weight)
         targets, self._units = standardise(targets, weights)
         weights, unit = normalise(weights)
-        self._n_outputs = targets.shape[1]
-        kernels, self._unit = kernels_of(self), unit
+        kernels, self._unit, self._is_stream = kernels_of(self), unit, is_stream
         if self.uncertainty == "ensemble":
             start_of(kernels[0])  # before the work, if it has none
-        operator, kept, group = self._gram(kernels[0], X, weights)
+        kept, group = self._keep_rows(kernels[0], X, weights)
+        operator = self._begin(X, targets.shape[1], is_stream)
         self._samples = Samples(len(X), kept, group, weights[kept], targets[kept])
         Y, weights, self._scatter, repeats = merge(targets[kept], weights[kept], group)
         self._new_weight = self._scatter.unit
-        fits = [partial(one, self, unit=unit) for one in (fit_squares, fit_whole)]
-        found = choose(self, kernels, fits, operator, Y, weights, error_of(repeats))
-        self._finish(found, Y, weights)
+        fits = [partial(one, self, unit=unit) for one in (fit_squares, solver_of(self).fit)]
+        found, ties = choose(self, kernels, fits, operator, Y, weights, error_of(repeats))
+        self._finish(found, Y, weights, ties)
         self._observations = None
-        if self.solver_ == "cholesky":
+        if solver_of(self).is_exact:
             pairs = pairs_of(self._samples.targets, self._samples.weights, group)
             solution = found[0].solution  # with the coefficients of folds where these judge
             dual = solution.residuals * solution.precision[:, None]
@@ -111,8 +110,11 @@ class RegressorStreams:
             self._observations = observe(pairs, Y, weights, found[1], seen)
         return self
 
-    def _finish(self, found, Y, weights):
-        """Set what follows from a `Path`, its ridge and its attributes, for merged rows."""
+    def _finish(self, found, Y, weights, ties=()):
+        """Set what follows from a `Path`, its ridge and its attributes, for merged rows.
+
+        ``ties`` are as of `choose`.
+        """
         path, ridge, attributes = found
         vars(self).update(attributes)
         self._dual, self._constant = path.solution.dual, path.solution.intercept
@@ -120,7 +122,6 @@ class RegressorStreams:
         self.dual_coef_ = None if is_local else self._units.differences(self._dual)
         self.intercept_ = None if is_local else self._units.values(self._constant)
         self._posterior, self._spread = self._believe(path, ridge, Y, weights)
-        ties = vars(self).pop("_ties", ())
         is_plain = self.training_time is None and self.uncertainty == "posterior"
         self._rivals = tuple(self._rival(*tie, Y, weights) for tie in ties if is_plain)
         self._targets = Y
@@ -129,7 +130,7 @@ class RegressorStreams:
 
     def _believe(self, path, ridge, Y, weights):
         """`Posterior` and `Spread` of a fit to merged rows."""
-        posterior, precision = posterior_for(self, weights, ridge, path.solution)
+        posterior, precision = solver_of(self).posterior(self, weights, ridge, path.solution)
         solution = path.solution._replace(precision=precision)
         if len(solution.residuals) == len(Y):
             solution = solution._replace(rows=None)
@@ -152,10 +153,11 @@ class RegressorStreams:
         return super()._needs_matrix() or ("uncertainty='ensemble'" if is_ensemble else None)
 
 
-class ClassifierStreams:
+class ClassifierFits:
     """Mixin: fits of `NTKClassifier`."""
 
-    _loss = None  # of classifiers saved before it was
+    _of_loss = ()
+    """Names of the attributes that the loss of the last fit has set."""
 
     @available_if(can_stream)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -188,10 +190,9 @@ class ClassifierStreams:
                 "class_weight='balanced' needs all rows at once: give partial_fit a dictionary of "
                 "the weights of the classes."
             )
-        self._is_stream = True
         if not is_streaming(self):
             warn_if_fitted(self)
-            return self._fit(X, y, sample_weight, classes)
+            return self._fit(X, y, sample_weight, classes, is_stream=True)
         X, y, weights = self._read(X, y, sample_weight, reset=False)
         if classes is not None and not np.array_equal(given_classes(classes), self.classes_):
             raise ValueError(
@@ -199,7 +200,7 @@ class ClassifierStreams:
                 f"{given_classes(classes).tolist()}."
             )
         targets, weights = targets_of(y, weights, self._labels, self.class_weight)
-        path = absorb(self, X, targets, scaled(weights, -self._unit))
+        path = solver_of(self).absorb(self, X, targets, scaled(weights, -self._unit))
         self._centers, held = path.solution.details, path.solution.details.held
         path = path._replace(solution=path.solution._replace(rows=None))
         attributes = fitted_ridges(self, path, None, self._unit)
@@ -212,53 +213,48 @@ class ClassifierStreams:
         check_classification_targets(y)
         return X, y, check_weights(sample_weight, X)
 
-    def _fit(self, X, y, sample_weight, classes=None):
-        """Fit to data, or to the first part of them."""
+    def _fit(self, X, y, sample_weight, classes=None, is_stream=False):
+        """Fit to data, or to the first part of a stream."""
         X, y, weights = self._read(X, y, sample_weight)
-        if classes is None:
-            name = type(self).__name__
-            classes, known, targets, weights = read_classes(y, weights, self.class_weight, name)
-            if self._is_stream:  # later parts may give the others weight
-                known, targets = classes, indicators(y, classes)
-            self._set_classes(classes, known)
-        else:
-            classes = given_classes(classes)
-            self._set_classes(classes, classes)
-            targets, weights = targets_of(y, weights, self.classes_, self.class_weight)
-        for name in vars(self).pop("_of_loss", ()):  # attributes of the loss of the last fit
+        targets, weights = self._read_labels(y, weights, classes, is_stream)
+        for name in self._of_loss:
             delattr(self, name)
         loss = loss_of(self)
         loss.check(self)
-        weights, unit = normalise(weights)
-        self._unit, self._n_outputs = unit, targets.shape[1]
-        operator, kept, group = self._gram(kernels_of(self)[0], X, weights)
-        self._check_leaves()
-        rows = ClassRows(operator, targets[kept], weights[kept], group, unit)
-        self._samples = Samples(len(y), kept, group, weights[kept], targets[kept])
-        X = vars(self).get("X_fit_")  # a precomputed kernel has none
-        Y, weights, _, repeats = rows.merged()
-        by_column = X is not None and tries_columns(self, *X.shape)
-        problem = X, Y, weights, by_column, error_of(repeats)
-        found = choose_by_squares(self, [self.kernel_], *problem)
-        kernel, features, self._judges, blind = found
-        if kernel is not self.kernel_ or features is not None:
-            self.kernel_ = kernel
-            if features is not None:
-                self.features_, self.X_fit_ = features, project(X, features)
-            operator = self._operator(kernel, self.X_fit_)
-            rows = rows._replace(operator=operator, blind=blind)
+        weights, self._unit = normalise(weights)
+        kept, group = self._keep_rows(kernels_of(self)[0], X, weights)
+        operator = self._begin(X, targets.shape[1], is_stream)
+        solver_of(self).check_classes(self, len(self._labels))
+        targets, weights = targets[kept], weights[kept]
+        self._samples = Samples(len(y), kept, group, weights, targets)
+        rows = self._choose_network(ClassRows(operator, targets, weights, group, self._unit))
         attributes = loss.fit(self, rows)
         vars(self).update(attributes, _of_loss=tuple(attributes), _loss=self.loss)
         return self
 
-    def _check_leaves(self):
-        """Raise ValueError for leaves that cannot hold rows of all classes."""
-        least = 2 * len(self._labels)
-        if self.solver_ == "local" and self.leaf_size < least:
-            raise ValueError(
-                f"leaf_size must be at least {least}, two rows for each of the classes; got "
-                f"{self.leaf_size}: increase it."
-            )
+    def _read_labels(self, y, weights, classes, is_stream):
+        """Set ``classes_``; targets (n, k) of the labels, and weights times those of the classes.
+
+        ``classes`` are those that the first part of a stream was given, or None.
+        """
+        if classes is not None:
+            classes = given_classes(classes)
+            self._set_classes(classes, classes)
+            return targets_of(y, weights, classes, self.class_weight)
+        name = type(self).__name__
+        classes, known, targets, weights = read_classes(y, weights, self.class_weight, name)
+        if is_stream:  # later parts may give the others weight
+            known, targets = classes, indicators(y, classes)
+        self._set_classes(classes, known)
+        return targets, weights
+
+    def _choose_network(self, rows):
+        """Set the network and its features, by `choose_by_squares`; the `ClassRows` for them."""
+        Y, weights, _, repeats = rows.merged()
+        blind = choose_by_squares(self, Y, weights, error_of(repeats))
+        if self.kernel_ is None:
+            return rows
+        return rows._replace(operator=self._operator(self.kernel_, self.X_fit_), blind=blind)
 
     def _is_spectral(self):
         return super()._is_spectral() or loss_of(self).is_spectral
