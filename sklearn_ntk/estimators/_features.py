@@ -48,7 +48,7 @@ def learn(kernel, X, features, Y, weights, dual, mode):
     product ``M`` of the gradients, in units of the standard deviations of columns and targets. The
     mean square of its eigenvalues is one, and the sum of the variances of the columns is about that
     of the rows. None if no function has a gradient, if targets are constant, or if coefficients
-    overflow.
+    or scales of columns overflow.
     """
     if not np.all(np.isfinite(dual)):
         return None
@@ -72,8 +72,9 @@ def learn(kernel, X, features, Y, weights, dual, mode):
         return None
     root = (axes * np.maximum(scales / size, LEAST_SCALE)) @ axes.T
     found, unit = np.eye(len(stds)), np.hypot.reduce(stds[moving]) / np.sqrt(len(moving))
-    found[np.ix_(moving, moving)] = root * (unit / stds[moving])[:, None]
-    return found
+    with np.errstate(over="ignore", invalid="ignore"):
+        found[np.ix_(moving, moving)] = root * (unit / stds[moving])[:, None]
+    return found if np.all(np.isfinite(found)) else None
 
 
 def gradients(kernel, X, features, stds, targets, weights, dual, places=None):

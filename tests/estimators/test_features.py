@@ -130,6 +130,16 @@ def test_folds_depend_on_rows_alone(n, is_binary):
         assert_allclose(found, first.predict(new), **close)
 
 
+@pytest.mark.parametrize("scales", [(1.0, 1e-310), (1e100, 1e-210), (1e140, 1e-170)], ids=str)
+@pytest.mark.parametrize("cls", [NTKRegressor, NTKClassifier])
+def test_columns_of_far_scales(cls, scales):
+    """Scales of columns that overflow are not learned; there was an error about NaN."""
+    X, y = data(40, 3)
+    scales = np.array([*scales, 1.0])
+    targets = y if cls is NTKRegressor else y > 1.0
+    assert np.all(np.isfinite(cls().fit(X * scales, targets).predict(X * scales)))
+
+
 def test_constant_targets_teach_nothing():
     X, _ = data(40, 4)
     Y = np.full((40, 1), 0.1)
