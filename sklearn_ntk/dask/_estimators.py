@@ -59,7 +59,7 @@ class DaskNTKRegressor(DaskEstimator, NTKRegressor):
             return self.to_local().predict(X, *asked)
         return self._apply("predict", X)
 
-    def predict_interval(self, X, coverage=0.9, method="conformal"):
+    def predict_interval(self, X, coverage=0.9, method="auto"):
         """Predict intervals on the machine of the client, see `NTKRegressor.predict_interval`.
 
         Parameters

@@ -31,7 +31,7 @@ class Intervals:
 
     @one_notice()
     @where_rows_are
-    def predict_interval(self, X, coverage=0.9, method="conformal"):
+    def predict_interval(self, X, coverage=0.9, method="auto"):
         """Predict intervals that hold a new target with a given probability.
 
         Parameters
@@ -39,8 +39,9 @@ class Intervals:
         X : array-like of shape (n_samples, n_features)
         coverage : float, default=0.9
             Share of new targets that should lie in their intervals, between 0 and 1.
-        method : {"conformal", "jackknife+", "gaussian"}, default="conformal"
-            How the ends are found, see the notes.
+        method : {"auto", "conformal", "jackknife+", "gaussian"}, default="auto"
+            How the ends are found, see the notes. "auto" is "conformal", or "jackknife+" after fits
+            with the solver "local".
 
         Returns
         -------
@@ -104,9 +105,12 @@ class Intervals:
         check_is_fitted(self)
         if read_number(coverage, "coverage", is_positive=True) >= 1.0:
             raise ValueError(f"coverage must be less than 1; got {coverage:.6g}.")
-        if method not in (*METHODS, "gaussian"):
-            names = ", ".join(map(repr, (*METHODS, "gaussian")))
+        names = ("auto", *METHODS, "gaussian")
+        if method not in names:
+            names = ", ".join(map(repr, names))
             raise ValueError(f"method must be one of {names}; got {method!r}.")
+        if method == "auto":
+            method = "conformal" if self._leaves is None else "jackknife+"
         self._check_spread("predict_interval needs")
         if method == "gaussian":
             mean, std = map(on_host, self.predict(X, return_std=True))

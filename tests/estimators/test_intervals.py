@@ -322,7 +322,7 @@ def test_coverage_is_kept(degrees):
         ({"coverage": 1.0, "method": "gaussian"}, r"coverage must be less than 1; got 1\."),
         ({"coverage": -0.1}, r"coverage must be a finite number > 0; got -0\.1"),
         ({"coverage": "high"}, r"coverage must be a finite number > 0; got 'high'"),
-        ({"method": "cv+"}, r"method must be one of 'conformal', .*; got 'cv\+'"),
+        ({"method": "cv+"}, r"method must be one of 'auto', 'conformal', .*; got 'cv\+'"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):

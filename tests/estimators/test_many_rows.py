@@ -177,7 +177,11 @@ def test_factor_in_single_precision(least, monkeypatch):
     [
         ("local", lambda m, X: m.predict(X, return_cov=True), "return_cov needs one model"),
         ("local", lambda m, X: m.sample_y(X), "sample_y needs one model"),
-        ("local", lambda m, X: m.predict_interval(X), "solver='local'.*take method='jackknife"),
+        (
+            "local",
+            lambda m, X: m.predict_interval(X, method="conformal"),
+            "solver='local'.*take method='jackknife",
+        ),
         ("cg", lambda m, X: m.staged_predict(X, [1.0]), "staged_predict needs the whole Gram"),
         ("cg", lambda m, X: m.log_marginal_likelihood(), "needs the whole Gram matrix.*'cg'"),
     ],
@@ -185,6 +189,13 @@ def test_factor_in_single_precision(least, monkeypatch):
 def test_what_a_solver_does_not_give_is_refused(solver, call, message):
     with pytest.raises(ValueError, match=message):
         call(kept(NTKRegressor, solver), data()[2][:3])
+
+
+@each
+def test_intervals_by_default(solver):
+    model, new = kept(NTKRegressor, solver), data()[2]
+    method = "jackknife+" if solver == "local" else "conformal"
+    assert_allclose(model.predict_interval(new), model.predict_interval(new, method=method))
 
 
 @each
