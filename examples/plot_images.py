@@ -62,10 +62,11 @@ def draw():
     left.set(xscale="log", xlabel="training images", ylabel="wrong digits, %", ylim=(0, None))
     left.set_xticks(SIZES, SIZES)
     left.minorticks_off()
+    left.set_title("new images in their places")
     left.legend(frameon=False)
-    right.set(xlabel="pixels that new images are moved", ylabel="wrong digits, %")
+    right.set(xlabel="shift (pixels)", ylabel="wrong digits, %")
     right.set_xticks(range(len(MOVES)), MOVES)
-    right.set_title(f"{SIZES[-1]} training images")
+    right.set_title(f"new images moved, {SIZES[-1]} training images")
     return figure
 
 
