@@ -225,7 +225,7 @@ def main():
         # out of the box, scikit-learn's MLP stops before it has converged
         warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
         results = compare(
-            "Test accuracy in %", "right %", labels, classifiers, accuracy, "share wrong"
+            "Test accuracy in %", "acc. %", labels, classifiers, accuracy, "share wrong"
         )
         results |= compare("Test RMSE", "RMSE", numbers, regressors, rmse, "RMSE / std")
     gaussian_processes(numbers[0])
