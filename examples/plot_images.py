@@ -4,6 +4,7 @@ A perceptron does not know that pixels have neighbours. Convolutions do, and a m
 positions makes the answer almost independent of where the digit is. Left, the error on new images
 against the number of training images; right, what happens to it when the new images are moved by a
 pixel or two. Two empty columns on the right of each image keep all of the ink in the frame.
+Takes about a minute.
 """
 
 import matplotlib.pyplot as plt
