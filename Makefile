@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= test,plot,dask
-READY := $(VENV)/.ready
+comma := ,
+# one stamp for each set of extras, so that other ones are installed, too
+READY := $(VENV)/.ready-$(subst $(comma),-,$(EXTRAS))
 
 .PHONY: demo test test-all lint clean
 

@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import rankdata
 from sklearn import datasets
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import (
@@ -173,17 +174,18 @@ def report(task, models, results):
     """Print the table of means, ranks and paired differences."""
     scores, losses, seconds = np.moveaxis(results, 2, 0)
     sign = 1.0 if task == "classification" else -1.0
-    ranks = (-sign * scores).argsort(axis=1).argsort(axis=1) + 1.0
+    ranks = rankdata(-sign * scores, axis=1)  # ties share their mean rank
     scale = scores if sign > 0 else np.log(scores)
     means = scale.mean(axis=0) if sign > 0 else np.exp(scale.mean(axis=0))
     unit = "mean accuracy" if sign > 0 else "geometric mean of standardised RMSE"
-    advantage = "advantage of ours" if sign > 0 else "log of its ratio to ours"
-    print(f"\n| {len(scores)} sets | {unit} | {advantage} | log loss | mean rank | seconds a set |")
+    title = "difference from" if sign > 0 else "log RMSE ratio to"
+    title += f" `{next(iter(models))}`"
+    print(f"\n| {len(scores)} sets | {unit} | {title} | log loss | mean rank | seconds a set |")
     print("|---|---|---|---|---|---|")
     for k, name in enumerate(models):
-        gain = sign * (scale[:, 0] - scale[:, k])
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
-        text = f"{gain.mean():+.4f} +- {error:.4f}" if k else ""
+        change = scale[:, k] - scale[:, 0]
+        error = change.std(ddof=1) / np.sqrt(len(change)) if len(change) > 1 else np.nan
+        text = f"{change.mean():+.4f} +- {error:.4f}" if k else ""
         loss = "" if np.isnan(losses[:, k]).any() else f"{losses[:, k].mean():.3f}"
         print(
             f"| `{name}` | {means[k]:.4f} | {text} | {loss} | {ranks[:, k].mean():.2f} "

@@ -140,10 +140,12 @@ def rmse(y, predicted):
     return root, root / y.std()
 
 
-def compare(title, splits, make_models, metric, error):
+def compare(title, heading, splits, make_models, metric, error):
     """Run all models on all data sets, print a table, and return the results."""
-    results = {}
-    print(f"\n{title}, and seconds\n{'':17}" + "".join(f"{name:>14}" for name in make_models()))
+    results, names = {}, list(make_models())
+    print(f"\n{title}, and seconds of fit and prediction")
+    print(f"{'':17}" + "".join(f"{name:>14}" for name in names))
+    print(f"{'':17}" + f"{heading:>7} {'s':>6}" * len(names))
     for split in splits:
         models, row = make_models(), {}
         print(f"{split.name:17}", end="", flush=True)
@@ -155,8 +157,9 @@ def compare(title, splits, make_models, metric, error):
         best = min(r.error for r in row.values())
         winners = ", ".join(name for name, r in row.items() if np.isclose(r.error, best))
         n, d = split.X.shape
-        print(f"  {n} rows of {d}; best: {winners}; search: {chosen(models['NTK+search'])}")
-    means = [np.mean([row[name].error for row in results.values()]) for name in make_models()]
+        print(f"  {n} rows of {d} columns; best model: {winners}")
+        print(f"  best candidate of the search: {chosen(models['NTK+search'])}")
+    means = [np.mean([row[name].error for row in results.values()]) for name in names]
     print(f"{'mean ' + error:17}" + "".join(f"{mean:7.3f}{'':7}" for mean in means).rstrip())
     return results
 
@@ -221,8 +224,10 @@ def main():
     with warnings.catch_warnings():
         # out of the box, scikit-learn's MLP stops before it has converged
         warnings.filterwarnings("ignore", "Stochastic Optimizer", ConvergenceWarning)
-        results = compare("Test accuracy in %", labels, classifiers, accuracy, "share wrong")
-        results |= compare("Test RMSE", numbers, regressors, rmse, "RMSE / std")
+        results = compare(
+            "Test accuracy in %", "acc. %", labels, classifiers, accuracy, "share wrong"
+        )
+        results |= compare("Test RMSE", "RMSE", numbers, regressors, rmse, "RMSE / std")
     gaussian_processes(numbers[0])
     draw(results, [numbers[0], labels[1]], PICTURE)
     print(f"\nAll in {time.perf_counter() - start:.0f} s; the picture is in {PICTURE}.")

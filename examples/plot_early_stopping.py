@@ -65,6 +65,7 @@ def draw():
     right.set(xscale="log", xlabel="eigenvalue", ylabel="share that is learned")
     right.set_title("what is learned of each eigenvector")
     right.legend()
+    figure.get_layout_engine().set(wspace=0.08)  # for the labels of bar and axis
     return figure
 
 

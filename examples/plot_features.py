@@ -36,13 +36,15 @@ def draw(X, y, new, y_new):
     for place, label in ((0, "fixed features"), (-1, f"{N_STEPS} steps")):
         offset = 0.2 if place else -0.2
         left.bar(columns + offset, models[place].feature_importances_, 0.4, label=label)
-    left.set(xlabel="column", xticks=columns, title="share of the mean squared gradient")
+    left.set(xlabel="column", ylabel="share", xticks=columns)
+    left.set_title("share of the mean squared gradient")
     left.legend()
     right.plot(errors, "o-", label="new rows")
     right.plot(left_out, "s--", label="leaving out one row")
     right.axhline(NOISE / y_new.std(), color="0.5", ls=":", label="noise")
-    right.set(xlabel="steps, at most", xticks=range(N_STEPS + 1), ylim=(0.0, None))
-    right.set_title("RMSE in units of the standard deviation")
+    right.set(xlabel="steps of learning, at most", ylabel="RMSE / standard deviation")
+    right.set(xticks=range(N_STEPS + 1), ylim=(0.0, None))
+    right.set_title("error")
     right.legend()
     return figure
 

@@ -54,10 +54,10 @@ def draw():
         style = {"color": COLOURS[method], "label": f"80 %, {method}"}
         left.fill_between(GRID[:, 0], low, high, alpha=0.2, lw=0, **style)
         left.plot(GRID, np.column_stack([low, high]), color=COLOURS[method], lw=1)
-    left.plot(GRID, model.predict(GRID), color="black", lw=1.5)
-    left.plot(X, y, "o", color="black", ms=3)
+    left.plot(GRID, model.predict(GRID), color="black", lw=1.5, label="prediction")
+    left.plot(X, y, "o", color="black", ms=3, label="rows")
     left.set(xlabel="x", ylim=(-3.0, 3.0), title=f"{N_ROWS} rows, outliers among them")
-    left.legend(loc="upper left")
+    left.legend(loc="upper left", ncols=2)
     for (method, colour), hits in zip(COLOURS.items(), shares_inside(), strict=True):
         display = CoverageDisplay(LEVELS, hits, name=method)
         display.plot(right, color=colour, **LINES.get(method, {}))

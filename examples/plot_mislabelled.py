@@ -1,4 +1,4 @@
-"""Wrong labels found by the influence of each image on its own score.
+"""Wrong labels found by the influence of each image on its own score, and by the score.
 
 A share of the labels of handwritten digits is replaced at random. The influence of an image on the
 score of its own label says how far the model follows this label alone, in closed form; the score
@@ -49,16 +49,22 @@ def draw():
     figure = plt.figure(figsize=(11, 4.4), layout="constrained")
     left, right = figure.subfigures(1, 2)
     axes = left.subplots()
-    found_by = orders(X, labels)
+    found_by, first = orders(X, labels), {}
     for name, order in found_by.items():
         found = np.cumsum(is_wrong[order]) / is_wrong.sum()
         dashes = "--" if name == "score" else "-"  # over the line of the score without the image
         axes.plot(np.arange(1, len(X) + 1) / len(X), found, dashes, label=name)
-        first = found[is_wrong.sum() - 1]
-        print(f"{name}: {100 * first:.0f} % of the wrong labels among the first {is_wrong.sum()}")
+        first[name] = f"{100 * found[is_wrong.sum() - 1]:.0f} %"
+        print(f"{name}: {first[name]} of the wrong labels among the first {is_wrong.sum()}")
     axes.axvline(is_wrong.mean(), color="0.8", zorder=0)
     axes.set(xlabel="share of the images that are looked at", ylabel="wrong labels found")
-    axes.set(xlim=(0, 0.6), title=f"{is_wrong.sum()} of {len(X)} labels are wrong")
+    axes.set(xlim=(0, 0.6))
+    by_influence, by_score = first["influence on the own score"], first["score"]
+    axes.set_title(
+        f"{is_wrong.sum()} of {len(X)} labels are wrong; among the first {is_wrong.sum()} images,\n"
+        f"influence finds {by_influence}, the score {by_score} of them",
+        fontsize="medium",
+    )
     axes.legend(loc="lower right")
     order = found_by["influence on the own score"][:N_SHOWN]
     for cell, place in zip(right.subplots(3, 6).ravel(), order, strict=True):

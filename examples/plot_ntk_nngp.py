@@ -3,8 +3,8 @@
 Three distributions of functions through the same points, each a Gaussian process. A Bayesian
 network, or one of which only the last layer is trained, has the NNGP; an ensemble of networks of
 which all layers are trained starts with the NNGP and learns with the NTK; with a random function
-added to each of its networks it is the posterior of the NTK. The ensemble is a little less sure
-than the NNGP, and much surer than that posterior (B. He et al., NeurIPS 2020).
+added to each of its networks it is the posterior of the NTK. The ensemble is a little less
+confident than the NNGP, and much more than that posterior (B. He et al., NeurIPS 2020).
 """
 
 import matplotlib.pyplot as plt

@@ -60,7 +60,8 @@ def draw(X, model):
     for axes, function, title in ((left, branin, "function"), (middle, model.predict, "network")):
         values = function(grid.reshape(-1, 2)).reshape(grid.shape[:2])
         shades = axes.contourf(line, line, values, levels=np.linspace(-1.2, 4.0, 27), extend="both")
-        axes.set(title=title, xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+        axes.set(title=title, xlabel="first input", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    left.set_ylabel("second input")
     middle.set_title("network, and downhill")
     figure.colorbar(shades, ax=middle, ticks=range(-1, 5), label="value")
     points = left.scatter(*X.T, c=numbers, cmap="Reds", edgecolors="black")
@@ -69,7 +70,8 @@ def draw(X, model):
     middle.quiver(*coarse.T, *-model.predict_gradient(coarse).T, color="white")
     right.plot(numbers, np.minimum.accumulate(branin(X)), "o-")
     right.axhline(-1.0474, color="black", lw=1)
-    right.set(xlabel="evaluations", xticks=TICKS, title="smallest value")
+    right.set(xlabel="evaluations", ylabel="value", xticks=TICKS, title="smallest value so far")
+    figure.get_layout_engine().set(wspace=0.08)  # for the labels of bars and axes
     return figure
 
 

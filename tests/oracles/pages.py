@@ -16,7 +16,20 @@ def check_code(name):
 
 
 def check_links(name):
-    """Assert that a page has links, and that the files are there."""
-    text = (DOC / f"{name}.md").read_text(encoding="utf-8")
-    targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)]+)\)", text)]
-    assert targets and [target for target in targets if not (DOC / target).exists()] == []
+    """Assert that a page has links, and that the files and headings are there."""
+    page = DOC / f"{name}.md"
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert links and [link for link in links if not leads_somewhere(page, link)] == []
+
+
+def leads_somewhere(page, link):
+    """Whether a link of a page is to a file, with a heading if it names one."""
+    name, _, heading = link.partition("#")
+    path = page.parent / name if name else page
+    return path.exists() and (not heading or heading in headings(path))
+
+
+def headings(path):
+    """Anchors of the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -12,7 +12,7 @@ import oracle_positions
 from sklearn_ntk import layers
 from sklearn_ntk.activations import ACTIVATIONS
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOC = Path(__file__).parents[2] / "doc"
 NO_LAYERS = {"Input", "Output", "lower"}
 """What describes rows and results, and the function."""
 
@@ -45,6 +45,9 @@ def test_engines_are_compared_on_every_layer():
         assert set().union(*map(kinds_of, networks)) == KINDS | {"activation", "input"}
 
 
-def test_the_readme_has_all_names():
-    wanted = [cls.__name__ for cls in ACTIVATIONS.values()] + [*set(LAYERS) - {"lower", "Output"}]
-    assert [name for name in wanted if f"`{name}" not in README] == []
+def test_pages_have_all_names():
+    names = {"activations": {cls.__name__ for cls in ACTIVATIONS.values()}}
+    names["architectures"] = set(LAYERS) - {"lower", "Output"}
+    for page, wanted in names.items():
+        text = (DOC / f"{page}.md").read_text(encoding="utf-8")
+        assert [name for name in wanted if f"`{name}" not in text] == []
