@@ -10,7 +10,7 @@ try:
     import distributed  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        'sklearn_ntk.dask needs the extra dask: run pip install "sklearn_ntk[dask]".'
+        'sklearn_ntk.dask needs the extra dask: run pip install ".[dask]" in the checkout.'
     ) from error
 
 from .._values import publish

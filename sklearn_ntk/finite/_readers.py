@@ -148,5 +148,5 @@ def targets_and_outputs(reader, rows, y):
 def needs_torch(name, error):
     """The error for what needs torch, which could not be imported."""
     return ModuleNotFoundError(
-        f'{name} needs the extra torch; got {error}: run pip install "sklearn-ntk[torch]".'
+        f'{name} needs the extra torch; got {error}: run pip install ".[torch]" in the checkout.'
     )

@@ -42,7 +42,7 @@ def axes_for(ax):
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
-            'Displays need matplotlib; install it by pip install "sklearn-ntk[plot]".'
+            'Displays need matplotlib; run pip install ".[plot]" in the checkout.'
         ) from error
     return plt.subplots(layout="constrained")[1]
 

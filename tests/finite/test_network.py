@@ -270,5 +270,5 @@ def test_refusals_of_rows_and_of_frozen_networks():
 
 def test_to_torch_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn_ntk.finite._torch", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "sklearn-ntk\[torch\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "\.\[torch\]" in the'):
         sample_network(mlp(1), 3, n_inputs=2).to_torch()
