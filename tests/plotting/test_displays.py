@@ -185,7 +185,7 @@ def test_matplotlib_is_missing(monkeypatch):
         return original(name, *arguments, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"sklearn-ntk\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install \"\.\[plot\]\" in"):
         SpectrumDisplay.from_kernel(KERNEL, X)
 
 
