@@ -9,10 +9,11 @@ import numpy as np
 from dask import delayed
 from distributed import threadpoolexecutor, wait, worker
 
+from .._runtime.chunks import chunks
 from ..engines._work import on_one_thread
 from ..gram import KernelOperator
 from ..gram._kernel_operator import rows_of
-from ..gram._operator import Parts, chunks
+from ..gram._operator import Parts
 
 SMALL = 2**26
 """Bytes up to which a Gram matrix in single precision, or one of these rows in double precision,

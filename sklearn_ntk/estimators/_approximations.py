@@ -4,11 +4,11 @@ from functools import partial
 
 import numpy as np
 
+from .._runtime.chunks import chunks
 from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from ..gram import KernelOperator
-from ..gram._operator import chunks
 from ..solvers._factors import try_cholesky, work
 from ._posterior import Posterior, WholePosterior, projection
 

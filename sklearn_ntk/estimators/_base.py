@@ -9,11 +9,12 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import DocumentationLink, Interval, StrOptions
+from .._runtime.chunks import chunks
 from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.progress import Progress
 from ..gram import ArrayOperator, KernelOperator
 from ..gram._kernel_operator import placed
-from ..gram._operator import ON_DEVICE, chunks
+from ..gram._operator import ON_DEVICE
 from ..kernels import NNGPKernel, NTKKernel
 from ..solvers._units import safe_product
 from ._checks import check_symmetric, check_takes, is_auto, mixes_columns

@@ -3,11 +3,11 @@
 import numpy as np
 from sklearn.base import clone
 
+from .._runtime.chunks import chunks
 from .._runtime.device import on_host
 from ..dynamics import Training, covariance
 from ..dynamics._covariance import influences
 from ..gram._kernel_operator import placed
-from ..gram._operator import chunks
 from ..kernels import NNGPKernel, NTKKernel
 from ._memory import SPECTRAL_COPIES
 from ._posterior import Posterior, WholePosterior, check_factor

@@ -4,9 +4,9 @@ import numpy as np
 from scipy.linalg import eigh
 
 from .._runtime.check import read_array
+from .._runtime.chunks import chunks
 from .._runtime.device import on_host
 from ..gram._kernel_operator import placed
-from ..gram._operator import chunks
 from ..solvers._moments import or_one, variances
 from ._columns import deviations
 from ._equal_rows import distinct

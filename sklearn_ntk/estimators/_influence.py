@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._runtime.chunks import chunks
 from .._runtime.device import on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import one_notice
 from ..dynamics import Training
 from ..gram._kernel_operator import placed
-from ..gram._operator import chunks
 from ..solvers import Ridge
 from ._equal_rows import Pairs
 from ._logistic import NewtonSteps

@@ -5,12 +5,12 @@ from scipy.special import ndtri
 from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.check import read_number
+from .._runtime.chunks import chunks
 from .._runtime.device import on_host
 from .._runtime.notices import one_notice
 from ..dynamics import Training
 from ..dynamics._added import RESOLVED, decays_with_row, residuals_with_row
 from ..gram._kernel_operator import placed
-from ..gram._operator import chunks
 from ..solvers._units import scaled
 from ._checks import check_finite
 from ._memory import check_solve

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime.chunks import chunks
 from .._runtime.device import is_on_device, on_host, place_together, product
 from .._runtime.memory import check_memory
 from ..dynamics import Training
 from ..dynamics._methods import FLOW
-from ..gram._operator import chunks
 from ..solvers._exact import precision_of, scale
 from ..solvers._factors import Cholesky, cholesky, shift
 from ._memory import SPECTRAL_COPIES

@@ -7,9 +7,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from .._runtime.chunks import CHUNK
 from .._runtime.errors import NotConverged
 from ..engines._work import check_memory_of
-from ..gram._operator import CHUNK
 from ..solvers import ConjugateGradient, Local, Nystroem
 from ..solvers._conjugate_gradient import rank_of
 from ..solvers._factors import LARGEST

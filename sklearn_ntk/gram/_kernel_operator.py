@@ -4,8 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from .._runtime.chunks import sides
 from .._runtime.device import device_name, is_on_device, product
-from ._operator import GramOperator, sides
+from ._operator import GramOperator
 
 
 class KernelOperator(GramOperator):

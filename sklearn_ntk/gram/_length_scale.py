@@ -19,12 +19,12 @@ import math
 import numpy as np
 
 from .._runtime.check import read_dtype, read_flag
+from .._runtime.chunks import chunks
 from .._runtime.device import device_name, is_on_device
 from .._runtime.notices import one_notice
 from ..engines._work import check_memory_of, engine_for
 from ..engines.rows.tiles import check_overflow
 from ..formulas.special import safe_inverse
-from ._operator import chunks
 from ._row_gradient import Rates, check_differentiable
 
 CACHED = 2**16

@@ -4,21 +4,19 @@ A solver that uses only rows, blocks, products and the diagonal works for Gram m
 fit into memory. One that needs the whole matrix calls `dense`, or `single` for half of its bytes.
 """
 
-import math
 from abc import ABC, abstractmethod
 from functools import partial
 
 import numpy as np
 
+from .._runtime.chunks import chunks
 from .._runtime.device import device_name, is_on_device, on_host, product
 from .._runtime.threads import map_apart
 from ..engines._work import check_memory_of, side_by_side
 
-CHUNK = 2**23
-"""Entries of a Gram matrix that are held at a time."""
-
 ON_DEVICE = 2**26
-"""The same in the memory of a GPU: each block computes the series of all its columns anew."""
+"""Entries of a Gram matrix that are held at a time in the memory of a GPU, more than `CHUNK`: each
+block computes the series of all its columns anew."""
 
 PANEL = 2**27
 """Entries of a stored matrix in one product of BLAS, which Ctrl-C waits for."""
@@ -208,14 +206,3 @@ def fold_here(function, parts, join):
     ``join(first, others)`` adds partial sums; unused here, cluster operators need it.
     """
     return function(parts)
-
-
-def chunks(m, n, most=None):
-    """Slices of m rows of n entries, with at most ``most``, or `CHUNK`, entries or of one row."""
-    step = max(1, (most or CHUNK) // max(1, n))
-    return [slice(start, start + step) for start in range(0, m, step)]
-
-
-def sides(n):
-    """Slices of n rows, two of which make a block of at most `CHUNK` entries."""
-    return chunks(n, 1, math.isqrt(CHUNK))

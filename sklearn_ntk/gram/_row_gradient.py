@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_array, read_dtype
+from .._runtime.chunks import chunks
 from .._runtime.device import is_on_device, on_host
 from .._runtime.notices import one_notice
 from ..engines._work import engine_for
@@ -27,7 +28,6 @@ from ..engines.rows.tiles import check_overflow, check_rows
 from ..formulas.special import safe_inverse
 from ..formulas.tracing import ROUNDING
 from ..program import Program
-from ._operator import chunks
 from ._pixel_gradient import PixelGradients
 from ._results import NAMES
 from ._running import check_pairs, fill, given

@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._compat import DocumentationLink, Interval, StrOptions, _fit_context
 from .._runtime.check import read_dtype
+from .._runtime.chunks import chunks
 from .._runtime.errors import OutOfRange
 from .._runtime.memory import check_memory
 from ..activations import as_activation
 from ..finite._random_features import draw_features, shapes_of
-from ..gram._operator import chunks
 from ._rows import check_columns, of_numpy
 
 

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._runtime.chunks import CHUNK
 from .._runtime.progress import Progress
-from ..gram._operator import CHUNK
 from ._moments import norms, norms_or_one, or_one, sizes
 from ._preconditioner import Preconditioner
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..gram._operator import chunks
+from .._runtime.chunks import chunks
 from ._tree import shares, slopes
 from ._units import safe_product
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .._runtime.check import read_count
+from .._runtime.chunks import CHUNK, chunks
 from .._runtime.memory import check_memory
 from .._runtime.progress import Progress
 from .._values import value
-from ..gram._operator import CHUNK, chunks, fold_here
+from ..gram._operator import fold_here
 from ._moments import moments
 from ._preconditioner import pivoted_cholesky
 from ._ridge import read_ridges

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
+from .._runtime.chunks import chunks
 from ..gram import GramOperator
-from ..gram._operator import chunks
 from ..gram._spectrum import eigenvectors
 from ._moments import sizes
 

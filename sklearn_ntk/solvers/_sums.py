@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from ..gram._operator import chunks
+from .._runtime.chunks import chunks
 from ._factors import Cholesky, try_cholesky
 from ._solution import Solution
 

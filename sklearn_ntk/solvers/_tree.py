@@ -7,8 +7,8 @@ import numpy as np
 from scipy import linalg
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
+from .._runtime.chunks import chunks
 from .._runtime.memory import check_memory
-from ..gram._operator import chunks
 from ._moments import moments, or_one, variances
 from ._ridge import Ridge
 

@@ -237,6 +237,6 @@ def test_predictions_in_chunks_are_the_same(cls, monkeypatch):
     X, y = data()
     model = cls().fit(X, y)
     whole = outputs(model, X)
-    monkeypatch.setattr("sklearn_ntk.gram._operator.CHUNK", 90)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 90)
     for found, expected in zip(outputs(model, X), whole, strict=True):
         assert_allclose(found, expected, rtol=1e-12)

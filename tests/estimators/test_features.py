@@ -12,7 +12,6 @@ from sklearn_ntk import NNGPKernel, NTKClassifier, NTKRegressor
 from sklearn_ntk.estimators import _candidates, _choice
 from sklearn_ntk.estimators._candidates import OPTIMISM
 from sklearn_ntk.estimators._features import learn
-from sklearn_ntk.gram import _operator
 from sklearn_ntk.layers import Dense, Flatten, Input
 
 MODES = pytest.mark.parametrize("mode", ["diagonal", "full"])
@@ -283,7 +282,7 @@ def test_gradients_of_some_rows_at_a_time(monkeypatch):
     Y = np.stack([y, X[:, 0]], axis=1)
     whole = model(features="full").fit(X, Y)
     shares = whole.feature_importances_
-    monkeypatch.setattr(_operator, "CHUNK", 100)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 100)
     part = model(features="full").fit(X, Y)
     assert_allclose(part.features_, whole.features_, rtol=1e-9, atol=1e-12)
     assert_allclose(part.feature_importances_, shares, rtol=1e-9, atol=1e-12)

@@ -17,7 +17,6 @@ from sklearn_ntk._runtime import memory
 from sklearn_ntk._runtime.device import on_host
 from sklearn_ntk.engines import _work
 from sklearn_ntk.estimators import _choice_of_solver
-from sklearn_ntk.gram import _operator
 from sklearn_ntk.model_selection import _candidates, _search, precomputed
 
 RNG = np.random.default_rng(0)
@@ -368,7 +367,7 @@ def test_precomputed_by_a_device(gpu):
 
 def test_blocks_of_predictions(gpu, monkeypatch):
     """They are larger on a GPU."""
-    monkeypatch.setattr(_operator, "CHUNK", 100)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 100)
     for device, count in (("cpu", 9), ("cuda", 1)):
         fitted = NTKRegressor(**RELU, alpha=0.1, device=device).fit(X, Y)
         assert len(list(fitted._gram_blocks(NEW))) == count

@@ -13,7 +13,6 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NTKRegressor, NTKRegressorCV
-from sklearn_ntk.gram import _operator
 
 N_OUTPUTS = pytest.mark.parametrize("n_outputs", [None, 2])
 
@@ -256,7 +255,7 @@ def test_predictions_print_one_line_at_most(solver, monkeypatch, capsys):
     model = NTKRegressor("ntk", activation="relu", solver=solver, leaf_size=40, verbose=1)
     model.fit(X, X[:, 0])
     capsys.readouterr()
-    monkeypatch.setattr(_operator, "CHUNK", 600)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 600)
     assert_allclose(model.predict(X), X[:, 0], atol=0.5)
     line = "Gram matrix of 120 x 120 rows: 100 %, done in 0:00\n"
     assert capsys.readouterr().out == ("" if solver == "local" else line)

@@ -336,7 +336,7 @@ def test_uncertainty_in_chunks_is_the_same(monkeypatch):
     X, y = data()
     model = NTKRegressor().fit(X, y)
     whole = model.predict(X, return_std=True)[1]
-    monkeypatch.setattr("sklearn_ntk.gram._operator.CHUNK", 90)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 90)
     assert_allclose(model.predict(X, return_std=True)[1], whole, rtol=1e-8)  # it cancels
 
 

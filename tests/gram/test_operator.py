@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_ntk import NNGPKernel, NTKKernel
-from sklearn_ntk.gram import ArrayOperator, GramOperator, KernelOperator, _operator
+from sklearn_ntk.gram import ArrayOperator, GramOperator, KernelOperator
 from sklearn_ntk.layers import Dense, Dropout
 
 X = np.random.default_rng(0).normal(size=(7, 3))
@@ -49,7 +49,7 @@ def test_products(pair, monkeypatch, chunk):
         sizes.append(ask(*arguments).size)
         return ask(*arguments)
 
-    monkeypatch.setattr(_operator, "CHUNK", chunk)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", chunk)
     monkeypatch.setattr(operator, name, count)
     B = np.random.default_rng(1).normal(size=(7, 2))
     assert_allclose(operator @ B, K @ B, rtol=1e-12, atol=1e-12)
@@ -80,7 +80,7 @@ def test_blocks_have_the_noise_of_single_rows(pair, indices):
 
 def test_single_precision(pair, monkeypatch):
     operator, K = pair
-    monkeypatch.setattr(_operator, "CHUNK", 15)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 15)
     single = operator.single()
     assert single.dtype == np.float32 and single.shape == K.shape
     assert_allclose(single, K, rtol=2e-6, atol=2e-6)

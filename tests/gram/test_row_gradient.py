@@ -16,7 +16,7 @@ from sklearn_ntk.activations import RectifiedMonomial
 from sklearn_ntk.architectures import mlp
 from sklearn_ntk.engines import _work
 from sklearn_ntk.engines.rows import tiles as rows_of_tiles
-from sklearn_ntk.gram import _operator, gradient_x, gram
+from sklearn_ntk.gram import gradient_x, gram
 from sklearn_ntk.layers import Dense, Output, lower
 
 ROWS, OTHERS = np.random.default_rng(0).standard_normal((2, 5, 4))
@@ -186,7 +186,7 @@ def test_sums(engine):
 def test_blocks(coef, monkeypatch):
     program = lower(mlp(1), 1.5, 0.2)
     expected = gradient_x(program, ROWS, OTHERS, coef)
-    monkeypatch.setattr(_operator, "CHUNK", 100)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 100)
     assert_allclose(gradient_x(program, ROWS, OTHERS, coef), expected, rtol=1e-12)
 
 

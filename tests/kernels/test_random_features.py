@@ -12,7 +12,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn_ntk import NNGPKernel, NTKKernel, NTKRandomFeatures
 from sklearn_ntk.activations import Elementwise, Numerical, as_activation
 from sklearn_ntk.finite._random_features import _directions, draw_features, shapes_of
-from sklearn_ntk.gram import _operator
 from sklearn_ntk.layers import Conv
 
 KERNELS = {"nngp": NNGPKernel, "ntk": NTKKernel}
@@ -178,7 +177,7 @@ def test_parts_of_many_rows():
 
 def test_memory_of_rows_of_many_columns(monkeypatch):
     """Rows in units of their mean square are copies, of a part of the rows at a time."""
-    monkeypatch.setattr(_operator, "CHUNK", 2**16)
+    monkeypatch.setattr("sklearn_ntk._runtime.chunks.CHUNK", 2**16)
     X = np.ones((300, 2000))
     model = NTKRandomFeatures(2, depth=1, random_state=0).fit(X[:1])
     tracemalloc.start()
