@@ -6,7 +6,7 @@ import numpy as np
 from dask.delayed import Delayed
 
 from .._runtime.check import check_shape_of_rows, read_dtype, read_rows
-from ..engines._work import on_one_thread
+from ..engines._tasks import on_one_thread
 from ..gram._running import check_widths
 from ._operator import check_connected
 

@@ -9,7 +9,8 @@ from distributed import Client, default_client
 from sklearn.utils.validation import check_is_fitted
 
 from .._runtime.memory import check_memory, free_memory
-from ..engines._work import SHARE, on_one_thread
+from ..engines._tasks import on_one_thread
+from ..engines._work import SHARE
 from ..estimators._solvers import SOLVERS
 from ..solvers._iterations import memory_of_columns
 from ..solvers._trials import n_columns

@@ -10,7 +10,7 @@ from dask import delayed
 from distributed import threadpoolexecutor, wait, worker
 
 from .._runtime.chunks import chunks
-from ..engines._work import on_one_thread
+from ..engines._tasks import on_one_thread
 from ..gram import KernelOperator
 from ..gram._kernel_operator import rows_of
 from ..gram._operator import Parts

@@ -12,17 +12,15 @@ are. The engine for GPUs is a class ``Engine`` that has all of these as methods,
 """
 
 import sys
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import nullcontext
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .._runtime.blas import single_threaded_blas
 from .._runtime.device import is_on_device, place_of, read_device
 from .._runtime.memory import check_memory, free_memory
-from .._runtime.threads import map_apart, uninterrupted
+from .._runtime.threads import uninterrupted
 
 ENGINES = {"cpu": "numba", "cuda": "cupy"}
 """Names of the engines' packages, by kind of device."""
@@ -30,84 +28,22 @@ ENGINES = {"cpu": "numba", "cuda": "cupy"}
 SHARE = 0.5
 """Of the free memory, what "auto" takes at most, and tasks that run at the same time."""
 
-WORTH = 200
-"""Rows from which on a task is worth a thread of its own."""
-
 
 def engine_for(rows, device=None):
     """Engine for a list of arrays of rows; None is the device in whose memory they are."""
     kind, number = place_of(rows, device)
     if kind == "cpu":
-        return Host(_on_cpu())
+        return Host(cpu_engine())
     return _on_gpu(number, not is_on_device(rows[0]))
 
 
-def _on_cpu():
+def cpu_engine():
     """The engine for the CPU. Ctrl-C waits for its import, as numba cannot be imported again."""
     name = f"{__package__}.{ENGINES['cpu']}"
     if name not in sys.modules:
         with uninterrupted():
             import_module(name)
     return import_module(name)
-
-
-@contextmanager
-def limit_threads(n):
-    """Context in which Gram matrices of this thread on the CPU take at most ``n`` threads."""
-    engine, before = _on_cpu(), host_threads()
-    engine.set_threads(min(n, before))
-    try:
-        yield
-    finally:
-        engine.set_threads(before)
-
-
-def host_threads():
-    """Number of threads that Gram matrices of this thread on the CPU take."""
-    return _on_cpu().count_threads()
-
-
-def on_one_thread(function, *arguments):
-    """``function(*arguments)`` without other threads, beside tasks on all processors."""
-    return _on_threads(1, function, *arguments)
-
-
-class Tasks(NamedTuple):
-    """What some tasks for the CPU need: their number, and rows and bytes of each.
-
-    Together, those that run at the same time take at most ``limit`` bytes, by default `SHARE` of
-    those that are free.
-    """
-
-    number: int
-    n_rows: int
-    n_bytes: float = 0.0
-    limit: float | None = None
-
-    def at_a_time(self):
-        """How many of them may run at the same time, one or more."""
-        if self.n_rows < WORTH:
-            return 1
-        free = free_memory()
-        limit = SHARE * free if self.limit is None else min(self.limit, free)
-        return max(1, min(self.number, host_threads(), int(limit // max(self.n_bytes, 1.0))))
-
-
-def side_by_side(function, parts, tasks):
-    """Yield ``function(*part)`` for tuples of arguments, in order, where Ctrl-C ends a wait.
-
-    Several run at the same time, and share the threads, as `Tasks` say.
-    """
-    n_tasks = tasks.at_a_time()
-    if n_tasks > 1:
-        function = partial(_on_threads, max(1, host_threads() // n_tasks), function)
-    return map_apart(function, parts, n_tasks)
-
-
-def _on_threads(n_threads, function, *arguments):
-    """``function(*arguments)`` with so many threads for Gram matrices, and one for BLAS."""
-    with limit_threads(n_threads), single_threaded_blas:
-        return function(*arguments)
 
 
 def active(rows, device):

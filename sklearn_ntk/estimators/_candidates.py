@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._runtime.device import on_host
-from ..engines._work import Tasks
+from ..engines._tasks import Tasks
 from ..gram import KernelOperator
 from ..solvers._moments import sizes
 from ..solvers._scoring import DIGITS, dealt, ranks_of

@@ -6,7 +6,7 @@ from functools import partial, wraps
 from sklearn import config_context, get_config
 
 from .._runtime.blas import blas_for
-from ..engines._work import side_by_side
+from ..engines._tasks import side_by_side
 
 
 def all_or_nothing(fit):

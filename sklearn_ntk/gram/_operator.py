@@ -12,7 +12,8 @@ import numpy as np
 from .._runtime.chunks import chunks
 from .._runtime.device import device_name, is_on_device, on_host, product
 from .._runtime.threads import map_apart
-from ..engines._work import check_memory_of, side_by_side
+from ..engines._tasks import side_by_side
+from ..engines._work import check_memory_of
 
 ON_DEVICE = 2**26
 """Entries of a Gram matrix that are held at a time in the memory of a GPU, more than `CHUNK`: each

@@ -14,7 +14,7 @@ from .._runtime.device import device_name, is_on_device, on_host
 from .._runtime.memory import check_memory
 from .._runtime.notices import heard, notice, one_notice
 from .._runtime.progress import Progress
-from ..engines._work import Tasks
+from ..engines._tasks import Tasks
 from ..estimators._base import NetworkEstimator, is_on_columns, takes_learned
 from ..estimators._checks import is_auto
 from ..estimators._choice import best_by_squares, kernels_of, modes_of

@@ -10,7 +10,7 @@ from .._runtime.blas import single_threaded_blas
 from .._runtime.check import read_count, read_number
 from .._runtime.progress import Progress
 from .._values import value
-from ..engines._work import Tasks
+from ..engines._tasks import Tasks
 from ._leaves import Leaf, Leaves
 from ._moments import or_one
 from ._part import guess_ridge, part_of

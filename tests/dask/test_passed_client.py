@@ -26,7 +26,7 @@ from sklearn_ntk.dask import (  # noqa: E402
 )
 from sklearn_ntk.dask._arrays import in_memory  # noqa: E402
 from sklearn_ntk.dask._operator import ClusterOperator, Panels  # noqa: E402
-from sklearn_ntk.engines._work import limit_threads, on_one_thread  # noqa: E402
+from sklearn_ntk.engines._tasks import limit_threads, on_one_thread  # noqa: E402
 from sklearn_ntk.engines.numba import count_threads  # noqa: E402
 from sklearn_ntk.estimators._solvers import Size  # noqa: E402
 

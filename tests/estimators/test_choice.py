@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_ntk import NNGPKernel, NTKClassifierCV, NTKKernel, NTKRegressor, NTKRegressorCV
 from sklearn_ntk.activations import ReLU
 from sklearn_ntk.architectures import resmlp
-from sklearn_ntk.engines import _work
+from sklearn_ntk.engines import _tasks
 from sklearn_ntk.estimators import _candidates, _choice
 from sklearn_ntk.estimators._candidates import OPTIMISM, RELUCTANCE
 from sklearn_ntk.model_selection import _search, precomputed
@@ -344,11 +344,11 @@ def test_candidates_side_by_side_are_those_one_by_one(model, monkeypatch):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(240, 4))
     y = np.sin(2.0 * X[:, 0]) + 0.3 * rng.normal(size=240)
-    at_a_time, run = [], _work.map_apart
-    monkeypatch.setattr(_work, "map_apart", lambda *args: at_a_time.append(args[2]) or run(*args))
+    at_a_time, run = [], _tasks.map_apart
+    monkeypatch.setattr(_tasks, "map_apart", lambda *args: at_a_time.append(args[2]) or run(*args))
     found = {}
     for n_tasks in (1, 3):
-        monkeypatch.setattr(_work.Tasks, "at_a_time", lambda _, n=n_tasks: n)
+        monkeypatch.setattr(_tasks.Tasks, "at_a_time", lambda _, n=n_tasks: n)
         found[n_tasks] = clone(model).fit(X, y)
         assert set(at_a_time) == {n_tasks}
         at_a_time.clear()
@@ -364,27 +364,27 @@ def test_candidates_side_by_side_are_those_one_by_one(model, monkeypatch):
 
 
 def test_tasks_at_a_time(monkeypatch):
-    monkeypatch.setattr(_work, "host_threads", lambda: 4)
-    monkeypatch.setattr(_work, "free_memory", lambda: 8e9)
+    monkeypatch.setattr(_tasks, "host_threads", lambda: 4)
+    monkeypatch.setattr(_tasks, "free_memory", lambda: 8e9)
     for tasks, expected in (
-        (_work.Tasks(9, 1000), 4),
-        (_work.Tasks(3, 1000), 3),
-        (_work.Tasks(9, 100), 1),  # few rows are not worth a thread
-        (_work.Tasks(9, 1000, 1e9), 4),
-        (_work.Tasks(9, 1000, 2e9), 2),
-        (_work.Tasks(9, 1000, 9e9), 1),
-        (_work.Tasks(9, 1000, 1e9, 3e9), 3),
-        (_work.Tasks(9, 1000, 3e9, 1e12), 2),  # there is no more than what is free
-        (_work.Tasks(9, 1000, 1e6, np.inf), 4),
-        (_work.Tasks(9, 1000, 1e9, 1.0), 1),
-        (_work.Tasks(0, 1000), 1),
+        (_tasks.Tasks(9, 1000), 4),
+        (_tasks.Tasks(3, 1000), 3),
+        (_tasks.Tasks(9, 100), 1),  # few rows are not worth a thread
+        (_tasks.Tasks(9, 1000, 1e9), 4),
+        (_tasks.Tasks(9, 1000, 2e9), 2),
+        (_tasks.Tasks(9, 1000, 9e9), 1),
+        (_tasks.Tasks(9, 1000, 1e9, 3e9), 3),
+        (_tasks.Tasks(9, 1000, 3e9, 1e12), 2),  # there is no more than what is free
+        (_tasks.Tasks(9, 1000, 1e6, np.inf), 4),
+        (_tasks.Tasks(9, 1000, 1e9, 1.0), 1),
+        (_tasks.Tasks(0, 1000), 1),
     ):
         assert tasks.at_a_time() == expected
 
 
 @pytest.mark.parametrize("n_tasks", [1, 3])
 def test_the_configuration_of_scikit_learn_reaches_all_tasks(n_tasks, monkeypatch):
-    monkeypatch.setattr(_work.Tasks, "at_a_time", lambda _: n_tasks)
+    monkeypatch.setattr(_tasks.Tasks, "at_a_time", lambda _: n_tasks)
     found, evaluate = [], _search.evaluate
 
     def ask(*arguments):
@@ -420,7 +420,7 @@ def test_kernels_of_others_are_not_shared_by_threads(monkeypatch):
 
 
 def test_warnings_of_candidates_are_heard(monkeypatch):
-    monkeypatch.setattr(_work.Tasks, "at_a_time", lambda _: 3)
+    monkeypatch.setattr(_tasks.Tasks, "at_a_time", lambda _: 3)
     x = np.random.default_rng(0).normal(size=(300, 1))
     with pytest.warns(LinAlgWarning, match="was added to its diagonal"):
         NTKRegressor(alpha=0.0, features=None).fit(np.hstack([x, x, x]), np.sin(x[:, 0]))

@@ -11,7 +11,7 @@ import pytest
 
 from sklearn_ntk._runtime import threads
 from sklearn_ntk._runtime.threads import map_apart, run_apart
-from sklearn_ntk.engines._work import limit_threads
+from sklearn_ntk.engines._tasks import limit_threads
 from sklearn_ntk.engines.numba import count_threads, tiles
 
 

@@ -10,7 +10,7 @@ from scipy import linalg
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_ntk import NTKKernel
-from sklearn_ntk.engines import _work
+from sklearn_ntk.engines import _tasks
 from sklearn_ntk.gram import KernelOperator
 from sklearn_ntk.solvers import Local, Ridge, _local
 from sklearn_ntk.solvers._solution import relative_error
@@ -292,10 +292,10 @@ def test_matrices_without_rows_are_refused():
 @pytest.mark.parametrize("n_bytes, n_tasks", [(None, 3), (1.0, 1), (6e6, 2)])
 def test_leaves_at_a_time_are_as_many_as_fit(monkeypatch, n_bytes, n_tasks):
     operator, Y, weights = rows_of(n=800)
-    monkeypatch.setattr(_work, "host_threads", lambda: 3)
-    monkeypatch.setattr(_work, "_on_threads", lambda n, function, *args: function(*args))
-    asked, run = [], _work.map_apart
-    monkeypatch.setattr(_work, "map_apart", lambda *args: asked.append(args[2]) or run(*args))
+    monkeypatch.setattr(_tasks, "host_threads", lambda: 3)
+    monkeypatch.setattr(_tasks, "_on_threads", lambda n, function, *args: function(*args))
+    asked, run = [], _tasks.map_apart
+    monkeypatch.setattr(_tasks, "map_apart", lambda *args: asked.append(args[2]) or run(*args))
     many = Local(1.0, leaf_size=300, max_memory=n_bytes).fit(operator, Y, weights).solution
     assert asked == [n_tasks]
     one = Local(1.0, leaf_size=300, max_memory=1.0).fit(operator, Y, weights).solution

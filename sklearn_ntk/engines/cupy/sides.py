@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...formulas.gaps import WIDTH
-from .._work import host_threads
+from .._tasks import host_threads
 from ..packing.sides import Sides
 from ..packing.tiles import has_series, make_spans, pack_numbers
 from ..rows import tiles as rows_of_tiles
