@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from .._runtime.check import is_missing, read_array, read_rows
 from .._runtime.device import check_library, is_on_device, on_host, place_of, place_together
 from ..engines._work import active
+from ..gram._kernel_operator import device_of_kernel
 from ..kernels._rows import check_columns, of_numpy
 
 
@@ -106,7 +107,7 @@ def where_rows_are(method):
 
 def device_of(model):
     """The parameter ``device`` of the kernel of a fitted estimator; None of a foreign kernel."""
-    return _device_of(vars(model).get("kernel_"))
+    return device_of_kernel(vars(model).get("kernel_"))
 
 
 def on_device_of_fit(method):
@@ -116,14 +117,10 @@ def on_device_of_fit(method):
     def placed(self, X, *arguments, **options):
         kernel = getattr(self, "kernel", "auto")  # a search has none
         own = isinstance(kernel, str) and kernel != "precomputed"
-        with active([X], self.device if own else _device_of(kernel)):
+        with active([X], self.device if own else device_of_kernel(kernel)):
             return method(self, X, *arguments, **options)
 
     return placed
-
-
-def _device_of(kernel):
-    return kernel.device if hasattr(kernel, "on_device") else None
 
 
 def check_device(model, kernel, X=None):

@@ -44,7 +44,7 @@ class KernelOperator(GramOperator):
 
     @property
     def device(self):
-        own = self.kernel.device if hasattr(self.kernel, "on_device") else None
+        own = device_of_kernel(self.kernel)
         return device_name(self.X) or (None if own == "cpu" else own)
 
     def rows(self, index):
@@ -111,6 +111,11 @@ def _part(kernel, X, Y, places, own):
 def _at(X, index):
     """Rows of an array of any kind, by an array of indices."""
     return X[np.asarray(index, like=X)]
+
+
+def device_of_kernel(kernel):
+    """The device of a kernel that has a method ``on_device``; None of others."""
+    return kernel.device if hasattr(kernel, "on_device") else None
 
 
 def placed(kernel, *rows):

@@ -11,6 +11,7 @@ from ..estimators._base import NetworkEstimator
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import merge
 from ..gram import ArrayOperator
+from ..gram._kernel_operator import device_of_kernel
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
 from ..solvers._repeats import Repeats, ScoreError, left_out
 from ..solvers._ridge import default_ridges, is_searched
@@ -129,8 +130,7 @@ def evaluate(family, problem, place=None):
 
 def device_of(settings):
     """Device of the kernel of a candidate; None for kernels of other packages."""
-    kernel = _kernel_of(settings)
-    return kernel.device if hasattr(kernel, "on_device") else None
+    return device_of_kernel(_kernel_of(settings))
 
 
 def is_on_cpu(settings):
