@@ -95,11 +95,12 @@ _UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
 
 def read_memory(value, name="memory"):
     """Bytes, from a number of them or a text such as "512 MB"."""
-    unit = 1.0
+    number, unit = value, 1.0
     try:
         if isinstance(value, str):
-            value, unit = float(value[:-2]), _UNITS[value[-2:]]
-        return unit * read_number(value, name, is_positive=True)
+            text = value.strip()
+            number, unit = float(text[:-2]), _UNITS[text[-2:]]
+        return unit * read_number(number, name, is_positive=True)
     except (KeyError, ValueError):
         raise ValueError(
             f"{name} must be a number of bytes > 0 or a text such as '512 MB'; got "

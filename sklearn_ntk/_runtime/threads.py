@@ -57,16 +57,18 @@ def _drain(compute, tasks, count):
 def uninterrupted():
     """A context in which Ctrl-C waits until its end."""
     before, caught = signal.getsignal(signal.SIGINT), []
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield  # signals are for the main thread
-        return
-    signal.signal(signal.SIGINT, lambda *arguments: caught.append(arguments))
+    try:
+        if callable(before):
+            signal.signal(signal.SIGINT, lambda *arguments: caught.append(arguments))
+    except ValueError:  # signals are for the main thread
+        before = None
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if caught:
-        before(*caught[0])
+        if callable(before):
+            signal.signal(signal.SIGINT, before)
+        if caught:
+            before(*caught[0])
 
 
 def run_apart(function):

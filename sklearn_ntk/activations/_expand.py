@@ -52,7 +52,7 @@ _SOFT = 1e-12
 """Added under the root of `close`, whose derivative would be unbounded at zero."""
 
 _NOTICED = 1e-6
-"""Relative error of the NTK above which `tell` warns."""
+"""Relative error of the NTK above which `warn_of_truncation` warns."""
 
 
 @value

@@ -10,7 +10,6 @@ from ..solvers._repeats import Repeats
 OFTEN = 10
 """Rows that come so often are categories, no accidental copies: each is an observation."""
 
-
 MIXED = 0.1
 """Share of the rows that come several times from which on different targets are no accident."""
 
@@ -126,8 +125,7 @@ def merge(Y, weights, group):
     """`Merged` rows; ``group`` is the number of the distinct row of each row, as of `distinct`.
 
     Solutions stay the same. What is left out is an observation, see `Pairs`, so that an
-    integer weight is the same as a repetition in everything that is fitted, but of
-    categories.
+    integer weight is the same as a repetition in everything that is fitted, except for categories.
     """
     if group[-1] == len(group) - 1:
         return Merged(Y, weights, Scatter(np.zeros(Y.shape[1]), 0, weights.mean()), None)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._values import value
+from .._values import publish, value
 from . import grids
 from ._instructions import Add, Drop, Normalize, Output, Pointwise, Save, Swap
 from ._positions import Attend, Convolve, Embed, Flatten, Pool, Recur
@@ -125,3 +125,6 @@ def _ends_bare(steps):
     """
     is_recurrent = len(steps) > 1 and steps[-2].runs_next
     return bool(steps) and steps[-1].is_bare and not is_recurrent
+
+
+publish(__name__, globals())

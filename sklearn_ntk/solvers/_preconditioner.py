@@ -22,7 +22,7 @@ EXHAUSTED = 1e-13
 
 
 def pivoted_cholesky(operator, root, rank, rng):
-    """`Factors` of ``F`` (r, n), r <= rank, what is left, the diagonal of ``A - F'F``, and pivots.
+    """`_Factor` of ``F`` (r, n), r <= rank, what is left, the diagonal of ``A - F'F``, and pivots.
 
     ``A`` is ``W^1/2 K W^1/2`` and ``root`` is ``sqrt(w)``. Pivots are drawn with probabilities
     that are proportional to the diagonal that is left: blocks of them are proposed, and each is

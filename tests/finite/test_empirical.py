@@ -211,6 +211,9 @@ def test_refusals(parameters, message):
 
 def test_memory():
     assert read_memory("1.5 GB") == 1.5e9 and read_memory(100) == 100.0
+    assert read_memory("512MB") == read_memory(" 512 MB\n") == 512e6
+    with pytest.raises(ValueError, match=r"must be .*; got '-5 MB'"):
+        read_memory("-5 MB")
 
 
 def test_refusals_of_models():

@@ -1,16 +1,18 @@
 """Numbers of threads, which numba has for each thread of Python."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import pytest
 
 from sklearn_ntk._runtime import threads
-from sklearn_ntk._runtime.threads import map_apart, run_apart
+from sklearn_ntk._runtime.threads import map_apart, run_apart, uninterrupted
 from sklearn_ntk.engines._tasks import limit_threads
 from sklearn_ntk.engines.numba import count_threads, tiles
 
@@ -53,6 +55,27 @@ def test_ctrl_c_waits_for_the_import_of_numba():
     command = [sys.executable, "-c", FIRST_FIT]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout == "interrupted (3, 3)\n"
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, signal.SIG_IGN, signal.SIG_DFL])
+def test_what_waits_for_the_end_of_a_context(handler):
+    """Also if it ends in an error, and in threads; what ignores signals goes on to."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        if callable(handler):
+            with pytest.raises(KeyboardInterrupt), uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+                raise ZeroDivisionError
+        with uninterrupted(), ThreadPoolExecutor(1) as pool:
+            assert pool.submit(_within_context).result() == 3
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _within_context():
+    with uninterrupted():
+        return 3
 
 
 def test_a_limit_ends():

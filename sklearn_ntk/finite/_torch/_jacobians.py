@@ -34,6 +34,7 @@ def jacobians(model, rows, seeds, parameters, chunk):
                 torch.cat(flat, 2, out=own)
                 start += len(part)
     except (RuntimeError, NotImplementedError):
+        del J
         return by_rows(model, rows, seeds, parameters)
     return J
 

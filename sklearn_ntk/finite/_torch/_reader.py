@@ -115,6 +115,7 @@ class Reader:
         if general:
             J = jacobians(self.model, rows, seeds, general, self._chunk(len(seeds)))
             if expected is not None and not are_right(J, general.values(), *expected):
+                del J
                 J = by_rows(self.model, rows, seeds, general)
                 if not are_right(J, general.values(), *expected):
                     refuse_wrong(general)

@@ -83,7 +83,8 @@ def refuse_constant(model, outputs):
         raise ValueError(
             f"A kernel needs outputs that autograd follows back to trained parameters; got "
             f"{type(model).__name__}, whose outputs have no gradients: leave torch.no_grad(), "
-            f"detach() and the like out of its forward()."
+            f"detach() and the like out of its forward(), or train parameters that outputs depend "
+            f"on."
         )
 
 
