@@ -1,9 +1,9 @@
 """The compiled engine: an interpreter that runs programs on tiles and lines, which stay in cache.
 
-The only package that imports numba. `tiles` and `steps`
-run programs on pairs of rows, `lines` on pairs of positions; `tile_work` and `line_work` are their
-`Work`. `compiling` makes loops of sources, `streams` stores results, and `_private` has all that
-depends on numba's internals.
+The only package that imports numba, which it does at once, while loops are compiled when they are
+needed. `tiles` and `steps` run programs on pairs of rows, `lines` on pairs of positions;
+`tile_work` and `line_work` are their `Work`. `compiling` makes loops of sources, `streams` stores
+results, and `_private` has all that depends on numba's internals.
 """
 
 import numba
@@ -12,7 +12,6 @@ from ..._runtime.memory import aligned_empty as empty
 from .._work import diagonals_of
 from ..rows import blocks
 from ..rows.tiles import scan
-from . import tiles
 from .line_scan import scan_blocks
 
 __all__ = ["count_threads", "diagonals", "empty", "scan_blocks", "set_threads", "work"]
@@ -34,7 +33,9 @@ def set_threads(n):
 
 def count_threads():
     """The number of threads that numba has been told to start, by default one for each core."""
-    return tiles.get_num_threads()
+    from .tiles import get_num_threads
+
+    return get_num_threads()
 
 
 def diagonals(program, rows, names, gradient, dtype):
