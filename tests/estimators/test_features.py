@@ -105,8 +105,14 @@ def test_few_rows_judge_features_by_folds():
     assert np.mean(covered) > 0.84
 
 
-@pytest.mark.parametrize("n", [101, 102, 103])
-@pytest.mark.parametrize("is_binary", [False, True], ids=["numbers", "binary"])
+@pytest.mark.parametrize(
+    "n, is_binary",
+    [
+        (102, False),
+        (101, True),
+        *(pytest.param(n, False, marks=pytest.mark.thorough) for n in (101, 103)),
+    ],
+)
 def test_folds_depend_on_rows_alone(n, is_binary):
     """Not on the names of classes, the sign or the order of targets, nor on the order of rows."""
     rng = np.random.default_rng(n)

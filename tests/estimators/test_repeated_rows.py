@@ -138,7 +138,7 @@ def test_weights_are_repetitions_of_rows_with_several_targets(cls, options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_each", [3, 6, 9])
+@pytest.mark.parametrize("n_each", [3, pytest.param(9, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(
     "cls", [NTKClassifier, partial(NTKClassifier, loss="log_loss"), NTKClassifierCV]
 )
