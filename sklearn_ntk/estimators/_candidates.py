@@ -9,8 +9,7 @@ from sklearn.base import clone
 from .._runtime.device import on_host
 from ..engines._tasks import Tasks
 from ..gram import KernelOperator
-from ..solvers._moments import sizes
-from ..solvers._scoring import DIGITS, dealt, ranks_of
+from ..solvers._scoring import dealt, ranks_of, rounded
 from ..solvers._solution import error_for, relative_error, varied
 from ._features import learn, project
 from ._fitting import at_the_same_time
@@ -114,7 +113,7 @@ class Problem(NamedTuple):
         """A candidate with learned features, whose errors are those of folds."""
         (mode, n_steps), everyone, X = one.way, np.arange(len(self.Y)), on_host(self.X)
         sums = X.sum(axis=1)[:, None]  # the same in any order of the columns, but for rounding
-        ranks = ranks_of(np.column_stack([X, np.round(sums / sizes(sums), DIGITS)]))
+        ranks = ranks_of(np.column_stack([X, rounded(sums)]))
         folds = dealt(self.Y, ranks, FOLDS)
 
         def operator(rows):

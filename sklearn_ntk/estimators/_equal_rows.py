@@ -82,21 +82,20 @@ def pairs_of(Y, weights, group):
     pairs, place, n_copies = np.unique(
         np.column_stack([group, Y]), axis=0, return_inverse=True, return_counts=True
     )
-    own = pairs[:, 0].astype(int)
-    are_categories = (np.bincount(group)[own] >= OFTEN) | _differ_by_chance(own, n_copies, pairs)
+    own, n_of_row = pairs[:, 0].astype(int), np.bincount(group)
+    are_categories = (n_of_row[own] >= OFTEN) | _differ_by_chance(n_of_row, own, pairs[:, 1:])
     counts = np.where(are_categories, n_copies, 1.0)
     return Pairs(own, np.bincount(place.ravel(), weights) / counts, pairs[:, 1:], counts)
 
 
-def _differ_by_chance(own, n_copies, pairs):
+def _differ_by_chance(n_of_row, own, targets):
     """Whether equal rows often have other targets, of a few: then equal ones are no copies.
 
-    ``pairs`` (N, 1 + k) are distinct pairs of a row, whose number is ``own`` (N,), and targets.
+    Distinct rows come ``n_of_row`` times; ``own`` (N,) are the numbers of the rows in distinct
+    pairs of rows and ``targets`` (N, k).
     """
-    n, n_targets = n_copies.sum(), len(np.unique(pairs[:, 1:], axis=0))
-    n_of_row, n_different = np.bincount(own, n_copies), np.bincount(own)
-    is_often_other = np.mean(n_different[n_of_row > 1] > 1) >= MIXED
-    return is_often_other and n >= ROWS_OF_TARGET * n_targets
+    is_often_other = np.mean(np.bincount(own)[n_of_row > 1] > 1) >= MIXED
+    return is_often_other and n_of_row.sum() >= ROWS_OF_TARGET * len(np.unique(targets, axis=0))
 
 
 def observations_of(Y, weights, group, mean):

@@ -9,19 +9,15 @@ from .._runtime.memory import check_memory
 from ..dynamics import LogLossTraining, Training
 from ..gram import GramOperator
 from ..solvers import Path, Solution
-from ..solvers._moments import sizes
 from ..solvers._repeats import error_of, left_out
 from ..solvers._ridge import default_ridges
-from ..solvers._scoring import fit_temperature, ranks_of, scored, shares_of
+from ..solvers._scoring import fit_temperature, ranks_of, rounded, scored, shares_of
 from ..solvers._units import scaled
 from . import _logistic
 from ._equal_rows import merge
 from ._solvers import solver_of
 from ._squares import fitted_ridges, given_alpha, method_of
 from ._support_vectors import fit_svc, standardise
-
-DIGITS = 10
-"""Digits by which rows are ranked, so that rounding does not."""
 
 
 class ClassRows(NamedTuple):
@@ -265,4 +261,4 @@ def _ranks(K):
     Rows of equal variance that are as close to all others stay in their order.
     """
     sides = np.column_stack([K.sum(axis=1), K.diagonal()])
-    return ranks_of(np.round(sides / sizes(sides), DIGITS))
+    return ranks_of(rounded(sides))

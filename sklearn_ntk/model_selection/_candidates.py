@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._runtime.device import on_host, product, read_device
+from .._runtime.device import on_host, product
 from ..engines._work import active, on_device
 from ..estimators._base import NetworkEstimator
 from ..estimators._columns import Columns
 from ..estimators._equal_rows import merge
+from ..estimators._memory import is_gpu
 from ..gram import ArrayOperator
 from ..gram._kernel_operator import device_of_kernel
 from ..solvers import RELATIVE_RIDGES, EarlyStopping, Ridge
@@ -136,7 +137,7 @@ def device_of(settings):
 def is_on_cpu(settings):
     """Whether the kernel of a candidate is one of ours, which threads may share, on the CPU."""
     kernel = _kernel_of(settings)
-    return hasattr(kernel, "on_device") and read_device(kernel.device)[0] != "cuda"
+    return hasattr(kernel, "on_device") and not is_gpu(kernel.device)
 
 
 def _kernel_of(settings):

@@ -17,7 +17,7 @@ N_FOLDS = 5
 """Folds of `class_folds`, for choices by log loss."""
 
 DIGITS = 10
-"""Digits by which rows are dealt into folds, so that rounding does not."""
+"""Digits by which rows are ranked and dealt into folds, so that rounding does not."""
 
 
 def logits(scores):
@@ -49,6 +49,11 @@ def spread(shares, n=None):
     return (n * shares + 1.0 / n_classes) / (n + 1.0)
 
 
+def rounded(columns):
+    """Columns (n, k) in units of their largest entries, without the digits that rounding moves."""
+    return np.round(columns / sizes(columns), DIGITS)
+
+
 def ranks_of(X):
     """Rank (n,) of each row in lexicographic order, whatever the order of the rows."""
     return np.argsort(np.lexsort(X.T))
@@ -73,8 +78,7 @@ def dealt(targets, ranks, n_folds):
     np.minimum.at(first, group.ravel(), ranks)
     centred = targets - targets.mean(axis=0)
     distances = np.sum(centred**2 / or_one(np.mean(centred**2, axis=0)), axis=1)
-    distances = np.round(distances / or_one(distances.max()), DIGITS)
-    order = np.lexsort([ranks, first[group.ravel()], distances])
+    order = np.lexsort([ranks, first[group.ravel()], rounded(distances)])
     return [np.sort(order[start::n_folds]) for start in range(min(n_folds, n))]
 
 

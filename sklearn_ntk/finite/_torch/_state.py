@@ -31,12 +31,12 @@ def called_with(model, parameters, *inputs, **named):
     hold twice, torch would leave the tensors in the module.
     """
     own = dict(model.named_parameters(remove_duplicate=False))
-    tensors = {id(own[name]): each for name, each in parameters.items()}
+    given = {id(own[name]): each for name, each in parameters.items()}
     places = {
-        f"{path}.{name}" if path else name: tensors[id(each)]
+        f"{path}.{name}" if path else name: given[id(each)]
         for path, module in model.named_modules()
         for name, each in module._parameters.items()
-        if id(each) in tensors
+        if id(each) in given
     }
     return functional_call(model, places, inputs, named, tie_weights=False)
 
